@@ -1,0 +1,126 @@
+# Saros. `make help` lists the targets; these are the settings.
+REAL     := float#      or double: the checking build, in build/double
+PREFIX   := /usr/local
+TEXT     :=#            the file that `make demo` learns from
+SPEC     :=#            options for busted, such as --tags=binding
+SANITIZE :=#            1: watch addresses, leaks and undefined behaviour
+STRICT   :=#            1: warnings are errors
+
+OPTIMIZE := -O3 -g
+AVX2     := -mavx2 -mfma
+AVX512   := -mavx512f -mavx512vl -mavx512bw -mavx512dq -mfma -mprefer-vector-width=512
+WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wmissing-prototypes
+WATCHED  := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+VALGRIND := SAROS_ISA=avx2 OPENBLAS_CORETYPE=Haswell valgrind -q --leak-check=full --error-exitcode=1
+
+# --- Machinery ---------------------------------------------------------------
+DOUBLE := $(filter double,$(REAL))
+X86    := $(filter x86_64,$(shell uname -m))
+MAC    := $(filter Darwin,$(shell uname))
+ROOT   := build$(if $(SANITIZE),/sanitize)$(if $(STRICT),/strict)
+B      := $(ROOT)$(if $(DOUBLE),/double)
+SHARED := libsaros.$(if $(MAC),dylib,so)
+CFLAGS := -std=gnu11 $(if $(SANITIZE),$(WATCHED),$(OPTIMIZE)) -ffp-contract=fast -fno-math-errno \
+  -fno-trapping-math -fPIC -fvisibility=hidden -pthread $(WARNINGS) $(if $(STRICT),-Werror) \
+  $(if $(DOUBLE),-DSAROS_DOUBLE) $(if $(X86),-DHAVE_X86_ISAS) -MMD -MP
+PKG     = $(shell pkg-config --$(1))# asked when it is needed, as `make setup` may bring it
+LIBS    = $(call PKG,libs openblas jansson) -lm -lpthread
+VERSION = $(shell sed -n 's/^.define SAROS_VERSION "\(.*\)"/\1/p' src/saros.h)
+ifneq ($(MAC),)
+  KEGS := $(addprefix $(shell brew --prefix 2>/dev/null)/opt/,lua@5.4 openblas libedit)
+  export PATH := $(firstword $(KEGS))/bin:$(PATH)
+  export PKG_CONFIG_PATH := $(subst $() ,:,$(KEGS:%=%/lib/pkgconfig)):$(PKG_CONFIG_PATH)
+endif
+MAKEFLAGS += --no-print-directory
+ifneq (,$(filter 00 01,$(MAKELEVEL)$(words $(MAKECMDGOALS))))
+  MAKEFLAGS += -j$(shell getconf _NPROCESSORS_ONLN)# one goal uses every core
+endif
+
+MODULES := $(sort $(shell find lua/saros -name '*.lua' ! -path '*/meta/*'))
+FOLDERS := $(shell find lua/saros -type d)# newer than their files when one is added or removed
+KERNELS := $(patsubst src/kernel/%.c,%.o,$(filter-out %/dispatch.c,$(wildcard src/kernel/*.c)))
+OBJECTS := $(patsubst src/%.c,$(B)/%.o,$(wildcard src/kernel/dispatch.c src/core/*.c src/lua/*.c)) \
+  $(foreach isa,baseline $(if $(X86),avx2 avx512),$(KERNELS:%=$(B)/kernel/$(isa)/%)) $(B)/lua_modules.o
+PROGRAM := $(patsubst src/%.c,$(B)/%.o,$(wildcard src/*.c))
+C_SPECS := $(patsubst spec/c/%.c,$(B)/spec/%,$(wildcard spec/c/*.c))
+SUITES   = "$(1)/saros spec/busted.lua $(SPEC)" $(C_SPECS:$(B)/%=$(1)/%)
+
+all: $(B)/libsaros.a $(B)/saros.so $(B)/saros ## build the library, the Lua module and the program
+
+$(B)/libsaros.a: $(OBJECTS)
+	@echo "ar  $@"; rm -f $@; $(AR) rcs $@ $^
+$(B)/$(SHARED): $(OBJECTS)
+	@echo "ld  $@"; $(CC) $(CFLAGS) -shared $(if $(MAC),-undefined dynamic_lookup) $^ $(LIBS) -o $@
+$(B)/saros.so: $(B)/$(SHARED)
+	@ln -sf $(<F) $@
+$(B)/saros: $(PROGRAM) $(B)/libsaros.a
+	@echo "ld  $@"; $(CC) $(CFLAGS) $(if $(MAC),,-Wl,-E) $^ $(call PKG,libs lua5.4 libedit) $(LIBS) -o $@
+
+COMPILE = @mkdir -p $(@D); echo "cc  $@"; $(CC) $(CFLAGS) $(SEES) -c $< -o $@
+$(B)/kernel/%: SEES = -Isrc/kernel $(call PKG,cflags openblas)
+$(B)/core/%:   SEES = -Isrc -Isrc/kernel $(call PKG,cflags openblas jansson)
+$(B)/lua%:     SEES = -Isrc $(call PKG,cflags lua5.4)
+$(B)/saros%:   SEES = -Isrc $(call PKG,cflags lua5.4 libedit)
+$(B)/spec/%:   SEES = -Isrc -Isrc/core -Isrc/kernel -Ispec/c $(call PKG,cflags lua5.4)
+$(B)/kernel/baseline/%.o: src/kernel/%.c Makefile
+	$(COMPILE) -DISA=baseline
+$(B)/kernel/avx2/%.o: src/kernel/%.c Makefile
+	$(COMPILE) -DISA=avx2 $(AVX2)
+$(B)/kernel/avx512/%.o: src/kernel/%.c Makefile
+	$(COMPILE) -DISA=avx512 $(AVX512)
+$(B)/%.o: src/%.c Makefile
+	$(COMPILE)
+$(B)/lua_modules.o: $(B)/lua_modules.c
+	$(COMPILE)
+$(B)/lua_modules.c: src/lua/embed.lua $(MODULES) $(FOLDERS)
+	@mkdir -p $(@D); lua5.4 src/lua/embed.lua $(MODULES) > $@
+$(B)/spec/%: spec/c/%.c $(B)/libsaros.a
+	@mkdir -p $(@D); echo "cc  $@"; $(CC) $(CFLAGS) $(SEES) $< $(B)/libsaros.a $(call PKG,libs lua5.4) $(LIBS) -o $@
+$(B)/demo.txt:
+	@mkdir -p $(@D); gzip -dc /usr/share/state/us-constitution.gz /usr/share/state/us-declaration.gz > $@
+specs: all $(C_SPECS)
+	@:
+-include $(patsubst %.o,%.d,$(OBJECTS) $(PROGRAM)) $(C_SPECS:%=%.d)
+
+demo: ## install what is missing, train on TEXT=file for a minute, show what came out
+	@src/setup.sh build $(if $(TEXT),,text) || { echo "demo: for another text: make demo TEXT=file"; exit 1; }
+	@$(MAKE) -s all $(if $(TEXT),,$(B)/demo.txt)
+	@$(B)/saros examples/demo.lua $(or $(TEXT),$(B)/demo.txt)
+
+test: ## install what is missing, run all specs on the float and the double build
+	@src/setup.sh build spec
+	@$(MAKE) specs REAL=float && $(MAKE) specs REAL=double
+	@spec/run.sh $(call SUITES,$(ROOT)) $(call SUITES,$(ROOT)/double)
+
+check: ## run the specs under the sanitizers, those tagged "binding" under valgrind
+	@src/setup.sh build spec check
+	@$(MAKE) specs SANITIZE=1 && $(MAKE) specs SANITIZE=
+	@ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1 spec/run.sh $(call SUITES,build/sanitize) \
+	  "$(VALGRIND) build/saros spec/busted.lua --tags=binding"
+
+lint: ## check the style of Lua and C, and that no compiler warning is left
+	@src/setup.sh build lint
+	@luacheck -q --no-color . && clang-format --dry-run --Werror $(shell find src spec/c -name '*.[ch]')
+	@$(MAKE) specs STRICT=1 REAL=float && $(MAKE) specs STRICT=1 REAL=double
+
+DEST = $(DESTDIR)$(PREFIX)
+install: all ## copy the program, the libraries, saros.h and the Lua module below PREFIX
+	@mkdir -p $(addprefix $(DEST)/,bin include lib/pkgconfig lib/lua/5.4)
+	@install -m 755 $(B)/saros $(DEST)/bin
+	@install -m 644 src/saros.h $(DEST)/include
+	@install -m 644 $(B)/libsaros.a $(B)/$(SHARED) $(DEST)/lib
+	@install -m 644 $(B)/saros.so $(DEST)/lib/lua/5.4
+	@printf '%s\n' 'Name: saros' 'Description: Lua-scriptable recurrent networks' 'Version: $(VERSION)' \
+	  'Requires: lua5.4' 'Requires.private: openblas jansson' 'Libs: -L$(PREFIX)/lib -lsaros' \
+	  'Libs.private: -lm -lpthread' 'Cflags: -I$(PREFIX)/include' > $(DEST)/lib/pkgconfig/saros.pc
+uninstall: ## remove what install copied
+	@rm -f $(addprefix $(DEST)/,bin/saros include/saros.h lib/libsaros.a lib/$(SHARED) lib/lua/5.4/saros.so \
+	  lib/pkgconfig/saros.pc)
+clean: ## remove build/
+	@rm -rf build
+setup: ## install what building and testing need
+	@src/setup.sh build text spec
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' Makefile
+.PHONY: all specs demo test check lint install uninstall clean setup help
+.DELETE_ON_ERROR:

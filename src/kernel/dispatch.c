@@ -1,0 +1,60 @@
+/*
+** The sets of kernels this binary holds, best first, and the choice among
+** them. HAVE_X86_ISAS says that the kernels were also compiled for the wider
+** instruction sets of x86-64; elsewhere the compiler's default, which on ARM64
+** includes NEON, is the only set.
+*/
+#include <string.h>
+
+#include "kernel.h"
+
+typedef struct candidate {
+  kernels set;
+  int (*runs)(void);  // does this processor run it?
+} candidate;
+
+static int always(void) {
+  return 1;
+}
+
+#ifdef HAVE_X86_ISAS
+static int runs_avx2(void) {
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+}
+
+static int runs_avx512(void) {
+  return runs_avx2() && __builtin_cpu_supports("avx512f") &&
+         __builtin_cpu_supports("avx512vl") &&
+         __builtin_cpu_supports("avx512bw") &&
+         __builtin_cpu_supports("avx512dq");
+}
+#endif
+
+#define KERNEL_SET(ISA, meaning)                                               \
+  {                                                                            \
+    .isa = #ISA, .wide = meaning, .pointwise = &KERNEL_NAME(pointwise, ISA),   \
+    .product = &KERNEL_NAME(product, ISA),                                     \
+    .reduce = &KERNEL_NAME(reduce, ISA),                                       \
+    .softmax = &KERNEL_NAME(softmax, ISA),                                     \
+    .layer_norm = &KERNEL_NAME(layer_norm, ISA),                               \
+    .lookup = &KERNEL_NAME(lookup, ISA), .elman = &KERNEL_NAME(elman, ISA),    \
+    .update = &KERNEL_NAME(update, ISA),                                       \
+  }
+
+static const candidate candidates[] = {
+#ifdef HAVE_X86_ISAS
+    {KERNEL_SET(avx512, "AVX-512 F, VL, BW, DQ"), runs_avx512},
+    {KERNEL_SET(avx2, "AVX2 and FMA"), runs_avx2},
+#endif
+    {KERNEL_SET(baseline, "the compiler's default instructions"), always},
+};
+
+const kernels *kernels_select(const char *name) {
+  const size_t count = sizeof candidates / sizeof *candidates;
+  for (size_t i = 0; i < count; i++) {
+    const candidate *c = &candidates[i];
+    if ((name == NULL || strcmp(name, c->set.isa) == 0) && c->runs())
+      return &c->set;
+  }
+  return NULL;
+}

@@ -1,0 +1,257 @@
+/*
+** Kernels: plain arithmetic on arrays of real.
+**
+** A kernel allocates nothing, keeps no state and knows no tensor. It reads as
+** an assignment: outputs, inputs, dimensions. Arrays are contiguous and
+** row-major unless a step or a leading dimension is given; an output may be
+** the input of the same shape unless stated otherwise. In a backward kernel
+** the gradient of x is dx, and it is added to, never overwritten.
+**
+** Every file of this folder is compiled once per instruction set, with ISA
+** defined as its name, and closes with one table of its functions. dispatch.c
+** gathers the tables; kernels_select picks the best set for this machine.
+**
+** Letters: B batch, T time, H hidden, V vocabulary; m, n, k of a product.
+*/
+#ifndef KERNEL_H
+#define KERNEL_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef SAROS_DOUBLE
+typedef double real;
+#else
+typedef float real;
+#endif
+
+/* --- Element by element (pointwise.c) ----------------------------------- */
+
+typedef enum unary {
+  UNARY_NEGATE,
+  UNARY_ABS,
+  UNARY_EXP,
+  UNARY_LOG,
+  UNARY_SQRT,
+  UNARY_TANH,
+  UNARY_SIGMOID,
+  UNARY_RELU,
+  UNARY_COUNT
+} unary;
+
+typedef enum binary {
+  BINARY_ADD,
+  BINARY_SUBTRACT,
+  BINARY_MULTIPLY,
+  BINARY_DIVIDE,
+  BINARY_POWER,
+  BINARY_MAXIMUM,  // of these two, NaN if either is NaN
+  BINARY_MINIMUM,
+  BINARY_LESS,  // comparisons give 1 or 0
+  BINARY_LESS_EQUAL,
+  BINARY_EQUAL,
+  BINARY_COUNT
+} binary;
+
+typedef struct pointwise_kernels {
+  /* y[i] = f(x[i]) for i in 0..n-1 */
+  void (*unary[UNARY_COUNT])(real *y, const real *x, size_t n);
+
+  /* dx[i] += dy[i] * f'(x[i]); y = f(x). Each function reads x or y, not
+  ** both, and the other may be null: see UNARY_BACKWARD_READS_X below. */
+  void (*unary_backward[UNARY_COUNT])(real *dx, const real *dy, const real *x,
+                                      const real *y, size_t n);
+
+  /* y[i] = f(a[i * a_step], b[i * b_step]); a step of 0 repeats a scalar. */
+  void (*binary[BINARY_COUNT])(real *y, const real *a, ptrdiff_t a_step,
+                               const real *b, ptrdiff_t b_step, size_t n);
+
+  void (*fill)(real *y, real value, size_t n);
+
+  /* y[i * y_step] = x[i * x_step]; no overlap */
+  void (*copy)(real *y, ptrdiff_t y_step, const real *x, ptrdiff_t x_step,
+               size_t n);
+
+  /* y[i] += alpha * x[i] */
+  void (*add_scaled)(real *y, real alpha, const real *x, size_t n);
+
+  /* y[i] *= alpha */
+  void (*scale)(real *y, real alpha, size_t n);
+
+  /* y[i] = min(max(y[i], low), high); NaN stays NaN */
+  void (*clamp)(real *y, real low, real high, size_t n);
+} pointwise_kernels;
+
+/* Which of x and y unary_backward reads: x for these, y for the others
+** (negate reads neither). */
+#define UNARY_BACKWARD_READS_X(f) ((f) == UNARY_ABS || (f) == UNARY_LOG)
+
+/* --- Matrix products (product.c) ---------------------------------------- */
+
+typedef struct product_kernels {
+  /* C = op(A) op(B) + beta C, where op(A) is (m, k), op(B) is (k, n) and C
+  ** (m, n). With a_transposed, A is stored as (k, m); likewise B as (n, k).
+  ** lda, ldb, ldc are the distances between stored rows, in elements. With
+  ** beta 0, C is only written. C must not overlap A or B. */
+  void (*multiply)(real *c, int ldc, const real *a, int lda, int a_transposed,
+                   const real *b, int ldb, int b_transposed, int m, int n,
+                   int k, real beta);
+} product_kernels;
+
+/* --- Reductions (reduce.c) ---------------------------------------------- */
+
+typedef struct reduce_kernels {
+  /* y (outer, inner) = sum of x (outer, n, inner) over its middle axis,
+  ** accumulated in double */
+  void (*sum)(real *y, const real *x, size_t outer, size_t n, size_t inner);
+
+  /* y (outer, inner) = largest of x over its middle axis, and its first
+  ** position in at (outer, inner), which may be null; NaN counts as the
+  ** largest. n >= 1 */
+  void (*max)(real *y, int32_t *at, const real *x, size_t outer, size_t n,
+              size_t inner);
+
+  /* the sum of the squares of x[0..n-1], accumulated in double */
+  double (*sum_of_squares)(const real *x, size_t n);
+
+  /* 1 if every element of x is finite, else 0 */
+  int (*all_finite)(const real *x, size_t n);
+} reduce_kernels;
+
+/* --- Softmax and cross-entropy (softmax.c) ------------------------------- */
+
+typedef struct softmax_kernels {
+  /* y (rows, n): the softmax of each row of x, stable for any finite x */
+  void (*softmax)(real *y, const real *x, size_t rows, size_t n);
+  void (*softmax_backward)(real *dx, const real *dy, const real *y, size_t rows,
+                           size_t n);
+
+  /* y (rows, n): the logarithm of the softmax of each row of x */
+  void (*log_softmax)(real *y, const real *x, size_t rows, size_t n);
+  void (*log_softmax_backward)(real *dx, const real *dy, const real *y,
+                               size_t rows, size_t n);
+
+  /* Cross-entropy of each row of logits (rows, V) against the id target[row]
+  ** in 0..V-1. loss (rows): -log softmax(logits)[target]; log_norm (rows):
+  ** log of the sum of exp of the row, which the backward pass reads. */
+  void (*cross_entropy)(real *loss, real *log_norm, const real *logits,
+                        const int32_t *target, size_t rows, size_t V);
+
+  /* dlogits (rows, V) += dloss[row] * (softmax(logits) - one_hot(target));
+  ** a row whose dloss is 0, as a mask gives it, is left alone. */
+  void (*cross_entropy_backward)(real *dlogits, const real *dloss,
+                                 const real *logits, const real *log_norm,
+                                 const int32_t *target, size_t rows, size_t V);
+} softmax_kernels;
+
+/* --- Layer normalisation (layer_norm.c; Ba, Kiros and Hinton 2016) ------- */
+
+typedef struct layer_norm_kernels {
+  /* y (rows, n) = (x - mean) * rstd * gain + bias over each row, where
+  ** rstd = 1 / sqrt(variance + epsilon), the variance being the biased one.
+  ** mean and rstd (rows) are outputs, read by backward. gain and bias (n). */
+  void (*forward)(real *y, real *mean, real *rstd, const real *x,
+                  const real *gain, const real *bias, double epsilon,
+                  size_t rows, size_t n);
+  /* any of dx (rows, n), dgain (n), dbias (n) may be null */
+  void (*backward)(real *dx, real *dgain, real *dbias, const real *dy,
+                   const real *x, const real *gain, const real *mean,
+                   const real *rstd, size_t rows, size_t n);
+} layer_norm_kernels;
+
+/* --- Rows of a table by id (lookup.c) ------------------------------------ */
+
+typedef struct lookup_kernels {
+  /* y (count, n): row ids[i] of table (V, n) for each i; ids in 0..V-1 */
+  void (*gather)(real *y, const real *table, const int32_t *ids, size_t count,
+                 size_t n);
+  /* dtable[ids[i]] += dy[i], in the order of i */
+  void (*scatter_add)(real *dtable, const real *dy, const int32_t *ids,
+                      size_t count, size_t n);
+} lookup_kernels;
+
+/* --- Elman's cell (elman.c; Elman 1990) ----------------------------------- */
+
+typedef struct elman_kernels {
+  /* One step from the pre-activations a (n) = x W + h U + b to the new state:
+  ** h (n) = tanh(a), or max(a, 0). a and h may be the same array. */
+  void (*tanh_step)(real *h, const real *a, size_t n);
+  void (*relu_step)(real *h, const real *a, size_t n);
+
+  /* da (n) = (dh + dh_next) * f'(a), from h = f(a); dh_next is the gradient
+  ** that comes back from step t + 1. da may be dh or dh_next. (Written, not
+  ** added to: da is this step's own.) */
+  void (*tanh_step_backward)(real *da, const real *dh, const real *dh_next,
+                             const real *h, size_t n);
+  void (*relu_step_backward)(real *da, const real *dh, const real *dh_next,
+                             const real *h, size_t n);
+} elman_kernels;
+
+/* --- Parameter updates (update.c) ----------------------------------------- */
+
+typedef struct update_kernels {
+  /* SGD with momentum (Polyak 1964) as PyTorch has it:
+  ** g = gradient + decay * p; v = momentum * v + g;
+  ** p -= rate * (nesterov ? g + momentum * v : v).
+  ** v (n) may be null where momentum is 0. */
+  void (*sgd)(real *p, real *v, const real *gradient, double rate,
+              double momentum, int nesterov, double decay, size_t n);
+
+  /* RMSProp (Tieleman and Hinton 2012): g = gradient + decay * p;
+  ** s = alpha s + (1 - alpha) g^2; p -= rate * g / (sqrt(s) + epsilon) */
+  void (*rmsprop)(real *p, real *s, const real *gradient, double rate,
+                  double alpha, double epsilon, double decay, size_t n);
+
+  /* Adam (Kingma and Ba 2015), at step t = 1, 2, ... of the moments m and s:
+  ** m = beta1 m + (1 - beta1) g; s = beta2 s + (1 - beta2) g^2;
+  ** p -= rate * (m / (1 - beta1^t)) / (sqrt(s / (1 - beta2^t)) + epsilon).
+  ** coupled != 0: g = gradient + decay * p. Otherwise AdamW (Loshchilov and
+  ** Hutter 2019): p -= rate * decay * p first, g = gradient. */
+  void (*adam)(real *p, real *m, real *s, const real *gradient, double rate,
+               double beta1, double beta2, double epsilon, double decay,
+               int coupled, double t, size_t n);
+} update_kernels;
+
+/* --- Choosing a set ------------------------------------------------------- */
+
+typedef struct kernels {
+  const char *isa;   // "baseline", "avx2", "avx512"
+  const char *wide;  // what the name means to a person
+  const pointwise_kernels *pointwise;
+  const product_kernels *product;
+  const reduce_kernels *reduce;
+  const softmax_kernels *softmax;
+  const layer_norm_kernels *layer_norm;
+  const lookup_kernels *lookup;
+  const elman_kernels *elman;
+  const update_kernels *update;
+} kernels;
+
+/*
+** The best set of kernels that this processor runs. With a name (as in the
+** environment variable SAROS_ISA) the set of that name; null if there is no
+** such set or the processor does not run it.
+*/
+const kernels *kernels_select(const char *name);
+
+/* The name of a family's table in the instruction set being compiled:
+** KERNEL_TABLE(pointwise) is pointwise_kernels_avx2 and so on. */
+#define KERNEL_JOIN(family, isa) family##_kernels_##isa
+#define KERNEL_NAME(family, isa) KERNEL_JOIN(family, isa)
+#define KERNEL_TABLE(family) KERNEL_NAME(family, ISA)
+
+#define DECLARE_TABLES(isa)                                                    \
+  extern const pointwise_kernels KERNEL_NAME(pointwise, isa);                  \
+  extern const product_kernels KERNEL_NAME(product, isa);                      \
+  extern const reduce_kernels KERNEL_NAME(reduce, isa);                        \
+  extern const softmax_kernels KERNEL_NAME(softmax, isa);                      \
+  extern const layer_norm_kernels KERNEL_NAME(layer_norm, isa);                \
+  extern const lookup_kernels KERNEL_NAME(lookup, isa);                        \
+  extern const elman_kernels KERNEL_NAME(elman, isa);                          \
+  extern const update_kernels KERNEL_NAME(update, isa);
+
+DECLARE_TABLES(baseline)
+DECLARE_TABLES(avx2)
+DECLARE_TABLES(avx512)
+
+#endif

@@ -1,0 +1,103 @@
+/*
+** Reductions over one axis, or over a whole array. Sums are taken in double
+** and in an order that only the shape decides (lanes.h), so that neither the
+** machine nor the number of threads shows in a result.
+*/
+#include "elementary.h"
+#include "lanes.h"
+
+/* Columns that are summed together, in double, on the stack. */
+#define BLOCK 64
+
+/* y (width) = sum of the rows of x (n, width), which lie 'stride' apart */
+static void sum_columns(real *y, const real *x, size_t n, size_t stride,
+                        size_t width) {
+  double total[BLOCK] = {0};
+  for (size_t row = 0; row < n; row++, x += stride)
+    for (size_t column = 0; column < width; column++)
+      total[column] += (double)x[column];
+  for (size_t column = 0; column < width; column++)
+    y[column] = (real)total[column];
+}
+
+static void sum(real *y, const real *x, size_t outer, size_t n, size_t inner) {
+  if (inner == 1) {
+    for (size_t row = 0; row < outer; row++, x += n)
+      y[row] = (real)SUM_OVER(i, n, x[i]);
+    return;
+  }
+  for (size_t at = 0; at < outer; at++, x += n * inner, y += inner)
+    for (size_t left = 0; left < inner; left += BLOCK) {
+      const size_t width = inner - left < BLOCK ? inner - left : BLOCK;
+      sum_columns(y + left, x + left, n, inner, width);
+    }
+}
+
+/* The first place in x[0..n-1] of 'value', which occurs there; perhaps NaN. */
+static int32_t position(const real *x, real value) {
+  size_t i = 0;
+  if (value != value)
+    while (x[i] == x[i])
+      i++;
+  else
+    while (x[i] != value)
+      i++;
+  return (int32_t)i;
+}
+
+/* best (inner) and the row it came from, improved by row x (inner) */
+static void keep_larger(real *best, int32_t *at, const real *x, int32_t row,
+                        size_t inner) {
+  if (at == NULL) {
+    for (size_t i = 0; i < inner; i++)
+      best[i] = larger(best[i], x[i]);
+    return;
+  }
+  INDEPENDENT
+  for (size_t i = 0; i < inner; i++) {
+    const real joined = larger(best[i], x[i]);
+    const int kept = best[i] == joined || best[i] != best[i];
+    at[i] = kept ? at[i] : row;
+    best[i] = joined;
+  }
+}
+
+static void max(real *y, int32_t *at, const real *x, size_t outer, size_t n,
+                size_t inner) {
+  for (size_t block = 0; block < outer; block++, y += inner) {
+    if (inner == 1) {
+      *y = largest(x, n);
+      if (at != NULL)
+        *at = position(x, *y);
+      x += n;
+    } else {
+      memmove(y, x, inner * sizeof *y);
+      if (at != NULL)
+        memset(at, 0, inner * sizeof *at);
+      x += inner;
+      for (size_t row = 1; row < n; row++, x += inner)
+        keep_larger(y, at, x, (int32_t)row, inner);
+    }
+    if (at != NULL)
+      at += inner;
+  }
+}
+
+static double sum_of_squares(const real *x, size_t n) {
+  return SUM_OVER(i, n, (double)x[i] * (double)x[i]);
+}
+
+/* x - x is 0 for a finite x and NaN for the others. */
+static int all_finite(const real *x, size_t n) {
+  int strange = 0;
+  for (size_t i = 0; i < n; i++)
+    strange |= x[i] - x[i] != 0;
+  return !strange;
+}
+
+const reduce_kernels KERNEL_TABLE(reduce) = {
+    .sum = sum,
+    .max = max,
+    .sum_of_squares = sum_of_squares,
+    .all_finite = all_finite,
+};

@@ -1,0 +1,104 @@
+/*
+** Softmax, its logarithm, and cross-entropy, row by row. The largest element
+** of a row is subtracted before exp, so that nothing overflows; sums of exp
+** are taken in double.
+*/
+#include "elementary.h"
+#include "lanes.h"
+
+/* --- Softmax -------------------------------------------------------------- */
+
+static void softmax_row(real *y, const real *x, size_t n) {
+  const real top = largest(x, n);
+  INDEPENDENT
+  for (size_t i = 0; i < n; i++)
+    y[i] = exp_of(x[i] - top);
+  const real factor = (real)(1 / SUM_OVER(i, n, y[i]));
+  for (size_t i = 0; i < n; i++)
+    y[i] *= factor;
+}
+
+static void softmax(real *y, const real *x, size_t rows, size_t n) {
+  if (n == 0)
+    return;
+  for (size_t row = 0; row < rows; row++, y += n, x += n)
+    softmax_row(y, x, n);
+}
+
+/* dx = y (dy - sum of dy y) */
+static void softmax_backward(real *dx, const real *dy, const real *y,
+                             size_t rows, size_t n) {
+  for (size_t row = 0; row < rows; row++, dx += n, dy += n, y += n) {
+    const real mean = (real)SUM_OVER(i, n, dy[i] * y[i]);
+    INDEPENDENT
+    for (size_t i = 0; i < n; i++)
+      dx[i] += y[i] * (dy[i] - mean);
+  }
+}
+
+/* --- Its logarithm -------------------------------------------------------- */
+
+static void log_softmax_row(real *y, const real *x, size_t n) {
+  const real top = largest(x, n);
+  const real log_sum = (real)log(SUM_OVER(i, n, exp_of(x[i] - top)));
+  INDEPENDENT
+  for (size_t i = 0; i < n; i++)
+    y[i] = x[i] - top - log_sum;
+}
+
+static void log_softmax(real *y, const real *x, size_t rows, size_t n) {
+  if (n == 0)
+    return;
+  for (size_t row = 0; row < rows; row++, y += n, x += n)
+    log_softmax_row(y, x, n);
+}
+
+/* dx = dy - exp(y) (sum of dy) */
+static void log_softmax_backward(real *dx, const real *dy, const real *y,
+                                 size_t rows, size_t n) {
+  for (size_t row = 0; row < rows; row++, dx += n, dy += n, y += n) {
+    const real total = (real)SUM_OVER(i, n, dy[i]);
+    INDEPENDENT
+    for (size_t i = 0; i < n; i++)
+      dx[i] += dy[i] - exp_of(y[i]) * total;
+  }
+}
+
+/* --- Cross-entropy -------------------------------------------------------- */
+
+/* The loss is formed from differences to the largest logit, not from log_norm,
+** so that logits of any size keep its accuracy. */
+static void cross_entropy(real *loss, real *log_norm, const real *logits,
+                          const int32_t *target, size_t rows, size_t V) {
+  for (size_t row = 0; row < rows; row++, logits += V) {
+    const real top = largest(logits, V);
+    const double log_sum = log(SUM_OVER(i, V, exp_of(logits[i] - top)));
+    const real chosen = logits[target[row]];
+    loss[row] = (real)(log_sum - ((double)chosen - (double)top));
+    log_norm[row] = (real)((double)top + log_sum);
+  }
+}
+
+static void cross_entropy_backward(real *dlogits, const real *dloss,
+                                   const real *logits, const real *log_norm,
+                                   const int32_t *target, size_t rows,
+                                   size_t V) {
+  for (size_t row = 0; row < rows; row++, dlogits += V, logits += V) {
+    const real weight = dloss[row], norm = log_norm[row];
+    if (weight == 0)
+      continue;
+    INDEPENDENT
+    for (size_t i = 0; i < V; i++)
+      dlogits[i] += weight * exp_of(logits[i] - norm);
+    dlogits[target[row]] -= weight;
+  }
+}
+
+const softmax_kernels KERNEL_TABLE(softmax) = {
+    .softmax = softmax,
+    .softmax_backward = softmax_backward,
+    .log_softmax = log_softmax,
+    .log_softmax_backward = log_softmax_backward,
+    .cross_entropy = cross_entropy,
+    .cross_entropy_backward = cross_entropy_backward,
+};

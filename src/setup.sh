@@ -1,0 +1,86 @@
+#!/bin/sh
+# Installs what this machine lacks: setup.sh build [text] [spec] [check] [lint]
+#
+# Each need is asked for by using it, so it does not matter where it came from.
+# Nothing is missing: no output, in an instant. Otherwise one line says what is
+# installed, through apt-get (Debian, Ubuntu) or Homebrew and LuaRocks (macOS).
+
+set -u
+
+# need DEBIAN-PACKAGES HOMEBREW-FORMULA COMMAND...: missing if COMMAND fails.
+# "rock:name" is a LuaRocks package, "-" one that does not exist there.
+need() {
+  debian=$1 brew=$2
+  shift 2
+  "$@" >/dev/null 2>&1 && return
+  apt_missing="$apt_missing $debian"
+  brew_missing="$brew_missing $brew"
+}
+
+find_missing() {
+  apt_missing='' brew_missing=''
+  for purpose in "$@"; do
+    case $purpose in
+    build)
+      need 'gcc libc6-dev' gcc command -v cc
+      need pkg-config pkgconf command -v pkg-config
+      need liblua5.4-dev lua@5.4 pkg-config --exists lua5.4
+      need libopenblas-dev openblas pkg-config --exists openblas
+      need libjansson-dev jansson pkg-config --exists jansson
+      need libedit-dev libedit pkg-config --exists libedit
+      need lua5.4 lua@5.4 command -v lua5.4
+      need lua-argparse rock:argparse lua5.4 -e 'require "argparse"' ;;
+    text) need miscfiles - test -r /usr/share/state/us-constitution.gz ;;
+    spec) need lua-busted rock:busted lua5.4 -e 'require "busted.runner"' ;;
+    check) need valgrind - command -v valgrind ;;
+    lint)
+      need lua-check rock:luacheck command -v luacheck
+      need clang-format clang-format command -v clang-format ;;
+    esac
+  done
+}
+
+give_up() {
+  echo "setup: $1; please install, as Debian calls them:$apt_missing" >&2
+  exit 1
+}
+
+install_with_apt() {
+  root=''
+  if [ "$(id -u)" -ne 0 ]; then
+    root=sudo
+    command -v sudo >/dev/null || give_up 'sudo is missing'
+  fi
+  echo "setup: installing$apt_missing with ${root:+sudo }apt-get"
+  apt="$root env DEBIAN_FRONTEND=noninteractive apt-get -qq"
+  $apt update
+  $apt install -y --no-install-recommends $apt_missing >/dev/null
+}
+
+install_with_brew() {
+  formulae='' rocks=''
+  for item in $brew_missing; do
+    case $item in
+    -) give_up 'Homebrew does not have all of it' ;;
+    rock:*) rocks="$rocks ${item#rock:}" formulae="$formulae luarocks" ;;
+    *) formulae="$formulae $item" ;;
+    esac
+  done
+  echo "setup: installing$formulae with brew${rocks:+,$rocks with luarocks}"
+  brew install -q $formulae || return
+  for rock in $rocks; do
+    luarocks --lua-version 5.4 install "$rock" || return
+  done
+}
+
+find_missing "$@"
+[ -n "$apt_missing" ] || exit 0
+if command -v apt-get >/dev/null; then
+  install_with_apt
+elif command -v brew >/dev/null; then
+  install_with_brew
+else
+  give_up 'neither apt-get nor brew is here'
+fi
+find_missing "$@"
+[ -z "$apt_missing" ] || give_up 'installing did not help'
