@@ -1,0 +1,137 @@
+/*
+** The context: what belongs to one user of the library and to nobody else.
+** It lives until its opener and the last of its objects have let go of it.
+*/
+#include <cblas.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core.h"
+
+static void *standard_allocator(void *user, void *block, size_t old_size,
+                                size_t new_size) {
+  (void)user, (void)old_size;
+  if (new_size == 0) {
+    free(block);
+    return NULL;
+  }
+  return realloc(block, new_size);
+}
+
+static const kernels *choose_kernels(void) {
+  const char *wanted = getenv("SAROS_ISA");
+  const kernels *chosen = wanted ? kernels_select(wanted) : NULL;
+  return chosen ? chosen : kernels_select(NULL);
+}
+
+static int default_threads(void) {
+  long processors = sysconf(_SC_NPROCESSORS_ONLN);
+  return processors < 1 ? 1 : processors > 256 ? 256 : (int)processors;
+}
+
+/* Work is split by our own threads; OpenBLAS runs on one inside each. A host
+** that uses OpenBLAS itself gets its number back when the context closes. */
+static int quiet_blas(void) {
+  int before = openblas_get_num_threads();
+  if (before <= 1)
+    return 0;
+  openblas_set_num_threads(1);
+  return before;
+}
+
+saros_context *saros_context_new(saros_allocator allocator, void *user) {
+  if (allocator == NULL)
+    allocator = standard_allocator;
+  saros_context *context = allocator(user, NULL, 0, sizeof *context);
+  if (context == NULL)
+    return NULL;
+  memset(context, 0, sizeof *context);
+  context->references = 1;
+  context->pool.allocator = allocator;
+  context->pool.user = user;
+  context->kernels = choose_kernels();
+  context->threads = default_threads();
+  context->blas_threads = quiet_blas();
+  return context;
+}
+
+void saros_context_release(saros_context *context) {
+  if (context == NULL || --context->references > 0)
+    return;
+  team_release(context);
+  pool_trim(&context->pool);
+  if (context->blas_threads > 0)
+    openblas_set_num_threads(context->blas_threads);
+  context->pool.allocator(context->pool.user, context, sizeof *context, 0);
+}
+
+saros_status object_new(saros_context *context, size_t bytes, void **out) {
+  void *object = pool_take(&context->pool, bytes);
+  *out = object;
+  if (object == NULL)
+    return out_of_memory(context, bytes);
+  memset(object, 0, bytes);
+  context->references++;
+  return SAROS_OK;
+}
+
+void object_free(saros_context *context, void *object) {
+  if (object == NULL)
+    return;
+  pool_give(&context->pool, object);
+  saros_context_release(context);
+}
+
+const char *saros_error(const saros_context *context) {
+  return context->message;
+}
+
+saros_status saros_fail(saros_context *context, saros_status status,
+                        const char *format, ...) {
+  va_list arguments;
+  va_start(arguments, format);
+  vsnprintf(context->message, sizeof context->message, format, arguments);
+  va_end(arguments);
+  return status;
+}
+
+saros_status out_of_memory(saros_context *context, size_t bytes) {
+  return saros_fail(context, SAROS_EMEMORY,
+                    "not enough memory: %zu bytes were refused, %zu in use",
+                    bytes, context->pool.memory.in_use);
+}
+
+saros_memory saros_memory_of(const saros_context *context) {
+  return context->pool.memory;
+}
+
+void saros_trim(saros_context *context) {
+  pool_trim(&context->pool);
+}
+
+void saros_set_index_base(saros_context *context, int base) {
+  context->index_base = base;
+}
+
+saros_build saros_info(const saros_context *context) {
+  return (saros_build){
+      .version = SAROS_VERSION,
+      .real = sizeof(real) == sizeof(float) ? "float" : "double",
+      .isa = context->kernels->isa,
+      .blas = openblas_get_config(),
+      .threads = context->threads,
+  };
+}
+
+saros_status saros_set_threads(saros_context *context, int threads) {
+  if (threads < 1 || threads > 256)
+    return saros_fail(context, SAROS_EARGUMENT,
+                      "threads: expected a number in 1..256, got %d", threads);
+  if (threads != context->threads)
+    team_release(context);
+  context->threads = threads;
+  return SAROS_OK;
+}

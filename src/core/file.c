@@ -1,0 +1,183 @@
+/*
+** Folders, and files that are replaced in one instant: the new contents are
+** written beside the old file and take over its name once they are on disk. A
+** crash at any point leaves the old file or the new one, and at worst a
+** temporary file beside it.
+*/
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "archive.h"
+
+#define MAX_ATTEMPTS 1000
+#define SUFFIX_BYTES 40  // of ".tmp-<process>-<attempt>"
+
+saros_status file_failure(saros_context *context, const char *function,
+                          const char *verb, const char *path) {
+  int cause = errno;
+  return saros_fail(context, SAROS_EFILE, "%s: expected to %s %s, got \"%s\"",
+                    function, verb, QUOTE(path), strerror(cause));
+}
+
+static saros_status failure(const file_writer *w) {
+  return file_failure(w->context, w->function, "write", w->path);
+}
+
+/* --- Writing -------------------------------------------------------------- */
+
+/* Only a regular file may be replaced: renaming onto a device or a pipe would
+** destroy it. */
+static saros_status expect_replaceable(const file_writer *w) {
+  struct stat old;
+  if (stat(w->path, &old) != 0 || S_ISREG(old.st_mode))
+    return SAROS_OK;
+  errno = S_ISDIR(old.st_mode) ? EISDIR : EEXIST;
+  return failure(w);
+}
+
+saros_status file_create(file_writer *w) {
+  size_t room = strlen(w->path) + SUFFIX_BYTES;
+  w->temporary = NULL;
+  TRY(expect_replaceable(w));
+  char *name = pool_take(&w->context->pool, room);
+  if (name == NULL)
+    return out_of_memory(w->context, room);
+  int attempt = 0;
+  do {
+    snprintf(name, room, "%s.tmp-%ld-%d", w->path, (long)getpid(), attempt);
+    w->descriptor = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  } while (w->descriptor < 0 && (errno == EEXIST || errno == EINTR) &&
+           ++attempt < MAX_ATTEMPTS);
+  if (w->descriptor < 0) {
+    saros_status status = failure(w);
+    pool_give(&w->context->pool, name);
+    return status;
+  }
+  w->temporary = name;
+  return SAROS_OK;
+}
+
+saros_status file_write(file_writer *w, const void *bytes, size_t size) {
+  const char *at = bytes;
+  while (size > 0) {
+    // no more at once than every system takes
+    size_t most = size < (size_t)1 << 30 ? size : (size_t)1 << 30;
+    ssize_t written = write(w->descriptor, at, most);
+    if (written < 0 && errno != EINTR)
+      return failure(w);
+    if (written > 0) {
+      at += written;
+      size -= (size_t)written;
+    }
+  }
+  return SAROS_OK;
+}
+
+/* --- Taking over the name ------------------------------------------------- */
+
+/* Down to the medium, which on macOS needs more than fsync. */
+static int sync_descriptor(int descriptor) {
+#ifdef F_FULLFSYNC
+  if (fcntl(descriptor, F_FULLFSYNC) == 0)
+    return 0;
+#endif
+  int failed;
+  do
+    failed = fsync(descriptor);
+  while (failed && errno == EINTR);
+  return failed;
+}
+
+/* Makes the new name last. Folders that cannot be opened for reading or synced
+** keep either name just as well, only not from now on. */
+static int sync_folder_of(char *path) {
+  char *slash = strrchr(path, '/');
+  const char *folder = slash == NULL ? "." : slash == path ? "/" : path;
+  if (slash != NULL)
+    *slash = 0;
+  int descriptor = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (slash != NULL)
+    *slash = '/';
+  if (descriptor < 0)
+    return 0;
+  int failed = sync_descriptor(descriptor);
+  int cause = errno;
+  close(descriptor);
+  errno = cause;
+  return failed && cause != EINVAL && cause != ENOTSUP;
+}
+
+/* A file that only its owner may read stays so. */
+static void keep_mode(const file_writer *w) {
+  struct stat old;
+  if (stat(w->path, &old) == 0 && S_ISREG(old.st_mode))
+    (void)!fchmod(w->descriptor, old.st_mode & 0777);
+}
+
+static void forget_temporary(file_writer *w) {
+  pool_give(&w->context->pool, w->temporary);
+  w->temporary = NULL;
+}
+
+saros_status file_commit(file_writer *w) {
+  keep_mode(w);
+  if (sync_descriptor(w->descriptor) != 0)
+    return failure(w);
+  int failed = close(w->descriptor);
+  w->descriptor = -1;
+  if (failed || rename(w->temporary, w->path) != 0)
+    return failure(w);
+  failed = sync_folder_of(w->temporary);
+  forget_temporary(w);
+  return failed ? failure(w) : SAROS_OK;
+}
+
+void file_discard(file_writer *w) {
+  if (w->temporary == NULL)
+    return;
+  if (w->descriptor >= 0)
+    close(w->descriptor);
+  unlink(w->temporary);
+  forget_temporary(w);
+}
+
+/* --- Folders -------------------------------------------------------------- */
+
+/* Makes one folder unless it is there. */
+static int make_one(const char *path) {
+  struct stat found;
+  if (mkdir(path, 0777) == 0)
+    return 0;
+  int cause = errno;
+  if (stat(path, &found) == 0 && S_ISDIR(found.st_mode))
+    return 0;
+  errno = cause;
+  return -1;
+}
+
+saros_status saros_make_folder(saros_context *context, const char *path) {
+  size_t bytes = strlen(path) + 1;
+  char *part = pool_take(&context->pool, bytes);
+  if (part == NULL)
+    return out_of_memory(context, bytes);
+  memcpy(part, path, bytes);
+  int failed = 0;
+  for (char *at = part + 1; bytes > 1 && *at != 0 && !failed; at++) {
+    if (*at != '/')
+      continue;
+    *at = 0;
+    failed = make_one(part);
+    *at = '/';
+  }
+  if (!failed)
+    failed = make_one(part);
+  saros_status status = SAROS_OK;
+  if (failed)
+    status = file_failure(context, "make_folder", "make", path);
+  pool_give(&context->pool, part);
+  return status;
+}

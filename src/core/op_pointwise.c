@@ -1,0 +1,338 @@
+/*
+** Element-wise operations: functions of one tensor, operators on two that
+** broadcast. The gradient of an operator is written with operators; where an
+** operand was repeated, its gradient is summed back to its own shape.
+*/
+#include <float.h>
+#include <string.h>
+
+#include "core.h"
+
+/* --- Functions ------------------------------------------------------------------ */
+
+static saros_status apply_backward(const tape_entry *e);
+
+#define FUNCTION(f, name) [f] = {name, apply_backward}
+static const operation functions[SAROS_FUNCTIONS] = {
+    FUNCTION(SAROS_NEGATE, "negate"),   FUNCTION(SAROS_ABS, "abs"),
+    FUNCTION(SAROS_EXP, "exp"),         FUNCTION(SAROS_LOG, "log"),
+    FUNCTION(SAROS_SQRT, "sqrt"),       FUNCTION(SAROS_TANH, "tanh"),
+    FUNCTION(SAROS_SIGMOID, "sigmoid"), FUNCTION(SAROS_RELU, "relu"),
+};
+
+const char *saros_function_name(saros_function f) {
+  return functions[f].name;
+}
+
+static saros_status apply_backward(const tape_entry *e) {
+  long f = e->operation - functions;
+  saros_tensor *dy, *dx;
+  TRY(entry_gradient(e, 0, &dy));
+  saros_status status = node_gradient(e->input[0], &dx);
+  const real *saved = e->saved_count > 0 ? reals(e->saved[0]) : NULL;
+  if (status == SAROS_OK)
+    e->context->kernels->pointwise->unary_backward[f](reals(dx), reals(dy),
+                                                      saved, saved, dx->count);
+  saros_tensor_release(dy);
+  return status;
+}
+
+saros_status saros_apply(saros_function f, saros_tensor *x,
+                         saros_tensor **out) {
+  *out = NULL;
+  TRY(expect_real(functions[f].name, "a tensor", x));
+  saros_tensor *from;
+  TRY(saros_contiguous(x, &from));
+  saros_status status = tensor_like(from, out);
+  if (status == SAROS_OK) {
+    x->context->kernels->pointwise->unary[f](reals(*out), reals(from),
+                                             from->count);
+    saros_tensor *saved = UNARY_BACKWARD_READS_X((unary)f) ? from : *out;
+    if (f == SAROS_NEGATE)
+      saved = NULL;
+    status = tape_record_unary(&functions[f], from, saved, NULL, 0, out);
+  }
+  saros_tensor_release(from);
+  return status;
+}
+
+/* --- Broadcasting ------------------------------------------------------------------ */
+
+saros_status broadcast_shape(const char *function, const saros_tensor *a,
+                             const saros_tensor *b, int *rank, int *shape) {
+  *rank = a->rank > b->rank ? a->rank : b->rank;
+  for (int i = 1; i <= *rank; i++) {
+    int of_a = i <= a->rank ? a->shape[a->rank - i] : 1;
+    int of_b = i <= b->rank ? b->shape[b->rank - i] : 1;
+    if (of_a != of_b && of_a != 1 && of_b != 1)
+      return saros_fail(a->context, SAROS_EARGUMENT,
+                        "%s: expected shapes that broadcast, got %s and %s",
+                        function, SHAPE(a), SHAPE(b));
+    shape[*rank - i] = of_a == 1 ? of_b : of_a;
+  }
+  return SAROS_OK;
+}
+
+saros_status tensor_expand(saros_tensor *x, int rank, const int *shape,
+                           saros_tensor **out) {
+  TRY(tensor_alias(x, out));
+  saros_tensor *y = *out;
+  int missing = rank - x->rank;
+  y->rank = rank;
+  y->count = 1;
+  for (int axis = 0; axis < rank; axis++) {
+    int own = axis - missing;
+    int repeated = own < 0 || (x->shape[own] == 1 && shape[axis] != 1);
+    y->stride[axis] = repeated ? 0 : x->stride[own];
+    y->shape[axis] = shape[axis];
+    y->count *= (size_t)shape[axis];
+  }
+  return SAROS_OK;
+}
+
+/* Replaces *g by its sum over the first axes, so many that 'rank' remain. */
+static saros_status sum_leading(saros_tensor **g, int rank) {
+  int extra = (*g)->rank - rank, shape[MAX_RANK + 1];
+  saros_tensor *folded = NULL, *sum = NULL;
+  shape[0] = 1;
+  for (int axis = 0; axis < extra; axis++)
+    shape[0] *= (*g)->shape[axis];
+  memcpy(shape + 1, (*g)->shape + extra, (size_t)rank * sizeof(int));
+  saros_status status = saros_reshape(*g, rank + 1, shape, &folded);
+  if (status == SAROS_OK)
+    status = saros_sum(folded, 0, 0, &sum);
+  saros_tensor_release(folded);
+  saros_tensor_release(*g);
+  *g = sum;
+  return status;
+}
+
+saros_status reduce_to(saros_tensor *g, int rank, const int *shape,
+                       saros_tensor **out) {
+  saros_status status = SAROS_OK;
+  if (g->rank > rank)
+    status = sum_leading(&g, rank);
+  for (int axis = 0; axis < rank && status == SAROS_OK; axis++) {
+    if (shape[axis] != 1 || g->shape[axis] == 1)
+      continue;
+    saros_tensor *sum;
+    status = saros_sum(g, axis, 1, &sum);
+    saros_tensor_release(g);
+    g = sum;
+  }
+  *out = g;
+  return status;
+}
+
+/* --- Operators ----------------------------------------------------------------------- */
+
+/* Replaces *x by f(*x, y). */
+static saros_status then(saros_tensor **x, saros_operator f, saros_tensor *y) {
+  saros_tensor *result;
+  saros_status status = saros_combine(f, *x, y, &result);
+  saros_tensor_release(*x);
+  *x = result;
+  return status;
+}
+
+static saros_status then_number(saros_tensor **x, saros_operator f, double y) {
+  saros_tensor *number;
+  saros_status status = tensor_scalar((*x)->context, y, &number);
+  if (status != SAROS_OK) {
+    saros_tensor_release(*x);
+    *x = NULL;
+    return status;
+  }
+  status = then(x, f, number);
+  saros_tensor_release(number);
+  return status;
+}
+
+static saros_status then_apply(saros_tensor **x, saros_function f) {
+  saros_tensor *result;
+  saros_status status = saros_apply(f, *x, &result);
+  saros_tensor_release(*x);
+  *x = result;
+  return status;
+}
+
+/* The gradients of the operators. Each turns *g, a reference of its own to the
+** gradient of y = f(a, b), into that of a or of b, before reduction. */
+
+static saros_status pass(saros_tensor **g, saros_tensor *const *saved) {
+  (void)g, (void)saved;
+  return SAROS_OK;
+}
+
+static saros_status pass_negated(saros_tensor **g, saros_tensor *const *saved) {
+  (void)saved;
+  return then_apply(g, SAROS_NEGATE);
+}
+
+static saros_status times_b(saros_tensor **g, saros_tensor *const *saved) {
+  return then(g, SAROS_MULTIPLY, saved[1]);
+}
+
+static saros_status times_a(saros_tensor **g, saros_tensor *const *saved) {
+  return then(g, SAROS_MULTIPLY, saved[0]);
+}
+
+static saros_status over_b(saros_tensor **g, saros_tensor *const *saved) {
+  return then(g, SAROS_DIVIDE, saved[1]);
+}
+
+/* d(a / b) / db = -a / b^2 */
+static saros_status divide_by_b(saros_tensor **g, saros_tensor *const *saved) {
+  TRY(then(g, SAROS_DIVIDE, saved[1]));
+  TRY(then(g, SAROS_MULTIPLY, saved[0]));
+  TRY(then(g, SAROS_DIVIDE, saved[1]));
+  return then_apply(g, SAROS_NEGATE);
+}
+
+/* d(a^b) / da = b a^(b - 1) */
+static saros_status power_by_a(saros_tensor **g, saros_tensor *const *saved) {
+  saros_tensor *slope = saros_tensor_retain(saved[1]);
+  saros_status status = then_number(&slope, SAROS_SUBTRACT, 1);
+  if (status != SAROS_OK)
+    return status;
+  saros_tensor *power;
+  status = saros_combine(SAROS_POWER, saved[0], slope, &power);
+  saros_tensor_release(slope);
+  if (status != SAROS_OK)
+    return status;
+  status = then(g, SAROS_MULTIPLY, saved[1]);
+  if (status == SAROS_OK)
+    status = then(g, SAROS_MULTIPLY, power);
+  saros_tensor_release(power);
+  return status;
+}
+
+/* d(a^b) / db = a^b log a, which is 0 at a = 0 */
+static saros_status power_by_b(saros_tensor **g, saros_tensor *const *saved) {
+  saros_tensor *log = saros_tensor_retain(saved[0]);
+  TRY(then_number(&log, SAROS_MAXIMUM, FLT_MIN));
+  TRY(then_apply(&log, SAROS_LOG));
+  saros_status status = then(g, SAROS_MULTIPLY, log);
+  saros_tensor_release(log);
+  saros_tensor *power;
+  TRY(status);
+  TRY(saros_combine(SAROS_POWER, saved[0], saved[1], &power));
+  status = then(g, SAROS_MULTIPLY, power);
+  saros_tensor_release(power);
+  return status;
+}
+
+/* Lets the gradient through where f(x, y) holds. */
+static saros_status through(saros_tensor **g, saros_operator f, saros_tensor *x,
+                            saros_tensor *y) {
+  saros_tensor *mask;
+  TRY(saros_combine(f, x, y, &mask));
+  saros_status status = then(g, SAROS_MULTIPLY, mask);
+  saros_tensor_release(mask);
+  return status;
+}
+
+static saros_status where_a_wins(saros_tensor **g, saros_tensor *const *saved) {
+  return through(g, SAROS_LESS_EQUAL, saved[1], saved[0]);
+}
+
+static saros_status where_b_above(saros_tensor **g,
+                                  saros_tensor *const *saved) {
+  return through(g, SAROS_LESS, saved[0], saved[1]);
+}
+
+static saros_status where_a_below(saros_tensor **g,
+                                  saros_tensor *const *saved) {
+  return through(g, SAROS_LESS_EQUAL, saved[0], saved[1]);
+}
+
+static saros_status where_b_below(saros_tensor **g,
+                                  saros_tensor *const *saved) {
+  return through(g, SAROS_LESS, saved[1], saved[0]);
+}
+
+typedef saros_status (*slope)(saros_tensor **g, saros_tensor *const *saved);
+
+/* reads[i] says which operands the slope for operand i needs: 1 a, 2 b. */
+typedef struct operator_row {
+  operation operation;
+  slope slope[2];
+  int reads[2];
+} operator_row;
+
+static saros_status combine_backward(const tape_entry *e);
+
+#define OPERATOR(f, name, ...) [f] = {{name, combine_backward}, __VA_ARGS__}
+static const operator_row operators[SAROS_OPERATORS] = {
+    OPERATOR(SAROS_ADD, "add", {pass, pass}, {0, 0}),
+    OPERATOR(SAROS_SUBTRACT, "subtract", {pass, pass_negated}, {0, 0}),
+    OPERATOR(SAROS_MULTIPLY, "multiply", {times_b, times_a}, {2, 1}),
+    OPERATOR(SAROS_DIVIDE, "divide", {over_b, divide_by_b}, {2, 3}),
+    OPERATOR(SAROS_POWER, "power", {power_by_a, power_by_b}, {3, 3}),
+    OPERATOR(SAROS_MAXIMUM, "maximum", {where_a_wins, where_b_above}, {3, 3}),
+    OPERATOR(SAROS_MINIMUM, "minimum", {where_a_below, where_b_below}, {3, 3}),
+    OPERATOR(SAROS_LESS, "lt", {NULL, NULL}, {0, 0}),
+    OPERATOR(SAROS_LESS_EQUAL, "le", {NULL, NULL}, {0, 0}),
+    OPERATOR(SAROS_EQUAL, "eq", {NULL, NULL}, {0, 0}),
+};
+
+const char *saros_operator_name(saros_operator f) {
+  return operators[f].operation.name;
+}
+
+static saros_status combine_backward(const tape_entry *e) {
+  const operator_row *row = &operators[*(const saros_operator *)e->arguments];
+  for (int i = 0; i < 2; i++) {
+    tape_node *n = e->input[i];
+    if (n == NULL)
+      continue;
+    saros_tensor *g = saros_tensor_retain(e->output[0]->gradient);
+    saros_status status = row->slope[i](&g, e->saved);
+    if (status != SAROS_OK) {
+      saros_tensor_release(g);
+      return status;
+    }
+    TRY(reduce_to(g, n->rank, n->shape, &g));
+    TRY(node_add(n, g));
+  }
+  return SAROS_OK;
+}
+
+static saros_status record_combine(saros_operator f, saros_tensor *a,
+                                   saros_tensor *b, saros_tensor **out) {
+  const operator_row *row = &operators[f];
+  if (row->slope[0] == NULL)
+    return SAROS_OK;
+  int reads = 0;
+  if (tape_wants(a->context, a))
+    reads |= row->reads[0];
+  if (tape_wants(a->context, b))
+    reads |= row->reads[1];
+  saros_tensor *operands[2] = {a, b};
+  saros_tensor *saved[2] = {reads & 1 ? a : NULL, reads & 2 ? b : NULL};
+  return tape_record(a->context, &(record){&row->operation, 2, operands, 1, out,
+                                           2, saved, &f, sizeof f});
+}
+
+saros_status saros_combine(saros_operator f, saros_tensor *a, saros_tensor *b,
+                           saros_tensor **out) {
+  *out = NULL;
+  const char *name = saros_operator_name(f);
+  int rank, shape[MAX_RANK];
+  TRY(expect_context(name, a->context, b));
+  TRY(expect_real(name, "operands", a));
+  TRY(expect_real(name, "operands", b));
+  TRY(broadcast_shape(name, a, b, &rank, shape));
+  TRY(tensor_new(a->context, SAROS_REAL, rank, shape, out));
+  saros_tensor *y = *out;
+  walk w;
+  walk_start(&w, rank, shape, 3, (const saros_tensor *const[]){y, a, b});
+  if (y->count > 0) {
+    do
+      a->context->kernels->pointwise->binary[f](
+          reals(y) + w.at[0], reals(a) + w.at[1], w.step[1], reals(b) + w.at[2],
+          w.step[2], w.inner);
+    while (walk_next(&w));
+  }
+  return record_combine(f, a, b, out);
+}

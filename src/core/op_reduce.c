@@ -1,0 +1,191 @@
+/*
+** Reductions over one axis or all of them.
+*/
+#include <string.h>
+
+#include "core.h"
+
+axis_split split_at_axis(const saros_tensor *x, int axis) {
+  axis_split s = {1, 1, 1};
+  if (axis == SAROS_ALL_AXES) {
+    s.n = x->count;
+    return s;
+  }
+  for (int i = 0; i < axis; i++)
+    s.outer *= (size_t)x->shape[i];
+  s.n = (size_t)x->shape[axis];
+  for (int i = axis + 1; i < x->rank; i++)
+    s.inner *= (size_t)x->shape[i];
+  return s;
+}
+
+/* The shape of x without the axis, or with 1 in its place. */
+static int reduced_shape(const saros_tensor *x, int axis, int keep,
+                         int *shape) {
+  int rank = 0;
+  for (int i = 0; i < x->rank; i++) {
+    if (axis == SAROS_ALL_AXES || i == axis) {
+      if (keep)
+        shape[rank++] = 1;
+    } else {
+      shape[rank++] = x->shape[i];
+    }
+  }
+  return rank;
+}
+
+typedef struct reduction {
+  int axis;
+  double scale;  // of the gradient
+} reduction;
+
+/* Checks the axis, makes x contiguous and the result's tensor. */
+static saros_status prepare(const char *function, saros_tensor *x, int *axis,
+                            int keep, saros_dtype dtype, saros_tensor **from,
+                            saros_tensor **out) {
+  *out = NULL;
+  TRY(expect_real(function, "a tensor", x));
+  if (*axis != SAROS_ALL_AXES)
+    TRY(expect_axis(function, x, axis));
+  TRY(saros_contiguous(x, from));
+  int shape[MAX_RANK], rank = reduced_shape(x, *axis, keep, shape);
+  saros_status status = tensor_new(x->context, dtype, rank, shape, out);
+  if (status != SAROS_OK)
+    saros_tensor_release(*from);
+  return status;
+}
+
+/* A gradient of the result with the reduced axis (or all) as size 1. */
+static saros_status keep_axis(const tape_entry *e, int axis,
+                              saros_tensor **out) {
+  const tape_node *n = e->input[0];
+  int shape[MAX_RANK];
+  for (int i = 0; i < n->rank; i++)
+    shape[i] = axis == SAROS_ALL_AXES || i == axis ? 1 : n->shape[i];
+  return saros_reshape(e->output[0]->gradient, n->rank, shape, out);
+}
+
+/* --- Sum and mean --------------------------------------------------------------- */
+
+static saros_status sum_backward(const tape_entry *e) {
+  const reduction *r = e->arguments;
+  tape_node *n = e->input[0];
+  saros_tensor *kept = NULL, *scaled = NULL, *dx = NULL;
+  saros_status status;
+  TRY_OR_DONE(keep_axis(e, r->axis, &kept));
+  TRY_OR_DONE(saros_tensor_new(n->context, SAROS_REAL, kept->rank, kept->shape,
+                               &scaled));
+  TRY_OR_DONE(saros_add_scaled(scaled, r->scale, kept));
+  TRY_OR_DONE(tensor_expand(scaled, n->rank, n->shape, &dx));
+  status = node_add(n, dx);
+done:
+  saros_tensor_release(kept);
+  saros_tensor_release(scaled);
+  return status;
+}
+
+static const operation sum_operation = {"sum", sum_backward};
+static const operation mean_operation = {"mean", sum_backward};
+
+static saros_status sum_scaled(const operation *op, saros_tensor *x, int axis,
+                               int keep, int divide, saros_tensor **out) {
+  saros_tensor *from;
+  TRY(prepare(op->name, x, &axis, keep, SAROS_REAL, &from, out));
+  axis_split s = split_at_axis(from, axis);
+  reduction r = {axis, divide ? 1 / (double)s.n : 1};
+  const kernels *k = x->context->kernels;
+  k->reduce->sum(reals(*out), reals(from), s.outer, s.n, s.inner);
+  if (divide)
+    k->pointwise->scale(reals(*out), (real)r.scale, (*out)->count);
+  saros_status status = tape_record_unary(op, from, NULL, &r, sizeof r, out);
+  saros_tensor_release(from);
+  return status;
+}
+
+saros_status saros_sum(saros_tensor *x, int axis, int keep,
+                       saros_tensor **out) {
+  return sum_scaled(&sum_operation, x, axis, keep, 0, out);
+}
+
+saros_status saros_mean(saros_tensor *x, int axis, int keep,
+                        saros_tensor **out) {
+  return sum_scaled(&mean_operation, x, axis, keep, 1, out);
+}
+
+/* --- Largest and smallest --------------------------------------------------------- */
+
+static saros_status max_backward(const tape_entry *e) {
+  const axis_split *s = e->arguments;
+  saros_tensor *dx, *dy;
+  TRY(node_gradient(e->input[0], &dx));
+  TRY(entry_gradient(e, 0, &dy));
+  const int32_t *at = ids_of(e->saved[0]);
+  const real *g = reals(dy);
+  for (size_t outer = 0; outer < s->outer; outer++)
+    for (size_t inner = 0; inner < s->inner; inner++, at++, g++)
+      reals(dx)[(outer * s->n + (size_t)*at) * s->inner + inner] += *g;
+  saros_tensor_release(dy);
+  return SAROS_OK;
+}
+
+static const operation max_operation = {"max", max_backward};
+
+/* The largest elements and, in ids of the same shape, where they are. */
+static saros_status max_and_place(const char *function, saros_tensor *x,
+                                  int *axis, int keep, saros_tensor **from,
+                                  saros_tensor **largest,
+                                  saros_tensor **place) {
+  TRY(prepare(function, x, axis, keep, SAROS_REAL, from, largest));
+  axis_split s = split_at_axis(*from, *axis);
+  saros_status status =
+      s.n > 0 ? tensor_new(x->context, SAROS_IDS, (*largest)->rank,
+                           (*largest)->shape, place)
+              : saros_fail(x->context, SAROS_EARGUMENT,
+                           "%s: expected at least one element, got shape %s",
+                           function, SHAPE(x));
+  if (status == SAROS_OK) {
+    x->context->kernels->reduce->max(reals(*largest), ids_of(*place),
+                                     reals(*from), s.outer, s.n, s.inner);
+    return SAROS_OK;
+  }
+  saros_tensor_release(*from);
+  saros_tensor_release(*largest);
+  *largest = NULL;
+  return status;
+}
+
+saros_status saros_max(saros_tensor *x, int axis, int keep,
+                       saros_tensor **out) {
+  saros_tensor *from, *place;
+  TRY(max_and_place("max", x, &axis, keep, &from, out, &place));
+  axis_split s = split_at_axis(from, axis);
+  saros_status status =
+      tape_record_unary(&max_operation, from, place, &s, sizeof s, out);
+  saros_tensor_release(from);
+  saros_tensor_release(place);
+  return status;
+}
+
+saros_status saros_min(saros_tensor *x, int axis, int keep,
+                       saros_tensor **out) {
+  *out = NULL;
+  saros_tensor *negative = NULL, *largest = NULL;
+  saros_status status;
+  TRY_OR_DONE(expect_real("min", "a tensor", x));
+  TRY_OR_DONE(saros_apply(SAROS_NEGATE, x, &negative));
+  TRY_OR_DONE(saros_max(negative, axis, keep, &largest));
+  status = saros_apply(SAROS_NEGATE, largest, out);
+done:
+  saros_tensor_release(negative);
+  saros_tensor_release(largest);
+  return status;
+}
+
+saros_status saros_argmax(saros_tensor *x, int axis, saros_tensor **out) {
+  *out = NULL;
+  saros_tensor *from, *largest;
+  TRY(max_and_place("argmax", x, &axis, 0, &from, &largest, out));
+  saros_tensor_release(from);
+  saros_tensor_release(largest);
+  return SAROS_OK;
+}

@@ -1,0 +1,140 @@
+/*
+** Operations that read by id: rows of a table, one element of each row.
+*/
+#include <string.h>
+
+#include "core.h"
+
+/* --- Embedding ----------------------------------------------------------------- */
+
+static saros_status embedding_backward(const tape_entry *e) {
+  const saros_tensor *ids = e->saved[0];
+  saros_tensor *dtable, *dy;
+  TRY(node_gradient(e->input[0], &dtable));
+  TRY(entry_gradient(e, 0, &dy));
+  e->context->kernels->lookup->scatter_add(reals(dtable), reals(dy),
+                                           ids_of(ids), ids->count,
+                                           (size_t)dtable->shape[1]);
+  saros_tensor_release(dy);
+  return SAROS_OK;
+}
+
+static const operation embedding_operation = {"embedding", embedding_backward};
+
+/* ids in contiguous form, checked. The caller releases *out. */
+static saros_status checked_ids(const char *function, saros_tensor *ids,
+                                int limit, saros_tensor **out) {
+  TRY(expect_ids(function, "ids", ids));
+  TRY(saros_contiguous(ids, out));
+  saros_status status = expect_ids_below(function, *out, limit);
+  if (status == SAROS_OK)
+    return SAROS_OK;
+  saros_tensor_release(*out);
+  *out = NULL;
+  return status;
+}
+
+/* The shape of ids with one more axis. */
+static saros_status extended_shape(const char *function,
+                                   const saros_tensor *ids, int size,
+                                   int *shape) {
+  if (ids->rank == MAX_RANK)
+    return saros_fail(ids->context, SAROS_EARGUMENT,
+                      "%s: expected ids of rank below %d, got %s", function,
+                      MAX_RANK, SHAPE(ids));
+  memcpy(shape, ids->shape, sizeof ids->shape);
+  shape[ids->rank] = size;
+  return SAROS_OK;
+}
+
+saros_status saros_embedding(saros_tensor *table, saros_tensor *ids,
+                             saros_tensor **out) {
+  *out = NULL;
+  saros_context *context = table->context;
+  TRY(expect_context("embedding", context, ids));
+  TRY(expect_real("embedding", "table", table));
+  if (table->rank != 2)
+    return saros_fail(context, SAROS_EARGUMENT,
+                      "embedding: expected table of shape (V, n), got %s",
+                      SHAPE(table));
+  int shape[MAX_RANK], n = table->shape[1];
+  TRY(extended_shape("embedding", ids, n, shape));
+  saros_tensor *rows = NULL, *index = NULL;
+  saros_status status;
+  TRY_OR_DONE(checked_ids("embedding", ids, table->shape[0], &index));
+  TRY_OR_DONE(saros_contiguous(table, &rows));
+  TRY_OR_DONE(tensor_new(context, SAROS_REAL, ids->rank + 1, shape, out));
+  context->kernels->lookup->gather(reals(*out), reals(rows), ids_of(index),
+                                   index->count, (size_t)n);
+  status = tape_record_unary(&embedding_operation, rows, index, NULL, 0, out);
+done:
+  saros_tensor_release(rows);
+  saros_tensor_release(index);
+  return status;
+}
+
+/* --- Pick ------------------------------------------------------------------------ */
+
+static saros_status pick_backward(const tape_entry *e) {
+  const saros_tensor *ids = e->saved[0];
+  saros_tensor *dx, *dy;
+  TRY(node_gradient(e->input[0], &dx));
+  TRY(entry_gradient(e, 0, &dy));
+  real *row = reals(dx);
+  for (size_t i = 0; i < ids->count; i++, row += dx->shape[dx->rank - 1])
+    row[ids_of(ids)[i]] += reals(dy)[i];
+  saros_tensor_release(dy);
+  return SAROS_OK;
+}
+
+static const operation pick_operation = {"pick", pick_backward};
+
+static saros_status expect_pick(saros_tensor *x, saros_tensor *ids) {
+  TRY(expect_context("pick", x->context, ids));
+  TRY(expect_real("pick", "x", x));
+  int fits = x->rank == ids->rank + 1 &&
+             memcmp(x->shape, ids->shape, (size_t)ids->rank * sizeof(int)) == 0;
+  if (fits)
+    return SAROS_OK;
+  return saros_fail(x->context, SAROS_EARGUMENT,
+                    "pick: expected x with the shape of ids and one more axis, "
+                    "got x %s, ids %s",
+                    SHAPE(x), SHAPE(ids));
+}
+
+saros_status saros_pick(saros_tensor *x, saros_tensor *ids,
+                        saros_tensor **out) {
+  *out = NULL;
+  TRY(expect_pick(x, ids));
+  saros_tensor *from = NULL, *index = NULL;
+  saros_status status;
+  int V = x->shape[x->rank - 1];
+  TRY_OR_DONE(checked_ids("pick", ids, V, &index));
+  TRY_OR_DONE(saros_contiguous(x, &from));
+  TRY_OR_DONE(tensor_new(x->context, SAROS_REAL, ids->rank, ids->shape, out));
+  const real *row = reals(from);
+  for (size_t i = 0; i < index->count; i++, row += V)
+    reals(*out)[i] = row[ids_of(index)[i]];
+  status = tape_record_unary(&pick_operation, from, index, NULL, 0, out);
+done:
+  saros_tensor_release(from);
+  saros_tensor_release(index);
+  return status;
+}
+
+/* --- One-hot ----------------------------------------------------------------------- */
+
+saros_status saros_one_hot(saros_tensor *ids, int V, saros_tensor **out) {
+  *out = NULL;
+  int shape[MAX_RANK];
+  saros_tensor *index;
+  TRY(expect_ids("one_hot", "ids", ids));
+  TRY(extended_shape("one_hot", ids, V, shape));
+  TRY(checked_ids("one_hot", ids, V, &index));
+  saros_status status =
+      saros_tensor_new(ids->context, SAROS_REAL, ids->rank + 1, shape, out);
+  for (size_t i = 0; status == SAROS_OK && i < index->count; i++)
+    reals(*out)[i * (size_t)V + (size_t)ids_of(index)[i]] = 1;
+  saros_tensor_release(index);
+  return status;
+}

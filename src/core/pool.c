@@ -1,0 +1,108 @@
+/*
+** The pool: blocks of memory from the context's allocator, kept for reuse.
+**
+** A block is aligned to 64 bytes and begins with a header of 64. Sizes are
+** rounded up to one of eight classes for each doubling, so at most an eighth
+** is lost; a freed block waits in the list of its class. Training asks for the
+** same sizes in every window, so after the first windows nothing is asked of
+** the allocator any more. When it refuses, the free blocks are given back and
+** it is asked once more.
+*/
+#include <stdlib.h>
+#include <string.h>
+
+#include "core.h"
+
+#define ALIGNMENT 64
+
+typedef struct pool_block {
+  struct pool_block *next;
+  void *raw;  // what the allocator returned
+  size_t raw_size;
+  size_t size;  // of the class, without the header
+  int class;
+} pool_block;
+
+_Static_assert(sizeof(pool_block) <= ALIGNMENT,
+               "the header fits before the data");
+
+/* The class of a size and, in *rounded, the size that the class has. */
+static int class_of(size_t bytes, size_t *rounded) {
+  size_t units = (bytes + ALIGNMENT - 1) / ALIGNMENT;
+  if (units <= 8) {
+    units = units == 0 ? 1 : units;
+    *rounded = units * ALIGNMENT;
+    return (int)units - 1;
+  }
+  int shift = 63 - __builtin_clzll((unsigned long long)(units - 1)) - 3;
+  size_t eighths = ((units - 1) >> shift) + 1;  // 9..16 steps of 2^shift
+  *rounded = (eighths << shift) * ALIGNMENT;
+  return shift * 8 + (int)eighths - 1;
+}
+
+static void *ask(memory_pool *pool, size_t bytes) {
+  void *raw = pool->allocator(pool->user, NULL, 0, bytes);
+  if (raw == NULL && pool->memory.pooled > 0) {
+    pool_trim(pool);
+    raw = pool->allocator(pool->user, NULL, 0, bytes);
+  }
+  return raw;
+}
+
+static pool_block *new_block(memory_pool *pool, int class, size_t size) {
+  size_t raw_size = size + 2 * ALIGNMENT;
+  char *raw = ask(pool, raw_size);
+  if (raw == NULL)
+    return NULL;
+  size_t skip = ALIGNMENT - ((uintptr_t)raw & (ALIGNMENT - 1));
+  pool_block *b = (pool_block *)(void *)(raw + skip);
+  _Static_assert(2 * ALIGNMENT >= ALIGNMENT + sizeof(pool_block),
+                 "room for both");
+  *b = (pool_block){
+      .raw = raw, .raw_size = raw_size, .size = size, .class = class};
+  return b;
+}
+
+void *pool_take(memory_pool *pool, size_t bytes) {
+  if (bytes > (size_t)1 << 50)
+    return NULL;
+  size_t size;
+  int class = class_of(bytes, &size);
+  pool_block *b = pool->free[class];
+  if (b != NULL) {
+    pool->free[class] = b->next;
+    pool->memory.pooled -= b->size;
+  } else {
+    b = new_block(pool, class, size);
+    if (b == NULL)
+      return NULL;
+  }
+  saros_memory *memory = &pool->memory;
+  memory->in_use += size;
+  if (memory->in_use > memory->peak)
+    memory->peak = memory->in_use;
+  return (char *)b + ALIGNMENT;
+}
+
+void pool_give(memory_pool *pool, void *data) {
+  if (data == NULL)
+    return;
+  pool_block *b = (pool_block *)(void *)((char *)data - ALIGNMENT);
+  b->next = pool->free[b->class];
+  pool->free[b->class] = b;
+  pool->memory.in_use -= b->size;
+  pool->memory.pooled += b->size;
+}
+
+void pool_trim(memory_pool *pool) {
+  for (int class = 0; class < POOL_CLASSES; class ++) {
+    pool_block *b = pool->free[class];
+    pool->free[class] = NULL;
+    while (b != NULL) {
+      pool_block *next = b->next;
+      pool->allocator(pool->user, b->raw, b->raw_size, 0);
+      b = next;
+    }
+  }
+  pool->memory.pooled = 0;
+}

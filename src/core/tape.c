@@ -1,0 +1,450 @@
+/*
+** The tape: what was computed, in order, so that it can be run backwards.
+**
+** A tensor that takes part in differentiation has a node, in which its
+** gradient gathers. The node of a result carries the serial number of its
+** tape; when that tape is closed, no open tape has the number any more and the
+** tensor is a plain value again: nothing has to be found and cut. The node of
+** a trainable tensor has serial 0 and counts on every tape.
+**
+** An entry refers to nodes, not to tensors; it keeps alive (and pins against
+** writing) only the tensors that its backward function reads. Backward frees
+** every entry as soon as it has run.
+*/
+#include <assert.h>
+#include <string.h>
+
+#include "core.h"
+
+typedef enum tape_state { RECORDING, RUNNING, SPENT, CLOSED } tape_state;
+
+struct saros_tape {
+  saros_context *context;
+  tape_entry *last;
+  size_t length;
+  unsigned long serial;
+  tape_state state;
+  int training;
+};
+
+/* --- Nodes ------------------------------------------------------------------ */
+
+static saros_status node_new(const saros_tensor *x, unsigned long serial,
+                             tape_node **out) {
+  TRY(object_new(x->context, sizeof(tape_node), (void **)out));
+  tape_node *n = *out;
+  n->context = x->context;
+  n->references = 1;
+  n->serial = serial;
+  n->rank = x->rank;
+  memcpy(n->shape, x->shape, sizeof n->shape);
+  return SAROS_OK;
+}
+
+void node_release(tape_node *n) {
+  if (n == NULL || --n->references > 0)
+    return;
+  saros_tensor_release(n->gradient);
+  object_free(n->context, n);
+}
+
+static void drop_gradient(tape_node *n) {
+  saros_tensor_release(n->gradient);
+  n->gradient = NULL;
+}
+
+/* Whether g may be added to in place. */
+static int is_private(const saros_tensor *g) {
+  return g->references == 1 && g->storage->references == 1 &&
+         saros_tensor_is_contiguous(g);
+}
+
+static saros_status make_private(saros_tensor **g) {
+  if (is_private(*g))
+    return SAROS_OK;
+  saros_tensor *copy;
+  TRY(tensor_like(*g, &copy));
+  tensor_copy(copy, *g);
+  saros_tensor_release(*g);
+  *g = copy;
+  return SAROS_OK;
+}
+
+saros_status node_gradient(tape_node *n, saros_tensor **dx) {
+  if (n->gradient == NULL)
+    TRY(saros_tensor_new(n->context, SAROS_REAL, n->rank, n->shape,
+                         &n->gradient));
+  else
+    TRY(make_private(&n->gradient));
+  *dx = n->gradient;
+  return SAROS_OK;
+}
+
+saros_status node_target(tape_node *n, saros_tensor **dx, real *beta) {
+  *beta = n->gradient == NULL ? 0 : 1;
+  if (n->gradient != NULL)
+    return node_gradient(n, dx);
+  TRY(tensor_new(n->context, SAROS_REAL, n->rank, n->shape, &n->gradient));
+  *dx = n->gradient;
+  return SAROS_OK;
+}
+
+saros_status node_add(tape_node *n, saros_tensor *g) {
+  if (n == NULL) {
+    saros_tensor_release(g);
+    return SAROS_OK;
+  }
+  saros_status status = SAROS_OK;
+  if (n->gradient == NULL) {
+    // what stays is scaled and clamped in place: it may not be shared
+    if (n->keep)
+      status = make_private(&g);
+    n->gradient = g;
+    return status;
+  }
+  saros_tensor *sum;
+  status = node_gradient(n, &sum);
+  if (status == SAROS_OK)
+    status = saros_add_scaled(sum, 1, g);
+  saros_tensor_release(g);
+  return status;
+}
+
+saros_status saros_set_trainable(saros_tensor *x, int trainable) {
+  TRY(expect_real("trainable", "a tensor", x));
+  if (saros_is_trainable(x) == (trainable != 0))
+    return SAROS_OK;
+  if (tape_wants(x->context, x))
+    return saros_fail(x->context, SAROS_ESTATE,
+                      "trainable: expected a tensor that is not part of the "
+                      "open tape; close it first");
+  tape_node *n = NULL;
+  if (trainable) {
+    TRY(node_new(x, 0, &n));
+    n->keep = 1;
+  }
+  node_release(x->node);
+  x->node = n;
+  return SAROS_OK;
+}
+
+int saros_is_trainable(const saros_tensor *x) {
+  return x->node != NULL && x->node->serial == 0;
+}
+
+saros_tensor *saros_gradient(const saros_tensor *x) {
+  return x->node != NULL ? x->node->gradient : NULL;
+}
+
+void saros_clear_gradient(saros_tensor *x) {
+  if (x->node != NULL)
+    drop_gradient(x->node);
+}
+
+/* --- Recording --------------------------------------------------------------- */
+
+int tape_wants(const saros_context *context, const saros_tensor *x) {
+  const saros_tape *tape = context->tape;
+  if (tape == NULL || tape->state != RECORDING)
+    return 0;
+  if (x == NULL || x->node == NULL)
+    return 0;
+  return x->node->serial == 0 || x->node->serial == tape->serial;
+}
+
+int tape_is_training(const saros_context *context) {
+  const saros_tape *tape = context->tape;
+  return tape != NULL && tape->state == RECORDING && tape->training;
+}
+
+/* An entry with room for all that a record names, in one block. */
+static tape_entry *entry_new(saros_context *context, const record *r) {
+  size_t inputs = (size_t)r->inputs, outputs = (size_t)r->outputs;
+  size_t saved = (size_t)r->saved_count;
+  size_t pointers = (inputs + outputs + saved) * sizeof(void *);
+  size_t bytes = sizeof(tape_entry) + pointers + r->arguments_size;
+  tape_entry *e = pool_take(&context->pool, bytes);
+  if (e == NULL) {
+    out_of_memory(context, bytes);
+    return NULL;
+  }
+  memset(e, 0, bytes);
+  e->operation = r->operation;
+  e->context = context;
+  e->inputs = r->inputs;
+  e->outputs = r->outputs;
+  e->saved_count = r->saved_count;
+  e->input = (tape_node **)(void *)(e + 1);
+  e->output = e->input + inputs;
+  e->saved = (saros_tensor **)(void *)(e->output + outputs);
+  e->arguments = e->saved + saved;
+  if (r->arguments_size > 0)
+    memcpy(e->arguments, r->arguments, r->arguments_size);
+  return e;
+}
+
+static void entry_free(tape_entry *e) {
+  for (int i = 0; i < e->saved_count; i++) {
+    if (e->saved[i] == NULL)
+      continue;
+    e->saved[i]->storage->pins--;
+    saros_tensor_release(e->saved[i]);
+  }
+  for (int i = 0; i < e->inputs; i++)
+    node_release(e->input[i]);
+  for (int i = 0; i < e->outputs; i++)
+    node_release(e->output[i]);
+  pool_give(&e->context->pool, e);
+}
+
+static void entry_save(tape_entry *e, const record *r) {
+  for (int i = 0; i < r->saved_count; i++) {
+    if (r->saved[i] == NULL)
+      continue;
+    e->saved[i] = saros_tensor_retain(r->saved[i]);
+    e->saved[i]->storage->pins++;
+  }
+}
+
+static void entry_connect_inputs(tape_entry *e, const record *r) {
+  for (int i = 0; i < r->inputs; i++) {
+    if (!tape_wants(e->context, r->input[i]))
+      continue;
+    e->input[i] = r->input[i]->node;
+    e->input[i]->references++;
+  }
+}
+
+static saros_status entry_connect_outputs(tape_entry *e, const record *r) {
+  for (int i = 0; i < r->outputs; i++) {
+    saros_tensor *y = r->output[i];
+    assert(y->node == NULL);
+    TRY(node_new(y, e->context->tape->serial, &y->node));
+    e->output[i] = y->node;
+    y->node->references++;
+  }
+  return SAROS_OK;
+}
+
+static int wants_any(const saros_context *context, const record *r) {
+  for (int i = 0; i < r->inputs; i++)
+    if (tape_wants(context, r->input[i]))
+      return 1;
+  return 0;
+}
+
+static saros_status append(saros_context *context, const record *r) {
+  tape_entry *e = entry_new(context, r);
+  if (e == NULL)
+    return SAROS_EMEMORY;
+  entry_connect_inputs(e, r);
+  entry_save(e, r);
+  saros_status status = entry_connect_outputs(e, r);
+  if (status != SAROS_OK) {
+    entry_free(e);
+    return status;
+  }
+  e->previous = context->tape->last;
+  context->tape->last = e;
+  context->tape->length++;
+  return SAROS_OK;
+}
+
+saros_status tape_record(saros_context *context, const record *r) {
+  if (!wants_any(context, r))
+    return SAROS_OK;
+  saros_status status = append(context, r);
+  if (status == SAROS_OK)
+    return SAROS_OK;
+  for (int i = 0; i < r->outputs; i++) {
+    saros_tensor_release(r->output[i]);
+    r->output[i] = NULL;
+  }
+  return status;
+}
+
+saros_status tape_record_unary(const operation *op, saros_tensor *x,
+                               saros_tensor *saved, const void *arguments,
+                               size_t arguments_size, saros_tensor **y) {
+  return tape_record(x->context, &(record){.operation = op,
+                                           .inputs = 1,
+                                           .input = &x,
+                                           .outputs = 1,
+                                           .output = y,
+                                           .saved_count = saved != NULL,
+                                           .saved = &saved,
+                                           .arguments = arguments,
+                                           .arguments_size = arguments_size});
+}
+
+saros_status entry_gradient(const tape_entry *e, int output,
+                            saros_tensor **dy) {
+  *dy = e->output[output]->gradient;
+  return *dy == NULL ? SAROS_OK : saros_contiguous(*dy, dy);
+}
+
+/* --- Writing in place ---------------------------------------------------------- */
+
+/* The name of the operation that saved this storage. */
+static const char *reader_of(const saros_tape *tape, const storage *s) {
+  for (const tape_entry *e = tape->last; e != NULL; e = e->previous)
+    for (int i = 0; i < e->saved_count; i++)
+      if (e->saved[i] != NULL && e->saved[i]->storage == s)
+        return e->operation->name;
+  return "an operation";
+}
+
+saros_status saros_tensor_writable(const saros_tensor *x,
+                                   const char *function) {
+  saros_context *context = x->context;
+  if (x->storage->pins > 0)
+    return saros_fail(context, SAROS_ESTATE,
+                      "%s: tensor %s is still needed by %s on the open tape; "
+                      "write to a clone, or after backward or close",
+                      function, SHAPE(x),
+                      context->tape ? reader_of(context->tape, x->storage)
+                                    : "an operation");
+  if (tape_wants(context, x) && !saros_is_trainable(x) && !x->node->keep)
+    return saros_fail(context, SAROS_ESTATE,
+                      "%s: tensor %s was computed on the open tape, and a "
+                      "write is not recorded; write to a clone",
+                      function, SHAPE(x));
+  return SAROS_OK;
+}
+
+/* --- The tape's life -------------------------------------------------------------- */
+
+saros_status saros_tape_open(saros_context *context, int training,
+                             saros_tape **out) {
+  *out = NULL;
+  if (context->tape != NULL)
+    return saros_fail(context, SAROS_ESTATE,
+                      "tape: expected no open tape, got one with %zu "
+                      "operations; close it first (local tape <close> = ...)",
+                      context->tape->length);
+  TRY(object_new(context, sizeof(saros_tape), (void **)out));
+  saros_tape *tape = *out;
+  tape->context = context;
+  tape->training = training;
+  tape->serial = ++context->tapes;
+  context->tape = tape;
+  return SAROS_OK;
+}
+
+static void free_entries(saros_tape *tape) {
+  while (tape->last != NULL) {
+    tape_entry *e = tape->last;
+    tape->last = e->previous;
+    entry_free(e);
+  }
+  tape->length = 0;
+}
+
+void saros_tape_close(saros_tape *tape) {
+  if (tape->state == CLOSED)
+    return;
+  free_entries(tape);
+  tape->state = CLOSED;
+  tape->context->tape = NULL;
+}
+
+void saros_tape_release(saros_tape *tape) {
+  if (tape == NULL)
+    return;
+  saros_tape_close(tape);
+  object_free(tape->context, tape);
+}
+
+int saros_tape_is_open(const saros_tape *tape) {
+  return tape->state != CLOSED;
+}
+
+size_t saros_tape_length(const saros_tape *tape) {
+  return tape->length;
+}
+
+static saros_status expect_recording(const saros_tape *tape,
+                                     const char *function) {
+  if (tape->state == RECORDING)
+    return SAROS_OK;
+  const char *state = tape->state == CLOSED ? "is closed" : "has been run";
+  return saros_fail(tape->context, SAROS_ESTATE,
+                    "%s: expected a recording tape, but this tape %s", function,
+                    state);
+}
+
+saros_status saros_tape_watch(saros_tape *tape, saros_tensor *x) {
+  TRY(expect_recording(tape, "watch"));
+  TRY(expect_context("watch", tape->context, x));
+  TRY(expect_real("watch", "a tensor", x));
+  if (!tape_wants(tape->context, x)) {
+    tape_node *n;
+    TRY(node_new(x, tape->serial, &n));
+    node_release(x->node);
+    x->node = n;
+  }
+  x->node->keep = 1;
+  return SAROS_OK;
+}
+
+/* --- Backward ------------------------------------------------------------------- */
+
+static saros_status expect_loss(saros_tape *tape, saros_tensor *loss,
+                                saros_tensor *gradient) {
+  TRY(expect_recording(tape, "backward"));
+  TRY(expect_context("backward", tape->context, loss));
+  if (!tape_wants(tape->context, loss))
+    return saros_fail(tape->context, SAROS_ESTATE,
+                      "backward: expected a loss computed on this tape from "
+                      "trainable or watched tensors");
+  if (gradient == NULL && loss->count != 1)
+    return saros_fail(tape->context, SAROS_EARGUMENT,
+                      "backward: expected a loss of one element (or the "
+                      "gradient of its elements), got shape %s",
+                      SHAPE(loss));
+  if (gradient == NULL)
+    return SAROS_OK;
+  TRY(expect_real("backward", "the gradient", gradient));
+  return expect_same_shape("backward", "the gradient", gradient, loss);
+}
+
+static saros_status seed(saros_tensor *loss, saros_tensor *gradient) {
+  saros_tensor *one = gradient;
+  if (gradient != NULL) {
+    saros_tensor_retain(one);
+  } else {
+    TRY(tensor_like(loss, &one));
+    reals(one)[0] = 1;
+  }
+  return node_add(loss->node, one);
+}
+
+static saros_status run_entry(const tape_entry *e) {
+  int reached = 0;
+  for (int i = 0; i < e->outputs; i++)
+    reached |= e->output[i]->gradient != NULL;
+  if (!reached)
+    return SAROS_OK;
+  TRY(e->operation->backward(e));
+  for (int i = 0; i < e->outputs; i++)
+    if (!e->output[i]->keep)
+      drop_gradient(e->output[i]);
+  return SAROS_OK;
+}
+
+saros_status saros_tape_backward(saros_tape *tape, saros_tensor *loss,
+                                 saros_tensor *gradient) {
+  TRY(expect_loss(tape, loss, gradient));
+  tape->state = RUNNING;
+  saros_status status = seed(loss, gradient);
+  while (tape->last != NULL && status == SAROS_OK) {
+    tape_entry *e = tape->last;
+    status = run_entry(e);
+    tape->last = e->previous;
+    entry_free(e);
+    tape->length--;
+  }
+  free_entries(tape);  // what an error left
+  tape->state = SPENT;
+  return status;
+}

@@ -1,0 +1,122 @@
+/*
+** The team: worker threads of a context, which share out the blocks of one job
+** at a time. The caller works too. Workers sleep between jobs.
+**
+** A job is a generation number: a worker that sees a new one takes blocks
+** until none is left, then reports. Which thread does a block is left to
+** chance; what a block computes is not.
+*/
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core.h"
+
+typedef struct team {
+  pthread_mutex_t mutex;
+  pthread_cond_t work, done;
+  void (*part)(void *arguments, int block);
+  void *arguments;
+  int blocks;
+  atomic_int next;  // block to take
+  unsigned long generation;
+  int busy;  // workers that have not finished this generation
+  int stopping;
+  int workers;
+  pthread_t worker[];
+} team;
+
+static void take_blocks(team *t) {
+  for (;;) {
+    int block = atomic_fetch_add_explicit(&t->next, 1, memory_order_relaxed);
+    if (block >= t->blocks)
+      return;
+    t->part(t->arguments, block);
+  }
+}
+
+static void *work(void *argument) {
+  team *t = argument;
+  unsigned long seen = 0;
+  pthread_mutex_lock(&t->mutex);
+  for (;;) {
+    while (t->generation == seen && !t->stopping)
+      pthread_cond_wait(&t->work, &t->mutex);
+    if (t->stopping)
+      break;
+    seen = t->generation;
+    pthread_mutex_unlock(&t->mutex);
+    take_blocks(t);
+    pthread_mutex_lock(&t->mutex);
+    if (--t->busy == 0)
+      pthread_cond_signal(&t->done);
+  }
+  pthread_mutex_unlock(&t->mutex);
+  return NULL;
+}
+
+/* A team of as many workers as could be started; null if none. */
+static team *team_new(saros_context *context) {
+  size_t wanted = (size_t)context->threads - 1;
+  size_t bytes = sizeof(team) + wanted * sizeof(pthread_t);
+  team *t = pool_take(&context->pool, bytes);
+  if (t == NULL)
+    return NULL;
+  memset(t, 0, bytes);
+  pthread_mutex_init(&t->mutex, NULL);
+  pthread_cond_init(&t->work, NULL);
+  pthread_cond_init(&t->done, NULL);
+  for (size_t i = 0; i < wanted; i++)
+    if (pthread_create(&t->worker[t->workers], NULL, work, t) == 0)
+      t->workers++;
+  return t;
+}
+
+void team_release(saros_context *context) {
+  team *t = context->team;
+  if (t == NULL)
+    return;
+  pthread_mutex_lock(&t->mutex);
+  t->stopping = 1;
+  pthread_cond_broadcast(&t->work);
+  pthread_mutex_unlock(&t->mutex);
+  for (int i = 0; i < t->workers; i++)
+    pthread_join(t->worker[i], NULL);
+  pthread_cond_destroy(&t->work);
+  pthread_cond_destroy(&t->done);
+  pthread_mutex_destroy(&t->mutex);
+  pool_give(&context->pool, t);
+  context->team = NULL;
+}
+
+static void run_on_team(team *t, int blocks,
+                        void (*part)(void *arguments, int block),
+                        void *arguments) {
+  pthread_mutex_lock(&t->mutex);
+  t->part = part;
+  t->arguments = arguments;
+  t->blocks = blocks;
+  atomic_store_explicit(&t->next, 0, memory_order_relaxed);
+  t->busy = t->workers;
+  t->generation++;
+  pthread_cond_broadcast(&t->work);
+  pthread_mutex_unlock(&t->mutex);
+  take_blocks(t);
+  pthread_mutex_lock(&t->mutex);
+  while (t->busy > 0)
+    pthread_cond_wait(&t->done, &t->mutex);
+  pthread_mutex_unlock(&t->mutex);
+}
+
+void parallel_for(saros_context *context, int blocks,
+                  void (*part)(void *arguments, int block), void *arguments) {
+  if (blocks > 1 && context->threads > 1 && context->team == NULL)
+    context->team = team_new(context);
+  if (blocks > 1 && context->team != NULL) {
+    run_on_team(context->team, blocks, part, arguments);
+    return;
+  }
+  for (int block = 0; block < blocks; block++)
+    part(arguments, block);
+}

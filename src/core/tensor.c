@@ -1,0 +1,383 @@
+/*
+** Tensors: a shape and strides over shared storage.
+**
+** Invariants: count is the product of shape; a contiguous tensor has row-major
+** strides; storage outlives every tensor and tape entry that refers to it.
+*/
+#include <stdio.h>
+#include <string.h>
+
+#include "core.h"
+
+#define MAX_COUNT (((size_t)1 << 40) - 1)
+
+static size_t element_size(saros_dtype dtype) {
+  return dtype == SAROS_REAL ? sizeof(real) : sizeof(int32_t);
+}
+
+/* --- Storage -------------------------------------------------------------- */
+
+static saros_status storage_new(saros_context *context, size_t bytes,
+                                storage **out) {
+  TRY(object_new(context, sizeof(storage), (void **)out));
+  storage *s = *out;
+  s->data = pool_take(&context->pool, bytes);
+  if (s->data == NULL) {
+    object_free(context, s);
+    *out = NULL;
+    return out_of_memory(context, bytes);
+  }
+  s->references = 1;
+  s->bytes = bytes;
+  return SAROS_OK;
+}
+
+static void storage_release(saros_context *context, storage *s) {
+  if (s == NULL || --s->references > 0)
+    return;
+  pool_give(&context->pool, s->data);
+  object_free(context, s);
+}
+
+/* --- Shapes --------------------------------------------------------------- */
+
+const char *shape_format(shape_text *buffer, int rank, const int *shape) {
+  char *at = buffer->text;
+  size_t room = sizeof buffer->text;
+  int used = snprintf(at, room, "(");
+  for (int axis = 0; axis < rank; axis++)
+    used += snprintf(at + used, room - (size_t)used, axis ? ", %d" : "%d",
+                     shape[axis]);
+  snprintf(at + used, room - (size_t)used, rank == 1 ? ",)" : ")");
+  return buffer->text;
+}
+
+static saros_status check_shape(saros_context *context, int rank,
+                                const int *shape) {
+  if (rank < 0 || rank > MAX_RANK)
+    return saros_fail(context, SAROS_EARGUMENT,
+                      "tensor: expected a rank in 0..%d, got %d", MAX_RANK,
+                      rank);
+  size_t count = 1;
+  for (int axis = 0; axis < rank; axis++) {
+    if (shape[axis] < 0)
+      return saros_fail(context, SAROS_EARGUMENT,
+                        "tensor: expected sizes >= 0, got %d", shape[axis]);
+    if (__builtin_mul_overflow(count, (size_t)shape[axis], &count) ||
+        count > MAX_COUNT)
+      return saros_fail(
+          context, SAROS_EARGUMENT,
+          "tensor: expected at most 2^40 - 1 elements, got shape %s",
+          shape_format(&(shape_text){{0}}, rank, shape));
+  }
+  return SAROS_OK;
+}
+
+void tensor_set_shape(saros_tensor *x, int rank, const int *shape) {
+  size_t count = 1;
+  for (int axis = rank - 1; axis >= 0; axis--) {
+    x->shape[axis] = shape[axis];
+    x->stride[axis] = (ptrdiff_t)count;
+    count *= (size_t)shape[axis];
+  }
+  x->rank = rank;
+  x->count = count;
+}
+
+int same_shape(const saros_tensor *a, const saros_tensor *b) {
+  return a->rank == b->rank &&
+         memcmp(a->shape, b->shape, (size_t)a->rank * sizeof(int)) == 0;
+}
+
+/* --- Life ------------------------------------------------------------------ */
+
+saros_status tensor_new(saros_context *context, saros_dtype dtype, int rank,
+                        const int *shape, saros_tensor **out) {
+  *out = NULL;
+  TRY(check_shape(context, rank, shape));
+  saros_tensor *x;
+  TRY(object_new(context, sizeof *x, (void **)&x));
+  x->context = context;
+  x->references = 1;
+  x->dtype = dtype;
+  tensor_set_shape(x, rank, shape);
+  saros_status status =
+      storage_new(context, x->count * element_size(dtype), &x->storage);
+  if (status != SAROS_OK) {
+    object_free(context, x);
+    return status;
+  }
+  *out = x;
+  return SAROS_OK;
+}
+
+saros_status saros_tensor_new(saros_context *context, saros_dtype dtype,
+                              int rank, const int *shape, saros_tensor **out) {
+  TRY(tensor_new(context, dtype, rank, shape, out));
+  tensor_zero(*out);
+  return SAROS_OK;
+}
+
+saros_status tensor_like(const saros_tensor *x, saros_tensor **out) {
+  return tensor_new(x->context, x->dtype, x->rank, x->shape, out);
+}
+
+saros_status tensor_scalar(saros_context *context, double value,
+                           saros_tensor **out) {
+  TRY(tensor_new(context, SAROS_REAL, 0, NULL, out));
+  reals(*out)[0] = (real)value;
+  return SAROS_OK;
+}
+
+saros_status tensor_alias(saros_tensor *x, saros_tensor **out) {
+  TRY(object_new(x->context, sizeof *x, (void **)out));
+  saros_tensor *alias = *out;
+  *alias = *x;
+  alias->references = 1;
+  alias->node = NULL;
+  alias->storage->references++;
+  return SAROS_OK;
+}
+
+saros_tensor *saros_tensor_retain(saros_tensor *x) {
+  x->references++;
+  return x;
+}
+
+void saros_tensor_release(saros_tensor *x) {
+  if (x == NULL || --x->references > 0)
+    return;
+  saros_context *context = x->context;
+  node_release(x->node);
+  storage_release(context, x->storage);
+  object_free(context, x);
+}
+
+/* --- Looking ---------------------------------------------------------------- */
+
+saros_context *saros_tensor_context(const saros_tensor *x) {
+  return x->context;
+}
+saros_dtype saros_tensor_dtype(const saros_tensor *x) {
+  return x->dtype;
+}
+int saros_tensor_rank(const saros_tensor *x) {
+  return x->rank;
+}
+const int *saros_tensor_shape(const saros_tensor *x) {
+  return x->shape;
+}
+size_t saros_tensor_count(const saros_tensor *x) {
+  return x->count;
+}
+
+size_t saros_tensor_bytes(const saros_tensor *x) {
+  return x->count * element_size(x->dtype);
+}
+
+int saros_tensor_is_contiguous(const saros_tensor *x) {
+  ptrdiff_t expected = 1;
+  for (int axis = x->rank - 1; axis >= 0; axis--) {
+    if (x->shape[axis] != 1 && x->stride[axis] != expected)
+      return 0;
+    expected *= x->shape[axis];
+  }
+  return 1;
+}
+
+real *reals(const saros_tensor *x) {
+  return (real *)(void *)x->storage->data + x->offset;
+}
+
+int32_t *ids_of(const saros_tensor *x) {
+  return (int32_t *)(void *)x->storage->data + x->offset;
+}
+
+saros_real *saros_tensor_reals(saros_tensor *x) {
+  int direct = x->dtype == SAROS_REAL && saros_tensor_is_contiguous(x);
+  return direct ? reals(x) : NULL;
+}
+
+int32_t *saros_tensor_ids(saros_tensor *x) {
+  int direct = x->dtype == SAROS_IDS && saros_tensor_is_contiguous(x);
+  return direct ? ids_of(x) : NULL;
+}
+
+double saros_tensor_get(const saros_tensor *x, size_t position) {
+  ptrdiff_t at = 0;
+  for (int axis = x->rank - 1; axis >= 0; axis--) {
+    size_t size = (size_t)x->shape[axis];
+    at += (ptrdiff_t)(position % size) * x->stride[axis];
+    position /= size;
+  }
+  return x->dtype == SAROS_REAL ? (double)reals(x)[at] : ids_of(x)[at];
+}
+
+/* --- Walking over rows ------------------------------------------------------ */
+
+/* The strides of x along the axes of a shape that it broadcasts to. */
+static void broadcast_strides(const saros_tensor *x, int rank,
+                              ptrdiff_t *stride) {
+  int missing = rank - x->rank;
+  for (int axis = 0; axis < rank; axis++) {
+    int own = axis - missing;
+    stride[axis] = own < 0 || x->shape[own] == 1 ? 0 : x->stride[own];
+  }
+}
+
+/* Whether outer axis 'to' and inner axis 'from' are one axis for every tensor
+** of the walk. */
+static int mergeable(const walk *w, int to, int from) {
+  for (int i = 0; i < w->tensors; i++)
+    if (w->stride[i][to] != w->stride[i][from] * w->shape[from])
+      return 0;
+  return 1;
+}
+
+static void move_axis(walk *w, int to, int from) {
+  w->shape[to] = w->shape[from];
+  for (int i = 0; i < w->tensors; i++)
+    w->stride[i][to] = w->stride[i][from];
+}
+
+/* Drops axes of size 1 and merges neighbours. */
+static void merge_axes(walk *w) {
+  int last = -1;
+  for (int axis = 0; axis < w->rank; axis++) {
+    if (w->shape[axis] == 1)
+      continue;
+    if (last >= 0 && mergeable(w, last, axis)) {
+      int size = w->shape[last];
+      if (!__builtin_mul_overflow(size, w->shape[axis], &size)) {
+        move_axis(w, last, axis);
+        w->shape[last] = size;
+        continue;
+      }
+    }
+    move_axis(w, ++last, axis);
+  }
+  w->rank = last + 1;
+}
+
+void walk_start(walk *w, int rank, const int *shape, int tensors,
+                const saros_tensor *const *x) {
+  *w = (walk){.tensors = tensors, .rank = rank, .inner = 1};
+  for (int axis = 0; axis < rank; axis++)
+    w->shape[axis] = shape[axis];
+  for (int i = 0; i < tensors; i++)
+    broadcast_strides(x[i], rank, w->stride[i]);
+  merge_axes(w);
+  if (w->rank == 0)
+    return;
+  w->rank--;
+  w->inner = (size_t)w->shape[w->rank];
+  for (int i = 0; i < tensors; i++)
+    w->step[i] = w->stride[i][w->rank];
+}
+
+int walk_next(walk *w) {
+  for (int axis = w->rank - 1; axis >= 0; axis--) {
+    int wraps = ++w->index[axis] == w->shape[axis];
+    for (int i = 0; i < w->tensors; i++) {
+      ptrdiff_t stride = w->stride[i][axis];
+      w->at[i] += (size_t)(wraps ? -stride * (w->shape[axis] - 1) : stride);
+    }
+    if (!wraps)
+      return 1;
+    w->index[axis] = 0;
+  }
+  return 0;
+}
+
+void tensor_zero(saros_tensor *y) {
+  memset(y->storage->data + y->offset * element_size(y->dtype), 0,
+         saros_tensor_bytes(y));
+}
+
+static void copy_ids(int32_t *y, ptrdiff_t y_step, const int32_t *x,
+                     ptrdiff_t x_step, size_t n) {
+  for (size_t i = 0; i < n; i++) {
+    *y = *x;
+    y += y_step, x += x_step;
+  }
+}
+
+void tensor_copy(saros_tensor *y, const saros_tensor *x) {
+  if (y->count == 0)
+    return;
+  walk w;
+  walk_start(&w, y->rank, y->shape, 2, (const saros_tensor *const[]){y, x});
+  const pointwise_kernels *k = y->context->kernels->pointwise;
+  do {
+    if (y->dtype == SAROS_REAL)
+      k->copy(reals(y) + w.at[0], w.step[0], reals(x) + w.at[1], w.step[1],
+              w.inner);
+    else
+      copy_ids(ids_of(y) + w.at[0], w.step[0], ids_of(x) + w.at[1], w.step[1],
+               w.inner);
+  } while (walk_next(&w));
+}
+
+/* --- Checks ------------------------------------------------------------------ */
+
+saros_status expect_real(const char *function, const char *name,
+                         const saros_tensor *x) {
+  if (x->dtype == SAROS_REAL)
+    return SAROS_OK;
+  return saros_fail(x->context, SAROS_EARGUMENT,
+                    "%s: expected %s of real numbers, got ids %s", function,
+                    name, SHAPE(x));
+}
+
+saros_status expect_ids(const char *function, const char *name,
+                        const saros_tensor *x) {
+  if (x->dtype == SAROS_IDS)
+    return SAROS_OK;
+  return saros_fail(x->context, SAROS_EARGUMENT,
+                    "%s: expected %s of ids, got real numbers %s", function,
+                    name, SHAPE(x));
+}
+
+saros_status expect_axis(const char *function, const saros_tensor *x,
+                         int *axis) {
+  int given = *axis, base = x->context->index_base;
+  if (given < 0)
+    *axis = given + x->rank;
+  if (*axis >= 0 && *axis < x->rank)
+    return SAROS_OK;
+  return saros_fail(x->context, SAROS_EARGUMENT,
+                    "%s: expected an axis of shape %s, got %d", function,
+                    SHAPE(x), given < 0 ? given : given + base);
+}
+
+saros_status expect_same_shape(const char *function, const char *name,
+                               const saros_tensor *x,
+                               const saros_tensor *like) {
+  if (same_shape(x, like))
+    return SAROS_OK;
+  return saros_fail(x->context, SAROS_EARGUMENT,
+                    "%s: expected %s of shape %s, got %s", function, name,
+                    SHAPE(like), SHAPE(x));
+}
+
+saros_status expect_ids_below(const char *function, const saros_tensor *ids,
+                              int limit) {
+  const int32_t *id = ids_of(ids);
+  int base = ids->context->index_base;
+  for (size_t i = 0; i < ids->count; i++) {
+    if (id[i] < 0 || id[i] >= limit)
+      return saros_fail(ids->context, SAROS_EARGUMENT,
+                        "%s: expected ids in %d..%d, got %d at position %zu",
+                        function, base, limit - 1 + base, id[i] + base,
+                        i + (size_t)base);
+  }
+  return SAROS_OK;
+}
+
+saros_status expect_context(const char *function, saros_context *context,
+                            const saros_tensor *x) {
+  if (x->context == context)
+    return SAROS_OK;
+  return saros_fail(context, SAROS_EARGUMENT,
+                    "%s: expected tensors of one context", function);
+}

@@ -1,0 +1,561 @@
+/*
+** Saros: recurrent networks in C, scripted in Lua.
+**
+** This is the whole public interface: whatever a script can do, a C program
+** can do through this header. Three ideas carry it:
+**
+**   context   owns memory, the last error and the open tape. Everything else
+**             belongs to one context; two contexts never meet, so each thread
+**             may have its own. A context is used by one thread at a time.
+**   tensor    a reference-counted array of real numbers or of ids, or a view
+**             that shares the storage of another tensor.
+**   tape      while one is open, operations on trainable or watched tensors
+**             are recorded; saros_tape_backward runs them in reverse
+**             (back-propagation, through time where there is time).
+**
+** Conventions. Functions return a status; anything but SAROS_OK leaves a
+** message in saros_error(context), sets the outputs to null and changes
+** nothing else unless stated. An output tensor belongs to the caller, who
+** releases it. Inputs are borrowed for the call. Axes, steps, rows and ids
+** count from 0. Axes may be negative: -1 is the last one. Sequences are
+** time-major: (T, B, F) is T steps of B rows of F features.
+*/
+#ifndef SAROS_H
+#define SAROS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__)
+#define SAROS_API __attribute__((visibility("default")))
+#else
+#define SAROS_API
+#endif
+
+#define SAROS_VERSION "0.1.0"
+
+/* The element type: float, or double in the checking build. */
+#ifdef SAROS_DOUBLE
+typedef double saros_real;
+#else
+typedef float saros_real;
+#endif
+
+/* The largest number of axes of a tensor. */
+#define SAROS_MAX_RANK 8
+
+/* Stands for "all axes" in reductions. */
+#define SAROS_ALL_AXES INT32_MIN
+
+typedef struct saros_context saros_context;
+typedef struct saros_tensor saros_tensor;
+typedef struct saros_tape saros_tape;
+typedef struct saros_generator saros_generator;
+
+typedef enum saros_status {
+  SAROS_OK,
+  SAROS_EARGUMENT,  // a value that the function does not accept
+  SAROS_EMEMORY,    // the allocator refused
+  SAROS_EFILE,      // a file could not be read or written, or is malformed
+  SAROS_ENAN,       // a result that had to be finite is not
+  SAROS_ESTATE      // right call, wrong moment (a closed tape, a needed tensor)
+} saros_status;
+
+typedef enum saros_dtype {
+  SAROS_REAL,  // saros_real
+  SAROS_IDS    // int32_t, positions in a table or class numbers, from 0
+} saros_dtype;
+
+/* --- Context -------------------------------------------------------------- */
+
+/*
+** Every byte that a context and its objects hold comes from one function with
+** the contract of lua_Alloc: allocate when block is null, free when new_size
+** is 0, else resize; null when it cannot.
+*/
+typedef void *(*saros_allocator)(void *user, void *block, size_t old_size,
+                                 size_t new_size);
+
+/*
+** Opens a context; null if the allocator refuses. A null allocator means
+** realloc and free. The kernels are those of the best instruction set of the
+** processor, or the one named in the environment variable SAROS_ISA if the
+** processor runs it.
+*/
+SAROS_API saros_context *saros_context_new(saros_allocator allocator,
+                                           void *user);
+
+/* Closes the context. Tensors that outlive it stay valid; the last of them
+** frees what remains. Null is allowed. */
+SAROS_API void saros_context_release(saros_context *context);
+
+/* What went wrong last: "function: expected this, got that". */
+SAROS_API const char *saros_error(const saros_context *context);
+
+/* Leaves a message of the caller's and returns status. */
+SAROS_API saros_status saros_fail(saros_context *context, saros_status status,
+                                  const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+typedef struct saros_memory {
+  size_t in_use;  // bytes of live tensors, tapes and the like
+  size_t peak;    // the largest in_use so far
+  size_t pooled;  // bytes kept for reuse
+} saros_memory;
+
+SAROS_API saros_memory saros_memory_of(const saros_context *context);
+
+/* Gives the pooled bytes back to the allocator. */
+SAROS_API void saros_trim(saros_context *context);
+
+typedef struct saros_build {
+  const char *version;  // of Saros
+  const char *real;     // "float" or "double"
+  const char *isa;      // instruction set of the kernels: "avx512", ...
+  const char *blas;     // what OpenBLAS says of itself
+  int threads;          // that the context uses
+} saros_build;
+
+SAROS_API saros_build saros_info(const saros_context *context);
+
+/* Messages count axes, positions and ids from base, 0 or 1 (the default is 0;
+** the Lua binding says 1). Arguments and contents always count from 0. */
+SAROS_API void saros_set_index_base(saros_context *context, int base);
+
+/* The number of threads for later calls, 1..256. Results do not depend on it.
+** The default is the number of processors that the process may use. */
+SAROS_API saros_status saros_set_threads(saros_context *context, int threads);
+
+/* --- Tensors -------------------------------------------------------------- */
+
+/* A new tensor of zeros. rank 0..SAROS_MAX_RANK; sizes >= 0; their product
+** must be at most 2^40 - 1 elements. */
+SAROS_API saros_status saros_tensor_new(saros_context *context,
+                                        saros_dtype dtype, int rank,
+                                        const int *shape, saros_tensor **out);
+
+SAROS_API saros_tensor *saros_tensor_retain(saros_tensor *tensor);
+SAROS_API void saros_tensor_release(saros_tensor *tensor);  // null is allowed
+
+SAROS_API saros_context *saros_tensor_context(const saros_tensor *tensor);
+SAROS_API saros_dtype saros_tensor_dtype(const saros_tensor *tensor);
+SAROS_API int saros_tensor_rank(const saros_tensor *tensor);
+SAROS_API const int *saros_tensor_shape(const saros_tensor *tensor);
+SAROS_API size_t saros_tensor_count(const saros_tensor *tensor);
+SAROS_API size_t saros_tensor_bytes(const saros_tensor *tensor);
+SAROS_API int saros_tensor_is_contiguous(const saros_tensor *tensor);
+
+/* The elements in row-major order, for as long as the tensor lives; null
+** unless the tensor is contiguous and of that type. Writing through them goes
+** past the check of saros_tensor_writable. */
+SAROS_API saros_real *saros_tensor_reals(saros_tensor *tensor);
+SAROS_API int32_t *saros_tensor_ids(saros_tensor *tensor);
+
+/* One element by its row-major position 0..count-1, whatever the strides.
+** The position is not checked. */
+SAROS_API double saros_tensor_get(const saros_tensor *tensor, size_t position);
+
+/* SAROS_ESTATE, naming the operation, if the open tape still needs the
+** contents of the tensor. 'function' begins the message. */
+SAROS_API saros_status saros_tensor_writable(const saros_tensor *tensor,
+                                             const char *function);
+
+/* In place. SAROS_ESTATE as above, and when the source is on the open tape:
+** an assignment is not recorded, so its gradient would be lost. */
+SAROS_API saros_status saros_fill(saros_tensor *tensor, double value);
+SAROS_API saros_status saros_assign(saros_tensor *tensor, saros_tensor *source);
+SAROS_API saros_status saros_clamp(saros_tensor *tensor, double low,
+                                   double high);
+SAROS_API saros_status saros_add_scaled(saros_tensor *tensor, double alpha,
+                                        saros_tensor *source);
+
+/* --- Views: share storage with x, differentiable --------------------------- */
+
+/* Positions first..last-1 of an axis. */
+SAROS_API saros_status saros_slice(saros_tensor *x, int axis, int first,
+                                   int last, saros_tensor **out);
+/* One position of an axis, which disappears. */
+SAROS_API saros_status saros_select(saros_tensor *x, int axis, int position,
+                                    saros_tensor **out);
+SAROS_API saros_status saros_transpose(saros_tensor *x, int axis1, int axis2,
+                                       saros_tensor **out);
+/* The same elements in row-major order under another shape; one size may be
+** -1: the rest. Copies where the strides of x allow no view. */
+SAROS_API saros_status saros_reshape(saros_tensor *x, int rank,
+                                     const int *shape, saros_tensor **out);
+
+/* --- Copies ----------------------------------------------------------------- */
+
+/* Contiguous and on its own storage; differentiable. */
+SAROS_API saros_status saros_clone(saros_tensor *x, saros_tensor **out);
+/* x itself, retained, if it is contiguous; otherwise a clone. */
+SAROS_API saros_status saros_contiguous(saros_tensor *x, saros_tensor **out);
+/* x without history: a view that no gradient flows through. */
+SAROS_API saros_status saros_detach(saros_tensor *x, saros_tensor **out);
+/* Several tensors along an existing axis, or along a new one. */
+SAROS_API saros_status saros_concatenate(saros_context *context, int count,
+                                         saros_tensor *const *x, int axis,
+                                         saros_tensor **out);
+SAROS_API saros_status saros_stack(saros_context *context, int count,
+                                   saros_tensor *const *x, int axis,
+                                   saros_tensor **out);
+
+/* --- Element by element, differentiable ------------------------------------- */
+
+typedef enum saros_function {
+  SAROS_NEGATE,
+  SAROS_ABS,
+  SAROS_EXP,
+  SAROS_LOG,
+  SAROS_SQRT,
+  SAROS_TANH,
+  SAROS_SIGMOID,
+  SAROS_RELU,
+  SAROS_FUNCTIONS
+} saros_function;
+
+SAROS_API saros_status saros_apply(saros_function f, saros_tensor *x,
+                                   saros_tensor **out);
+
+/* Comparisons give 1 or 0 and have no gradient. */
+typedef enum saros_operator {
+  SAROS_ADD,
+  SAROS_SUBTRACT,
+  SAROS_MULTIPLY,
+  SAROS_DIVIDE,
+  SAROS_POWER,
+  SAROS_MAXIMUM,
+  SAROS_MINIMUM,
+  SAROS_LESS,
+  SAROS_LESS_EQUAL,
+  SAROS_EQUAL,
+  SAROS_OPERATORS
+} saros_operator;
+
+/* a and b broadcast as usual: shapes are aligned at their last axes, and an
+** axis of size 1, or a missing one, is repeated. */
+SAROS_API saros_status saros_combine(saros_operator f, saros_tensor *a,
+                                     saros_tensor *b, saros_tensor **out);
+
+/* The name of f in messages and in Lua: "tanh", "add". */
+SAROS_API const char *saros_function_name(saros_function f);
+SAROS_API const char *saros_operator_name(saros_operator f);
+
+/* --- Products and reductions, differentiable --------------------------------- */
+
+/* a (..., M, K) times b (..., K, N) is (..., M, N). The leading axes broadcast;
+** an operand of rank 1 is a row on the left, a column on the right. */
+SAROS_API saros_status saros_matmul(saros_tensor *a, saros_tensor *b,
+                                    saros_tensor **out);
+
+/* Over one axis, which disappears unless keep is set, or SAROS_ALL_AXES. */
+SAROS_API saros_status saros_sum(saros_tensor *x, int axis, int keep,
+                                 saros_tensor **out);
+SAROS_API saros_status saros_mean(saros_tensor *x, int axis, int keep,
+                                  saros_tensor **out);
+/* The gradient goes to the first of equal largest (smallest) elements. */
+SAROS_API saros_status saros_max(saros_tensor *x, int axis, int keep,
+                                 saros_tensor **out);
+SAROS_API saros_status saros_min(saros_tensor *x, int axis, int keep,
+                                 saros_tensor **out);
+/* Ids; no gradient. */
+SAROS_API saros_status saros_argmax(saros_tensor *x, int axis,
+                                    saros_tensor **out);
+
+/* --- Tables ------------------------------------------------------------------ */
+
+/* Rows of table (V, n) by ids of any shape S: (S..., n). Differentiable in the
+** table. SAROS_EARGUMENT names an id outside 0..V-1 and its place. */
+SAROS_API saros_status saros_embedding(saros_tensor *table, saros_tensor *ids,
+                                       saros_tensor **out);
+/* Element ids[i] of row i of x (S..., V), ids being of shape S: shape S.
+** Differentiable in x. */
+SAROS_API saros_status saros_pick(saros_tensor *x, saros_tensor *ids,
+                                  saros_tensor **out);
+/* Ids of shape S as rows of zeros with a single 1: (S..., V). */
+SAROS_API saros_status saros_one_hot(saros_tensor *ids, int V,
+                                     saros_tensor **out);
+
+/* --- Layers and losses, differentiable ---------------------------------------- */
+
+SAROS_API saros_status saros_softmax(saros_tensor *x, int axis,
+                                     saros_tensor **out);
+SAROS_API saros_status saros_log_softmax(saros_tensor *x, int axis,
+                                         saros_tensor **out);
+
+/*
+** The mean over all positions of -log softmax(logits)[target], in nats.
+** logits (S..., V); targets ids of shape S. mask, of shape S or null, weighs
+** the positions: sum(mask * loss) / sum(mask). SAROS_EARGUMENT if the mask
+** sums to 0 or is not finite.
+*/
+SAROS_API saros_status saros_cross_entropy(saros_tensor *logits,
+                                           saros_tensor *targets,
+                                           saros_tensor *mask,
+                                           saros_tensor **out);
+
+/* The mean of (x - target)^2; equal shapes; mask as above, of that shape. */
+SAROS_API saros_status saros_mse(saros_tensor *x, saros_tensor *target,
+                                 saros_tensor *mask, saros_tensor **out);
+
+/*
+** Sets each element to 0 with probability p in [0, 1) and divides the others
+** by 1 - p (Srivastava et al. 2014). Acts only while a training tape is open;
+** otherwise the result is x.
+*/
+SAROS_API saros_status saros_dropout(saros_tensor *x, double p,
+                                     saros_generator *generator,
+                                     saros_tensor **out);
+
+/* (x - mean) / sqrt(variance + epsilon) * gain + bias over the last axis, with
+** the biased variance (Ba, Kiros and Hinton 2016). gain, bias: (n). */
+SAROS_API saros_status saros_layer_norm(saros_tensor *x, saros_tensor *gain,
+                                        saros_tensor *bias, double epsilon,
+                                        saros_tensor **out);
+
+/* x (..., I) W^T + b with W (O, I) and b (O) or null: (..., O). */
+SAROS_API saros_status saros_linear(saros_tensor *x, saros_tensor *weight,
+                                    saros_tensor *bias, saros_tensor **out);
+
+/* --- Recurrence ---------------------------------------------------------------- */
+
+typedef enum saros_cell {
+  SAROS_ELMAN_TANH,
+  SAROS_ELMAN_RELU,
+  SAROS_CELLS
+} saros_cell;
+
+#define SAROS_MAX_STATES 2
+
+/* The name of a cell in messages and in Lua: "elman_tanh". */
+SAROS_API const char *saros_cell_name(saros_cell cell);
+
+/* The parameters of one layer, in PyTorch's layout; G is the number of gates
+** of the cell (1 for Elman's). The biases may be null. */
+typedef struct saros_layer {
+  saros_tensor *weight_ih;  // (G H, I)
+  saros_tensor *weight_hh;  // (G H, H)
+  saros_tensor *bias_ih;    // (G H)
+  saros_tensor *bias_hh;    // (G H)
+} saros_layer;
+
+/*
+** One layer over a whole sequence, differentiable in everything (full BPTT
+** over its T steps), one entry on the tape:
+**
+**   h(t) = f(W_ih x(t) + b_ih + W_hh h(t-1) + b_hh)
+**
+** which is the textbook's f([x(t), h(t-1)] W + b).
+**
+**   x      (T, B, I)   T >= 1
+**   state  (B, H)      before the first step; a null entry means zeros
+**   y      (T, B, H)   out: h(t) of every step
+**   last   (B, H)      out: the state after the last step
+**
+** state and last have one entry for each state of the cell (Elman's: h).
+*/
+SAROS_API saros_status saros_recurrent(saros_cell cell, saros_tensor *x,
+                                       saros_tensor *const *state,
+                                       const saros_layer *layer,
+                                       saros_tensor **y, saros_tensor **last);
+
+/* --- Tape ------------------------------------------------------------------------ */
+
+/* Opens the tape of a context. SAROS_ESTATE if one is open already. Dropout
+** acts while a tape with training != 0 is open. */
+SAROS_API saros_status saros_tape_open(saros_context *context, int training,
+                                       saros_tape **out);
+
+/* Asks for the gradient of x, whatever it is: a result's after it was computed,
+** an input's before it is used. */
+SAROS_API saros_status saros_tape_watch(saros_tape *tape, saros_tensor *x);
+
+/*
+** Adds the gradient of loss to the gradient of every trainable and watched
+** tensor that it was computed from. loss has one element, or gradient holds
+** the gradient of its elements. Each saved activation is freed as soon as it
+** has been used; afterwards the tape is spent: it records nothing more. After
+** an error the gradients may hold part of the sum.
+*/
+SAROS_API saros_status saros_tape_backward(saros_tape *tape, saros_tensor *loss,
+                                           saros_tensor *gradient);
+
+/* Frees all that the tape saved. A second call does nothing. */
+SAROS_API void saros_tape_close(saros_tape *tape);
+SAROS_API void saros_tape_release(saros_tape *tape);  // closes; null is allowed
+SAROS_API int saros_tape_is_open(const saros_tape *tape);
+/* The number of recorded operations and the bytes that they keep alive. */
+SAROS_API size_t saros_tape_length(const saros_tape *tape);
+
+/* A trainable tensor is recorded by every tape. */
+SAROS_API saros_status saros_set_trainable(saros_tensor *tensor, int trainable);
+SAROS_API int saros_is_trainable(const saros_tensor *tensor);
+
+/* The gradient accumulated so far, borrowed; null if there is none. */
+SAROS_API saros_tensor *saros_gradient(const saros_tensor *tensor);
+SAROS_API void saros_clear_gradient(saros_tensor *tensor);
+
+/* --- Parameter updates -------------------------------------------------------------- */
+
+/*
+** Scales the gradients of all tensors by one factor so that their joint L2
+** norm is at most 'limit' (Pascanu, Mikolov and Bengio 2013); stores the norm
+** before scaling in *norm. A tensor without gradient counts as 0.
+** SAROS_EARGUMENT unless limit > 0, SAROS_ENAN if the norm is not finite; on
+** error the gradients are unchanged.
+*/
+SAROS_API saros_status saros_clip_norm(saros_context *context, int count,
+                                       saros_tensor *const *tensors,
+                                       double limit, double *norm);
+/* Clamps every element of the gradients into [-limit, limit], limit > 0. */
+SAROS_API saros_status saros_clip_value(saros_context *context, int count,
+                                        saros_tensor *const *tensors,
+                                        double limit);
+
+typedef enum saros_rule {
+  SAROS_SGD,      // first: velocity (may be null where momentum is 0)
+  SAROS_RMSPROP,  // first: mean square
+  SAROS_ADAM,     // first: mean, second: mean square
+  SAROS_ADAMW,    // likewise, with decoupled weight decay
+  SAROS_RULES
+} saros_rule;
+
+typedef struct saros_update {
+  saros_rule rule;
+  double rate;
+  double decay;         // weight decay, all rules
+  double momentum;      // SGD
+  int nesterov;         // SGD
+  double alpha;         // RMSProp: decay of the mean square
+  double beta1, beta2;  // Adam
+  double epsilon;       // RMSProp, Adam
+  double step;          // Adam: this is step 1, 2, ...
+} saros_update;
+
+/*
+** Updates a parameter from its gradient by the rule, with the moments 'first'
+** and 'second' of the parameter's shape. A parameter without gradient is left
+** alone. All tensors must be contiguous. SAROS_ESTATE if the open tape needs
+** the parameter.
+*/
+SAROS_API saros_status saros_update_parameter(const saros_update *update,
+                                              saros_tensor *parameter,
+                                              saros_tensor *first,
+                                              saros_tensor *second);
+
+/* --- Random numbers ---------------------------------------------------------------- */
+
+/*
+** A generator: xoshiro256++ (Blackman and Vigna 2019), seeded through
+** splitmix64. Same seed, same numbers, on every machine for uniform and ids.
+*/
+SAROS_API saros_status saros_generator_new(saros_context *context,
+                                           uint64_t seed,
+                                           saros_generator **out);
+SAROS_API void saros_generator_release(saros_generator *generator);
+SAROS_API void saros_generator_seed(saros_generator *generator, uint64_t seed);
+#define SAROS_GENERATOR_WORDS 4
+SAROS_API void saros_generator_save(const saros_generator *generator,
+                                    uint64_t words[SAROS_GENERATOR_WORDS]);
+/* SAROS_EARGUMENT if all words are 0: no generator has that state. */
+SAROS_API saros_status saros_generator_restore(
+    saros_generator *generator, const uint64_t words[SAROS_GENERATOR_WORDS]);
+
+/* A number in [0, 1), with 53 random bits. */
+SAROS_API double saros_uniform(saros_generator *generator);
+/* A whole number in 0..limit-1, each as likely; limit >= 1. */
+SAROS_API uint64_t saros_below(saros_generator *generator, uint64_t limit);
+
+/* Fill a real tensor, in place. SAROS_ESTATE as saros_fill. */
+SAROS_API saros_status saros_fill_uniform(saros_generator *generator,
+                                          double low, double high,
+                                          saros_tensor *tensor);
+SAROS_API saros_status saros_fill_normal(saros_generator *generator,
+                                         double mean, double deviation,
+                                         saros_tensor *tensor);
+/* Rows (or columns, if fewer) that are orthonormal, times gain (Saxe,
+** McClelland and Ganguli 2014). Rank 2. */
+SAROS_API saros_status saros_fill_orthogonal(saros_generator *generator,
+                                             double gain, saros_tensor *tensor);
+
+/* Draws from weights (S..., V), >= 0, finite, not all 0 in a row: ids of shape
+** S, each with probability proportional to its weight. */
+SAROS_API saros_status saros_categorical(saros_generator *generator,
+                                         saros_tensor *weights,
+                                         saros_tensor **out);
+/* The ids 0..n-1 in random order. */
+SAROS_API saros_status saros_permutation(saros_generator *generator, int n,
+                                         saros_tensor **out);
+
+/* --- Files -------------------------------------------------------------------------- */
+
+/*
+** A file in safetensors format: named tensors and a metadata of strings.
+** Reading never trusts the file: see saros_safetensors_read. Belongs to the
+** caller once opened.
+*/
+typedef struct saros_archive saros_archive;
+
+SAROS_API saros_status saros_archive_new(saros_context *context,
+                                         saros_archive **out);
+SAROS_API void saros_archive_release(saros_archive *archive);  // or null
+/* Adds a tensor, which the archive retains, or a string. Names and keys are
+** copied. SAROS_EARGUMENT unless each is UTF-8 and new, and a tensor is not
+** called "__metadata__", which the format reserves. */
+SAROS_API saros_status saros_archive_add(saros_archive *archive,
+                                         const char *name,
+                                         saros_tensor *tensor);
+SAROS_API saros_status saros_archive_add_metadata(saros_archive *archive,
+                                                  const char *key,
+                                                  const char *value);
+/* What was added or read, in that order; positions are not checked. */
+SAROS_API int saros_archive_count(const saros_archive *archive);
+SAROS_API const char *saros_archive_name(const saros_archive *archive, int at);
+/* Borrowed. */
+SAROS_API saros_tensor *saros_archive_tensor(const saros_archive *archive,
+                                             int at);
+SAROS_API int saros_archive_metadata_count(const saros_archive *archive);
+SAROS_API const char *saros_archive_metadata_key(const saros_archive *archive,
+                                                 int at);
+SAROS_API const char *saros_archive_metadata_value(const saros_archive *archive,
+                                                   int at);
+
+/* Writes to a temporary file in the same folder, syncs it and renames it: a
+** crash or an error at any instant leaves the old file or the new one.
+** SAROS_EFILE names the path and the cause. */
+SAROS_API saros_status saros_safetensors_write(const saros_archive *archive,
+                                               const char *path);
+
+/*
+** Reads a file, strictly: header at most 100,000,000 bytes and a JSON object,
+** names unique, metadata strings only, offsets from 0 without hole or overlap
+** and ending exactly at the end of the file. F64, F32, F16 and BF16 are
+** converted to saros_real; I64, I32, I16, I8, U8 and BOOL to ids where each
+** value fits. Anything else is SAROS_EFILE with the reason. The tensors come in
+** the order of their elements in the file.
+*/
+SAROS_API saros_status saros_safetensors_read(saros_context *context,
+                                              const char *path,
+                                              saros_archive **out);
+
+/* Makes a folder and those above it that are missing; one that is there is
+** fine. SAROS_EFILE names the path and the cause; folders made so far stay. */
+SAROS_API saros_status saros_make_folder(saros_context *context,
+                                         const char *path);
+
+/* --- Lua ---------------------------------------------------------------------------- */
+
+/* Opens the toolkit in a Lua 5.4 state: leaves the table that require "saros"
+** returns. Its context takes its memory from the state's allocator. */
+struct lua_State;
+SAROS_API int luaopen_saros(struct lua_State *L);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
