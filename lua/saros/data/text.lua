@@ -1,0 +1,174 @@
+--- Text as training data: read, split into a training and a held-out part,
+--- and cut into windows of (T, B) ids for truncated BPTT.
+---
+--- The symbols of a part are laid out as B rows that lie one behind the other
+--- in the text. Window after window moves along all rows at once, so the state
+--- after one window is the state before the next:
+---
+---     text   a b c d e f g h i j k l m       B = 2, T = 3
+---     row 1  a b c d e f                     window 1: inputs abc, targets bcd
+---     row 2  g h i j k l                     window 2: inputs def, targets efg
+
+local core = require "saros.core"
+local options = require "saros.options"
+local vocabulary = require "saros.data.vocabulary"
+
+---@class saros.Text
+---@field vocabulary saros.Vocabulary
+---@field train saros.Tensor  ids (N), the first part of the text
+---@field valid saros.Tensor?  ids (M), held out from its end
+---@field name string  the path, or "string"
+local Text = {}
+Text.__index = Text
+Text.__name = "saros.Text"
+
+---@class saros.Window
+---@field inputs saros.Tensor  ids (T, B)
+---@field targets saros.Tensor  ids (T, B): the symbols that follow the inputs
+---@field index integer  1..count
+---@field count integer  the number of windows in the pass
+---@field reset boolean  a pass begins here: the state starts anew
+
+local a_vocabulary = options.kind("a vocabulary", function(value)
+  return vocabulary.is(value) and value or nil
+end)
+
+local check_text = options.declare("data.text", {
+  { "unit", options.one_of { "char", "byte" }, "char" },
+  { "valid", options.fraction, 0.1 },
+  { "vocabulary", options.optional(a_vocabulary) },
+})
+
+local check_windows = options.declare("text:windows", {
+  { "batch", options.size, 50 },
+  { "length", options.size, 50 },
+  { "part", options.one_of { "train", "valid" }, "train" },
+  { "first", options.size, 1 },
+  { "partial", options.boolean, false },
+})
+
+-- Returns the text and its name, or nil and a message.
+local function read(source)
+  if type(source) == "table" and type(source.string) == "string" then
+    return source.string, "string"
+  elseif type(source) ~= "string" then
+    error("data.text: expected a path or { string = ... }, got " .. options.describe(source), 3)
+  end
+  local file, message = io.open(source, "rb")
+  if not file then
+    return nil, "data.text: " .. message
+  end
+  local content
+  content, message = file:read "a"
+  file:close()
+  if not content then
+    return nil, ("data.text: %s: %s"):format(source, message)
+  end
+  return content, source
+end
+
+local function vocabulary_for(content, o)
+  if o.vocabulary then
+    return o.vocabulary
+  end
+  return o.unit == "byte" and vocabulary.bytes() or vocabulary.characters(content)
+end
+
+--- Run a function and let its complaint name the text; blame the caller's caller.
+local function about(name, fn, ...)
+  local ok, result = pcall(fn, ...)
+  if not ok then
+    error(("data.text: %s: %s"):format(name, tostring(result):gsub("^[^:]*:%d+: ", "")), 3)
+  end
+  return result
+end
+
+--- Read a text. A path that cannot be read gives nil and a message.
+---@param source string|{ string: string }  a path, or the text itself
+---@param given? { unit?: "char"|"byte", valid?: number, vocabulary?: saros.Vocabulary }
+---  valid: the fraction held out from the end of the text (0.1)
+---@return saros.Text? text, string? message
+local function text(source, given)
+  local o = check_text(given)
+  local content, name = read(source)
+  if not content then
+    return nil, name
+  elseif content == "" then
+    error(("data.text: expected some text in %s, got none"):format(name), 2)
+  end
+  local known = about(name, vocabulary_for, content, o)
+  local ids = core.ids(about(name, known.encode, known, content))
+  local count = #ids
+  local held_out = math.floor(count * o.valid)
+  return setmetatable({
+    name = name,
+    vocabulary = known,
+    train = ids:slice(1, 1, count - held_out),
+    valid = held_out > 0 and ids:slice(1, count - held_out + 1, count) or nil,
+  }, Text)
+end
+
+--- The number of symbols, in all parts.
+function Text:__len()
+  return #self.train + (self.valid and #self.valid or 0)
+end
+
+function Text:__tostring()
+  return ("text (%s: %d %ss, %d of them held out, %d different)"):format(
+    self.name, #self, self.vocabulary.unit, self.valid and #self.valid or 0, #self.vocabulary)
+end
+
+local function part_of(self, name)
+  return self[name]
+    or error(("text:windows: expected a text with a part '%s', got one without; "
+      .. "data.text(..., { valid = 0.1 }) holds one out"):format(name), 3)
+end
+
+local function require_enough(count, o)
+  local least = o.batch * (o.partial and 1 or o.length) + 1
+  if count < least then
+    error(("text:windows: expected at least %d symbols for batch = %d and length = %d, got %d "
+      .. "in part '%s'; use a smaller batch or length, or more text"):format(
+      least, o.batch, o.length, count, o.part), 3)
+  end
+end
+
+---@class saros.data.WindowOptions
+---@field batch? integer  B (50)
+---@field length? integer  T (50)
+---@field part? "train"|"valid"  ("train")
+---@field first? integer  the window to start at (1)
+---@field partial? boolean  may a shorter window be the last? (false)
+
+--- Iterate over windows, once through a part of the text.
+---@param given? saros.data.WindowOptions
+---@return fun(): saros.Window?
+function Text:windows(given)
+  local o = check_windows(given)
+  local ids = part_of(self, o.part)
+  require_enough(#ids, o)
+  local steps = (#ids - 1) // o.batch -- of a row
+  local count = o.partial and (steps - 1) // o.length + 1 or steps // o.length
+  -- Rows as views: (B, steps), the targets one symbol further on.
+  local inputs = ids:slice(1, 1, o.batch * steps):reshape(o.batch, steps)
+  local targets = ids:slice(1, 2, o.batch * steps + 1):reshape(o.batch, steps)
+
+  local index = o.first - 1
+  return function()
+    index = index + 1
+    if index > count then
+      return nil
+    end
+    local first = (index - 1) * o.length + 1
+    local last = math.min(first + o.length - 1, steps)
+    return {
+      inputs = inputs:slice(2, first, last):transpose():contiguous(),
+      targets = targets:slice(2, first, last):transpose():contiguous(),
+      index = index,
+      count = count,
+      reset = index == 1,
+    }
+  end
+end
+
+return text

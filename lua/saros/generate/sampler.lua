@@ -1,0 +1,87 @@
+--- Samplers choose an id from a row of logits.
+
+local core = require "saros.core"
+local options = require "saros.options"
+
+---@class saros.generate.SamplerOptions
+---@field temperature? number  below 1 bolder, above 1 wilder; 0 always takes the likeliest (1)
+---@field top_k? integer  choose among the k likeliest
+---@field top_p? number  choose among the likeliest that together reach p (Holtzman et al. 2020)
+---@field generator? saros.Generator
+---@field seed? integer  of a generator of its own, where none is given (1)
+
+local check = options.declare("sampler", {
+  { "temperature", options.nonnegative, 1 },
+  { "top_k", options.optional(options.size) },
+  { "top_p", options.optional(options.kind("a number in (0, 1]", function(value)
+    return type(value) == "number" and value > 0 and value <= 1 and value or nil
+  end)) },
+  { "generator", options.optional(options.kind("a generator", function(value)
+    return type(value) == "userdata" and value or nil
+  end)) },
+  { "seed", options.integer, 1 },
+})
+
+local function greedy(logits)
+  return core.argmax(logits, 1):item()
+end
+
+--- Ids by falling probability, equal ones by rising id.
+local function ranked(probabilities)
+  local ids = {}
+  for id = 1, #probabilities do
+    ids[id] = id
+  end
+  table.sort(ids, function(a, b)
+    if probabilities[a] ~= probabilities[b] then
+      return probabilities[a] > probabilities[b]
+    end
+    return a < b
+  end)
+  return ids
+end
+
+--- How many of the ranked ids stay, and their joint probability.
+local function cut(ids, probabilities, top_k, top_p)
+  local total = 0
+  for rank, id in ipairs(ids) do
+    total = total + probabilities[id]
+    if rank == top_k or total >= top_p then
+      return rank, total
+    end
+  end
+  return #ids, total
+end
+
+local function choose_among_top(probabilities, top_k, top_p, generator)
+  local ids = ranked(probabilities)
+  local count, total = cut(ids, probabilities, top_k or #ids, top_p or 1)
+  local target = generator:number() * total
+  for rank = 1, count - 1 do
+    target = target - probabilities[ids[rank]]
+    if target < 0 then
+      return ids[rank]
+    end
+  end
+  return ids[count]
+end
+
+--- Make a sampler.
+---@param given? saros.generate.SamplerOptions
+---@return fun(logits: saros.Tensor): integer  logits (V) -> id in 1..V
+local function sampler(given)
+  local o = check(given)
+  if o.temperature == 0 or o.top_k == 1 then
+    return greedy
+  end
+  local generator = o.generator or core.generator(o.seed)
+  return function(logits)
+    local probabilities = core.softmax(logits / o.temperature)
+    if o.top_k or o.top_p then
+      return choose_among_top(probabilities:totable(), o.top_k, o.top_p, generator)
+    end
+    return generator:categorical(probabilities):item()
+  end
+end
+
+return sampler

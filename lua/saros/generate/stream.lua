@@ -1,0 +1,119 @@
+--- Text as a model makes it, piece by piece.
+
+local core = require "saros.core"
+local options = require "saros.options"
+local characters = require "saros.generate.characters"
+local sampler = require "saros.generate.sampler"
+
+---@class saros.generate.Options
+---@field prime? string  text to begin from; it is not repeated in the output
+---@field length? integer  the number of symbols to make (200)
+---@field stop? string  end before this text
+---@field temperature? number  below 1 bolder, above 1 wilder; 0 always takes the likeliest (1)
+---@field top_k? integer  choose among the k likeliest
+---@field top_p? number  choose among the likeliest that together reach p
+---@field seed? integer  (1)
+---@field raw? boolean  bytes as they come, whether they are UTF-8 or not (false)
+
+local check = options.declare("generate", {
+  { "prime", options.optional(options.string) },
+  { "length", options.count, 200 },
+  { "stop", options.optional(options.kind("some text", function(value)
+    return type(value) == "string" and value ~= "" and value or nil
+  end)) },
+  { "temperature", options.nonnegative, 1 },
+  { "top_k", options.optional(options.size) },
+  { "top_p", options.optional(options.positive) },
+  { "seed", options.integer, 1 },
+  { "raw", options.boolean, false },
+})
+
+--- Where nothing is given to begin from: a new line, or the first symbol.
+local function beginning(vocabulary)
+  return vocabulary.ids["\n"] and "\n" or vocabulary.symbols[1]
+end
+
+local function same(piece)
+  return piece
+end
+
+--- Symbols without end: each call feeds the last one back and draws the next.
+local function symbols_of(model, prime, choose)
+  local symbols = model.vocabulary.symbols
+  local logits, state = model:read(prime)
+  return function()
+    local id = choose(logits)
+    local step
+    step, state = model(core.ids { { id } }, state)
+    logits = step:reshape(-1)
+    return symbols[id]
+  end
+end
+
+--- The length of the longest end of `text` that could still grow into `stop`.
+local function overlap(text, stop)
+  for length = math.min(#text, #stop - 1), 1, -1 do
+    if text:sub(-length) == stop:sub(1, length) then
+      return length
+    end
+  end
+  return 0
+end
+
+--- Hold back what may be the beginning of `stop`. The filter returns the text
+--- that is safe to show and whether the stop was reached; called without a
+--- piece, it gives back what it still holds.
+local function until_stop(stop)
+  local held = ""
+  return function(piece)
+    if not piece then
+      return held, true
+    end
+    held = held .. piece
+    local at = held:find(stop, 1, true)
+    if at then
+      return held:sub(1, at - 1), true
+    end
+    local keep = overlap(held, stop)
+    local safe = held:sub(1, #held - keep)
+    held = held:sub(#held - keep + 1)
+    return safe, false
+  end
+end
+
+local function without_stop(piece)
+  return piece or "", piece == nil
+end
+
+--- Iterate over text that a model writes. Each piece is one or more whole
+--- characters, and never empty; a model of bytes gives U+FFFD for what is no
+--- UTF-8, and keeps an unfinished last character to itself.
+---@param model saros.nn.LanguageModel
+---@param given? saros.generate.Options
+---@return fun(): string?
+local function stream(model, given)
+  local o = check(given)
+  local prime = o.prime ~= "" and o.prime or beginning(model.vocabulary)
+  local next_symbol = symbols_of(model, prime, sampler {
+    temperature = o.temperature,
+    top_k = o.top_k,
+    top_p = o.top_p,
+    seed = o.seed,
+  })
+  local whole = (o.raw or model.vocabulary.unit ~= "byte") and same or characters()
+  local filter = o.stop and until_stop(o.stop) or without_stop
+
+  local made, stopped = 0, false
+  return function()
+    while not stopped do
+      local piece
+      made = made + 1
+      piece, stopped = filter(made <= o.length and whole(next_symbol()) or nil)
+      if piece ~= "" then
+        return piece
+      end
+    end
+  end
+end
+
+return stream

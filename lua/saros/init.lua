@@ -1,0 +1,46 @@
+--- Saros: recurrent networks in C, scripted in Lua.
+---
+--- This table has all functions of the core (tensors, the tape, generators,
+--- files; see meta/core.lua) and what is composed from them:
+---
+---     data       files -> vocabulary and windows of ids
+---     nn         layers, models and losses
+---     optim      optimizers, schedules and clipping
+---     fit        training a model on a text
+---     evaluate   its loss on held-out text
+---     progress   shows on a terminal what fit does
+---     load       a model back from its file
+---     gradient_check   finite differences for any function
+
+local core = require "saros.core"
+
+---@class saros: saros.core
+local saros = {}
+for name, value in pairs(core) do
+  saros[name] = value
+end
+
+saros.data = require "saros.data"
+saros.nn = require "saros.nn"
+saros.optim = require "saros.optim"
+saros.fit = require "saros.train.fit"
+saros.evaluate = require "saros.train.evaluate"
+saros.progress = require "saros.train.progress"
+saros.load = require("saros.model_file").load
+saros.sampler = require "saros.generate.sampler"
+saros.gradient_check = require "saros.gradient_check"
+
+local Info = {}
+function Info:__tostring()
+  return ("Saros %s: %s, %s, %d thread%s, %s"):format(
+    self.version, self.real, self.isa, self.threads, self.threads == 1 and "" or "s",
+    self.blas:match "^%S+ [%d.]+" or self.blas)
+end
+
+--- What this build is and what it chose for this machine; tostring reads well.
+---@return { version: string, real: "float"|"double", isa: string, blas: string, threads: integer }
+function saros.info()
+  return setmetatable(core.info(), Info)
+end
+
+return saros

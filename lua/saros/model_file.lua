@@ -1,0 +1,101 @@
+--- Model files: the parameters as safetensors, everything else that is needed
+--- to use them as JSON in the metadata. Loading builds the model from that
+--- description; it never runs code from the file.
+
+local core = require "saros.core"
+local options = require "saros.options"
+
+local FORMAT = 1
+local FILE_NAME = "model.safetensors" -- in a run folder
+
+local model_file = {}
+
+-- kind -> function that builds an untrained model from its description
+local builders = {}
+
+--- Let `load` know how to build a kind of model.
+---@param kind string
+---@param build fun(description: table): saros.nn.Module
+function model_file.register(kind, build)
+  builders[kind] = build
+end
+
+--- The model file of a run folder.
+---@param folder string
+---@return string
+function model_file.path_in(folder)
+  return folder .. "/" .. FILE_NAME
+end
+
+--- Write a model.
+---@param path string
+---@param kind string  registered
+---@param description table  plain data for the builder
+---@param tensors table<string, saros.Tensor>
+---@return true? ok, string? message
+function model_file.write(path, kind, description, tensors)
+  if type(path) ~= "string" then
+    error("save: expected a path, got " .. options.describe(path), 2)
+  end
+  local metadata = core.json_encode { format = FORMAT, kind = kind, description = description }
+  return core.write_tensors(path, tensors, { saros = metadata })
+end
+
+local function exists(path)
+  local file = io.open(path, "rb")
+  return file and file:close()
+end
+
+-- Returns the description, or nil and what is wrong with it.
+local function describe(metadata)
+  if not metadata.saros then
+    return nil, "expected a Saros model, got a file without a model description"
+  end
+  local description, message = core.json_decode(metadata.saros)
+  if type(description) ~= "table" then
+    return nil, "expected a model description in JSON, got " .. (message or "something else")
+  elseif math.type(description.format) ~= "integer" then
+    return nil, "expected a format number, got " .. options.describe(description.format)
+  elseif description.format > FORMAT then
+    return nil, ("expected format %d, got %d; written by a newer version"):format(
+      FORMAT, description.format)
+  elseif type(description.description) ~= "table" then
+    return nil, "expected a description, got " .. options.describe(description.description)
+  elseif not builders[description.kind] then
+    return nil, "expected a known kind of model, got " .. options.describe(description.kind)
+  end
+  return description
+end
+
+local function build(description, tensors)
+  return builders[description.kind](description.description):load(tensors)
+end
+
+--- Load a model: a file, or the model of a run folder.
+---@param path string
+---@return saros.nn.Module? model  whatever was saved there
+---@return string? message  what is wrong with the file
+function model_file.load(path)
+  if type(path) ~= "string" then
+    error("load: expected a path, got " .. options.describe(path), 2)
+  end
+  local in_folder = model_file.path_in(path)
+  if exists(in_folder) then
+    path = in_folder
+  end
+  local tensors, metadata = core.read_tensors(path)
+  if not tensors then
+    return nil, "load: " .. metadata
+  end
+  local description, message = describe(metadata)
+  if not description then
+    return nil, ("load: %s: %s"):format(path, message)
+  end
+  local ok, model = pcall(build, description, tensors)
+  if not ok then
+    return nil, ("load: %s: %s"):format(path, model)
+  end
+  return model
+end
+
+return model_file

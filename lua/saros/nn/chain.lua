@@ -1,0 +1,60 @@
+--- Modules one after the other. Plain functions may stand between them:
+---
+---     nn.chain { nn.linear { 2, 8 }, saros.tanh, nn.linear { 8, 1 } }
+---
+--- Members are named by position, from 0 as in PyTorch's Sequential. A chain
+--- with a stateful member is stateful: it carries the states of its members.
+
+local options = require "saros.options"
+local module = require "saros.nn.module"
+
+---@class saros.nn.Chain: saros.nn.Module
+---@field steps (saros.nn.Module|fun(x: saros.Tensor): saros.Tensor)[]
+local Chain = module.class "chain"
+
+---@param x saros.Tensor  what the first member takes
+---@param state? table<integer, saros.nn.State>  by position
+---@return saros.Tensor y
+---@return table<integer, saros.nn.State>? state  nil if no member is stateful
+function Chain:forward(x, state)
+  local last = self.stateful and {} or nil
+  for position, step in ipairs(self.steps) do
+    if last and type(step) == "table" and step.stateful then
+      x, last[position] = step(x, state and state[position])
+    else
+      x = step(x)
+    end
+  end
+  return x, last
+end
+
+function Chain:describe()
+  local parts = {}
+  for position, step in ipairs(self.steps) do
+    parts[position] = module.is(step) and step:describe() or "function"
+  end
+  return "chain (" .. table.concat(parts, "; ") .. ")"
+end
+
+---@param steps (saros.nn.Module|fun(x: saros.Tensor): saros.Tensor)[]
+---@return saros.nn.Chain
+local function chain(steps)
+  if type(steps) ~= "table" or #steps == 0 then
+    error("nn.chain: expected a list of modules and functions, got " .. options.describe(steps), 2)
+  end
+  local self = Chain.new()
+  self.steps = {}
+  for position, step in ipairs(steps) do
+    if module.is(step) then
+      self:add_member(tostring(position - 1), step)
+      self.stateful = self.stateful or step.stateful
+    elseif type(step) ~= "function" then
+      error(("nn.chain: expected member %d to be a module or a function, got %s"):format(
+        position, options.describe(step)), 2)
+    end
+    self.steps[position] = step
+  end
+  return self
+end
+
+return chain

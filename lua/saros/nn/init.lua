@@ -1,0 +1,27 @@
+--- saros.nn: layers, models and losses.
+
+local loss = require "saros.nn.loss"
+local module = require "saros.nn.module"
+local recurrent = require "saros.nn.recurrent"
+
+return {
+  -- layers
+  linear = require "saros.nn.linear",
+  embedding = require "saros.nn.embedding",
+  rnn = recurrent.rnn,
+  dropout = require "saros.nn.dropout",
+  layer_norm = require "saros.nn.layer_norm",
+  -- composition
+  chain = require "saros.nn.chain",
+  unroll = require "saros.nn.unroll",
+  state = require "saros.nn.state",
+  module = module.class,
+  initialize = require "saros.nn.initialize",
+  -- models
+  language_model = require "saros.nn.language_model",
+  -- losses
+  cross_entropy = loss.cross_entropy,
+  mse = loss.mse,
+  perplexity = loss.perplexity,
+  bits = loss.bits,
+}

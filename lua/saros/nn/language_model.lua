@@ -1,0 +1,162 @@
+--- A language model: which symbol comes next? An embedding, a recurrent stack
+--- and a head, together with the vocabulary that gives the ids their meaning.
+
+local core = require "saros.core"
+local options = require "saros.options"
+local vocabulary = require "saros.data.vocabulary"
+local chain = require "saros.nn.chain"
+local dropout = require "saros.nn.dropout"
+local embedding = require "saros.nn.embedding"
+local initialize = require "saros.nn.initialize"
+local linear = require "saros.nn.linear"
+local module = require "saros.nn.module"
+local recurrent = require "saros.nn.recurrent"
+local model_file = require "saros.model_file"
+local next_symbols = require "saros.generate.next"
+local stream = require "saros.generate.stream"
+
+---@class saros.nn.LanguageModel: saros.nn.Module
+---@field vocabulary saros.Vocabulary
+---@field configuration table  the options it was made with, all but the vocabulary
+---@field embedding saros.nn.Embedding
+---@field recurrent saros.nn.Recurrent
+---@field dropout saros.nn.Dropout?  between the stack and the head
+---@field head saros.nn.Module
+local LanguageModel = module.class "language_model"
+LanguageModel.stateful = true
+
+---@class saros.nn.LanguageModelOptions
+---@field vocabulary saros.Vocabulary
+---@field cell? "rnn"
+---@field hidden? integer  H (128)
+---@field embedding? integer  size of the embedded symbols (H)
+---@field layers? integer  recurrent layers (2)
+---@field head? integer[]  sizes of hidden layers between the state and the output ({})
+---@field dropout? number  between layers and before the head, in training (0)
+---@field learn_state? boolean  is the first state a parameter? (false)
+---@field weights? "default"|"glorot"|"orthogonal"  how parameters start
+---@field seed? integer  of the parameters and the dropout (1)
+
+local check = options.declare("nn.language_model", {
+  { "vocabulary", options.kind("a vocabulary", function(value)
+    return vocabulary.is(value) and value or nil
+  end) },
+  { "cell", options.one_of(recurrent.names), "rnn" },
+  { "hidden", options.size, 128 },
+  { "embedding", options.optional(options.size) },
+  { "layers", options.size, 2 },
+  { "head", options.list_of(options.size), {} },
+  { "dropout", options.fraction, 0 },
+  { "learn_state", options.boolean, false },
+  { "weights", options.one_of(initialize.schemes), "default" },
+  { "seed", options.integer, 1 },
+})
+
+--- Layers of the given sizes with tanh between them, then the logits.
+local function build_head(inputs, sizes, outputs)
+  if #sizes == 0 then
+    return linear { inputs, outputs }
+  end
+  local steps = {}
+  for _, size in ipairs(sizes) do
+    steps[#steps + 1] = linear { inputs, size }
+    steps[#steps + 1] = core.tanh
+    inputs = size
+  end
+  steps[#steps + 1] = linear { inputs, outputs }
+  return chain(steps)
+end
+
+---@param ids saros.Tensor  ids (T, B)
+---@param state? saros.nn.State
+---@return saros.Tensor logits  (T, B, V): of the symbol after each one
+---@return saros.nn.State state
+function LanguageModel:forward(ids, state)
+  local y
+  y, state = self.recurrent(self.embedding(ids), state)
+  if self.dropout then
+    y = self.dropout(y)
+  end
+  return self.head(y), state
+end
+
+--- Read some text from the beginning.
+---@param text string  not empty
+---@return saros.Tensor logits  (V), of the symbol after it
+---@return saros.nn.State state
+function LanguageModel:read(text)
+  local ids = core.ids(self.vocabulary:encode(text))
+  local logits, state = self(ids:reshape(-1, 1))
+  return logits:select(1, -1):select(1, 1), state
+end
+
+--- Iterate over text that the model writes, whole characters at a time.
+--- See saros.generate.stream for the options.
+---@param given? saros.generate.Options
+---@return fun(): string?
+function LanguageModel:generate(given)
+  return stream(self, given)
+end
+
+--- The most likely next symbols, likeliest first.
+---@param given? { prime?: string, top?: integer }
+---@return { symbol: string, probability: number }[]
+function LanguageModel:next(given)
+  return next_symbols.symbols(self, given)
+end
+
+--- The most likely next words, likeliest first.
+---@param given? { prime?: string, top?: integer, beam?: integer }
+---@return { word: string, probability: number }[]
+function LanguageModel:next_words(given)
+  return next_symbols.words(self, given)
+end
+
+--- Write the whole model to one file: saros.load(path) gives it back.
+---@param path string
+---@return true? ok, string? message
+function LanguageModel:save(path)
+  return model_file.write(path, self.kind, {
+    options = self.configuration,
+    vocabulary = self.vocabulary:to_table(),
+  }, self:tensors())
+end
+
+function LanguageModel:describe()
+  return ("language_model (%d %ss; %s)"):format(
+    #self.vocabulary, self.vocabulary.unit, self.recurrent:describe())
+end
+
+---@param given saros.nn.LanguageModelOptions
+---@return saros.nn.LanguageModel
+local function language_model(given)
+  local o = check(given)
+  local self = LanguageModel.new()
+  self.vocabulary, o.vocabulary = o.vocabulary, nil
+  o.embedding = o.embedding or o.hidden
+  self.configuration = o
+  self.embedding = self:add_member("embedding", embedding { #self.vocabulary, o.embedding })
+  self.recurrent = self:add_member("recurrent", recurrent[o.cell] {
+    input = o.embedding,
+    hidden = o.hidden,
+    layers = o.layers,
+    dropout = o.dropout,
+    learn_state = o.learn_state,
+  })
+  if o.dropout > 0 then
+    self.dropout = self:add_member("dropout", dropout { o.dropout })
+  end
+  self.head = self:add_member("head", build_head(o.hidden, o.head, #self.vocabulary))
+  return self:init { seed = o.seed, weights = o.weights }
+end
+
+model_file.register("language_model", function(description)
+  local given = description.options
+  if type(given) ~= "table" then
+    error("expected the options of a model, got " .. options.describe(given), 0)
+  end
+  given.vocabulary = vocabulary.from_table(description.vocabulary)
+  return language_model(given)
+end)
+
+return language_model

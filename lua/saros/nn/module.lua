@@ -1,0 +1,277 @@
+--- Modules: functions with parameters. A module is a class made here, a
+--- constructor that adds parameters and members, and a `forward`:
+---
+---     local Scale = nn.module "scale"
+---     function Scale:forward(x) return x * self.gain end
+---     local function scale(size)
+---       local self = Scale.new()
+---       self.gain = self:add_parameter("gain", { size }, nn.initialize.constant(1))
+---       return self
+---     end
+---
+--- Calling a module runs its forward. A stateful module (`stateful = true`)
+--- takes a state, nil for the beginning, and returns its output and the next
+--- state. Parameters are named by the path to them: "rnn.weight_ih_l0".
+
+local core = require "saros.core"
+local options = require "saros.options"
+local initialize = require "saros.nn.initialize"
+local summary = require "saros.nn.summary"
+
+---@class saros.nn.Module
+---@field kind string  what it is, for messages: "linear"
+---@field stateful boolean?  takes and returns a state
+---@field own { name: string, tensor: saros.Tensor, fill: saros.nn.Filler }[]
+---@field members { name: string, module: saros.nn.Module }[]
+---@field own_generators { name: string, generator: saros.Generator }[]
+---@field initialized boolean
+---@operator call: ...
+local Module = {}
+
+---@class saros.nn.Parameters
+---@field [integer] saros.Tensor
+---@field names string[]  of the tensors, in the same order
+
+local check_init = options.declare("init", {
+  { "seed", options.integer },
+  { "weights", options.one_of(initialize.schemes), "default" },
+})
+
+--- Add a trainable tensor of zeros that `init` will fill.
+---@param name string
+---@param shape integer[]
+---@param fill saros.nn.Filler
+---@return saros.Tensor
+function Module:add_parameter(name, shape, fill)
+  local tensor = core.zeros(shape):trainable(true)
+  self.own[#self.own + 1] = { name = name, tensor = tensor, fill = fill }
+  self.initialized = false
+  return tensor
+end
+
+--- Add a module whose parameters become part of this one's.
+---@generic M: saros.nn.Module
+---@param name string
+---@param member M
+---@return M
+function Module:add_member(name, member)
+  self.members[#self.members + 1] = { name = name, module = member }
+  self.initialized = self.initialized and member.initialized
+  return member
+end
+
+--- Add a random generator that `init` will seed, for dropout and the like.
+---@param name string
+---@return saros.Generator
+function Module:add_generator(name)
+  local generator = core.generator(0)
+  self.own_generators[#self.own_generators + 1] = { name = name, generator = generator }
+  self.initialized = false
+  return generator
+end
+
+--- Visit this module and all below it, in the order in which they were added.
+---@param fn fun(module: saros.nn.Module, prefix: string)
+---@param prefix? string
+function Module:visit(fn, prefix)
+  prefix = prefix or ""
+  fn(self, prefix)
+  for _, member in ipairs(self.members) do
+    member.module:visit(fn, prefix .. member.name .. ".")
+  end
+end
+
+--- All parameters, each once, as a sequence that also has their `names`.
+---@return saros.nn.Parameters
+function Module:parameters()
+  local list, seen = { names = {} }, {}
+  self:visit(function(module, prefix)
+    for _, parameter in ipairs(module.own) do
+      if not seen[parameter.tensor] then
+        seen[parameter.tensor] = true
+        list[#list + 1] = parameter.tensor
+        list.names[#list] = prefix .. parameter.name
+      end
+    end
+  end)
+  return list
+end
+
+--- All parameters by name, as files hold them.
+---@param prefix? string  put before each name
+---@return table<string, saros.Tensor>
+function Module:tensors(prefix)
+  local tensors = {}
+  self:visit(function(module, path)
+    for _, parameter in ipairs(module.own) do
+      tensors[path .. parameter.name] = parameter.tensor
+    end
+  end, prefix)
+  return tensors
+end
+
+--- All random generators by name.
+---@return table<string, saros.Generator>
+function Module:generators()
+  local generators = {}
+  self:visit(function(module, path)
+    for _, entry in ipairs(module.own_generators) do
+      generators[path .. entry.name] = entry.generator
+    end
+  end)
+  return generators
+end
+
+--- The number of trainable numbers.
+---@return integer
+function Module:count()
+  local count = 0
+  for _, tensor in ipairs(self:parameters()) do
+    count = count + tensor:count()
+  end
+  return count
+end
+
+local function mark_initialized(module)
+  module.initialized = true
+end
+
+--- Fill all parameters and seed all generators below from one seed: the same
+--- seed gives the same bits.
+---@param given { seed: integer, weights?: "default"|"glorot"|"orthogonal" }
+---@return self
+function Module:init(given)
+  local o = check_init(given)
+  local generator = core.generator(o.seed)
+  self:visit(function(module)
+    for _, parameter in ipairs(module.own) do
+      parameter.fill(parameter.tensor, generator, o.weights)
+    end
+    for _, entry in ipairs(module.own_generators) do
+      entry.generator:seed(generator:integer(1 << 31))
+    end
+  end)
+  self:visit(mark_initialized)
+  return self
+end
+
+--- Forget the gradients accumulated so far.
+function Module:clear_gradients()
+  for _, tensor in ipairs(self:parameters()) do
+    tensor:clear_gradient()
+  end
+end
+
+local function sorted_names(tensors)
+  local names = {}
+  for name in pairs(tensors) do
+    names[#names + 1] = tostring(name)
+  end
+  table.sort(names)
+  return names
+end
+
+local function shape_text(tensor)
+  return "(" .. table.concat(tensor:shape(), ", ") .. ")"
+end
+
+--- What keeps `given` from being loaded into `wanted`, one line for each name.
+local function misfits(wanted, given, prefix)
+  local problems = {}
+  local function complain(...)
+    problems[#problems + 1] = ("  %s %s%s"):format(...)
+  end
+  for _, name in ipairs(sorted_names(wanted)) do
+    local expected, got = shape_text(wanted[name]), given[name]
+    if not got then
+      complain("missing", name, " " .. expected)
+    elseif type(got) ~= "userdata" then
+      complain("misshapen", name, ": expected a tensor, got " .. options.describe(got))
+    elseif got:dtype() ~= "real" or shape_text(got) ~= expected then
+      local dtype = got:dtype() == "ids" and "ids " or ""
+      complain("misshapen", name, (": expected %s, got %s%s"):format(
+        expected, dtype, shape_text(got)))
+    end
+  end
+  for _, name in ipairs(sorted_names(given)) do
+    if not wanted[name] and name:sub(1, #prefix) == prefix then
+      complain("unexpected", name, "")
+    end
+  end
+  return problems
+end
+
+--- Copy values into the parameters, by name. Every name that is missing,
+--- unexpected or misshapen is listed in one error, and then nothing changes.
+--- Generators keep the state that they have.
+---@param tensors table<string, saros.Tensor>
+---@param prefix? string  of the names that belong to this module
+---@return self
+function Module:load(tensors, prefix)
+  if type(tensors) ~= "table" then
+    error("load: expected a table of tensors by name, got " .. options.describe(tensors), 2)
+  end
+  local wanted = self:tensors(prefix)
+  local problems = misfits(wanted, tensors, prefix or "")
+  if #problems > 0 then
+    error("load: the tensors do not fit this " .. self.kind .. ":\n"
+      .. table.concat(problems, "\n"), 2)
+  end
+  for name, tensor in pairs(wanted) do
+    tensor:assign(tensors[name])
+  end
+  self:visit(mark_initialized)
+  return self
+end
+
+--- A table of the members with their sizes; tostring lays it out.
+---@return saros.nn.Summary
+function Module:summary()
+  return summary(self)
+end
+
+--- One line on what this module is; classes say more.
+---@return string
+function Module:describe()
+  return self.kind
+end
+
+local function call(self, ...)
+  if not self.initialized then
+    error(self.kind .. ": expected initialized parameters; "
+      .. "call init { seed = ... } or load(tensors) first", 2)
+  end
+  return self:forward(...)
+end
+
+local module = {}
+
+--- A new class of modules. `class.new()` makes an instance without parameters.
+---@param kind string
+---@return table class
+function module.class(kind)
+  local class = { kind = kind }
+  for name, method in pairs(Module) do
+    class[name] = method
+  end
+  class.__index = class
+  class.__name = "saros.nn." .. kind
+  class.__call = call
+  class.__tostring = function(self)
+    return self:describe()
+  end
+  class.new = function()
+    return setmetatable({ own = {}, members = {}, own_generators = {}, initialized = true }, class)
+  end
+  return class
+end
+
+--- Is a value a module?
+---@param value any
+---@return boolean
+function module.is(value)
+  local class = getmetatable(value)
+  return type(class) == "table" and rawget(class, "__call") == call
+end
+
+return module

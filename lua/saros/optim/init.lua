@@ -1,0 +1,14 @@
+--- saros.optim: from gradients to better parameters.
+
+local clip = require "saros.optim.clip"
+local optimizer = require "saros.optim.optimizer"
+
+return {
+  sgd = optimizer.sgd,
+  rmsprop = optimizer.rmsprop,
+  adam = optimizer.adam,
+  adamw = optimizer.adamw,
+  schedule = require "saros.optim.schedule",
+  clip_norm = clip.norm,
+  clip_value = clip.value,
+}

@@ -1,0 +1,182 @@
+--- Options: one table with named fields. A function declares its options once,
+--- as data, and gets a checker that fills in defaults and refuses what it does
+--- not know, so a misspelt name can never pass for a default.
+
+local options = {}
+
+---@class saros.options.Kind
+---@field expected string  what a message calls it, such as "a positive integer"
+---@field accept fun(value: any): any  the value to use; nil if it does not fit
+---@field optional? boolean  may be absent without a default
+
+---@param expected string
+---@param accept fun(value: any): any
+---@return saros.options.Kind
+function options.kind(expected, accept)
+  return { expected = expected, accept = accept }
+end
+
+--- A value as a message shows it: text quoted, the rest by value or type.
+---@param value any
+---@return string
+function options.describe(value)
+  local kind = math.type(value) or type(value)
+  if kind == "string" then
+    return #value <= 40 and ("%q"):format(value) or ("%q..."):format(value:sub(1, 40))
+  elseif kind == "integer" or kind == "float" or kind == "boolean" or kind == "nil" then
+    return tostring(value)
+  end
+  local meta = getmetatable(value)
+  local name = type(meta) == "table" and rawget(meta, "__name")
+  return "a " .. (type(name) == "string" and name or kind)
+end
+
+local function number_where(fits)
+  return function(value)
+    return type(value) == "number" and fits(value) and value or nil
+  end
+end
+
+local function integer_from(least)
+  return function(value)
+    local integer = type(value) == "number" and math.tointeger(value)
+    return integer and integer >= least and integer or nil
+  end
+end
+
+local function of_type(name)
+  return function(value)
+    if type(value) == name then
+      return value
+    end
+  end
+end
+
+local function is_finite(x)
+  return x == x and x ~= math.huge and x ~= -math.huge
+end
+
+options.size = options.kind("a positive integer", integer_from(1))
+options.count = options.kind("a whole number, 0 or more", integer_from(0))
+options.integer = options.kind("an integer", integer_from(math.mininteger))
+options.number = options.kind("a finite number", number_where(is_finite))
+options.positive = options.kind("a positive number", number_where(function(x)
+  return x > 0 and is_finite(x)
+end))
+options.nonnegative = options.kind("a number, 0 or more", number_where(function(x)
+  return x >= 0 and is_finite(x)
+end))
+options.fraction = options.kind("a number in [0, 1)", number_where(function(x)
+  return x >= 0 and x < 1
+end))
+options.boolean = options.kind("true or false", of_type "boolean")
+options.string = options.kind("a string", of_type "string")
+options.callback = options.kind("a function", of_type "function")
+options.table = options.kind("a table", of_type "table")
+
+--- One of several strings.
+---@param names string[]
+---@return saros.options.Kind
+function options.one_of(names)
+  local quoted, known = {}, {}
+  for position, name in ipairs(names) do
+    quoted[position], known[name] = ("%q"):format(name), true
+  end
+  return options.kind(table.concat(quoted, " or "), function(value)
+    return known[value] and value or nil
+  end)
+end
+
+--- A sequence whose elements are all of one kind.
+---@param kind saros.options.Kind
+---@return saros.options.Kind
+function options.list_of(kind)
+  return options.kind("a list, each element " .. kind.expected, function(value)
+    if type(value) ~= "table" then
+      return nil
+    end
+    local list = {}
+    for position, element in ipairs(value) do
+      list[position] = kind.accept(element)
+      if list[position] == nil then
+        return nil
+      end
+    end
+    return list
+  end)
+end
+
+--- The same kind, but the option may be absent and then stays nil.
+---@param kind saros.options.Kind
+---@return saros.options.Kind
+function options.optional(kind)
+  return { expected = kind.expected, accept = kind.accept, optional = true }
+end
+
+local function names_of(fields)
+  local names = {}
+  for position, field in ipairs(fields) do
+    names[position] = field[1]
+  end
+  return table.concat(names, ", ")
+end
+
+--- Declare the options of a function. Each field is { name, kind, default };
+--- without a default it is required, unless its kind is optional. The first
+--- `positional` fields may be given by position too: `nn.linear { 64, 10 }`.
+---
+--- The checker blames the caller of the function that calls it, or `level`
+--- calls further up.
+---@param owner string  the function, for messages
+---@param fields table[]
+---@param positional? integer
+---@return fun(given?: table, level?: integer): table
+function options.declare(owner, fields, positional)
+  local by_key = {}
+  for position, field in ipairs(fields) do
+    by_key[field[1]] = field
+    if position <= (positional or 0) then
+      by_key[position] = field
+    end
+  end
+
+  -- Returns the values, or nil and a message.
+  local function check(given)
+    if given ~= nil and type(given) ~= "table" then
+      return nil, ("expected a table of options, got %s"):format(options.describe(given))
+    end
+    local values = {}
+    for key, value in pairs(given or {}) do
+      local field = by_key[key]
+      if not field then
+        return nil, ("unknown option %s; known: %s"):format(options.describe(key), names_of(fields))
+      elseif values[field[1]] ~= nil then
+        return nil, ("option '%s' is given twice, by name and by position"):format(field[1])
+      end
+      local accepted = field[2].accept(value)
+      if accepted == nil then
+        return nil, ("expected option '%s' to be %s, got %s"):format(
+          field[1], field[2].expected, options.describe(value))
+      end
+      values[field[1]] = accepted
+    end
+    for _, field in ipairs(fields) do
+      local name, kind, default = field[1], field[2], field[3]
+      if values[name] == nil then
+        if default == nil and not kind.optional then
+          return nil, ("expected option '%s', %s; known: %s"):format(
+            name, kind.expected, names_of(fields))
+        end
+        values[name] = default
+      end
+    end
+    return values
+  end
+
+  return function(given, level)
+    local values, message = check(given)
+    return values or error(owner .. ": " .. message, 3 + (level or 0))
+  end
+end
+
+return options

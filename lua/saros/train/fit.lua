@@ -1,0 +1,202 @@
+--- Training a model on a text: truncated BPTT over windows with the state
+--- carried from one to the next, clipping, an optimizer, validation.
+
+local core = require "saros.core"
+local options = require "saros.options"
+local model_file = require "saros.model_file"
+local module = require "saros.nn.module"
+local loss = require "saros.nn.loss"
+local optim = require "saros.optim"
+local evaluate = require "saros.train.evaluate"
+
+---@class saros.train.FitOptions
+---@field epochs? integer  passes through the training part (1)
+---@field batch? integer  rows that are read side by side, B (50)
+---@field length? integer  symbols between updates, T (50)
+---@field lr? number  of Adam (2e-3)
+---@field schedule? fun(step: integer): number  factor of the rate
+---@field optimizer? saros.optim.Optimizer  instead of Adam with lr and schedule
+---@field clip? number  limit of the gradients' norm (5)
+---@field run? string  folder to keep the model in
+---@field progress? saros.Progress  shows what happens; nothing is printed without
+---@field on_window? fun(record: saros.train.WindowRecord)  after every update
+---@field on_epoch? fun(record: saros.train.EpochRecord)  after every pass
+
+---@class saros.train.WindowRecord
+---@field epoch integer
+---@field epochs integer
+---@field index integer  of the window in this pass
+---@field count integer  of windows in a pass
+---@field step integer  of the optimizer
+---@field loss number  in nats per symbol
+---@field smoothed number  the same over about the last 20 windows
+---@field norm number  of the gradients, before clipping
+---@field lr number
+---@field symbols_per_second number
+---@field seconds_left number
+
+---@class saros.train.EpochRecord
+---@field epoch integer
+---@field epochs integer
+---@field step integer
+---@field train number  mean loss of the pass, in nats per symbol
+---@field valid number?  loss on the held-out part afterwards
+---@field symbols_per_second number
+---@field seconds number
+
+local SMOOTHING = 0.95
+
+local check = options.declare("fit", {
+  { "epochs", options.size, 1 },
+  { "batch", options.size, 50 },
+  { "length", options.size, 50 },
+  { "lr", options.positive, 2e-3 },
+  { "schedule", options.optional(options.callback) },
+  { "optimizer", options.optional(options.table) },
+  { "clip", options.positive, 5 },
+  { "run", options.optional(options.string) },
+  { "progress", options.optional(options.table) },
+  { "on_window", options.optional(options.callback) },
+  { "on_epoch", options.optional(options.callback) },
+})
+
+---@class saros.train.Fit
+---@field model saros.nn.Module
+---@field text saros.Text
+---@field options table
+---@field optimizer saros.optim.Optimizer
+---@field started number  when the epoch began
+---@field smoothed number?
+
+--- Hand a record to the progress display and to the caller's function.
+local function report(self, event, record)
+  local o = self.options
+  if o.progress then
+    o.progress[event](o.progress, record)
+  end
+  local callback = o["on_" .. event]
+  if callback then
+    callback(record)
+  end
+end
+
+local function require_finite(value, epoch, window)
+  if value ~= value or value == math.huge then
+    error(("fit: expected a finite loss, got %s in window %d of epoch %d; "
+      .. "a smaller lr or clip may help"):format(value, window.index, epoch), 0)
+  end
+end
+
+--- One update. Returns what it was like, and the next state.
+local function learn(self, window, state, epoch)
+  local tape <close> = core.tape()
+  local logits
+  logits, state = self.model(window.inputs, state)
+  local cost = loss.cross_entropy(logits, window.targets)
+  local value = cost:item()
+  require_finite(value, epoch, window)
+  tape:backward(cost)
+  local norm = optim.clip_norm(self.optimizer.parameters, self.options.clip)
+  local rate = self.optimizer:step()
+  return { loss = value, norm = norm, lr = rate }, state
+end
+
+--- Complete what `learn` began: where this update stands in the training.
+local function complete(self, record, epoch, window)
+  local last = self.smoothed or record.loss
+  self.smoothed = SMOOTHING * last + (1 - SMOOTHING) * record.loss
+  local o = self.options
+  local seconds = core.clock() - self.started
+  local windows_left = (o.epochs - epoch + 1) * window.count - window.index
+  record.epoch, record.epochs = epoch, o.epochs
+  record.index, record.count = window.index, window.count
+  record.step, record.smoothed = self.optimizer.steps, self.smoothed
+  record.symbols_per_second = window.index * o.batch * o.length / seconds
+  record.seconds_left = windows_left * seconds / window.index
+end
+
+--- The loss on the held-out part, if there is one.
+local function validate(self)
+  local text, o = self.text, self.options
+  if text.valid and #text.valid > 1 then
+    return evaluate(self.model, text, { batch = o.batch, length = o.length })
+  end
+end
+
+--- One pass through the training part. Returns its record.
+local function run_epoch(self, epoch)
+  local o = self.options
+  local total, count, state = 0, 0, nil
+  self.started = core.clock()
+  for window in self.text:windows { batch = o.batch, length = o.length } do
+    local record
+    record, state = learn(self, window, state, epoch)
+    total, count = total + record.loss, window.index
+    complete(self, record, epoch, window)
+    report(self, "window", record)
+  end
+  local seconds = core.clock() - self.started
+  return {
+    epoch = epoch,
+    epochs = o.epochs,
+    step = self.optimizer.steps,
+    train = total / count,
+    valid = validate(self),
+    symbols_per_second = count * o.batch * o.length / seconds,
+    seconds = seconds,
+  }
+end
+
+--- Write the model into the run folder.
+local function keep(self)
+  local run = self.options.run
+  if run then
+    local ok, message = self.model:save(model_file.path_in(run))
+    if not ok then
+      error("fit: " .. message, 0)
+    end
+  end
+end
+
+local function check_arguments(model, text, o)
+  if not (module.is(model) and model.stateful) then
+    error("fit: expected a stateful module, got " .. options.describe(model), 3)
+  elseif type(text) ~= "table" or not text.windows then
+    error("fit: expected a text, got " .. options.describe(text), 3)
+  elseif o.run and not model.save then
+    error("fit: expected a model that can be saved in a run folder, got a " .. model.kind, 3)
+  end
+  if o.run then
+    local ok, message = core.make_folder(o.run)
+    if not ok then
+      error("fit: " .. message, 3)
+    end
+  end
+end
+
+--- Train a model on a text. The model is changed in place.
+---@param model saros.nn.Module  ids (T, B), state -> logits (T, B, V), state
+---@param text saros.Text
+---@param given? saros.train.FitOptions
+---@return saros.train.EpochRecord[] history  one record for each epoch
+local function fit(model, text, given)
+  local o = check(given)
+  check_arguments(model, text, o)
+  local self = {
+    model = model,
+    text = text,
+    options = o,
+    optimizer = o.optimizer
+      or optim.adam(model:parameters(), { lr = o.lr, schedule = o.schedule }),
+  }
+  local history = {}
+  for epoch = 1, o.epochs do
+    local record = run_epoch(self, epoch)
+    history[epoch] = record
+    keep(self)
+    report(self, "epoch", record)
+  end
+  return history
+end
+
+return fit

@@ -1,0 +1,590 @@
+-- Whatever a script passes, the C module answers with a result or with an error
+-- that is a string and says which function expected what.
+
+local saros = require "saros"
+local core = require "saros.core"
+
+local function closed(make)
+  local kept
+  do
+    local object <close> = make()
+    kept = object
+  end
+  return kept
+end
+
+local function grid()
+  return saros.tensor { { 1, 2, 3 }, { 4, 5, 6 } }
+end
+
+-- Values that a script may pass by mistake, each under the name of its kind.
+local function junk()
+  return {
+    { "nil", nil }, { "boolean", true }, { "string", "text" }, { "table", {} },
+    { "function", print }, { "coroutine", coroutine.create(print) }, { "file", io.stdout },
+    { "generator", saros.generator(1) }, { "tensor", grid() }, { "ids", saros.ids { 1, 2 } },
+    { "closed", closed(function() return saros.zeros(2) end) },
+    { "positive", 1 }, { "negative", -1 }, { "zero", 0 }, { "fraction", 1.5 },
+    { "nan", 0 / 0 }, { "inf", 1 / 0 }, { "huge", 2 ^ 53 },
+  }
+end
+
+-- Which kinds an argument of a kind may be; everything else is an error.
+local numbers = "positive negative zero fraction nan inf huge"
+local accepts = {
+  tensor = "tensor ids", operand = "tensor ids " .. numbers, generator = "generator",
+  number = numbers, integer = "positive negative zero huge", limit = "positive huge",
+  size = "positive zero", axis = "positive negative", position = "positive negative",
+  threads = "positive", flag = "boolean", list = "", shape = "table", options = "table",
+  sizes = "positive zero table", text = "string", path = "string", cell = "", state = "",
+  ["empty list"] = "table", last = "positive zero negative", ["sizes or rest"] = "positive negative table",
+  states = "table", nested = "table " .. numbers, ids = "table positive huge", file = "file",
+  tensors = "table", any = "boolean string table positive negative zero fraction huge",
+  tape = "",
+}
+
+-- An argument: its kind, with a '?' if it may be left out, and a right value.
+local function A(kind, value)
+  return { kind = kind:gsub("%?", ""), optional = kind:find "%?" ~= nil, value = value }
+end
+
+local function tensor(...)
+  return A("tensor", saros.generator(1):uniform({ ... }, 0.5, 1))
+end
+
+local function ids(...)
+  return A("tensor", saros.ids { ... })
+end
+
+local function layer()
+  return A("options", { weight_ih = saros.ones(4, 3), weight_hh = saros.ones(4, 4) })
+end
+
+local function parameter()
+  return A("tensor", saros.ones(2):trainable(true))
+end
+
+-- The arguments of every function, such that the call succeeds.
+local shared = {
+  matmul = function() return tensor(2, 3), tensor(3, 2) end,
+  slice = function() return tensor(2, 3), A("axis", 1), A("position", 1), A("last?", 2) end,
+  select = function() return tensor(2, 3), A("axis", 1), A("position", 1) end,
+  transpose = function() return tensor(2, 3), A("axis?", 1), A("axis?", 2) end,
+  reshape = function() return tensor(2, 3), A("sizes or rest", { 6 }) end,
+  flatten = function() return tensor(2, 3) end,
+  clone = function() return tensor(2, 3) end,
+  contiguous = function() return tensor(2, 3) end,
+  detach = function() return tensor(2, 3) end,
+  argmax = function() return tensor(2, 3), A("axis?", 1) end,
+  softmax = function() return tensor(2, 3), A("axis?", 1) end,
+  log_softmax = function() return tensor(2, 3), A("axis?", 1) end,
+  pick = function() return tensor(2, 3), ids(1, 3) end,
+  one_hot = function() return ids(1, 3), A("size", 3) end,
+  embedding = function() return tensor(2, 3), ids(1, 2) end,
+  cross_entropy = function()
+    return tensor(2, 3), ids(1, 3), A("options?", { mask = saros.ones(2) })
+  end,
+  mse = function() return tensor(2), tensor(2), A("options?", { mask = saros.ones(2) }) end,
+  dropout = function() return tensor(2), A("number", 0.5), A("generator", saros.generator(1)) end,
+  layer_norm = function() return tensor(2, 3), tensor(3), tensor(3), A("number?", 1e-3) end,
+  linear = function() return tensor(2, 3), tensor(4, 3), A("tensor?", saros.ones(4)) end,
+}
+
+for _, name in ipairs { "negate", "abs", "exp", "log", "sqrt", "tanh", "sigmoid", "relu" } do
+  shared[name] = function() return A("operand", grid()) end
+end
+for _, name in ipairs { "add", "subtract", "multiply", "divide", "power", "maximum", "minimum",
+  "lt", "le", "gt", "ge", "eq", "ne" } do
+  shared[name] = function() return A("operand", grid()), A("operand", grid()) end
+end
+for _, name in ipairs { "sum", "mean", "max", "min" } do
+  shared[name] = function() return tensor(2, 3), A("axis?", 1), A("flag?", true) end
+end
+
+local functions = {
+  tensor = function() return A("nested", { 1, 2 }) end,
+  ids = function() return A("ids", { 1, 2 }) end,
+  zeros = function() return A("sizes?", { 2 }) end,
+  ones = function() return A("sizes?", { 2 }) end,
+  full = function() return A("shape", { 2 }), A("number", 3) end,
+  arange = function() return A("size", 3) end,
+  concatenate = function() return A("list", { grid(), grid() }), A("axis", 1) end,
+  stack = function() return A("list", { grid(), grid() }), A("axis?", 1) end,
+  recurrent = function()
+    return A("cell", "elman_tanh"), tensor(5, 2, 3), A("states?", { saros.ones(2, 4) }), layer()
+  end,
+  tape = function() return A("options?", { training = false }) end,
+  generator = function() return A("integer", 1) end,
+  clip_norm = function() return A("empty list", { grid() }), A("number", 1) end,
+  clip_value = function() return A("empty list", { grid() }), A("number", 1) end,
+  update = function()
+    return A("options", { rule = "sgd", lr = 1 }), parameter(), A("tensor?", saros.zeros(2)),
+      A("tensor?", saros.zeros(2))
+  end,
+  threads = function() return A("threads?", 1) end,
+  write_tensors = function()
+    return A("path", "/nowhere/at/all"), A("tensors", { x = grid() }), A("options?", { key = "value" })
+  end,
+  read_tensors = function() return A("text", "/nowhere/at/all") end,
+  make_folder = function() return A("path", "/dev/null/at/all") end,
+  json_encode = function() return A("any", { 1 }), A("flag?", true) end,
+  json_decode = function() return A("text", "[1]") end,
+  is_terminal = function() return A("file", io.stdout) end,
+  info = function() end, memory = function() end, trim = function() end, clock = function() end,
+}
+
+local methods = {
+  shape = function() return tensor(2, 3) end,
+  size = function() return tensor(2, 3), A("axis", 1) end,
+  rank = function() return tensor(2, 3) end,
+  count = function() return tensor(2, 3) end,
+  dtype = function() return tensor(2, 3) end,
+  item = function() return tensor(1, 1) end,
+  totable = function() return tensor(2, 3) end,
+  is_contiguous = function() return tensor(2, 3) end,
+  fill = function() return tensor(2, 3), A("number", 1) end,
+  assign = function() return tensor(2, 3), A("operand", saros.ones(3)) end,
+  clamp = function() return tensor(2, 3), A("number", 0), A("number", 1) end,
+  add_scaled = function() return tensor(2, 3), A("number", 0), tensor(2, 3) end,
+  trainable = function() return tensor(2, 3), A("flag", true) end,
+  gradient = function() return parameter() end,
+  clear_gradient = function() return parameter() end,
+}
+
+local generator_methods = {
+  seed = function() return A("integer", 1) end,
+  state = function() end,
+  restore = function() return A("state", ("1"):rep(64)) end,
+  number = function() end,
+  integer = function() return A("limit", 6) end,
+  uniform = function() return A("shape", { 2 }), A("number?", 1), A("number?", 2) end,
+  normal = function() return A("shape", { 2 }), A("number?", 1), A("number?", 2) end,
+  fill_uniform = function() return tensor(2), A("number?", 1), A("number?", 2) end,
+  fill_normal = function() return tensor(2), A("number?", 1), A("number?", 2) end,
+  fill_orthogonal = function() return tensor(2, 3), A("number?", 1) end,
+  categorical = function() return tensor(2, 3) end,
+  permutation = function() return A("size", 3) end,
+}
+
+local function values_of(arguments)
+  local values = { n = #arguments }
+  for i, argument in ipairs(arguments) do
+    values[i] = argument.value
+  end
+  return values
+end
+
+local function call(f, values)
+  return pcall(f, table.unpack(values, 1, values.n))
+end
+
+-- The error of a call, which must be a string that names the function.
+local function refuses(name, f, values, what)
+  local ok, message = call(f, values)
+  collectgarbage "step"
+  assert.is_false(ok, ("%s accepts %s"):format(name, what))
+  assert.equal("string", type(message), name)
+  local says = values[1] == "elman_tanh" and values[1] or name
+  assert.is_truthy(message:find(name .. ": ", 1, true) or message:find(says .. ": ", 1, true), message)
+  assert.is_truthy(message:find("expected", 1, true), message)
+end
+
+-- Every kind of junk in every place of the arguments.
+local function check_function(name, f, make)
+  assert.equal("function", type(f), name)
+  local ok, message = call(f, values_of { make() })
+  assert.is_true(ok, message)
+  for place, argument in ipairs { make() } do
+    for _, wrong in ipairs(junk()) do
+      local kind, value = wrong[1], wrong[2]
+      local may = kind == "nil" and argument.optional
+        or (" " .. accepts[argument.kind] .. " "):find(" " .. kind .. " ", 1, true)
+      if not may then
+        local values = values_of { make() }
+        values[place] = value
+        refuses(name, f, values, ("%s as argument %d"):format(kind, place))
+      end
+    end
+  end
+end
+
+local function sorted(t)
+  local names = {}
+  for name in pairs(t) do names[#names + 1] = name end
+  table.sort(names)
+  return names
+end
+
+-- The hidden table of the methods of a type.
+local function methods_of(object)
+  local index = debug.getmetatable(object).__index
+  if type(index) == "table" then
+    return index
+  end
+  return select(2, debug.getupvalue(index, 3))
+end
+
+local function with_self(self, make)
+  return function()
+    return self, make()
+  end
+end
+
+describe("wrong arguments #binding", function()
+  after_each(function()
+    collectgarbage() -- closes a tape that a spec left open
+  end)
+
+  for _, name in ipairs(sorted(functions)) do
+    it("of saros." .. name .. " are errors", function()
+      check_function(name, core[name], functions[name])
+    end)
+  end
+
+  for _, name in ipairs(sorted(shared)) do
+    it("of saros." .. name .. " are errors, as a method too", function()
+      check_function(name, core[name], shared[name])
+      assert.equal(core[name], grid()[name])
+    end)
+  end
+
+  for _, name in ipairs(sorted(methods)) do
+    it("of the method " .. name .. " are errors", function()
+      check_function(name, grid()[name], methods[name])
+    end)
+  end
+
+  for _, name in ipairs(sorted(generator_methods)) do
+    it("of the generator's " .. name .. " are errors", function()
+      local self = A("generator", saros.generator(1))
+      check_function(name, self.value[name], with_self(self, generator_methods[name]))
+    end)
+  end
+
+  it("of the tape's methods are errors", function()
+    for name in pairs { watch = 1, backward = 1 } do
+      local tape <close> = saros.tape()
+      local f = tape[name]
+      for _, wrong in ipairs(junk()) do
+        refuses(name, f, { wrong[2], grid(), n = 2 }, wrong[1])
+        if wrong[1] ~= "tensor" and (name ~= "watch" or wrong[1] ~= "ids") then
+          refuses(name, f, { tape, wrong[2], n = 2 }, wrong[1])
+        end
+      end
+    end
+    local tape <close> = saros.tape()
+    for _, wrong in ipairs(junk()) do
+      refuses("close", tape.close, { wrong[2], n = 1 }, wrong[1])
+    end
+  end)
+
+  it("are checked here for all that there is", function()
+    for name, value in pairs(core) do
+      assert.is_true(shared[name] ~= nil or functions[name] ~= nil or type(value) ~= "function", name)
+    end
+    for name in pairs(methods_of(grid())) do
+      assert.is_true(shared[name] ~= nil or methods[name] ~= nil, name)
+    end
+    for name in pairs(methods_of(saros.generator(1))) do
+      assert.is_true(generator_methods[name] ~= nil, name)
+    end
+    local tape <close> = saros.tape()
+    assert.same({ "backward", "close", "watch" }, sorted(methods_of(tape)))
+  end)
+end)
+
+describe("arguments that do not fit together #binding", function()
+  local t, vector = grid, saros.arange(3)
+  local eight = { 1, 1, 1, 1, 1, 1, 1, 1 }
+  local weights = { weight_ih = saros.ones(4, 3), weight_hh = saros.ones(4, 4) }
+  local x = saros.zeros(5, 2, 3)
+  local wrong = {
+    zeros = {
+      { -1 }, { 1, -1 }, { { 2, "3" } }, { { 2, 0.5 } }, { 2 ^ 31 }, { 2 ^ 20, 2 ^ 20 },
+      { { 2 ^ 30, 2 ^ 30 } }, { 1, 1, 1, 1, 1, 1, 1, 1, 1 }, { { 1, 1, 1, 1, 1, 1, 1, 1, 1 } },
+      { 2, nil, 3, n = 3 }, { {}, {} },
+    },
+    full = { { { -1 }, 0 }, { { 2 }, "0" } },
+    ids = { { { 0 } }, { { -1 } }, { { 1.5 } }, { { 2 ^ 31 + 1 } }, { { { 1 }, { 1, 2 } } } },
+    tensor = { { { 1, { 2 } } }, { { 1, false } }, { { { 1 }, 2 } }, { { t() } } },
+    add = { { t(), saros.zeros(2) }, { t(), saros.zeros(3, 2) }, { t(), saros.ids { 1, 2, 3 } } },
+    matmul = {
+      { t(), t() }, { t(), saros.zeros(2) }, { saros.zeros(), t() }, { t(), saros.ids { 1, 2, 3 } },
+      { saros.zeros(2, 3, 4), saros.zeros(3, 4, 5) },
+    },
+    sum = { { t(), 3 }, { t(), -3 }, { saros.zeros(), 1 }, { saros.ids { 1 } } },
+    max = { { saros.zeros(0) }, { saros.zeros(2, 0), 2 } },
+    argmax = { { t(), 3 }, { saros.zeros() }, { saros.zeros(2, 0) } },
+    softmax = { { t(), 3 }, { saros.zeros() }, { saros.ids { 1 } } },
+    slice = {
+      { t(), 3, 1 }, { t(), 1, 0 }, { t(), 1, 1, 3 }, { t(), 1, 4 }, { t(), 1, -3 }, { t(), 1, 2, -3 },
+      { t(), 1, 1, 2 ^ 31 }, { saros.zeros(), 1, 1 },
+    },
+    select = { { t(), 1, 3 }, { t(), 1, 0 }, { t(), 1, -3 }, { t(), 4, 1 }, { saros.zeros(), 1, 1 } },
+    transpose = { { vector }, { t(), 1, 3 }, { saros.zeros() } },
+    reshape = {
+      { t(), 4 }, { t(), -1, -1 }, { t(), 4, -1 }, { saros.zeros(0), -1, 0 }, { t(), { -2, -3 } },
+      { t(), 1, 1, 1, 1, 1, 1, 1, 2, 3 },
+    },
+    concatenate = {
+      { {}, 1 }, { { t(), vector }, 1 }, { { t(), saros.zeros(2, 2) }, 1 }, { { t(), t() }, 3 },
+      { { t(), saros.ids { 1 } }, 1 }, { { t(), "t" }, 1 }, { { saros.zeros() }, 1 },
+    },
+    stack = {
+      { {} }, { { t(), vector } }, { { t(), t() }, 4 }, { { saros.zeros(eight) } },
+      { { vector, saros.ids { 1, 2, 3 } } },
+    },
+    embedding = {
+      { t(), vector }, { vector, saros.ids { 1 } }, { t(), saros.ids { 3 } }, { saros.ids { 1 }, saros.ids { 1 } },
+    },
+    pick = { { t(), saros.ids { 1 } }, { t(), saros.ids { 1, 4 } }, { saros.zeros(), saros.ids(1) } },
+    one_hot = { { saros.ids { 3 }, 2 }, { t(), 3 }, { saros.ids(eight):reshape(eight[1], 8), 2 ^ 31 } },
+    cross_entropy = {
+      { t(), saros.ids { 1 } }, { t(), saros.ids { 1, 4 } }, { t(), vector }, { saros.zeros(), saros.ids(1) },
+      { t(), saros.ids { 1, 2 }, { mask = vector } }, { t(), saros.ids { 1, 2 }, { mask = saros.zeros(2) } },
+      { t(), saros.ids { 1, 2 }, { masc = saros.ones(2) } }, { t(), saros.ids { 1, 2 }, { mask = 1 } },
+      { t(), saros.ids { 1, 2 }, { mask = saros.tensor { 0 / 0, 1 } } },
+    },
+    mse = { { t(), vector }, { t(), t(), { mask = vector } }, { t(), saros.ids { 1 } } },
+    dropout = { { t(), 1, saros.generator(1) }, { t(), -0.1, saros.generator(1) }, { t(), 0 / 0, saros.generator(1) } },
+    layer_norm = {
+      { t(), saros.ones(2), saros.ones(3) }, { t(), saros.ones(3), saros.ones(1, 3) },
+      { t(), saros.ones(3), saros.ones(3), -1 }, { t(), saros.ones(3), saros.ones(3), 0 / 0 },
+      { saros.zeros(), saros.ones(1), saros.ones(1) },
+    },
+    linear = { { t(), t():transpose() }, { t(), saros.ones(4, 3), vector }, { t(), vector }, { saros.zeros(), t() } },
+    recurrent = {
+      { "elman", x, nil, weights, n = 4 }, { "elman_tanh", t(), nil, weights, n = 4 },
+      { "elman_tanh", saros.zeros(5, 2, 4), nil, weights, n = 4 },
+      { "elman_tanh", saros.zeros(0, 2, 3), nil, weights, n = 4 },
+      { "elman_tanh", x, { saros.zeros(2, 3) }, weights }, { "elman_tanh", x, { 1 }, weights },
+      { "elman_tanh", x, { saros.zeros(2, 4), saros.zeros(2, 4) }, weights },
+      { "elman_tanh", x, {}, { weight_ih = saros.ones(4, 3) } },
+      { "elman_tanh", x, {}, { weight_ih = saros.ones(4, 3), weight_hh = saros.ones(4, 5) } },
+      { "elman_tanh", x, {}, { weight_ih = saros.ones(4, 3), weight_hh = saros.ones(4, 4), bias = 1 } },
+      { "elman_tanh", x, {}, { weight_ih = saros.ones(4, 3), weight_hh = saros.ones(4, 4), bias_ih = vector } },
+    },
+    tape = { { { train = true } }, { { training = 1 } } },
+    clip_norm = { { { t() }, 0 }, { { t() }, -1 }, { { t() }, 0 / 0 }, { { t(), 1 }, 1 } },
+    clip_value = { { { t() }, 0 }, { { t() }, 0 / 0 } },
+    update = {
+      { {}, t() }, { { rule = "newton", lr = 1 }, t() }, { { rule = "sgd" }, t() },
+      { { rule = "sgd", lr = "1" }, t() }, { { rule = "sgd", lr = 1, rate = 1 }, t() },
+      { { rule = "sgd", lr = 1, [1] = 2 }, t() },
+    },
+    threads = { { 0 }, { 257 }, { -1 } },
+    write_tensors = {
+      { "a\0b", {} }, { "/nowhere/x", { vector } }, { "/nowhere/x", { a = 1 } }, { "/nowhere/x", {}, { a = 1 } },
+      { "/nowhere/x", { ["a\0"] = vector } }, { "/nowhere/x", {}, { a = "\0" } },
+    },
+    item = { { t() }, { saros.zeros(0) } },
+    size = { { t(), 3 }, { t(), -3 }, { t(), 0 }, { saros.zeros(), 1 } },
+    assign = {
+      { t(), saros.zeros(2) }, { t(), saros.ids { 1, 2, 3 } }, { saros.ids { 1 }, 0 }, { saros.ids { 1 }, 1.5 },
+    },
+    fill = { { saros.ids { 1 }, 0 }, { saros.ids { 1 }, 2 ^ 31 + 1 } },
+    clamp = { { t(), 2, 1 }, { t(), 0 / 0, 1 } },
+    add_scaled = { { t(), 1, vector:reshape(3, 1) }, { t(), 1, saros.ids { 1 } } },
+    trainable = { { saros.ids { 1 }, true } },
+  }
+
+  for _, name in ipairs(sorted(wrong)) do
+    it("are refused by " .. name, function()
+      for number, values in ipairs(wrong[name]) do
+        values.n = values.n or #values
+        refuses(name, core[name] or grid()[name], values, "case " .. number)
+      end
+    end)
+  end
+
+  it("are refused by generators", function()
+    local g = saros.generator(1)
+    for name, cases in pairs {
+      uniform = { { { 2 }, 1, 0 }, { { -1 } }, { { 2 }, 0 / 0, 1 } },
+      normal = { { { 2 }, 0, -1 }, { { 2 }, 0, 0 / 0 } },
+      fill_uniform = { { saros.ids { 1 } } },
+      fill_orthogonal = { { vector } },
+      categorical = { { saros.zeros(2) }, { saros.zeros() }, { saros.ids { 1 } }, { saros.zeros(2, 0) } },
+      permutation = { { -1 }, { 2 ^ 31 } },
+      integer = { { 0 } },
+    } do
+      for number, values in ipairs(cases) do
+        refuses(name, function(...)
+          return g[name](g, ...)
+        end, values, "case " .. number)
+      end
+    end
+  end)
+
+  it("are refused by indexing and by operators", function()
+    local a = grid()
+    for name, f in pairs {
+      index = function() return a[{}] end,
+      newindex = function() a[3] = 1 end,
+      concat = function() return a .. 1 end,
+      len = function() return #saros.zeros() end,
+      add = function() return a + "1" end,
+      subtract = function() return {} - a end,
+      multiply = function() return a * {} end,
+      divide = function() return a / saros.ids { 1, 2, 3 } end,
+      power = function() return a ^ io.stdout end,
+    } do
+      refuses(name, f, { n = 0 }, "junk")
+    end
+    assert.is_false(pcall(function() a.size = 1 end))
+    assert.is_false(pcall(function() a[1] = "x" end))
+    assert.is_false(pcall(function() return a < a end))
+    assert.is_false(pcall(function() return a // 2 end))
+  end)
+end)
+
+describe("objects that are closed or forged #binding", function()
+  it("are refused", function()
+    local tensor_, generator = closed(function() return saros.zeros(2) end), saros.generator(1)
+    local tape = closed(saros.tape)
+    refuses("sum", core.sum, { tensor_, n = 1 }, "a closed tensor")
+    refuses("concatenate", core.concatenate, { { tensor_ }, 1, n = 2 }, "a closed tensor")
+    refuses("backward", tape.backward, { tape, grid(), n = 2 }, "a closed tape")
+    local g = closed(function() return saros.generator(1) end)
+    refuses("number", generator.number, { g, n = 1 }, "a closed generator")
+    assert.equal("tape (closed)", tostring(tape))
+    assert.equal("generator (closed)", tostring(g))
+  end)
+
+  it("hide their metatables", function()
+    for _, object in ipairs { grid(), saros.generator(1), closed(saros.tape) } do
+      assert.equal("string", type(getmetatable(object)))
+      assert.is_false(pcall(setmetatable, object, {}))
+    end
+  end)
+
+  it("survive finalizers called by hand, again, and on others", function()
+    for _, object in ipairs { grid(), saros.generator(1), closed(saros.tape) } do
+      local metatable = debug.getmetatable(object)
+      for _, value in ipairs { object, object, io.stdout, 1, "x", {}, saros.zeros(2) } do
+        pcall(metatable.__gc, value)
+        pcall(metatable.__close, value)
+        pcall(metatable.__tostring, value)
+      end
+      pcall(metatable.__gc)
+      assert.matches("closed", tostring(object))
+    end
+  end)
+
+  it("may be closed by a finalizer in the middle of a call", function()
+    collectgarbage("incremental", 1, 400, 14) -- a cycle in a few allocations
+    collectgarbage()
+    local victims, collected = {}, 0
+    local function trap()
+      setmetatable({}, { __gc = function()
+        collected = collected + 1
+        for _, victim in ipairs(victims) do
+          local _ <close> = victim
+        end
+      end })
+    end
+    for _ = 1, 30 do
+      local a, list = grid(), { grid(), grid() }
+      victims = { a, list[1], list[2] }
+      trap()
+      for _, f in ipairs {
+        function() return a + 1 end,
+        function() return saros.concatenate(list, 1) end,
+        function() return a:totable() end,
+        function() return tostring(a) end,
+        function() return a:cross_entropy(saros.ids { 1, 2 }, { mask = saros.ones(2) }) end,
+        function() return a[1][2] end,
+      } do
+        local ok, message = pcall(f)
+        assert.is_true(ok or type(message) == "string")
+      end
+    end
+    collectgarbage("incremental", 200, 100, 13) -- as it was
+    assert.is_true(collected > 10, ("only %d were finalized"):format(collected))
+  end)
+end)
+
+describe("20,000 calls of anything with anything #binding", function()
+  local unsafe = { write_tensors = true, make_folder = true } -- would leave files
+
+  local function operators()
+    return {
+      function(a, b) return a[b] end,
+      function(a, b, c) a[b] = c end,
+      function(a, b) return a + b end,
+      function(a, b) return a .. b end,
+      function(a, b) return a == b end,
+      function(a) return #a end,
+      function(a) return -a end,
+      function(a) return tostring(a) end,
+      function(a) local _ <close> = a end,
+    }
+  end
+
+  local function all_functions(tape)
+    local list = operators()
+    for _, source in ipairs { core, methods_of(grid()), methods_of(saros.generator(1)), methods_of(tape) } do
+      for _, name in ipairs(sorted(source)) do
+        if type(source[name]) == "function" and not unsafe[name] then
+          list[#list + 1] = source[name]
+        end
+      end
+    end
+    return list
+  end
+
+  -- Values that are often right, and junk.
+  local function pool_of_values(tape)
+    local pool = {
+      grid(), saros.arange(3), saros.ids { 1, 2 }, saros.zeros(2, 0), saros.zeros(), saros.ones(4, 2, 3),
+      parameter().value, saros.ids { { 3, 1 }, { 2, 2 } }, saros.generator(9), tape, layer().value,
+      { grid(), grid() }, { 2, 3 }, { -1, 2 }, { mask = saros.ones(2) }, { rule = "adam", lr = 0.1 },
+      { training = true }, "elman_tanh", ("7"):rep(64), "[1, {}]", 1, 2, 3, -1, -2, 0.5, 2 ^ 31, 1e300,
+      math.mininteger, false, saros.null,
+    }
+    for _, value in ipairs(junk()) do
+      pool[#pool + 1] = value[2]
+    end
+    return pool
+  end
+
+  local function keep(pool, at, value)
+    local is_tensor = getmetatable(value) == "saros.tensor" and tostring(value) ~= "tensor (closed)"
+    if not is_tensor or value:count() <= 1000 then
+      pool[at] = value
+    end
+  end
+
+  it("end with a result or an error that is a string", function()
+    local random = saros.generator(20)
+    local tape = saros.tape()
+    local list, pool = all_functions(tape), pool_of_values(tape)
+    local size, succeeded = #pool, 0
+    for _ = 1, 20000 do
+      local f, values = list[random:integer(#list)], { n = random:integer(5) - 1 }
+      for i = 1, values.n do
+        values[i] = pool[random:integer(size)]
+      end
+      local ok, result = call(f, values)
+      assert.is_true(ok or type(result) == "string", type(result))
+      if ok then
+        succeeded = succeeded + 1
+        if type(result) == "userdata" and random:integer(4) == 1 then
+          keep(pool, random:integer(8), result)
+        end
+      end
+      if random:integer(500) == 1 then
+        pool[1], pool[3], pool[10] = grid(), saros.ids { 1, 2 }, closed(function() return saros.zeros(1) end)
+        collectgarbage()
+        local opened, fresh = pcall(saros.tape)
+        pool[10] = opened and fresh or pool[10]
+      end
+    end
+    assert.is_true(succeeded > 1000, ("only %d calls succeeded"):format(succeeded))
+    saros.threads(1)
+    tape:close()
+    list, pool = nil, nil
+    collectgarbage()
+    assert.is_nil(list or pool)
+  end)
+end)

@@ -1,0 +1,122 @@
+-- Every example runs for a few steps, as a user would run it.
+
+-- The interpreter that runs these specs comes first on its command line.
+local first = 0
+while arg[first - 1] do
+  first = first - 1
+end
+local interpreter = arg[first]
+
+local SENTENCE = "We the People of the United States of America. "
+
+local function quoted(text)
+  return "'" .. text:gsub("'", "'\\''") .. "'"
+end
+
+-- What a command printed, and whether it ended well.
+local function run(...)
+  local words = { quoted(interpreter) }
+  for position, word in ipairs { ... } do
+    words[position + 1] = quoted(tostring(word))
+  end
+  local pipe = assert(io.popen(table.concat(words, " ") .. " 2>&1"))
+  local output = pipe:read "a"
+  return output, pipe:close() == true
+end
+
+local function succeed(...)
+  local output, ok = run(...)
+  assert(ok, output)
+  return output
+end
+
+-- Calls act(text_path, run_folder) with a small text; all is gone afterwards.
+local function with_text(act)
+  local path, folder = os.tmpname(), os.tmpname()
+  os.remove(folder)
+  local file = assert(io.open(path, "w"))
+  file:write(SENTENCE:rep(80))
+  file:close()
+  local ok, message = pcall(act, path, folder)
+  os.remove(path)
+  os.remove(folder .. "/model.safetensors")
+  os.remove(folder)
+  assert(ok, message)
+end
+
+describe("the examples", function()
+  it("train a character model, let it go on, and ask it for words", function()
+    with_text(function(text, folder)
+      local output = succeed("examples/char_rnn.lua", "--text", text, "--unit", "char", "--cell", "rnn",
+        "--layers", 1, "--hidden", 24, "--batch", 4, "--length", 20, "--epochs", 3, "--lr", 1e-2,
+        "--clip", 5, "--dropout", 0.1, "--seed", 1, "--threads", 1, "--run", folder, "--sample", 40)
+      assert.matches("\nepoch 3  train %d%.%d%d%d%d  valid %d%.%d%d%d%d  [%d.]+k? symbols/s\n", output)
+      assert.is_true(#output:match "symbols/s\n\n(.*)\n$" >= 40)
+
+      output = succeed("examples/generate.lua", "--model", folder, "--prime", "We the", "--length", 20,
+        "--temperature", 0.5, "--top-k", 5, "--top-p", 0.9, "--seed", 2)
+      assert.equal(#"We the" + 20 + 1, #output)
+      assert.equal("We the", output:sub(1, 6))
+
+      output = succeed("examples/next_word.lua", "--model", folder)
+      assert.matches("\nthe United States of +%-> %a+ %d+ %%", output)
+      assert.matches("^We +%-> %a+ ", succeed("examples/next_word.lua", "--model", folder, "--prefix", "We"))
+    end)
+  end)
+
+  it("train a byte model", function()
+    with_text(function(text)
+      local output = succeed("examples/char_rnn.lua", "--text", text, "--unit", "byte", "--hidden", 8,
+        "--batch", 4, "--length", 20, "--epochs", 1, "--sample", 10)
+      assert.matches("embedding 256 %-> 8", output)
+    end)
+  end)
+
+  it("show it all in the demo", function()
+    with_text(function(text, folder)
+      local output = succeed("examples/demo.lua", text, "--epochs", 2, "--run", folder)
+      assert.matches("after epoch 1 it writes:\n  | ", output, 1, true)
+      assert.matches("the United States of +%-> ", output)
+      assert.matches("examples/generate.lua --model " .. folder, output, 1, true)
+      succeed("examples/generate.lua", "--model", folder, "--length", 5)
+    end)
+  end)
+
+  it("learn the exclusive or", function()
+    local output = succeed("examples/xor.lua", "--seed", 1)
+    for _, case in ipairs { "0 xor 0 = 0.0", "0 xor 1 = 0.9", "1 xor 0 = 0.9", "1 xor 1 = 0.0" } do
+      assert.matches(case, output, 1, true)
+    end
+  end)
+
+  it("learn to add, where a net without memory cannot", function()
+    local output = succeed("examples/binary_addition.lua", "--seed", 1)
+    assert.is_true(tonumber(output:match "feed%-forward +([%d.]+)") < 70)
+    assert.is_true(tonumber(output:match "recurrent +([%d.]+)") > 99)
+  end)
+
+  it("write a cell by hand that agrees with the fused one", function()
+    local output = succeed("examples/own_cell.lua", "--steps", 100, "--seed", 1)
+    for difference in output:gmatch "  [%a ]+   +(%d%.%de[-+]%d+)\n" do
+      assert.is_true(tonumber(difference) < 1e-5, output)
+    end
+    local losses = {}
+    for loss in output:gmatch "loss ([%d.]+)" do
+      losses[#losses + 1] = tonumber(loss)
+    end
+    assert.is_true(losses[#losses] < losses[1] / 2, output)
+  end)
+
+  it("say what is wrong without a model or with wrong arguments", function()
+    for _, arguments in ipairs {
+      { "examples/generate.lua", "--model", "no/such/model" },
+      { "examples/char_rnn.lua", "--text", "no/such/text" },
+      { "examples/char_rnn.lua", "--hidden", "many", "--text", "x" },
+      { "examples/xor.lua", "--step", 3 },
+    } do
+      local output, ok = run(table.unpack(arguments))
+      assert.is_false(ok)
+      assert.is_true(#output > 0)
+    end
+  end)
+end)

@@ -1,0 +1,234 @@
+require "spec.support.values"
+local values = require "spec.support.values"
+local saros = require "saros"
+local nn, data, optim = saros.nn, saros.data, saros.optim
+
+local SENTENCE = "the quick brown fox jumps over the lazy dog. "
+
+local function small_text(valid)
+  return data.text({ string = SENTENCE:rep(20) }, { valid = valid or 0 })
+end
+
+local function small_model(text, given)
+  local options = { vocabulary = text.vocabulary, hidden = 24, layers = 2, seed = 1 }
+  for name, value in pairs(given or {}) do
+    options[name] = value
+  end
+  return nn.language_model(options)
+end
+
+local function temporary_folder()
+  local path = os.tmpname()
+  os.remove(path)
+  return path
+end
+
+describe("fit", function()
+  it("learns a small text by heart", function()
+    local text = small_text()
+    local lm = small_model(text)
+    local history = saros.fit(lm, text, { epochs = 60, batch = 4, length = 20, lr = 1e-2 })
+    assert.equal(60, #history)
+    assert.is_true(history[60].train < 0.05, "loss " .. history[60].train)
+    assert.is_true(history[60].train < history[1].train)
+  end)
+
+  it("does what one's own loop does, bit for bit", function()
+    local text = small_text()
+    local by_fit, by_hand = small_model(text), small_model(text)
+    saros.fit(by_fit, text, { epochs = 2, batch = 4, length = 20, lr = 1e-2, clip = 0.5 })
+
+    local adam = optim.adam(by_hand:parameters(), { lr = 1e-2 })
+    for _ = 1, 2 do
+      local state
+      for window in text:windows { batch = 4, length = 20 } do
+        local tape <close> = saros.tape()
+        local logits
+        logits, state = by_hand(window.inputs, state)
+        tape:backward(nn.cross_entropy(logits, window.targets))
+        optim.clip_norm(by_hand:parameters(), 0.5)
+        adam:step()
+      end
+    end
+    assert.equal(values.fingerprint(by_hand:tensors()), values.fingerprint(by_fit:tensors()))
+  end)
+
+  it("gives the same bits for the same seed, with dropout and any number of threads", function()
+    local text = small_text(0.1)
+    local function run(seed, threads)
+      local before = saros.threads()
+      saros.threads(threads)
+      local lm = small_model(text, { dropout = 0.3, seed = seed })
+      saros.fit(lm, text, { epochs = 2, batch = 4, length = 20 })
+      saros.threads(before)
+      return values.fingerprint(lm:tensors())
+    end
+    assert.equal(run(1, 1), run(1, 2))
+    assert.not_equal(run(1, 1), run(2, 1))
+  end)
+
+  it("tells what it does", function()
+    local text = small_text(0.2)
+    local windows, epochs = {}, {}
+    local history = saros.fit(small_model(text), text, {
+      epochs = 2, batch = 4, length = 20,
+      on_window = function(record) windows[#windows + 1] = record end,
+      on_epoch = function(record) epochs[#epochs + 1] = record end,
+    })
+    assert.same(history, epochs)
+    assert.equal(2 * windows[1].count, #windows)
+    assert.equal(#windows, windows[#windows].step)
+    assert.equal(0, math.floor(windows[#windows].seconds_left))
+    for _, record in ipairs(windows) do
+      assert.is_true(record.norm > 0 and record.loss > 0 and record.symbols_per_second > 0)
+    end
+    assert.is_true(epochs[2].valid < epochs[1].valid)
+  end)
+
+  it("takes an optimizer and a schedule", function()
+    local text = small_text()
+    local lm = small_model(text)
+    local sgd = optim.sgd(lm:parameters(), { lr = 0.5, momentum = 0.9 })
+    local history = saros.fit(lm, text, { epochs = 5, batch = 4, length = 20, optimizer = sgd })
+    assert.is_true(history[5].train < history[1].train)
+    assert.equal(history[5].step, sgd.steps)
+
+    local rates = {}
+    saros.fit(lm, text, {
+      epochs = 1, batch = 4, length = 20, lr = 1,
+      schedule = function(step) return 1e-3 / step end,
+      on_window = function(record) rates[#rates + 1] = record.lr end,
+    })
+    assert.near(1e-3 / 2, rates[2], 1e-12)
+  end)
+
+  it("trains any stateful module", function()
+    local text = small_text()
+    local V = #text.vocabulary
+    local net = nn.chain { nn.embedding { V, 8 }, nn.rnn { 8, 16 }, nn.linear { 16, V } }:init { seed = 1 }
+    local history = saros.fit(net, text, { epochs = 3, batch = 4, length = 20 })
+    assert.is_true(history[3].train < history[1].train)
+  end)
+
+  it("leaves a model in its run folder", function()
+    local text = small_text()
+    local lm = small_model(text)
+    local run = temporary_folder()
+    saros.fit(lm, text, { epochs = 1, batch = 4, length = 20, run = run .. "/deep" })
+    local loaded = assert(saros.load(run .. "/deep"))
+    assert.equal(values.fingerprint(lm:tensors()), values.fingerprint(loaded:tensors()))
+    os.remove(run .. "/deep/model.safetensors")
+    os.remove(run .. "/deep")
+    os.remove(run)
+  end)
+
+  it("stops at a loss that is not finite, and says where", function()
+    local text = small_text()
+    local lm = small_model(text)
+    lm.head.bias:fill(0 / 0)
+    assert.error_matches(function() saros.fit(lm, text, { batch = 4, length = 20 }) end,
+      "fit: expected a finite loss, got .*nan in window 1 of epoch 1")
+  end)
+
+  it("prints nothing unless it is given a progress display", function()
+    local path = os.tmpname()
+    local text = small_text(0.2)
+    local file = assert(io.open(path, "w"))
+    local history = saros.fit(small_model(text), text, {
+      epochs = 3, batch = 4, length = 20,
+      progress = saros.progress { file = file, live = false },
+    })
+    file:close()
+    local lines = {}
+    for line in io.lines(path) do
+      lines[#lines + 1] = line
+    end
+    os.remove(path)
+    assert.equal(3, #lines)
+    assert.matches("^epoch 2  train %d%.%d%d%d%d  valid %d%.%d%d%d%d  %d+%.?%d*[kM]? symbols/s$", lines[2])
+    assert.matches(("train %.4f"):format(history[2].train), lines[2], 1, true)
+  end)
+
+  it("refuses what it cannot train", function()
+    local text = small_text()
+    local lm = small_model(text)
+    assert.error_matches(function() saros.fit(nil, text) end, "fit: expected a stateful module, got nil")
+    assert.error_matches(function() saros.fit(nn.linear { 2, 2 }, text) end, "expected a stateful module")
+    assert.error_matches(function() saros.fit(lm, "text") end, 'fit: expected a text, got "text"')
+    assert.error_matches(function() saros.fit(lm, text, { epoch = 1 }) end, 'fit: unknown option "epoch"')
+    assert.error_matches(function() saros.fit(lm, text, { clip = 0 }) end, "a positive number, got 0")
+    assert.error_matches(function() saros.fit(lm, text, { batch = 1000 }) end,
+      "expected at least 50001 symbols for batch = 1000 and length = 50, got 900")
+    assert.error_matches(function() saros.fit(lm, text, { run = "/proc/nowhere" }) end, "/proc/nowhere")
+    assert.error_matches(function()
+      saros.fit(nn.chain { nn.embedding { 30, 8 }, nn.rnn { 8, 30 } }:init { seed = 1 }, text, { run = "x" })
+    end, "expected a model that can be saved in a run folder, got a chain")
+  end)
+end)
+
+describe("evaluate", function()
+  it("is the mean loss over the held-out part, with the state carried", function()
+    local text = small_text(0.2)
+    local lm = small_model(text)
+    local inputs = text.valid:slice(1, 1, -2):reshape(-1, 1)
+    local targets = text.valid:slice(1, 2):reshape(-1, 1)
+    local whole = nn.cross_entropy((lm(inputs)), targets):item()
+    assert.near(whole, saros.evaluate(lm, text, { batch = 1, length = 7 }), 1e-5)
+    assert.near(whole, saros.evaluate(lm, text, { batch = 1, length = 1000 }), 1e-5)
+  end)
+
+  it("does not use dropout and leaves no gradients", function()
+    local text = small_text(0.2)
+    local lm = small_model(text, { dropout = 0.5 })
+    assert.equal(saros.evaluate(lm, text), saros.evaluate(lm, text))
+    for _, parameter in ipairs(lm:parameters()) do
+      assert.is_nil(parameter:gradient())
+    end
+  end)
+
+  it("says what is missing", function()
+    local text = small_text(0)
+    assert.error_matches(function() saros.evaluate(small_model(text), text) end,
+      "evaluate: expected a text with at least 2 symbols in part 'valid'")
+  end)
+end)
+
+describe("a progress display", function()
+  local function shown(given, act)
+    local path = os.tmpname()
+    local file = assert(io.open(path, "w"))
+    given.file = file
+    act(saros.progress(given))
+    file:close()
+    local result = assert(io.open(path)):read "a"
+    os.remove(path)
+    return result
+  end
+
+  local window = {
+    epoch = 2, epochs = 4, index = 5, count = 10, smoothed = 1.5,
+    symbols_per_second = 45210, seconds_left = 75,
+  }
+
+  it("redraws one line on a terminal", function()
+    assert.equal("\r\27[Kepoch 2/4 [########............]  loss 1.5000  45.2k symbols/s  1:15 left",
+      shown({ live = true }, function(progress) progress:window(window) end))
+  end)
+
+  it("draws nothing live into a pipe", function()
+    assert.equal("", shown({}, function(progress) progress:window(window) end))
+  end)
+
+  it("can leave epochs out, but never the last", function()
+    local text = shown({ live = false, every = 3 }, function(progress)
+      for epoch = 1, 5 do
+        progress:epoch { epoch = epoch, epochs = 5, train = 1, symbols_per_second = 999 }
+      end
+    end)
+    assert.equal("epoch 3  train 1.0000  999 symbols/s\nepoch 5  train 1.0000  999 symbols/s\n", text)
+  end)
+
+  it("writes other text without tearing the line", function()
+    assert.equal("\r\27[Khello\n", shown({ live = true }, function(progress) progress:write "hello\n" end))
+  end)
+end)

@@ -1,0 +1,109 @@
+-- What training and looking hold on to, with the stock collector settings and
+-- without a word to the collector.
+
+local saros = require "saros"
+
+-- Pages that the process really has in memory, or nil where there is no /proc.
+local function resident_pages()
+  local file <close> = io.open("/proc/self/statm")
+  return file and file:read("n", "n") and tonumber(file:read("n")) or nil
+end
+
+-- As a script would train; calls `after` with the number of windows done.
+local function train(windows, sizes, after)
+  local text = saros.data.text { string = ("hello recurrent world. "):rep(2000) }
+  local lm = saros.nn.language_model {
+    vocabulary = text.vocabulary, hidden = sizes.hidden, layers = 2, seed = 1,
+  }
+  local adam = saros.optim.adam(lm:parameters(), { lr = 1e-3 })
+  local done, state = 0, nil
+  while done < windows do
+    for window in text:windows { batch = sizes.batch, length = sizes.length } do
+      local tape <close> = saros.tape()
+      local logits
+      logits, state = lm(window.inputs, state)
+      tape:backward(saros.cross_entropy(logits, window.targets))
+      saros.optim.clip_norm(lm:parameters(), 5)
+      adam:step()
+      done = done + 1
+      after(done)
+      if done == windows then
+        break
+      end
+    end
+  end
+end
+
+describe("memory", function()
+  it("stays flat over 10,000 windows", function()
+    local early, late
+    train(10000, { hidden = 16, batch = 4, length = 8 }, function(done)
+      if done == 2 then
+        early = resident_pages()
+      elseif done == 10000 then
+        late = resident_pages()
+      end
+    end)
+    if early then
+      assert.is_true(late <= early * 1.05, ("%d pages, then %d"):format(early, late))
+    end
+  end)
+
+  it("of large windows is reused, not asked for again", function()
+    local early, late
+    train(40, { hidden = 128, batch = 32, length = 32 }, function(done)
+      if done == 10 then
+        early = saros.memory()
+      elseif done == 40 then
+        late = saros.memory()
+      end
+    end)
+    assert.equal(early.in_use + early.pooled, late.in_use + late.pooled)
+    assert.equal(early.peak, late.peak)
+  end)
+
+  it("of a tape is given back when it is closed, before any collection", function()
+    local w = saros.ones(100, 100):trainable(true)
+    local tape = saros.tape()
+    local y = saros.ones(1000, 100)
+    for _ = 1, 10 do
+      y = y:matmul(w):tanh()
+    end
+    collectgarbage()
+    collectgarbage() -- now only the tape keeps the activations
+    local recorded = saros.memory().in_use
+    tape:close()
+    assert.is_true(recorded - saros.memory().in_use >= 9 * 1000 * 100 * 4)
+  end)
+
+  it("of garbage tensors is bounded in both modes of the collector", function()
+    local mode = collectgarbage "incremental"
+    for _, name in ipairs { "incremental", "generational" } do
+      collectgarbage(name)
+      local most = 0
+      for _ = 1, 500 do
+        local x = saros.zeros(100, 1000)
+        most = math.max(most, saros.memory().in_use)
+        assert.equal(100, #x)
+      end
+      collectgarbage(mode)
+      assert.is_true(most < 64e6, ("%s: %d bytes in use"):format(name, most))
+    end
+  end)
+
+  it("counts what is in use, its peak and what is pooled", function()
+    collectgarbage()
+    collectgarbage()
+    saros.trim()
+    local before = saros.memory()
+    do
+      local x <close> = saros.zeros(1000, 1000)
+      local during = saros.memory()
+      assert.is_true(during.in_use - before.in_use >= x:count() * 4)
+      assert.is_true(during.peak >= during.in_use)
+    end
+    assert.is_true(saros.memory().pooled - before.pooled >= 4e6)
+    saros.trim()
+    assert.equal(0, saros.memory().pooled)
+  end)
+end)

@@ -1,0 +1,247 @@
+require "spec.support.gradients"
+require "spec.support.values"
+local saros = require "saros"
+local nn = saros.nn
+local values = require "spec.support.values"
+
+local is_double = saros.info().real == "double"
+local ROUNDING = is_double and 1e-12 or 1e-5
+
+local function random(seed, ...)
+  return saros.generator(seed):normal { ... }
+end
+
+-- One of each module, with an input.
+local modules = {
+  linear = { nn.linear { 3, 4 }, random(1, 5, 2, 3) },
+  ["linear without bias"] = { nn.linear { 3, 4, bias = false }, random(1, 5, 3) },
+  embedding = { nn.embedding { 5, 3 }, saros.ids { { 1, 5 }, { 2, 2 } } },
+  layer_norm = { nn.layer_norm { 3 }, random(1, 4, 3) },
+  rnn = { nn.rnn { 3, 4, layers = 2, learn_state = true }, random(1, 5, 2, 3) },
+  chain = {
+    nn.chain { nn.embedding { 5, 3 }, nn.rnn { 3, 4 }, saros.tanh, nn.linear { 4, 2 } },
+    saros.ids { { 1, 5 }, { 2, 2 } },
+  },
+}
+
+for name, entry in pairs(modules) do
+  describe(("a module (%s)"):format(name), function()
+    local net, x = entry[1], entry[2]
+
+    it("has the gradients that finite differences predict", function()
+      net:init { seed = 1 }
+      local inputs = net:tensors()
+      if x:dtype() == "real" then
+        inputs.x = x
+      end
+      local weights = random(9, table.unpack((net(x)):shape()))
+      assert.gradients_match(function()
+        return ((net(x)) * weights):sum()
+      end, inputs)
+    end)
+
+    it("starts from a seed: the same seed, the same bits", function()
+      local first = values.fingerprint(net:init({ seed = 5 }):tensors())
+      assert.not_equal(name ~= "layer_norm" and first,
+        values.fingerprint(net:init({ seed = 6 }):tensors()))
+      assert.equal(first, values.fingerprint(net:init({ seed = 5 }):tensors()))
+    end)
+
+    it("gives its tensors away by name and takes them back", function()
+      net:init { seed = 5 }
+      local output = (net(x)):clone()
+      local copies = {}
+      for path, tensor in pairs(net:tensors "net.") do
+        copies[path] = tensor:clone()
+      end
+      net:init { seed = 6 }
+      net:load(copies, "net.")
+      assert.same_values(output, (net(x)), 0)
+    end)
+
+    it("counts and describes its parameters", function()
+      local parameters, count = net:parameters(), 0
+      assert.equal(#parameters, #parameters.names)
+      for _, tensor in ipairs(parameters) do
+        assert.is_true(tensor:trainable())
+        count = count + tensor:count()
+      end
+      assert.equal(count, net:count())
+      assert.equal(count, net:summary().parameters)
+      assert.matches("in all", tostring(net:summary()))
+      assert.is_string(tostring(net))
+    end)
+  end)
+end
+
+describe("a linear layer", function()
+  it("computes x W^T + b", function()
+    local net = nn.linear { 2, 2 }
+    net:load { weight = saros.tensor { { 1, 2 }, { 3, 4 } }, bias = saros.tensor { 10, 20 } }
+    assert.same({ { 15, 31 } }, net(saros.tensor { { 1, 2 } }):totable())
+  end)
+
+  it("wants to be initialized before it is used", function()
+    assert.error_matches(function() nn.linear { 2, 2 }(saros.zeros(1, 2)) end,
+      "linear: expected initialized parameters; call init { seed = ... } or load(tensors)", 1, true)
+  end)
+end)
+
+describe("dropout", function()
+  it("acts only in training", function()
+    local net, x = nn.dropout({ 0.5 }):init { seed = 1 }, saros.ones(100)
+    assert.same_values(x, net(x), 0)
+    local _ <close> = saros.tape()
+    local y = net(x)
+    assert.equal(0, y:min():item())
+    assert.equal(2, y:max():item())
+  end)
+
+  it("stays silent under a tape that is not for training", function()
+    local net, x = nn.dropout({ 0.5 }):init { seed = 1 }, saros.ones(100)
+    local _ <close> = saros.tape { training = false }
+    assert.same_values(x, net(x), 0)
+  end)
+end)
+
+describe("a chain", function()
+  it("names its members from 0, and functions take a place", function()
+    local net = nn.chain { nn.linear { 2, 8 }, saros.tanh, nn.linear { 8, 1 } }
+    assert.same({ "0.weight", "0.bias", "2.weight", "2.bias" }, net:parameters().names)
+  end)
+
+  it("carries the states of its members", function()
+    local net = nn.chain { nn.rnn { 2, 3 }, saros.tanh, nn.chain { nn.rnn { 3, 4 } } }:init { seed = 1 }
+    local x = random(1, 6, 2, 2)
+    local whole = net(x)
+    local first, state = net(x:slice(1, 1, 3))
+    local second = net(x:slice(1, 4, 6), state)
+    assert.same_values(whole, saros.concatenate({ first, second }, 1), ROUNDING)
+  end)
+
+  it("has no state where no member has one", function()
+    local net = nn.chain { nn.linear { 2, 3 }, saros.relu }:init { seed = 1 }
+    local _, state = net(random(1, 4, 2))
+    assert.is_nil(state)
+  end)
+
+  it("counts a tensor that is used twice once", function()
+    local shared = nn.linear { 3, 3 }
+    local net = nn.chain { shared, saros.tanh, shared }
+    assert.equal(12, net:count())
+    assert.equal(2, #net:parameters())
+  end)
+
+  it("refuses members that are none", function()
+    assert.error_matches(function() nn.chain {} end, "expected a list of modules")
+    assert.error_matches(function() nn.chain(3) end, "expected a list of modules")
+    assert.error_matches(function() nn.chain { nn.linear { 2, 2 }, "tanh" } end,
+      'expected member 2 to be a module or a function, got "tanh"', 1, true)
+  end)
+end)
+
+describe("loading tensors", function()
+  it("lists everything that does not fit in one error, and changes nothing", function()
+    local net = nn.chain { nn.linear { 2, 3 }, nn.linear { 3, 1 } }:init { seed = 1 }
+    local before = values.fingerprint(net:tensors())
+    local ok, message = pcall(net.load, net, {
+      ["0.weight"] = saros.zeros(3, 2),
+      ["0.bias"] = saros.zeros(4),
+      ["1.weight"] = saros.ids { { 1, 1, 1 } },
+      ["2.weight"] = saros.zeros(1),
+    })
+    assert.is_false(ok)
+    assert.matches("misshapen 0.bias: expected %(3%), got %(4%)", message)
+    assert.matches("misshapen 1.weight: expected %(1, 3%), got ids %(1, 3%)", message)
+    assert.matches("missing 1.bias %(1%)", message)
+    assert.matches("unexpected 2.weight", message)
+    assert.equal(before, values.fingerprint(net:tensors()))
+  end)
+
+  it("takes only the names with its prefix", function()
+    local net = nn.linear { 1, 1, bias = false }
+    net:load({ ["a.weight"] = saros.ones(1, 1), ["b.weight"] = saros.zeros(2) }, "a.")
+    assert.equal(1, net.weight:item())
+  end)
+
+  it("refuses what is no table of tensors", function()
+    local net = nn.linear { 1, 1, bias = false }
+    assert.error_matches(function() net:load() end, "expected a table of tensors by name, got nil")
+    assert.error_matches(function() net:load { weight = 3 } end, "misshapen weight: expected a tensor, got 3")
+  end)
+end)
+
+describe("a module of one's own", function()
+  local Scale = nn.module "scale"
+
+  function Scale:forward(x)
+    return x * self.gain
+  end
+
+  it("has everything that the others have", function()
+    local net = Scale.new()
+    net.gain = net:add_parameter("gain", { 3 }, nn.initialize.constant(2))
+    local chain = nn.chain { nn.linear { 2, 3 }, net }:init { seed = 1 }
+    assert.same({ "0.weight", "0.bias", "1.gain" }, chain:parameters().names)
+    assert.equal(2, net.gain[1])
+    assert.equal("scale", tostring(net))
+  end)
+end)
+
+describe("init", function()
+  it("needs a seed and knows its schemes", function()
+    local net = nn.linear { 2, 2 }
+    assert.error_matches(function() net:init {} end, "init: expected option 'seed', an integer", 1, true)
+    assert.error_matches(function() net:init { seed = 1.5 } end, "an integer, got 1.5")
+    assert.error_matches(function() net:init { seed = 1, weights = "zero" } end,
+      '"default" or "glorot" or "orthogonal", got "zero"', 1, true)
+  end)
+end)
+
+describe("losses", function()
+  it("are nats, and can be told as perplexity or bits", function()
+    local logits = saros.zeros(2, 8)
+    local nats = nn.cross_entropy(logits, saros.ids { 1, 8 }):item()
+    assert.near(math.log(8), nats, 1e-6)
+    assert.near(8, nn.perplexity(nats), 1e-4)
+    assert.near(3, nn.bits(nats), 1e-5)
+  end)
+end)
+
+describe("gradient_check", function()
+  it("finds a wrong gradient and names the place", function()
+    local x = saros.tensor { { 1, 2 }, { 3, 4 } }
+    -- Half of the way to the loss is hidden from the tape.
+    local worst, description = saros.gradient_check(function(inputs)
+      return (inputs.x * inputs.x:detach()):sum()
+    end, { x = x })
+    assert.is_true(worst > 0.3)
+    assert.matches("input x at %[%d, %d%]: gradient", description)
+    assert.same({ { 1, 2 }, { 3, 4 } }, x:totable())
+  end)
+
+  it("counts a missing gradient as 0 and NaN as infinite", function()
+    assert.near(1, (saros.gradient_check(function(inputs)
+      return inputs[1]:detach():sum() + inputs[1]:sum() * 0
+    end, { saros.ones(2) })), 1e-3)
+    assert.equal(math.huge, (saros.gradient_check(function(inputs)
+      return saros.sqrt(inputs[1] - 2):sum()
+    end, { saros.ones(2) })))
+  end)
+
+  it("sees through dropout whose generator starts anew each time", function()
+    local net, x = nn.dropout({ 0.5 }):init { seed = 1 }, random(1, 10)
+    assert.gradients_match(function()
+      net:init { seed = 1 }
+      local y = net(x)
+      return (y * y):sum()
+    end, { x })
+  end)
+
+  it("can look at a sample of the elements, in views too", function()
+    local x = random(1, 20, 20):transpose()
+    assert.gradients_match(function(inputs)
+      return (inputs[1] * inputs[1]):sum()
+    end, { x }, { samples = 10 })
+  end)
+end)

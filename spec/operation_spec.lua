@@ -1,0 +1,378 @@
+-- What operations compute. Their gradients are in gradient_spec.lua.
+
+require "spec.support.values"
+local saros = require "saros"
+
+-- The real numbers here are small integers or a few roundings away from them.
+local tolerance = 1e-5
+
+local function is(expected, tensor)
+  assert.same_values(saros.tensor(expected), tensor, tolerance)
+end
+
+local function grid()
+  return saros.tensor { { 1, 2, 3 }, { 4, 5, 6 } }
+end
+
+local function random(...)
+  return saros.generator(7):normal { ... }
+end
+
+describe("functions of each element", function()
+  local xs = { -2, -0.5, 0.25, 1, 3 }
+  local expected = {
+    abs = math.abs,
+    exp = math.exp,
+    tanh = function(x) return (math.exp(2 * x) - 1) / (math.exp(2 * x) + 1) end,
+    sigmoid = function(x) return 1 / (1 + math.exp(-x)) end,
+    relu = function(x) return math.max(x, 0) end,
+  }
+
+  local function map(f, list)
+    local result = {}
+    for i, x in ipairs(list) do result[i] = f(x) end
+    return result
+  end
+
+  for name, f in pairs(expected) do
+    it(name .. " agrees with its definition", function()
+      is(map(f, xs), saros[name](saros.tensor(xs)))
+      is(map(f, xs), saros.tensor(xs)[name](saros.tensor(xs)))
+    end)
+  end
+
+  it("log and sqrt agree with their definitions", function()
+    local positive = { 0.5, 1, 2, 9 }
+    is(map(math.log, positive), saros.tensor(positive):log())
+    is(map(math.sqrt, positive), saros.tensor(positive):sqrt())
+  end)
+
+  it("take a number for a tensor without axes", function()
+    assert.near(math.exp(2), saros.exp(2):item(), tolerance)
+    assert.same({}, saros.tanh(0.5):shape())
+  end)
+
+  it("work on views of any strides", function()
+    is({ { 1, 16 }, { 4, 25 }, { 9, 36 } }, grid():transpose() ^ 2)
+    is({ -2, -5 }, -grid():select(2, 2))
+  end)
+end)
+
+describe("operators on two tensors", function()
+  it("work element by element", function()
+    local a, b = saros.tensor { 6, -4 }, saros.tensor { 3, 2 }
+    is({ 9, -2 }, a + b)
+    is({ 3, -6 }, a - b)
+    is({ 18, -8 }, a * b)
+    is({ 2, -2 }, a / b)
+    is({ 216, 16 }, a ^ b)
+    is({ -6, 4 }, -a)
+    is({ 6, 2 }, a:maximum(b))
+    is({ 3, -4 }, saros.minimum(a, b))
+  end)
+
+  it("take numbers on either side", function()
+    local a = saros.tensor { 1, 2 }
+    is({ 3, 4 }, a + 2)
+    is({ 1, 0 }, 2 - a)
+    is({ 2, 1 }, 2 / a)
+    is({ 2, 4 }, 2 ^ a)
+    is({ 1, 1 }, saros.minimum(a, 1))
+  end)
+
+  it("repeat axes of size 1, and missing ones", function()
+    local column = saros.tensor { { 10 }, { 20 } }
+    is({ { 11, 12, 13 }, { 24, 25, 26 } }, grid() + column)
+    is({ { 2, 4, 6 }, { 5, 7, 9 } }, grid() + saros.tensor { 1, 2, 3 })
+    is({ { 11, 21 }, { 12, 22 } }, saros.tensor { { 1 }, { 2 } } + saros.tensor { 10, 20 })
+    assert.same({ 4, 2, 3 }, (saros.zeros(4, 1, 3) + saros.zeros(2, 1)):shape())
+    assert.same({ 0, 3 }, (saros.zeros(0, 3) + saros.zeros(1, 3)):shape())
+  end)
+
+  it("compare with 1 for true and 0 for false", function()
+    local a, b = saros.tensor { 1, 2, 3 }, saros.tensor { 2, 2, 2 }
+    is({ 1, 0, 0 }, a:lt(b))
+    is({ 1, 1, 0 }, a:le(b))
+    is({ 0, 0, 1 }, a:gt(b))
+    is({ 0, 1, 1 }, a:ge(b))
+    is({ 0, 1, 0 }, a:eq(b))
+    is({ 1, 0, 1 }, a:ne(b))
+    is({ 0, 1, 0 }, a:eq(2))
+  end)
+
+  it("say which shapes do not go together", function()
+    assert.error_matches(function()
+      return grid() + saros.zeros(2)
+    end, "add: expected .*%(2, 3%).*%(2,?%)")
+  end)
+end)
+
+describe("the matrix product", function()
+  it("agrees with its definition", function()
+    is({ { 14, 32 }, { 32, 77 } }, grid():matmul(grid():transpose()))
+  end)
+
+  it("takes vectors as a row on the left and a column on the right", function()
+    is({ 9, 12, 15 }, saros.tensor { 1, 2 }:matmul(grid()))
+    is({ 8, 20 }, grid():matmul(saros.tensor { 1, 2, 1 }))
+    assert.near(11, saros.tensor { 1, 2 }:matmul(saros.tensor { 3, 4 }):item(), tolerance)
+  end)
+
+  it("repeats leading axes", function()
+    local a, b = random(2, 3, 4), random(4, 5)
+    local product = a:matmul(b)
+    assert.same({ 2, 3, 5 }, product:shape())
+    assert.same_values(a[2]:matmul(b), product[2], tolerance)
+    local c = random(6, 1, 4, 5)
+    local batched = a:matmul(c)
+    assert.same({ 6, 2, 3, 5 }, batched:shape())
+    assert.same_values(a[1]:matmul(c[4][1]), batched[4][1], tolerance)
+  end)
+
+  it("gives zeros where the inner size is 0", function()
+    is({ { 0, 0 }, { 0, 0 } }, saros.zeros(2, 0):matmul(saros.zeros(0, 2)))
+  end)
+end)
+
+describe("reductions", function()
+  it("go over all elements", function()
+    assert.equal(21, grid():sum():item())
+    assert.equal(3.5, grid():mean():item())
+    assert.equal(6, grid():max():item())
+    assert.equal(1, grid():min():item())
+  end)
+
+  it("go over one axis, which may be kept", function()
+    is({ 5, 7, 9 }, grid():sum(1))
+    is({ 6, 15 }, grid():sum(2))
+    is({ 6, 15 }, grid():sum(-1))
+    is({ { 2 }, { 5 } }, grid():mean(2, true))
+    is({ { 4, 5, 6 } }, grid():max(1, true))
+    is({ 1, 4 }, saros.min(grid(), 2))
+    is({ { 21 } }, grid():sum(nil, true))
+  end)
+
+  it("work on the middle axis", function()
+    local x = random(2, 3, 4)
+    assert.same_values(x:select(2, 1) + x:select(2, 2) + x:select(2, 3), x:sum(2), tolerance)
+  end)
+
+  it("name the first of the largest by its position", function()
+    assert.same({ 2, 1 }, saros.tensor { { 1, 9, 9 }, { 5, 5, 5 } }:argmax():totable())
+    assert.same({ 2, 1, 1 }, saros.tensor { { 1, 9, 9 }, { 5, 5, 5 } }:argmax(1):totable())
+  end)
+
+  it("over nothing are zeros, or an error where there is no answer", function()
+    assert.equal(0, saros.zeros(0):sum():item())
+    is({ 0, 0 }, saros.zeros(2, 0):sum(2))
+    assert.error_matches(function()
+      saros.zeros(0):max()
+    end, "max: expected")
+  end)
+end)
+
+describe("joining tensors", function()
+  it("concatenates along an axis that exists", function()
+    local a = saros.tensor { { 1, 2 } }
+    is({ { 1, 2 }, { 1, 2 } }, saros.concatenate({ a, a }, 1))
+    is({ { 1, 2, 1, 2, 1, 2 } }, saros.concatenate({ a, a, a }, -1))
+    assert.same({ 1, 2, 3, 4 },
+      saros.concatenate({ saros.ids { 1, 2 }, saros.ids { 3, 4 } }, 1):totable())
+  end)
+
+  it("stacks along a new axis", function()
+    local a, b = saros.tensor { 1, 2 }, saros.tensor { 3, 4 }
+    is({ { 1, 2 }, { 3, 4 } }, saros.stack { a, b })
+    is({ { 1, 3 }, { 2, 4 } }, saros.stack({ a, b }, 2))
+    is({ { 1, 3 }, { 2, 4 } }, saros.stack({ a, b }, -1))
+  end)
+
+  it("is written '..' for the features", function()
+    is({ { 1, 2, 9 }, { 3, 4, 8 } },
+      saros.tensor { { 1, 2 }, { 3, 4 } } .. saros.tensor { { 9 }, { 8 } })
+  end)
+end)
+
+describe("lookup by ids", function()
+  it("takes rows of a table", function()
+    is({ { 4, 5, 6 }, { 1, 2, 3 }, { 4, 5, 6 } }, grid():embedding(saros.ids { 2, 1, 2 }))
+    assert.same({ 2, 2, 3 }, grid():embedding(saros.ids { { 1, 2 }, { 2, 1 } }):shape())
+  end)
+
+  it("picks one element of each row", function()
+    is({ 3, 4 }, grid():pick(saros.ids { 3, 1 }))
+  end)
+
+  it("writes ids as rows with a single 1", function()
+    is({ { 0, 1, 0 }, { 1, 0, 0 } }, saros.one_hot(saros.ids { 2, 1 }, 3))
+  end)
+
+  it("names an id out of range and its place, from 1", function()
+    assert.error_matches(function()
+      grid():embedding(saros.ids { 1, 2, 3 })
+    end, "embedding: expected .*1%.%.2.* 3")
+    assert.error_matches(function()
+      grid():pick(saros.ids { 1, 4 })
+    end, "pick: expected .* 4")
+    assert.error_matches(function()
+      saros.one_hot(saros.ids { 1, 4 }, 3)
+    end, "one_hot: expected .* 4")
+  end)
+end)
+
+describe("softmax and its kin", function()
+  it("sums to 1 and agrees with its definition", function()
+    local x = random(3, 5)
+    local p = x:softmax()
+    is({ 1, 1, 1 }, p:sum(-1))
+    assert.same_values(x:exp() / x:exp():sum(-1, true), p, tolerance)
+    assert.same_values(p:log(), x:log_softmax(), tolerance)
+    is({ 1, 1, 1, 1, 1 }, x:softmax(1):sum(1))
+  end)
+
+  it("does not overflow", function()
+    is({ 0.5, 0.5, 0 }, saros.tensor { 1e30, 1e30, 0 }:softmax())
+    is({ 0, -2000 }, saros.tensor { 1000, -1000 }:log_softmax())
+  end)
+end)
+
+describe("losses", function()
+  local logits, targets = random(4, 3, 5), saros.ids { { 1, 2, 3 }, { 4, 5, 1 }, { 2, 3, 4 }, { 5, 1, 2 } }
+
+  it("cross-entropy is the mean of -log p of the targets", function()
+    local losses = -logits:log_softmax():pick(targets)
+    assert.same_values(losses:mean(), saros.cross_entropy(logits, targets), tolerance)
+  end)
+
+  it("cross-entropy weighs by a mask", function()
+    local losses = -logits:log_softmax():pick(targets)
+    local mask = saros.tensor { { 1, 1, 1 }, { 1, 0, 0 }, { 0, 0, 0 }, { 2, 0.5, 0 } }
+    assert.same_values((losses * mask):sum() / mask:sum(),
+      logits:cross_entropy(targets, { mask = mask }), tolerance)
+  end)
+
+  it("squared error is a mean, by a mask if there is one", function()
+    local x, y = saros.tensor { 1, 2, 3 }, saros.tensor { 1, 0, 0 }
+    assert.near(13 / 3, saros.mse(x, y):item(), tolerance)
+    assert.near(2, x:mse(y, { mask = saros.tensor { 1, 1, 0 } }):item(), tolerance)
+  end)
+
+  it("refuse a mask that weighs nothing", function()
+    assert.error_matches(function()
+      logits:cross_entropy(targets, { mask = saros.zeros(4, 3) })
+    end, "cross_entropy: expected")
+  end)
+end)
+
+describe("layers", function()
+  it("linear is x W^T + b", function()
+    local x, W, b = random(2, 3, 4), random(5, 4), random(5)
+    assert.same_values(x:matmul(W:transpose()) + b, x:linear(W, b), tolerance)
+    assert.same_values(x:matmul(W:transpose()), saros.linear(x, W), tolerance)
+  end)
+
+  it("layer norm gives rows of mean 0 and variance 1, then gain and bias", function()
+    local x = random(3, 6) * 5 + 2
+    local y = x:layer_norm(saros.ones(6), saros.zeros(6))
+    is({ 0, 0, 0 }, y:mean(-1))
+    assert.same_values(saros.ones(3), (y * y):mean(-1), 1e-4) -- epsilon is in it
+    assert.same_values(y * 2 + 1, x:layer_norm(saros.full({ 6 }, 2), saros.ones(6)), tolerance)
+    assert.same_values(saros.zeros(1, 2),
+      saros.full({ 1, 2 }, 3):layer_norm(saros.ones(2), saros.zeros(2), 1e-3), 0)
+  end)
+
+  it("dropout acts only while a training tape is open", function()
+    local x, generator = saros.ones(100, 100), saros.generator(1)
+    assert.same_values(x, x:dropout(0.25, generator), 0)
+    do
+      local tape <close> = saros.tape { training = false }
+      assert.is_true(tape ~= nil)
+      assert.same_values(x, x:dropout(0.25, generator), 0)
+    end
+    local tape <close> = saros.tape()
+    assert.is_true(tape ~= nil)
+    local y = x:dropout(0.25, generator)
+    local kept = y:gt(0):mean():item()
+    assert.near(0.75, kept, 0.02) -- five standard deviations of 10,000 draws
+    assert.near(4 / 3, y:max():item(), tolerance)
+  end)
+end)
+
+describe("a recurrent layer", function()
+  it("is its equation, step by step", function()
+    local g = saros.generator(3)
+    local x, h = g:normal { 4, 2, 3 }, g:normal { 2, 5 }
+    local p = {
+      weight_ih = g:normal { 5, 3 }, weight_hh = g:normal { 5, 5 },
+      bias_ih = g:normal { 5 }, bias_hh = g:normal { 5 },
+    }
+    for name, f in pairs { elman_tanh = saros.tanh, elman_relu = saros.relu } do
+      local y, last = saros.recurrent(name, x, { h }, p)
+      local state = h
+      for t = 1, #x do
+        state = f(x[t]:linear(p.weight_ih, p.bias_ih) + state:linear(p.weight_hh, p.bias_hh))
+        assert.same_values(state, y[t], 1e-4) -- ReLU states grow to some 100
+      end
+      assert.equal(1, #last)
+      assert.same_values(state, last[1], 1e-4)
+    end
+  end)
+
+  it("starts from zeros without a state and may have no biases", function()
+    local g = saros.generator(3)
+    local x = g:normal { 4, 2, 3 }
+    local p = { weight_ih = g:normal { 5, 3 }, weight_hh = g:normal { 5, 5 } }
+    local expected = saros.recurrent("elman_tanh", x, { saros.zeros(2, 5) }, p)
+    assert.same_values(expected, saros.recurrent("elman_tanh", x, nil, p), 0)
+    assert.same_values(expected, saros.recurrent("elman_tanh", x, {}, p), 0)
+    assert.same_values(expected, saros.recurrent("elman_tanh", x, { false }, p), 0)
+  end)
+end)
+
+describe("clipping and updating", function()
+  local function with_gradients()
+    local a, b = saros.tensor { 3, 0 }:trainable(true), saros.tensor { 4 }:trainable(true)
+    local tape <close> = saros.tape()
+    tape:backward(((a * a):sum() + (b * b):sum()) / 2) -- the gradient of a is a
+    return a, b
+  end
+
+  it("scales all gradients to a joint norm and tells the norm", function()
+    local a, b = with_gradients()
+    assert.near(5, saros.clip_norm({ a, b }, 2.5), tolerance)
+    is({ 1.5, 0 }, a:gradient())
+    is({ 2 }, b:gradient())
+    assert.near(2.5, saros.clip_norm({ a, b }, 10), tolerance)
+    is({ 2 }, b:gradient())
+  end)
+
+  it("clamps each element of the gradients", function()
+    local a, b = with_gradients()
+    saros.clip_value({ a, b }, 1)
+    is({ 1, 0 }, a:gradient())
+    is({ 1 }, b:gradient())
+  end)
+
+  it("steps down the gradient by the rule", function()
+    local a = with_gradients()
+    saros.update({ rule = "sgd", lr = 0.1 }, a)
+    is({ 2.7, 0 }, a)
+    local velocity = saros.zeros(2)
+    saros.update({ rule = "sgd", lr = 0.1, momentum = 0.9 }, a, velocity)
+    saros.update({ rule = "sgd", lr = 0.1, momentum = 0.9 }, a, velocity)
+    is({ 2.7 - 0.3 - 0.57, 0 }, a)
+    local b = with_gradients()
+    saros.update({ rule = "adam", lr = 0.5, step = 1 }, b, saros.zeros(2), saros.zeros(2))
+    is({ 2.5, 0 }, b)
+    local c = with_gradients()
+    saros.update({ rule = "adamw", lr = 0.5, weight_decay = 0.1, step = 1 }, c,
+      saros.zeros(2), saros.zeros(2))
+    is({ 3 * 0.95 - 0.5, 0 }, c)
+  end)
+
+  it("leaves a parameter without gradient alone", function()
+    local a = saros.tensor { 1, 2 }
+    saros.update({ rule = "sgd", lr = 1 }, a)
+    is({ 1, 2 }, a)
+  end)
+end)

@@ -1,0 +1,243 @@
+require "spec.support.gradients"
+require "spec.support.values"
+local saros = require "saros"
+local nn = saros.nn
+
+local is_double = saros.info().real == "double"
+local ROUNDING = is_double and 1e-12 or 1e-5
+
+local function random(seed, ...)
+  return saros.generator(seed):normal { ... }
+end
+
+-- Every kind of layer that must keep these promises: a new cell joins with a row.
+local kinds = {
+  tanh = { new = nn.rnn, options = { activation = "tanh" } },
+  relu = { new = nn.rnn, options = { activation = "relu" } },
+  ["tanh without biases"] = { new = nn.rnn, options = { bias = false } },
+  ["tanh with a learned first state"] = { new = nn.rnn, options = { learn_state = true } },
+}
+
+local function build(kind, input, hidden, layers)
+  local options = { input = input, hidden = hidden, layers = layers }
+  for name, value in pairs(kind.options) do
+    options[name] = value
+  end
+  local net = kind.new(options):init { seed = 7 }
+  for name, tensor in pairs(net:tensors()) do
+    if name:find "^initial" then
+      saros.generator(8):fill_normal(tensor, 0, 0.5)
+    end
+  end
+  return net
+end
+
+for name, kind in pairs(kinds) do
+  for layers = 1, 3 do
+    describe(("a recurrent net (%s, %d layers)"):format(name, layers), function()
+      it("has the gradients that finite differences predict", function()
+        local net = build(kind, 3, 4, layers)
+        local inputs = net:tensors()
+        inputs.x = random(1, 5, 2, 3)
+        local state = nn.state.map(select(2, net(inputs.x)), function(h)
+          return h + 0.1
+        end)
+        for layer = 1, layers do
+          if not kind.options.learn_state then
+            inputs["state" .. layer] = state[layer][1]
+          end
+        end
+        local weights = random(2, 5, 2, 4)
+        assert.gradients_match(function()
+          local y, last = net(inputs.x, not kind.options.learn_state and state or nil)
+          return (y * weights):sum() + (last[1][1] * last[1][1]):sum()
+        end, inputs)
+      end)
+
+      it("runs T steps twice as it runs 2T steps", function()
+        local net, x = build(kind, 3, 4, layers), random(1, 10, 2, 3)
+        local whole, last = net(x)
+        local first, state = net(x:slice(1, 1, 5))
+        local second
+        second, state = net(x:slice(1, 6, 10), state)
+        assert.same_values(whole, saros.concatenate({ first, second }, 1), ROUNDING)
+        for layer = 1, layers do
+          assert.same_values(last[layer][1], state[layer][1], ROUNDING)
+        end
+      end)
+
+      it("runs a batch as it runs its rows alone", function()
+        local net, x = build(kind, 3, 4, layers), random(1, 6, 5, 3)
+        local whole = net(x)
+        for row = 1, 5 do
+          assert.same_values(whole:slice(2, row, row), (net(x:slice(2, row, row))), ROUNDING)
+        end
+      end)
+
+      it("learns a small batch by heart", function()
+        local net = nn.chain { build(kind, 3, 16, layers), nn.linear { 16, 4 } }
+        net:init { seed = 3 }
+        local x = random(1, 6, 3, 3)
+        local targets = saros.generator(2):categorical(saros.ones(6, 3, 4))
+        local adam = saros.optim.adam(net:parameters(), { lr = 2e-2 })
+        local loss
+        for _ = 1, 300 do
+          local tape <close> = saros.tape()
+          loss = nn.cross_entropy(net(x), targets)
+          tape:backward(loss)
+          saros.optim.clip_norm(net:parameters(), 1)
+          adam:step()
+        end
+        assert.is_true(loss:item() < 0.02, "loss " .. loss:item())
+      end)
+    end)
+  end
+end
+
+describe("the fused layer and the textbook's cell by hand", function()
+  local T, B, I, H = 7, 3, 2, 5
+
+  -- Output and gradients with respect to x, W_ih, W_hh and both biases.
+  local function run(forward, x, tensors)
+    local tape <close> = saros.tape()
+    tape:watch(x)
+    local y = forward(x)
+    tape:backward((y * random(5, T, B, H)):sum())
+    local gradients = { x:gradient():clone() }
+    x:clear_gradient()
+    for position, tensor in ipairs(tensors) do
+      gradients[position + 1] = tensor:gradient():clone()
+      tensor:clear_gradient()
+    end
+    return y, gradients
+  end
+
+  for _, activation in ipairs { "tanh", "relu" } do
+    it(("agree in values and gradients (%s)"):format(activation), function()
+      local net = nn.rnn { I, H, activation = activation }:init { seed = 1 }
+      local layer, x = net.layers[1], random(2, T, B, I)
+      local tensors = { layer.weight_ih, layer.weight_hh, layer.bias_ih, layer.bias_hh }
+      local f = saros[activation]
+      local function by_hand(sequence)
+        return (nn.unroll(function(x_t, h)
+          local W = saros.concatenate({ layer.weight_ih, layer.weight_hh }, 2):transpose()
+          return f((x_t .. h):matmul(W) + layer.bias_ih + layer.bias_hh)
+        end, sequence, saros.zeros(B, H)))
+      end
+      local fused, fused_gradients = run(function(s) return (net(s)) end, x, tensors)
+      local manual, manual_gradients = run(by_hand, x, tensors)
+      assert.same_values(manual, fused, ROUNDING)
+      for position, gradient in ipairs(manual_gradients) do
+        assert.same_values(gradient, fused_gradients[position], ROUNDING)
+      end
+    end)
+  end
+end)
+
+describe("a recurrent net", function()
+  it("names its parameters as PyTorch does", function()
+    local names = nn.rnn({ 3, 4, layers = 2 }):parameters().names
+    assert.same({
+      "weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0",
+      "weight_ih_l1", "weight_hh_l1", "bias_ih_l1", "bias_hh_l1",
+    }, names)
+  end)
+
+  it("is one entry on the tape for each layer", function()
+    local net, x = nn.rnn({ 3, 4, layers = 2 }):init { seed = 1 }, random(1, 50, 2, 3)
+    local tape <close> = saros.tape()
+    net(x)
+    assert.matches("2 operations", tostring(tape))
+  end)
+
+  it("starts within 1 / sqrt(H) as PyTorch does, or by another scheme", function()
+    local net = nn.rnn { 3, 16 }:init { seed = 1 }
+    for _, tensor in ipairs(net:parameters()) do
+      assert.is_true(saros.abs(tensor):max():item() <= 0.25)
+      assert.is_true(saros.abs(tensor):max():item() > 0.1)
+    end
+    net:init { seed = 1, weights = "orthogonal" }
+    local U = net.layers[1].weight_hh
+    local product = U:matmul(U:transpose())
+    local identity = saros.one_hot(saros.ids { 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16 }, 16)
+    assert.same_values(identity, product:detach(), 1e-5)
+    assert.equal(0, net.layers[1].bias_ih:max():item())
+    net:init { seed = 1, weights = "glorot" }
+    assert.is_true(saros.abs(net.layers[1].weight_ih):max():item() <= math.sqrt(6 / 19))
+  end)
+
+  it("has dropout between its layers in training only, from its own generator", function()
+    local net, x = nn.rnn { 3, 8, layers = 2, dropout = 0.5 }:init { seed = 1 }, random(1, 4, 2, 3)
+    local plain = nn.rnn { 3, 8, layers = 2 }:load(net:tensors())
+    assert.same_values(plain(x), (net(x)), 0)
+    local function in_training()
+      local _ <close> = saros.tape()
+      return (net(x)):detach()
+    end
+    local first, second = in_training(), in_training()
+    assert.is_true(saros.abs(first - second):max():item() > 0)
+    net:init { seed = 1 }
+    assert.same_values(first, in_training(), 0)
+    assert.is_not_nil(net:generators().dropout)
+  end)
+
+  it("lets gradients flow through states inside one tape, and not beyond it", function()
+    local net = nn.rnn({ 2, 3 }):init { seed = 1 }
+    local x, h0 = random(1, 4, 1, 2), saros.zeros(1, 3)
+    local state
+    do
+      local tape <close> = saros.tape()
+      tape:watch(h0)
+      local _
+      _, state = net(x, { { h0 } })
+      local y = net(x, state)
+      tape:backward(y:sum())
+      assert.is_true(saros.abs(h0:gradient()):max():item() > 0)
+    end
+    h0:clear_gradient()
+    local tape <close> = saros.tape()
+    local y = net(x, state)
+    tape:backward(y:sum())
+    assert.is_nil(h0:gradient())
+  end)
+
+  it("takes other rows of a state", function()
+    local state = { { random(1, 3, 4) }, { random(2, 3, 4) } }
+    local rows = nn.state.rows(state, saros.ids { 3, 3, 1, 2 })
+    assert.same_values(state[2][1][3], rows[2][1][1], 0)
+    assert.same_values(state[2][1][3], rows[2][1][2], 0)
+    assert.same_values(state[1][1][1], rows[1][1][3], 0)
+    assert.is_nil(nn.state.rows(nil, saros.ids { 1 }))
+  end)
+
+  it("refuses inputs and states that do not fit", function()
+    local net = nn.rnn({ 3, 4, layers = 2 }):init { seed = 1 }
+    local x = saros.zeros(5, 2, 3)
+    assert.has_error(function() net(saros.zeros(5, 2, 4)) end)
+    assert.has_error(function() net(saros.zeros(5, 3)) end)
+    assert.has_error(function() net(saros.ids { { 1 } }) end)
+    assert.has_error(function() net() end)
+    assert.error_matches(function() net(x, { { saros.zeros(2, 4) } }) end,
+      "rnn: expected a state of 2 layers with (h) each, got 1 layers", 1, true)
+    assert.error_matches(function() net(x, saros.zeros(2, 4)) end, "expected a state of 2 layers")
+    assert.error_matches(function() net(x, { {}, {} }) end, "expected a state of 2 layers")
+    assert.has_error(function() net(x, { { saros.zeros(2, 5) }, { saros.zeros(2, 5) } }) end)
+    assert.has_error(function() net(x, { { 3 }, { "h" } }) end)
+  end)
+
+  it("refuses options that make no sense", function()
+    local function refuses(options, message)
+      assert.error_matches(function() nn.rnn(options) end, message, 1, true)
+    end
+    refuses({ hidden = 3 }, "nn.rnn: expected option 'input', a positive integer")
+    refuses({ 3, 4, layer = 2 }, 'nn.rnn: unknown option "layer"; known: input, hidden, layers,')
+    refuses({ 3, 4, 5 }, "unknown option 3")
+    refuses({ 3, input = 3, hidden = 4 }, "given twice")
+    refuses({ 3, -4 }, "expected option 'hidden' to be a positive integer, got -4")
+    refuses({ 3, 4, activation = "sigmoid" }, '"relu" or "tanh", got "sigmoid"')
+    refuses({ 3, 4, dropout = 1 }, "a number in [0, 1), got 1")
+    refuses({ 3, 4, bias = 1 }, "true or false, got 1")
+    refuses("3, 4", "expected a table of options, got \"3, 4\"")
+    assert.has_error(function() nn.rnn { 1 << 30, 1 << 30 } end)
+  end)
+end)

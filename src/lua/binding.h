@@ -1,0 +1,217 @@
+/*
+** What the files of the binding share: arguments in, results out. They see
+** saros.h and Lua, nothing below.
+**
+** Objects live in boxes: userdata that hold one pointer, empty (null) before
+** the object exists and after it was released. Any call of Lua that allocates
+** may run a finalizer of the script's, and that finalizer may close any object
+** that a script can reach. Hence the one pattern of this layer:
+**
+**   1. bring the arguments to fixed places of the stack,
+**   2. push the boxes of the results,
+**   3. fetch the pointers (check_tensor) inside the call of the core.
+**
+** Every function of the module has two upvalues: the binding and its name.
+*/
+#ifndef BINDING_H
+#define BINDING_H
+
+#include <lauxlib.h>
+#include <lua.h>
+
+#include "saros.h"
+
+typedef enum box_type {
+  TENSOR,
+  TAPE,
+  GENERATOR,
+  OWNER,  // of something that never leaves one call
+  BOX_TYPES
+} box_type;
+
+/* What the module keeps for each Lua state. */
+typedef struct binding {
+  saros_context *context;             // null once the state is closing
+  const void *metatables[BOX_TYPES];  // a check is a comparison of addresses
+  double collect_above;               // bytes in use that call for a cycle
+} binding;
+
+enum { BINDING_UPVALUE = 1, NAME_UPVALUE, EXTRA_UPVALUE };
+
+/* --- Calls of the core (lua_context.c) --------------------------------------- */
+
+binding *binding_of(lua_State *L);
+/* Raises an error once the state is closing. */
+saros_context *context_of(lua_State *L);
+
+/* Raises the message that waits in the context. */
+int raise(lua_State *L);
+/* Collects all garbage and gives the pooled memory back; returns 1. */
+int collect(lua_State *L);
+
+/* Calls the core; raises its error. */
+#define RUN(L, call)                                                           \
+  do {                                                                         \
+    if ((call) != SAROS_OK)                                                    \
+      raise(L);                                                                \
+  } while (0)
+
+/* Likewise, but where memory ran out, once more after a collection. The call
+** must fetch its tensors anew each time, since finalizers run in between. */
+#define ATTEMPT(L, call)                                                       \
+  do {                                                                         \
+    saros_status status_ = (call);                                             \
+    if (status_ == SAROS_EMEMORY && collect(L))                                \
+      status_ = (call);                                                        \
+    if (status_ != SAROS_OK)                                                   \
+      raise(L);                                                                \
+  } while (0)
+
+/* Makes the collector do the work that so many new bytes of tensors are worth;
+** returns 1, as a function with one result does. */
+int tell_collector(lua_State *L, size_t bytes);
+
+/* --- Boxes (lua_context.c) ---------------------------------------------------- */
+
+/* Pushes an empty box. */
+void *push_box(lua_State *L, box_type type);
+/* The box at an index; null if the value there is anything else. */
+void *to_box(lua_State *L, int index, box_type type);
+/* The same for an argument; raises an error unless its box is full. */
+void *check_box(lua_State *L, int arg, box_type type);
+/* "tensor", "tape": for messages. */
+const char *box_name(box_type type);
+
+/* Owns a C object until the end of a call, however that ends. */
+typedef struct owner {
+  void *object;
+  void (*release)(void *object);
+} owner;
+
+owner *push_owner(lua_State *L, void (*release)(void *object));
+/* Releases the object now rather than when the collector comes by. */
+void owner_release(owner *box);
+
+/* --- Arguments (lua_argument.c) ------------------------------------------------ */
+
+/* The name of the running function, as scripts know it. */
+const char *function_name(lua_State *L);
+
+/* Raise "function: expected this as argument 2, got that", or with another
+** place than an argument. */
+int argument_error(lua_State *L, int arg, const char *expected);
+int value_error(lua_State *L, int index, const char *expected,
+                const char *place);
+/* Pushes what a value is: "nil", "\"text\"", "a tensor (2, 3)". */
+const char *push_description(lua_State *L, int index);
+
+double check_number(lua_State *L, int arg);
+double opt_number(lua_State *L, int arg, double otherwise);
+/* An integer in low..high; 'expected' describes it. */
+lua_Integer check_integer(lua_State *L, int arg, lua_Integer low,
+                          lua_Integer high, const char *expected);
+/* 1 and the integer if the value at the index is a number with an integer
+** representation in low..high. */
+int to_integer(lua_State *L, int index, lua_Integer low, lua_Integer high,
+               lua_Integer *out);
+int check_size(lua_State *L, int arg);
+/* true or false, or what stands for an absent argument. */
+int opt_flag(lua_State *L, int arg, int otherwise);
+/* A string without zero bytes, as C functions want them. */
+const char *check_text(lua_State *L, int arg);
+void check_table(lua_State *L, int arg);
+
+/* An axis counts from 1, or from the end if negative; for the core, from 0. */
+int check_axis(lua_State *L, int arg);
+int opt_axis(lua_State *L, int arg, int otherwise);
+
+typedef struct shape {
+  int rank;
+  int sizes[SAROS_MAX_RANK];
+} shape;
+
+/* A shape from a table of sizes, or (_sizes) from the arguments from 'arg' on
+** or one table. 'lowest' is the least size allowed: 0, or -1 for "the rest". */
+void check_shape(lua_State *L, int arg, shape *out);
+void check_sizes(lua_State *L, int arg, int lowest, shape *out);
+
+/* Raises an error at a field that is not in the list, which null ends. */
+void check_fields(lua_State *L, int arg, const char *const *names);
+/* Pushes a field without calling metamethods; returns its type. */
+int push_field(lua_State *L, int table, const char *name);
+double field_number(lua_State *L, int table, const char *name,
+                    double otherwise);
+int field_flag(lua_State *L, int table, const char *name, int otherwise);
+
+/* --- Tensors (lua_tensor.c) ------------------------------------------------------ */
+
+/* Pushes an empty box for a tensor. */
+saros_tensor **push_tensor(lua_State *L);
+/* Pushes a new tensor of zeros. */
+saros_tensor **push_zeros(lua_State *L, saros_dtype dtype, const shape *sizes);
+/* Pushes a box with one more reference to the tensor of an argument, which no
+** script can close: for functions that call Lua while they read it. */
+saros_tensor *hold_tensor(lua_State *L, int arg);
+/* Null if the value is no tensor, or a closed one. */
+saros_tensor *to_tensor(lua_State *L, int index);
+saros_tensor *check_tensor(lua_State *L, int arg);
+/* Null if the argument is nil or absent. */
+saros_tensor *opt_tensor(lua_State *L, int arg);
+/* Replaces a number by a tensor of rank 0. */
+void check_operand(lua_State *L, int arg);
+/* An element as scripts see it: ids count from 1. */
+void push_element(lua_State *L, const saros_tensor *x, size_t position);
+
+/* The tensors of a table: how many, and their pointers in the given array of
+** that many, which is returned. Call the second where the core is called. */
+int check_list(lua_State *L, int arg);
+saros_tensor **list_tensors(lua_State *L, int arg, int count,
+                            saros_tensor **array);
+/* Pushes a userdata that holds 'count' pointers. */
+saros_tensor **push_array(lua_State *L, int count);
+
+/* Tells the collector of a tensor that is the value on top; returns 1. */
+int new_tensor(lua_State *L, saros_tensor *const *box);
+
+/* Metamethods from other files: lua_tensor_print.c, lua_shape.c. */
+int tensor_tostring(lua_State *L);
+int tensor_concat(lua_State *L);
+
+/* --- Generators (lua_generator.c) --------------------------------------------- */
+
+saros_generator *check_generator(lua_State *L, int arg);
+
+/* --- Registration (lua_module.c) ------------------------------------------------ */
+
+/* While the module opens, its table and that of the methods of tensors are at
+** these places of the stack. */
+enum { MODULE = 1, METHODS = 2 };
+
+/* Turns the value on top, the extra upvalue, into a function. Its name loses
+** the underscores of a metamethod. */
+void push_function(lua_State *L, const char *name, lua_CFunction function);
+/* Each function of the list under its name in the table at the index. */
+void register_functions(lua_State *L, int table, const luaL_Reg *list);
+/* In the module and as methods of tensors: x:tanh() is saros.tanh(x). */
+void register_shared(lua_State *L, const luaL_Reg *list);
+/* One function with an integer as its extra upvalue, in both. */
+void register_coded(lua_State *L, const char *name, lua_CFunction function,
+                    int code);
+/* The metatable of a box type, pushed, with the metamethods of the list;
+** __close is __gc. Scripts cannot reach it. */
+void push_metatable(lua_State *L, box_type type, const luaL_Reg *metamethods);
+
+/* What each file adds. They leave the stack as it was. */
+void open_context(lua_State *L);
+void open_tensor(lua_State *L);
+void open_nested(lua_State *L);
+void open_shape(lua_State *L);
+void open_operation(lua_State *L);
+void open_recurrent(lua_State *L);
+void open_tape(lua_State *L);
+void open_generator(lua_State *L);
+void open_update(lua_State *L);
+void open_file(lua_State *L);
+void open_json(lua_State *L);
+
+#endif

@@ -1,0 +1,223 @@
+/*
+** The context of a Lua state, boxes that hold objects of the core, and what
+** the collector must know about them.
+*/
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "binding.h"
+
+binding *binding_of(lua_State *L) {
+  return lua_touserdata(L, lua_upvalueindex(BINDING_UPVALUE));
+}
+
+saros_context *context_of(lua_State *L) {
+  saros_context *context = binding_of(L)->context;
+  if (context == NULL)
+    luaL_error(L, "%s: expected an open Lua state, got one that is closing",
+               function_name(L));
+  return context;
+}
+
+int raise(lua_State *L) {
+  return luaL_error(L, "%s", saros_error(context_of(L)));
+}
+
+int collect(lua_State *L) {
+  lua_gc(L, LUA_GCCOLLECT);
+  saros_trim(context_of(L));
+  return 1;
+}
+
+/* --- The collector ----------------------------------------------------------------- */
+
+/* A cycle of the collector is due when the bytes in use have grown by this
+** much since the last one ended, or by a quarter, whichever is more. */
+#define CYCLE_BYTES (4.0 * 1024 * 1024)
+
+/* A step of the collector goes over this many kilobytes, or more. */
+#define STEP_KILOBYTES 400.0
+
+/* How much the bytes in use may grow between two cycles. */
+static double growth(size_t in_use) {
+  double quarter = (double)in_use / 4;
+  return quarter > CYCLE_BYTES ? quarter : CYCLE_BYTES;
+}
+
+/* A whole cycle, if the collector is in generational mode: leaving that mode
+** and entering it again is one. Its own steps look at young objects only. */
+static int collect_generational(lua_State *L) {
+  if (lua_gc(L, LUA_GCINC, 0, 0, 0) != LUA_GCGEN)
+    return 0;
+  lua_gc(L, LUA_GCGEN, 0, 0);
+  return 1;
+}
+
+/* So many steps in incremental mode; 1 if they end the cycle. */
+static int collect_steps(lua_State *L, double steps) {
+  while (steps-- > 0)
+    if (lua_gc(L, LUA_GCSTEP, 0) == 1)
+      return 1;
+  return 0;
+}
+
+/*
+** To the collector a tensor of ten megabytes looks like a pointer, so it would
+** let gigabytes of them wait. What is in use is counted here; when it has grown
+** enough, each new tensor pays for so many steps of the collector that the
+** cycle ends before as much has been made again. A small heap, as training
+** scripts have, is done in a step or two.
+*/
+int tell_collector(lua_State *L, size_t bytes) {
+  binding *state = binding_of(L);
+  saros_context *context = context_of(L);
+  size_t in_use = saros_memory_of(context).in_use;
+  if ((double)in_use <= state->collect_above || !lua_gc(L, LUA_GCISRUNNING))
+    return 1;
+  double cycle = 1 + lua_gc(L, LUA_GCCOUNT) / STEP_KILOBYTES;
+  double steps = 1 + cycle * (double)bytes / growth(in_use);
+  if (collect_generational(L) || collect_steps(L, steps)) {
+    in_use = saros_memory_of(context).in_use;
+    state->collect_above = (double)in_use + growth(in_use);
+  }
+  return 1;
+}
+
+/* --- Boxes -------------------------------------------------------------------------- */
+
+void *push_box(lua_State *L, box_type type) {
+  size_t size = type == OWNER ? sizeof(owner) : sizeof(void *);
+  void *box = memset(lua_newuserdatauv(L, size, 0), 0, size);
+  lua_rawgetp(L, LUA_REGISTRYINDEX, binding_of(L)->metatables[type]);
+  lua_setmetatable(L, -2);
+  return box;
+}
+
+void *to_box(lua_State *L, int index, box_type type) {
+  void *box = lua_touserdata(L, index);
+  if (box == NULL || !lua_getmetatable(L, index))
+    return NULL;
+  int same = lua_topointer(L, -1) == binding_of(L)->metatables[type];
+  lua_pop(L, 1);
+  return same ? box : NULL;
+}
+
+const char *box_name(box_type type) {
+  static const char *const names[BOX_TYPES] = {"tensor", "tape", "generator",
+                                               "owner"};
+  return names[type];
+}
+
+void *check_box(lua_State *L, int arg, box_type type) {
+  void **box = to_box(L, arg, type);
+  if (box == NULL)
+    argument_error(L, arg, lua_pushfstring(L, "a %s", box_name(type)));
+  else if (*box == NULL)
+    luaL_error(L, "%s: expected a live %s, got a closed one", function_name(L),
+               box_name(type));
+  return box;
+}
+
+/* --- Owners ------------------------------------------------------------------------ */
+
+owner *push_owner(lua_State *L, void (*release)(void *object)) {
+  owner *box = push_box(L, OWNER);
+  box->release = release;
+  return box;
+}
+
+void owner_release(owner *box) {
+  void *object = box->object;
+  box->object = NULL;
+  if (object != NULL)
+    box->release(object);
+}
+
+static int owner_gc(lua_State *L) {
+  owner *box = to_box(L, 1, OWNER);
+  if (box != NULL)
+    owner_release(box);
+  return 0;
+}
+
+/* --- Functions about the context ------------------------------------------------ */
+
+static void set_text(lua_State *L, const char *name, const char *value) {
+  lua_pushstring(L, value);
+  lua_setfield(L, -2, name);
+}
+
+static void set_count(lua_State *L, const char *name, size_t value) {
+  lua_pushinteger(L, (lua_Integer)value);
+  lua_setfield(L, -2, name);
+}
+
+static int context_info(lua_State *L) {
+  saros_build build = saros_info(context_of(L));
+  lua_newtable(L);
+  set_text(L, "version", build.version);
+  set_text(L, "real", build.real);
+  set_text(L, "isa", build.isa);
+  set_text(L, "blas", build.blas);
+  set_count(L, "threads", (size_t)build.threads);
+  return 1;
+}
+
+static int context_memory(lua_State *L) {
+  saros_memory memory = saros_memory_of(context_of(L));
+  lua_newtable(L);
+  set_count(L, "in_use", memory.in_use);
+  set_count(L, "peak", memory.peak);
+  set_count(L, "pooled", memory.pooled);
+  return 1;
+}
+
+static int context_trim(lua_State *L) {
+  saros_trim(context_of(L));
+  return 0;
+}
+
+static int context_threads(lua_State *L) {
+  saros_context *context = context_of(L);
+  if (!lua_isnoneornil(L, 1)) {
+    int threads = (int)check_integer(L, 1, 1, 256, "1..256 threads");
+    RUN(L, saros_set_threads(context, threads));
+  }
+  lua_pushinteger(L, saros_info(context).threads);
+  return 1;
+}
+
+static int context_clock(lua_State *L) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  lua_pushnumber(L, (double)now.tv_sec + (double)now.tv_nsec * 1e-9);
+  return 1;
+}
+
+/* Whether a file of Lua's io is a terminal. */
+static int context_is_terminal(lua_State *L) {
+  luaL_Stream *stream = luaL_testudata(L, 1, LUA_FILEHANDLE);
+  if (stream == NULL)
+    argument_error(L, 1, "a file");
+  lua_pushboolean(L, stream->closef != NULL && isatty(fileno(stream->f)));
+  return 1;
+}
+
+static const luaL_Reg owner_metamethods[] = {{"__gc", owner_gc}, {NULL, NULL}};
+
+static const luaL_Reg context_functions[] = {
+    {"info", context_info},
+    {"memory", context_memory},
+    {"trim", context_trim},
+    {"threads", context_threads},
+    {"clock", context_clock},
+    {"is_terminal", context_is_terminal},
+    {NULL, NULL},
+};
+
+void open_context(lua_State *L) {
+  push_metatable(L, OWNER, owner_metamethods);
+  lua_pop(L, 1);
+  register_functions(L, MODULE, context_functions);
+}

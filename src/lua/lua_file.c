@@ -1,0 +1,194 @@
+/*
+** Tables of tensors to and from files. A file that cannot be read or written
+** is no misuse: then the functions return nil and the message.
+*/
+#include <stdlib.h>
+#include <string.h>
+
+#include "binding.h"
+
+static void release_archive(void *archive) {
+  saros_archive_release(archive);
+}
+
+/* After a call that may end with SAROS_EFILE: returns its nil and message. */
+static int file_failure(lua_State *L, saros_status status) {
+  if (status != SAROS_EFILE)
+    return raise(L);
+  lua_pushnil(L);
+  lua_pushstring(L, saros_error(context_of(L)));
+  return 2;
+}
+
+/* --- Writing ----------------------------------------------------------------------------- */
+
+/* The key below the top of the stack, which must be a name. */
+static const char *check_name(lua_State *L, const char *what) {
+  int index = lua_gettop(L) - 1;
+  if (lua_type(L, index) != LUA_TSTRING ||
+      strlen(lua_tostring(L, index)) != lua_rawlen(L, index))
+    value_error(L, index, "names without zero bytes",
+                lua_pushfstring(L, " as keys of the %s", what));
+  return lua_tostring(L, index);
+}
+
+static void check_tensor_value(lua_State *L, const char *name) {
+  if (to_tensor(L, -1) == NULL)
+    value_error(L, lua_gettop(L), "a live tensor",
+                lua_pushfstring(L, " as '%s'", name));
+}
+
+static void check_string_value(lua_State *L, const char *name) {
+  if (lua_type(L, -1) != LUA_TSTRING ||
+      strlen(lua_tostring(L, -1)) != lua_rawlen(L, -1))
+    value_error(L, lua_gettop(L), "a string without zero bytes",
+                lua_pushfstring(L, " as the metadata '%s'", name));
+}
+
+/* Checks names and values of a table; returns how many there are. */
+static size_t check_entries(lua_State *L, int table, const char *what,
+                            void (*check_value)(lua_State *, const char *)) {
+  size_t count = 0;
+  for (lua_pushnil(L); lua_next(L, table); lua_pop(L, 1), count++)
+    check_value(L, check_name(L, what));
+  return count;
+}
+
+/* A name and what goes with it: a tensor or a text. */
+typedef struct entry {
+  const char *name;
+  saros_tensor *tensor;
+  const char *text;
+} entry;
+
+/* Pushes an array for that many entries. */
+static entry *push_entries(lua_State *L, size_t count) {
+  return lua_newuserdatauv(L, (count + 1) * sizeof(entry), 0);
+}
+
+static int compare_entries(const void *a, const void *b) {
+  return strcmp(((const entry *)a)->name, ((const entry *)b)->name);
+}
+
+/*
+** The entries of a table, sorted by name, so that equal tables give equal
+** files. Strings and tensors are the table's own: nothing may allocate in Lua
+** before their last use. The table was checked, but a finalizer may have
+** changed it since: what does not fit is left out.
+*/
+static size_t sort_entries(lua_State *L, int table, entry *entries,
+                           size_t most) {
+  size_t count = 0;
+  for (lua_pushnil(L); lua_next(L, table); lua_pop(L, 1)) {
+    if (count == most || lua_type(L, -2) != LUA_TSTRING)
+      continue;
+    int is_text = lua_type(L, -1) == LUA_TSTRING;
+    entries[count++] = (entry){lua_tostring(L, -2), to_tensor(L, -1),
+                               is_text ? lua_tostring(L, -1) : NULL};
+  }
+  qsort(entries, count, sizeof *entries, compare_entries);
+  return count;
+}
+
+static saros_status add_entries(saros_archive *archive, const entry *entries,
+                                size_t count) {
+  saros_status status = SAROS_OK;
+  for (const entry *e = entries; e < entries + count && !status; e++) {
+    if (e->tensor != NULL)
+      status = saros_archive_add(archive, e->name, e->tensor);
+    else if (e->text != NULL)
+      status = saros_archive_add_metadata(archive, e->name, e->text);
+  }
+  return status;
+}
+
+/* The arguments; a path is always the first. */
+enum { PATH = 1, TENSORS, METADATA };
+
+static int file_write(lua_State *L) {
+  lua_settop(L, METADATA);
+  const char *path = check_text(L, PATH);
+  check_table(L, TENSORS);
+  if (lua_isnil(L, METADATA)) {
+    lua_newtable(L);
+    lua_replace(L, METADATA);
+  }
+  check_table(L, METADATA);
+  size_t tensors = check_entries(L, TENSORS, "tensors", check_tensor_value);
+  size_t texts = check_entries(L, METADATA, "metadata", check_string_value);
+  saros_archive *archive = NULL;
+  owner *box = push_owner(L, release_archive);
+  entry *entries = push_entries(L, tensors + texts);
+  tensors = sort_entries(L, TENSORS, entries, tensors);
+  texts = sort_entries(L, METADATA, entries + tensors, texts);
+  RUN(L, saros_archive_new(context_of(L), &archive));
+  box->object = archive;
+  RUN(L, add_entries(archive, entries, tensors + texts));
+  saros_status status = saros_safetensors_write(archive, path);
+  if (status != SAROS_OK)
+    return file_failure(L, status);
+  owner_release(box);
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
+/* --- Reading ----------------------------------------------------------------------------- */
+
+/* Pushes a table of the tensors. */
+static void push_tensors(lua_State *L, const saros_archive *archive) {
+  int count = saros_archive_count(archive);
+  lua_createtable(L, 0, count);
+  for (int i = 0; i < count; i++) {
+    lua_pushstring(L, saros_archive_name(archive, i));
+    saros_tensor **box = push_tensor(L);
+    *box = saros_tensor_retain(saros_archive_tensor(archive, i));
+    new_tensor(L, box);
+    lua_rawset(L, -3);
+  }
+}
+
+static void push_metadata(lua_State *L, const saros_archive *archive) {
+  int count = saros_archive_metadata_count(archive);
+  lua_createtable(L, 0, count);
+  for (int i = 0; i < count; i++) {
+    lua_pushstring(L, saros_archive_metadata_key(archive, i));
+    lua_pushstring(L, saros_archive_metadata_value(archive, i));
+    lua_rawset(L, -3);
+  }
+}
+
+static int file_read(lua_State *L) {
+  const char *path = check_text(L, PATH);
+  saros_archive *archive = NULL;
+  owner *box = push_owner(L, release_archive);
+  saros_status status = saros_safetensors_read(context_of(L), path, &archive);
+  if (status != SAROS_OK)
+    return file_failure(L, status);
+  box->object = archive;
+  push_tensors(L, archive);
+  push_metadata(L, archive);
+  owner_release(box);
+  return 2;
+}
+
+/* --- Folders ----------------------------------------------------------------------------- */
+
+static int file_make_folder(lua_State *L) {
+  const char *path = check_text(L, PATH);
+  saros_status status = saros_make_folder(context_of(L), path);
+  if (status != SAROS_OK)
+    return file_failure(L, status);
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
+static const luaL_Reg functions[] = {
+    {"make_folder", file_make_folder},
+    {"write_tensors", file_write},
+    {"read_tensors", file_read},
+    {NULL, NULL},
+};
+
+void open_file(lua_State *L) {
+  register_functions(L, MODULE, functions);
+}

@@ -1,0 +1,209 @@
+/*
+** Random generators. All of the state is in the object, so that a seed, or a
+** saved state, determines what follows.
+*/
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "binding.h"
+
+/* Hex digits of a word, and of a whole state. */
+#define WORD_DIGITS 16
+#define STATE_DIGITS (SAROS_GENERATOR_WORDS * WORD_DIGITS)
+
+saros_generator *check_generator(lua_State *L, int arg) {
+  return *(saros_generator **)check_box(L, arg, GENERATOR);
+}
+
+static uint64_t check_seed(lua_State *L, int arg) {
+  return (uint64_t)check_integer(L, arg, LUA_MININTEGER, LUA_MAXINTEGER,
+                                 "an integer seed");
+}
+
+static int generator_new(lua_State *L) {
+  uint64_t seed = check_seed(L, 1);
+  saros_generator **box = push_box(L, GENERATOR);
+  ATTEMPT(L, saros_generator_new(context_of(L), seed, box));
+  return 1;
+}
+
+static int generator_gc(lua_State *L) {
+  saros_generator **box = to_box(L, 1, GENERATOR);
+  if (box != NULL) {
+    saros_generator *generator = *box;
+    *box = NULL;
+    saros_generator_release(generator);
+  }
+  return 0;
+}
+
+static int itself(lua_State *L, int arg) {
+  lua_settop(L, arg);
+  return 1;
+}
+
+/* --- State -------------------------------------------------------------------------- */
+
+static int generator_seed(lua_State *L) {
+  uint64_t seed = check_seed(L, 2);
+  saros_generator_seed(check_generator(L, 1), seed);
+  return itself(L, 1);
+}
+
+static int generator_state(lua_State *L) {
+  uint64_t words[SAROS_GENERATOR_WORDS];
+  char text[STATE_DIGITS + 1];
+  saros_generator_save(check_generator(L, 1), words);
+  for (int i = 0; i < SAROS_GENERATOR_WORDS; i++)
+    snprintf(text + i * WORD_DIGITS, WORD_DIGITS + 1, "%016" PRIx64, words[i]);
+  lua_pushlstring(L, text, STATE_DIGITS);
+  return 1;
+}
+
+static int is_state(lua_State *L, int arg) {
+  return lua_type(L, arg) == LUA_TSTRING &&
+         lua_rawlen(L, arg) == STATE_DIGITS &&
+         strspn(lua_tostring(L, arg), "0123456789abcdefABCDEF") == STATE_DIGITS;
+}
+
+static int generator_restore(lua_State *L) {
+  uint64_t words[SAROS_GENERATOR_WORDS];
+  check_generator(L, 1);
+  if (!is_state(L, 2))
+    argument_error(L, 2, "a state of 64 hex digits");
+  for (int i = 0; i < SAROS_GENERATOR_WORDS; i++)
+    sscanf(lua_tostring(L, 2) + i * WORD_DIGITS, "%16" SCNx64, &words[i]);
+  RUN(L, saros_generator_restore(check_generator(L, 1), words));
+  return itself(L, 1);
+}
+
+/* --- Numbers --------------------------------------------------------------------------- */
+
+static int generator_number(lua_State *L) {
+  lua_pushnumber(L, saros_uniform(check_generator(L, 1)));
+  return 1;
+}
+
+static int generator_integer(lua_State *L) {
+  check_generator(L, 1);
+  lua_Integer limit = check_integer(L, 2, 1, LUA_MAXINTEGER, "a limit >= 1");
+  uint64_t below = saros_below(check_generator(L, 1), (uint64_t)limit);
+  lua_pushinteger(L, (lua_Integer)(below + 1));
+  return 1;
+}
+
+/* --- Tensors ---------------------------------------------------------------------------- */
+
+typedef saros_status (*filler)(saros_generator *generator, double a, double b,
+                               saros_tensor *tensor);
+
+/* g:f(shape [, a, b]): a new tensor. */
+static int fill_new(lua_State *L, filler f, double a, double b) {
+  shape sizes;
+  check_generator(L, 1);
+  check_shape(L, 2, &sizes);
+  a = opt_number(L, 3, a);
+  b = opt_number(L, 4, b);
+  saros_tensor **out = push_zeros(L, SAROS_REAL, &sizes);
+  RUN(L, f(check_generator(L, 1), a, b, *out));
+  return new_tensor(L, out);
+}
+
+static int generator_uniform(lua_State *L) {
+  lua_settop(L, 4);
+  return fill_new(L, saros_fill_uniform, 0, 1);
+}
+
+static int generator_normal(lua_State *L) {
+  lua_settop(L, 4);
+  return fill_new(L, saros_fill_normal, 0, 1);
+}
+
+/* g:f(t [, a, b]): fills t. */
+static int fill_old(lua_State *L, filler f, double a, double b) {
+  check_generator(L, 1);
+  check_tensor(L, 2);
+  a = opt_number(L, 3, a);
+  b = opt_number(L, 4, b);
+  ATTEMPT(L, f(check_generator(L, 1), a, b, check_tensor(L, 2)));
+  return itself(L, 2);
+}
+
+static int generator_fill_uniform(lua_State *L) {
+  return fill_old(L, saros_fill_uniform, 0, 1);
+}
+
+static int generator_fill_normal(lua_State *L) {
+  return fill_old(L, saros_fill_normal, 0, 1);
+}
+
+static int generator_fill_orthogonal(lua_State *L) {
+  check_generator(L, 1);
+  check_tensor(L, 2);
+  double gain = opt_number(L, 3, 1);
+  ATTEMPT(L, saros_fill_orthogonal(check_generator(L, 1), gain,
+                                   check_tensor(L, 2)));
+  return itself(L, 2);
+}
+
+static int generator_categorical(lua_State *L) {
+  lua_settop(L, 2);
+  check_generator(L, 1);
+  saros_tensor **out = push_tensor(L);
+  ATTEMPT(L, saros_categorical(check_generator(L, 1), check_tensor(L, 2), out));
+  return new_tensor(L, out);
+}
+
+static int generator_permutation(lua_State *L) {
+  lua_settop(L, 2);
+  check_generator(L, 1);
+  int count = check_size(L, 2);
+  saros_tensor **out = push_tensor(L);
+  ATTEMPT(L, saros_permutation(check_generator(L, 1), count, out));
+  return new_tensor(L, out);
+}
+
+static int generator_tostring(lua_State *L) {
+  saros_generator **box = to_box(L, 1, GENERATOR);
+  if (box == NULL)
+    argument_error(L, 1, "a generator");
+  lua_pushstring(L, *box == NULL ? "generator (closed)" : "generator");
+  return 1;
+}
+
+/* --- Registration ---------------------------------------------------------------------- */
+
+static const luaL_Reg functions[] = {{"generator", generator_new},
+                                     {NULL, NULL}};
+
+static const luaL_Reg methods[] = {
+    {"seed", generator_seed},
+    {"state", generator_state},
+    {"restore", generator_restore},
+    {"number", generator_number},
+    {"integer", generator_integer},
+    {"uniform", generator_uniform},
+    {"normal", generator_normal},
+    {"fill_uniform", generator_fill_uniform},
+    {"fill_normal", generator_fill_normal},
+    {"fill_orthogonal", generator_fill_orthogonal},
+    {"categorical", generator_categorical},
+    {"permutation", generator_permutation},
+    {NULL, NULL},
+};
+
+static const luaL_Reg metamethods[] = {
+    {"__gc", generator_gc},
+    {"__tostring", generator_tostring},
+    {NULL, NULL},
+};
+
+void open_generator(lua_State *L) {
+  register_functions(L, MODULE, functions);
+  push_metatable(L, GENERATOR, metamethods);
+  lua_newtable(L);
+  register_functions(L, lua_gettop(L), methods);
+  lua_setfield(L, -2, "__index");
+  lua_pop(L, 1);
+}

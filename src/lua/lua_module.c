@@ -1,0 +1,218 @@
+/*
+** Opens the toolkit in a Lua state: the C module "saros.core", whose table is
+** left in package.loaded, the Lua modules that are compiled into the library,
+** which go to package.preload, and the public table, which init.lua makes.
+*/
+#include <string.h>
+
+#include "binding.h"
+#include "modules.h"
+
+/* Its address is the key of the binding in the registry. */
+static const char binding_key = 0;
+
+/* --- The binding ---------------------------------------------------------------- */
+
+static int binding_gc(lua_State *L) {
+  binding *state = lua_touserdata(L, 1);
+  saros_context *context = state->context;
+  state->context = NULL;
+  saros_context_release(context);
+  return 0;
+}
+
+/*
+** Pushes a new binding, kept in the registry. It is marked for finalization
+** before any object, so it is finalized after them.
+*/
+static void push_binding(lua_State *L) {
+  void *user;
+  lua_Alloc allocator = lua_getallocf(L, &user);
+  binding *state = lua_newuserdatauv(L, sizeof *state, 0);
+  memset(state, 0, sizeof *state);
+  lua_createtable(L, 0, 1);
+  lua_pushcfunction(L, binding_gc);
+  lua_setfield(L, -2, "__gc");
+  lua_setmetatable(L, -2);
+  lua_pushvalue(L, -1);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, &binding_key);
+  state->context = saros_context_new(allocator, user);
+  if (state->context == NULL)
+    luaL_error(L, "saros: not enough memory");
+  saros_set_index_base(state->context, 1);
+}
+
+/* --- Registration ----------------------------------------------------------------- */
+
+void push_function(lua_State *L, const char *name, lua_CFunction function) {
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &binding_key);
+  lua_pushstring(L, strncmp(name, "__", 2) == 0 ? name + 2 : name);
+  lua_rotate(L, -3, 2);
+  lua_pushcclosure(L, function, EXTRA_UPVALUE);
+}
+
+void register_functions(lua_State *L, int table, const luaL_Reg *list) {
+  for (; list->name != NULL; list++) {
+    lua_pushnil(L);
+    push_function(L, list->name, list->func);
+    lua_setfield(L, table, list->name);
+  }
+}
+
+/* The function on top, popped, in the module and among the methods. */
+static void share(lua_State *L, const char *name) {
+  lua_pushvalue(L, -1);
+  lua_setfield(L, MODULE, name);
+  lua_setfield(L, METHODS, name);
+}
+
+void register_shared(lua_State *L, const luaL_Reg *list) {
+  for (; list->name != NULL; list++) {
+    lua_pushnil(L);
+    push_function(L, list->name, list->func);
+    share(L, list->name);
+  }
+}
+
+void register_coded(lua_State *L, const char *name, lua_CFunction function,
+                    int code) {
+  lua_pushinteger(L, code);
+  push_function(L, name, function);
+  share(L, name);
+}
+
+void push_metatable(lua_State *L, box_type type, const luaL_Reg *metamethods) {
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &binding_key);
+  binding *state = lua_touserdata(L, -1);
+  lua_pop(L, 1);
+  lua_newtable(L);
+  const void *address = lua_topointer(L, -1);
+  lua_pushvalue(L, -1);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, address);
+  state->metatables[type] = address;
+  lua_pushfstring(L, "saros.%s", box_name(type));
+  lua_pushvalue(L, -1);
+  lua_setfield(L, -3, "__name");
+  lua_setfield(L, -2, "__metatable");
+  register_functions(L, lua_gettop(L), metamethods);
+  lua_getfield(L, -1, "__gc");
+  lua_setfield(L, -2, "__close");
+}
+
+/* --- The C module ------------------------------------------------------------------ */
+
+static int open_core(lua_State *L) {
+  luaL_checkversion(L);
+  lua_settop(L, 0);
+  push_binding(L);
+  lua_pop(L, 1);
+  lua_newtable(L);  // MODULE
+  lua_newtable(L);  // METHODS
+  open_context(L);
+  open_nested(L);
+  open_shape(L);
+  open_operation(L);
+  open_recurrent(L);
+  open_tensor(L);  // after the functions that its operators are
+  open_tape(L);
+  open_generator(L);
+  open_update(L);
+  open_file(L);
+  open_json(L);
+  lua_settop(L, MODULE);
+  return 1;
+}
+
+/* --- The Lua modules ---------------------------------------------------------------- */
+
+/* Upvalues: the module, and the 'require' of a state that has none. */
+static int load_module(lua_State *L) {
+  const saros_lua_module *module = lua_touserdata(L, lua_upvalueindex(1));
+  if (luaL_loadbufferx(L, module->source, module->size, module->chunk, "t") !=
+      LUA_OK)
+    return lua_error(L);
+  if (!lua_isnil(L, lua_upvalueindex(2))) {  // its globals, and require
+    lua_newtable(L);
+    lua_pushvalue(L, lua_upvalueindex(2));
+    lua_setfield(L, -2, "require");
+    lua_createtable(L, 0, 1);
+    lua_pushglobaltable(L);
+    lua_setfield(L, -2, "__index");
+    lua_setmetatable(L, -2);
+    lua_setupvalue(L, -2, 1);
+  }
+  lua_pushstring(L, module->name);
+  lua_call(L, 1, 1);
+  return 1;
+}
+
+/* Pushes the loader of a module; 'require' is at that index of the stack. */
+static void push_loader(lua_State *L, const saros_lua_module *module,
+                        int require) {
+  lua_pushlightuserdata(L, (void *)module);
+  lua_pushvalue(L, require);
+  lua_pushcclosure(L, load_module, 2);
+}
+
+static const saros_lua_module *find_module(const char *name) {
+  const saros_lua_module *module = saros_lua_modules;
+  while (module->name != NULL && strcmp(module->name, name) != 0)
+    module++;
+  return module->name != NULL ? module : NULL;
+}
+
+/* What 'require' does for our modules, where a host opened no 'package'. The
+** upvalue is a table with the function itself. */
+static int small_require(lua_State *L) {
+  const char *name = luaL_checkstring(L, 1);
+  const saros_lua_module *module = find_module(name);
+  lua_settop(L, 1);
+  luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
+  if (lua_getfield(L, 2, name) != LUA_TNIL)
+    return 1;
+  if (module == NULL)
+    return luaL_error(L, "module '%s' not found", name);
+  lua_rawgeti(L, lua_upvalueindex(1), 1);
+  push_loader(L, module, 4);
+  lua_call(L, 0, 1);
+  lua_pushvalue(L, -1);
+  lua_setfield(L, 2, name);
+  return 1;
+}
+
+/* Pushes our own 'require', or nil where the state has one. */
+static void push_require(lua_State *L) {
+  if (lua_getglobal(L, "require") == LUA_TFUNCTION) {
+    lua_pushnil(L);
+    return;
+  }
+  lua_createtable(L, 1, 0);
+  lua_pushvalue(L, -1);
+  lua_pushcclosure(L, small_require, 1);
+  lua_pushvalue(L, -1);
+  lua_rawseti(L, -3, 1);
+}
+
+/* Every module into package.preload, if there is a package.preload. */
+static void preload_modules(lua_State *L, int require) {
+  luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
+  for (const saros_lua_module *m = saros_lua_modules; m->name != NULL; m++) {
+    push_loader(L, m, require);
+    lua_setfield(L, -2, m->name);
+  }
+  lua_pop(L, 1);
+}
+
+int luaopen_saros(lua_State *L) {
+  const saros_lua_module *module = find_module("saros");
+  lua_settop(L, 0);
+  luaL_requiref(L, "saros.core", open_core, 0);
+  push_require(L);
+  int require = lua_gettop(L);
+  preload_modules(L, require);
+  if (module == NULL)
+    return luaL_error(L, "saros: no Lua modules built in");
+  push_loader(L, module, require);
+  lua_call(L, 0, 1);
+  return 1;
+}

@@ -1,0 +1,235 @@
+/*
+** Operations: functions of the module that are methods of tensors as well.
+** Element-wise ones are one C function for each kind of arguments; which one
+** of its kind is the extra upvalue.
+*/
+#include <limits.h>
+
+#include "binding.h"
+
+static int code_of_function(lua_State *L) {
+  return (int)lua_tointeger(L, lua_upvalueindex(EXTRA_UPVALUE));
+}
+
+/* --- Element by element -------------------------------------------------------------- */
+
+static int operation_unary(lua_State *L) {
+  lua_settop(L, 1);
+  check_operand(L, 1);
+  saros_function f = (saros_function)code_of_function(L);
+  saros_tensor **out = push_tensor(L);
+  ATTEMPT(L, saros_apply(f, check_tensor(L, 1), out));
+  return new_tensor(L, out);
+}
+
+/* Combines the operands at the places a and b of the stack. */
+static saros_tensor **combine(lua_State *L, int a, int b) {
+  saros_operator f = (saros_operator)code_of_function(L);
+  lua_settop(L, 2);
+  check_operand(L, 1);
+  check_operand(L, 2);
+  saros_tensor **out = push_tensor(L);
+  ATTEMPT(L, saros_combine(f, check_tensor(L, a), check_tensor(L, b), out));
+  return out;
+}
+
+static int operation_binary(lua_State *L) {
+  return new_tensor(L, combine(L, 1, 2));
+}
+
+/* a > b is b < a. */
+static int operation_swapped(lua_State *L) {
+  return new_tensor(L, combine(L, 2, 1));
+}
+
+/* a ~= b is 1 - (a == b). */
+static int operation_negated(lua_State *L) {
+  combine(L, 1, 2);
+  lua_pushinteger(L, 1);
+  check_operand(L, 4);
+  saros_tensor **out = push_tensor(L);
+  ATTEMPT(L, saros_combine(SAROS_SUBTRACT, check_tensor(L, 4),
+                           check_tensor(L, 3), out));
+  return new_tensor(L, out);
+}
+
+/* --- Products and reductions ------------------------------------------------------- */
+
+static int operation_matmul(lua_State *L) {
+  lua_settop(L, 2);
+  saros_tensor **out = push_tensor(L);
+  ATTEMPT(L, saros_matmul(check_tensor(L, 1), check_tensor(L, 2), out));
+  return new_tensor(L, out);
+}
+
+typedef saros_status (*reduction)(saros_tensor *x, int axis, int keep,
+                                  saros_tensor **out);
+
+static int reduce(lua_State *L, reduction f) {
+  lua_settop(L, 3);
+  check_tensor(L, 1);
+  int axis = opt_axis(L, 2, SAROS_ALL_AXES);
+  int keep = opt_flag(L, 3, 0);
+  saros_tensor **out = push_tensor(L);
+  ATTEMPT(L, f(check_tensor(L, 1), axis, keep, out));
+  return new_tensor(L, out);
+}
+
+static int operation_sum(lua_State *L) {
+  return reduce(L, saros_sum);
+}
+
+static int operation_mean(lua_State *L) {
+  return reduce(L, saros_mean);
+}
+
+static int operation_max(lua_State *L) {
+  return reduce(L, saros_max);
+}
+
+static int operation_min(lua_State *L) {
+  return reduce(L, saros_min);
+}
+
+/* A function of a tensor and an axis, the last one by default. */
+static int along_axis(lua_State *L, saros_status (*f)(saros_tensor *x, int axis,
+                                                      saros_tensor **out)) {
+  lua_settop(L, 2);
+  check_tensor(L, 1);
+  int axis = opt_axis(L, 2, -1);
+  saros_tensor **out = push_tensor(L);
+  ATTEMPT(L, f(check_tensor(L, 1), axis, out));
+  return new_tensor(L, out);
+}
+
+static int operation_argmax(lua_State *L) {
+  return along_axis(L, saros_argmax);
+}
+
+static int operation_softmax(lua_State *L) {
+  return along_axis(L, saros_softmax);
+}
+
+static int operation_log_softmax(lua_State *L) {
+  return along_axis(L, saros_log_softmax);
+}
+
+/* --- Tables -------------------------------------------------------------------------- */
+
+static int operation_pick(lua_State *L) {
+  lua_settop(L, 2);
+  saros_tensor **out = push_tensor(L);
+  ATTEMPT(L, saros_pick(check_tensor(L, 1), check_tensor(L, 2), out));
+  return new_tensor(L, out);
+}
+
+static int operation_embedding(lua_State *L) {
+  lua_settop(L, 2);
+  saros_tensor **out = push_tensor(L);
+  ATTEMPT(L, saros_embedding(check_tensor(L, 1), check_tensor(L, 2), out));
+  return new_tensor(L, out);
+}
+
+static int operation_one_hot(lua_State *L) {
+  lua_settop(L, 2);
+  check_tensor(L, 1);
+  int V = check_size(L, 2);
+  saros_tensor **out = push_tensor(L);
+  ATTEMPT(L, saros_one_hot(check_tensor(L, 1), V, out));
+  return new_tensor(L, out);
+}
+
+/* --- Layers and losses --------------------------------------------------------------- */
+
+/* Puts the mask of the options that are argument 3, or nil, in their place. */
+static void option_mask(lua_State *L) {
+  static const char *const names[] = {"mask", NULL};
+  lua_settop(L, 3);
+  check_tensor(L, 1);
+  check_tensor(L, 2);
+  if (lua_isnil(L, 3))
+    return;
+  check_fields(L, 3, names);
+  push_field(L, 3, "mask");
+  lua_replace(L, 3);
+  if (!lua_isnil(L, 3) && to_tensor(L, 3) == NULL)
+    value_error(L, 3, "a live tensor", " in the field 'mask'");
+}
+
+static int operation_cross_entropy(lua_State *L) {
+  option_mask(L);
+  saros_tensor **out = push_tensor(L);
+  ATTEMPT(L, saros_cross_entropy(check_tensor(L, 1), check_tensor(L, 2),
+                                 opt_tensor(L, 3), out));
+  return new_tensor(L, out);
+}
+
+static int operation_mse(lua_State *L) {
+  option_mask(L);
+  saros_tensor **out = push_tensor(L);
+  ATTEMPT(L, saros_mse(check_tensor(L, 1), check_tensor(L, 2), opt_tensor(L, 3),
+                       out));
+  return new_tensor(L, out);
+}
+
+static int operation_dropout(lua_State *L) {
+  lua_settop(L, 3);
+  check_tensor(L, 1);
+  double p = check_number(L, 2);
+  saros_tensor **out = push_tensor(L);
+  ATTEMPT(L, saros_dropout(check_tensor(L, 1), p, check_generator(L, 3), out));
+  return new_tensor(L, out);
+}
+
+static int operation_layer_norm(lua_State *L) {
+  lua_settop(L, 4);
+  check_tensor(L, 1);
+  double epsilon = opt_number(L, 4, 1e-5);
+  saros_tensor **out = push_tensor(L);
+  ATTEMPT(L, saros_layer_norm(check_tensor(L, 1), check_tensor(L, 2),
+                              check_tensor(L, 3), epsilon, out));
+  return new_tensor(L, out);
+}
+
+static int operation_linear(lua_State *L) {
+  lua_settop(L, 3);
+  saros_tensor **out = push_tensor(L);
+  ATTEMPT(L, saros_linear(check_tensor(L, 1), check_tensor(L, 2),
+                          opt_tensor(L, 3), out));
+  return new_tensor(L, out);
+}
+
+/* --- Registration -------------------------------------------------------------------- */
+
+static const luaL_Reg functions[] = {
+    {"matmul", operation_matmul},
+    {"sum", operation_sum},
+    {"mean", operation_mean},
+    {"max", operation_max},
+    {"min", operation_min},
+    {"argmax", operation_argmax},
+    {"softmax", operation_softmax},
+    {"log_softmax", operation_log_softmax},
+    {"pick", operation_pick},
+    {"embedding", operation_embedding},
+    {"one_hot", operation_one_hot},
+    {"cross_entropy", operation_cross_entropy},
+    {"mse", operation_mse},
+    {"dropout", operation_dropout},
+    {"layer_norm", operation_layer_norm},
+    {"linear", operation_linear},
+    {NULL, NULL},
+};
+
+void open_operation(lua_State *L) {
+  for (int f = 0; f < SAROS_FUNCTIONS; f++)
+    register_coded(L, saros_function_name((saros_function)f), operation_unary,
+                   f);
+  for (int f = 0; f < SAROS_OPERATORS; f++)
+    register_coded(L, saros_operator_name((saros_operator)f), operation_binary,
+                   f);
+  register_coded(L, "gt", operation_swapped, SAROS_LESS);
+  register_coded(L, "ge", operation_swapped, SAROS_LESS_EQUAL);
+  register_coded(L, "ne", operation_negated, SAROS_EQUAL);
+  register_shared(L, functions);
+}

@@ -1,0 +1,179 @@
+/*
+** Views, copies and joins of tensors. Positions and axes count from 1, and
+** from the end if negative.
+*/
+#include <limits.h>
+
+#include "binding.h"
+
+/* A result may be the argument itself: then so is its box. Else the bytes of
+** a copy are told; views of the argument's storage are not. */
+static int same_or_new(lua_State *L, saros_tensor **out, int is_copy) {
+  if (*out == check_tensor(L, 1)) {
+    lua_settop(L, 1);
+    return 1;
+  }
+  return is_copy ? new_tensor(L, out) : 1;
+}
+
+/* --- Views -------------------------------------------------------------------------- */
+
+/* The size of an axis of argument 1, for positions from the end; 0 if there
+** is no such axis, about which the core will complain. */
+static int size_of_axis(lua_State *L, int axis) {
+  saros_tensor *x = check_tensor(L, 1);
+  int rank = saros_tensor_rank(x);
+  if (axis < 0)
+    axis += rank;
+  return axis >= 0 && axis < rank ? saros_tensor_shape(x)[axis] : 0;
+}
+
+/* A position as the core counts it, on an axis of that size. It may be out of
+** range; the core will say so. */
+static int check_place(lua_State *L, int arg, int size) {
+  int at = (int)check_integer(L, arg, -INT_MAX, INT_MAX,
+                              "a position (1 is the first, -1 the last)");
+  return at < 0 ? at + size : at - 1;
+}
+
+static int shape_slice(lua_State *L) {
+  lua_settop(L, 4);
+  check_tensor(L, 1);
+  int axis = check_axis(L, 2);
+  int size = size_of_axis(L, axis);
+  int first = check_place(L, 3, size);
+  int last = lua_isnil(L, 4) ? size - 1 : check_place(L, 4, size);
+  saros_tensor **out = push_tensor(L);
+  ATTEMPT(L, saros_slice(check_tensor(L, 1), axis, first, last + 1, out));
+  return 1;
+}
+
+static int shape_select(lua_State *L) {
+  lua_settop(L, 3);
+  check_tensor(L, 1);
+  int axis = check_axis(L, 2);
+  int at = check_place(L, 3, size_of_axis(L, axis));
+  saros_tensor **out = push_tensor(L);
+  ATTEMPT(L, saros_select(check_tensor(L, 1), axis, at, out));
+  return 1;
+}
+
+static int shape_transpose(lua_State *L) {
+  lua_settop(L, 3);
+  check_tensor(L, 1);
+  int axis1 = opt_axis(L, 2, -2), axis2 = opt_axis(L, 3, -1);
+  saros_tensor **out = push_tensor(L);
+  ATTEMPT(L, saros_transpose(check_tensor(L, 1), axis1, axis2, out));
+  return 1;
+}
+
+static int shape_reshape(lua_State *L) {
+  shape sizes;
+  check_tensor(L, 1);
+  check_sizes(L, 2, -1, &sizes);
+  int is_copy = !saros_tensor_is_contiguous(check_tensor(L, 1));
+  saros_tensor **out = push_tensor(L);
+  ATTEMPT(L, saros_reshape(check_tensor(L, 1), sizes.rank, sizes.sizes, out));
+  return same_or_new(L, out, is_copy);
+}
+
+static int shape_flatten(lua_State *L) {
+  lua_settop(L, 1);
+  saros_tensor *x = check_tensor(L, 1);
+  int size = saros_tensor_count(x) > 0 ? -1 : 0;
+  int is_copy = !saros_tensor_is_contiguous(x);
+  saros_tensor **out = push_tensor(L);
+  ATTEMPT(L, saros_reshape(check_tensor(L, 1), 1, &size, out));
+  return same_or_new(L, out, is_copy);
+}
+
+static int shape_detach(lua_State *L) {
+  lua_settop(L, 1);
+  saros_tensor **out = push_tensor(L);
+  ATTEMPT(L, saros_detach(check_tensor(L, 1), out));
+  return 1;
+}
+
+/* --- Copies -------------------------------------------------------------------------- */
+
+static int shape_clone(lua_State *L) {
+  lua_settop(L, 1);
+  saros_tensor **out = push_tensor(L);
+  ATTEMPT(L, saros_clone(check_tensor(L, 1), out));
+  return new_tensor(L, out);
+}
+
+static int shape_contiguous(lua_State *L) {
+  lua_settop(L, 1);
+  saros_tensor **out = push_tensor(L);
+  ATTEMPT(L, saros_contiguous(check_tensor(L, 1), out));
+  return same_or_new(L, out, 1);
+}
+
+/* --- Joins ---------------------------------------------------------------------------- */
+
+typedef saros_status (*joiner)(saros_context *context, int count,
+                               saros_tensor *const *x, int axis,
+                               saros_tensor **out);
+
+/* Joins the tensors of the list that is argument 1 by their axis. */
+static int join_list(lua_State *L, joiner f, int axis) {
+  int count = check_list(L, 1);
+  saros_tensor **array = push_array(L, count);
+  saros_tensor **out = push_tensor(L);
+  ATTEMPT(L,
+          f(context_of(L), count, list_tensors(L, 1, count, array), axis, out));
+  return new_tensor(L, out);
+}
+
+static int shape_concatenate(lua_State *L) {
+  lua_settop(L, 2);
+  check_table(L, 1);
+  return join_list(L, saros_concatenate, check_axis(L, 2));
+}
+
+static int shape_stack(lua_State *L) {
+  lua_settop(L, 2);
+  check_table(L, 1);
+  return join_list(L, saros_stack, opt_axis(L, 2, 0));
+}
+
+/* The operator '..' joins two tensors along their last axis. */
+static saros_tensor **operands(lua_State *L, saros_tensor **pair) {
+  pair[0] = check_tensor(L, 1);
+  pair[1] = check_tensor(L, 2);
+  return pair;
+}
+
+int tensor_concat(lua_State *L) {
+  saros_tensor *pair[2];
+  lua_settop(L, 2);
+  saros_tensor **out = push_tensor(L);
+  ATTEMPT(L, saros_concatenate(context_of(L), 2, operands(L, pair), -1, out));
+  return new_tensor(L, out);
+}
+
+/* --- Registration ---------------------------------------------------------------------- */
+
+static const luaL_Reg shared[] = {
+    {"slice", shape_slice},
+    {"select", shape_select},
+    {"transpose", shape_transpose},
+    {"reshape", shape_reshape},
+    {"flatten", shape_flatten},
+    {"detach", shape_detach},
+    {"clone", shape_clone},
+    {"contiguous", shape_contiguous},
+    {NULL, NULL},
+};
+
+static const luaL_Reg functions[] = {
+    {"concatenate", shape_concatenate},
+    {"stack", shape_stack},
+    {NULL, NULL},
+};
+
+void open_shape(lua_State *L) {
+  register_shared(L, shared);
+  register_functions(L, MODULE, functions);
+}

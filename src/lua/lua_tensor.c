@@ -1,0 +1,369 @@
+/*
+** The type of tensors: boxes, indexing, questions about a tensor, and what
+** changes it in place. An element that is an id counts from 1 here.
+*/
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "binding.h"
+
+/* --- Boxes ------------------------------------------------------------------------- */
+
+saros_tensor **push_tensor(lua_State *L) {
+  return push_box(L, TENSOR);
+}
+
+saros_tensor **push_zeros(lua_State *L, saros_dtype dtype, const shape *sizes) {
+  saros_tensor **box = push_tensor(L);
+  saros_status status;
+  int attempts = 0;
+  do
+    status =
+        saros_tensor_new(context_of(L), dtype, sizes->rank, sizes->sizes, box);
+  while (status == SAROS_EMEMORY && attempts++ == 0 && collect(L));
+  if (status != SAROS_OK) {  // its message, under the name that scripts know
+    const char *reason = strchr(saros_error(context_of(L)), ':');
+    luaL_error(L, "%s%s", function_name(L), reason != NULL ? reason : "");
+  }
+  return box;
+}
+
+saros_tensor *to_tensor(lua_State *L, int index) {
+  saros_tensor **box = to_box(L, index, TENSOR);
+  return box != NULL ? *box : NULL;
+}
+
+saros_tensor *check_tensor(lua_State *L, int arg) {
+  saros_tensor *x = to_tensor(L, arg);
+  if (x == NULL)
+    check_box(L, arg, TENSOR);  // raises
+  return x;
+}
+
+saros_tensor *opt_tensor(lua_State *L, int arg) {
+  return lua_isnoneornil(L, arg) ? NULL : check_tensor(L, arg);
+}
+
+saros_tensor *hold_tensor(lua_State *L, int arg) {
+  saros_tensor **box = push_tensor(L);
+  *box = saros_tensor_retain(check_tensor(L, arg));
+  return *box;
+}
+
+int new_tensor(lua_State *L, saros_tensor *const *box) {
+  return tell_collector(L, saros_tensor_bytes(*box));
+}
+
+static int tensor_gc(lua_State *L) {
+  saros_tensor **box = to_box(L, 1, TENSOR);
+  if (box != NULL) {
+    saros_tensor *x = *box;
+    *box = NULL;
+    saros_tensor_release(x);
+  }
+  return 0;
+}
+
+void check_operand(lua_State *L, int arg) {
+  if (lua_type(L, arg) != LUA_TNUMBER) {
+    if (to_box(L, arg, TENSOR) == NULL)
+      argument_error(L, arg, "a tensor or a number");
+    return;
+  }
+  double value = lua_tonumber(L, arg);
+  saros_tensor **box = push_zeros(L, SAROS_REAL, &(shape){0});
+  RUN(L, saros_fill(*box, value));
+  lua_replace(L, arg);
+}
+
+/* --- Lists of tensors ---------------------------------------------------------------- */
+
+static saros_tensor *list_tensor(lua_State *L, int arg, int at) {
+  char place[40];
+  lua_rawgeti(L, arg, at);
+  saros_tensor *x = to_tensor(L, -1);
+  if (x == NULL) {
+    snprintf(place, sizeof place, " at position %d of the list", at);
+    value_error(L, lua_gettop(L), "a live tensor", place);
+  }
+  lua_pop(L, 1);
+  return x;
+}
+
+int check_list(lua_State *L, int arg) {
+  if (!lua_istable(L, arg))
+    argument_error(L, arg, "a list of tensors");
+  lua_Unsigned count = lua_rawlen(L, arg);
+  if (count > INT_MAX / sizeof(void *))
+    argument_error(L, arg, "a list of reasonable length");
+  for (int at = 1; at <= (int)count; at++)
+    list_tensor(L, arg, at);
+  return (int)count;
+}
+
+saros_tensor **list_tensors(lua_State *L, int arg, int count,
+                            saros_tensor **array) {
+  for (int i = 0; i < count; i++)
+    array[i] = list_tensor(L, arg, i + 1);
+  return array;
+}
+
+saros_tensor **push_array(lua_State *L, int count) {
+  return lua_newuserdatauv(L, (size_t)(count + 1) * sizeof(saros_tensor *), 0);
+}
+
+/* --- Elements and rows ------------------------------------------------------------- */
+
+void push_element(lua_State *L, const saros_tensor *x, size_t position) {
+  double value = saros_tensor_get(x, position);
+  if (saros_tensor_dtype(x) == SAROS_IDS)
+    lua_pushinteger(L, (lua_Integer)value + 1);
+  else
+    lua_pushnumber(L, value);
+}
+
+/* The position, from 0, along the first axis that argument 2 names. */
+static int check_position(lua_State *L, const saros_tensor *x) {
+  lua_Integer at;
+  char expected[64];
+  if (saros_tensor_rank(x) == 0)
+    luaL_error(L, "%s: expected a tensor with an axis, got one of rank 0",
+               function_name(L));
+  int size = saros_tensor_shape(x)[0];
+  if (!to_integer(L, 2, -size, size, &at) || at == 0) {
+    snprintf(expected, sizeof expected, "a position in 1..%d or -%d..-1", size,
+             size);
+    value_error(L, 2, expected, "");
+  }
+  return (int)(at > 0 ? at - 1 : at + size);
+}
+
+/* The tensor x[i], of rank - 1, into a box. */
+static saros_status select_position(lua_State *L, saros_tensor **out) {
+  saros_tensor *x = check_tensor(L, 1);
+  return saros_select(x, 0, check_position(L, x), out);
+}
+
+/* The extra upvalue is the table of the methods. */
+static int tensor_index(lua_State *L) {
+  if (lua_type(L, 2) == LUA_TSTRING) {
+    lua_rawget(L, lua_upvalueindex(EXTRA_UPVALUE));
+    return 1;
+  }
+  saros_tensor *x = check_tensor(L, 1);
+  if (saros_tensor_rank(x) == 1) {
+    push_element(L, x, (size_t)check_position(L, x));
+    return 1;
+  }
+  saros_tensor **out = push_tensor(L);
+  ATTEMPT(L, select_position(L, out));
+  return 1;
+}
+
+/* Where the tensor at 'target' holds ids, replaces a number, which counts from
+** 1, by an id of rank 0. */
+static void number_to_id(lua_State *L, int target, int arg) {
+  lua_Integer id;
+  int is_ids = saros_tensor_dtype(check_tensor(L, target)) == SAROS_IDS;
+  if (lua_type(L, arg) != LUA_TNUMBER || !is_ids)
+    return;
+  if (!to_integer(L, arg, 1, (lua_Integer)INT32_MAX + 1, &id))
+    argument_error(L, arg, "an id (an integer >= 1)");
+  saros_tensor **box = push_zeros(L, SAROS_IDS, &(shape){0});
+  saros_tensor_ids(*box)[0] = (int32_t)(id - 1);
+  lua_replace(L, arg);
+}
+
+/* Writes the number or the tensor of an argument into a tensor. */
+static saros_status assign(lua_State *L, saros_tensor *x, int arg) {
+  if (lua_type(L, arg) == LUA_TNUMBER)
+    return saros_fill(x, lua_tonumber(L, arg));
+  if (to_box(L, arg, TENSOR) == NULL)
+    argument_error(L, arg, "a tensor or a number");
+  return saros_assign(x, check_tensor(L, arg));
+}
+
+static int tensor_newindex(lua_State *L) {
+  lua_settop(L, 3);
+  saros_tensor **part = push_tensor(L);
+  ATTEMPT(L, select_position(L, part));
+  number_to_id(L, 4, 3);
+  ATTEMPT(L, assign(L, *part, 3));
+  lua_pushvalue(L, 4);
+  lua_replace(L, 1);
+  return tensor_gc(L);  // the view, at once
+}
+
+/* --- Questions ------------------------------------------------------------------------ */
+
+static int tensor_length(lua_State *L) {
+  saros_tensor *x = check_tensor(L, 1);
+  if (saros_tensor_rank(x) == 0)
+    return luaL_error(L,
+                      "%s: expected a tensor with an axis, got one of "
+                      "rank 0",
+                      function_name(L));
+  lua_pushinteger(L, saros_tensor_shape(x)[0]);
+  return 1;
+}
+
+static int tensor_shape(lua_State *L) {
+  saros_tensor *x = hold_tensor(L, 1);
+  int rank = saros_tensor_rank(x);
+  lua_createtable(L, rank, 0);
+  for (int i = 0; i < rank; i++) {
+    lua_pushinteger(L, saros_tensor_shape(x)[i]);
+    lua_rawseti(L, -2, i + 1);
+  }
+  return 1;
+}
+
+static int tensor_size(lua_State *L) {
+  saros_tensor *x = check_tensor(L, 1);
+  int rank = saros_tensor_rank(x);
+  int axis = check_axis(L, 2);
+  if (axis < -rank || axis >= rank)
+    luaL_error(L, "%s: expected an axis in 1..%d or -%d..-1, got %d",
+               function_name(L), rank, rank, axis < 0 ? axis : axis + 1);
+  lua_pushinteger(L, saros_tensor_shape(x)[axis < 0 ? axis + rank : axis]);
+  return 1;
+}
+
+static int tensor_rank(lua_State *L) {
+  lua_pushinteger(L, saros_tensor_rank(check_tensor(L, 1)));
+  return 1;
+}
+
+static int tensor_count(lua_State *L) {
+  lua_pushinteger(L, (lua_Integer)saros_tensor_count(check_tensor(L, 1)));
+  return 1;
+}
+
+static int tensor_dtype(lua_State *L) {
+  int is_ids = saros_tensor_dtype(check_tensor(L, 1)) == SAROS_IDS;
+  lua_pushstring(L, is_ids ? "ids" : "real");
+  return 1;
+}
+
+static int tensor_is_contiguous(lua_State *L) {
+  lua_pushboolean(L, saros_tensor_is_contiguous(check_tensor(L, 1)));
+  return 1;
+}
+
+static int tensor_item(lua_State *L) {
+  saros_tensor *x = check_tensor(L, 1);
+  if (saros_tensor_count(x) != 1)
+    argument_error(L, 1, "a tensor of one element");
+  push_element(L, x, 0);
+  return 1;
+}
+
+/* --- In place: each returns the tensor itself ------------------------------------------ */
+
+static int itself(lua_State *L) {
+  lua_settop(L, 1);
+  return 1;
+}
+
+static int tensor_assign(lua_State *L) {
+  lua_settop(L, 2);
+  number_to_id(L, 1, 2);
+  ATTEMPT(L, assign(L, check_tensor(L, 1), 2));
+  return itself(L);
+}
+
+static int tensor_fill(lua_State *L) {
+  check_tensor(L, 1);
+  check_number(L, 2);
+  return tensor_assign(L);
+}
+
+static int tensor_clamp(lua_State *L) {
+  double low = check_number(L, 2), high = check_number(L, 3);
+  ATTEMPT(L, saros_clamp(check_tensor(L, 1), low, high));
+  return itself(L);
+}
+
+static int tensor_add_scaled(lua_State *L) {
+  double alpha = check_number(L, 2);
+  ATTEMPT(L, saros_add_scaled(check_tensor(L, 1), alpha, check_tensor(L, 3)));
+  return itself(L);
+}
+
+/* --- Gradients ------------------------------------------------------------------------ */
+
+static int tensor_trainable(lua_State *L) {
+  saros_tensor *x = check_tensor(L, 1);
+  if (lua_gettop(L) == 1) {
+    lua_pushboolean(L, saros_is_trainable(x));
+    return 1;
+  }
+  if (!lua_isboolean(L, 2))
+    argument_error(L, 2, "true or false");
+  int trainable = lua_toboolean(L, 2);
+  ATTEMPT(L, saros_set_trainable(check_tensor(L, 1), trainable));
+  return itself(L);
+}
+
+static int tensor_gradient(lua_State *L) {
+  saros_tensor **box = push_tensor(L);
+  saros_tensor *gradient = saros_gradient(check_tensor(L, 1));
+  if (gradient == NULL) {
+    lua_pushnil(L);
+    return 1;
+  }
+  *box = saros_tensor_retain(gradient);
+  return 1;
+}
+
+static int tensor_clear_gradient(lua_State *L) {
+  saros_clear_gradient(check_tensor(L, 1));
+  return itself(L);
+}
+
+/* --- Registration --------------------------------------------------------------------- */
+
+static const luaL_Reg methods[] = {
+    {"shape", tensor_shape},
+    {"size", tensor_size},
+    {"rank", tensor_rank},
+    {"count", tensor_count},
+    {"dtype", tensor_dtype},
+    {"is_contiguous", tensor_is_contiguous},
+    {"item", tensor_item},
+    {"fill", tensor_fill},
+    {"assign", tensor_assign},
+    {"clamp", tensor_clamp},
+    {"add_scaled", tensor_add_scaled},
+    {"trainable", tensor_trainable},
+    {"gradient", tensor_gradient},
+    {"clear_gradient", tensor_clear_gradient},
+    {NULL, NULL},
+};
+
+static const luaL_Reg metamethods[] = {
+    {"__gc", tensor_gc},         {"__tostring", tensor_tostring},
+    {"__len", tensor_length},    {"__newindex", tensor_newindex},
+    {"__concat", tensor_concat}, {NULL, NULL},
+};
+
+/* The metamethods that are functions of the module. */
+static const char *const operators[][2] = {
+    {"__add", "add"},    {"__sub", "subtract"}, {"__mul", "multiply"},
+    {"__div", "divide"}, {"__pow", "power"},    {"__unm", "negate"},
+    {NULL, NULL},
+};
+
+void open_tensor(lua_State *L) {
+  register_functions(L, METHODS, methods);
+  push_metatable(L, TENSOR, metamethods);
+  for (int i = 0; operators[i][0] != NULL; i++) {
+    lua_getfield(L, METHODS, operators[i][1]);
+    lua_setfield(L, -2, operators[i][0]);
+  }
+  lua_pushvalue(L, METHODS);
+  push_function(L, "index", tensor_index);
+  lua_setfield(L, -2, "__index");
+  lua_pop(L, 1);
+}

@@ -1,0 +1,93 @@
+/*
+** Between two windows: clipping gradients and updating parameters.
+*/
+#include <string.h>
+
+#include "binding.h"
+
+/* --- Clipping ------------------------------------------------------------------------ */
+
+static int update_clip_norm(lua_State *L) {
+  double norm = 0;
+  lua_settop(L, 2);
+  int count = check_list(L, 1);
+  double limit = check_number(L, 2);
+  saros_tensor **array = push_array(L, count);
+  ATTEMPT(L, saros_clip_norm(context_of(L), count,
+                             list_tensors(L, 1, count, array), limit, &norm));
+  lua_pushnumber(L, norm);
+  return 1;
+}
+
+static int update_clip_value(lua_State *L) {
+  lua_settop(L, 2);
+  int count = check_list(L, 1);
+  double limit = check_number(L, 2);
+  saros_tensor **array = push_array(L, count);
+  ATTEMPT(L, saros_clip_value(context_of(L), count,
+                              list_tensors(L, 1, count, array), limit));
+  return 0;
+}
+
+/* --- Updates --------------------------------------------------------------------------- */
+
+/* In the order of saros_rule. */
+static const char *const rules[SAROS_RULES] = {"sgd", "rmsprop", "adam",
+                                               "adamw"};
+
+static const char *const fields[] = {
+    "rule",  "lr",    "weight_decay", "momentum", "nesterov", "alpha",
+    "beta1", "beta2", "epsilon",      "step",     NULL,
+};
+
+static saros_rule field_rule(lua_State *L, int table) {
+  if (push_field(L, table, "rule") == LUA_TSTRING)
+    for (int rule = 0; rule < SAROS_RULES; rule++)
+      if (strcmp(lua_tostring(L, -1), rules[rule]) == 0) {
+        lua_pop(L, 1);
+        return (saros_rule)rule;
+      }
+  value_error(L, lua_gettop(L), "sgd, rmsprop, adam or adamw",
+              " in the field 'rule'");
+  return SAROS_SGD;
+}
+
+static double field_rate(lua_State *L, int table) {
+  if (push_field(L, table, "lr") != LUA_TNUMBER)
+    value_error(L, lua_gettop(L), "a learning rate", " in the field 'lr'");
+  double rate = lua_tonumber(L, -1);
+  lua_pop(L, 1);
+  return rate;
+}
+
+/* update(options, parameter, first, second) */
+static int update_parameter(lua_State *L) {
+  lua_settop(L, 4);
+  check_fields(L, 1, fields);
+  saros_update update = {
+      .rule = field_rule(L, 1),
+      .rate = field_rate(L, 1),
+      .decay = field_number(L, 1, "weight_decay", 0),
+      .momentum = field_number(L, 1, "momentum", 0),
+      .nesterov = field_flag(L, 1, "nesterov", 0),
+      .alpha = field_number(L, 1, "alpha", 0.99),
+      .beta1 = field_number(L, 1, "beta1", 0.9),
+      .beta2 = field_number(L, 1, "beta2", 0.999),
+      .epsilon = field_number(L, 1, "epsilon", 1e-8),
+      .step = field_number(L, 1, "step", 1),
+  };
+  ATTEMPT(L, saros_update_parameter(&update, check_tensor(L, 2),
+                                    opt_tensor(L, 3), opt_tensor(L, 4)));
+  return 0;
+}
+
+static const luaL_Reg functions[] = {
+    {"clip_norm", update_clip_norm},
+    {"clip_value", update_clip_value},
+    {"update", update_parameter},
+    {NULL, NULL},
+};
+
+void open_update(lua_State *L) {
+  register_functions(L, MODULE, functions);
+}
