@@ -1,0 +1,65 @@
+-- A character model from any text file (many-to-many, aligned): after each
+-- character the network predicts the next one.
+--
+--   build/saros examples/char_rnn.lua --text input.txt --run runs/first
+--
+-- The run folder then holds a model for examples/generate.lua.
+
+local argparse = require "argparse"
+local saros = require "saros"
+local nn, data = saros.nn, saros.data
+
+local function integer(text)
+  return math.tointeger(tonumber(text))
+end
+
+local parser = argparse("char_rnn.lua", "Train a recurrent network on a text.")
+parser:option("--text", "Text to learn from."):count(1)
+parser:option("--unit", "What a symbol is."):choices { "char", "byte" }:default "char"
+parser:option("--cell", "Kind of recurrent cell."):default "rnn"
+parser:option("--layers", "Recurrent layers."):convert(integer):default "2"
+parser:option("--hidden", "Units in each layer."):convert(integer):default "128"
+parser:option("--batch", "Rows read side by side."):convert(integer):default "50"
+parser:option("--length", "Symbols between updates."):convert(integer):default "50"
+parser:option("--epochs", "Passes through the text."):convert(integer):default "10"
+parser:option("--lr", "Learning rate of Adam."):convert(tonumber):default "2e-3"
+parser:option("--clip", "Limit of the gradients' norm."):convert(tonumber):default "5"
+parser:option("--dropout", "Dropout between layers."):convert(tonumber):default "0"
+parser:option("--seed", "Same seed, same model."):convert(integer):default "1"
+parser:option("--threads", "Threads to compute with."):convert(integer)
+parser:option("--run", "Folder to keep the model in.")
+parser:option("--sample", "Symbols of the final sample."):convert(integer):default "400"
+local args = parser:parse()
+
+if args.threads then
+  saros.threads(args.threads)
+end
+
+local text = assert(data.text(args.text, { unit = args.unit, valid = 0.1 }))
+local lm = nn.language_model {
+  vocabulary = text.vocabulary,
+  cell = args.cell,
+  hidden = args.hidden,
+  layers = args.layers,
+  dropout = args.dropout,
+  seed = args.seed,
+}
+print(saros.info())
+print(text)
+print(lm:summary())
+
+saros.fit(lm, text, {
+  epochs = args.epochs,
+  batch = args.batch,
+  length = args.length,
+  lr = args.lr,
+  clip = args.clip,
+  run = args.run,
+  progress = saros.progress(),
+})
+
+print()
+for piece in lm:generate { length = args.sample, temperature = 0.8, seed = args.seed } do
+  io.write(piece)
+end
+print()

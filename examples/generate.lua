@@ -1,0 +1,36 @@
+-- Text from a trained model, as it is made.
+--
+--   build/saros examples/generate.lua --model runs/first --prime "The " --length 500
+
+local argparse = require "argparse"
+local saros = require "saros"
+
+local function integer(text)
+  return math.tointeger(tonumber(text))
+end
+
+local parser = argparse("generate.lua", "Let a trained model write.")
+parser:option("--model", "Run folder or model file."):count(1)
+parser:option("--prime", "Text to begin with."):default ""
+parser:option("--length", "Symbols to write."):convert(integer):default "400"
+parser:option("--temperature", "Below 1 bolder, above 1 wilder, 0: always the likeliest.")
+  :convert(tonumber):default "0.8"
+parser:option("--top-k", "Choose among the N likeliest."):convert(integer)
+parser:option("--top-p", "Choose among the likeliest that reach X together."):convert(tonumber)
+parser:option("--seed", "Same seed, same text."):convert(integer):default "1"
+local args = parser:parse()
+
+local lm = assert(saros.load(args.model))
+io.write(args.prime)
+for piece in lm:generate {
+  prime = args.prime,
+  length = args.length,
+  temperature = args.temperature,
+  top_k = args.top_k,
+  top_p = args.top_p,
+  seed = args.seed,
+} do
+  io.write(piece)
+  io.flush()
+end
+print()
