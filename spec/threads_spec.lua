@@ -1,0 +1,40 @@
+-- The number of threads may change how long a result takes, never its bits.
+
+local saros = require "saros"
+
+-- The parameters of a model after a few updates, large enough to be shared out.
+local function trained_with(threads)
+  saros.threads(threads)
+  local text = saros.data.text { string = ("to be or not to be, that is the question. "):rep(300) }
+  local lm = saros.nn.language_model { vocabulary = text.vocabulary, hidden = 96, dropout = 0.2, seed = 3 }
+  saros.fit(lm, text, { batch = 37, length = 24, epochs = 2 })
+  return lm:tensors()
+end
+
+describe("threads", function()
+  local before = saros.threads()
+  after_each(function()
+    saros.threads(before)
+  end)
+
+  it("are as many as one says", function()
+    assert.equal(3, saros.threads(3))
+    assert.equal(3, saros.info().threads)
+  end)
+
+  for _, threads in ipairs { 2, 3, 8 } do
+    it(("(%d of them) give the same bits as one"):format(threads), function()
+      local one, many = trained_with(1), trained_with(threads)
+      for name, tensor in pairs(one) do
+        local difference = (tensor - many[name]):abs():max():item()
+        assert.equal(0, difference, name)
+      end
+    end)
+  end
+
+  for _, wrong in ipairs { 0, -1, 257, 1.5, "two" } do
+    it("cannot be " .. tostring(wrong), function()
+      assert.has_error(function() saros.threads(wrong) end)
+    end)
+  end
+end)
