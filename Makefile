@@ -11,7 +11,8 @@ AVX2     := -mavx2 -mfma
 AVX512   := -mavx512f -mavx512vl -mavx512bw -mavx512dq -mfma -mprefer-vector-width=512
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wmissing-prototypes
 WATCHED  := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
-VALGRIND := SAROS_ISA=avx2 OPENBLAS_CORETYPE=Haswell valgrind -q --leak-check=full --error-exitcode=1
+VALGRIND := SAROS_ISA=avx2 OPENBLAS_CORETYPE=Haswell valgrind -q --leak-check=full \
+            --errors-for-leak-kinds=definite --show-leak-kinds=definite --error-exitcode=1
 
 # --- Machinery ---------------------------------------------------------------
 DOUBLE := $(filter double,$(REAL))

@@ -65,7 +65,7 @@ saros.fit(lm, text, {
   end,
 })
 
-print "which word comes next?"
+print "\nwhich word comes next?"
 for _, prefix in ipairs { "the", "the United", "the United States", "the United States of" } do
   local words = {}
   for rank, entry in ipairs(lm:next_words { prime = prefix, top = 3 }) do

@@ -291,6 +291,23 @@ describe("wrong arguments #binding", function()
     local tape <close> = saros.tape()
     assert.same({ "backward", "close", "watch" }, sorted(methods_of(tape)))
   end)
+
+  it("are annotated for editors, for all that there is", function()
+    local text = ""
+    for _, name in ipairs { "core", "tensor", "tape", "generator" } do
+      local file <close> = assert(io.open("lua/saros/meta/" .. name .. ".lua"))
+      text = text .. file:read "a"
+    end
+    local tape <close> = saros.tape()
+    for class, list in pairs {
+      core = core, Tensor = methods_of(grid()), Tape = methods_of(tape), Generator = methods_of(saros.generator(1)),
+    } do
+      for name, value in pairs(list) do
+        local annotated = text:find(("%s[.:]%s%%f[^%%w_]"):format(class, name))
+        assert.is_truthy(annotated or type(value) ~= "function", class .. "." .. name)
+      end
+    end
+  end)
 end)
 
 describe("arguments that do not fit together #binding", function()

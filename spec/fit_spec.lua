@@ -1,4 +1,3 @@
-require "spec.support.values"
 local values = require "spec.support.values"
 local saros = require "saros"
 local nn, data, optim = saros.nn, saros.data, saros.optim
@@ -157,6 +156,9 @@ describe("fit", function()
     assert.error_matches(function() saros.fit(lm, "text") end, 'fit: expected a text, got "text"')
     assert.error_matches(function() saros.fit(lm, text, { epoch = 1 }) end, 'fit: unknown option "epoch"')
     assert.error_matches(function() saros.fit(lm, text, { clip = 0 }) end, "a positive number, got 0")
+    assert.error_matches(function() saros.fit(lm, text, { progress = {} }) end,
+      "to be a progress display, got a table")
+    assert.error_matches(function() saros.fit(lm, text, { optimizer = 3 }) end, "to be an optimizer, got 3")
     assert.error_matches(function() saros.fit(lm, text, { batch = 1000 }) end,
       "expected at least 50001 symbols for batch = 1000 and length = 50, got 900")
     assert.error_matches(function() saros.fit(lm, text, { run = "/proc/nowhere" }) end, "/proc/nowhere")

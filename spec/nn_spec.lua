@@ -1,11 +1,9 @@
-require "spec.support.gradients"
-require "spec.support.values"
+local gradients = require "spec.support.gradients"
+local values = require "spec.support.values"
 local saros = require "saros"
 local nn = saros.nn
-local values = require "spec.support.values"
 
-local is_double = saros.info().real == "double"
-local ROUNDING = is_double and 1e-12 or 1e-5
+local ROUNDING = gradients.is_double and 1e-12 or 1e-5
 
 local function random(seed, ...)
   return saros.generator(seed):normal { ... }

@@ -108,6 +108,7 @@ describe("an optimizer", function()
     assert.error_matches(function()
       adam:restore({ ["1.first"] = saros.zeros(2), ["1.second"] = saros.zeros(2) }, { rule = "adam", steps = 1 })
     end, "of shape %(1%), got %(2%)")
+    assert.error_matches(function() adam:restore() end, "the two tables that state() gave, got nil", 1, true)
     assert.equal(0, adam.steps)
   end)
 

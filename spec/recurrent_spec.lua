@@ -1,19 +1,20 @@
-require "spec.support.gradients"
+local gradients = require "spec.support.gradients"
 require "spec.support.values"
 local saros = require "saros"
 local nn = saros.nn
 
-local is_double = saros.info().real == "double"
-local ROUNDING = is_double and 1e-12 or 1e-5
+local ROUNDING = gradients.is_double and 1e-12 or 1e-5
 
 local function random(seed, ...)
   return saros.generator(seed):normal { ... }
 end
 
 -- Every kind of layer that must keep these promises: a new cell joins with a row.
+-- At the corner of one with a corner, differences as wide as float needs them
+-- say nothing about the gradient.
 local kinds = {
   tanh = { new = nn.rnn, options = { activation = "tanh" } },
-  relu = { new = nn.rnn, options = { activation = "relu" } },
+  relu = { new = nn.rnn, options = { activation = "relu" }, corner = true },
   ["tanh without biases"] = { new = nn.rnn, options = { bias = false } },
   ["tanh with a learned first state"] = { new = nn.rnn, options = { learn_state = true } },
 }
@@ -35,24 +36,26 @@ end
 for name, kind in pairs(kinds) do
   for layers = 1, 3 do
     describe(("a recurrent net (%s, %d layers)"):format(name, layers), function()
-      it("has the gradients that finite differences predict", function()
-        local net = build(kind, 3, 4, layers)
-        local inputs = net:tensors()
-        inputs.x = random(1, 5, 2, 3)
-        local state = nn.state.map(select(2, net(inputs.x)), function(h)
-          return h + 0.1
-        end)
-        for layer = 1, layers do
-          if not kind.options.learn_state then
-            inputs["state" .. layer] = state[layer][1]
+      if gradients.is_double or not kind.corner then
+        it("has the gradients that finite differences predict", function()
+          local net = build(kind, 3, 4, layers)
+          local inputs = net:tensors()
+          inputs.x = random(1, 5, 2, 3)
+          local state = nn.state.map(select(2, net(inputs.x)), function(h)
+            return h + 0.1
+          end)
+          for layer = 1, layers do
+            if not kind.options.learn_state then
+              inputs["state" .. layer] = state[layer][1]
+            end
           end
-        end
-        local weights = random(2, 5, 2, 4)
-        assert.gradients_match(function()
-          local y, last = net(inputs.x, not kind.options.learn_state and state or nil)
-          return (y * weights):sum() + (last[1][1] * last[1][1]):sum()
-        end, inputs)
-      end)
+          local weights = random(2, 5, 2, 4)
+          assert.gradients_match(function()
+            local y, last = net(inputs.x, not kind.options.learn_state and state or nil)
+            return (y * weights):sum() + (last[1][1] * last[1][1]):sum()
+          end, inputs)
+        end)
+      end
 
       it("runs T steps twice as it runs 2T steps", function()
         local net, x = build(kind, 3, 4, layers), random(1, 10, 2, 3)
@@ -103,13 +106,13 @@ describe("the fused layer and the textbook's cell by hand", function()
     tape:watch(x)
     local y = forward(x)
     tape:backward((y * random(5, T, B, H)):sum())
-    local gradients = { x:gradient():clone() }
+    local found = { x:gradient():clone() }
     x:clear_gradient()
     for position, tensor in ipairs(tensors) do
-      gradients[position + 1] = tensor:gradient():clone()
+      found[position + 1] = tensor:gradient():clone()
       tensor:clear_gradient()
     end
-    return y, gradients
+    return y, found
   end
 
   for _, activation in ipairs { "tanh", "relu" } do

@@ -69,6 +69,9 @@ end))
 options.fraction = options.kind("a number in [0, 1)", number_where(function(x)
   return x >= 0 and x < 1
 end))
+options.share = options.kind("a number in (0, 1]", number_where(function(x)
+  return x > 0 and x <= 1
+end))
 options.boolean = options.kind("true or false", of_type "boolean")
 options.string = options.kind("a string", of_type "string")
 options.callback = options.kind("a function", of_type "function")
@@ -84,6 +87,24 @@ function options.one_of(names)
   end
   return options.kind(table.concat(quoted, " or "), function(value)
     return known[value] and value or nil
+  end)
+end
+
+--- A table that has certain fields, such as an object with methods.
+---@param expected string
+---@param fields string[]
+---@return saros.options.Kind
+function options.having(expected, fields)
+  return options.kind(expected, function(value)
+    if type(value) ~= "table" then
+      return nil
+    end
+    for _, field in ipairs(fields) do
+      if value[field] == nil then
+        return nil
+      end
+    end
+    return value
   end)
 end
 
@@ -125,12 +146,11 @@ end
 --- without a default it is required, unless its kind is optional. The first
 --- `positional` fields may be given by position too: `nn.linear { 64, 10 }`.
 ---
---- The checker blames the caller of the function that calls it, or `level`
---- calls further up.
+--- The checker blames the caller of the function that calls it.
 ---@param owner string  the function, for messages
 ---@param fields table[]
 ---@param positional? integer
----@return fun(given?: table, level?: integer): table
+---@return fun(given?: table): table
 function options.declare(owner, fields, positional)
   local by_key = {}
   for position, field in ipairs(fields) do
@@ -173,9 +193,9 @@ function options.declare(owner, fields, positional)
     return values
   end
 
-  return function(given, level)
+  return function(given)
     local values, message = check(given)
-    return values or error(owner .. ": " .. message, 3 + (level or 0))
+    return values or error(owner .. ": " .. message, 3)
   end
 end
 

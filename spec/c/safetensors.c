@@ -19,6 +19,9 @@ static long calls, failing_call;  // 0: none
 static int stutters;              // short reads and writes, interruptions
 static int dies;                  // the failing call ends the process
 
+static int unsynced;          // bytes were written since the last fsync
+static int renamed_unsynced;  // a file got its name too early
+
 /* Counts a call; whether it is the one to fail. */
 static int call_fails(void) {
   int fails = ++calls == failing_call;
@@ -48,6 +51,7 @@ ssize_t write(int file, const void *bytes, size_t size) {
   size_t part = portion(size);
   if (call_fails() || part == 0)
     return -1;
+  unsynced = 1;
   return next(file, bytes, part);
 }
 
@@ -67,6 +71,7 @@ int fsync(int file) {
     *(void **)&next = dlsym(RTLD_NEXT, "fsync");
   if (call_fails() || portion(1) == 0)
     return -1;
+  unsynced = 0;
   return next(file);
 }
 
@@ -74,7 +79,11 @@ int rename(const char *from, const char *to) {
   static int (*next)(const char *, const char *);
   if (next == NULL)
     *(void **)&next = dlsym(RTLD_NEXT, "rename");
-  return call_fails() ? -1 : next(from, to);
+  if (call_fails())
+    return -1;
+  renamed_unsynced |= unsynced;
+  unsynced = 1;  // the folder
+  return next(from, to);
 }
 
 /* --- Types ------------------------------------------------------------------------ */
@@ -245,6 +254,7 @@ static void round_trip(void) {
   CHECK(read_file(&got) == SAROS_OK, "read: %s", saros_error(context));
   if (got != NULL)
     check_same(got, x);
+  CHECK(!renamed_unsynced && !unsynced, "file and folder are synced");
   saros_archive_release(got);
   saros_archive_release(archive);
   release_tensors(x);
@@ -330,8 +340,10 @@ static saros_status whole_life(void) {
   context = saros_context_new(allocate, NULL);
   if (context == NULL)
     return status;
+  char mark[5000] = "";  // longer than memory that is in the pool
+  memset(mark, 0x2E, sizeof mark - 1);
   make_tensors(x, 20);
-  saros_archive *archive = make_archive(x, "second");
+  saros_archive *archive = make_archive(x, mark);
   if (archive != NULL)
     status = saros_safetensors_write(archive, path);
   if (status == SAROS_OK)

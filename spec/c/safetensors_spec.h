@@ -16,12 +16,12 @@
 
 /* --- An allocator that counts and fails -------------------------------------- */
 
-static long requests, failing_request;  // 0: none
+static long requests, failing_request;  // and all after it; 0: none
 static size_t live_bytes, peak_bytes;
 
 static inline void *allocate(void *user, void *block, size_t old, size_t new) {
   (void)user;
-  if (new > 0 && ++requests == failing_request)
+  if (new > 0 && ++requests >= failing_request && failing_request > 0)
     return NULL;
   live_bytes += new;
   live_bytes -= block == NULL ? 0 : old;

@@ -172,6 +172,8 @@ saros_status saros_make_folder(saros_context *context, const char *path) {
     *at = 0;
     failed = make_one(part);
     *at = '/';
+    if (failed && errno == EEXIST)
+      errno = ENOTDIR;  // a file where a folder has to be
   }
   if (!failed)
     failed = make_one(part);

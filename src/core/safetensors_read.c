@@ -55,7 +55,7 @@ typedef struct reader {
 /* "safetensors: <words> for <name> in <path>"; name may be null. */
 __attribute__((format(printf, 3, 4))) static saros_status
 refuse(const reader *r, const char *name, const char *format, ...) {
-  char words[256];
+  char words[300];
   va_list arguments;
   va_start(arguments, format);
   vsnprintf(words, sizeof words, format, arguments);
@@ -219,7 +219,7 @@ static saros_status parse_type(const reader *r, const json_t *json, entry *e) {
   e->type = name ? element_type_named(name) : NULL;
   if (e->type != NULL)
     return SAROS_OK;
-  return refuse(r, e->name, "expected dtype " ELEMENT_TYPES ", got %.60s",
+  return refuse(r, e->name, "expected dtype " ELEMENT_TYPES ", got %s",
                 name ? QUOTE(name) : "no string");
 }
 

@@ -23,12 +23,13 @@ static int binding_gc(lua_State *L) {
 
 /*
 ** Pushes a new binding, kept in the registry. It is marked for finalization
-** before any object, so it is finalized after them.
+** before any object, so it is finalized after them. Its user value is the
+** table of the module.
 */
 static void push_binding(lua_State *L) {
   void *user;
   lua_Alloc allocator = lua_getallocf(L, &user);
-  binding *state = lua_newuserdatauv(L, sizeof *state, 0);
+  binding *state = lua_newuserdatauv(L, sizeof *state, 1);
   memset(state, 0, sizeof *state);
   lua_createtable(L, 0, 1);
   lua_pushcfunction(L, binding_gc);
@@ -101,11 +102,8 @@ void push_metatable(lua_State *L, box_type type, const luaL_Reg *metamethods) {
 
 /* --- The C module ------------------------------------------------------------------ */
 
-static int open_core(lua_State *L) {
-  luaL_checkversion(L);
+static void make_core(lua_State *L) {
   lua_settop(L, 0);
-  push_binding(L);
-  lua_pop(L, 1);
   lua_newtable(L);  // MODULE
   lua_newtable(L);  // METHODS
   open_context(L);
@@ -119,6 +117,20 @@ static int open_core(lua_State *L) {
   open_update(L);
   open_file(L);
   open_json(L);
+  lua_settop(L, MODULE);
+}
+
+/* The module is made once for each state, however often it is opened. */
+static int open_core(lua_State *L) {
+  luaL_checkversion(L);
+  if (lua_rawgetp(L, LUA_REGISTRYINDEX, &binding_key) == LUA_TUSERDATA &&
+      lua_getiuservalue(L, -1, 1) == LUA_TTABLE)
+    return 1;
+  push_binding(L);
+  make_core(L);
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &binding_key);
+  lua_pushvalue(L, MODULE);
+  lua_setiuservalue(L, -2, 1);
   lua_settop(L, MODULE);
   return 1;
 }
@@ -196,6 +208,8 @@ static void push_require(lua_State *L) {
 /* Every module into package.preload, if there is a package.preload. */
 static void preload_modules(lua_State *L, int require) {
   luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
+  lua_pushcfunction(L, open_core);
+  lua_setfield(L, -2, "saros.core");
   for (const saros_lua_module *m = saros_lua_modules; m->name != NULL; m++) {
     push_loader(L, m, require);
     lua_setfield(L, -2, m->name);

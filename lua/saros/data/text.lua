@@ -29,14 +29,10 @@ Text.__name = "saros.Text"
 ---@field count integer  the number of windows in the pass
 ---@field reset boolean  a pass begins here: the state starts anew
 
-local a_vocabulary = options.kind("a vocabulary", function(value)
-  return vocabulary.is(value) and value or nil
-end)
-
 local check_text = options.declare("data.text", {
   { "unit", options.one_of { "char", "byte" }, "char" },
   { "valid", options.fraction, 0.1 },
-  { "vocabulary", options.optional(a_vocabulary) },
+  { "vocabulary", options.optional(vocabulary.kind) },
 })
 
 local check_windows = options.declare("text:windows", {

@@ -86,11 +86,11 @@ function vocabulary.from_table(description)
   return vocabulary.characters(description.symbols)
 end
 
----@param value any
----@return boolean
-function vocabulary.is(value)
-  return getmetatable(value) == Vocabulary
-end
+--- For functions that take a vocabulary as an option.
+---@type saros.options.Kind
+vocabulary.kind = options.kind("a vocabulary", function(value)
+  return getmetatable(value) == Vocabulary and value or nil
+end)
 
 --- The number of symbols, V.
 function Vocabulary:__len()

@@ -13,9 +13,7 @@ local options = require "saros.options"
 local check = options.declare("sampler", {
   { "temperature", options.nonnegative, 1 },
   { "top_k", options.optional(options.size) },
-  { "top_p", options.optional(options.kind("a number in (0, 1]", function(value)
-    return type(value) == "number" and value > 0 and value <= 1 and value or nil
-  end)) },
+  { "top_p", options.optional(options.share) },
   { "generator", options.optional(options.kind("a generator", function(value)
     return type(value) == "userdata" and value or nil
   end)) },

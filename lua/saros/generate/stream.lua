@@ -23,7 +23,7 @@ local check = options.declare("generate", {
   end)) },
   { "temperature", options.nonnegative, 1 },
   { "top_k", options.optional(options.size) },
-  { "top_p", options.optional(options.positive) },
+  { "top_p", options.optional(options.share) },
   { "seed", options.integer, 1 },
   { "raw", options.boolean, false },
 })

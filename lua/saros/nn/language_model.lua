@@ -38,9 +38,7 @@ LanguageModel.stateful = true
 ---@field seed? integer  of the parameters and the dropout (1)
 
 local check = options.declare("nn.language_model", {
-  { "vocabulary", options.kind("a vocabulary", function(value)
-    return vocabulary.is(value) and value or nil
-  end) },
+  { "vocabulary", vocabulary.kind },
   { "cell", options.one_of(recurrent.names), "rnn" },
   { "hidden", options.size, 128 },
   { "embedding", options.optional(options.size) },

@@ -25,7 +25,7 @@ local summary = require "saros.nn.summary"
 ---@field members { name: string, module: saros.nn.Module }[]
 ---@field own_generators { name: string, generator: saros.Generator }[]
 ---@field initialized boolean
----@operator call: ...
+---@overload fun(x: saros.Tensor, state?: saros.nn.State): saros.Tensor, saros.nn.State
 local Module = {}
 
 ---@class saros.nn.Parameters

@@ -24,18 +24,12 @@ local CELLS = {
   },
 }
 
----@class saros.nn.LayerParameters
----@field weight_ih saros.Tensor  (G H, I)
----@field weight_hh saros.Tensor  (G H, H)
----@field bias_ih saros.Tensor?  (G H)
----@field bias_hh saros.Tensor?  (G H)
-
 ---@class saros.nn.Recurrent: saros.nn.Module
 ---@field cell saros.nn.Cell
 ---@field operation string
 ---@field input integer
 ---@field hidden integer
----@field layers saros.nn.LayerParameters[]
+---@field layers saros.Layer[]
 ---@field initial saros.Tensor[][]?  for each layer its learned first states, each (H)
 ---@field dropout number
 ---@field generator saros.Generator?

@@ -97,7 +97,10 @@ end
 ---@param tensors table<string, saros.Tensor>
 ---@param numbers { rule: string, steps: integer }
 function Optimizer:restore(tensors, numbers)
-  if numbers.rule ~= self.rule then
+  if type(tensors) ~= "table" or type(numbers) ~= "table" then
+    error(("restore: expected the two tables that state() gave, got %s and %s"):format(
+      options.describe(tensors), options.describe(numbers)), 2)
+  elseif numbers.rule ~= self.rule or not math.tointeger(numbers.steps) then
     error(("restore: expected the state of %s, got that of %s"):format(
       self.rule, options.describe(numbers.rule)), 2)
   end

@@ -52,10 +52,10 @@ local check = options.declare("fit", {
   { "length", options.size, 50 },
   { "lr", options.positive, 2e-3 },
   { "schedule", options.optional(options.callback) },
-  { "optimizer", options.optional(options.table) },
+  { "optimizer", options.optional(options.having("an optimizer", { "step", "parameters" })) },
   { "clip", options.positive, 5 },
   { "run", options.optional(options.string) },
-  { "progress", options.optional(options.table) },
+  { "progress", options.optional(options.having("a progress display", { "window", "epoch" })) },
   { "on_window", options.optional(options.callback) },
   { "on_epoch", options.optional(options.callback) },
 })

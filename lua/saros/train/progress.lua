@@ -17,9 +17,9 @@ local BAR_WIDTH = 20
 local REDRAW_SECONDS = 0.1
 
 local check = options.declare("progress", {
-  { "file", options.kind("an open file", function(value)
+  { "file", options.optional(options.kind("an open file", function(value)
     return io.type(value) == "file" and value or nil
-  end), io.stdout },
+  end)) },
   { "live", options.optional(options.boolean) },
   { "every", options.size, 1 },
 })
@@ -98,6 +98,7 @@ end
 ---@return saros.Progress
 local function progress(given)
   local o = check(given)
+  o.file = o.file or io.stdout -- asked for late: a host may not have it
   if o.live == nil then
     o.live = core.is_terminal(o.file)
   end

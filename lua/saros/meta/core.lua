@@ -1,0 +1,484 @@
+---@meta saros.core
+
+--- The C module: all of it is in `saros` as well. Everything counts from 1:
+--- axes (-1 is the last), positions (-1 is the last), ids. Sequences are
+--- time-major: (T, B, F) is T steps of B rows of F features. Misuse raises an
+--- error "function: expected this, got that"; only files and JSON text return
+--- nil and a message.
+
+---@class saros.core
+---@field null lightuserdata  what null in JSON becomes
+local core = {}
+
+--- Numbers where a tensor is expected stand for tensors without axes.
+---@alias saros.Operand saros.Tensor|number
+
+--- The sizes of the axes: `zeros(2, 3)` or `zeros { 2, 3 }`.
+---@alias saros.Shape integer[]
+
+-- --- Creation ---------------------------------------------------------------
+
+--- A real tensor from a number or from nested tables of numbers. Error, naming
+--- the place, where the tables are ragged or hold something else.
+---@param value number|table
+---@return saros.Tensor
+function core.tensor(value) end
+
+--- A tensor of ids from an integer or from nested tables of integers.
+---@param value integer|table  each in 1..2^31
+---@return saros.Tensor ids
+function core.ids(value) end
+
+--- A real tensor of zeros; without sizes, of rank 0. At most 8 axes and
+--- 2^40 - 1 elements.
+---@param ... integer|saros.Shape
+---@return saros.Tensor
+function core.zeros(...) end
+
+--- A real tensor of ones.
+---@param ... integer|saros.Shape
+---@return saros.Tensor
+function core.ones(...) end
+
+--- A real tensor with one number everywhere.
+---@param shape saros.Shape
+---@param value number
+---@return saros.Tensor
+function core.full(shape, value) end
+
+--- The real numbers 1, 2, ..., n.
+---@param n integer
+---@return saros.Tensor  (n)
+function core.arange(n) end
+
+-- --- Element by element, differentiable --------------------------------------
+
+---@param x saros.Operand
+---@return saros.Tensor  of the shape of x
+function core.negate(x) end
+
+---@param x saros.Operand
+---@return saros.Tensor  of the shape of x
+function core.abs(x) end
+
+---@param x saros.Operand
+---@return saros.Tensor  of the shape of x
+function core.exp(x) end
+
+--- The natural logarithm.
+---@param x saros.Operand
+---@return saros.Tensor  of the shape of x
+function core.log(x) end
+
+---@param x saros.Operand
+---@return saros.Tensor  of the shape of x
+function core.sqrt(x) end
+
+---@param x saros.Operand
+---@return saros.Tensor  of the shape of x
+function core.tanh(x) end
+
+--- 1 / (1 + e^-x).
+---@param x saros.Operand
+---@return saros.Tensor  of the shape of x
+function core.sigmoid(x) end
+
+--- max(x, 0).
+---@param x saros.Operand
+---@return saros.Tensor  of the shape of x
+function core.relu(x) end
+
+-- --- Two operands, which broadcast --------------------------------------------
+-- Shapes are aligned at their last axes; an axis of size 1, or a missing one, is
+-- repeated. Error if the shapes do not fit.
+
+--- a + b.
+---@param a saros.Operand
+---@param b saros.Operand
+---@return saros.Tensor
+function core.add(a, b) end
+
+--- a - b.
+---@param a saros.Operand
+---@param b saros.Operand
+---@return saros.Tensor
+function core.subtract(a, b) end
+
+--- a * b, element by element; see `matmul` for the product of matrices.
+---@param a saros.Operand
+---@param b saros.Operand
+---@return saros.Tensor
+function core.multiply(a, b) end
+
+--- a / b.
+---@param a saros.Operand
+---@param b saros.Operand
+---@return saros.Tensor
+function core.divide(a, b) end
+
+--- a ^ b.
+---@param a saros.Operand
+---@param b saros.Operand
+---@return saros.Tensor
+function core.power(a, b) end
+
+--- The larger of the two.
+---@param a saros.Operand
+---@param b saros.Operand
+---@return saros.Tensor
+function core.maximum(a, b) end
+
+--- The smaller of the two.
+---@param a saros.Operand
+---@param b saros.Operand
+---@return saros.Tensor
+function core.minimum(a, b) end
+
+--- 1 where a < b, else 0. No comparison has a gradient.
+---@param a saros.Operand
+---@param b saros.Operand
+---@return saros.Tensor
+function core.lt(a, b) end
+
+--- 1 where a <= b, else 0.
+---@param a saros.Operand
+---@param b saros.Operand
+---@return saros.Tensor
+function core.le(a, b) end
+
+--- 1 where a > b, else 0.
+---@param a saros.Operand
+---@param b saros.Operand
+---@return saros.Tensor
+function core.gt(a, b) end
+
+--- 1 where a >= b, else 0.
+---@param a saros.Operand
+---@param b saros.Operand
+---@return saros.Tensor
+function core.ge(a, b) end
+
+--- 1 where a equals b, else 0. The operator `==` asks whether two values are
+--- the same tensor instead.
+---@param a saros.Operand
+---@param b saros.Operand
+---@return saros.Tensor
+function core.eq(a, b) end
+
+--- 1 where a differs from b, else 0.
+---@param a saros.Operand
+---@param b saros.Operand
+---@return saros.Tensor
+function core.ne(a, b) end
+
+-- --- Products and reductions, differentiable ------------------------------------
+
+--- a (..., M, K) times b (..., K, N). The leading axes broadcast; a vector is a
+--- row on the left and a column on the right.
+---@param a saros.Tensor
+---@param b saros.Tensor
+---@return saros.Tensor  (..., M, N)
+function core.matmul(a, b) end
+
+--- The sum over an axis, or over all elements without one.
+---@param x saros.Tensor
+---@param axis? integer
+---@param keep? boolean  keep the axis, with size 1 (false)
+---@return saros.Tensor
+function core.sum(x, axis, keep) end
+
+--- The mean over an axis, or over all elements without one.
+---@param x saros.Tensor
+---@param axis? integer
+---@param keep? boolean  keep the axis, with size 1 (false)
+---@return saros.Tensor
+function core.mean(x, axis, keep) end
+
+--- The largest element along an axis, or of all. Its gradient goes to the first
+--- of equal ones. Error if there are no elements.
+---@param x saros.Tensor
+---@param axis? integer
+---@param keep? boolean  keep the axis, with size 1 (false)
+---@return saros.Tensor
+function core.max(x, axis, keep) end
+
+--- The smallest element along an axis, or of all; otherwise as `max`.
+---@param x saros.Tensor
+---@param axis? integer
+---@param keep? boolean  keep the axis, with size 1 (false)
+---@return saros.Tensor
+function core.min(x, axis, keep) end
+
+--- The position of the first of the largest elements along an axis.
+---@param x saros.Tensor
+---@param axis? integer  the last
+---@return saros.Tensor ids
+function core.argmax(x, axis) end
+
+-- --- Views, which share their elements with x; differentiable --------------------
+
+--- Positions first..last of an axis.
+---@param x saros.Tensor
+---@param axis integer
+---@param first integer
+---@param last? integer  inclusive; the last
+---@return saros.Tensor
+function core.slice(x, axis, first, last) end
+
+--- One position of an axis, which disappears.
+---@param x saros.Tensor
+---@param axis integer
+---@param position integer
+---@return saros.Tensor
+function core.select(x, axis, position) end
+
+--- Two axes, by default the last ones, change places.
+---@param x saros.Tensor
+---@param axis1? integer
+---@param axis2? integer
+---@return saros.Tensor
+function core.transpose(x, axis1, axis2) end
+
+--- The same elements in row-major order under another shape; one size may be
+--- -1, the rest. Copies where the strides of x allow no view.
+---@param x saros.Tensor
+---@param ... integer|saros.Shape
+---@return saros.Tensor
+function core.reshape(x, ...) end
+
+--- All elements along one axis.
+---@param x saros.Tensor
+---@return saros.Tensor  (count)
+function core.flatten(x) end
+
+--- x without history: no gradient flows through the result.
+---@param x saros.Tensor
+---@return saros.Tensor
+function core.detach(x) end
+
+-- --- Copies, differentiable --------------------------------------------------------
+
+--- A contiguous copy.
+---@param x saros.Tensor
+---@return saros.Tensor
+function core.clone(x) end
+
+--- x itself if it is contiguous, else a contiguous copy.
+---@param x saros.Tensor
+---@return saros.Tensor
+function core.contiguous(x) end
+
+--- Tensors, equal in all other axes, joined along one. `a .. b` joins two along
+--- the last axis.
+---@param list saros.Tensor[]  at least one
+---@param axis integer
+---@return saros.Tensor
+function core.concatenate(list, axis) end
+
+--- Tensors of one shape along a new axis.
+---@param list saros.Tensor[]  at least one
+---@param axis? integer  of the result (1)
+---@return saros.Tensor
+function core.stack(list, axis) end
+
+-- --- Tables --------------------------------------------------------------------------
+
+--- Rows of a table by ids. Differentiable in the table. Error at an id outside
+--- 1..V, with its place.
+---@param table saros.Tensor  (V, n)
+---@param ids saros.Tensor  of any shape S
+---@return saros.Tensor  (S..., n)
+function core.embedding(table, ids) end
+
+--- One element of each row of x. Differentiable in x.
+---@param x saros.Tensor  (S..., V)
+---@param ids saros.Tensor  (S...), each in 1..V
+---@return saros.Tensor  (S...)
+function core.pick(x, ids) end
+
+--- Ids as rows of zeros with a single 1.
+---@param ids saros.Tensor  (S...), each in 1..V
+---@param V integer
+---@return saros.Tensor  (S..., V)
+function core.one_hot(ids, V) end
+
+-- --- Layers and losses, differentiable --------------------------------------------------
+
+--- e^x / sum e^x along an axis.
+---@param x saros.Tensor
+---@param axis? integer  the last
+---@return saros.Tensor
+function core.softmax(x, axis) end
+
+--- The logarithm of the softmax, without its overflow.
+---@param x saros.Tensor
+---@param axis? integer  the last
+---@return saros.Tensor
+function core.log_softmax(x, axis) end
+
+--- The mean of -log softmax(logits)[target], in nats: sum(mask * loss) /
+--- sum(mask) with a mask. Error if the mask sums to 0.
+---@param logits saros.Tensor  (S..., V)
+---@param targets saros.Tensor  ids (S...)
+---@param options? { mask?: saros.Tensor }  (S...)
+---@return saros.Tensor  of rank 0
+function core.cross_entropy(logits, targets, options) end
+
+--- The mean of (x - target)^2; with a mask as `cross_entropy`.
+---@param x saros.Tensor
+---@param target saros.Tensor  of the shape of x
+---@param options? { mask?: saros.Tensor }  of the shape of x
+---@return saros.Tensor  of rank 0
+function core.mse(x, target, options) end
+
+--- Sets each element to 0 with probability p and divides the others by 1 - p.
+--- Acts only while a training tape is open; otherwise gives x.
+---@param x saros.Tensor
+---@param p number  in [0, 1)
+---@param generator saros.Generator
+---@return saros.Tensor
+function core.dropout(x, p, generator) end
+
+--- (x - mean) / sqrt(variance + epsilon) * gain + bias over the last axis.
+---@param x saros.Tensor  (..., n)
+---@param gain saros.Tensor  (n)
+---@param bias saros.Tensor  (n)
+---@param epsilon? number  (1e-5)
+---@return saros.Tensor  (..., n)
+function core.layer_norm(x, gain, bias, epsilon) end
+
+--- x W^T + b.
+---@param x saros.Tensor  (..., I)
+---@param weight saros.Tensor  (O, I)
+---@param bias? saros.Tensor  (O)
+---@return saros.Tensor  (..., O)
+function core.linear(x, weight, bias) end
+
+---@alias saros.Cell
+---| "elman_tanh"  # h(t) = tanh(W_ih x(t) + b_ih + W_hh h(t-1) + b_hh)
+---| "elman_relu"  # likewise with max(., 0)
+
+--- The parameters of one recurrent layer, as PyTorch has them.
+---@class saros.Layer
+---@field weight_ih saros.Tensor  (H, I)
+---@field weight_hh saros.Tensor  (H, H)
+---@field bias_ih? saros.Tensor  (H)
+---@field bias_hh? saros.Tensor  (H)
+
+--- One recurrent layer over a whole sequence, differentiable in everything.
+---@param cell saros.Cell
+---@param x saros.Tensor  (T, B, I), T >= 1
+---@param states (saros.Tensor|false)[]?  (B, H) each, before the first step; absent or false: zeros
+---@param parameters saros.Layer
+---@return saros.Tensor y  (T, B, H): h(t) of every step
+---@return saros.Tensor[] last  (B, H) each: the states after the last step
+function core.recurrent(cell, x, states, parameters) end
+
+-- --- Training -----------------------------------------------------------------------------
+
+--- Opens the tape; error if one is open already. Dropout acts while a training
+--- tape is open.
+---@param options? { training?: boolean }  (true)
+---@return saros.Tape
+function core.tape(options) end
+
+--- A generator of random numbers: same seed, same numbers.
+---@param seed integer
+---@return saros.Generator
+function core.generator(seed) end
+
+--- Scales the gradients of all tensors by one factor so that their joint L2
+--- norm is at most limit. Error, and nothing changed, if it is not finite.
+---@param list saros.Tensor[]
+---@param limit number  > 0
+---@return number norm  before scaling
+function core.clip_norm(list, limit) end
+
+--- Clamps each element of the gradients into [-limit, limit].
+---@param list saros.Tensor[]
+---@param limit number  > 0
+function core.clip_value(list, limit) end
+
+---@class saros.Update
+---@field rule "sgd"|"rmsprop"|"adam"|"adamw"
+---@field lr number  learning rate
+---@field weight_decay? number  (0); adamw decays the parameter itself
+---@field momentum? number  sgd (0)
+---@field nesterov? boolean  sgd (false)
+---@field alpha? number  rmsprop: decay of the mean square (0.99)
+---@field beta1? number  adam, adamw (0.9)
+---@field beta2? number  adam, adamw (0.999)
+---@field epsilon? number  rmsprop, adam, adamw (1e-8)
+---@field step? number  adam, adamw: which step this is (1)
+
+--- Updates a parameter in place from its gradient; one without gradient stays.
+---@param options saros.Update
+---@param parameter saros.Tensor
+---@param first? saros.Tensor  velocity, mean square (rmsprop) or mean (adam); changed in place
+---@param second? saros.Tensor  mean square (adam); changed in place
+function core.update(options, parameter, first, second) end
+
+-- --- Files -----------------------------------------------------------------------------------
+
+--- Writes a safetensors file: completely or, at an error, not at all.
+---@param path string
+---@param tensors table<string, saros.Tensor>
+---@param metadata? table<string, string>
+---@return true? ok  nil if the file could not be written
+---@return string? message
+function core.write_tensors(path, tensors, metadata) end
+
+--- Reads a safetensors file.
+---@param path string
+---@return table<string, saros.Tensor>? tensors  nil if there is no such file, or a malformed one
+---@return table<string, string>|string metadata  or the message
+function core.read_tensors(path) end
+
+--- Makes a folder, and those above it, unless it is there.
+---@param path string
+---@return true? ok
+---@return string? message
+function core.make_folder(path) end
+
+--- A value as JSON: tables with string keys are objects, with 1..n arrays, and
+--- empty ones objects. Keys are sorted. Error at what JSON cannot say.
+---@param value any
+---@param pretty? boolean  on several lines (false)
+---@return string
+function core.json_encode(value, pretty) end
+
+--- The value of a JSON text. Integers stay integers, null is `saros.null`.
+---@param text string
+---@return any value  nil if the text is malformed
+---@return string? message  with line and column
+function core.json_decode(text) end
+
+-- --- The toolkit itself -------------------------------------------------------------------
+
+--- What this build is and what it chose for this machine.
+---@return { version: string, real: "float"|"double", isa: string, blas: string, threads: integer }
+function core.info() end
+
+--- Bytes of living tensors and tapes, the most there were, and those kept for
+--- reuse.
+---@return { in_use: integer, peak: integer, pooled: integer }
+function core.memory() end
+
+--- Gives the bytes kept for reuse back to the system.
+function core.trim() end
+
+--- Sets the number of threads, which changes no result.
+---@param n? integer  1..256; without it nothing changes
+---@return integer n  in force
+function core.threads(n) end
+
+--- Seconds of a clock that never goes back, for differences.
+---@return number
+function core.clock() end
+
+--- Whether a file is a terminal.
+---@param file file*
+---@return boolean
+function core.is_terminal(file) end
+
+return core
