@@ -64,6 +64,18 @@ describe("the examples", function()
     end)
   end)
 
+  it("begin with the script that the README shows", function()
+    local function content(path)
+      local file <close> = assert(io.open(path))
+      return file:read "a"
+    end
+    assert.is_truthy(content("README.md"):find(content "examples/first.lua", 1, true))
+    with_text(function(text)
+      local output = succeed("examples/first.lua", text, 2)
+      assert.matches("^epoch  1  loss %d%.%d%d%d\nepoch  2  loss %d%.%d%d%d\nWe the People ", output)
+    end)
+  end)
+
   it("train a byte model", function()
     with_text(function(text)
       local output = succeed("examples/char_rnn.lua", "--text", text, "--unit", "byte", "--hidden", 8,
