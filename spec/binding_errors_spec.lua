@@ -468,6 +468,12 @@ describe("objects that are closed or forged #binding", function()
     assert.equal("generator (closed)", tostring(g))
   end)
 
+  it("stay what they are when the module is opened again", function()
+    package.loaded["saros.core"] = nil
+    assert.equal(core, require "saros.core")
+    assert.equal(21, require("saros.core").sum(grid()):item())
+  end)
+
   it("hide their metatables", function()
     for _, object in ipairs { grid(), saros.generator(1), closed(saros.tape) } do
       assert.equal("string", type(getmetatable(object)))

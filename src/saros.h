@@ -164,7 +164,8 @@ SAROS_API double saros_tensor_get(const saros_tensor *tensor, size_t position);
 SAROS_API saros_status saros_tensor_writable(const saros_tensor *tensor,
                                              const char *function);
 
-/* In place. SAROS_ESTATE as above, and when the source is on the open tape:
+/* In place; fill, clamp and add_scaled are for real tensors. SAROS_ESTATE as
+** above, and when the source is on the open tape:
 ** an assignment is not recorded, so its gradient would be lost. */
 SAROS_API saros_status saros_fill(saros_tensor *tensor, double value);
 SAROS_API saros_status saros_assign(saros_tensor *tensor, saros_tensor *source);

@@ -56,7 +56,7 @@ static saros_status expect_vector(const char *name, saros_tensor *v,
   if (v->rank == 1 && v->shape[0] == n)
     return SAROS_OK;
   return saros_fail(x->context, SAROS_EARGUMENT,
-                    "layer_norm: expected %s of shape (%d,), got %s", name, n,
+                    "layer_norm: expected %s of shape (%d), got %s", name, n,
                     SHAPE(v));
 }
 

@@ -125,19 +125,10 @@ static void multiply_all(saros_tensor *y, const saros_tensor *a,
 static saros_status matmul_backward(const tape_entry *e);
 static const operation matmul_operation = {"matmul", matmul_backward};
 
-static saros_status mismatch(const saros_tensor *a, const saros_tensor *b) {
-  return saros_fail(a->context, SAROS_EARGUMENT,
-                    "matmul: expected b of shape (..., %d, N), got %s for a of "
-                    "shape %s",
-                    a->shape[a->rank - 1], SHAPE(b), SHAPE(a));
-}
-
 /* a and b of rank 2 or more; not recorded. */
 static saros_status product_of(saros_tensor *a, saros_tensor *b,
                                saros_tensor **out) {
   *out = NULL;
-  if (a->shape[a->rank - 1] != b->shape[b->rank - 2])
-    return mismatch(a, b);
   int rank, shape[MAX_RANK];
   saros_tensor lead_a = leading(a), lead_b = leading(b);
   TRY(broadcast_shape("matmul", &lead_a, &lead_b, &rank, shape));
@@ -208,8 +199,6 @@ static saros_status matmul_backward(const tape_entry *e) {
 /* a (..., M, K) with b (K, N): one product of all rows. */
 static saros_status fold_rows(saros_tensor *a, saros_tensor *b,
                               saros_tensor **out) {
-  if (a->shape[a->rank - 1] != b->shape[0])
-    return mismatch(a, b);
   int flat[2] = {-1, a->shape[a->rank - 1]}, shape[MAX_RANK];
   memcpy(shape, a->shape, sizeof shape);
   shape[a->rank - 1] = b->shape[1];
@@ -253,9 +242,7 @@ static saros_status demote(saros_tensor **y, int row, int column) {
   return status;
 }
 
-saros_status saros_matmul(saros_tensor *a, saros_tensor *b,
-                          saros_tensor **out) {
-  *out = NULL;
+static saros_status expect_factors(saros_tensor *a, saros_tensor *b) {
   TRY(expect_context("matmul", a->context, b));
   TRY(expect_real("matmul", "a", a));
   TRY(expect_real("matmul", "b", b));
@@ -264,6 +251,20 @@ saros_status saros_matmul(saros_tensor *a, saros_tensor *b,
                       "matmul: expected operands of rank 1 or more, got %s and "
                       "%s",
                       SHAPE(a), SHAPE(b));
+  int K = a->shape[a->rank - 1];
+  if (b->shape[b->rank == 1 ? 0 : b->rank - 2] == K)
+    return SAROS_OK;
+  return saros_fail(a->context, SAROS_EARGUMENT,
+                    "matmul: expected b of shape (%s%d%s), got %s for a of "
+                    "shape %s",
+                    b->rank > 2 ? "..., " : "", K, b->rank > 1 ? ", N" : "",
+                    SHAPE(b), SHAPE(a));
+}
+
+saros_status saros_matmul(saros_tensor *a, saros_tensor *b,
+                          saros_tensor **out) {
+  *out = NULL;
+  TRY(expect_factors(a, b));
   saros_tensor *left = NULL, *right = NULL;
   saros_status status;
   TRY_OR_DONE(promote(a, 0, &left));
@@ -349,7 +350,7 @@ static saros_status expect_linear(saros_tensor *x, saros_tensor *weight,
   TRY(expect_real("linear", "bias", bias));
   if (bias->rank != 1 || bias->shape[0] != weight->shape[0])
     return saros_fail(context, SAROS_EARGUMENT,
-                      "linear: expected bias of shape (%d,), got %s",
+                      "linear: expected bias of shape (%d), got %s",
                       weight->shape[0], SHAPE(bias));
   return SAROS_OK;
 }

@@ -15,6 +15,16 @@
 
 #define ALIGNMENT 64
 
+/* Under the address sanitizer, what lies in the pool may not be touched. */
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
+#define POISON(data, size) ASAN_POISON_MEMORY_REGION(data, size)
+#define UNPOISON(data, size) ASAN_UNPOISON_MEMORY_REGION(data, size)
+#else
+#define POISON(data, size) ((void)0)
+#define UNPOISON(data, size) ((void)0)
+#endif
+
 typedef struct pool_block {
   struct pool_block *next;
   void *raw;  // what the allocator returned
@@ -72,6 +82,7 @@ void *pool_take(memory_pool *pool, size_t bytes) {
   if (b != NULL) {
     pool->free[class] = b->next;
     pool->memory.pooled -= b->size;
+    UNPOISON((char *)b + ALIGNMENT, b->size);
   } else {
     b = new_block(pool, class, size);
     if (b == NULL)
@@ -92,6 +103,7 @@ void pool_give(memory_pool *pool, void *data) {
   pool->free[b->class] = b;
   pool->memory.in_use -= b->size;
   pool->memory.pooled += b->size;
+  POISON(data, b->size);
 }
 
 void pool_trim(memory_pool *pool) {
@@ -100,6 +112,7 @@ void pool_trim(memory_pool *pool) {
     pool->free[class] = NULL;
     while (b != NULL) {
       pool_block *next = b->next;
+      UNPOISON((char *)b + ALIGNMENT, b->size);
       pool->allocator(pool->user, b->raw, b->raw_size, 0);
       b = next;
     }

@@ -48,7 +48,7 @@ const char *shape_format(shape_text *buffer, int rank, const int *shape) {
   for (int axis = 0; axis < rank; axis++)
     used += snprintf(at + used, room - (size_t)used, axis ? ", %d" : "%d",
                      shape[axis]);
-  snprintf(at + used, room - (size_t)used, rank == 1 ? ",)" : ")");
+  snprintf(at + used, room - (size_t)used, ")");
   return buffer->text;
 }
 

@@ -73,7 +73,7 @@ int tell_collector(lua_State *L, size_t bytes) {
   binding *state = binding_of(L);
   saros_context *context = context_of(L);
   size_t in_use = saros_memory_of(context).in_use;
-  if ((double)in_use <= state->collect_above || !lua_gc(L, LUA_GCISRUNNING))
+  if ((double)in_use <= state->collect_above || lua_gc(L, LUA_GCISRUNNING) <= 0)
     return 1;
   double cycle = 1 + lua_gc(L, LUA_GCCOUNT) / STEP_KILOBYTES;
   double steps = 1 + cycle * (double)bytes / growth(in_use);
