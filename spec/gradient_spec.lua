@@ -114,43 +114,112 @@ describe("the gradient of", function()
 end)
 
 describe("the gradient of a fused recurrent layer", function()
-  local T, B, I, H = 5, 3, 4, 3
+  local T, B, I, H, P = 5, 3, 4, 3, 2
 
-  local function inputs()
-    return {
-      x = random({ T, B, I }, 40), h = random({ B, H }, 41),
-      weight_ih = random({ H, I }, 42) * 0.5, weight_hh = random({ H, H }, 43) * 0.5,
-      bias_ih = random({ H }, 44), bias_hh = random({ H }, 45),
+  local cells = {
+    elman_tanh = { gates = 1, states = 1 },
+    elman_relu = { gates = 1, states = 1 },
+    lstm = { gates = 4, states = 2 },
+    gru = { gates = 3, states = 1 },
+    gru_before = { gates = 3, states = 1 },
+  }
+
+  -- Masks of rows of lengths 5, 2 and 4, and rows that begin anew here and there.
+  local mask = saros.tensor { { 1, 1, 1 }, { 1, 1, 1 }, { 1, 0, 1 }, { 1, 0, 1 }, { 1, 0, 0 } }
+  local keep = saros.tensor { { 1, 1, 0 }, { 1, 0, 1 }, { 1, 1, 1 }, { 0, 1, 1 }, { 1, 1, 1 } }
+
+  -- name, what it adds to the parameters, steps, the cells it is for (nil: all)
+  local options = {
+    { "plain" },
+    { "reversed", steps = { reverse = true } },
+    { "masked", steps = { mask = mask } },
+    { "masked and reversed", steps = { mask = mask, reverse = true } },
+    { "beginning anew", steps = { keep = keep } },
+    { "with recurrent dropout", steps = { dropout = saros.tensor { { 2, 0, 2 }, { 0, 2, 2 }, { 2, 2, 0 } } } },
+    { "with zoneout", steps = { zoneout_h = saros.generator(60):uniform { T, B, H } } },
+    { "with layer norm", norm = true, not_for = "gru_before" },
+    { "with zoneout of both states", only = "lstm",
+      steps = { zoneout_h = saros.generator(61):uniform { T, B, H },
+        zoneout_c = saros.generator(62):uniform { T, B, H } } },
+    { "with peepholes", only = "lstm", peephole = true },
+    { "with layer norm of the cell, too", only = "lstm", norm = true, norm_c = true },
+    { "with a projection", only = "lstm", projection = true },
+    { "with everything", only = "lstm", norm = true, norm_c = true, peephole = true, projection = true, steps = {
+      mask = mask, keep = keep, reverse = true, dropout = saros.tensor { { 2, 0 }, { 0, 2 }, { 2, 2 } },
+      zoneout_h = saros.generator(63):uniform { T, B, P }, zoneout_c = saros.generator(64):uniform { T, B, H } } },
+    { "with nearly everything", not_for = "gru_before", norm = true, steps = {
+      mask = mask, keep = keep, dropout = saros.tensor { { 2, 0, 2 }, { 0, 2, 2 }, { 2, 2, 0 } },
+      zoneout_h = saros.generator(65):uniform { T, B, H } } },
+    { "masked, beginning anew, with dropout", only = "gru_before", steps = {
+      mask = mask, keep = keep, dropout = saros.tensor { { 2, 0, 2 }, { 0, 2, 2 }, { 2, 2, 0 } } } },
+  }
+
+  local parameter_names = { "weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr", "peephole",
+    "norm_gain", "norm_bias", "norm_c_gain", "norm_c_bias" }
+
+  local function inputs_of(cell, option)
+    local GH, out = cell.gates * H, option.projection and P or H
+    local t = {
+      x = random({ T, B, I }, 40), h = random({ B, out }, 41) * 0.5,
+      weight_ih = random({ GH, I }, 42) * 0.5, weight_hh = random({ GH, out }, 43) * 0.5,
+      bias_ih = random({ GH }, 44), bias_hh = random({ GH }, 45),
     }
+    t.c = cell.states == 2 and random({ B, H }, 46) or nil
+    t.weight_hr = option.projection and random({ P, H }, 47) or nil
+    t.peephole = option.peephole and random({ 3, H }, 48) or nil
+    if option.norm then
+      t.norm_gain, t.norm_bias = positive({ GH }, 49), random({ GH }, 50)
+    end
+    if option.norm_c then
+      t.norm_c_gain, t.norm_c_bias = positive({ H }, 51), random({ H }, 52)
+    end
+    return t
   end
 
-  local function layer(t)
-    return { weight_ih = t.weight_ih, weight_hh = t.weight_hh, bias_ih = t.bias_ih, bias_hh = t.bias_hh }
+  local function layer_of(t)
+    local layer = {}
+    for _, name in ipairs(parameter_names) do
+      layer[name] = t[name]
+    end
+    return layer
   end
 
-  for _, cell in ipairs { "elman_tanh", "elman_relu" } do
-    it("with cell " .. cell .. " is what finite differences predict", function()
-      assert.gradients_match(weighed(function(t)
-        local h, last = saros.recurrent(cell, t.x, { t.h }, layer(t))
-        return h:reshape { T * B, H } .. saros.concatenate({ last[1], last[1], last[1], last[1], last[1] }, 1)
-      end), inputs())
+  -- The norm of few units bends so much that differences must be taken close.
+  local function epsilon_for(option)
+    if saros.info().real == "float" then
+      return 1e-3
+    end
+    return option.norm and 2e-6 or 1e-5
+  end
+
+  for name, cell in pairs(cells) do
+    for _, option in ipairs(options) do
+      if (option.only or name) == name and option.not_for ~= name then
+        it(("(%s, %s) is what finite differences predict"):format(name, option[1]), function()
+          assert.gradients_match(weighed(function(t)
+            local h, last = saros.recurrent(name, t.x, { t.h, t.c }, layer_of(t), option.steps)
+            local all = { h:flatten(), last[1]:flatten(), last[2] and last[2]:flatten() }
+            return saros.concatenate(all, 1)
+          end), inputs_of(cell, option), { epsilon = epsilon_for(option) })
+        end)
+      end
+    end
+
+    it(("(%s) is right over one step, without states and biases, from the last state alone"):format(name), function()
+      local t = inputs_of(cell, {})
+      assert.gradients_match(weighed(function(u)
+        local _, last = saros.recurrent(name, u.x:slice(1, 1, 1), nil,
+          { weight_ih = u.weight_ih, weight_hh = u.weight_hh })
+        return last[#last]
+      end), { x = t.x, weight_ih = t.weight_ih, weight_hh = t.weight_hh })
+    end)
+
+    it(("(%s) is right from an input that is projected already"):format(name), function()
+      local t = inputs_of(cell, {})
+      local projected = saros.linear(t.x, t.weight_ih, t.bias_ih)
+      assert.gradients_match(weighed(function(u)
+        return (saros.recurrent(name, u.projected, nil, { weight_hh = u.weight_hh, bias_hh = u.bias_hh }))
+      end), { projected = projected, weight_hh = t.weight_hh, bias_hh = t.bias_hh })
     end)
   end
-
-  it("is right when only the last state is used, without a state or biases", function()
-    assert.gradients_match(weighed(function(t)
-      local _, last = saros.recurrent("elman_tanh", t.x, nil,
-        { weight_ih = t.weight_ih, weight_hh = t.weight_hh })
-      return last[1]
-    end), { x = random({ T, B, I }, 46), weight_ih = random({ H, I }, 47), weight_hh = random({ H, H }, 48) })
-  end)
-
-  it("is right over a single step", function()
-    assert.gradients_match(weighed(function(t)
-      return (saros.recurrent("elman_tanh", t.x, { t.h }, layer(t)))
-    end), {
-      x = random({ 1, B, I }, 49), h = random({ B, H }, 50), weight_ih = random({ H, I }, 51),
-      weight_hh = random({ H, H }, 52), bias_ih = random({ H }, 53), bias_hh = random({ H }, 54),
-    })
-  end)
 end)

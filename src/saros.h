@@ -325,43 +325,72 @@ SAROS_API saros_status saros_linear(saros_tensor *x, saros_tensor *weight,
 /* --- Recurrence ---------------------------------------------------------------- */
 
 typedef enum saros_cell {
-  SAROS_ELMAN_TANH,
-  SAROS_ELMAN_RELU,
+  SAROS_ELMAN_TANH,  // h = tanh(W x + b + U h + b')
+  SAROS_ELMAN_RELU,  // h = max(W x + b + U h + b', 0)
+  SAROS_LSTM,        // gates i f g o, states h and c
+  SAROS_GRU,         // gates r z n; r acts after the product U_n h (PyTorch)
+  SAROS_GRU_BEFORE,  // the same, r acts on h before it (Cho et al. 2014)
   SAROS_CELLS
 } saros_cell;
 
 #define SAROS_MAX_STATES 2
 
-/* The name of a cell in messages and in Lua: "elman_tanh". */
-SAROS_API const char *saros_cell_name(saros_cell cell);
+typedef struct saros_cell_facts {
+  const char *name;  // in messages and in Lua: "elman_tanh"
+  int gates;         // G
+  int states;        // 1: h, 2: h and c
+} saros_cell_facts;
 
-/* The parameters of one layer, in PyTorch's layout; G is the number of gates
-** of the cell (1 for Elman's). The biases may be null. */
+SAROS_API saros_cell_facts saros_cell_of(saros_cell cell);
+
+/*
+** The parameters of one layer, in PyTorch's layout. H is the number of hidden
+** units, P the size of h: H, unless the layer has a projection. Whatever may be
+** null is left out of the equations then.
+*/
 typedef struct saros_layer {
-  saros_tensor *weight_ih;  // (G H, I)
-  saros_tensor *weight_hh;  // (G H, H)
-  saros_tensor *bias_ih;    // (G H)
-  saros_tensor *bias_hh;    // (G H)
+  saros_tensor *weight_ih;  // (G H, I); null: x is W x already, (T, B, G H)
+  saros_tensor *weight_hh;  // (G H, P)
+  saros_tensor *bias_ih;    // (G H), or null
+  saros_tensor *bias_hh;    // (G H), or null
+  saros_tensor *weight_hr;  // (P, H), or null: h = W_hr (o tanh(c)); LSTM
+  saros_tensor *peephole;   // (3, H), or null: c into i, f and o; LSTM
+  saros_tensor *norm_gain, *norm_bias;      // (G H), or null: layer norm of U h
+  saros_tensor *norm_c_gain, *norm_c_bias;  // (H), or null: of c in tanh(c)
 } saros_layer;
 
 /*
-** One layer over a whole sequence, differentiable in everything (full BPTT
-** over its T steps), one entry on the tape:
-**
-**   h(t) = f(W_ih x(t) + b_ih + W_hh h(t-1) + b_hh)
-**
-** which is the textbook's f([x(t), h(t-1)] W + b).
+** How the walk over the steps goes. All null and 0: every row takes every step
+** from the first to the last. None of it has a gradient.
+*/
+typedef struct saros_steps {
+  int reverse;            // from the last step to the first
+  saros_tensor *mask;     // (T, B) of 1 and 0, or null: where it is 0 the row's
+                          // state stays as it is, and y is 0
+  saros_tensor *keep;     // (T, B) of 1 and 0, or null: where it is 0 the row's
+                          // state begins anew, from zeros, before the step
+  saros_tensor *dropout;  // (B, P), or null: factor of h in the product U h
+  saros_tensor *zoneout_h;  // (T, B, P), or null: h = z h(t) + (1 - z) h(t-1)
+  saros_tensor *zoneout_c;  // (T, B, H), or null: likewise for c
+} saros_steps;
+
+/*
+** One layer over a whole sequence, differentiable in x, the states and all
+** parameters (full BPTT over its T steps), one entry on the tape.
 **
 **   x      (T, B, I)   T >= 1
-**   state  (B, H)      before the first step; a null entry means zeros
-**   y      (T, B, H)   out: h(t) of every step
-**   last   (B, H)      out: the state after the last step
+**   state  (B, P), and (B, H) for c: before the first step; a null entry, or
+**          null for all, means zeros
+**   steps  how to walk, or null
+**   y      (T, B, P)   out: h(t) of every step
+**   last   (B, P), and (B, H) for c; out: the state after the last step
 **
-** state and last have one entry for each state of the cell (Elman's: h).
+** state and last have one entry for each state of the cell.
 */
 SAROS_API saros_status saros_recurrent(saros_cell cell, saros_tensor *x,
                                        saros_tensor *const *state,
                                        const saros_layer *layer,
+                                       const saros_steps *steps,
                                        saros_tensor **y, saros_tensor **last);
 
 /* --- Tape ------------------------------------------------------------------------ */

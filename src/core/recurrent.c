@@ -1,368 +1,334 @@
 /*
-** Recurrence: one layer of a cell over a whole sequence, forward and back
-** through time.
+** The recurrent layer as an operation: one layer of a cell over a whole
+** sequence, one entry on the tape.
 **
 ** What does not depend on h(t-1) is done for all steps at once: the projection
 ** of the input is one product, and so are, backwards, the gradients of the
-** input and of both weight matrices. Only the product of h(t-1) and its
-** gradient walk from step to step. Rows of a batch never meet on that walk, so
-** blocks of rows take it independently, each through the whole window.
+** input and of the weights. Only the product of h(t-1) and its gradient walk
+** from step to step (recurrent_walk.c).
 **
-** Cells are rows of a table. Elman's cell keeps its activations in y itself:
-** the pre-activations are projected into y and turned into h in place.
-**
-** Letters: T steps, B rows, I input features, H hidden units.
+** Arrays that can be one are one: y is h unless something is masked, Elman's
+** gates are h unless states are mixed, c is c_new likewise, v is u and c_seen
+** is c_new without layer norm.
 */
 #include <string.h>
 
-#include "core.h"
+#include "recurrence.h"
 
-/* --- The cells ------------------------------------------------------------------------ */
-
-typedef struct cell {
-  const char *name;
-  void (*step)(const kernels *k, real *h, size_t n);
-  void (*step_backward)(const kernels *k, real *da, const real *dh,
-                        const real *dh_next, const real *h, size_t n);
-} cell;
-
-static void tanh_step(const kernels *k, real *h, size_t n) {
-  k->elman->tanh_step(h, h, n);
-}
-
-static void relu_step(const kernels *k, real *h, size_t n) {
-  k->elman->relu_step(h, h, n);
-}
-
-static void tanh_step_backward(const kernels *k, real *da, const real *dh,
-                               const real *dh_next, const real *h, size_t n) {
-  k->elman->tanh_step_backward(da, dh, dh_next, h, n);
-}
-
-static void relu_step_backward(const kernels *k, real *da, const real *dh,
-                               const real *dh_next, const real *h, size_t n) {
-  k->elman->relu_step_backward(da, dh, dh_next, h, n);
-}
-
-static const cell cells[SAROS_CELLS] = {
-    [SAROS_ELMAN_TANH] = {"elman_tanh", tanh_step, tanh_step_backward},
-    [SAROS_ELMAN_RELU] = {"elman_relu", relu_step, relu_step_backward},
+static const char *const names[GIVEN] = {
+    [X] = "x",
+    [H_FIRST] = "the state h",
+    [C_FIRST] = "the state c",
+    [WEIGHT_IH] = "weight_ih",
+    [WEIGHT_HH] = "weight_hh",
+    [BIAS_IH] = "bias_ih",
+    [BIAS_HH] = "bias_hh",
+    [WEIGHT_HR] = "weight_hr",
+    [PEEPHOLE] = "peephole",
+    [NORM_GAIN] = "norm_gain",
+    [NORM_BIAS] = "norm_bias",
+    [NORM_C_GAIN] = "norm_c_gain",
+    [NORM_C_BIAS] = "norm_c_bias",
+    [MASK] = "mask",
+    [KEEP] = "keep",
+    [DROPOUT] = "dropout",
+    [ZONEOUT_H] = "zoneout_h",
+    [ZONEOUT_C] = "zoneout_c",
 };
 
-const char *saros_cell_name(saros_cell c) {
-  return cells[c].name;
+/* --- Checks ------------------------------------------------------------------------ */
+
+static saros_status expect_shape(const recurrence *r, int which, int rank,
+                                 const int *shape) {
+  const saros_tensor *x = r->t[which];
+  const char *function = r->cell->facts.name;
+  if (x == NULL)
+    return SAROS_OK;
+  TRY(expect_context(function, r->context, x));
+  TRY(expect_real(function, names[which], x));
+  if (x->rank == rank &&
+      memcmp(x->shape, shape, (size_t)rank * sizeof(int)) == 0)
+    return SAROS_OK;
+  return saros_fail(r->context, SAROS_EARGUMENT,
+                    "%s: expected %s of shape %s, got %s", function,
+                    names[which], shape_format(&(shape_text){{0}}, rank, shape),
+                    SHAPE(x));
 }
 
-/* --- A sequence ---------------------------------------------------------------------------- */
+/* x and weight_hh have the sizes that everything else must have. */
+static saros_status expect_sizes(recurrence *r) {
+  const saros_tensor *x = r->t[X], *w = r->t[WEIGHT_HH];
+  const char *function = r->cell->facts.name;
+  TRY(expect_real(function, "x", x));
+  if (x->rank != 3 || x->shape[0] < 1)
+    return saros_fail(r->context, SAROS_EARGUMENT,
+                      "%s: expected x of shape (T, B, I) with T >= 1, got %s",
+                      function, SHAPE(x));
+  if (w == NULL || w->rank != 2 || w->shape[0] % r->G != 0)
+    return saros_fail(r->context, SAROS_EARGUMENT,
+                      "%s: expected weight_hh of shape (%d H, H), got %s",
+                      function, r->G, w ? SHAPE(w) : "none");
+  r->T = x->shape[0], r->B = x->shape[1], r->I = x->shape[2];
+  r->H = w->shape[0] / r->G, r->P = w->shape[1];
+  if (r->P != r->H && r->t[WEIGHT_HR] == NULL)
+    return saros_fail(r->context, SAROS_EARGUMENT,
+                      "%s: expected weight_hh of shape (%d, %d), got %s",
+                      function, w->shape[0], r->H, SHAPE(w));
+  if ((double)r->T * r->B <= INT32_MAX)
+    return SAROS_OK;
+  return saros_fail(r->context, SAROS_EARGUMENT,
+                    "%s: expected fewer than 2^31 rows over all steps, got "
+                    "shape %s",
+                    function, SHAPE(x));
+}
 
-/* The order of the inputs of the entry; the first five are saved with y. */
-enum { X, STATE, WEIGHT_IH, WEIGHT_HH, BIAS_IH, BIAS_HH, INPUTS };
-enum { Y = INPUTS - 2, SAVED };  // X, STATE, WEIGHT_IH, WEIGHT_HH, Y
+/* Parameters that only some cells have, and that come in pairs. */
+static saros_status expect_options(const recurrence *r) {
+  const char *function = r->cell->facts.name;
+  static const int lstm_only[] = {C_FIRST,     WEIGHT_HR,   PEEPHOLE,
+                                  NORM_C_GAIN, NORM_C_BIAS, ZONEOUT_C};
+  for (size_t i = 0; i < sizeof lstm_only / sizeof *lstm_only; i++)
+    if (r->t[lstm_only[i]] && r->cell->facts.states == 1)
+      return saros_fail(r->context, SAROS_EARGUMENT,
+                        "%s: expected no %s: only the lstm has it", function,
+                        names[lstm_only[i]]);
+  if (!r->t[NORM_GAIN] != !r->t[NORM_BIAS] ||
+      !r->t[NORM_C_GAIN] != !r->t[NORM_C_BIAS])
+    return saros_fail(r->context, SAROS_EARGUMENT,
+                      "%s: expected the gain and the bias of a norm, got one "
+                      "of them",
+                      function);
+  if (r->t[NORM_GAIN] && r->cell == &cells[SAROS_GRU_BEFORE])
+    return saros_fail(r->context, SAROS_EARGUMENT,
+                      "%s: expected no layer norm: its projection is made in "
+                      "two parts; use gru",
+                      function);
+  return SAROS_OK;
+}
 
-typedef struct sequence {
-  const cell *cell;
-  saros_context *context;
-  int T, B, I, H;
-  int rows;  // of a block
-  const real *x, *state, *weight_ih, *weight_hh;
-  real *y;
-  real *da;        // (T, B, H), backward only
-  const real *dy;  // (T, B, H)
-  real *dh;        // (B, H), comes back from the step after
-} sequence;
+static saros_status expect_recurrence(recurrence *r) {
+  TRY(expect_sizes(r));
+  TRY(expect_options(r));
+  int GH = r->G * r->H;
+  int x_width = r->t[WEIGHT_IH] ? r->I : GH;
+  const int x[3] = {r->T, r->B, x_width}, weight_ih[2] = {GH, r->I};
+  const int h[2] = {r->B, r->P}, c[2] = {r->B, r->H};
+  const int weight_hh[2] = {GH, r->P}, weight_hr[2] = {r->P, r->H};
+  const int peephole[2] = {3, r->H}, steps[2] = {r->T, r->B};
+  const int zone_h[3] = {r->T, r->B, r->P}, zone_c[3] = {r->T, r->B, r->H};
+  TRY(expect_shape(r, X, 3, x));
+  TRY(expect_shape(r, WEIGHT_IH, 2, weight_ih));
+  TRY(expect_shape(r, H_FIRST, 2, h));
+  TRY(expect_shape(r, C_FIRST, 2, c));
+  TRY(expect_shape(r, WEIGHT_HH, 2, weight_hh));
+  TRY(expect_shape(r, WEIGHT_HR, 2, weight_hr));
+  TRY(expect_shape(r, PEEPHOLE, 2, peephole));
+  for (int i = BIAS_IH; i <= BIAS_HH; i++)
+    TRY(expect_shape(r, i, 1, &GH));
+  for (int i = NORM_GAIN; i <= NORM_BIAS; i++)
+    TRY(expect_shape(r, i, 1, &GH));
+  for (int i = NORM_C_GAIN; i <= NORM_C_BIAS; i++)
+    TRY(expect_shape(r, i, 1, &r->H));
+  TRY(expect_shape(r, MASK, 2, steps));
+  TRY(expect_shape(r, KEEP, 2, steps));
+  TRY(expect_shape(r, DROPOUT, 2, h));
+  TRY(expect_shape(r, ZONEOUT_H, 3, zone_h));
+  return expect_shape(r, ZONEOUT_C, 3, zone_c);
+}
+
+/* --- Arrays ------------------------------------------------------------------------- */
+
+static saros_status make(recurrence *r, int which, int rank, int width) {
+  return tensor_new(r->context, SAROS_REAL, rank,
+                    (const int[]){r->T, r->B, width}, &r->t[which]);
+}
+
+/* An array of its own if needed, or another one by a second name. */
+static saros_status make_or_share(recurrence *r, int which, int needed,
+                                  int width, int other) {
+  if (needed)
+    return make(r, which, 3, width);
+  r->t[which] = saros_tensor_retain(r->t[other]);
+  return SAROS_OK;
+}
+
+static saros_status make_norm(recurrence *r, int mean, int rstd) {
+  TRY(make(r, mean, 2, 0));
+  return make(r, rstd, 2, 0);
+}
+
+static saros_status make_first(recurrence *r, int which, int width) {
+  if (r->t[which] != NULL)
+    return SAROS_OK;
+  return saros_tensor_new(r->context, SAROS_REAL, 2, (const int[]){r->B, width},
+                          &r->t[which]);
+}
+
+static saros_status make_cell_state(recurrence *r) {
+  TRY(make_first(r, C_FIRST, r->H));
+  TRY(make(r, C_NEW, 3, r->H));
+  TRY(make_or_share(r, C_AFTER, is_blended(r), r->H, C_NEW));
+  TRY(make_or_share(r, C_SEEN, r->t[NORM_C_GAIN] != NULL, r->H, C_NEW));
+  if (r->t[NORM_C_GAIN])
+    TRY(make_norm(r, C_MEAN, C_RSTD));
+  if (r->t[KEEP])
+    TRY(make(r, C_BEFORE, 3, r->H));
+  return SAROS_OK;
+}
+
+static saros_status make_arrays(recurrence *r) {
+  int GH = r->G * r->H, norm = r->t[NORM_GAIN] != NULL;
+  int elman = r->G == 1 && r->cell->facts.states == 1;
+  TRY(make(r, Y, 3, r->P));
+  TRY(make_or_share(r, H_AFTER, r->t[MASK] != NULL, r->P, Y));
+  TRY(make_or_share(r, GATES, !elman || is_blended(r), GH, H_AFTER));
+  TRY(make_first(r, H_FIRST, r->P));
+  if (r->cell->facts.states == 2)
+    TRY(make_cell_state(r));
+  if (r->cell->separate || norm) {
+    TRY(make(r, U, 3, GH));
+    TRY(make_or_share(r, V, norm, GH, U));
+  }
+  if (norm)
+    TRY(make_norm(r, V_MEAN, V_RSTD));
+  if (r->t[KEEP])
+    TRY(make(r, H_BEFORE, 3, r->P));
+  if (r->t[DROPOUT])
+    TRY(make(r, READ, 3, r->P));
+  if (r->cell->inner || r->t[WEIGHT_HR])
+    TRY(make(r, INNER, 3, r->H));
+  return SAROS_OK;
+}
+
+/* --- Forward -------------------------------------------------------------------------- */
+
+/* Adds a bias to every row of gates. */
+static void add_bias(const recurrence *r, const saros_tensor *bias) {
+  size_t GH = (size_t)r->G * (size_t)r->H;
+  size_t rows = (size_t)r->T * (size_t)r->B;
+  real *gates = reals(r->t[GATES]);
+  for (size_t row = 0; bias != NULL && row < rows; row++)
+    r->kernels->pointwise->add_scaled(gates + row * GH, 1, reals(bias), GH);
+}
+
+/* gates = x W_ih^T + b_ih for all steps at once, and + b_hh unless u has it */
+static void project_input(const recurrence *r) {
+  int GH = r->G * r->H;
+  if (r->t[WEIGHT_IH] == NULL)
+    tensor_copy(r->t[GATES], r->t[X]);
+  else
+    multiply(r->context, reals(r->t[GATES]), GH, reals(r->t[X]), r->I, 0,
+             reals(r->t[WEIGHT_IH]), r->I, 1, r->T * r->B, GH, r->I, 0);
+  add_bias(r, r->t[BIAS_IH]);
+  if (r->t[U] == NULL)
+    add_bias(r, r->t[BIAS_HH]);
+}
+
+/* A copy of a state after the last step. */
+static saros_status copy_last(const recurrence *r, int which,
+                              saros_tensor **last) {
+  saros_tensor *view;
+  TRY(tensor_alias(r->t[which], &view));
+  int shape[2] = {r->B, view->shape[2]};
+  size_t size = view->count / (size_t)r->T;
+  view->offset += r->reverse ? 0 : (size_t)(r->T - 1) * size;
+  tensor_set_shape(view, 2, shape);
+  saros_status status = tensor_like(view, last);
+  if (status == SAROS_OK)
+    tensor_copy(*last, view);
+  saros_tensor_release(view);
+  return status;
+}
 
 /* Rows in a block, from the shape alone: bits must not depend on threads. */
-static int rows_of_block(int T, int B, int H) {
-  if ((double)T * B * H * H < 1e6)
-    return B;
-  int blocks = (B + 31) / 32;
-  if (blocks == 1 && B >= 8)
+static int rows_of_block(const recurrence *r) {
+  if ((double)r->T * r->B * r->G * r->H * r->P < 1e6)
+    return r->B > 0 ? r->B : 1;
+  int blocks = (r->B + 31) / 32;
+  if (blocks == 1 && r->B >= 8)
     blocks = 2;
-  return (B + blocks - 1) / blocks;
+  return (r->B + blocks - 1) / blocks;
 }
 
-static sequence sequence_of(saros_context *context, saros_cell c,
-                            saros_tensor *const *tensor, saros_tensor *y) {
-  const saros_tensor *x = tensor[X];
-  int T = x->shape[0], B = x->shape[1], H = y->shape[2];
-  return (sequence){
-      .cell = &cells[c],
-      .context = context,
-      .T = T,
-      .B = B,
-      .I = x->shape[2],
-      .H = H,
-      .rows = rows_of_block(T, B, H),
-      .x = reals(x),
-      .state = tensor[STATE] ? reals(tensor[STATE]) : NULL,
-      .weight_ih = reals(tensor[WEIGHT_IH]),
-      .weight_hh = reals(tensor[WEIGHT_HH]),
-      .y = reals(y),
-  };
-}
-
-static int block_count(const sequence *s) {
-  return (s->B + s->rows - 1) / s->rows;
-}
-
-/* --- Forward ---------------------------------------------------------------------------------- */
-
-/* y = x W_ih^T + b_ih + b_hh for all steps at once */
-static void project_input(const sequence *s, const saros_tensor *bias_ih,
-                          const saros_tensor *bias_hh) {
-  const kernels *k = s->context->kernels;
-  size_t H = (size_t)s->H, rows = (size_t)s->T * (size_t)s->B;
-  const saros_tensor *bias[2] = {bias_ih, bias_hh};
-  int biased = bias_ih != NULL || bias_hh != NULL;
-  if (biased && rows > 0) {
-    k->pointwise->fill(s->y, 0, H);
-    for (int i = 0; i < 2; i++)
-      if (bias[i])
-        k->pointwise->add_scaled(s->y, 1, reals(bias[i]), H);
-    for (size_t row = 1; row < rows; row++)
-      memcpy(s->y + row * H, s->y, H * sizeof(real));
-  }
-  multiply(s->context, s->y, s->H, s->x, s->I, 0, s->weight_ih, s->I, 1,
-           (int)rows, s->H, s->I, biased ? 1 : 0);
-}
-
-/* A block of rows through all steps: y(t) = f(y(t) + h(t-1) W_hh^T) */
-static void forward_block(void *arguments, int block) {
-  const sequence *s = arguments;
-  const kernels *k = s->context->kernels;
-  int first = block * s->rows, H = s->H;
-  int rows = s->B - first < s->rows ? s->B - first : s->rows;
-  ptrdiff_t step = (ptrdiff_t)s->B * H, skip = (ptrdiff_t)first * H;
-  const real *h = s->state ? s->state + skip : NULL;
-  real *y = s->y + skip;
-  for (int t = 0; t < s->T; t++, y += step) {
-    if (h != NULL)
-      k->product->multiply(y, H, h, H, 0, s->weight_hh, H, 1, rows, H, H, 1);
-    s->cell->step(k, y, (size_t)rows * (size_t)H);
-    h = y;
-  }
-}
-
-/* --- Backward ----------------------------------------------------------------------------------- */
-
-/* A block of rows back through all steps: da(t) from dy(t) and da(t+1). What
-** remains in dh is the gradient of the initial state. */
-static void backward_block(void *arguments, int block) {
-  const sequence *s = arguments;
-  const kernels *k = s->context->kernels;
-  int first = block * s->rows, H = s->H;
-  int rows = s->B - first < s->rows ? s->B - first : s->rows;
-  ptrdiff_t step = (ptrdiff_t)s->B * H, skip = (ptrdiff_t)first * H;
-  real *dh = s->dh + skip;
-  for (int t = s->T - 1; t >= 0; t--) {
-    ptrdiff_t at = t * step + skip;
-    s->cell->step_backward(k, s->da + at, s->dy + at, dh, s->y + at,
-                           (size_t)rows * (size_t)H);
-    k->product->multiply(dh, H, s->da + at, H, 0, s->weight_hh, H, 0, rows, H,
-                         H, 0);
-  }
-}
-
-/* dx += da W_ih */
-static saros_status add_dx(const sequence *s, tape_node *n) {
-  saros_tensor *dx;
-  real beta;
-  TRY(node_target(n, &dx, &beta));
-  multiply(s->context, reals(dx), s->I, s->da, s->H, 0, s->weight_ih, s->I, 0,
-           s->T * s->B, s->I, s->H, beta);
-  return SAROS_OK;
-}
-
-/* dW_ih += da^T x */
-static saros_status add_dweight_ih(const sequence *s, tape_node *n) {
-  saros_tensor *dweight;
-  real beta;
-  TRY(node_target(n, &dweight, &beta));
-  multiply(s->context, reals(dweight), s->I, s->da, s->H, 1, s->x, s->I, 0,
-           s->H, s->I, s->T * s->B, beta);
-  return SAROS_OK;
-}
-
-/* dW_hh += sum over t of da(t)^T h(t-1) */
-static saros_status add_dweight_hh(const sequence *s, tape_node *n) {
-  saros_tensor *dweight;
-  real beta;
-  TRY(node_target(n, &dweight, &beta));
-  int H = s->H;
-  ptrdiff_t step = (ptrdiff_t)s->B * H;
-  multiply(s->context, reals(dweight), H, s->da + step, H, 1, s->y, H, 0, H, H,
-           (s->T - 1) * s->B, beta);
-  if (s->state != NULL)
-    multiply(s->context, reals(dweight), H, s->da, H, 1, s->state, H, 0, H, H,
-             s->B, 1);
-  return SAROS_OK;
-}
-
-static saros_status add_dbias(const sequence *s, tape_node *n) {
-  saros_tensor *dbias;
-  TRY(node_gradient(n, &dbias));
-  add_row_sums(s->context, reals(dbias), s->da, (size_t)s->T * (size_t)s->B,
-               (size_t)s->H);
-  return SAROS_OK;
-}
-
-static saros_status add_gradients(const tape_entry *e, const sequence *s,
-                                  saros_tensor *dh) {
-  if (e->input[X])
-    TRY(add_dx(s, e->input[X]));
-  if (e->input[WEIGHT_IH])
-    TRY(add_dweight_ih(s, e->input[WEIGHT_IH]));
-  if (e->input[WEIGHT_HH])
-    TRY(add_dweight_hh(s, e->input[WEIGHT_HH]));
-  if (e->input[BIAS_IH])
-    TRY(add_dbias(s, e->input[BIAS_IH]));
-  if (e->input[BIAS_HH])
-    TRY(add_dbias(s, e->input[BIAS_HH]));
-  return node_add(e->input[STATE], saros_tensor_retain(dh));
-}
-
-/* The gradient of an output, or zeros of its shape. */
-static saros_status gradient_or_zeros(const tape_entry *e, int output,
-                                      saros_tensor **out) {
-  TRY(entry_gradient(e, output, out));
-  if (*out != NULL)
-    return SAROS_OK;
-  const tape_node *n = e->output[output];
-  return saros_tensor_new(e->context, SAROS_REAL, n->rank, n->shape, out);
-}
-
-static saros_status recurrent_backward(const tape_entry *e) {
-  saros_tensor *dy = NULL, *dlast = NULL, *dh = NULL, *da = NULL;
-  sequence s = sequence_of(e->context, *(const saros_cell *)e->arguments,
-                           e->saved, e->saved[Y]);
-  saros_status status;
-  TRY_OR_DONE(gradient_or_zeros(e, 0, &dy));
-  TRY_OR_DONE(gradient_or_zeros(e, 1, &dlast));
-  TRY_OR_DONE(saros_clone(dlast, &dh));  // walked over: not the caller's
-  TRY_OR_DONE(tensor_like(e->saved[Y], &da));
-  s.dy = reals(dy), s.dh = reals(dh), s.da = reals(da);
-  parallel_for(e->context, block_count(&s), backward_block, &s);
-  status = add_gradients(e, &s, dh);
-done:
-  saros_tensor_release(dy);
-  saros_tensor_release(dlast);
-  saros_tensor_release(dh);
-  saros_tensor_release(da);
-  return status;
+static saros_status run(recurrence *r, saros_tensor **last) {
+  TRY(make_arrays(r));
+  r->rows = rows_of_block(r);
+  project_input(r);
+  walk_forward(r);
+  TRY(copy_last(r, H_AFTER, &last[0]));
+  return r->cell->facts.states == 2 ? copy_last(r, C_AFTER, &last[1])
+                                    : SAROS_OK;
 }
 
 static const operation recurrent_operation = {"recurrent", recurrent_backward};
 
-/* --- Checks ------------------------------------------------------------------------------------- */
-
-static saros_status expect_shape(saros_context *context, const char *function,
-                                 const char *name, const saros_tensor *x,
-                                 int rank, const int *shape) {
-  TRY(expect_context(function, context, x));
-  TRY(expect_real(function, name, x));
-  if (x->rank == rank &&
-      memcmp(x->shape, shape, (size_t)rank * sizeof(int)) == 0)
-    return SAROS_OK;
-  return saros_fail(context, SAROS_EARGUMENT,
-                    "%s: expected %s of shape %s, got %s", function, name,
-                    shape_format(&(shape_text){{0}}, rank, shape), SHAPE(x));
-}
-
-static saros_status expect_sequence(const char *name, saros_tensor *x,
-                                    const saros_tensor *weight_ih) {
-  saros_context *context = x->context;
-  TRY(expect_real(name, "x", x));
-  TRY(expect_real(name, "weight_ih", weight_ih));
-  if (weight_ih->rank != 2)
-    return saros_fail(context, SAROS_EARGUMENT,
-                      "%s: expected weight_ih of shape (H, I), got %s", name,
-                      SHAPE(weight_ih));
-  if (x->rank != 3 || x->shape[0] < 1 || x->shape[2] != weight_ih->shape[1])
-    return saros_fail(context, SAROS_EARGUMENT,
-                      "%s: expected x of shape (T, B, %d) with T >= 1, got %s",
-                      name, weight_ih->shape[1], SHAPE(x));
-  if ((double)x->shape[0] * x->shape[1] > INT32_MAX)
-    return saros_fail(context, SAROS_EARGUMENT,
-                      "%s: expected fewer than 2^31 rows over all steps, got "
-                      "shape %s",
-                      name, SHAPE(x));
-  return SAROS_OK;
-}
-
-static saros_status expect_layer(const char *name, saros_tensor *const *t) {
-  static const char *const names[INPUTS] = {"x",         "state",   "weight_ih",
-                                            "weight_hh", "bias_ih", "bias_hh"};
-  if (t[WEIGHT_IH] == NULL || t[WEIGHT_HH] == NULL)
-    return saros_fail(t[X]->context, SAROS_EARGUMENT,
-                      "%s: expected weight_ih and weight_hh, got none", name);
-  TRY(expect_sequence(name, t[X], t[WEIGHT_IH]));
-  int B = t[X]->shape[1], H = t[WEIGHT_IH]->shape[0];
-  for (int i = STATE; i < INPUTS; i++) {
-    if (t[i] == NULL || i == WEIGHT_IH)
-      continue;
-    int shape[2] = {i == STATE ? B : H, H};
-    TRY(expect_shape(t[X]->context, name, names[i], t[i], i < BIAS_IH ? 2 : 1,
-                     shape));
-  }
-  return expect_context(name, t[X]->context, t[WEIGHT_IH]);
-}
-
-/* --- The operation ------------------------------------------------------------------------------ */
-
-/* y over all steps, and last, a copy of its last step. */
-static saros_status run(saros_context *context, saros_cell c,
-                        saros_tensor *const *t, saros_tensor **y,
-                        saros_tensor **last) {
-  int T = t[X]->shape[0], B = t[X]->shape[1], H = t[WEIGHT_IH]->shape[0];
-  TRY(tensor_new(context, SAROS_REAL, 3, (const int[]){T, B, H}, y));
-  saros_status status =
-      tensor_new(context, SAROS_REAL, 2, (const int[]){B, H}, last);
-  if (status != SAROS_OK) {
-    saros_tensor_release(*y);
-    *y = NULL;
-    return status;
-  }
-  sequence s = sequence_of(context, c, t, *y);
-  project_input(&s, t[BIAS_IH], t[BIAS_HH]);
-  parallel_for(context, block_count(&s), forward_block, &s);
-  size_t n = (*last)->count;
-  memcpy(reals(*last), s.y + (size_t)(T - 1) * n, n * sizeof(real));
-  return SAROS_OK;
-}
-
-static saros_status record_run(saros_context *context, saros_cell c,
-                               saros_tensor *const *t, saros_tensor **y,
+/* What recurrent_backward needs beside the tensors; see recurrence. */
+static saros_status record_run(recurrence *r, saros_tensor **y,
                                saros_tensor **last) {
-  saros_tensor *outputs[2] = {*y, *last};
-  saros_tensor *saved[SAVED] = {t[X], t[STATE], t[WEIGHT_IH], t[WEIGHT_HH], *y};
-  saros_status status =
-      tape_record(context, &(record){&recurrent_operation, INPUTS, t, 2,
-                                     outputs, SAVED, saved, &c, sizeof c});
-  *y = outputs[0], *last = outputs[1];
+  saros_tensor *outputs[1 + SAROS_MAX_STATES] = {r->t[Y], last[0], last[1]};
+  int count = 1 + r->cell->facts.states;
+  saros_tensor_retain(r->t[Y]);
+  recurrence kept = *r;
+  memset(kept.t, 0, sizeof kept.t);
+  saros_status status = tape_record(
+      r->context, &(record){&recurrent_operation, INPUTS, r->t, count, outputs,
+                            TENSORS, r->t, &kept, sizeof kept});
+  *y = outputs[0];
+  last[0] = outputs[1], last[1] = outputs[2];
   return status;
+}
+
+/* What the caller gave, by place. */
+static void take(saros_tensor **t, saros_tensor *x, saros_tensor *const *state,
+                 const saros_layer *l, const saros_steps *s) {
+  static const saros_steps plain = {0};
+  if (s == NULL)
+    s = &plain;
+  t[X] = x;
+  t[H_FIRST] = state ? state[0] : NULL;
+  t[C_FIRST] = state ? state[1] : NULL;
+  t[WEIGHT_IH] = l->weight_ih, t[WEIGHT_HH] = l->weight_hh;
+  t[BIAS_IH] = l->bias_ih, t[BIAS_HH] = l->bias_hh;
+  t[WEIGHT_HR] = l->weight_hr, t[PEEPHOLE] = l->peephole;
+  t[NORM_GAIN] = l->norm_gain, t[NORM_BIAS] = l->norm_bias;
+  t[NORM_C_GAIN] = l->norm_c_gain, t[NORM_C_BIAS] = l->norm_c_bias;
+  t[MASK] = s->mask, t[KEEP] = s->keep, t[DROPOUT] = s->dropout;
+  t[ZONEOUT_H] = s->zoneout_h, t[ZONEOUT_C] = s->zoneout_c;
 }
 
 saros_status saros_recurrent(saros_cell c, saros_tensor *x,
                              saros_tensor *const *state,
-                             const saros_layer *layer, saros_tensor **y,
-                             saros_tensor **last) {
-  *y = *last = NULL;
-  saros_tensor *given[INPUTS] = {x,
-                                 state ? state[0] : NULL,
-                                 layer->weight_ih,
-                                 layer->weight_hh,
-                                 layer->bias_ih,
-                                 layer->bias_hh};
-  saros_tensor *t[INPUTS] = {NULL};
+                             const saros_layer *layer, const saros_steps *steps,
+                             saros_tensor **y, saros_tensor **last) {
+  *y = last[0] = NULL;
+  int two = cells[c].facts.states == 2;
+  saros_tensor *ends[SAROS_MAX_STATES] = {NULL};
+  saros_tensor *first[SAROS_MAX_STATES] = {state ? state[0] : NULL,
+                                           state && two ? state[1] : NULL};
+  recurrence r = {.cell = &cells[c],
+                  .context = x->context,
+                  .kernels = x->context->kernels,
+                  .G = cells[c].facts.gates,
+                  .reverse = steps != NULL && steps->reverse};
+  take(r.t, x, first, layer, steps);
+  TRY(expect_recurrence(&r));
+  saros_tensor *given[GIVEN];
+  memcpy(given, r.t, sizeof given);
+  memset(r.t, 0, sizeof r.t);
   saros_status status;
-  TRY_OR_DONE(expect_layer(cells[c].name, given));
-  for (int i = 0; i < INPUTS; i++)
+  for (int i = 0; i < GIVEN; i++)
     if (given[i] != NULL)
-      TRY_OR_DONE(saros_contiguous(given[i], &t[i]));
-  TRY_OR_DONE(run(x->context, c, t, y, last));
-  status = record_run(x->context, c, t, y, last);
+      TRY_OR_DONE(saros_contiguous(given[i], &r.t[i]));
+  TRY_OR_DONE(run(&r, ends));
+  status = record_run(&r, y, ends);
 done:
-  for (int i = 0; i < INPUTS; i++)
-    saros_tensor_release(t[i]);
+  for (int i = 0; i < TENSORS; i++)
+    saros_tensor_release(r.t[i]);
+  if (status != SAROS_OK)
+    for (int i = 0; i < SAROS_MAX_STATES; i++)
+      saros_tensor_release(ends[i]), ends[i] = NULL;
+  last[0] = ends[0];
+  if (two)
+    last[1] = ends[1];
   return status;
 }

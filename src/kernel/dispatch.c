@@ -38,7 +38,8 @@ static int runs_avx512(void) {
     .softmax = &KERNEL_NAME(softmax, ISA),                                     \
     .layer_norm = &KERNEL_NAME(layer_norm, ISA),                               \
     .lookup = &KERNEL_NAME(lookup, ISA), .elman = &KERNEL_NAME(elman, ISA),    \
-    .update = &KERNEL_NAME(update, ISA),                                       \
+    .lstm = &KERNEL_NAME(lstm, ISA), .gru = &KERNEL_NAME(gru, ISA),            \
+    .blend = &KERNEL_NAME(blend, ISA), .update = &KERNEL_NAME(update, ISA),    \
   }
 
 static const candidate candidates[] = {

@@ -4,8 +4,7 @@
 ** max(a, 0) (Le, Jaitly and Hinton 2015).
 **
 **   a, h       (n)  n = B H: the pre-activations and the state at time t
-**   dh         (n)  gradient of h(t) from the outputs at time t
-**   dh_next    (n)  gradient of h(t) from step t + 1
+**   dh         (n)  gradient of h(t), from outputs and from step t + 1
 **   da         (n)  out: gradient of a(t)
 */
 #include "elementary.h"
@@ -16,11 +15,11 @@ static void tanh_step(real *h, const real *a, size_t n) {
     h[i] = tanh_of(a[i]);
 }
 
-static void tanh_step_backward(real *da, const real *dh, const real *dh_next,
-                               const real *h, size_t n) {
+static void tanh_step_backward(real *da, const real *dh, const real *h,
+                               size_t n) {
   INDEPENDENT
   for (size_t i = 0; i < n; i++)
-    da[i] = (dh[i] + dh_next[i]) * (1 - h[i] * h[i]);
+    da[i] = dh[i] * (1 - h[i] * h[i]);
 }
 
 static void relu_step(real *h, const real *a, size_t n) {
@@ -29,11 +28,11 @@ static void relu_step(real *h, const real *a, size_t n) {
     h[i] = relu_of(a[i]);
 }
 
-static void relu_step_backward(real *da, const real *dh, const real *dh_next,
-                               const real *h, size_t n) {
+static void relu_step_backward(real *da, const real *dh, const real *h,
+                               size_t n) {
   INDEPENDENT
   for (size_t i = 0; i < n; i++)
-    da[i] = only_if(h[i] > 0, dh[i] + dh_next[i]);
+    da[i] = only_if(h[i] > 0, dh[i]);
 }
 
 const elman_kernels KERNEL_TABLE(elman) = {

@@ -178,14 +178,99 @@ typedef struct elman_kernels {
   void (*tanh_step)(real *h, const real *a, size_t n);
   void (*relu_step)(real *h, const real *a, size_t n);
 
-  /* da (n) = (dh + dh_next) * f'(a), from h = f(a); dh_next is the gradient
-  ** that comes back from step t + 1. da may be dh or dh_next. (Written, not
+  /* da (n) = dh * f'(a), from h = f(a). da may be dh or h. (Written, not
   ** added to: da is this step's own.) */
-  void (*tanh_step_backward)(real *da, const real *dh, const real *dh_next,
-                             const real *h, size_t n);
-  void (*relu_step_backward)(real *da, const real *dh, const real *dh_next,
-                             const real *h, size_t n);
+  void (*tanh_step_backward)(real *da, const real *dh, const real *h, size_t n);
+  void (*relu_step_backward)(real *da, const real *dh, const real *h, size_t n);
 } elman_kernels;
+
+/* --- Long short-term memory (lstm.c; Hochreiter and Schmidhuber 1997) ------ */
+
+typedef struct lstm_kernels {
+  /* From the pre-activations to the cell state, with the forget gate of Gers,
+  ** Schmidhuber and Cummins 2000.
+  **
+  **   c         (rows, H)   out: f c_prev + i g; may be c_prev itself
+  **   gates     (rows, 4H)  in: pre-activations, out: activations; i f g o
+  **   c_prev    (rows, H)
+  **   peephole  (3, H)      or null: weights of c_prev into i and f, and of c
+  **                         into o (Gers, Schraudolph and Schmidhuber 2002) */
+  void (*cell)(real *c, real *gates, const real *c_prev, const real *peephole,
+               size_t rows, size_t H);
+
+  /* h (rows, H) = o tanh(c) */
+  void (*output)(real *h, const real *gates, const real *c, size_t rows,
+                 size_t H);
+
+  /* From dh: dc (rows, H) += dh o (1 - tanh(c)^2), and in the o part of gates
+  ** the gradient of its pre-activation takes the place of the activation. */
+  void (*output_backward)(real *dc, real *gates, const real *dh, const real *c,
+                          size_t rows, size_t H);
+
+  /* After output_backward: all of gates becomes the gradient of the
+  ** pre-activations, and dc_prev (rows, H) is added to. dc is used up. */
+  void (*cell_backward)(real *dc_prev, real *dc, real *gates,
+                        const real *c_prev, const real *peephole, size_t rows,
+                        size_t H);
+
+  /* dpeephole (3, H) += what da (rows, 4H), the gradients of all steps, say */
+  void (*peephole_backward)(real *dpeephole, const real *da, const real *c_prev,
+                            const real *c, size_t rows, size_t H);
+} lstm_kernels;
+
+/* --- Gated recurrent unit (gru.c; Cho et al. 2014) -------------------------- */
+
+typedef struct gru_kernels {
+  /* The order is r z n. gates (rows, 3H) holds W x + b, u (rows, 3H) holds
+  ** U h_prev + b'; both are projections without activation.
+  **
+  **   r = sigmoid(gates_r + u_r), z = sigmoid(gates_z + u_z)
+  **   n = tanh(gates_n + r u_n),  h = (1 - z) n + z h_prev
+  **
+  ** The activations replace the pre-activations in gates. */
+  void (*step)(real *h, real *gates, const real *u, const real *h_prev,
+               size_t rows, size_t H);
+
+  /* gates and u become their own gradients; dh_prev is added to (the way
+  ** through u is the caller's). */
+  void (*step_backward)(real *dh_prev, real *gates, real *u, const real *dh,
+                        const real *h_prev, size_t rows, size_t H);
+
+  /* The other convention resets h_prev before the product: after the first
+  ** call read (rows, H) = r h_prev; the caller then puts U_n read + b'_n into
+  ** u_n, and the second call goes on with n = tanh(gates_n + u_n). */
+  void (*reset)(real *read, real *gates, const real *u, const real *h_prev,
+                size_t rows, size_t H);
+  void (*finish)(real *h, real *gates, const real *u, const real *h_prev,
+                 size_t rows, size_t H);
+  void (*finish_backward)(real *dh_prev, real *gates, real *u, const real *dh,
+                          const real *h_prev, size_t rows, size_t H);
+  /* dread (rows, H): the gradient of read */
+  void (*reset_backward)(real *dh_prev, real *gates, real *u, const real *dread,
+                         const real *h_prev, size_t rows, size_t H);
+} gru_kernels;
+
+/* --- What steps of all cells share (blend.c) --------------------------------- */
+
+typedef struct blend_kernels {
+  /* y (rows, n) = x, each row times factor[row]; y may be x */
+  void (*scale_rows)(real *y, const real *x, const real *factor, size_t rows,
+                     size_t n);
+
+  /* y (rows, n) += x, each row times factor[row] */
+  void (*add_scaled_rows)(real *y, const real *x, const real *factor,
+                          size_t rows, size_t n);
+
+  /* h (rows, n) = w h + (1 - w) h_prev, where w = mask[row] zone[row][k]; a
+  ** null mask (rows) or zone (rows, n) is all ones. Masked steps keep their
+  ** state; zoneout keeps single units of it (Krueger et al. 2017). */
+  void (*blend)(real *h, const real *h_prev, const real *mask, const real *zone,
+                size_t rows, size_t n);
+
+  /* dh becomes w dh; dh_prev += (1 - w) dh */
+  void (*blend_backward)(real *dh, real *dh_prev, const real *mask,
+                         const real *zone, size_t rows, size_t n);
+} blend_kernels;
 
 /* --- Parameter updates (update.c) ----------------------------------------- */
 
@@ -224,6 +309,9 @@ typedef struct kernels {
   const layer_norm_kernels *layer_norm;
   const lookup_kernels *lookup;
   const elman_kernels *elman;
+  const lstm_kernels *lstm;
+  const gru_kernels *gru;
+  const blend_kernels *blend;
   const update_kernels *update;
 } kernels;
 
@@ -248,6 +336,9 @@ const kernels *kernels_select(const char *name);
   extern const layer_norm_kernels KERNEL_NAME(layer_norm, isa);                \
   extern const lookup_kernels KERNEL_NAME(lookup, isa);                        \
   extern const elman_kernels KERNEL_NAME(elman, isa);                          \
+  extern const lstm_kernels KERNEL_NAME(lstm, isa);                            \
+  extern const gru_kernels KERNEL_NAME(gru, isa);                              \
+  extern const blend_kernels KERNEL_NAME(blend, isa);                          \
   extern const update_kernels KERNEL_NAME(update, isa);
 
 DECLARE_TABLES(baseline)

@@ -5,12 +5,17 @@
 
 #include "binding.h"
 
-/* How many states each cell has, in the order of saros_cell. */
-static const int states_of[SAROS_CELLS] = {1, 1};
-
 /* The fields of the parameters, in the order of their places on the stack. */
-static const char *const fields[] = {"weight_ih", "weight_hh", "bias_ih",
-                                     "bias_hh", NULL};
+static const char *const parameter_fields[] = {
+    "weight_ih",   "weight_hh",   "bias_ih",   "bias_hh",
+    "weight_hr",   "peephole",    "norm_gain", "norm_bias",
+    "norm_c_gain", "norm_c_bias", NULL};
+
+/* Likewise those of the steps that are tensors; "reverse" is the other one. */
+static const char *const step_fields[] = {
+    "mask", "keep", "dropout", "zoneout_h", "zoneout_c", "reverse", NULL};
+
+enum { PARAMETER_COUNT = 10, WEIGHT_HH = 1, STEP_COUNT = 5 };
 
 /* Arguments, then where the values that they hold are brought. */
 enum {
@@ -18,30 +23,42 @@ enum {
   INPUT,
   STATES,
   PARAMETERS,
+  STEPS,
   RESULT,  // the list of last states
-  LAYER,   // four parameters
-  FIRST_STATE = LAYER + 4
+  LAYER,
+  WALK = LAYER + PARAMETER_COUNT,
+  FIRST_STATE = WALK + STEP_COUNT
 };
 
 static int check_cell(lua_State *L) {
   if (lua_type(L, CELL) == LUA_TSTRING)
     for (int i = 0; i < SAROS_CELLS; i++)
-      if (strcmp(lua_tostring(L, CELL), saros_cell_name((saros_cell)i)) == 0)
+      if (strcmp(lua_tostring(L, CELL), saros_cell_of((saros_cell)i).name) == 0)
         return i;
   argument_error(L, CELL, "the name of a cell, such as \"elman_tanh\",");
   return 0;
 }
 
-/* Pushes the four parameters. */
-static void push_parameters(lua_State *L) {
-  check_fields(L, PARAMETERS, fields);
-  for (int i = 0; fields[i] != NULL; i++) {
-    int is_bias = i >= 2;
-    push_field(L, PARAMETERS, fields[i]);
-    if (to_tensor(L, -1) == NULL && !(is_bias && lua_isnil(L, -1)))
-      value_error(L, LAYER + i, "a live tensor",
+/* Pushes the tensors in the first 'count' fields of a table, nil where there is
+** none; 'needed' is the index of a field that must be there, or -1. */
+static void push_tensors(lua_State *L, int table, const char *const *fields,
+                         int count, int needed) {
+  check_fields(L, table, fields);
+  for (int i = 0; i < count; i++) {
+    push_field(L, table, fields[i]);
+    if (to_tensor(L, -1) == NULL && (i == needed || !lua_isnil(L, -1)))
+      value_error(L, lua_gettop(L), "a live tensor",
                   lua_pushfstring(L, " in the field '%s'", fields[i]));
   }
+}
+
+static void push_steps(lua_State *L) {
+  if (!lua_isnil(L, STEPS)) {
+    push_tensors(L, STEPS, step_fields, STEP_COUNT, -1);
+    return;
+  }
+  for (int i = 0; i < STEP_COUNT; i++)
+    lua_pushnil(L);
 }
 
 /* Pushes the states of argument STATES; nil stands for zeros. */
@@ -68,37 +85,65 @@ static void push_states(lua_State *L, int count) {
   }
 }
 
+static saros_layer layer_on_stack(lua_State *L) {
+  saros_tensor *t[PARAMETER_COUNT];
+  for (int i = 0; i < PARAMETER_COUNT; i++)
+    t[i] = opt_tensor(L, LAYER + i);
+  return (saros_layer){t[0], t[1], t[2], t[3], t[4],
+                       t[5], t[6], t[7], t[8], t[9]};
+}
+
+static saros_steps steps_on_stack(lua_State *L, int reverse) {
+  saros_tensor *t[STEP_COUNT];
+  for (int i = 0; i < STEP_COUNT; i++)
+    t[i] = opt_tensor(L, WALK + i);
+  return (saros_steps){reverse, t[0], t[1], t[2], t[3], t[4]};
+}
+
 /* Runs the layer on what lies on the stack. */
-static saros_status run(lua_State *L, saros_cell cell, saros_tensor **y,
-                        saros_tensor ***last_boxes) {
+static saros_status run(lua_State *L, saros_cell cell, int reverse,
+                        saros_tensor **y, saros_tensor ***last_boxes) {
   saros_tensor *last[SAROS_MAX_STATES] = {NULL};
   saros_tensor *state[SAROS_MAX_STATES] = {NULL};
-  saros_layer layer = {check_tensor(L, LAYER), check_tensor(L, LAYER + 1),
-                       opt_tensor(L, LAYER + 2), opt_tensor(L, LAYER + 3)};
-  for (int i = 0; i < states_of[cell]; i++)
+  saros_layer layer = layer_on_stack(L);
+  saros_steps steps = steps_on_stack(L, reverse);
+  int states = saros_cell_of(cell).states;
+  for (int i = 0; i < states; i++)
     state[i] = opt_tensor(L, FIRST_STATE + i);
-  saros_status status =
-      saros_recurrent(cell, check_tensor(L, INPUT), state, &layer, y, last);
-  for (int i = 0; i < states_of[cell]; i++)
+  saros_status status = saros_recurrent(cell, check_tensor(L, INPUT), state,
+                                        &layer, &steps, y, last);
+  for (int i = 0; i < states; i++)
     *last_boxes[i] = last[i];
   return status;
 }
 
+static int get_reverse(lua_State *L) {
+  if (lua_isnil(L, STEPS))
+    return 0;
+  push_field(L, STEPS, "reverse");
+  int reverse = lua_toboolean(L, -1);
+  lua_pop(L, 1);
+  return reverse;
+}
+
 static int recurrent(lua_State *L) {
   saros_tensor **last[SAROS_MAX_STATES];
-  lua_settop(L, PARAMETERS);
+  lua_settop(L, STEPS);
+  luaL_checkstack(L, FIRST_STATE + 2 * SAROS_MAX_STATES, function_name(L));
   saros_cell cell = (saros_cell)check_cell(L);
-  int states = states_of[cell];
+  int states = saros_cell_of(cell).states;
   check_tensor(L, INPUT);
   lua_createtable(L, states, 0);  // RESULT
-  push_parameters(L);
+  push_tensors(L, PARAMETERS, parameter_fields, PARAMETER_COUNT, WEIGHT_HH);
+  push_steps(L);
   push_states(L, states);
+  int reverse = get_reverse(L);
   for (int i = 0; i < states; i++) {
     last[i] = push_tensor(L);
     lua_rawseti(L, RESULT, i + 1);
   }
   saros_tensor **y = push_tensor(L);
-  ATTEMPT(L, run(L, cell, y, last));
+  ATTEMPT(L, run(L, cell, reverse, y, last));
   new_tensor(L, y);
   lua_pushvalue(L, RESULT);
   return 2;

@@ -1,0 +1,213 @@
+/*
+** The cells: what one step does to a block of rows, forward and back. What
+** surrounds a step (beginning anew, masks, zoneout, dropout, the walk itself)
+** is recurrent_walk.c's.
+**
+** U h + b' is added to the gates in one product where the cell allows; a cell
+** that needs it by itself, and any cell with layer norm, gets it in u, and in v
+** after the norm.
+*/
+#include <string.h>
+
+#include "recurrence.h"
+
+static const real *parameter(const recurrence *r, int which) {
+  return r->t[which] ? reals(r->t[which]) : NULL;
+}
+
+/* y (rows, n) = b in every row; 0 if there is no b. */
+static int fill_rows(real *y, const real *b, int rows, int n) {
+  if (b == NULL)
+    return 0;
+  for (int row = 0; row < rows; row++)
+    memcpy(y + (ptrdiff_t)row * n, b, (size_t)n * sizeof(real));
+  return 1;
+}
+
+/* --- The product of the state ----------------------------------------------------- */
+
+/* Gates first..first + count - 1 of U read, into out (rows, G H). */
+static void multiply_gates(const recurrence *r, const step *s, real *out,
+                           const real *read, int first, int count, real beta) {
+  int width = r->G * r->H, from = first * r->H;
+  r->kernels->product->multiply(out + from, width, read, r->P, 0,
+                                parameter(r, WEIGHT_HH) +
+                                    (ptrdiff_t)from * r->P,
+                                r->P, 1, s->rows, count * r->H, r->P, beta);
+}
+
+/* gates += U read, or u = U read + b' and v from it. */
+static void project(const recurrence *r, const step *s) {
+  if (s->u == NULL) {
+    multiply_gates(r, s, s->gates, s->read, 0, r->G, 1);
+    return;
+  }
+  int width = r->G * r->H;
+  int biased = fill_rows(s->u, parameter(r, BIAS_HH), s->rows, width);
+  multiply_gates(r, s, s->u, s->read, 0, r->G, biased ? 1 : 0);
+  if (r->t[NORM_GAIN] == NULL)
+    return;
+  r->kernels->layer_norm->forward(
+      s->v, s->v_mean, s->v_rstd, s->u, parameter(r, NORM_GAIN),
+      parameter(r, NORM_BIAS), NORM_EPSILON, (size_t)s->rows, (size_t)width);
+  if (!r->cell->separate)
+    r->kernels->pointwise->add_scaled(s->gates, 1, s->v,
+                                      (size_t)s->rows * (size_t)width);
+}
+
+/* dread += gates first.. of du, times U. */
+static void unmultiply_gates(const recurrence *r, const step *s, real *dread,
+                             int first, int count, real beta) {
+  int width = r->G * r->H, from = first * r->H;
+  r->kernels->product->multiply(dread, r->P, s->du + from, width, 0,
+                                parameter(r, WEIGHT_HH) +
+                                    (ptrdiff_t)from * r->P,
+                                r->P, 0, s->rows, r->P, count * r->H, beta);
+}
+
+/* From dv, the gradient of v, to du and dread. Without layer norm du is dv. */
+static void unproject(const recurrence *r, const step *s, const real *dv) {
+  size_t width = (size_t)r->G * (size_t)r->H, rows = (size_t)s->rows;
+  if (r->t[NORM_GAIN] != NULL) {
+    memset(s->du, 0, rows * width * sizeof(real));
+    r->kernels->layer_norm->backward(s->du, NULL, NULL, dv, s->u,
+                                     parameter(r, NORM_GAIN), s->v_mean,
+                                     s->v_rstd, rows, width);
+  }
+  unmultiply_gates(r, s, s->dread, 0, r->G, 1);
+}
+
+/* --- Elman ------------------------------------------------------------------------- */
+
+/* The activations stay in gates; h may be the same array. */
+static void elman_forward(const recurrence *r, const step *s) {
+  size_t n = (size_t)s->rows * (size_t)r->H;
+  const elman_kernels *k = r->kernels->elman;
+  project(r, s);
+  if (r->cell == &cells[SAROS_ELMAN_TANH])
+    k->tanh_step(s->gates, s->gates, n);
+  else
+    k->relu_step(s->gates, s->gates, n);
+  if (s->h != s->gates)
+    memcpy(s->h, s->gates, n * sizeof(real));
+}
+
+static void elman_backward(const recurrence *r, const step *s) {
+  size_t n = (size_t)s->rows * (size_t)r->H;
+  const elman_kernels *k = r->kernels->elman;
+  if (r->cell == &cells[SAROS_ELMAN_TANH])
+    k->tanh_step_backward(s->da, s->dh, s->gates, n);
+  else
+    k->relu_step_backward(s->da, s->dh, s->gates, n);
+  unproject(r, s, s->da);
+}
+
+/* --- LSTM --------------------------------------------------------------------------- */
+
+static void lstm_forward(const recurrence *r, const step *s) {
+  const lstm_kernels *k = r->kernels->lstm;
+  size_t rows = (size_t)s->rows, H = (size_t)r->H;
+  project(r, s);
+  k->cell(s->c_new, s->gates, s->c_before, parameter(r, PEEPHOLE), rows, H);
+  if (r->t[NORM_C_GAIN] != NULL)
+    r->kernels->layer_norm->forward(
+        s->c_seen, s->c_mean, s->c_rstd, s->c_new, parameter(r, NORM_C_GAIN),
+        parameter(r, NORM_C_BIAS), NORM_EPSILON, rows, H);
+  if (r->t[WEIGHT_HR] == NULL) {
+    k->output(s->h, s->gates, s->c_seen, rows, H);
+    return;
+  }
+  k->output(s->inner, s->gates, s->c_seen, rows, H);
+  r->kernels->product->multiply(s->h, r->P, s->inner, r->H, 0,
+                                parameter(r, WEIGHT_HR), r->H, 1, s->rows, r->P,
+                                r->H, 0);
+}
+
+/* The gradient of o tanh(c) from that of h. */
+static const real *unproject_output(const recurrence *r, const step *s) {
+  if (r->t[WEIGHT_HR] == NULL)
+    return s->dh;
+  r->kernels->product->multiply(s->dinner, r->H, s->dh, r->P, 0,
+                                parameter(r, WEIGHT_HR), r->H, 0, s->rows, r->H,
+                                r->P, 0);
+  return s->dinner;
+}
+
+static void lstm_backward(const recurrence *r, const step *s) {
+  const lstm_kernels *k = r->kernels->lstm;
+  size_t rows = (size_t)s->rows, H = (size_t)r->H;
+  const real *doutput = unproject_output(r, s);
+  if (r->t[NORM_C_GAIN] == NULL) {
+    k->output_backward(s->dc, s->gates, doutput, s->c_seen, rows, H);
+  } else {
+    memset(s->dc_seen, 0, rows * H * sizeof(real));
+    k->output_backward(s->dc_seen, s->gates, doutput, s->c_seen, rows, H);
+    r->kernels->layer_norm->backward(s->dc, NULL, NULL, s->dc_seen, s->c_new,
+                                     parameter(r, NORM_C_GAIN), s->c_mean,
+                                     s->c_rstd, rows, H);
+  }
+  k->cell_backward(s->dc_before, s->dc, s->gates, s->c_before,
+                   parameter(r, PEEPHOLE), rows, H);
+  unproject(r, s, s->gates);
+}
+
+/* --- GRU ------------------------------------------------------------------------------ */
+
+static void gru_forward(const recurrence *r, const step *s) {
+  project(r, s);
+  r->kernels->gru->step(s->h, s->gates, s->v, s->h_before, (size_t)s->rows,
+                        (size_t)r->H);
+}
+
+static void gru_backward(const recurrence *r, const step *s) {
+  r->kernels->gru->step_backward(s->dh_before, s->gates, s->v, s->dh,
+                                 s->h_before, (size_t)s->rows, (size_t)r->H);
+  unproject(r, s, s->v);
+}
+
+/* The reset gate acts on what the product for n reads. */
+static void gru_before_forward(const recurrence *r, const step *s) {
+  const gru_kernels *k = r->kernels->gru;
+  size_t rows = (size_t)s->rows, H = (size_t)r->H;
+  int biased = fill_rows(s->u, parameter(r, BIAS_HH), s->rows, 3 * r->H);
+  multiply_gates(r, s, s->u, s->read, 0, 2, biased ? 1 : 0);
+  k->reset(s->inner, s->gates, s->u, s->read, rows, H);
+  multiply_gates(r, s, s->u, s->inner, 2, 1, biased ? 1 : 0);
+  k->finish(s->h, s->gates, s->u, s->h_before, rows, H);
+}
+
+static void gru_before_backward(const recurrence *r, const step *s) {
+  const gru_kernels *k = r->kernels->gru;
+  size_t rows = (size_t)s->rows, H = (size_t)r->H;
+  k->finish_backward(s->dh_before, s->gates, s->u, s->dh, s->h_before, rows, H);
+  unmultiply_gates(r, s, s->dinner, 2, 1, 0);
+  k->reset_backward(s->dread, s->gates, s->u, s->dinner, s->read, rows, H);
+  unmultiply_gates(r, s, s->dread, 0, 2, 1);
+}
+
+/* --- The table --------------------------------------------------------------------------- */
+
+const cell cells[SAROS_CELLS] = {
+    [SAROS_ELMAN_TANH] = {.facts = {"elman_tanh", 1, 1},
+                          .forward = elman_forward,
+                          .backward = elman_backward},
+    [SAROS_ELMAN_RELU] = {.facts = {"elman_relu", 1, 1},
+                          .forward = elman_forward,
+                          .backward = elman_backward},
+    [SAROS_LSTM] = {.facts = {"lstm", 4, 2},
+                    .forward = lstm_forward,
+                    .backward = lstm_backward},
+    [SAROS_GRU] = {.facts = {"gru", 3, 1},
+                   .separate = 1,
+                   .forward = gru_forward,
+                   .backward = gru_backward},
+    [SAROS_GRU_BEFORE] = {.facts = {"gru_before", 3, 1},
+                          .separate = 1,
+                          .inner = 1,
+                          .forward = gru_before_forward,
+                          .backward = gru_before_backward},
+};
+
+saros_cell_facts saros_cell_of(saros_cell c) {
+  return cells[c].facts;
+}

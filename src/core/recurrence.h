@@ -1,0 +1,120 @@
+/*
+** What the files of the recurrent layer share: a recurrence is one layer on its
+** way over one sequence, forward (recurrent.c, recurrent_walk.c) or back
+** (recurrent_backward.c); cells.c knows what a step of each cell does.
+**
+** Letters: T steps, B rows, I input features, H hidden units, P the size of h
+** (H, or what the LSTM projects to), G gates.
+*/
+#ifndef RECURRENCE_H
+#define RECURRENCE_H
+
+#include "core.h"
+
+/* Tensors that a recurrence holds. Those that may be absent are null. */
+enum {
+  // given, with a gradient
+  X,            // (T, B, I)
+  H_FIRST,      // (B, P)
+  C_FIRST,      // (B, H)
+  WEIGHT_IH,    // (G H, I)
+  WEIGHT_HH,    // (G H, P)
+  BIAS_IH,      // (G H)
+  BIAS_HH,      // (G H)
+  WEIGHT_HR,    // (P, H)
+  PEEPHOLE,     // (3, H)
+  NORM_GAIN,    // (G H)
+  NORM_BIAS,    // (G H)
+  NORM_C_GAIN,  // (H)
+  NORM_C_BIAS,  // (H)
+  INPUTS,
+
+  // given, without
+  MASK = INPUTS,  // (T, B)
+  KEEP,           // (T, B)
+  DROPOUT,        // (B, P)
+  ZONEOUT_H,      // (T, B, P)
+  ZONEOUT_C,      // (T, B, H)
+  GIVEN,
+
+  // computed, one row for each step and row of the batch
+  Y = GIVEN,  // (T, B, P)
+  H_AFTER,    // (T, B, P) state after the step; y itself if nothing is masked
+  C_AFTER,    // (T, B, H) likewise
+  GATES,      // (T, B, G H) activations; Elman's are h itself where they can be
+  U,          // (T, B, G H) U h + b', where the cell needs it by itself
+  V,          // (T, B, G H) the same after layer norm; u itself without
+  V_MEAN,     // (T, B)
+  V_RSTD,     // (T, B)
+  C_NEW,      // (T, B, H) c before zoneout and mask; c itself without
+  C_SEEN,     // (T, B, H) what the tanh sees: c_new after layer norm, if any
+  C_MEAN,     // (T, B)
+  C_RSTD,     // (T, B)
+  H_BEFORE,   // (T, B, P) h before the step, where rows begin anew
+  C_BEFORE,   // (T, B, H) likewise
+  READ,       // (T, B, P) what the product reads, where there is dropout
+  INNER,      // (T, B, H) o tanh(c) before projection; r h before the product
+  TENSORS
+};
+
+typedef struct recurrence recurrence;
+typedef struct step step;
+
+/* A cell: its facts, and one step of a block of rows either way. */
+typedef struct cell {
+  saros_cell_facts facts;
+  int separate;  // does it need U h by itself, in u?
+  int inner;     // does it need the array 'inner' in any case?
+  /* From gates (W x + b) and the states before to h and c_new. */
+  void (*forward)(const recurrence *r, const step *s);
+  /* From dh and dc to da and du; adds to dread, dh_before and dc_before. */
+  void (*backward)(const recurrence *r, const step *s);
+} cell;
+
+extern const cell cells[SAROS_CELLS];
+
+struct recurrence {
+  const cell *cell;
+  saros_context *context;
+  const kernels *kernels;
+  int T, B, I, H, P, G;
+  int rows;  // of the batch in a block
+  int reverse;
+  saros_tensor *t[TENSORS];
+
+  // going back
+  saros_tensor *dy;       // (T, B, P)
+  saros_tensor *da;       // (T, B, G H) gradient of W x + b
+  saros_tensor *du;       // (T, B, G H) of U h + b'; da itself if not separate
+  saros_tensor *dh[2];    // (B, P) after and before the step, in turn
+  saros_tensor *dc[2];    // (B, H)
+  saros_tensor *dread;    // (B, P) where there is dropout
+  saros_tensor *dinner;   // (B, H) where there is 'inner'
+  saros_tensor *dh_new;   // (T, B, P) of the projection's result
+  saros_tensor *dc_seen;  // (T, B, H) where c is normalised
+};
+
+/* The arrays of a recurrence at one step, for one block of rows. */
+struct step {
+  int rows;
+  const real *h_before, *c_before, *read, *mask, *zoneout_h, *zoneout_c;
+  real *h, *c, *gates, *u, *v, *v_mean, *v_rstd;
+  real *c_new, *c_seen, *c_mean, *c_rstd, *inner;
+  real *da, *du, *dh, *dc, *dh_before, *dc_before, *dread, *dinner;
+  real *dc_seen;
+};
+
+/* Layer norm inside a step uses PyTorch's epsilon. */
+#define NORM_EPSILON 1e-5
+
+int is_blended(const recurrence *r);  // is a new state mixed with the old one?
+/* The step before t on the walk; -1 at the beginning. */
+int step_before(const recurrence *r, int t);
+
+void walk_forward(const recurrence *r);
+/* Leaves the gradients of the first states in *dh and *dc, borrowed from r. */
+void walk_backward(const recurrence *r, saros_tensor **dh, saros_tensor **dc);
+
+saros_status recurrent_backward(const tape_entry *e);
+
+#endif

@@ -1,0 +1,217 @@
+/*
+** The walk over time, and all that can happen around a step of a cell: rows
+** that begin anew, dropout of what the product reads, zoneout, masked steps.
+** Rows of a batch never meet on the walk, so blocks of rows take it
+** independently, each through the whole window.
+*/
+#include <string.h>
+
+#include "recurrence.h"
+
+int is_blended(const recurrence *r) {
+  return r->t[MASK] || r->t[ZONEOUT_H] || r->t[ZONEOUT_C];
+}
+
+int step_before(const recurrence *r, int t) {
+  if (r->reverse)
+    return t == r->T - 1 ? -1 : t + 1;
+  return t - 1;
+}
+
+static int first_step(const recurrence *r) {
+  return r->reverse ? r->T - 1 : 0;
+}
+
+/* The step after t on the walk; out of 0..T-1 at the end. */
+static int step_after(const recurrence *r, int t) {
+  return r->reverse ? t - 1 : t + 1;
+}
+
+/* A row of an array whose rows are so wide; null without an array. */
+static real *row_of(const saros_tensor *x, size_t row, int width) {
+  return x ? reals(x) + row * (size_t)width : NULL;
+}
+
+/* The state before step t, as it was left or as it was given. */
+static const real *state_before(const recurrence *r, int state, int first,
+                                int t, int row, int width) {
+  int before = step_before(r, t);
+  if (before < 0)
+    return row_of(r->t[first], (size_t)row, width);
+  return row_of(r->t[state], (size_t)before * (size_t)r->B + (size_t)row,
+                width);
+}
+
+/* The arrays at step t for a block of rows. */
+static step step_at(const recurrence *r, int t, int row, int rows) {
+  size_t at = (size_t)t * (size_t)r->B + (size_t)row;
+  int GH = r->G * r->H;
+  step s = {
+      .rows = rows,
+      .h_before = r->t[H_BEFORE]
+                      ? row_of(r->t[H_BEFORE], at, r->P)
+                      : state_before(r, H_AFTER, H_FIRST, t, row, r->P),
+      .c_before = r->t[C_BEFORE]
+                      ? row_of(r->t[C_BEFORE], at, r->H)
+                      : state_before(r, C_AFTER, C_FIRST, t, row, r->H),
+      .mask = row_of(r->t[MASK], at, 1),
+      .zoneout_h = row_of(r->t[ZONEOUT_H], at, r->P),
+      .zoneout_c = row_of(r->t[ZONEOUT_C], at, r->H),
+      .h = row_of(r->t[H_AFTER], at, r->P),
+      .c = row_of(r->t[C_AFTER], at, r->H),
+      .gates = row_of(r->t[GATES], at, GH),
+      .u = row_of(r->t[U], at, GH),
+      .v = row_of(r->t[V], at, GH),
+      .v_mean = row_of(r->t[V_MEAN], at, 1),
+      .v_rstd = row_of(r->t[V_RSTD], at, 1),
+      .c_new = row_of(r->t[C_NEW], at, r->H),
+      .c_seen = row_of(r->t[C_SEEN], at, r->H),
+      .c_mean = row_of(r->t[C_MEAN], at, 1),
+      .c_rstd = row_of(r->t[C_RSTD], at, 1),
+      .inner = row_of(r->t[INNER], at, r->H),
+      .da = row_of(r->da, at, GH),
+      .du = row_of(r->du, at, GH),
+      .dread = row_of(r->dread, (size_t)row, r->P),
+      .dinner = row_of(r->dinner, (size_t)row, r->H),
+      .dc_seen = row_of(r->dc_seen, at, r->H),
+  };
+  s.read = r->t[READ] ? row_of(r->t[READ], at, r->P) : s.h_before;
+  return s;
+}
+
+static int rows_in_block(const recurrence *r, int block) {
+  int left = r->B - block * r->rows;
+  return left < r->rows ? left : r->rows;
+}
+
+/* --- Forward ---------------------------------------------------------------------- */
+
+/* Begins rows anew where 'keep' says so, and drops what the product reads. */
+static void enter_step(const recurrence *r, int t, int row, int rows) {
+  const kernels *k = r->kernels;
+  size_t at = (size_t)t * (size_t)r->B + (size_t)row, n = (size_t)rows;
+  if (r->t[KEEP]) {
+    const real *keep = row_of(r->t[KEEP], at, 1);
+    k->blend->scale_rows(row_of(r->t[H_BEFORE], at, r->P),
+                         state_before(r, H_AFTER, H_FIRST, t, row, r->P), keep,
+                         n, (size_t)r->P);
+    if (r->t[C_AFTER])
+      k->blend->scale_rows(row_of(r->t[C_BEFORE], at, r->H),
+                           state_before(r, C_AFTER, C_FIRST, t, row, r->H),
+                           keep, n, (size_t)r->H);
+  }
+  if (r->t[READ])
+    k->pointwise->binary[BINARY_MULTIPLY](
+        row_of(r->t[READ], at, r->P), step_at(r, t, row, rows).h_before, 1,
+        row_of(r->t[DROPOUT], (size_t)row, r->P), 1, n * (size_t)r->P);
+}
+
+/* Mixes the new states with the old ones, and writes y where it is not h. */
+static void leave_step(const recurrence *r, const step *s, real *y) {
+  const blend_kernels *k = r->kernels->blend;
+  size_t rows = (size_t)s->rows;
+  if (!is_blended(r))
+    return;
+  k->blend(s->h, s->h_before, s->mask, s->zoneout_h, rows, (size_t)r->P);
+  if (s->c != NULL) {
+    memcpy(s->c, s->c_new, rows * (size_t)r->H * sizeof(real));
+    k->blend(s->c, s->c_before, s->mask, s->zoneout_c, rows, (size_t)r->H);
+  }
+  if (s->mask != NULL)
+    k->scale_rows(y, s->h, s->mask, rows, (size_t)r->P);
+}
+
+static void forward_block(void *arguments, int block) {
+  const recurrence *r = arguments;
+  int row = block * r->rows, rows = rows_in_block(r, block);
+  for (int t = first_step(r); t >= 0 && t < r->T; t = step_after(r, t)) {
+    enter_step(r, t, row, rows);
+    step s = step_at(r, t, row, rows);
+    r->cell->forward(r, &s);
+    size_t at = (size_t)t * (size_t)r->B + (size_t)row;
+    leave_step(r, &s, row_of(r->t[Y], at, r->P));
+  }
+}
+
+static int block_count(const recurrence *r) {
+  return r->B == 0 ? 0 : (r->B + r->rows - 1) / r->rows;
+}
+
+void walk_forward(const recurrence *r) {
+  parallel_for(r->context, block_count(r), forward_block, (void *)r);
+}
+
+/* --- Backward ------------------------------------------------------------------------ */
+
+/* The gradient of h from y, and through the mixing to the new states. */
+static void leave_step_backward(const recurrence *r, step *s, const real *dy) {
+  const blend_kernels *k = r->kernels->blend;
+  size_t rows = (size_t)s->rows, P = (size_t)r->P;
+  memset(s->dh_before, 0, rows * P * sizeof(real));
+  if (s->dc != NULL)
+    memset(s->dc_before, 0, rows * (size_t)r->H * sizeof(real));
+  if (s->mask != NULL)
+    k->add_scaled_rows(s->dh, dy, s->mask, rows, P);
+  else
+    r->kernels->pointwise->add_scaled(s->dh, 1, dy, rows * P);
+  if (!is_blended(r))
+    return;
+  k->blend_backward(s->dh, s->dh_before, s->mask, s->zoneout_h, rows, P);
+  if (s->dc != NULL)
+    k->blend_backward(s->dc, s->dc_before, s->mask, s->zoneout_c, rows,
+                      (size_t)r->H);
+}
+
+/* Through the dropout of what the product read, and to rows begun anew. */
+static void enter_step_backward(const recurrence *r, step *s, int t, int row) {
+  const kernels *k = r->kernels;
+  size_t rows = (size_t)s->rows, n = rows * (size_t)r->P;
+  if (r->t[READ]) {
+    k->pointwise->binary[BINARY_MULTIPLY](
+        s->dread, s->dread, 1, row_of(r->t[DROPOUT], (size_t)row, r->P), 1, n);
+    k->pointwise->add_scaled(s->dh_before, 1, s->dread, n);
+  }
+  if (r->t[KEEP] == NULL)
+    return;
+  const real *keep = reals(r->t[KEEP]) + (size_t)t * (size_t)r->B + row;
+  k->blend->scale_rows(s->dh_before, s->dh_before, keep, rows, (size_t)r->P);
+  if (s->dc != NULL)
+    k->blend->scale_rows(s->dc_before, s->dc_before, keep, rows, (size_t)r->H);
+}
+
+static void step_backward(const recurrence *r, step *s, int t, int row) {
+  size_t at = (size_t)t * (size_t)r->B + (size_t)row;
+  size_t n = (size_t)s->rows * (size_t)r->P;
+  leave_step_backward(r, s, row_of(r->dy, at, r->P));
+  if (r->dh_new)
+    memcpy(row_of(r->dh_new, at, r->P), s->dh, n * sizeof(real));
+  if (r->t[READ])
+    memset(s->dread, 0, n * sizeof(real));
+  else
+    s->dread = s->dh_before;
+  r->cell->backward(r, s);
+  enter_step_backward(r, s, t, row);
+}
+
+/* The gradients after and before a step change places from step to step; an
+** even number of changes leaves those of the first states in place 0 or 1. */
+static void backward_block(void *arguments, int block) {
+  const recurrence *r = arguments;
+  int row = block * r->rows, rows = rows_in_block(r, block), place = 0;
+  int t = r->reverse ? 0 : r->T - 1;
+  for (int left = r->T; left > 0; left--, t = step_before(r, t)) {
+    step s = step_at(r, t, row, rows);
+    s.dh = row_of(r->dh[place], (size_t)row, r->P);
+    s.dc = row_of(r->dc[place], (size_t)row, r->H);
+    place = 1 - place;
+    s.dh_before = row_of(r->dh[place], (size_t)row, r->P);
+    s.dc_before = row_of(r->dc[place], (size_t)row, r->H);
+    step_backward(r, &s, t, row);
+  }
+}
+
+void walk_backward(const recurrence *r, saros_tensor **dh, saros_tensor **dc) {
+  parallel_for(r->context, block_count(r), backward_block, (void *)r);
+  *dh = r->dh[r->T % 2];
+  *dc = r->dc[r->T % 2];
+}
