@@ -76,6 +76,9 @@ options.boolean = options.kind("true or false", of_type "boolean")
 options.string = options.kind("a string", of_type "string")
 options.callback = options.kind("a function", of_type "function")
 options.table = options.kind("a table", of_type "table")
+options.tensor = options.kind("a tensor", function(value)
+  return getmetatable(value) == "saros.tensor" and value or nil
+end)
 
 --- One of several strings.
 ---@param names string[]

@@ -14,13 +14,14 @@ local Chain = module.class "chain"
 
 ---@param x saros.Tensor  what the first member takes
 ---@param state? table<integer, saros.nn.State>  by position
+---@param given? saros.nn.StepOptions  lengths and the like, for its stateful members
 ---@return saros.Tensor y
 ---@return table<integer, saros.nn.State>? state  nil if no member is stateful
-function Chain:forward(x, state)
+function Chain:forward(x, state, given)
   local last = self.stateful and {} or nil
   for position, step in ipairs(self.steps) do
     if last and type(step) == "table" and step.stateful then
-      x, last[position] = step(x, state and state[position])
+      x, last[position] = step(x, state and state[position], given)
     else
       x = step(x)
     end

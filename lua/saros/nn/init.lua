@@ -9,6 +9,9 @@ return {
   linear = require "saros.nn.linear",
   embedding = require "saros.nn.embedding",
   rnn = recurrent.rnn,
+  lstm = recurrent.lstm,
+  gru = recurrent.gru,
+  recurrent = recurrent.own,
   dropout = require "saros.nn.dropout",
   layer_norm = require "saros.nn.layer_norm",
   -- composition

@@ -1,161 +1,300 @@
---- Stacks of recurrent layers over whole sequences, with PyTorch's parameter
---- names: layer k, counted from 0, has weight_ih_lk (G H, I), weight_hh_lk
---- (G H, H), bias_ih_lk and bias_hh_lk (G H). Elman's cell, the textbook's:
+--- Stacks of recurrent layers over whole sequences, in one direction or both.
 ---
----     h(t) = tanh(W_ih x(t) + b_ih + W_hh h(t-1) + b_hh)
+--- What a cell does in a layer is either fused (one operation of the core) or a
+--- step function of one's own, unrolled; the stack around it is the same.
+--- Parameters have PyTorch's names: layer k, counted from 0, has weight_ih_lk
+--- (G H, I), weight_hh_lk (G H, H), bias_ih_lk and bias_hh_lk (G H), and those
+--- of the direction from the end have "_reverse" behind that.
 
 local core = require "saros.core"
 local options = require "saros.options"
+local cells = require "saros.nn.cells"
 local initialize = require "saros.nn.initialize"
 local module = require "saros.nn.module"
+local steps_of = require("saros.nn.steps").of
+local unroll = require "saros.nn.unroll"
 
----@class saros.nn.Cell
----@field gates integer  G: blocks of H rows in the weights
----@field states string[]  what is carried from step to step
----@field operation table<string, string>  the core's name, by activation
-
---- Cells are data: a new one joins with a row.
----@type table<string, saros.nn.Cell>
-local CELLS = {
-  rnn = {
-    gates = 1,
-    states = { "h" },
-    operation = { tanh = "elman_tanh", relu = "elman_relu" },
-  },
-}
+--- One layer in one direction.
+---@class saros.nn.Direction
+---@field reverse boolean
+---@field output integer  features of y
+---@field sizes integer[]  of its states
+---@field parameters saros.Layer?  of a fused cell
+---@field norm_ih saros.Tensor[]?  gain and bias of the norm of W x
+---@field cell saros.nn.Module?  of one's own
+---@field initial saros.Tensor[]?  learned first states
 
 ---@class saros.nn.Recurrent: saros.nn.Module
----@field cell saros.nn.Cell
----@field operation string
----@field input integer
----@field hidden integer
----@field layers saros.Layer[]
----@field initial saros.Tensor[][]?  for each layer its learned first states, each (H)
----@field dropout number
+---@field directions saros.nn.Direction[]  layer by layer; of each forward, then reverse
+---@field layers saros.Layer[]  the parameters of each of them
+---@field o table  the options
 ---@field generator saros.Generator?
 local Recurrent = module.class "recurrent"
 Recurrent.stateful = true
+
+-- --- Forward ------------------------------------------------------------------------
 
 local function check_state(self, state)
   if state == nil then
     return
   end
-  local layers, names = #self.layers, self.cell.states
+  local count, states = #self.directions, #self.directions[1].sizes
   local function complain(got)
-    error(("%s: expected a state of %d layers with (%s) each, got %s"):format(
-      self.kind, layers, table.concat(names, ", "), got), 4)
+    local what = self.o.bidirectional and "layers and directions" or "layers"
+    error(("%s: expected a state of %d %s with (%s) each, got %s"):format(
+      self.kind, count, what, table.concat(self.state_names, ", "), got), 4)
   end
   if type(state) ~= "table" then
     complain(options.describe(state))
-  elseif #state ~= layers then
+  elseif #state ~= count then
     complain(#state .. " layers")
   end
-  for _, layer in ipairs(state) do
-    if type(layer) ~= "table" or #layer ~= #names then
+  for _, entry in ipairs(state) do
+    if type(entry) ~= "table" or #entry ~= states then
       complain "something else"
     end
   end
 end
 
---- Where a layer begins: at the given state, else at the learned one, else
---- (nil) at zeros.
-local function begin(self, state, layer, x)
-  if state or not self.initial then
-    return state and state[layer]
+--- Where a direction begins: at the given state, else at the learned one, else
+--- at zeros (nil for fused cells).
+local function first_states(direction, state, B)
+  if state then
+    return state
   end
-  local rows, states = core.zeros(x:size(2), self.hidden), {}
-  for position, first in ipairs(self.initial[layer]) do
-    states[position] = rows + first
+  if direction.parameters and not direction.initial then
+    return nil
+  end
+  local states = {}
+  for position, size in ipairs(direction.sizes) do
+    local zeros = core.zeros(B, size)
+    states[position] = direction.initial and zeros + direction.initial[position] or zeros
   end
   return states
 end
 
+--- Factors that are 1 or 0 in training and their mean otherwise.
+local function zone(self, p, ...)
+  return p > 0 and core.dropout(core.ones(...), p, self.generator) * (1 - p) or nil
+end
+
+--- The steps of one direction: the caller's, and the randomness of this pass.
+local function direction_steps(self, direction, steps, T, B)
+  local o = self.o
+  local h, c = direction.sizes[1], direction.sizes[2]
+  return {
+    mask = steps and steps.mask,
+    keep = steps and steps.keep,
+    reverse = direction.reverse,
+    dropout = o.recurrent_dropout > 0
+      and core.dropout(core.ones(B, h), o.recurrent_dropout, self.generator) or nil,
+    zoneout_h = zone(self, o.zoneout, T, B, h),
+    zoneout_c = c and zone(self, o.zoneout_cell or 0, T, B, c),
+  }
+end
+
+--- A direction over the sequence: y, last states.
+local function run(self, direction, x, state, steps)
+  local T, B = x:size(1), x:size(2)
+  state = first_states(direction, state, B)
+  if direction.cell then
+    return unroll(direction.cell, x, state, {
+      mask = steps and steps.mask,
+      keep = steps and steps.keep,
+      reverse = direction.reverse,
+    })
+  end
+  if direction.norm_ih then
+    x = core.layer_norm(core.linear(x, direction.weight_ih), direction.norm_ih[1], direction.norm_ih[2])
+  end
+  return core.recurrent(self.operation, x, state, direction.parameters,
+    direction_steps(self, direction, steps, T, B))
+end
+
+--- Dropout of what a layer reads: at every element, or the same features all
+--- the time (Gal and Ghahramani 2016).
+local function drop(self, x)
+  local o = self.o
+  if o.dropout == 0 then
+    return x
+  elseif o.variational then
+    return x * core.dropout(core.ones(1, x:size(2), x:size(3)), o.dropout, self.generator)
+  end
+  return core.dropout(x, o.dropout, self.generator)
+end
+
+--- `x` may be padded: see saros.nn.StepOptions. Padded steps have outputs of 0
+--- and change nothing; the direction from the end starts at each row's own end.
 ---@param x saros.Tensor  (T, B, I)
----@param state? saros.Tensor[][]  state[layer][which], each (B, H)
----@return saros.Tensor y  (T, B, H): h(t) of the last layer
----@return saros.Tensor[][] state  after the last step
-function Recurrent:forward(x, state)
+---@param state? saros.Tensor[][]  for each layer (and direction) its states, each (B, H)
+---@param given? saros.nn.StepOptions
+---@return saros.Tensor y  (T, B, H): h(t) of the last layer; (T, B, 2 H) in both directions
+---@return saros.Tensor[][] state  after the last step, like `state`
+function Recurrent:forward(x, state, given)
   check_state(self, state)
-  local last = {}
-  for layer, parameters in ipairs(self.layers) do
-    if layer > 1 and self.generator then
-      x = core.dropout(x, self.dropout, self.generator)
+  local ok, steps = pcall(steps_of, given, x)
+  if not ok then
+    error(("%s: %s"):format(self.kind, steps), 3)
+  end
+  local last, width = {}, self.o.bidirectional and 2 or 1
+  for layer = 1, self.o.layers do
+    local read = layer > 1 and drop(self, x) or x
+    local outputs = {}
+    for way = 1, width do
+      local position = (layer - 1) * width + way
+      outputs[way], last[position] = run(self, self.directions[position], read,
+        state and state[position], steps)
     end
-    x, last[layer] = core.recurrent(self.operation, x, begin(self, state, layer, x), parameters)
+    local y = width == 2 and outputs[1] .. outputs[2] or outputs[1]
+    x = self.o.residual and y:size(3) == x:size(3) and y + x or y
   end
   return x, last
 end
 
 function Recurrent:describe()
-  return ("%s %d -> %d, %d layer%s"):format(
-    self.operation, self.input, self.hidden, #self.layers, #self.layers == 1 and "" or "s")
+  local o = self.o
+  return ("%s %d -> %d, %d layer%s%s"):format(self.operation, o.input, o.hidden, o.layers,
+    o.layers == 1 and "" or "s", o.bidirectional and ", both ways" or "")
 end
 
-local function add_layer(self, layer, o)
-  local cell, bound = self.cell, 1 / math.sqrt(o.hidden)
-  local height = cell.gates * o.hidden
-  local parameters, suffix = {}, "_l" .. layer - 1
-  local function add(name, shape, fill)
-    parameters[name] = self:add_parameter(name .. suffix, shape, fill)
+-- --- Parameters ------------------------------------------------------------------------
+
+--- The parameters of a fused cell for one direction.
+local function add_fused(self, direction, cell, inputs, suffix)
+  local o, bound = self.o, 1 / math.sqrt(self.o.hidden)
+  local H, GH, P = o.hidden, cell.gates * o.hidden, o.projection or o.hidden
+  local p = {}
+  local function add(name, shape, fill, file_name)
+    p[name] = self:add_parameter((file_name or name) .. suffix, shape, fill)
+    return p[name]
   end
-  add("weight_ih", { height, layer == 1 and o.input or o.hidden },
-    initialize.gates(bound, cell.gates, false))
-  add("weight_hh", { height, o.hidden }, initialize.gates(bound, cell.gates, true))
-  if o.bias then
-    add("bias_ih", { height }, initialize.bias(bound))
-    add("bias_hh", { height }, initialize.bias(bound))
+  local weight_ih = add("weight_ih", { GH, inputs }, initialize.gates(bound, cell.gates, false))
+  add("weight_hh", { GH, P }, initialize.gates(bound, cell.gates, true))
+  if o.layer_norm then
+    local one, zero = initialize.constant(1), initialize.constant(0)
+    add("norm_gain", { GH }, one, "norm_hh_weight")
+    add("norm_bias", { GH }, zero, "norm_hh_bias")
+    if #cell.states == 2 then
+      add("norm_c_gain", { H }, one, "norm_c_weight")
+      add("norm_c_bias", { H }, zero, "norm_c_bias")
+    end
+    direction.norm_ih = {
+      self:add_parameter("norm_ih_weight" .. suffix, { GH }, one),
+      self:add_parameter("norm_ih_bias" .. suffix, { GH }, zero),
+    }
+    direction.weight_ih, p.weight_ih = weight_ih, nil -- applied before the norm
+  elseif o.bias then
+    for _, name in ipairs { "bias_ih", "bias_hh" } do
+      add(name, { GH }, cell.bias and cell.bias(name, o, bound) or initialize.bias(bound))
+    end
   end
-  self.layers[layer] = parameters
+  if o.projection then
+    add("weight_hr", { P, H }, initialize.matrix(bound))
+  end
+  if o.peepholes then
+    add("peephole", { 3, H }, initialize.matrix(bound))
+  end
+  direction.parameters = p
+  direction.output, direction.sizes = P, { P, #cell.states == 2 and H or nil }
 end
 
-local function add_initial(self, layer)
-  self.initial[layer] = {}
-  for position, name in ipairs(self.cell.states) do
-    self.initial[layer][position] = self:add_parameter(
-      ("initial_%s_l%d"):format(name, layer - 1), { self.hidden }, initialize.constant(0))
+--- The module that a user's function makes for one direction.
+local function add_own(self, direction, make, inputs, suffix)
+  local cell = make(inputs, self.o.hidden)
+  if not module.is(cell) then
+    error("nn.recurrent: expected the option 'cell' to make a module, got "
+      .. options.describe(cell), 4)
+  end
+  direction.cell = self:add_member("cell" .. suffix, cell)
+  direction.output = cell.output or self.o.hidden
+  direction.sizes = cell.states or { self.o.hidden }
+end
+
+local function add_initial(self, direction, suffix)
+  direction.initial = {}
+  for position, size in ipairs(direction.sizes) do
+    local name = ("initial_%s%s"):format(self.state_names[position] or position, suffix)
+    direction.initial[position] = self:add_parameter(name, { size }, initialize.constant(0))
   end
 end
 
-local function activations_of(cell)
-  local names = {}
-  for name in pairs(cell.operation) do
-    names[#names + 1] = name
+--- Adds all layers; add(direction, inputs, suffix) fills one direction.
+local function build(self, add)
+  local o, inputs = self.o, self.o.input
+  self.directions, self.layers = {}, {}
+  for layer = 1, o.layers do
+    local output = 0
+    for way = 1, o.bidirectional and 2 or 1 do
+      local direction = { reverse = way == 2 }
+      local suffix = ("_l%d%s"):format(layer - 1, way == 2 and "_reverse" or "")
+      add(direction, inputs, suffix)
+      if o.learn_state then
+        add_initial(self, direction, suffix)
+      end
+      output = output + direction.output
+      self.directions[#self.directions + 1] = direction
+      self.layers[#self.layers + 1] = direction.parameters or direction.cell
+    end
+    inputs = output
   end
-  table.sort(names)
-  return names
+  self.output = inputs
 end
 
-local function constructor(name)
-  local cell = CELLS[name]
-  local check = options.declare("nn." .. name, {
-    { "input", options.size },
-    { "hidden", options.size },
-    { "layers", options.size, 1 },
-    { "activation", options.one_of(activations_of(cell)), "tanh" },
-    { "bias", options.boolean, true },
-    { "dropout", options.fraction, 0 },
-    { "learn_state", options.boolean, false },
-  }, 2)
+local common_options = {
+  { "input", options.size },
+  { "hidden", options.size },
+  { "layers", options.size, 1 },
+  { "bidirectional", options.boolean, false },
+  { "dropout", options.fraction, 0 },
+  { "variational", options.boolean, false },
+  { "residual", options.boolean, false },
+  { "learn_state", options.boolean, false },
+}
 
+local fused_options = {
+  { "bias", options.boolean, true },
+  { "recurrent_dropout", options.fraction, 0 },
+  { "zoneout", options.fraction, 0 },
+  { "layer_norm", options.boolean, false },
+}
+
+local function joined(...)
+  local list = {}
+  for _, part in ipairs { ... } do
+    table.move(part, 1, #part, #list + 1, list)
+  end
+  return list
+end
+
+local function new(kind, o, state_names)
+  local self = Recurrent.new()
+  self.kind, self.o, self.state_names = kind, o, state_names
+  self.input, self.hidden = o.input, o.hidden
+  local random = { o.dropout, o.recurrent_dropout or 0, o.zoneout or 0, o.zoneout_cell or 0 }
+  if math.max(table.unpack(random)) > 0 then
+    self.generator = self:add_generator "dropout"
+  end
+  return self
+end
+
+local function constructor(name, cell)
+  local check = options.declare("nn." .. name, joined(common_options, fused_options, cell.options), 2)
   return function(given)
     local o = check(given)
-    local self = Recurrent.new()
-    self.kind, self.cell, self.operation = name, cell, cell.operation[o.activation]
-    self.input, self.hidden, self.dropout = o.input, o.hidden, o.dropout
-    self.layers = {}
-    self.initial = o.learn_state and {} or nil
-    for layer = 1, o.layers do
-      add_layer(self, layer, o)
-      if self.initial then
-        add_initial(self, layer)
-      end
+    local problem = cell.check and cell.check(o)
+    if problem then
+      error(("nn.%s: %s"):format(name, problem), 2)
     end
-    if o.dropout > 0 then
-      self.generator = self:add_generator "dropout"
-    end
+    local self = new(name, o, cell.states)
+    self.operation = cell.operation(o)
+    build(self, function(direction, inputs, suffix)
+      add_fused(self, direction, cell, inputs, suffix)
+    end)
     return self
   end
 end
+
+-- --- Public ------------------------------------------------------------------------------
 
 local recurrent = { names = {} }
 
@@ -163,18 +302,73 @@ local recurrent = { names = {} }
 ---@field input integer  I
 ---@field hidden integer  H
 ---@field layers? integer  (1)
----@field activation? "tanh"|"relu"  ("tanh")
----@field bias? boolean  (true)
----@field dropout? number  between layers, in training (0)
+---@field bidirectional? boolean  from both ends; outputs side by side (false)
+---@field dropout? number  of what layers after the first read, in training (0)
+---@field variational? boolean  dropout of the same features at all steps (false)
+---@field residual? boolean  add a layer's input to its output where the sizes agree (false)
 ---@field learn_state? boolean  is the first state a parameter? (false)
+---@field bias? boolean  (true)
+---@field recurrent_dropout? number  of h in the product U h, the same units at all steps (0)
+---@field zoneout? number  how likely a unit of h keeps its value, in training (0)
+---@field layer_norm? boolean  of W x, of U h and, in the LSTM, of c (Ba et al. 2016) (false)
 
---- `nn.rnn { 64, 128, layers = 2 }`: Elman's network, 64 features to 128 units.
----@type fun(given: saros.nn.RecurrentOptions): saros.nn.Recurrent
-recurrent.rnn = constructor "rnn"
+---@class saros.nn.RnnOptions: saros.nn.RecurrentOptions
+---@field activation? "tanh"|"relu"  ("tanh")
 
-for name in pairs(CELLS) do
+---@class saros.nn.LstmOptions: saros.nn.RecurrentOptions
+---@field forget_bias? number  where the forget gates' bias starts (as the others)
+---@field peepholes? boolean  (false)
+---@field projection? integer  P: h = W_hr (o tanh(c)) of this size (none)
+---@field zoneout_cell? number  zoneout of c (0)
+
+---@class saros.nn.GruOptions: saros.nn.RecurrentOptions
+---@field reset? "after"|"before"  does r act after the product U_n h, or before it? ("after")
+
+for name, cell in pairs(cells) do
+  recurrent[name] = constructor(name, cell)
   recurrent.names[#recurrent.names + 1] = name
 end
 table.sort(recurrent.names)
+
+--- `nn.rnn { 64, 128, layers = 2 }`: Elman's network, the textbook's
+---
+---     h(t) = tanh(W_ih x(t) + b_ih + W_hh h(t-1) + b_hh)
+---@type fun(given: saros.nn.RnnOptions): saros.nn.Recurrent
+recurrent.rnn = recurrent.rnn
+
+--- `nn.lstm { 64, 128 }`: long short-term memory; states h and c.
+---@type fun(given: saros.nn.LstmOptions): saros.nn.Recurrent
+recurrent.lstm = recurrent.lstm
+
+--- `nn.gru { 64, 128 }`: gated recurrent units.
+---@type fun(given: saros.nn.GruOptions): saros.nn.Recurrent
+recurrent.gru = recurrent.gru
+
+local check_own = options.declare("nn.recurrent", joined(common_options, {
+  { "cell", options.callback },
+}), 2)
+
+--- A stack of cells of one's own. `cell(inputs, hidden)` makes a module for each
+--- layer and direction; its forward is the step
+---
+---     y (B, P), states = forward(x (B, I), states)
+---
+--- where states is a list of tensors (B, H); returning just y means that y is
+--- the state, too. A module may have `states`, the sizes of its states
+--- ({ hidden }), and `output`, the size of y (hidden).
+---@param given saros.nn.RecurrentOptions
+---@return saros.nn.Recurrent
+function recurrent.own(given)
+  local o = check_own(given)
+  local make = o.cell
+  o.cell = nil
+  o.recurrent_dropout, o.zoneout = 0, 0
+  local self = new("recurrent", o, { "h", "c" })
+  build(self, function(direction, inputs, suffix)
+    add_own(self, direction, make, inputs, suffix)
+  end)
+  self.operation = self.directions[1].cell.kind
+  return self
+end
 
 return recurrent
