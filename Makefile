@@ -113,7 +113,7 @@ install: all ## copy the program, the libraries, saros.h and the Lua module belo
 	@install -m 644 $(B)/saros.so $(DEST)/lib/lua/5.4
 	@printf '%s\n' 'Name: saros' 'Description: Lua-scriptable recurrent networks' 'Version: $(VERSION)' \
 	  'Requires: lua5.4' 'Requires.private: openblas jansson' 'Libs: -L$(PREFIX)/lib -lsaros' \
-	  'Libs.private: -lm -lpthread' 'Cflags: -I$(PREFIX)/include' > $(DEST)/lib/pkgconfig/saros.pc
+	  'Libs.private: -lm -lpthread' 'Cflags: -I$(PREFIX)/include$(if $(DOUBLE), -DSAROS_DOUBLE)' > $(DEST)/lib/pkgconfig/saros.pc
 uninstall: ## remove what install copied
 	@rm -f $(addprefix $(DEST)/,bin/saros include/saros.h lib/libsaros.a lib/$(SHARED) lib/lua/5.4/saros.so \
 	  lib/pkgconfig/saros.pc)

@@ -376,3 +376,13 @@ describe("clipping and updating", function()
     is({ 1, 2 }, a)
   end)
 end)
+
+describe("equality", function()
+  it("compares ids with ids and with numbers, as a script counts them", function()
+    local ids = saros.ids { { 1, 2 }, { 3, 2 } }
+    assert.same({ { 1, 0 }, { 0, 0 } }, ids:eq(saros.ids { { 1, 1 }, { 1, 1 } }):totable())
+    assert.same({ { 0, 1 }, { 0, 1 } }, ids:eq(2):totable())
+    assert.same({ { 1, 0 }, { 1, 0 } }, ids:ne(saros.ids { 2, 2 }):totable())
+    assert.error_matches(function() return ids + 1 end, "expected operands to be real numbers, got ids (2, 2)", 1, true)
+  end)
+end)

@@ -222,7 +222,8 @@ typedef enum saros_function {
 SAROS_API saros_status saros_apply(saros_function f, saros_tensor *x,
                                    saros_tensor **out);
 
-/* Comparisons give 1 or 0 and have no gradient. */
+/* Comparisons give 1 or 0 and have no gradient; SAROS_EQUAL compares ids, too,
+** and ids with numbers as messages count them. */
 typedef enum saros_operator {
   SAROS_ADD,
   SAROS_SUBTRACT,

@@ -99,9 +99,10 @@ saros_status saros_fail(saros_context *context, saros_status status,
 }
 
 saros_status out_of_memory(saros_context *context, size_t bytes) {
-  return saros_fail(context, SAROS_EMEMORY,
-                    "not enough memory: %zu bytes were refused, %zu in use",
-                    bytes, context->pool.memory.in_use);
+  return saros_fail(
+      context, SAROS_EMEMORY,
+      "allocate: expected %zu bytes of memory, got none (%zu in use)", bytes,
+      context->pool.memory.in_use);
 }
 
 saros_memory saros_memory_of(const saros_context *context) {

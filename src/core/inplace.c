@@ -24,7 +24,7 @@ static void fill_real(saros_tensor *x, real value) {
 
 saros_status saros_fill(saros_tensor *x, double value) {
   TRY(saros_tensor_writable(x, "fill"));
-  TRY(expect_real("fill", "a tensor", x));
+  TRY(expect_real("fill", "the tensor", x));
   fill_real(x, (real)value);
   return SAROS_OK;
 }
@@ -72,7 +72,7 @@ saros_status saros_assign(saros_tensor *x, saros_tensor *source) {
 
 saros_status saros_clamp(saros_tensor *x, double low, double high) {
   TRY(saros_tensor_writable(x, "clamp"));
-  TRY(expect_real("clamp", "a tensor", x));
+  TRY(expect_real("clamp", "the tensor", x));
   if (!(low <= high))
     return saros_fail(x->context, SAROS_EARGUMENT,
                       "clamp: expected low <= high, got %g and %g", low, high);

@@ -8,7 +8,7 @@
 saros_status saros_dropout(saros_tensor *x, double p,
                            saros_generator *generator, saros_tensor **out) {
   *out = NULL;
-  TRY(expect_real("dropout", "a tensor", x));
+  TRY(expect_real("dropout", "the tensor", x));
   if (!(p >= 0 && p < 1))
     return saros_fail(x->context, SAROS_EARGUMENT,
                       "dropout: expected a probability in [0, 1), got %g", p);

@@ -47,7 +47,7 @@ static saros_status softmax_of_rows(const operation *op, saros_tensor *x,
 static saros_status softmax_over(const operation *op, saros_tensor *x, int axis,
                                  saros_tensor **out) {
   *out = NULL;
-  TRY(expect_real(op->name, "a tensor", x));
+  TRY(expect_real(op->name, "the tensor", x));
   TRY(expect_axis(op->name, x, &axis));
   if (axis == x->rank - 1)
     return softmax_of_rows(op, x, out);

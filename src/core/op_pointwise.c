@@ -40,7 +40,7 @@ static saros_status apply_backward(const tape_entry *e) {
 saros_status saros_apply(saros_function f, saros_tensor *x,
                          saros_tensor **out) {
   *out = NULL;
-  TRY(expect_real(functions[f].name, "a tensor", x));
+  TRY(expect_real(functions[f].name, "the tensor", x));
   saros_tensor *from;
   TRY(saros_contiguous(x, &from));
   saros_status status = tensor_like(from, out);
@@ -314,25 +314,44 @@ static saros_status record_combine(saros_operator f, saros_tensor *a,
                                            2, saved, &f, sizeof f});
 }
 
+/* An element as a caller writes it: ids as he counts them. */
+static double number_at(const saros_tensor *x, size_t at) {
+  if (x->dtype == SAROS_REAL)
+    return (double)reals(x)[at];
+  return (double)ids_of(x)[at] + x->context->index_base;
+}
+
+/* y = f(a, b) row by row; only equality is for ids, too. */
+static void combine_rows(saros_operator f, saros_tensor *y,
+                         const saros_tensor *a, const saros_tensor *b) {
+  int ids = a->dtype == SAROS_IDS || b->dtype == SAROS_IDS;
+  walk w;
+  walk_start(&w, y->rank, y->shape, 3, (const saros_tensor *const[]){y, a, b});
+  do {
+    real *row = reals(y) + w.at[0];
+    if (!ids)
+      y->context->kernels->pointwise->binary[f](row, reals(a) + w.at[1],
+                                                w.step[1], reals(b) + w.at[2],
+                                                w.step[2], w.inner);
+    for (size_t i = 0; ids && i < w.inner; i++)
+      row[i] = number_at(a, w.at[1] + i * (size_t)w.step[1]) ==
+               number_at(b, w.at[2] + i * (size_t)w.step[2]);
+  } while (walk_next(&w));
+}
+
 saros_status saros_combine(saros_operator f, saros_tensor *a, saros_tensor *b,
                            saros_tensor **out) {
   *out = NULL;
   const char *name = saros_operator_name(f);
   int rank, shape[MAX_RANK];
   TRY(expect_context(name, a->context, b));
-  TRY(expect_real(name, "operands", a));
-  TRY(expect_real(name, "operands", b));
+  if (f != SAROS_EQUAL) {
+    TRY(expect_real(name, "operands", a));
+    TRY(expect_real(name, "operands", b));
+  }
   TRY(broadcast_shape(name, a, b, &rank, shape));
   TRY(tensor_new(a->context, SAROS_REAL, rank, shape, out));
-  saros_tensor *y = *out;
-  walk w;
-  walk_start(&w, rank, shape, 3, (const saros_tensor *const[]){y, a, b});
-  if (y->count > 0) {
-    do
-      a->context->kernels->pointwise->binary[f](
-          reals(y) + w.at[0], reals(a) + w.at[1], w.step[1], reals(b) + w.at[2],
-          w.step[2], w.inner);
-    while (walk_next(&w));
-  }
+  if ((*out)->count > 0)
+    combine_rows(f, *out, a, b);
   return record_combine(f, a, b, out);
 }

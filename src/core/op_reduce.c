@@ -44,7 +44,7 @@ static saros_status prepare(const char *function, saros_tensor *x, int *axis,
                             int keep, saros_dtype dtype, saros_tensor **from,
                             saros_tensor **out) {
   *out = NULL;
-  TRY(expect_real(function, "a tensor", x));
+  TRY(expect_real(function, "the tensor", x));
   if (*axis != SAROS_ALL_AXES)
     TRY(expect_axis(function, x, axis));
   TRY(saros_contiguous(x, from));
@@ -171,7 +171,7 @@ saros_status saros_min(saros_tensor *x, int axis, int keep,
   *out = NULL;
   saros_tensor *negative = NULL, *largest = NULL;
   saros_status status;
-  TRY_OR_DONE(expect_real("min", "a tensor", x));
+  TRY_OR_DONE(expect_real("min", "the tensor", x));
   TRY_OR_DONE(saros_apply(SAROS_NEGATE, x, &negative));
   TRY_OR_DONE(saros_max(negative, axis, keep, &largest));
   status = saros_apply(SAROS_NEGATE, largest, out);

@@ -30,8 +30,8 @@ saros_status saros_clip_norm(saros_context *context, int count,
   TRY(joint_norm(context, count, tensors, norm));
   if (!isfinite(*norm))
     return saros_fail(context, SAROS_ENAN,
-                      "clip_norm: expected finite gradients, got a norm of %g",
-                      *norm);
+                      "clip_norm: expected finite gradients, got a norm of %s",
+                      isnan(*norm) ? "nan" : "inf");
   if (*norm <= limit)
     return SAROS_OK;
   real factor = (real)(limit / *norm);

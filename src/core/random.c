@@ -108,7 +108,7 @@ static void normal_pair(saros_generator *g, double pair[2]) {
 static saros_status begin_fill(saros_generator *g, const char *function,
                                saros_tensor *x, saros_tensor **buffer) {
   TRY(expect_context(function, g->context, x));
-  TRY(expect_real(function, "a tensor", x));
+  TRY(expect_real(function, "the tensor", x));
   TRY(saros_tensor_writable(x, function));
   if (!saros_tensor_is_contiguous(x))
     return tensor_like(x, buffer);

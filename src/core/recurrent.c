@@ -55,31 +55,44 @@ static saros_status expect_shape(const recurrence *r, int which, int rank,
                     SHAPE(x));
 }
 
-/* x and weight_hh have the sizes that everything else must have. */
-static saros_status expect_sizes(recurrence *r) {
-  const saros_tensor *x = r->t[X], *w = r->t[WEIGHT_HH];
+/* x (T, B, I) as the parameters want it. */
+static saros_status expect_x(const recurrence *r, int width) {
+  const saros_tensor *x = r->t[X];
   const char *function = r->cell->facts.name;
   TRY(expect_real(function, "x", x));
-  if (x->rank != 3 || x->shape[0] < 1)
+  if (x->rank != 3 || x->shape[0] < 1 || x->shape[2] != width)
     return saros_fail(r->context, SAROS_EARGUMENT,
-                      "%s: expected x of shape (T, B, I) with T >= 1, got %s",
-                      function, SHAPE(x));
-  if (w == NULL || w->rank != 2 || w->shape[0] % r->G != 0)
-    return saros_fail(r->context, SAROS_EARGUMENT,
-                      "%s: expected weight_hh of shape (%d H, H), got %s",
-                      function, r->G, w ? SHAPE(w) : "none");
-  r->T = x->shape[0], r->B = x->shape[1], r->I = x->shape[2];
-  r->H = w->shape[0] / r->G, r->P = w->shape[1];
-  if (r->P != r->H && r->t[WEIGHT_HR] == NULL)
-    return saros_fail(r->context, SAROS_EARGUMENT,
-                      "%s: expected weight_hh of shape (%d, %d), got %s",
-                      function, w->shape[0], r->H, SHAPE(w));
-  if ((double)r->T * r->B <= INT32_MAX)
+                      "%s: expected x of shape (T, B, %d) with T >= 1, got %s",
+                      function, width, SHAPE(x));
+  if ((double)x->shape[0] * x->shape[1] <= INT32_MAX)
     return SAROS_OK;
   return saros_fail(r->context, SAROS_EARGUMENT,
                     "%s: expected fewer than 2^31 rows over all steps, got "
                     "shape %s",
                     function, SHAPE(x));
+}
+
+/* weight_hh and x have the sizes that everything else must have. */
+static saros_status expect_sizes(recurrence *r) {
+  const saros_tensor *ih = r->t[WEIGHT_IH], *hh = r->t[WEIGHT_HH];
+  const char *function = r->cell->facts.name;
+  if (hh == NULL || hh->rank != 2 || hh->shape[0] % r->G != 0)
+    return saros_fail(r->context, SAROS_EARGUMENT,
+                      "%s: expected weight_hh of shape (%d H, H), got %s",
+                      function, r->G, hh ? SHAPE(hh) : "none");
+  if (ih != NULL && ih->rank != 2)
+    return saros_fail(r->context, SAROS_EARGUMENT,
+                      "%s: expected weight_ih of shape (%d, I), got %s",
+                      function, hh->shape[0], SHAPE(ih));
+  r->H = hh->shape[0] / r->G, r->P = hh->shape[1];
+  if (r->P != r->H && r->t[WEIGHT_HR] == NULL)
+    return saros_fail(r->context, SAROS_EARGUMENT,
+                      "%s: expected weight_hh of shape (%d, %d), got %s",
+                      function, hh->shape[0], r->H, SHAPE(hh));
+  TRY(expect_x(r, ih != NULL ? ih->shape[1] : hh->shape[0]));
+  r->T = r->t[X]->shape[0], r->B = r->t[X]->shape[1];
+  r->I = r->t[X]->shape[2];
+  return SAROS_OK;
 }
 
 /* Parameters that only some cells have, and that come in pairs. */
@@ -110,13 +123,11 @@ static saros_status expect_recurrence(recurrence *r) {
   TRY(expect_sizes(r));
   TRY(expect_options(r));
   int GH = r->G * r->H;
-  int x_width = r->t[WEIGHT_IH] ? r->I : GH;
-  const int x[3] = {r->T, r->B, x_width}, weight_ih[2] = {GH, r->I};
+  const int weight_ih[2] = {GH, r->I};
   const int h[2] = {r->B, r->P}, c[2] = {r->B, r->H};
   const int weight_hh[2] = {GH, r->P}, weight_hr[2] = {r->P, r->H};
   const int peephole[2] = {3, r->H}, steps[2] = {r->T, r->B};
   const int zone_h[3] = {r->T, r->B, r->P}, zone_c[3] = {r->T, r->B, r->H};
-  TRY(expect_shape(r, X, 3, x));
   TRY(expect_shape(r, WEIGHT_IH, 2, weight_ih));
   TRY(expect_shape(r, H_FIRST, 2, h));
   TRY(expect_shape(r, C_FIRST, 2, c));

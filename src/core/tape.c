@@ -111,7 +111,7 @@ saros_status node_add(tape_node *n, saros_tensor *g) {
 }
 
 saros_status saros_set_trainable(saros_tensor *x, int trainable) {
-  TRY(expect_real("trainable", "a tensor", x));
+  TRY(expect_real("trainable", "the tensor", x));
   if (saros_is_trainable(x) == (trainable != 0))
     return SAROS_OK;
   if (tape_wants(x->context, x))
@@ -376,7 +376,7 @@ static saros_status expect_recording(const saros_tape *tape,
 saros_status saros_tape_watch(saros_tape *tape, saros_tensor *x) {
   TRY(expect_recording(tape, "watch"));
   TRY(expect_context("watch", tape->context, x));
-  TRY(expect_real("watch", "a tensor", x));
+  TRY(expect_real("watch", "the tensor", x));
   if (!tape_wants(tape->context, x)) {
     tape_node *n;
     TRY(node_new(x, tape->serial, &n));

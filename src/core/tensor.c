@@ -325,7 +325,7 @@ saros_status expect_real(const char *function, const char *name,
   if (x->dtype == SAROS_REAL)
     return SAROS_OK;
   return saros_fail(x->context, SAROS_EARGUMENT,
-                    "%s: expected %s of real numbers, got ids %s", function,
+                    "%s: expected %s to be real numbers, got ids %s", function,
                     name, SHAPE(x));
 }
 
@@ -334,7 +334,7 @@ saros_status expect_ids(const char *function, const char *name,
   if (x->dtype == SAROS_IDS)
     return SAROS_OK;
   return saros_fail(x->context, SAROS_EARGUMENT,
-                    "%s: expected %s of ids, got real numbers %s", function,
+                    "%s: expected %s to be ids, got real numbers %s", function,
                     name, SHAPE(x));
 }
 
@@ -345,9 +345,15 @@ saros_status expect_axis(const char *function, const saros_tensor *x,
     *axis = given + x->rank;
   if (*axis >= 0 && *axis < x->rank)
     return SAROS_OK;
+  if (x->rank == 0)
+    return saros_fail(x->context, SAROS_EARGUMENT,
+                      "%s: expected a tensor with axes, got a single number",
+                      function);
   return saros_fail(x->context, SAROS_EARGUMENT,
-                    "%s: expected an axis of shape %s, got %d", function,
-                    SHAPE(x), given < 0 ? given : given + base);
+                    "%s: expected an axis in %d..%d or -%d..-1 of shape %s, "
+                    "got %d",
+                    function, base, x->rank - 1 + base, x->rank, SHAPE(x),
+                    given < 0 ? given : given + base);
 }
 
 saros_status expect_same_shape(const char *function, const char *name,
