@@ -65,6 +65,10 @@ static inline int near(real got, double expected, double scale,
   return fabs((double)got - expected) <= roundings * REAL_EPSILON * size;
 }
 
+static inline double logistic(double x) {
+  return 1 / (1 + exp(-x));
+}
+
 /* The slope of f at x by central differences, good to about 1e-9. */
 static inline double slope(double (*f)(double), double x) {
   const double h = 1e-5 * fmax(1, fabs(x));
