@@ -355,24 +355,36 @@ function core.layer_norm(x, gain, bias, epsilon) end
 function core.linear(x, weight, bias) end
 
 ---@alias saros.Cell
----| "elman_tanh"  # h(t) = tanh(W_ih x(t) + b_ih + W_hh h(t-1) + b_hh)
+---| "elman_tanh"  # h = tanh(W x + b + U h + b'); G = 1
 ---| "elman_relu"  # likewise with max(., 0)
+---| "lstm"        # gates i f g o, states h and c; G = 4
+---| "gru"         # gates r z n, r after the product U_n h; G = 3
+---| "gru_before"  # likewise, r before it
 
---- The parameters of one recurrent layer, as PyTorch has them.
+--- The parameters of one recurrent layer, as PyTorch has them. P is the size of
+--- h: H, unless there is a projection.
 ---@class saros.Layer
----@field weight_ih saros.Tensor  (H, I)
----@field weight_hh saros.Tensor  (H, H)
----@field bias_ih? saros.Tensor  (H)
----@field bias_hh? saros.Tensor  (H)
+---@field weight_ih? saros.Tensor  (G H, I); absent: x is W x already
+---@field weight_hh saros.Tensor  (G H, P)
+---@field bias_ih? saros.Tensor  (G H)
+---@field bias_hh? saros.Tensor  (G H)
+---@field weight_hr? saros.Tensor  (P, H), lstm: h = W_hr (o tanh(c))
+---@field peephole? saros.Tensor  (3, H), lstm: from c into i, f and o
+---@field norm_gain? saros.Tensor  (G H): layer norm of U h
+---@field norm_bias? saros.Tensor  (G H)
+---@field norm_c_gain? saros.Tensor  (H), lstm: layer norm of c inside tanh(c)
+---@field norm_c_bias? saros.Tensor  (H)
 
---- One recurrent layer over a whole sequence, differentiable in everything.
+--- One recurrent layer over a whole sequence, differentiable in x, the states
+--- and all parameters. One entry on the tape.
 ---@param cell saros.Cell
 ---@param x saros.Tensor  (T, B, I), T >= 1
----@param states (saros.Tensor|false)[]?  (B, H) each, before the first step; absent or false: zeros
+---@param states (saros.Tensor|false)[]?  h (B, P), c (B, H), before the first step; absent or false: zeros
 ---@param parameters saros.Layer
----@return saros.Tensor y  (T, B, H): h(t) of every step
----@return saros.Tensor[] last  (B, H) each: the states after the last step
-function core.recurrent(cell, x, states, parameters) end
+---@param steps? saros.nn.Steps  how to walk: direction, padding, rows that begin anew, dropout, zoneout
+---@return saros.Tensor y  (T, B, P): h(t) of every step
+---@return saros.Tensor[] last  h (B, P), c (B, H): the states after the last step
+function core.recurrent(cell, x, states, parameters, steps) end
 
 -- --- Training -----------------------------------------------------------------------------
 
@@ -480,5 +492,15 @@ function core.clock() end
 ---@param file file*
 ---@return boolean
 function core.is_terminal(file) end
+
+--- The columns of the terminal that a file is; nil if it is none.
+---@param file file*
+---@return integer?
+function core.terminal_width(file) end
+
+--- The nearest line outside the library, "script.lua:12: ", for the front of a
+--- message: however deep a mistake is found, there it was made.
+---@return string
+function core.where() end
 
 return core
