@@ -335,3 +335,74 @@ describe("a recurrent net", function()
     assert.has_error(function() nn.rnn { 1 << 30, 1 << 30 } end)
   end)
 end)
+
+describe("randomness inside recurrent nets", function()
+  local random_options = {
+    { name = "dropout", dropout = 0.4 },
+    { name = "variational dropout", dropout = 0.4, variational = true },
+    { name = "recurrent dropout", recurrent_dropout = 0.4 },
+    { name = "zoneout", zoneout = 0.4 },
+    { name = "all of it, both ways, normed, with residuals", dropout = 0.3, variational = true,
+      recurrent_dropout = 0.3, zoneout = 0.3, bidirectional = true, layer_norm = true, residual = true },
+  }
+
+  for _, cell in ipairs { "rnn", "lstm", "gru" } do
+    for _, row in ipairs(random_options) do
+      local options = { input = 3, hidden = 4, layers = 2 }
+      for name, value in pairs(row) do
+        options[name] = name ~= "name" and value or nil
+      end
+      if cell == "lstm" and options.zoneout then
+        options.zoneout_cell = 0.2
+      end
+
+      -- The loss under masks that are the same each time.
+      local function fixed(net)
+        local seed = net.generator:state()
+        return function(inputs)
+          net.generator:restore(seed)
+          return weighed(net(inputs.x, nil, { lengths = { 5, 3 } }))
+        end
+      end
+
+      if gradients.is_double or not options.layer_norm then
+        it(("(%s, %s) has the gradients of its fixed masks"):format(cell, row.name), function()
+          local net = nn[cell](options):init { seed = 5 }
+          local inputs = net:tensors()
+          inputs.x = random(1, 5, 2, 3)
+          assert.gradients_match(fixed(net), inputs,
+            { samples = 10, epsilon = gradients.is_double and 5e-7 or 1e-3 })
+        end)
+      end
+
+      it(("(%s, %s) acts in training only"):format(cell, row.name), function()
+        local net, x = nn[cell](options):init { seed = 5 }, random(1, 5, 2, 3)
+        local first, again = net(x), net(x)
+        assert.same_values(first, again, 0)
+        local tape <close> = saros.tape()
+        tape:watch(x)
+        local one, two = net(x):detach(), net(x):detach()
+        assert.is_true((one - two):abs():max():item() > 0)
+        tape:close()
+        local _ <close> = saros.tape { training = false }
+        assert.same_values(first, net(x):detach(), 0)
+      end)
+    end
+  end
+
+  it("zoneout keeps as many units as it says, and their mean outside training", function()
+    local net = nn.rnn({ 1, 2000, zoneout = 0.25 }):init { seed = 1 }
+    net:load((function(tensors)
+      for _, tensor in pairs(tensors) do
+        tensor:fill(0)
+      end
+      tensors.bias_ih_l0:fill(100) -- every new value is 1
+      return tensors
+    end)(net:tensors()))
+    local x = saros.zeros(1, 1, 1)
+    assert.same_values(saros.full({ 1, 1, 2000 }, 0.75), (net(x)), 1e-6)
+    local _ <close> = saros.tape()
+    local share = net(x):mean():item()
+    assert.is_true(math.abs(share - 0.75) < 0.04, "share " .. share)
+  end)
+end)
