@@ -130,6 +130,8 @@ local functions = {
   json_encode = function() return A("any", { 1 }), A("flag?", true) end,
   json_decode = function() return A("text", "[1]") end,
   is_terminal = function() return A("file", io.stdout) end,
+  terminal_width = function() return A("file", io.stdout) end,
+  where = function() end,
   info = function() end, memory = function() end, trim = function() end, clock = function() end,
 }
 

@@ -2,6 +2,8 @@
 --- as data, and gets a checker that fills in defaults and refuses what it does
 --- not know, so a misspelt name can never pass for a default.
 
+local core = require "saros.core"
+
 local options = {}
 
 ---@class saros.options.Kind
@@ -16,6 +18,18 @@ function options.kind(expected, accept)
   return { expected = expected, accept = accept }
 end
 
+--- A tensor as a message shows it: "a tensor (2, 3)".
+---@param tensor saros.Tensor
+---@return string
+function options.describe_tensor(tensor)
+  local open, shape = pcall(tensor.shape, tensor)
+  if not open then
+    return "a closed tensor"
+  end
+  local kind = tensor:dtype() == "ids" and "ids" or "a tensor"
+  return ("%s (%s)"):format(kind, table.concat(shape, ", "))
+end
+
 --- A value as a message shows it: text quoted, the rest by value or type.
 ---@param value any
 ---@return string
@@ -27,8 +41,34 @@ function options.describe(value)
     return tostring(value)
   end
   local meta = getmetatable(value)
+  if meta == "saros.tensor" then
+    return options.describe_tensor(value)
+  end
   local name = type(meta) == "table" and rawget(meta, "__name")
   return "a " .. (type(name) == "string" and name or kind)
+end
+
+--- Raise an error that blames the caller of the library.
+---@param message string
+function options.fail(message)
+  error(core.where() .. message, 0)
+end
+
+--- An error's message without the line that it blames.
+---@param message any
+---@return string
+function options.without_place(message)
+  return (tostring(message):gsub("^[^:]*:%d+: ", ""))
+end
+
+--- Run a function of the library, and let its complaint begin with a name.
+---@param name string
+function options.about(name, fn, ...)
+  local ok, result = pcall(fn, ...)
+  if not ok then
+    options.fail(name .. ": " .. options.without_place(result))
+  end
+  return result
 end
 
 local function number_where(fits)
@@ -137,28 +177,35 @@ function options.optional(kind)
   return { expected = kind.expected, accept = kind.accept, optional = true }
 end
 
-local function names_of(fields)
+--- "known: p, epsilon; also by position: nn.dropout { p }"
+local function known_fields(owner, fields, positional)
   local names = {}
   for position, field in ipairs(fields) do
     names[position] = field[1]
   end
-  return table.concat(names, ", ")
+  local known = "known: " .. table.concat(names, ", ")
+  if positional == 0 then
+    return known
+  end
+  return ("%s; also by position: %s { %s }"):format(
+    known, owner, table.concat(names, ", ", 1, positional))
 end
 
 --- Declare the options of a function. Each field is { name, kind, default };
 --- without a default it is required, unless its kind is optional. The first
 --- `positional` fields may be given by position too: `nn.linear { 64, 10 }`.
 ---
---- The checker blames the caller of the function that calls it.
+--- The checker blames the caller of the library.
 ---@param owner string  the function, for messages
 ---@param fields table[]
 ---@param positional? integer
 ---@return fun(given?: table): table
 function options.declare(owner, fields, positional)
   local by_key = {}
+  positional = positional or 0
   for position, field in ipairs(fields) do
     by_key[field[1]] = field
-    if position <= (positional or 0) then
+    if position <= positional then
       by_key[position] = field
     end
   end
@@ -172,7 +219,8 @@ function options.declare(owner, fields, positional)
     for key, value in pairs(given or {}) do
       local field = by_key[key]
       if not field then
-        return nil, ("unknown option %s; known: %s"):format(options.describe(key), names_of(fields))
+        return nil, ("unknown option %s; %s"):format(
+          options.describe(key), known_fields(owner, fields, positional))
       elseif values[field[1]] ~= nil then
         return nil, ("option '%s' is given twice, by name and by position"):format(field[1])
       end
@@ -187,8 +235,8 @@ function options.declare(owner, fields, positional)
       local name, kind, default = field[1], field[2], field[3]
       if values[name] == nil then
         if default == nil and not kind.optional then
-          return nil, ("expected option '%s', %s; known: %s"):format(
-            name, kind.expected, names_of(fields))
+          return nil, ("expected option '%s', %s; %s"):format(
+            name, kind.expected, known_fields(owner, fields, positional))
         end
         values[name] = default
       end
@@ -198,7 +246,7 @@ function options.declare(owner, fields, positional)
 
   return function(given)
     local values, message = check(given)
-    return values or error(owner .. ": " .. message, 3)
+    return values or options.fail(owner .. ": " .. message)
   end
 end
 

@@ -44,7 +44,7 @@ binding *binding_of(lua_State *L);
 /* Raises an error once the state is closing. */
 saros_context *context_of(lua_State *L);
 
-/* Raises the message that waits in the context. */
+/* Raises the message that waits in the context, as failure does. */
 int raise(lua_State *L);
 /* Collects all garbage and gives the pooled memory back; returns 1. */
 int collect(lua_State *L);
@@ -96,6 +96,12 @@ void owner_release(owner *box);
 
 /* The name of the running function, as scripts know it. */
 const char *function_name(lua_State *L);
+
+/* Pushes "script.lua:12: " for the nearest line that is not the library's own:
+** that is where the mistake was made. */
+void push_culprit(lua_State *L);
+/* luaL_error, but it blames that line. */
+int failure(lua_State *L, const char *format, ...);
 
 /* Raise "function: expected this as argument 2, got that", or with another
 ** place than an argument. */
@@ -182,6 +188,9 @@ int tensor_concat(lua_State *L);
 saros_generator *check_generator(lua_State *L, int arg);
 
 /* --- Registration (lua_module.c) ------------------------------------------------ */
+
+/* Is this the source of one of our Lua modules, as lua_Debug has it? */
+int is_library_chunk(const char *source);
 
 /* While the module opens, its table and that of the methods of tensors are at
 ** these places of the stack. */

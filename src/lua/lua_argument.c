@@ -4,12 +4,36 @@
 ** tables are read without their metamethods, so nothing runs in between.
 */
 #include <limits.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "binding.h"
 
 /* --- Messages ------------------------------------------------------------------ */
+
+void push_culprit(lua_State *L) {
+  lua_Debug call;
+  for (int level = 1; lua_getstack(L, level, &call); level++) {
+    lua_getinfo(L, "Sl", &call);
+    if (call.currentline > 0 && !is_library_chunk(call.source)) {
+      lua_pushfstring(L, "%s:%d: ", call.short_src, call.currentline);
+      return;
+    }
+  }
+  lua_pushliteral(L, "");
+}
+
+int failure(lua_State *L, const char *format, ...) {
+  va_list values;
+  va_start(values, format);
+  lua_pushvfstring(L, format, values);
+  va_end(values);
+  push_culprit(L);
+  lua_insert(L, -2);
+  lua_concat(L, 2);
+  return lua_error(L);
+}
 
 const char *function_name(lua_State *L) {
   return lua_tostring(L, lua_upvalueindex(NAME_UPVALUE));
@@ -73,8 +97,8 @@ const char *push_description(lua_State *L, int index) {
 int value_error(lua_State *L, int index, const char *expected,
                 const char *place) {
   const char *got = push_description(L, index);
-  return luaL_error(L, "%s: expected %s%s, got %s", function_name(L), expected,
-                    place, got);
+  return failure(L, "%s: expected %s%s, got %s", function_name(L), expected,
+                 place, got);
 }
 
 /* In x:f(y) scripts count y as the first argument. */
@@ -170,8 +194,8 @@ static const char *size_wanted(int lowest) {
 
 static void check_rank(lua_State *L, lua_Unsigned rank) {
   if (rank > SAROS_MAX_RANK)
-    luaL_error(L, "%s: expected at most %d sizes, got %I", function_name(L),
-               SAROS_MAX_RANK, (LUAI_UACINT)rank);
+    failure(L, "%s: expected at most %d sizes, got %I", function_name(L),
+            SAROS_MAX_RANK, (LUAI_UACINT)rank);
 }
 
 static void shape_of_table(lua_State *L, int arg, int lowest, shape *out) {
@@ -238,9 +262,8 @@ void check_fields(lua_State *L, int arg, const char *const *names) {
     if (is_known(L, -2, names))
       continue;
     int key = lua_gettop(L) - 1;
-    luaL_error(L, "%s: expected only the fields %s, got the field %s",
-               function_name(L), push_names(L, names),
-               push_description(L, key));
+    failure(L, "%s: expected only the fields %s, got the field %s",
+            function_name(L), push_names(L, names), push_description(L, key));
   }
 }
 

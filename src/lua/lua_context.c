@@ -2,7 +2,9 @@
 ** The context of a Lua state, boxes that hold objects of the core, and what
 ** the collector must know about them.
 */
+#include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -15,13 +17,13 @@ binding *binding_of(lua_State *L) {
 saros_context *context_of(lua_State *L) {
   saros_context *context = binding_of(L)->context;
   if (context == NULL)
-    luaL_error(L, "%s: expected an open Lua state, got one that is closing",
-               function_name(L));
+    failure(L, "%s: expected an open Lua state, got one that is closing",
+            function_name(L));
   return context;
 }
 
 int raise(lua_State *L) {
-  return luaL_error(L, "%s", saros_error(context_of(L)));
+  return failure(L, "%s", saros_error(context_of(L)));
 }
 
 int collect(lua_State *L) {
@@ -114,8 +116,8 @@ void *check_box(lua_State *L, int arg, box_type type) {
   if (box == NULL)
     argument_error(L, arg, lua_pushfstring(L, "a %s", box_name(type)));
   else if (*box == NULL)
-    luaL_error(L, "%s: expected a live %s, got a closed one", function_name(L),
-               box_name(type));
+    failure(L, "%s: expected a live %s, got a closed one", function_name(L),
+            box_name(type));
   return box;
 }
 
@@ -195,12 +197,34 @@ static int context_clock(lua_State *L) {
   return 1;
 }
 
-/* Whether a file of Lua's io is a terminal. */
-static int context_is_terminal(lua_State *L) {
+/* The file of Lua's io that is argument 1; null if it is closed. */
+static FILE *check_file(lua_State *L) {
   luaL_Stream *stream = luaL_testudata(L, 1, LUA_FILEHANDLE);
   if (stream == NULL)
     argument_error(L, 1, "a file");
-  lua_pushboolean(L, stream->closef != NULL && isatty(fileno(stream->f)));
+  return stream->closef != NULL ? stream->f : NULL;
+}
+
+static int context_is_terminal(lua_State *L) {
+  FILE *file = check_file(L);
+  lua_pushboolean(L, file != NULL && isatty(fileno(file)));
+  return 1;
+}
+
+/* The columns of the terminal that a file is; nil if it has none. */
+static int context_terminal_width(lua_State *L) {
+  struct winsize size;
+  FILE *file = check_file(L);
+  if (file != NULL && ioctl(fileno(file), TIOCGWINSZ, &size) == 0 &&
+      size.ws_col > 0)
+    lua_pushinteger(L, size.ws_col);
+  else
+    lua_pushnil(L);
+  return 1;
+}
+
+static int context_where(lua_State *L) {
+  push_culprit(L);
   return 1;
 }
 
@@ -213,6 +237,8 @@ static const luaL_Reg context_functions[] = {
     {"threads", context_threads},
     {"clock", context_clock},
     {"is_terminal", context_is_terminal},
+    {"terminal_width", context_terminal_width},
+    {"where", context_where},
     {NULL, NULL},
 };
 

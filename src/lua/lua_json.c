@@ -32,7 +32,7 @@ typedef struct encoder {
 } encoder;
 
 static int out_of_memory(lua_State *L) {
-  return luaL_error(L, "%s: not enough memory", function_name(L));
+  return failure(L, "%s: not enough memory", function_name(L));
 }
 
 static int bad_value(lua_State *L, const char *expected) {
@@ -142,8 +142,8 @@ static void encode_content(lua_State *L, json_t *json, encoder *state) {
     return;
   luaL_checkstack(L, LUA_MINSTACK, function_name(L));
   if (++state->depth > MAX_DEPTH)
-    luaL_error(L, "%s: expected at most %d levels of tables, got more",
-               function_name(L), MAX_DEPTH);
+    failure(L, "%s: expected at most %d levels of tables, got more",
+            function_name(L), MAX_DEPTH);
   if (json_is_array(json))
     encode_array(L, json, state);
   else

@@ -137,6 +137,13 @@ static int open_core(lua_State *L) {
 
 /* --- The Lua modules ---------------------------------------------------------------- */
 
+int is_library_chunk(const char *source) {
+  const saros_lua_module *module = saros_lua_modules;
+  while (module->name != NULL && strcmp(module->chunk, source) != 0)
+    module++;
+  return module->name != NULL;
+}
+
 /* Upvalues: the module, and the 'require' of a state that has none. */
 static int load_module(lua_State *L) {
   const saros_lua_module *module = lua_touserdata(L, lua_upvalueindex(1));

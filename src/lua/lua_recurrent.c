@@ -67,8 +67,8 @@ static void push_states(lua_State *L, int count) {
     if (!lua_istable(L, STATES))
       argument_error(L, STATES, "a table of states, or nil");
     if (lua_rawlen(L, STATES) > (lua_Unsigned)count)
-      luaL_error(L, "%s: expected at most %d states, got %d", function_name(L),
-                 count, (int)lua_rawlen(L, STATES));
+      failure(L, "%s: expected at most %d states, got %d", function_name(L),
+              count, (int)lua_rawlen(L, STATES));
   }
   for (int i = 0; i < count; i++) {
     if (lua_isnil(L, STATES))

@@ -7,8 +7,8 @@
 static saros_tape *check_open(lua_State *L) {
   saros_tape *tape = *(saros_tape **)check_box(L, 1, TAPE);
   if (!saros_tape_is_open(tape))
-    luaL_error(L, "%s: expected an open tape: this tape is closed",
-               function_name(L));
+    failure(L, "%s: expected an open tape: this tape is closed",
+            function_name(L));
   return tape;
 }
 

@@ -24,7 +24,7 @@ saros_tensor **push_zeros(lua_State *L, saros_dtype dtype, const shape *sizes) {
   while (status == SAROS_EMEMORY && attempts++ == 0 && collect(L));
   if (status != SAROS_OK) {  // its message, under the name that scripts know
     const char *reason = strchr(saros_error(context_of(L)), ':');
-    luaL_error(L, "%s%s", function_name(L), reason != NULL ? reason : "");
+    failure(L, "%s%s", function_name(L), reason != NULL ? reason : "");
   }
   return box;
 }
@@ -128,8 +128,8 @@ static int check_position(lua_State *L, const saros_tensor *x) {
   lua_Integer at;
   char expected[64];
   if (saros_tensor_rank(x) == 0)
-    luaL_error(L, "%s: expected a tensor with an axis, got one of rank 0",
-               function_name(L));
+    failure(L, "%s: expected a tensor with an axis, got one of rank 0",
+            function_name(L));
   int size = saros_tensor_shape(x)[0];
   if (!to_integer(L, 2, -size, size, &at) || at == 0) {
     snprintf(expected, sizeof expected, "a position in 1..%d or -%d..-1", size,
@@ -200,10 +200,10 @@ static int tensor_newindex(lua_State *L) {
 static int tensor_length(lua_State *L) {
   saros_tensor *x = check_tensor(L, 1);
   if (saros_tensor_rank(x) == 0)
-    return luaL_error(L,
-                      "%s: expected a tensor with an axis, got one of "
-                      "rank 0",
-                      function_name(L));
+    return failure(L,
+                   "%s: expected a tensor with an axis, got one of "
+                   "rank 0",
+                   function_name(L));
   lua_pushinteger(L, saros_tensor_shape(x)[0]);
   return 1;
 }
@@ -224,8 +224,8 @@ static int tensor_size(lua_State *L) {
   int rank = saros_tensor_rank(x);
   int axis = check_axis(L, 2);
   if (axis < -rank || axis >= rank)
-    luaL_error(L, "%s: expected an axis in 1..%d or -%d..-1, got %d",
-               function_name(L), rank, rank, axis < 0 ? axis : axis + 1);
+    failure(L, "%s: expected an axis in 1..%d or -%d..-1, got %d",
+            function_name(L), rank, rank, axis < 0 ? axis : axis + 1);
   lua_pushinteger(L, saros_tensor_shape(x)[axis < 0 ? axis + rank : axis]);
   return 1;
 }

@@ -48,7 +48,7 @@ local function read(source)
   if type(source) == "table" and type(source.string) == "string" then
     return source.string, "string"
   elseif type(source) ~= "string" then
-    error("data.text: expected a path or { string = ... }, got " .. options.describe(source), 3)
+    options.fail("data.text: expected a path or { string = ... }, got " .. options.describe(source))
   end
   local file, message = io.open(source, "rb")
   if not file then
@@ -70,15 +70,6 @@ local function vocabulary_for(content, o)
   return o.unit == "byte" and vocabulary.bytes() or vocabulary.characters(content)
 end
 
---- Run a function and let its complaint name the text; blame the caller's caller.
-local function about(name, fn, ...)
-  local ok, result = pcall(fn, ...)
-  if not ok then
-    error(("data.text: %s: %s"):format(name, tostring(result):gsub("^[^:]*:%d+: ", "")), 3)
-  end
-  return result
-end
-
 --- Read a text. A path that cannot be read gives nil and a message.
 ---@param source string|{ string: string }  a path, or the text itself
 ---@param given? { unit?: "char"|"byte", valid?: number, vocabulary?: saros.Vocabulary }
@@ -90,10 +81,11 @@ local function text(source, given)
   if not content then
     return nil, name
   elseif content == "" then
-    error(("data.text: expected some text in %s, got none"):format(name), 2)
+    options.fail(("data.text: expected some text in %s, got none"):format(name))
   end
-  local known = about(name, vocabulary_for, content, o)
-  local ids = core.ids(about(name, known.encode, known, content))
+  local owner = "data.text: " .. name
+  local known = options.about(owner, vocabulary_for, content, o)
+  local ids = core.ids(options.about(owner, known.encode, known, content))
   local count = #ids
   local held_out = math.floor(count * o.valid)
   return setmetatable({
@@ -116,16 +108,16 @@ end
 
 local function part_of(self, name)
   return self[name]
-    or error(("text:windows: expected a text with a part '%s', got one without; "
-      .. "data.text(..., { valid = 0.1 }) holds one out"):format(name), 3)
+    or options.fail(("text:windows: expected a text with a part '%s', got one without; "
+      .. "data.text(..., { valid = 0.1 }) holds one out"):format(name))
 end
 
 local function require_enough(count, o)
   local least = o.batch * (o.partial and 1 or o.length) + 1
   if count < least then
-    error(("text:windows: expected at least %d symbols for batch = %d and length = %d, got %d "
+    options.fail(("text:windows: expected at least %d symbols for batch = %d and length = %d, got %d "
       .. "in part '%s'; use a smaller batch or length, or more text"):format(
-      least, o.batch, o.length, count, o.part), 3)
+      least, o.batch, o.length, count, o.part))
   end
 end
 

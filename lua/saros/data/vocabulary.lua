@@ -26,11 +26,11 @@ end
 --- Splitting a text into symbols: for each unit a pattern that matches one.
 local PATTERNS = { char = utf8.charpattern, byte = "." }
 
-local function require_utf8(owner, text, level)
+local function require_utf8(owner, text)
   local length, position = utf8.len(text)
   if not length then
-    error(('%s: expected UTF-8 text, got an invalid byte 0x%02X at position %d; '
-      .. 'unit = "byte" accepts any file'):format(owner, text:byte(position), position), level + 1)
+    options.fail(('%s: expected UTF-8 text, got an invalid byte 0x%02X at position %d; '
+      .. 'unit = "byte" accepts any file'):format(owner, text:byte(position), position))
   end
 end
 
@@ -64,9 +64,9 @@ end
 ---@param text string  UTF-8, not empty
 ---@return saros.Vocabulary
 function vocabulary.characters(text)
-  require_utf8("vocabulary.characters", text, 2)
+  require_utf8("vocabulary.characters", text)
   if text == "" then
-    error("vocabulary.characters: expected some text, got an empty string", 2)
+    options.fail("vocabulary.characters: expected some text, got an empty string")
   end
   return new("char", distinct(text, PATTERNS.char))
 end
@@ -76,12 +76,12 @@ end
 ---@return saros.Vocabulary
 function vocabulary.from_table(description)
   if type(description) ~= "table" then
-    error("vocabulary.from_table: expected a table, got " .. options.describe(description), 2)
+    options.fail("vocabulary.from_table: expected a table, got " .. options.describe(description))
   elseif description.unit == "byte" then
     return vocabulary.bytes()
   elseif description.unit ~= "char" or type(description.symbols) ~= "string" then
-    error('vocabulary.from_table: expected unit "byte", or "char" with symbols, got unit '
-      .. options.describe(description.unit), 2)
+    options.fail('vocabulary.from_table: expected unit "byte", or "char" with symbols, got unit '
+      .. options.describe(description.unit))
   end
   return vocabulary.characters(description.symbols)
 end
@@ -102,9 +102,9 @@ function Vocabulary:__tostring()
 end
 
 local function unknown_symbol(self, symbol, position)
-  error(('encode: expected one of the %d characters of the vocabulary, got "%s" (U+%04X) at '
+  options.fail(('encode: expected one of the %d characters of the vocabulary, got "%s" (U+%04X) at '
     .. 'symbol %d; a vocabulary made from this text, or unit = "byte", accepts it'):format(
-    #self, symbol, utf8.codepoint(symbol), position), 3)
+    #self, symbol, utf8.codepoint(symbol), position))
 end
 
 --- Translate a text to ids. An unknown symbol is an error: dropping it would
@@ -113,9 +113,9 @@ end
 ---@return integer[] ids  one for each symbol, each in 1..V
 function Vocabulary:encode(text)
   if type(text) ~= "string" then
-    error("encode: expected a string, got " .. options.describe(text), 2)
+    options.fail("encode: expected a string, got " .. options.describe(text))
   elseif self.unit == "char" then
-    require_utf8("encode", text, 2)
+    require_utf8("encode", text)
   end
   local known, ids, count = self.ids, {}, 0
   for symbol in text:gmatch(PATTERNS[self.unit]) do
@@ -135,8 +135,8 @@ function Vocabulary:decode(ids)
   local symbols = {}
   for position, id in ipairs(ids) do
     symbols[position] = self.symbols[id]
-      or error(("decode: expected ids in 1..%d, got %s at position %d"):format(
-        #self, options.describe(id), position), 2)
+      or options.fail(("decode: expected ids in 1..%d, got %s at position %d"):format(
+        #self, options.describe(id), position))
   end
   return table.concat(symbols)
 end

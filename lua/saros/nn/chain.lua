@@ -41,7 +41,7 @@ end
 ---@return saros.nn.Chain
 local function chain(steps)
   if type(steps) ~= "table" or #steps == 0 then
-    error("nn.chain: expected a list of modules and functions, got " .. options.describe(steps), 2)
+    options.fail("nn.chain: expected a list of modules and functions, got " .. options.describe(steps))
   end
   local self = Chain.new()
   self.steps = {}
@@ -50,8 +50,8 @@ local function chain(steps)
       self:add_member(tostring(position - 1), step)
       self.stateful = self.stateful or step.stateful
     elseif type(step) ~= "function" then
-      error(("nn.chain: expected member %d to be a module or a function, got %s"):format(
-        position, options.describe(step)), 2)
+      options.fail(("nn.chain: expected member %d to be a module or a function, got %s"):format(
+        position, options.describe(step)))
     end
     self.steps[position] = step
   end

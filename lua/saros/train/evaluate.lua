@@ -20,7 +20,7 @@ local function evaluate(model, text, given)
   local o = check(given)
   local part = text[o.part]
   if not part or #part < 2 then
-    error(("evaluate: expected a text with at least 2 symbols in part '%s'"):format(o.part), 2)
+    options.fail(("evaluate: expected a text with at least 2 symbols in part '%s'"):format(o.part))
   end
   local total, steps, state = 0, 0, nil
   for window in text:windows {

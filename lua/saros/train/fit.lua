@@ -160,16 +160,16 @@ end
 
 local function check_arguments(model, text, o)
   if not (module.is(model) and model.stateful) then
-    error("fit: expected a stateful module, got " .. options.describe(model), 3)
+    options.fail("fit: expected a stateful module, got " .. options.describe(model))
   elseif type(text) ~= "table" or not text.windows then
-    error("fit: expected a text, got " .. options.describe(text), 3)
-  elseif o.run and not model.save then
-    error("fit: expected a model that can be saved in a run folder, got a " .. model.kind, 3)
+    options.fail("fit: expected a text, got " .. options.describe(text))
   end
+  options.about("fit", text.windows, text, { batch = o.batch, length = o.length })
   if o.run then
     local ok, message = core.make_folder(o.run)
     if not ok then
-      error("fit: " .. message, 3)
+      local reason = message:match 'got "(.*)"$' or message
+      options.fail(("fit: expected to make the run folder %q: %s"):format(o.run, reason))
     end
   end
 end
