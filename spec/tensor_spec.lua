@@ -210,8 +210,16 @@ describe("a tensor as text", function()
     assert.matches("e%-", tostring(saros.tensor { 1e-30, 2e-30 }))
   end)
 
-  it("leaves out the middle of long axes", function()
-    shows("tensor (20)\n  1  2  3  ... 18 19 20", saros.arange(20))
+  it("shows what is small as a whole", function()
+    shows("tensor (10)\n  1  2  3  4  5  6  7  8  9 10", saros.arange(10))
+    shows("tensor (10, 10)" .. ("\n" .. (" 0"):rep(10)):rep(10), saros.zeros(10, 10))
+    assert.equal(1 + 200, select(2, tostring(saros.zeros(200, 5)):gsub("\n", "\n")) + 1)
+  end)
+
+  it("leaves out the middle of wide rows and of large tensors", function()
+    assert.matches(" 33$", tostring(saros.arange(33)))
+    shows("tensor (60)\n  1  2  3  ... 58 59 60", saros.arange(60))
+    assert.equal(3, select(2, tostring(saros.zeros(2, 60)):gsub("\n", "\n")) + 1)
     local text = tostring(saros.zeros(1000, 1000))
     assert.equal(8, select(2, text:gsub("\n", "\n")) + 1)
     assert.is_true(#text < 400)
@@ -229,6 +237,27 @@ describe("a tensor as text", function()
     shows("tensor (3, 0)", saros.zeros(3, 0))
     shows("tensor (0, 2, 3)", saros.zeros(0, 2, 3))
   end)
+end)
+
+describe("a frequent mistake", function()
+  local x = saros.ones(2, 3)
+  for message, mistake in pairs {
+    ['concat: expected two tensors, got "loss "; x:item() is the number'] = function() return "loss " .. x end,
+    ['concat: expected two tensors, got " nats"; x:item()'] = function() return x .. " nats" end,
+    ['tensor: expected only positions as keys, got "a"'] = function() return saros.tensor { a = 1 } end,
+    ['tensor: expected only positions as keys at [1], got "x"'] = function()
+      return saros.tensor { { 1, 2, x = 3 }, { 1, 2 } }
+    end,
+    ["-1 the last) as argument 1, got 0"] = function() local y = x:sum(0) return y end,
+    ["-1 the last) as argument 2, got 0"] = function() local y = saros.sum(x, 0) return y end,
+    ["normal: expected a table of sizes, got 5; write normal({5, 5})"] = function()
+      return saros.generator(1):normal(5, 5)
+    end,
+  } do
+    it(("is explained (%s)"):format(message), function()
+      assert.error_matches(mistake, message, 1, true)
+    end)
+  end
 end)
 
 describe("the memory of tensors #binding", function()

@@ -98,10 +98,17 @@ static int generator_integer(lua_State *L) {
 typedef saros_status (*filler)(saros_generator *generator, double a, double b,
                                saros_tensor *tensor);
 
+static void check_shape_table(lua_State *L) {
+  if (lua_type(L, 2) == LUA_TNUMBER)
+    failure(L, "%s: expected a table of sizes, got %s; write %s({5, 5})",
+            function_name(L), push_description(L, 2), function_name(L));
+}
+
 /* g:f(shape [, a, b]): a new tensor. */
 static int fill_new(lua_State *L, filler f, double a, double b) {
   shape sizes;
   check_generator(L, 1);
+  check_shape_table(L);
   check_shape(L, 2, &sizes);
   a = opt_number(L, 3, a);
   b = opt_number(L, 4, b);

@@ -40,11 +40,11 @@ static void measure(lua_State *L, shape *out) {
   while (lua_istable(L, -1)) {
     lua_Unsigned size = lua_rawlen(L, -1);
     if (out->rank == SAROS_MAX_RANK)
-      luaL_error(L, "%s: expected at most %d levels of tables, got more",
-                 function_name(L), SAROS_MAX_RANK);
+      failure(L, "%s: expected at most %d levels of tables, got more",
+              function_name(L), SAROS_MAX_RANK);
     if (size > INT_MAX)
-      luaL_error(L, "%s: expected at most %d elements in a table, got %I",
-                 function_name(L), INT_MAX, (LUAI_UACINT)size);
+      failure(L, "%s: expected at most %d elements in a table, got %I",
+              function_name(L), INT_MAX, (LUAI_UACINT)size);
     out->sizes[out->rank++] = (int)size;
     if (size == 0)
       break;
@@ -68,6 +68,17 @@ static void read_element(lua_State *L, saros_tensor *x, size_t position,
   }
 }
 
+/* Refuses keys of the table on top that are no positions in 1..size. */
+static void check_keys(lua_State *L, int size, const place *where) {
+  lua_Integer at;
+  int table = lua_gettop(L);
+  for (lua_pushnil(L); lua_next(L, table); lua_pop(L, 1)) {
+    int key = table + 1;
+    if (!to_integer(L, key, 1, size, &at))
+      value_error(L, key, "only positions as keys", push_place(L, where));
+  }
+}
+
 /* The value on top must be a table of that many elements. */
 static void check_table_of(lua_State *L, int size, const place *where) {
   char expected[64];
@@ -76,8 +87,9 @@ static void check_table_of(lua_State *L, int size, const place *where) {
     bad_element(L, expected, where);
   lua_Unsigned got = lua_rawlen(L, -1);
   if (got != (lua_Unsigned)size)
-    luaL_error(L, "%s: expected %s%s, got one of %I", function_name(L),
-               expected, push_place(L, where), (LUAI_UACINT)got);
+    failure(L, "%s: expected %s%s, got one of %I", function_name(L), expected,
+            push_place(L, where), (LUAI_UACINT)got);
+  check_keys(L, size, where);
 }
 
 /* Reads the value on top, and all below it in depth, from *position on. */

@@ -145,9 +145,20 @@ static saros_tensor **operands(lua_State *L, saros_tensor **pair) {
   return pair;
 }
 
+/* Text and a tensor do not join; who tries wants to print a number. */
+static void check_joinable(lua_State *L) {
+  int text = lua_type(L, 1) == LUA_TSTRING ? 1 : 2;
+  if (lua_type(L, text) == LUA_TSTRING)
+    failure(L,
+            "concat: expected two tensors, got %s; "
+            "x:item() is the number in a tensor of one element",
+            push_description(L, text));
+}
+
 int tensor_concat(lua_State *L) {
   saros_tensor *pair[2];
   lua_settop(L, 2);
+  check_joinable(L);
   saros_tensor **out = push_tensor(L);
   ATTEMPT(L, saros_concatenate(context_of(L), 2, operands(L, pair), -1, out));
   return new_tensor(L, out);

@@ -1,6 +1,7 @@
 /*
 ** Tensors as text. All elements share one format, chosen from those that are
-** shown, so that columns align; a long axis shows its first and last three.
+** shown, so that columns align. Rows that are too wide, and long axes of large
+** tensors, show their first and last three positions.
 **
 **   tensor (2, 3)
 **    1.0000  2.0000 -0.5000
@@ -11,8 +12,12 @@
 
 #include "binding.h"
 
-/* An axis with more than MOST positions shows EDGE at each end. */
-#define MOST 8
+/* What is left out: columns of rows wider than WIDEST; of tensors with more
+** than MOST elements all but EDGE positions at each end of axes longer than
+** LONGEST. */
+#define WIDEST 100
+#define MOST 1000
+#define LONGEST 8
 #define EDGE 3
 
 /* How the numbers of one tensor are written. */
@@ -26,6 +31,7 @@ typedef struct style {
 typedef struct layout {
   const saros_tensor *x;
   size_t blocks, rows, columns;
+  size_t longest, longest_row;  // axes, and rows, that are shown whole
 } layout;
 
 typedef struct number {
@@ -33,14 +39,14 @@ typedef struct number {
 } number;
 
 /* The next position to show after 'at' on an axis of that size: the middle of
-** a long axis is left out. */
-static size_t next_shown(size_t at, size_t size) {
-  return size > MOST && at + 1 == EDGE ? size - EDGE : at + 1;
+** an axis longer than the longest is left out. */
+static size_t next_shown(size_t at, size_t size, size_t longest) {
+  return size > longest && at + 1 == EDGE ? size - EDGE : at + 1;
 }
 
 /* 1 if the middle was left out before position 'at'. */
-static int is_after_gap(size_t at, size_t size) {
-  return size > MOST && at == size - EDGE;
+static int is_after_gap(size_t at, size_t size, size_t longest) {
+  return size > longest && at == size - EDGE;
 }
 
 static double element(const layout *shown, size_t block, size_t row,
@@ -53,7 +59,8 @@ static double element(const layout *shown, size_t block, size_t row,
 static layout layout_of(const saros_tensor *x) {
   const int *sizes = saros_tensor_shape(x);
   int rank = saros_tensor_rank(x);
-  layout shown = {x, 1, 1, 1};
+  size_t longest = saros_tensor_count(x) > MOST ? LONGEST : MOST;
+  layout shown = {x, 1, 1, 1, longest, longest};
   for (int i = 0; i < rank - 2; i++)
     shown.blocks *= (size_t)sizes[i];
   if (rank >= 2)
@@ -93,9 +100,12 @@ static int write_number(number *out, double value, const style *look) {
 /* Calls f for each element that is shown. */
 static void for_shown(const layout *shown, void (*f)(void *, double),
                       void *state) {
-  for (size_t b = 0; b < shown->blocks; b = next_shown(b, shown->blocks))
-    for (size_t r = 0; r < shown->rows; r = next_shown(r, shown->rows))
-      for (size_t c = 0; c < shown->columns; c = next_shown(c, shown->columns))
+  for (size_t b = 0; b < shown->blocks;
+       b = next_shown(b, shown->blocks, shown->longest))
+    for (size_t r = 0; r < shown->rows;
+         r = next_shown(r, shown->rows, shown->longest))
+      for (size_t c = 0; c < shown->columns;
+           c = next_shown(c, shown->columns, shown->longest_row))
         f(state, element(shown, b, r, c));
 }
 
@@ -129,8 +139,9 @@ static void add_row(luaL_Buffer *text, const layout *shown, const style *look,
                     size_t block, size_t row) {
   number part;
   luaL_addstring(text, "\n");
-  for (size_t c = 0; c < shown->columns; c = next_shown(c, shown->columns)) {
-    if (is_after_gap(c, shown->columns))
+  for (size_t c = 0; c < shown->columns;
+       c = next_shown(c, shown->columns, shown->longest_row)) {
+    if (is_after_gap(c, shown->columns, shown->longest_row))
       luaL_addstring(text, "  ...");
     write_number(&part, element(shown, block, row, c), look);
     luaL_addstring(text, " ");
@@ -157,15 +168,27 @@ static void add_heading(luaL_Buffer *text, const saros_tensor *x,
   luaL_addstring(text, "..]");
 }
 
-static void add_blocks(luaL_Buffer *text, const layout *shown) {
+/* The style of what is shown, once rows that are too wide lost their middle. */
+static style fit_style(layout *shown) {
   style look = choose_style(shown);
-  for (size_t b = 0; b < shown->blocks; b = next_shown(b, shown->blocks)) {
-    if (is_after_gap(b, shown->blocks))
+  size_t width = shown->columns * (size_t)(look.width + 1);
+  if (width <= WIDEST || shown->columns <= LONGEST)
+    return look;
+  shown->longest_row = LONGEST;
+  return choose_style(shown);
+}
+
+static void add_blocks(luaL_Buffer *text, layout *shown) {
+  style look = fit_style(shown);
+  for (size_t b = 0; b < shown->blocks;
+       b = next_shown(b, shown->blocks, shown->longest)) {
+    if (is_after_gap(b, shown->blocks, shown->longest))
       luaL_addstring(text, "\n...");
     if (saros_tensor_rank(shown->x) > 2)
       add_heading(text, shown->x, b);
-    for (size_t r = 0; r < shown->rows; r = next_shown(r, shown->rows)) {
-      if (is_after_gap(r, shown->rows))
+    for (size_t r = 0; r < shown->rows;
+         r = next_shown(r, shown->rows, shown->longest)) {
+      if (is_after_gap(r, shown->rows, shown->longest))
         luaL_addstring(text, "\n  ...");
       add_row(text, shown, &look, b, r);
     }
