@@ -191,4 +191,12 @@ describe("clipping", function()
     assert.has_error(function() optim.clip_norm(3, 1) end)
     assert.has_error(function() optim.clip_norm({ 3 }, 1) end)
   end)
+
+  it("refuses a step for which there is no gradient", function()
+    local w = saros.ones(2):trainable(true)
+    local adam = optim.adam { w }
+    assert.error_matches(function() adam:step() end,
+      "step: expected a gradient of at least one parameter; call tape:backward(loss) first", 1, true)
+    assert.equal(0, adam.steps)
+  end)
 end)

@@ -66,9 +66,21 @@ function Optimizer:rate()
   return self.options.lr * (self.schedule and self.schedule(self.steps + 1) or 1)
 end
 
+local function has_gradient(parameters)
+  for _, parameter in ipairs(parameters) do
+    if parameter:gradient() then
+      return true
+    end
+  end
+  return false
+end
+
 --- Update every parameter that has a gradient, and clear the gradients.
 ---@return number rate  that was used
 function Optimizer:step()
+  if not has_gradient(self.parameters) then
+    options.fail "step: expected a gradient of at least one parameter; call tape:backward(loss) first"
+  end
   local update = self.update
   update.lr, update.step = self:rate(), self.steps + 1
   self.steps = self.steps + 1
@@ -98,11 +110,11 @@ end
 ---@param numbers { rule: string, steps: integer }
 function Optimizer:restore(tensors, numbers)
   if type(tensors) ~= "table" or type(numbers) ~= "table" then
-    error(("restore: expected the two tables that state() gave, got %s and %s"):format(
-      options.describe(tensors), options.describe(numbers)), 2)
+    options.fail(("restore: expected the two tables that state() gave, got %s and %s"):format(
+      options.describe(tensors), options.describe(numbers)))
   elseif numbers.rule ~= self.rule or not math.tointeger(numbers.steps) then
-    error(("restore: expected the state of %s, got that of %s"):format(
-      self.rule, options.describe(numbers.rule)), 2)
+    options.fail(("restore: expected the state of %s, got that of %s"):format(
+      self.rule, options.describe(numbers.rule)))
   end
   local own = self:state()
   for name, tensor in pairs(own) do
@@ -110,8 +122,8 @@ function Optimizer:restore(tensors, numbers)
     local wanted = table.concat(tensor:shape(), ", ")
     local got = given and table.concat(given:shape(), ", ")
     if wanted ~= got then
-      error(("restore: expected '%s' of shape (%s), got %s"):format(
-        name, wanted, got and "(" .. got .. ")" or "none"), 2)
+      options.fail(("restore: expected '%s' of shape (%s), got %s"):format(
+        name, wanted, got and "(" .. got .. ")" or "none"))
     end
   end
   for name, tensor in pairs(own) do
@@ -127,13 +139,13 @@ end
 
 local function check_parameters(rule, parameters)
   if type(parameters) ~= "table" or #parameters == 0 then
-    error(("optim.%s: expected a list of parameters, got %s"):format(
-      rule, options.describe(parameters)), 3)
+    options.fail(("optim.%s: expected a list of parameters, got %s"):format(
+      rule, options.describe(parameters)))
   end
   for position, parameter in ipairs(parameters) do
     if type(parameter) ~= "userdata" then
-      error(("optim.%s: expected tensors, got %s at position %d"):format(
-        rule, options.describe(parameter), position), 3)
+      options.fail(("optim.%s: expected tensors, got %s at position %d"):format(
+        rule, options.describe(parameter), position))
     end
   end
 end
