@@ -164,8 +164,77 @@ describe("loading tensors", function()
 
   it("refuses what is no table of tensors", function()
     local net = nn.linear { 1, 1, bias = false }
-    assert.error_matches(function() net:load() end, "expected a table of tensors by name, got nil")
+    assert.error_matches(function() net:load() end, "expected a path or a table of tensors by name, got nil")
     assert.error_matches(function() net:load { weight = 3 } end, "misshapen weight: expected a tensor, got 3")
+  end)
+end)
+
+describe("a file of parameters", function()
+  it("gives them back to a module that is built alike", function()
+    local function build()
+      return nn.chain { nn.rnn { 2, 3 }, nn.linear { 3, 1 } }
+    end
+    local path, net = os.tmpname(), build():init { seed = 1 }
+    assert.is_true(net:save(path))
+    local copy = build()
+    assert.equal(copy, copy:load(path))
+    os.remove(path)
+    assert.equal(values.fingerprint(net:tensors()), values.fingerprint(copy:tensors()))
+  end)
+
+  it("that cannot be written or read gives nil and a message", function()
+    local net = nn.linear({ 1, 1 }):init { seed = 1 }
+    for _, method in ipairs { "save", "load" } do
+      local result, message = net[method](net, "no/such/folder/file")
+      assert.is_nil(result)
+      assert.matches("no/such/folder/file", message, 1, true)
+    end
+    assert.error_matches(function() net:save(3) end, "save: expected a path, got 3")
+  end)
+end)
+
+describe("an error inside a module", function()
+  local x = saros.zeros(5, 2, 3)
+  local lm = nn.language_model { vocabulary = saros.data.vocabulary.characters "ab", hidden = 4 }
+  local function init(net)
+    return net:init { seed = 1 }
+  end
+  local linear, rnn = init(nn.linear { 7, 1 }), init(nn.rnn { 7, 1 })
+  local mistakes = {
+    linear = function() local _ = linear(x) end,
+    embedding = function() local _ = lm.embedding(saros.ids { 3 }) end,
+    recurrent = function() local _ = rnn(x) end,
+    chain = function() local _ = init(nn.chain { nn.chain { saros.tanh, linear } })(x) end,
+    reading = function() local _ = lm:read "c" end,
+    clipping = function() local _ = saros.optim.clip_norm({ 3 }, 1) end,
+    unrolling = function() local _ = nn.unroll(function() end, x, x[1]) end,
+    fitting = function() local _ = saros.fit(lm, saros.data.text { string = "abc" }) end,
+    options = function() local _ = nn.linear { 1 } end,
+    uninitialized = function() local _ = nn.linear { 3, 1 }(x) end,
+  }
+  for name, mistake in pairs(mistakes) do
+    it(("blames the line of the script (%s)"):format(name), function()
+      local ok, message = pcall(mistake)
+      local line = debug.getinfo(mistake, "S").linedefined
+      assert.is_false(ok)
+      assert.matches(("spec/nn_spec.lua:%d: "):format(line), message, 1, true)
+    end)
+  end
+end)
+
+describe("sizes", function()
+  it("have the same names in every layer, and places where names are left out", function()
+    assert.equal("linear 3 -> 4", tostring(nn.linear { input = 3, output = 4 }))
+    assert.equal(tostring(nn.rnn { 3, 4 }), tostring(nn.rnn { input = 3, hidden = 4 }))
+    assert.error_matches(function() nn.linear { inputs = 3 } end, 'nn.linear: unknown option "inputs"; '
+      .. "known: input, output, bias; also by position: nn.linear { input, output }", 1, true)
+  end)
+end)
+
+describe("unroll", function()
+  it("says that a cell must return something", function()
+    assert.error_matches(function() nn.unroll(function() end, saros.zeros(2, 1, 1), saros.zeros(1, 1)) end,
+      "nn.unroll: expected the cell to return y and its state", 1, true)
   end)
 end)
 

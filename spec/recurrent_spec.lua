@@ -311,12 +311,23 @@ describe("a recurrent net", function()
     assert.has_error(function() net(saros.zeros(5, 3)) end)
     assert.has_error(function() net(saros.ids { { 1 } }) end)
     assert.has_error(function() net() end)
-    assert.error_matches(function() net(x, { { saros.zeros(2, 4) } }) end,
-      "rnn: expected a state of 2 layers with (h) each, got 1 layers", 1, true)
-    assert.error_matches(function() net(x, saros.zeros(2, 4)) end, "expected a state of 2 layers")
-    assert.error_matches(function() net(x, { {}, {} }) end, "expected a state of 2 layers")
-    assert.has_error(function() net(x, { { saros.zeros(2, 5) }, { saros.zeros(2, 5) } }) end)
-    assert.has_error(function() net(x, { { 3 }, { "h" } }) end)
+    local h = saros.zeros(2, 4)
+    for got, state in pairs {
+      ["a tensor (2, 4)"] = h,
+      ["a list of 1"] = { { h } },
+      ["a table at [1]"] = { {}, {} },
+      ["a tensor (2, 4) at [1]"] = { h, h },
+      ["a tensor (2, 5) at [2][1]"] = { { h }, { saros.zeros(2, 5) } },
+      ["ids (1) at [1][1]"] = { { saros.ids { 1 } }, { h } },
+      ['"h" at [2][1]'] = { { h }, { "h" } },
+    } do
+      assert.error_matches(function() net(x, state) end,
+        "rnn: expected a state { {h}, {h} } (2 layers), each h of shape (2, 4), got " .. got, 1, true)
+    end
+    assert.error_matches(function() nn.lstm({ 3, 4, projection = 2 }):init({ seed = 1 })(x, h) end,
+      "lstm: expected a state { {h, c} } (1 layer), each h of shape (2, 2), each c of shape (2, 4), got", 1, true)
+    assert.error_matches(function() nn.gru({ 3, 4, bidirectional = true }):init({ seed = 1 })(x, h) end,
+      "gru: expected a state { {h}, {h} } (1 layer, forward and reverse), each h", 1, true)
   end)
 
   it("refuses options that make no sense", function()

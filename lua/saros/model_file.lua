@@ -35,7 +35,7 @@ end
 ---@return true? ok, string? message
 function model_file.write(path, kind, description, tensors)
   if type(path) ~= "string" then
-    error("save: expected a path, got " .. options.describe(path), 2)
+    options.fail("save: expected a path, got " .. options.describe(path))
   end
   local metadata = core.json_encode { format = FORMAT, kind = kind, description = description }
   return core.write_tensors(path, tensors, { saros = metadata })
@@ -49,7 +49,8 @@ end
 -- Returns the description, or nil and what is wrong with it.
 local function describe(metadata)
   if not metadata.saros then
-    return nil, "expected a Saros model, got a file without a model description"
+    return nil, "expected a model that saros.load can build, got parameters only; build the "
+      .. "module and call module:load(path)"
   end
   local description, message = core.json_decode(metadata.saros)
   if type(description) ~= "table" then
@@ -77,7 +78,7 @@ end
 ---@return string? message  what is wrong with the file
 function model_file.load(path)
   if type(path) ~= "string" then
-    error("load: expected a path, got " .. options.describe(path), 2)
+    options.fail("load: expected a path, got " .. options.describe(path))
   end
   local in_folder = model_file.path_in(path)
   if exists(in_folder) then
@@ -85,7 +86,8 @@ function model_file.load(path)
   end
   local tensors, metadata = core.read_tensors(path)
   if not tensors then
-    return nil, "load: " .. metadata
+    local hint = exists(path) and "; is it a model, as model:save(path) and fit's run folders keep it?" or ""
+    return nil, "load: " .. metadata .. hint
   end
   local description, message = describe(metadata)
   if not description then
@@ -93,7 +95,7 @@ function model_file.load(path)
   end
   local ok, model = pcall(build, description, tensors)
   if not ok then
-    return nil, ("load: %s: %s"):format(path, model)
+    return nil, ("load: %s: %s"):format(path, options.without_place(model))
   end
   return model
 end

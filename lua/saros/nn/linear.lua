@@ -11,8 +11,8 @@ local module = require "saros.nn.module"
 local Linear = module.class "linear"
 
 local check = options.declare("nn.linear", {
-  { "inputs", options.size },
-  { "outputs", options.size },
+  { "input", options.size },
+  { "output", options.size },
   { "bias", options.boolean, true },
 }, 2)
 
@@ -27,15 +27,15 @@ function Linear:describe()
 end
 
 --- `nn.linear { 64, 10 }`: from 64 features to 10.
----@param given { inputs: integer, outputs: integer, bias?: boolean }
+---@param given { input: integer, output: integer, bias?: boolean }
 ---@return saros.nn.Linear
 local function linear(given)
   local o = check(given)
   local self = Linear.new()
-  local bound = 1 / math.sqrt(o.inputs)
-  self.weight = self:add_parameter("weight", { o.outputs, o.inputs }, initialize.matrix(bound))
+  local bound = 1 / math.sqrt(o.input)
+  self.weight = self:add_parameter("weight", { o.output, o.input }, initialize.matrix(bound))
   if o.bias then
-    self.bias = self:add_parameter("bias", { o.outputs }, initialize.bias(bound))
+    self.bias = self:add_parameter("bias", { o.output }, initialize.bias(bound))
   end
   return self
 end

@@ -201,21 +201,39 @@ local function misfits(wanted, given, prefix)
   return problems
 end
 
---- Copy values into the parameters, by name. Every name that is missing,
---- unexpected or misshapen is listed in one error, and then nothing changes.
---- Generators keep the state that they have.
----@param tensors table<string, saros.Tensor>
+--- Write the parameters to a file, by name; `load` reads them into a module that
+--- is built alike. Models that saros.load can build by itself write more.
+---@param path string
+---@return true? ok, string? message
+function Module:save(path)
+  if type(path) ~= "string" then
+    options.fail("save: expected a path, got " .. options.describe(path))
+  end
+  return core.write_tensors(path, self:tensors())
+end
+
+--- Copy values into the parameters, by name: from a table of tensors, or from a
+--- file. Every name that is missing, unexpected or misshapen is listed in one
+--- error, and then nothing changes. Generators keep the state that they have.
+---@param source table<string, saros.Tensor>|string  a path gives nil and a message if it cannot be read
 ---@param prefix? string  of the names that belong to this module
----@return self
-function Module:load(tensors, prefix)
-  if type(tensors) ~= "table" then
-    error("load: expected a table of tensors by name, got " .. options.describe(tensors), 2)
+---@return self?, string? message
+function Module:load(source, prefix)
+  local tensors = source
+  if type(source) == "string" then
+    local metadata
+    tensors, metadata = core.read_tensors(source)
+    if not tensors then
+      return nil, "load: " .. metadata -- a message in its place
+    end
+  elseif type(source) ~= "table" then
+    options.fail("load: expected a path or a table of tensors by name, got " .. options.describe(source))
   end
   local wanted = self:tensors(prefix)
   local problems = misfits(wanted, tensors, prefix or "")
   if #problems > 0 then
-    error("load: the tensors do not fit this " .. self.kind .. ":\n"
-      .. table.concat(problems, "\n"), 2)
+    options.fail("load: the tensors do not fit this " .. self.kind .. ":\n"
+      .. table.concat(problems, "\n"))
   end
   for name, tensor in pairs(wanted) do
     tensor:assign(tensors[name])
@@ -238,8 +256,8 @@ end
 
 local function call(self, ...)
   if not self.initialized then
-    error(self.kind .. ": expected initialized parameters; "
-      .. "call init { seed = ... } or load(tensors) first", 2)
+    options.fail(self.kind .. ": expected initialized parameters; "
+      .. "call init { seed = ... } or load(tensors) first")
   end
   return self:forward(...)
 end

@@ -34,25 +34,48 @@ Recurrent.stateful = true
 
 -- --- Forward ------------------------------------------------------------------------
 
-local function check_state(self, state)
-  if state == nil then
-    return
+--- "{ {h, c}, {h, c} } (2 layers)": what a state looks like.
+local function state_form(self)
+  local o, entry = self.o, "{" .. table.concat(self.state_names, ", ") .. "}"
+  local entries = #self.directions <= 3 and (entry .. ", "):rep(#self.directions - 1) .. entry
+    or entry .. ", ..., " .. entry
+  local layers = o.layers == 1 and "1 layer" or o.layers .. " layers"
+  return ("{ %s } (%s%s)"):format(entries, layers, o.bidirectional and ", forward and reverse" or "")
+end
+
+--- Does a value fit as the states of a direction? Returns what is wrong.
+local function state_problem(self, position, entry, B)
+  local direction = self.directions[position]
+  if direction.cell then -- one's own knows what it takes
+    return nil
+  elseif type(entry) ~= "table" or #entry ~= #direction.sizes then
+    return ("%s at [%d]"):format(options.describe(entry), position)
   end
-  local count, states = #self.directions, #self.directions[1].sizes
-  local function complain(got)
-    local what = self.o.bidirectional and "layers and directions" or "layers"
-    error(("%s: expected a state of %d %s with (%s) each, got %s"):format(
-      self.kind, count, what, table.concat(self.state_names, ", "), got), 4)
-  end
-  if type(state) ~= "table" then
-    complain(options.describe(state))
-  elseif #state ~= count then
-    complain(#state .. " layers")
-  end
-  for _, entry in ipairs(state) do
-    if type(entry) ~= "table" or #entry ~= states then
-      complain "something else"
+  for n, size in ipairs(direction.sizes) do
+    local h = entry[n]
+    if not options.tensor.accept(h) or options.describe(h) ~= ("a tensor (%d, %d)"):format(B, size) then
+      return ("%s at [%d][%d]"):format(options.describe(h), position, n)
     end
+  end
+end
+
+local function check_state(self, state, B)
+  local problem
+  if type(state) ~= "table" then
+    problem = options.describe(state)
+  elseif #state ~= #self.directions then
+    problem = ("a list of %d"):format(#state)
+  end
+  for position = 1, problem and 0 or #self.directions do
+    problem = problem or state_problem(self, position, state[position], B)
+  end
+  if problem then
+    local shapes = {}
+    for n, size in ipairs(self.directions[1].sizes) do
+      shapes[n] = ("each %s of shape (%d, %d)"):format(self.state_names[n] or "state", B, size)
+    end
+    options.fail(("%s: expected a state %s, %s, got %s"):format(
+      self.kind, state_form(self), table.concat(shapes, ", "), problem))
   end
 end
 
@@ -131,11 +154,13 @@ end
 ---@return saros.Tensor y  (T, B, H): h(t) of the last layer; (T, B, 2 H) in both directions
 ---@return saros.Tensor[][] state  after the last step, like `state`
 function Recurrent:forward(x, state, given)
-  check_state(self, state)
-  local ok, steps = pcall(steps_of, given, x)
-  if not ok then
-    error(("%s: %s"):format(self.kind, steps), 3)
+  if options.tensor.accept(x) == nil or x:rank() ~= 3 then
+    options.fail(("%s: expected x of shape (T, B, %d), got %s"):format(
+      self.kind, self.o.input, options.describe(x)))
+  elseif state ~= nil then
+    check_state(self, state, x:size(2))
   end
+  local steps = options.about(self.kind, steps_of, given, x)
   local last, width = {}, self.o.bidirectional and 2 or 1
   for layer = 1, self.o.layers do
     local read = layer > 1 and drop(self, x) or x
@@ -202,8 +227,8 @@ end
 local function add_own(self, direction, make, inputs, suffix)
   local cell = make(inputs, self.o.hidden)
   if not module.is(cell) then
-    error("nn.recurrent: expected the option 'cell' to make a module, got "
-      .. options.describe(cell), 4)
+    options.fail("nn.recurrent: expected the option 'cell' to make a module, got "
+      .. options.describe(cell))
   end
   direction.cell = self:add_member("cell" .. suffix, cell)
   direction.output = cell.output or self.o.hidden
@@ -283,7 +308,7 @@ local function constructor(name, cell)
     local o = check(given)
     local problem = cell.check and cell.check(o)
     if problem then
-      error(("nn.%s: %s"):format(name, problem), 2)
+      options.fail(("nn.%s: %s"):format(name, problem))
     end
     local self = new(name, o, cell.states)
     self.operation = cell.operation(o)

@@ -26,7 +26,10 @@ local function step(cell, x, state, t, steps)
     end)
   end
   local y, new = cell(x[t], state)
-  if new == nil then
+  if options.tensor.accept(y) == nil then
+    options.fail(("nn.unroll: expected the cell to return y and its state (or just the state, "
+      .. "if that is y), got %s in step %d"):format(options.describe(y), t))
+  elseif new == nil then
     new = y
   end
   if steps.mask then
@@ -49,7 +52,7 @@ end
 ---@return saros.nn.State state  after the last step
 local function unroll(cell, x, state, steps)
   if type(x) ~= "userdata" or x:rank() < 2 or #x == 0 then
-    error("nn.unroll: expected x to be a tensor (T, B, I), got " .. options.describe(x), 2)
+    options.fail("nn.unroll: expected x to be a tensor (T, B, I), got " .. options.describe(x))
   end
   steps = steps or {}
   local T, outputs = #x, {}
