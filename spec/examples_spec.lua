@@ -119,12 +119,40 @@ describe("the examples", function()
     assert.is_true(losses[#losses] < losses[1] / 2, output)
   end)
 
+  it("predict a series, from a file as well", function()
+    local function table_of(...)
+      local rows = {}
+      for k, errors in succeed("examples/series.lua", ...):gmatch "\n +(%d+)([ %d.]+)" do
+        rows[tonumber(k)] = { errors:match "([%d.]+) +([%d.]+) +([%d.]+)" }
+      end
+      return rows
+    end
+    local rows = table_of("--steps", 60, "--ahead", 3, "--seed", 1)
+    assert.equal(3, #rows)
+    for _, row in ipairs(rows) do
+      assert.is_true(tonumber(row[1]) < tonumber(row[2]))
+    end
+
+    local path = os.tmpname()
+    local file = assert(io.open(path, "w"))
+    file:write '"Day","Note","Value"\n'
+    for day = 1, 200 do
+      file:write(('"%d",,%.3f\n'):format(day, math.sin(day / 4)))
+    end
+    file:close()
+    rows = table_of("--csv", path, "--column", 3, "--season", 25, "--ahead", 2, "--steps", 2)
+    os.remove(path)
+    assert.equal(2, #rows)
+    assert.is_true(math.abs(tonumber(rows[1][2]) - 0.177) < 0.01) -- persistence: sin' / 4 / sqrt 2
+  end)
+
   it("say what is wrong without a model or with wrong arguments", function()
     for _, arguments in ipairs {
       { "examples/generate.lua", "--model", "no/such/model" },
       { "examples/char_rnn.lua", "--text", "no/such/text" },
       { "examples/char_rnn.lua", "--hidden", "many", "--text", "x" },
       { "examples/xor.lua", "--step", 3 },
+      { "examples/series.lua", "--csv", "README.md" },
     } do
       local output, ok = run(table.unpack(arguments))
       assert.is_false(ok)
