@@ -146,6 +146,16 @@ describe("the examples", function()
     assert.is_true(math.abs(tonumber(rows[1][2]) - 0.177) < 0.01) -- persistence: sin' / 4 / sqrt 2
   end)
 
+  it("add two numbers that lie apart", function()
+    local output = succeed("examples/adding.lua", "--length", 10, "--steps", 10, "--seed", 1)
+    for _, cell in ipairs { "rnn", "lstm", "gru" } do
+      assert.matches("\n" .. cell .. " +%d%.%d+ +10 +%d+   not solved\n", output)
+    end
+    output = succeed("examples/adding.lua", "--length", 10, "--cell", "gru", "--steps", 400)
+    assert.matches("\ngru .* solved\n$", output)
+    assert.not_matches("not solved", output)
+  end)
+
   it("say what is wrong without a model or with wrong arguments", function()
     for _, arguments in ipairs {
       { "examples/generate.lua", "--model", "no/such/model" },
