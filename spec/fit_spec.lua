@@ -144,8 +144,8 @@ describe("fit", function()
     end
     os.remove(path)
     assert.equal(3, #lines)
-    assert.matches("^epoch 2  train %d%.%d%d%d%d  valid %d%.%d%d%d%d  %d+%.?%d*[kM]? symbols/s$", lines[2])
-    assert.matches(("train %.4f"):format(history[2].train), lines[2], 1, true)
+    assert.matches("^epoch 2  loss %d%.%d%d%d%d  valid %d%.%d%d%d%d  %d+%.?%d*[kM]? symbols/s$", lines[2])
+    assert.matches(("loss %.4f"):format(history[2].train), lines[2], 1, true)
   end)
 
   it("refuses what it cannot train", function()
@@ -160,7 +160,7 @@ describe("fit", function()
       "to be a progress display, got a table")
     assert.error_matches(function() saros.fit(lm, text, { optimizer = 3 }) end, "to be an optimizer, got 3")
     assert.error_matches(function() saros.fit(lm, text, { batch = 1000 }) end,
-      "expected at least 50001 symbols for batch = 1000 and length = 50, got 900")
+      "expected at least 50001 characters for batch = 1000 and length = 50, got 900")
     assert.error_matches(function() saros.fit(lm, text, { batch = 4, length = 20, run = "/proc/nowhere" }) end,
       'fit: expected to make the run folder "/proc/nowhere": No such file or directory', 1, true)
   end)
@@ -215,6 +215,27 @@ describe("a progress display", function()
       shown({ live = true }, function(progress) progress:window(window) end))
   end)
 
+  it("leaves out the bar, then the speed, where the terminal is narrow", function()
+    local function line(width)
+      return shown({ live = true, width = width }, function(progress) progress:window(window) end):sub(5)
+    end
+    assert.equal(73, #line(73))
+    assert.equal("epoch 2/4  loss 1.5000  45.2k symbols/s  1:15 left", line(72))
+    assert.equal("epoch 2/4  loss 1.5000  1:15 left", line(49))
+    assert.equal("epoch 2/4  loss 1.5000", line(32))
+    assert.equal("epoch 2/4 ", line(10))
+  end)
+
+  it("ends a live line once, when training stops before its time", function()
+    assert.equal("\r\27[Kepoch 2/4  \nwhy\n\n", shown({ live = true, width = 11 }, function(progress)
+      progress:window(window)
+      progress:stop "why"
+      progress:stop()
+      progress.file:write "\n"
+    end))
+    assert.equal("", shown({}, function(progress) progress:stop() end))
+  end)
+
   it("draws nothing live into a pipe", function()
     assert.equal("", shown({}, function(progress) progress:window(window) end))
   end)
@@ -225,7 +246,7 @@ describe("a progress display", function()
         progress:epoch { epoch = epoch, epochs = 5, train = 1, symbols_per_second = 999 }
       end
     end)
-    assert.equal("epoch 3  train 1.0000  999 symbols/s\nepoch 5  train 1.0000  999 symbols/s\n", text)
+    assert.equal("epoch 3  loss 1.0000  999 symbols/s\nepoch 5  loss 1.0000  999 symbols/s\n", text)
   end)
 
   it("writes other text without tearing the line", function()

@@ -25,8 +25,8 @@ static const char usage[] =
     "  -e code   run this code\n"
     "  -l name   require a library into a global of that name\n"
     "  -i        go on with a prompt after the script\n"
-    "  -v        show what this build is\n"
-    "  --help    show this text\n"
+    "  -v        show what this build is; also --version\n"
+    "  -h        show this text; also --help\n"
     "  --        end of the options\n"
     "  -         read the script from the standard input\n"
     "\n"
@@ -45,10 +45,15 @@ bool program_forward_signal(int number) {
   return elsewhere;
 }
 
+/* Did Ctrl-C end the last call? */
+static bool interrupted;
+
 static void raise_interrupt(lua_State *L, lua_Debug *call) {
   (void)call;
   lua_sethook(L, NULL, 0, 0);
-  luaL_error(L, "interrupted!");
+  interrupted = true;
+  lua_pushliteral(L, "interrupted!");
+  lua_error(L);
 }
 
 /* Setting a hook is all that Lua allows a signal handler to do. A second
@@ -61,7 +66,18 @@ static void on_interrupt(int number) {
   lua_sethook(running, raise_interrupt, events, 1);
 }
 
-/* The message of any error object, with a traceback. */
+/* "script.lua:12: " somewhere: the message of a mistake in a script. One without
+** it, as of error(message, 0), is for who runs the script. */
+static bool has_place(const char *message) {
+  for (; (message = strchr(message, ':')) != NULL; message++) {
+    size_t digits = strspn(message + 1, "0123456789");
+    if (digits > 0 && strncmp(message + 1 + digits, ": ", 2) == 0)
+      return true;
+  }
+  return false;
+}
+
+/* The message of any error object, with a traceback if it is of use. */
 static int add_traceback(lua_State *L) {
   const char *message = lua_tostring(L, 1);
   if (message == NULL) {
@@ -70,7 +86,8 @@ static int add_traceback(lua_State *L) {
     message =
         lua_pushfstring(L, "(error object is a %s value)", luaL_typename(L, 1));
   }
-  luaL_traceback(L, L, message, 1);
+  if (lua_type(L, 1) != LUA_TSTRING || has_place(message))
+    luaL_traceback(L, L, message, 1);
   return 1;
 }
 
@@ -79,6 +96,7 @@ int program_call(lua_State *L, int arguments, int results) {
   lua_pushcfunction(L, add_traceback);
   lua_insert(L, function);
   running = L;
+  interrupted = false;
   void (*before)(int) = signal(SIGINT, on_interrupt);
   int status = lua_pcall(L, arguments, results, function);
   signal(SIGINT, before);
@@ -126,10 +144,11 @@ static int read_option(command_line *line, int at) {
     return argument_of(line->words, &last) != NULL ? last - at + 1 : 0;
   }
   line->prompt |= strcmp(word, "-i") == 0;
-  line->version |= strcmp(word, "-v") == 0;
-  line->help |= strcmp(word, "--help") == 0;
-  bool known = word[1] != '\0' && strchr("iv", word[1]) && word[2] == '\0';
-  return known || strcmp(word, "--help") == 0;
+  bool version = strcmp(word, "-v") == 0 || strcmp(word, "--version") == 0;
+  bool help = strcmp(word, "-h") == 0 || strcmp(word, "--help") == 0;
+  line->version |= version;
+  line->help |= help;
+  return version || help || strcmp(word, "-i") == 0;
 }
 
 static command_line read_command_line(int count, char **words) {
@@ -217,11 +236,20 @@ static void print_version(void) {
   printf("Saros %s (%s), %s\n", SAROS_VERSION, real, LUA_RELEASE);
 }
 
+static const char show_build[] =
+    "local info = saros.info()\n"
+    "print(('Saros %s, %s'):format(info.version, _VERSION))\n"
+    "for _, name in ipairs { 'real', 'isa', 'threads', 'blas' } do\n"
+    "  print(('  %-8s %s'):format(name, info[name]))\n"
+    "end";
+
 static int run(lua_State *L, const command_line *line) {
   bool has_script = line->script < line->count;
   bool idle = !has_script && !line->code && !line->version;
   bool prompt = line->prompt || (idle && isatty(STDIN_FILENO));
-  if (line->version || prompt)
+  if (line->version)
+    run_code(L, show_build);
+  else if (prompt)
     print_version();
   int status = run_options(L, line);
   if (status == LUA_OK && has_script)
@@ -269,5 +297,7 @@ int main(int count, char **words) {
   int status = program_report(L, lua_pcall(L, 1, 1, 0));
   bool success = status == LUA_OK && lua_toboolean(L, -1);
   lua_close(L);
+  if (!success && interrupted)
+    return 128 + SIGINT;  // as shells have it
   return success ? EXIT_SUCCESS : EXIT_FAILURE;
 }

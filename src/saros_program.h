@@ -12,7 +12,8 @@
 
 /*
 ** Calls the function below 'arguments' values on the stack, as lua_pcall does,
-** with a traceback in the message and with Ctrl-C raising "interrupted!".
+** with a traceback in the message if that names a line, and with Ctrl-C raising
+** "interrupted!".
 */
 int program_call(lua_State *L, int arguments, int results);
 

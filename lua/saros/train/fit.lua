@@ -67,6 +67,7 @@ local check = options.declare("fit", {
 ---@field optimizer saros.optim.Optimizer
 ---@field started number  when the epoch began
 ---@field smoothed number?
+---@field kept integer  epochs whose model is in the run folder
 
 --- Hand a record to the progress display and to the caller's function.
 local function report(self, event, record)
@@ -155,8 +156,21 @@ local function keep(self)
     if not ok then
       error("fit: " .. message, 0)
     end
+    self.kept = self.kept + 1
   end
 end
+
+--- What becomes of the display when an error, or Ctrl-C, ends the training.
+local function stop_display(self, problem)
+  local progress, run = self.options.progress, self.options.run
+  if problem == nil or not (progress and progress.stop) then
+    return
+  end
+  progress:stop(run and (self.kept > 0 and ("the model after epoch %d is in %s"):format(self.kept, run)
+    or ("no epoch was finished, so there is no model of this training in %s"):format(run)))
+end
+
+local Training = { __close = stop_display }
 
 local function check_arguments(model, text, o)
   if not (module.is(model) and model.stateful) then
@@ -182,13 +196,14 @@ end
 local function fit(model, text, given)
   local o = check(given)
   check_arguments(model, text, o)
-  local self = {
+  local self <close> = setmetatable({
     model = model,
     text = text,
     options = o,
     optimizer = o.optimizer
       or optim.adam(model:parameters(), { lr = o.lr, schedule = o.schedule }),
-  }
+    kept = 0,
+  }, Training)
   local history = {}
   for epoch = 1, o.epochs do
     local record = run_epoch(self, epoch)

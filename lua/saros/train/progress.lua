@@ -8,7 +8,9 @@ local options = require "saros.options"
 ---@field file file*
 ---@field live boolean  redraw a line while an epoch runs
 ---@field every integer  epochs from one plain line to the next
+---@field width integer?  columns of the line; by default those of the terminal
 ---@field drawn number  when the line was last drawn
+---@field unfinished boolean  does the cursor stand behind a live line?
 local Progress = {}
 Progress.__index = Progress
 Progress.__name = "saros.Progress"
@@ -22,6 +24,7 @@ local check = options.declare("progress", {
   end)) },
   { "live", options.optional(options.boolean) },
   { "every", options.size, 1 },
+  { "width", options.optional(options.size) },
 })
 
 --- 45210 as "45.2k".
@@ -51,7 +54,27 @@ end
 local function erase(self)
   if self.live then
     self.file:write "\r\27[K"
+    self.unfinished = false
   end
+end
+
+--- As much as fits: the bar is left out first, then the speed.
+local function line_text(record, width)
+  local done = (record.epoch - 1 + record.index / record.count) / record.epochs
+  local epoch = ("epoch %d/%d"):format(record.epoch, record.epochs)
+  local loss = ("  loss %.4f"):format(record.smoothed)
+  local speed = ("  %s symbols/s"):format(count_text(record.symbols_per_second))
+  local left = ("  %s left"):format(time_text(record.seconds_left))
+  for _, line in ipairs {
+    epoch .. " " .. bar_text(done) .. loss .. speed .. left,
+    epoch .. loss .. speed .. left,
+    epoch .. loss .. left,
+  } do
+    if #line <= width then
+      return line
+    end
+  end
+  return (epoch .. loss):sub(1, width)
 end
 
 --- A window has been learned from.
@@ -63,11 +86,9 @@ function Progress:window(record)
   end
   self.drawn = now
   erase(self)
-  local done = (record.epoch - 1 + record.index / record.count) / record.epochs
-  self.file:write(("epoch %d/%d %s  loss %.4f  %s symbols/s  %s left"):format(
-    record.epoch, record.epochs, bar_text(done), record.smoothed,
-    count_text(record.symbols_per_second), time_text(record.seconds_left)))
+  self.file:write(line_text(record, self.width or core.terminal_width(self.file) or math.huge))
   self.file:flush()
+  self.unfinished = true
 end
 
 --- An epoch is over.
@@ -78,7 +99,7 @@ function Progress:epoch(record)
   end
   erase(self)
   local valid = record.valid and ("  valid %.4f"):format(record.valid) or ""
-  self.file:write(("epoch %d  train %.4f%s  %s symbols/s\n"):format(
+  self.file:write(("epoch %d  loss %.4f%s  %s symbols/s\n"):format(
     record.epoch, record.train, valid, count_text(record.symbols_per_second)))
   self.file:flush()
 end
@@ -91,10 +112,19 @@ function Progress:write(text)
   self.file:flush()
 end
 
+--- Training ends before its time: leave the live line as it is, and say why.
+---@param text? string  what there is to know, without a new line
+function Progress:stop(text)
+  self.file:write(self.unfinished and "\n" or "", text and text .. "\n" or "")
+  self.file:flush()
+  self.unfinished = false
+end
+
 --- Make a progress display for `saros.fit`.
----@param given? { file?: file*, live?: boolean, every?: integer }
+---@param given? { file?: file*, live?: boolean, every?: integer, width?: integer }
 ---  file: standard output; live: whether to redraw a line, by default where
----  the file is a terminal; every: epochs from one plain line to the next (1)
+---  the file is a terminal; every: epochs from one plain line to the next (1);
+---  width: columns of the live line, by default those of the terminal
 ---@return saros.Progress
 local function progress(given)
   local o = check(given)
@@ -102,7 +132,7 @@ local function progress(given)
   if o.live == nil then
     o.live = core.is_terminal(o.file)
   end
-  o.drawn = -math.huge
+  o.drawn, o.unfinished = -math.huge, false
   return setmetatable(o, Progress)
 end
 
