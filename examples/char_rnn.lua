@@ -8,15 +8,21 @@
 local argparse = require "argparse"
 local saros = require "saros"
 local nn, data = saros.nn, saros.data
+local cells = require("saros.nn.recurrent").names
 
 local function integer(text)
   return math.tointeger(tonumber(text))
 end
 
+-- What a user can mend is said in one line, without a traceback.
+local function need(value, message)
+  return value or error(message, 0)
+end
+
 local parser = argparse("char_rnn.lua", "Train a recurrent network on a text.")
 parser:option("--text", "Text to learn from."):count(1)
 parser:option("--unit", "What a symbol is."):choices { "char", "byte" }:default "char"
-parser:option("--cell", "Kind of recurrent cell."):default "rnn"
+parser:option("--cell", "Kind of recurrent cell."):choices(cells):default "rnn"
 parser:option("--layers", "Recurrent layers."):convert(integer):default "2"
 parser:option("--hidden", "Units in each layer."):convert(integer):default "128"
 parser:option("--batch", "Rows read side by side."):convert(integer):default "50"
@@ -27,7 +33,7 @@ parser:option("--clip", "Limit of the gradients' norm."):convert(tonumber):defau
 parser:option("--dropout", "Dropout between layers."):convert(tonumber):default "0"
 parser:option("--seed", "Same seed, same model."):convert(integer):default "1"
 parser:option("--threads", "Threads to compute with."):convert(integer)
-parser:option("--run", "Folder to keep the model in.")
+parser:option("--run", "Folder to keep the model in; without, it is not kept.")
 parser:option("--sample", "Symbols of the final sample."):convert(integer):default "400"
 local args = parser:parse()
 
@@ -35,7 +41,8 @@ if args.threads then
   saros.threads(args.threads)
 end
 
-local text = assert(data.text(args.text, { unit = args.unit, valid = 0.1 }))
+local text = need(data.text(args.text, { unit = args.unit, valid = 0.1 }))
+need(text:enough { batch = args.batch, length = args.length })
 local lm = nn.language_model {
   vocabulary = text.vocabulary,
   cell = args.cell,
@@ -47,6 +54,8 @@ local lm = nn.language_model {
 print(saros.info())
 print(text)
 print(lm:summary())
+print(("losses are in nats per %s"):format(args.unit == "char" and "character" or "byte"))
+print(args.run and "kept in " .. args.run or "not kept; --run FOLDER keeps it")
 
 saros.fit(lm, text, {
   epochs = args.epochs,

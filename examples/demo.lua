@@ -12,6 +12,11 @@ local function integer(text)
   return math.tointeger(tonumber(text))
 end
 
+-- What a user can mend is said in one line, without a traceback.
+local function need(value, message)
+  return value or error(message, 0)
+end
+
 local parser = argparse("demo.lua", "Learn a text in about a minute.")
 parser:argument("text", "Text to learn from.")
 parser:option("--epochs", "Passes through the text; as many as take a minute."):convert(integer)
@@ -20,10 +25,13 @@ parser:option("--seed", "Same seed, same result."):convert(integer):default "1"
 local args = parser:parse()
 
 local SYMBOLS_PER_MINUTE = 1e7 -- on two cores, with room to spare
+local MOST_EPOCHS = 300 -- a small text is known by heart long before
 local BATCH, LENGTH = 32, 50
 
-local text = assert(data.text(args.text, { valid = 0 }))
-local epochs = args.epochs or math.max(1, math.floor(SYMBOLS_PER_MINUTE / #text))
+local text = need(data.text(args.text, { valid = 0 }))
+need(text:enough { batch = BATCH, length = LENGTH })
+local in_a_minute = math.floor(SYMBOLS_PER_MINUTE / #text)
+local epochs = args.epochs or math.max(1, math.min(in_a_minute, MOST_EPOCHS))
 local lm = nn.language_model {
   vocabulary = text.vocabulary,
   cell = "rnn",
@@ -34,6 +42,7 @@ local lm = nn.language_model {
 print(saros.info())
 print(text)
 print(lm:summary())
+print "losses are in nats per character"
 print()
 
 local progress = saros.progress { every = math.max(1, epochs // 10) }
@@ -65,14 +74,58 @@ saros.fit(lm, text, {
   end,
 })
 
-print "\nwhich word comes next?"
-for _, prefix in ipairs { "the", "the United", "the United States", "the United States of" } do
+-- The sequence of so many words that a text has most often; nil if it has none.
+local function commonest(content, count)
+  local letter = "[%a\x80-\xFF]"
+  local sequences = "^" .. letter .. "+" .. (" " .. letter .. "+"):rep(count - 1)
+  local counts, best = {}, nil
+  local function is_better(a, b)
+    if counts[a] ~= counts[b] then
+      return counts[a] > counts[b]
+    end
+    return #a > #b or #a == #b and a < b
+  end
+  for start in content:gmatch("()%f" .. letter) do
+    local sequence = content:match(sequences, start)
+    if sequence then
+      counts[sequence] = (counts[sequence] or 0) + 1
+      best = (not best or is_better(sequence, best)) and sequence or best
+    end
+  end
+  return best
+end
+
+-- Prefixes that grow word by word: the textbook's where they fit the text, else
+-- what the text itself says most often. None if its words are not in lines.
+local function find_prefixes(content)
+  local longest = content:find("the United States of", 1, true) and "the United States of"
+  for count = 3, 1, -1 do
+    longest = longest or content:find(" ", 1, true) and commonest(content, count)
+  end
+  local prefixes = {}
+  for word in (longest or ""):gmatch "%S+" do
+    local last = prefixes[#prefixes]
+    prefixes[#prefixes + 1] = last and last .. " " .. word or word
+  end
+  return prefixes
+end
+
+local content = text.vocabulary:decode(text.train)
+local prefixes = find_prefixes(content)
+if #prefixes > 0 then
+  print "\nwhich word comes next?"
+end
+for _, prefix in ipairs(prefixes) do
   local words = {}
-  for rank, entry in ipairs(lm:next_words { prime = prefix, top = 3 }) do
-    words[rank] = ("%s (%.0f %%)"):format(entry.word, 100 * entry.probability)
+  for _, entry in ipairs(lm:next_words { prime = prefix, top = 3 }) do
+    if entry.probability >= 0.01 then
+      words[#words + 1] = ("%s (%.0f %%)"):format(entry.word, 100 * entry.probability)
+    end
   end
   print(("  %-20s -> %s"):format(prefix, table.concat(words, ", ")))
 end
 
+local prime = content:find("We the People ", 1, true) and "We the People" or prefixes[#prefixes]
 print(("\nthe model is in %s; to let it go on:"):format(args.run))
-print(('  build/saros examples/generate.lua --model %s --prime "We the People "'):format(args.run))
+print(("  build/saros examples/generate.lua --model %s --temperature 0.5%s"):format(
+  args.run, prime and (' --prime "%s "'):format(prime) or ""))

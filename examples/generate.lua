@@ -9,6 +9,11 @@ local function integer(text)
   return math.tointeger(tonumber(text))
 end
 
+-- What a user can mend is said in one line, without a traceback.
+local function need(value, message)
+  return value or error(message, 0)
+end
+
 local parser = argparse("generate.lua", "Let a trained model write.")
 parser:option("--model", "Run folder or model file."):count(1)
 parser:option("--prime", "Text to begin with."):default ""
@@ -20,7 +25,8 @@ parser:option("--top-p", "Choose among the likeliest that reach X together."):co
 parser:option("--seed", "Same seed, same text."):convert(integer):default "1"
 local args = parser:parse()
 
-local lm = assert(saros.load(args.model))
+local lm = need(saros.load(args.model))
+need(lm.vocabulary:check(args.prime))
 io.write(args.prime)
 for piece in lm:generate {
   prime = args.prime,

@@ -11,22 +11,35 @@ local function integer(text)
   return math.tointeger(tonumber(text))
 end
 
+-- What a user can mend is said in one line, without a traceback.
+local function need(value, message)
+  return value or error(message, 0)
+end
+
 local parser = argparse("next_word.lua", "Show the most likely next words.")
 parser:option("--model", "Run folder or model file."):count(1)
 parser:option("--prefix", "Text before the word; may be given several times."):count "*"
-parser:option("--top", "Words to show."):convert(integer):default "3"
+parser:option("--top", "Words to show, if they have 1 % or more."):convert(integer):default "3"
 local args = parser:parse()
 
+local lm = need(saros.load(args.model))
 local prefixes = args.prefix
 if #prefixes == 0 then
   prefixes = { "the", "the United", "the United States", "the United States of" }
 end
 
-local lm = assert(saros.load(args.model))
+-- The word after a prefix comes after a space.
+for _, prefix in ipairs(prefixes) do
+  local known, problem = lm.vocabulary:check(prefix .. " ")
+  need(known, ('no words after "%s": %s (--prefix TEXT asks for others)'):format(prefix, problem))
+end
+
 for _, prefix in ipairs(prefixes) do
   local words = {}
-  for rank, entry in ipairs(lm:next_words { prime = prefix, top = args.top }) do
-    words[rank] = ("%s %.0f %%"):format(entry.word, 100 * entry.probability)
+  for _, entry in ipairs(lm:next_words { prime = prefix, top = args.top }) do
+    if entry.probability >= 0.01 then
+      words[#words + 1] = ("%s %.0f %%"):format(entry.word, 100 * entry.probability)
+    end
   end
   print(("%-22s -> %s"):format(prefix, table.concat(words, ", ")))
 end

@@ -155,7 +155,7 @@ describe("the windows of a text", function()
   it("say how many symbols they need", function()
     local text = text_of(letters, { valid = 0 })
     assert.error_matches(function() text:windows { batch = 5, length = 10 } end,
-      "expected at least 51 symbols for batch = 5 and length = 10, got 26 in part 'train'", 1, true)
+      "expected at least 51 characters for batch = 5 and length = 10, got 26 in part 'train'", 1, true)
     assert.error_matches(function() text:windows { part = "valid" } end, "without; data.text", 1, true)
     assert.has_no_error(function() text:windows { batch = 5, length = 5 } end)
     assert.has_error(function() text:windows { batch = 1, length = 26 } end)

@@ -112,13 +112,18 @@ local function part_of(self, name)
       .. "data.text(..., { valid = 0.1 }) holds one out"):format(name))
 end
 
-local function require_enough(count, o)
+local UNITS = { char = "characters", byte = "bytes" }
+
+--- Is a part long enough? Returns true, or nil and a message.
+local function is_enough(self, o)
+  local count = #part_of(self, o.part)
   local least = o.batch * (o.partial and 1 or o.length) + 1
-  if count < least then
-    options.fail(("text:windows: expected at least %d symbols for batch = %d and length = %d, got %d "
-      .. "in part '%s'; use a smaller batch or length, or more text"):format(
-      least, o.batch, o.length, count, o.part))
+  if count >= least then
+    return true
   end
+  return nil, ("expected at least %d %s for batch = %d and length = %d, got %d in part '%s' of %s; "
+    .. "use a smaller batch or length, or more text"):format(
+    least, UNITS[self.vocabulary.unit], o.batch, o.length, count, o.part, self.name)
 end
 
 ---@class saros.data.WindowOptions
@@ -128,13 +133,23 @@ end
 ---@field first? integer  the window to start at (1)
 ---@field partial? boolean  may a shorter window be the last? (false)
 
+--- Is there enough text for windows of that size?
+---@param given? saros.data.WindowOptions
+---@return true? enough, string? message
+function Text:enough(given)
+  return is_enough(self, check_windows(given))
+end
+
 --- Iterate over windows, once through a part of the text.
 ---@param given? saros.data.WindowOptions
 ---@return fun(): saros.Window?
 function Text:windows(given)
   local o = check_windows(given)
-  local ids = part_of(self, o.part)
-  require_enough(#ids, o)
+  local enough, message = is_enough(self, o)
+  if not enough then
+    options.fail("text:windows: " .. message)
+  end
+  local ids = self[o.part]
   local steps = (#ids - 1) // o.batch -- of a row
   local count = o.partial and (steps - 1) // o.length + 1 or steps // o.length
   -- Rows as views: (B, steps), the targets one symbol further on.

@@ -125,6 +125,34 @@ function Vocabulary:encode(text)
   return ids
 end
 
+--- A list of symbols as a message shows it, cut where it is long.
+local function symbols_text(symbols)
+  local shown = table.concat(symbols, "", 1, math.min(#symbols, 200))
+  shown = shown:gsub("\n", "\\n"):gsub("%c", function(byte)
+    return ("\\x%02X"):format(byte:byte())
+  end)
+  return #symbols > 200 and shown .. "..." or shown
+end
+
+--- Are all symbols of a text known?
+---@param text string
+---@return true? known, string? message  that shows the symbols there are
+function Vocabulary:check(text)
+  if self.unit ~= "byte" then
+    local length, position = utf8.len(text)
+    if not length then
+      return nil, ("expected UTF-8 text, got an invalid byte at position %d"):format(position)
+    end
+  end
+  for symbol in text:gmatch(PATTERNS[self.unit]) do
+    if not self.ids[symbol] then
+      return nil, ('expected characters that the model knows, got "%s"; it knows: %s'):format(
+        symbol, symbols_text(self.symbols))
+    end
+  end
+  return true
+end
+
 --- Translate ids back to text.
 ---@param ids integer[]|saros.Tensor  a sequence, or an ids tensor of rank 1
 ---@return string

@@ -1,0 +1,118 @@
+-- The saros program, as a user meets it: options, errors, Ctrl-C.
+
+local commands = require "spec.support.commands"
+local run, succeed = commands.run, commands.succeed
+
+-- Runs some code as a script; returns its output and its exit status.
+local function run_script(code)
+  local path = os.tmpname()
+  local file = assert(io.open(path, "w"))
+  file:write(code)
+  file:close()
+  local output, status = run(path)
+  os.remove(path)
+  return output, status
+end
+
+describe("the saros program", function()
+  it("shows its options and what it is, under the names that people try", function()
+    assert.matches("^usage: saros ", succeed "-h")
+    assert.equal(succeed "-h", succeed "--help")
+    assert.matches("^Saros %d+%.%d+%.%d+, Lua 5%.4\n  real     %a+\n  isa      %w+\n  threads  %d+\n  blas     %w+",
+      succeed "-v")
+    assert.equal(succeed "-v", succeed "--version")
+    local output, status = run "--verbose"
+    assert.equal(1, status)
+    assert.matches("unknown or incomplete option '--verbose'", output, 1, true)
+  end)
+
+  it("shows where a script went wrong, but a message for its user alone", function()
+    local output, status = run_script 'local t\nlocal x = t.x\nprint(x)'
+    assert.equal(1, status)
+    assert.matches(":2: attempt to index a nil value .*\nstack traceback:\n", output)
+    output, status = run_script 'error("no such text: maybe another", 0)'
+    assert.equal(1, status)
+    assert.equal("saros: no such text: maybe another\n", output)
+  end)
+
+  it("ends with status 130 after Ctrl-C, and leaves the progress line and the model", function()
+    local folder = os.tmpname()
+    os.remove(folder)
+    local output, status = run_script(([[
+      local text = saros.data.text({ string = ("abc "):rep(100) }, { valid = 0 })
+      local lm = saros.nn.language_model { vocabulary = text.vocabulary, hidden = 4 }
+      saros.fit(lm, text, {
+        epochs = 5, batch = 4, length = 10, run = %q, progress = saros.progress { live = true },
+        on_window = function(record)
+          if record.epoch == 3 then
+            io.popen("kill -INT $PPID"):close()
+          end
+        end,
+      })]]):format(folder))
+    os.remove(folder .. "/model.safetensors")
+    os.remove(folder)
+    assert.equal(130, status)
+    assert.matches("\nthe model after epoch 2 is in " .. folder .. "\nsaros: interrupted!\n$", output)
+  end)
+end)
+
+describe("the examples tell users what to mend, in one line", function()
+  local function write(path, content)
+    local file = assert(io.open(path, "w"))
+    file:write(content)
+    file:close()
+  end
+
+  local text, folder = os.tmpname(), os.tmpname()
+  os.remove(folder)
+  write(text, ("emma\nolivia\nava\n"):rep(200))
+
+  local function refuse(message, ...)
+    local output, status = run(...)
+    assert.equal(1, status)
+    assert.equal("saros: " .. message .. "\n", output)
+  end
+
+  teardown(function()
+    os.remove(text)
+    os.remove(folder .. "/model.safetensors")
+    os.remove(folder)
+  end)
+
+  it("of a text without words in lines, and of a model without their characters", function()
+    local output = succeed("examples/demo.lua", text, "--epochs", 1, "--run", folder)
+    assert.is_nil(output:find("which word", 1, true))
+    assert.matches("generate.lua --model " .. folder .. " --temperature 0.5\n", output, 1, true)
+    refuse("expected characters that the model knows, got \"Z\"; it knows: \\naeilmov",
+      "examples/generate.lua", "--model", folder, "--prime", "Zo")
+    refuse("no words after \"the\": expected characters that the model knows, got \"t\"; it knows: \\naeilmov "
+      .. "(--prefix TEXT asks for others)", "examples/next_word.lua", "--model", folder)
+  end)
+
+  it("of a text that is too small or not there", function()
+    local small = os.tmpname()
+    write(small, "a few words")
+    refuse("expected at least 1601 characters for batch = 32 and length = 50, got 11 in part 'train' of " .. small
+      .. "; use a smaller batch or length, or more text", "examples/demo.lua", small)
+    refuse("expected at least 2501 characters for batch = 50 and length = 50, got 10 in part 'train' of " .. small
+      .. "; use a smaller batch or length, or more text", "examples/char_rnn.lua", "--text", small)
+    os.remove(small)
+    refuse("data.text: " .. small .. ": No such file or directory", "examples/char_rnn.lua", "--text", small)
+  end)
+
+  it("of prefixes: the demo takes them from the text", function()
+    write(text, ("to be or not to be, that is the question. to be or not\n"):rep(40))
+    local output = succeed("examples/demo.lua", text, "--epochs", 3, "--run", folder)
+    assert.matches("\n  be +%-> .*\n  be or +%-> .*\n  be or not +%-> ", output)
+    assert.matches(' --prime "be or not "\n', output, 1, true)
+    assert.is_nil(output:find("(0 %)", 1, true))
+    write(text, ("emma\nolivia\nava\n"):rep(200))
+  end)
+
+  it("of cells, and of what is not kept", function()
+    assert.matches("{gru,lstm,rnn}", succeed("examples/char_rnn.lua", "--help"), 1, true)
+    local output = succeed("examples/char_rnn.lua", "--text", text, "--cell", "gru", "--hidden", 4, "--batch", 4,
+      "--length", 10, "--epochs", 1, "--sample", 3)
+    assert.matches("\nlosses are in nats per character\nnot kept; --run FOLDER keeps it\n", output, 1, true)
+  end)
+end)

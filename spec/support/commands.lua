@@ -1,0 +1,37 @@
+--- Commands for specs: the interpreter that runs them, as a user would run it.
+
+local commands = {}
+
+-- It comes first on its command line.
+local first = 0
+while arg[first - 1] do
+  first = first - 1
+end
+local interpreter = arg[first]
+
+local function quoted(text)
+  return "'" .. text:gsub("'", "'\\''") .. "'"
+end
+
+--- What a command printed, and its exit status.
+---@return string output, integer status
+function commands.run(...)
+  local words = { quoted(interpreter) }
+  for position, word in ipairs { ... } do
+    words[position + 1] = quoted(tostring(word))
+  end
+  local pipe = assert(io.popen(table.concat(words, " ") .. " 2>&1"))
+  local output = pipe:read "a"
+  local _, _, status = pipe:close()
+  return output, status
+end
+
+--- The output of a command that must end well.
+---@return string
+function commands.succeed(...)
+  local output, status = commands.run(...)
+  assert(status == 0, output)
+  return output
+end
+
+return commands
