@@ -105,18 +105,21 @@ lint: ## check the style of Lua and C, and that no compiler warning is left
 	@$(MAKE) specs STRICT=1 REAL=float && $(MAKE) specs STRICT=1 REAL=double
 
 DEST = $(DESTDIR)$(PREFIX)
-install: all ## copy the program, the libraries, saros.h and the Lua module below PREFIX
-	@mkdir -p $(addprefix $(DEST)/,bin include lib/pkgconfig lib/lua/5.4)
+install: all ## copy the program, the libraries, saros.h, the Lua module and the examples below PREFIX
+	@mkdir -p $(addprefix $(DEST)/,bin include lib/pkgconfig lib/lua/5.4 share/saros/examples share/saros/meta)
 	@install -m 755 $(B)/saros $(DEST)/bin
 	@install -m 644 src/saros.h $(DEST)/include
 	@install -m 644 $(B)/libsaros.a $(B)/$(SHARED) $(DEST)/lib
 	@install -m 644 $(B)/saros.so $(DEST)/lib/lua/5.4
+	@install -m 644 examples/*.lua $(DEST)/share/saros/examples
+	@install -m 644 lua/saros/meta/*.lua $(DEST)/share/saros/meta
 	@printf '%s\n' 'Name: saros' 'Description: Lua-scriptable recurrent networks' 'Version: $(VERSION)' \
 	  'Requires: lua5.4' 'Requires.private: openblas jansson' 'Libs: -L$(PREFIX)/lib -lsaros' \
 	  'Libs.private: -lm -lpthread' 'Cflags: -I$(PREFIX)/include$(if $(DOUBLE), -DSAROS_DOUBLE)' > $(DEST)/lib/pkgconfig/saros.pc
 uninstall: ## remove what install copied
 	@rm -f $(addprefix $(DEST)/,bin/saros include/saros.h lib/libsaros.a lib/$(SHARED) lib/lua/5.4/saros.so \
 	  lib/pkgconfig/saros.pc)
+	@rm -rf $(DEST)/share/saros
 clean: ## remove build/
 	@rm -rf build
 setup: ## install what building and testing need
