@@ -26,10 +26,31 @@ static int fill_rows(real *y, const real *b, int rows, int n) {
 
 /* --- The product of the state ----------------------------------------------------- */
 
+/* A step alone is not worth packing, nor can a packed U be used in parts. */
+saros_status pack_state_weights(recurrence *r, int backward) {
+  int GH = r->G * r->H, n = backward ? r->P : GH, k = backward ? GH : r->P;
+  const packed_kernels *packed = r->kernels->packed;
+  if (r->T < 3 || r->cell->inner)
+    return SAROS_OK;
+  size_t size = packed->size(n, k);
+  if (size > INT32_MAX)
+    return SAROS_OK;
+  TRY(tensor_new(r->context, SAROS_REAL, 1, (const int[]){(int)size},
+                 &r->packed));
+  packed->pack(reals(r->packed), parameter(r, WEIGHT_HH), r->P, !backward, n,
+               k);
+  return SAROS_OK;
+}
+
 /* Gates first..first + count - 1 of U read, into out (rows, G H). */
 static void multiply_gates(const recurrence *r, const step *s, real *out,
                            const real *read, int first, int count, real beta) {
   int width = r->G * r->H, from = first * r->H;
+  if (r->packed != NULL) {
+    r->kernels->packed->multiply(out, width, read, r->P, reals(r->packed),
+                                 s->rows, width, r->P, beta);
+    return;
+  }
   r->kernels->product->multiply(out + from, width, read, r->P, 0,
                                 parameter(r, WEIGHT_HH) +
                                     (ptrdiff_t)from * r->P,

@@ -81,6 +81,7 @@ struct recurrence {
   int rows;  // of the batch in a block
   int reverse;
   saros_tensor *t[TENSORS];
+  saros_tensor *packed;  // U for the products of the walk, either way; or null
 
   // going back
   saros_tensor *dy;       // (T, B, P)
@@ -110,6 +111,10 @@ struct step {
 int is_blended(const recurrence *r);  // is a new state mixed with the old one?
 /* The step before t on the walk; -1 at the beginning. */
 int step_before(const recurrence *r, int t);
+
+/* Packs U for the walk forward, or back ('backward'), if the steps are so many
+** that it pays. The caller releases r->packed. */
+saros_status pack_state_weights(recurrence *r, int backward);
 
 void walk_forward(const recurrence *r);
 /* Leaves the gradients of the first states in *dh and *dc, borrowed from r. */

@@ -264,6 +264,7 @@ static int rows_of_block(const recurrence *r) {
 static saros_status run(recurrence *r, saros_tensor **last) {
   TRY(make_arrays(r));
   r->rows = rows_of_block(r);
+  TRY(pack_state_weights(r, 0));
   project_input(r);
   walk_forward(r);
   TRY(copy_last(r, H_AFTER, &last[0]));
@@ -281,6 +282,7 @@ static saros_status record_run(recurrence *r, saros_tensor **y,
   saros_tensor_retain(r->t[Y]);
   recurrence kept = *r;
   memset(kept.t, 0, sizeof kept.t);
+  kept.packed = NULL;
   saros_status status = tape_record(
       r->context, &(record){&recurrent_operation, INPUTS, r->t, count, outputs,
                             TENSORS, r->t, &kept, sizeof kept});
@@ -333,6 +335,7 @@ saros_status saros_recurrent(saros_cell c, saros_tensor *x,
   TRY_OR_DONE(run(&r, ends));
   status = record_run(&r, y, ends);
 done:
+  saros_tensor_release(r.packed);
   for (int i = 0; i < TENSORS; i++)
     saros_tensor_release(r.t[i]);
   if (status != SAROS_OK)

@@ -46,6 +46,7 @@ static saros_status make_gate_gradients(recurrence *r) {
 }
 
 static saros_status prepare(const tape_entry *e, recurrence *r) {
+  TRY(pack_state_weights(r, 1));
   TRY(gradient_of_y(e, r));
   TRY(make_gate_gradients(r));
   TRY(gradient_of_last(e, r, 1, r->P, &r->dh[0]));
@@ -66,9 +67,9 @@ static saros_status prepare(const tape_entry *e, recurrence *r) {
 }
 
 static void release(recurrence *r) {
-  saros_tensor *own[] = {r->dy,     r->da,     r->du,     r->dh[0],
-                         r->dh[1],  r->dc[0],  r->dc[1],  r->dread,
-                         r->dinner, r->dh_new, r->dc_seen};
+  saros_tensor *own[] = {r->packed, r->dy,     r->da,     r->du,
+                         r->dh[0],  r->dh[1],  r->dc[0],  r->dc[1],
+                         r->dread,  r->dinner, r->dh_new, r->dc_seen};
   for (size_t i = 0; i < sizeof own / sizeof *own; i++)
     saros_tensor_release(own[i]);
 }

@@ -34,7 +34,7 @@ static int runs_avx512(void) {
   {                                                                            \
     .isa = #ISA, .wide = meaning, .pointwise = &KERNEL_NAME(pointwise, ISA),   \
     .product = &KERNEL_NAME(product, ISA),                                     \
-    .reduce = &KERNEL_NAME(reduce, ISA),                                       \
+    .packed = &KERNEL_NAME(packed, ISA), .reduce = &KERNEL_NAME(reduce, ISA),  \
     .softmax = &KERNEL_NAME(softmax, ISA),                                     \
     .layer_norm = &KERNEL_NAME(layer_norm, ISA),                               \
     .lookup = &KERNEL_NAME(lookup, ISA), .elman = &KERNEL_NAME(elman, ISA),    \

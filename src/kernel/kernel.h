@@ -98,6 +98,23 @@ typedef struct product_kernels {
                    int k, real beta);
 } product_kernels;
 
+/* --- Products with a matrix that is packed once (packed.c) --------------- */
+
+typedef struct packed_kernels {
+  /* The number of elements of a packed matrix (k, n). */
+  size_t (*size)(int n, int k);
+
+  /* Packs op(B) (k, n) for 'multiply'. With b_transposed, B is stored as
+  ** (n, k). packed is aligned to 64 bytes. */
+  void (*pack)(real *packed, const real *b, int ldb, int b_transposed, int n,
+               int k);
+
+  /* C (m, n) = A (m, k) B + beta C for a packed B; beta is 0 or 1, and with 0
+  ** C is only written. C must not overlap A. */
+  void (*multiply)(real *c, int ldc, const real *a, int lda, const real *packed,
+                   int m, int n, int k, real beta);
+} packed_kernels;
+
 /* --- Reductions (reduce.c) ---------------------------------------------- */
 
 typedef struct reduce_kernels {
@@ -304,6 +321,7 @@ typedef struct kernels {
   const char *wide;  // what the name means to a person
   const pointwise_kernels *pointwise;
   const product_kernels *product;
+  const packed_kernels *packed;
   const reduce_kernels *reduce;
   const softmax_kernels *softmax;
   const layer_norm_kernels *layer_norm;
@@ -331,6 +349,7 @@ const kernels *kernels_select(const char *name);
 #define DECLARE_TABLES(isa)                                                    \
   extern const pointwise_kernels KERNEL_NAME(pointwise, isa);                  \
   extern const product_kernels KERNEL_NAME(product, isa);                      \
+  extern const packed_kernels KERNEL_NAME(packed, isa);                        \
   extern const reduce_kernels KERNEL_NAME(reduce, isa);                        \
   extern const softmax_kernels KERNEL_NAME(softmax, isa);                      \
   extern const layer_norm_kernels KERNEL_NAME(layer_norm, isa);                \
