@@ -85,6 +85,9 @@ local shared = {
     return tensor(2, 3), ids(1, 3), A("options?", { mask = saros.ones(2) })
   end,
   mse = function() return tensor(2), tensor(2), A("options?", { mask = saros.ones(2) }) end,
+  ctc_loss = function()
+    return tensor(5, 1, 4), A("tensor", saros.ids { { 2 }, { 3 } }), A("options?", { input_lengths = { 4 } })
+  end,
   dropout = function() return tensor(2), A("number", 0.5), A("generator", saros.generator(1)) end,
   layer_norm = function() return tensor(2, 3), tensor(3), tensor(3), A("number?", 1e-3) end,
   linear = function() return tensor(2, 3), tensor(4, 3), A("tensor?", saros.ones(4)) end,
@@ -363,6 +366,11 @@ describe("arguments that do not fit together #binding", function()
       { t(), saros.ids { 1, 2 }, { mask = vector } }, { t(), saros.ids { 1, 2 }, { mask = saros.zeros(2) } },
       { t(), saros.ids { 1, 2 }, { masc = saros.ones(2) } }, { t(), saros.ids { 1, 2 }, { mask = 1 } },
       { t(), saros.ids { 1, 2 }, { mask = saros.tensor { 0 / 0, 1 } } },
+    },
+    ctc_loss = { -- more of them in ctc_spec
+      { x, saros.ids { { 2, 5 } } }, { x, saros.ids { { 2, 1 } } }, { x, saros.ids { 2, 2 } }, { t(), saros.ids { 2 } },
+      { x, saros.ids { { 2, 2 } }, { input_lengths = { 5 } } }, { x, saros.ids { { 2, 2 } }, { blank = 4 } },
+      { x, saros.ids { { 2, 2 } }, { target_lengths = { 1, -1 } } }, { x, x },
     },
     mse = { { t(), vector }, { t(), t(), { mask = vector } }, { t(), saros.ids { 1 } } },
     dropout = { { t(), 1, saros.generator(1) }, { t(), -0.1, saros.generator(1) }, { t(), 0 / 0, saros.generator(1) } },

@@ -300,6 +300,40 @@ SAROS_API saros_status saros_cross_entropy(saros_tensor *logits,
                                            saros_tensor *mask,
                                            saros_tensor **out);
 
+typedef enum saros_ctc_reduction {
+  SAROS_CTC_MEAN,  // over rows of loss / max(target length, 1): rank 0
+  SAROS_CTC_ROWS   // the loss of each row: (B)
+} saros_ctc_reduction;
+
+/*
+** Connectionist temporal classification (Graves et al. 2006): the loss of rows
+** whose targets are shorter than their inputs, with nothing said of which step
+** belongs to which id. For each row it is, in nats,
+**
+**   -log of the sum of the probabilities of all paths (a class for each step)
+**   that give the target when repeats are merged and then blanks removed,
+**
+** the probability of a path being the product of its softmax(logits).
+**
+**   logits          (T, B, V)  V classes, one of which is the blank
+**   targets         ids (S, B) in 0..V-1, without the blank
+**   input_lengths   (B)        in 1..T; null: all are T
+**   target_lengths  (B)        in 0..S; null: all are S
+**
+** What lies beyond the lengths of a row is not looked at and has gradient 0.
+** Where a row has too few steps for its target (each id needs one, and two
+** equal neighbours a blank between them), its loss is infinity, and so is the
+** mean, and its gradient is 0: it does not disturb the other rows. Lengths are
+** read during the call only. SAROS_EARGUMENT if a shape, a length, an id or
+** the blank does not fit.
+*/
+SAROS_API saros_status saros_ctc_loss(saros_tensor *logits,
+                                      saros_tensor *targets,
+                                      const int *input_lengths,
+                                      const int *target_lengths, int blank,
+                                      saros_ctc_reduction reduction,
+                                      saros_tensor **out);
+
 /* The mean of (x - target)^2; equal shapes; mask as above, of that shape. */
 SAROS_API saros_status saros_mse(saros_tensor *x, saros_tensor *target,
                                  saros_tensor *mask, saros_tensor **out);

@@ -161,6 +161,31 @@ typedef struct softmax_kernels {
                                  const int32_t *target, size_t rows, size_t V);
 } softmax_kernels;
 
+/* --- Connectionist temporal classification (ctc.c; Graves et al. 2006) ---- */
+
+/* The doubles of scratch that a row needs, with 'kept' as below. */
+#define CTC_SCRATCH(kept, L) (((kept) + 2) * (2 * (L) + 3) + (L) + 1)
+
+typedef struct ctc_kernels {
+  /* The loss of one row: -log of the probability, summed over all paths of T
+  ** steps, that repeats merged and blanks removed a path is target (L >= 0 ids,
+  ** none of them blank). log_probs[t * step + v] is the log-probability of
+  ** class v at step t in 0..T-1. INFINITY if no path has T steps, or all have
+  ** probability 0; NaN where log_probs has NaN. scratch: CTC_SCRATCH(kept, L);
+  ** kept is 2, or T + 1 if backward is to follow. */
+  double (*forward)(double *scratch, size_t kept, const real *log_probs,
+                    ptrdiff_t step, const int32_t *target, size_t T, size_t L,
+                    int32_t blank);
+
+  /* In place: log_probs, of V classes, becomes the gradient of the loss with
+  ** respect to the logits that it is the log-softmax of: exp(log_probs) less
+  ** the posterior probability of each class; zeros if loss is infinite.
+  ** scratch and loss are what forward left. */
+  void (*backward)(real *log_probs, double *scratch, double loss,
+                   ptrdiff_t step, const int32_t *target, size_t T, size_t V,
+                   size_t L, int32_t blank);
+} ctc_kernels;
+
 /* --- Layer normalisation (layer_norm.c; Ba, Kiros and Hinton 2016) ------- */
 
 typedef struct layer_norm_kernels {
@@ -324,6 +349,7 @@ typedef struct kernels {
   const packed_kernels *packed;
   const reduce_kernels *reduce;
   const softmax_kernels *softmax;
+  const ctc_kernels *ctc;
   const layer_norm_kernels *layer_norm;
   const lookup_kernels *lookup;
   const elman_kernels *elman;
@@ -352,6 +378,7 @@ const kernels *kernels_select(const char *name);
   extern const packed_kernels KERNEL_NAME(packed, isa);                        \
   extern const reduce_kernels KERNEL_NAME(reduce, isa);                        \
   extern const softmax_kernels KERNEL_NAME(softmax, isa);                      \
+  extern const ctc_kernels KERNEL_NAME(ctc, isa);                              \
   extern const layer_norm_kernels KERNEL_NAME(layer_norm, isa);                \
   extern const lookup_kernels KERNEL_NAME(lookup, isa);                        \
   extern const elman_kernels KERNEL_NAME(elman, isa);                          \

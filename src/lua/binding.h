@@ -216,6 +216,7 @@ void open_tensor(lua_State *L);
 void open_nested(lua_State *L);
 void open_shape(lua_State *L);
 void open_operation(lua_State *L);
+void open_ctc(lua_State *L);
 void open_recurrent(lua_State *L);
 void open_tape(lua_State *L);
 void open_generator(lua_State *L);

@@ -110,6 +110,7 @@ static void make_core(lua_State *L) {
   open_nested(L);
   open_shape(L);
   open_operation(L);
+  open_ctc(L);
   open_recurrent(L);
   open_tensor(L);  // after the functions that its operators are
   open_tape(L);

@@ -331,6 +331,23 @@ function core.cross_entropy(logits, targets, options) end
 ---@return saros.Tensor  of rank 0
 function core.mse(x, target, options) end
 
+---@class saros.CtcOptions
+---@field input_lengths? integer[]  steps of each row, in 1..T (all T)
+---@field target_lengths? integer[]  ids of each row's target, in 0..S (all S)
+---@field blank? integer  the class that says nothing (1)
+---@field reduction? "mean"|"none"  the mean over rows of loss / target length, as PyTorch's, or each row's loss ("mean")
+
+--- Connectionist temporal classification (Graves et al. 2006): -log of the
+--- probability that repeats merged and then blanks removed, the classes of the
+--- steps are the target, summed over all alignments; in nats. What lies beyond
+--- the lengths is not looked at. A row with too few steps for its target has
+--- the loss infinity, and so has the mean; its gradient is 0.
+---@param logits saros.Tensor  (T, B, V)
+---@param targets saros.Tensor  ids (S, B), none of them the blank
+---@param options? saros.CtcOptions
+---@return saros.Tensor  of rank 0, or (B) without reduction
+function core.ctc_loss(logits, targets, options) end
+
 --- Sets each element to 0 with probability p and divides the others by 1 - p.
 --- Acts only while a training tape is open; otherwise gives x.
 ---@param x saros.Tensor

@@ -112,4 +112,5 @@ Tensor.transpose, Tensor.reshape, Tensor.flatten = core.transpose, core.reshape,
 Tensor.clone, Tensor.contiguous, Tensor.detach = core.clone, core.contiguous, core.detach
 Tensor.embedding, Tensor.pick, Tensor.one_hot = core.embedding, core.pick, core.one_hot
 Tensor.cross_entropy, Tensor.mse = core.cross_entropy, core.mse
+Tensor.ctc_loss = core.ctc_loss
 Tensor.dropout, Tensor.layer_norm = core.dropout, core.layer_norm

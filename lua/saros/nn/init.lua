@@ -25,6 +25,7 @@ return {
   -- losses
   cross_entropy = loss.cross_entropy,
   mse = loss.mse,
+  ctc_loss = loss.ctc_loss,
   perplexity = loss.perplexity,
   bits = loss.bits,
 }
