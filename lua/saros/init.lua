@@ -10,6 +10,7 @@
 ---     evaluate   its loss on held-out text
 ---     progress   shows on a terminal what fit does
 ---     load       a model back from its file
+---     ctc        what a model trained with ctc_loss says, as ids
 ---     gradient_check   finite differences for any function
 
 local core = require "saros.core"
@@ -28,6 +29,7 @@ saros.evaluate = require "saros.train.evaluate"
 saros.progress = require "saros.train.progress"
 saros.load = require("saros.model_file").load
 saros.sampler = require "saros.generate.sampler"
+saros.ctc = require "saros.generate.ctc"
 saros.gradient_check = require "saros.gradient_check"
 
 local Info = {}
