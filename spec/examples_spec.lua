@@ -107,6 +107,13 @@ describe("the examples", function()
     assert.is_true(tonumber(output:match "recurrent +([%d.]+)") > 99)
   end)
 
+  it("read unaligned handwriting", function()
+    local output = succeed("examples/ctc_digits.lua", "--steps", 20, "--hidden", 8, "--seed", 1)
+    assert.matches("step    20  loss %d%.%d%d%d nats per digit\n", output)
+    assert.matches("\nwritten   greedy    beam\n%d", output)
+    assert.matches("\nwrong: greedy %d+%.%d%d %%, beam %d+%.%d%d %% of the digits of 500 new strings\n$", output)
+  end)
+
   it("write a cell by hand that agrees with the fused one", function()
     local output = succeed("examples/own_cell.lua", "--steps", 100, "--seed", 1)
     for difference in output:gmatch "  [%a ]+   +(%d%.%de[-+]%d+)\n" do
