@@ -116,3 +116,17 @@ describe("the examples tell users what to mend, in one line", function()
     assert.matches("\nlosses are in nats per character\nnot kept; --run FOLDER keeps it\n", output, 1, true)
   end)
 end)
+
+describe("make", function()
+  local function planned(goal)
+    local pipe <close> = assert(io.popen(("make -n %s PREFIX=/nowhere 2>/dev/null"):format(goal)))
+    return pipe:read "a"
+  end
+
+  it("installs the examples and the annotations, and removes them again", function()
+    local plan = planned "install"
+    assert.matches("install -m 644 examples/*.lua /nowhere/share/saros/examples\n", plan, 1, true)
+    assert.matches("install -m 644 lua/saros/meta/*.lua /nowhere/share/saros/meta\n", plan, 1, true)
+    assert.matches("rm -rf /nowhere/share/saros\n", planned "uninstall", 1, true)
+  end)
+end)
