@@ -16,6 +16,11 @@ local function integer(text)
   return math.tointeger(tonumber(text))
 end
 
+-- What a user can mend is said in one line, without a traceback.
+local function need(value, message)
+  return value or error(message, 0)
+end
+
 local parser = argparse("series.lua", "Predict a series, and compare.")
 parser:option("--csv", "File with a value in each line.")
 parser:option("--column", "Of the values, counted from 1."):convert(integer):default "2"
@@ -30,15 +35,16 @@ local generator = saros.generator(args.seed)
 
 -- The numbers of a column; a first line without one is the heading.
 local function read_column(path, column)
+  local file <close> = need(io.open(path))
   local values, lines = {}, 0
-  for line in io.lines(path) do
+  for line in file:lines() do
     local fields = {}
     for field in (line .. ","):gmatch '"?([^,"]*)"?%s*,' do
       fields[#fields + 1] = field
     end
     lines = lines + 1
     local value = tonumber(fields[column])
-    assert(value or lines == 1, ("%s:%d: no number in column %d"):format(path, lines, column))
+    need(value or lines == 1, ("%s, line %d: expected a number in column %d"):format(path, lines, column))
     values[#values + 1] = value
   end
   return values
@@ -56,7 +62,7 @@ end
 
 local values = args.csv and read_column(args.csv, args.column) or made_up(2000)
 local trained = #values * 4 // 5
-assert(trained >= math.max(LENGTH + AHEAD, args.season), "the series is too short for these options")
+need(trained >= math.max(LENGTH + AHEAD, args.season), "the series is too short for these options")
 local series = saros.tensor(values)
 local training = series:slice(1, 1, trained)
 local mean = training:mean():item()
