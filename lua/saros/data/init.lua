@@ -2,5 +2,6 @@
 
 return {
   text = require "saros.data.text",
+  labelled = require "saros.data.labelled",
   vocabulary = require "saros.data.vocabulary",
 }
