@@ -163,12 +163,41 @@ describe("the examples", function()
     assert.not_matches("not solved", output)
   end)
 
+  it("tell languages by names, where counting letters cannot", function()
+    local output = succeed("examples/surnames.lua", "--epochs", 3, "--seed", 1)
+    assert.is_true(tonumber(output:match "counts of letters +([%d.]+) %%") < 60)
+    assert.is_true(tonumber(output:match "GRU, both ways +([%d.]+) %%") > 95)
+  end)
+
+  it("write names by category", function()
+    local output = succeed("examples/names.lua", "--epochs", 1, "--temperature", 0.5, "--seed", 1)
+    local own, other = output:match "([%d.]+) nats per letter as what they are, ([%d.]+) as something else"
+    assert.is_true(tonumber(own) < tonumber(other), output)
+    assert.matches("\nKelish +%l+, %l+, %l+, %l+, %l+, %l+\n", output)
+  end)
+
+  it("write names by first letter from a file", function()
+    local path = os.tmpname() .. ".txt"
+    local file = assert(io.open(path, "w"))
+    for position = 1, 12 do
+      file:write("a", ("n"):rep(position), "a\nb", ("o"):rep(position), "b\n")
+    end
+    file:close()
+    local ok, output = pcall(succeed, "examples/names.lua", "--data", path, "--epochs", 1)
+    os.remove(path)
+    os.remove(path:sub(1, -5))
+    assert(ok, output)
+    assert.matches("labelled sequences (24, 2 of them held out; 2 labels, 4 different symbols)", output, 1, true)
+    assert.matches("\na  .*\nb  ", output)
+  end)
+
   it("say what is wrong without a model or with wrong arguments", function()
     for _, arguments in ipairs {
       { "examples/generate.lua", "--model", "no/such/model" },
       { "examples/char_rnn.lua", "--text", "no/such/text" },
       { "examples/char_rnn.lua", "--hidden", "many", "--text", "x" },
       { "examples/xor.lua", "--step", 3 },
+      { "examples/surnames.lua", "--data", "no/such/folder" },
       { "examples/series.lua", "--csv", "README.md" },
     } do
       local output, ok = run(table.unpack(arguments))
