@@ -29,7 +29,8 @@ find_missing() {
       need libjansson-dev jansson pkg-config --exists jansson
       need libedit-dev libedit pkg-config --exists libedit
       need lua5.4 lua@5.4 command -v lua5.4
-      need lua-argparse rock:argparse lua5.4 -e 'require "argparse"' ;;
+      need lua-argparse rock:argparse lua5.4 -e 'require "argparse"'
+      need lua-filesystem rock:luafilesystem lua5.4 -e 'require "lfs"' ;;
     text) need miscfiles - test -r /usr/share/state/us-constitution.gz ;;
     spec) need lua-busted rock:busted lua5.4 -e 'require "busted.runner"' ;;
     check) need valgrind - command -v valgrind ;;
