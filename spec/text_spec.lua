@@ -169,12 +169,4 @@ describe("the windows of a text", function()
         "expected option 'batch' to be a positive integer")
     end
   end)
-
-  it("read a megabyte in well under a second", function()
-    local content = ("the quick brown fox jumps over the lazy dog\n"):rep(24000)
-    local started = saros.clock()
-    local text = text_of(content)
-    for _ in text:windows { batch = 50, length = 50 } do end -- luacheck: ignore
-    assert.is_true(saros.clock() - started < 1)
-  end)
 end)

@@ -93,6 +93,10 @@ SAROS_API saros_context *saros_context_new(saros_allocator allocator,
 ** frees what remains. Null is allowed. */
 SAROS_API void saros_context_release(saros_context *context);
 
+/* Frees the context and all that belongs to it, whoever still holds it: for a
+** host that is about to give up its memory. Null is allowed. */
+SAROS_API void saros_context_destroy(saros_context *context);
+
 /* What went wrong last: "function: expected this, got that". */
 SAROS_API const char *saros_error(const saros_context *context);
 

@@ -58,14 +58,19 @@ saros_context *saros_context_new(saros_allocator allocator, void *user) {
   return context;
 }
 
-void saros_context_release(saros_context *context) {
-  if (context == NULL || --context->references > 0)
+void saros_context_destroy(saros_context *context) {
+  if (context == NULL)
     return;
   team_release(context);
-  pool_trim(&context->pool);
+  pool_free_all(&context->pool);
   if (context->blas_threads > 0)
     openblas_set_num_threads(context->blas_threads);
   context->pool.allocator(context->pool.user, context, sizeof *context, 0);
+}
+
+void saros_context_release(saros_context *context) {
+  if (context != NULL && --context->references == 0)
+    saros_context_destroy(context);
 }
 
 saros_status object_new(saros_context *context, size_t bytes, void **out) {

@@ -42,6 +42,7 @@ typedef struct memory_pool {
   saros_allocator allocator;
   void *user;
   struct pool_block *free[POOL_CLASSES];
+  struct pool_block *all;  // every block, in use or not
   saros_memory memory;
 } memory_pool;
 
@@ -62,6 +63,7 @@ struct saros_context {
 void *pool_take(memory_pool *pool, size_t bytes);
 void pool_give(memory_pool *pool, void *block);  // null is allowed
 void pool_trim(memory_pool *pool);
+void pool_free_all(memory_pool *pool);  // blocks in use, too
 
 /* pool_take that leaves a message; counts as a living object of the context
 ** until object_free. The memory is zeroed. */

@@ -26,8 +26,9 @@
 #endif
 
 typedef struct pool_block {
-  struct pool_block *next;
-  void *raw;  // what the allocator returned
+  struct pool_block *next;           // in the list of its class
+  struct pool_block *newer, *older;  // among all blocks
+  void *raw;                         // what the allocator returned
   size_t raw_size;
   size_t size;  // of the class, without the header
   int class;
@@ -68,8 +69,14 @@ static pool_block *new_block(memory_pool *pool, int class, size_t size) {
   pool_block *b = (pool_block *)(void *)(raw + skip);
   _Static_assert(2 * ALIGNMENT >= ALIGNMENT + sizeof(pool_block),
                  "room for both");
-  *b = (pool_block){
-      .raw = raw, .raw_size = raw_size, .size = size, .class = class};
+  *b = (pool_block){.raw = raw,
+                    .raw_size = raw_size,
+                    .size = size,
+                    .class = class,
+                    .older = pool->all};
+  if (pool->all != NULL)
+    pool->all->newer = b;
+  pool->all = b;
   return b;
 }
 
@@ -106,16 +113,31 @@ void pool_give(memory_pool *pool, void *data) {
   POISON(data, b->size);
 }
 
+static void free_block(memory_pool *pool, pool_block *b) {
+  if (b->older != NULL)
+    b->older->newer = b->newer;
+  if (b->newer != NULL)
+    b->newer->older = b->older;
+  else
+    pool->all = b->older;
+  UNPOISON((char *)b + ALIGNMENT, b->size);
+  pool->allocator(pool->user, b->raw, b->raw_size, 0);
+}
+
 void pool_trim(memory_pool *pool) {
   for (int class = 0; class < POOL_CLASSES; class ++) {
     pool_block *b = pool->free[class];
     pool->free[class] = NULL;
     while (b != NULL) {
       pool_block *next = b->next;
-      UNPOISON((char *)b + ALIGNMENT, b->size);
-      pool->allocator(pool->user, b->raw, b->raw_size, 0);
+      free_block(pool, b);
       b = next;
     }
   }
   pool->memory.pooled = 0;
+}
+
+void pool_free_all(memory_pool *pool) {
+  while (pool->all != NULL)
+    free_block(pool, pool->all);
 }

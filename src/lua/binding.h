@@ -75,7 +75,8 @@ int tell_collector(lua_State *L, size_t bytes);
 
 /* Pushes an empty box. */
 void *push_box(lua_State *L, box_type type);
-/* The box at an index; null if the value there is anything else. */
+/* The box at an index; null if the value there is anything else, or once the
+** state is closing and what was in the box is gone. */
 void *to_box(lua_State *L, int index, box_type type);
 /* The same for an argument; raises an error unless its box is full. */
 void *check_box(lua_State *L, int arg, box_type type);

@@ -98,7 +98,8 @@ void *push_box(lua_State *L, box_type type) {
 
 void *to_box(lua_State *L, int index, box_type type) {
   void *box = lua_touserdata(L, index);
-  if (box == NULL || !lua_getmetatable(L, index))
+  if (box == NULL || binding_of(L)->context == NULL ||
+      !lua_getmetatable(L, index))
     return NULL;
   int same = lua_topointer(L, -1) == binding_of(L)->metatables[type];
   lua_pop(L, 1);

@@ -13,11 +13,13 @@ static const char binding_key = 0;
 
 /* --- The binding ---------------------------------------------------------------- */
 
+/* The last finalizer of the state. Objects whose own finalizer Lua had to skip,
+** for want of memory to call it, go with the context. */
 static int binding_gc(lua_State *L) {
   binding *state = lua_touserdata(L, 1);
   saros_context *context = state->context;
   state->context = NULL;
-  saros_context_release(context);
+  saros_context_destroy(context);
   return 0;
 }
 
