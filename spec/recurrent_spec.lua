@@ -417,3 +417,79 @@ describe("randomness inside recurrent nets", function()
     assert.is_true(math.abs(share - 0.75) < 0.04, "share " .. share)
   end)
 end)
+
+describe("a state", function()
+  local function some_state()
+    local net = nn.chain { nn.lstm { 2, 3, layers = 2 }, nn.linear { 3, 2 }, nn.gru { 2, 4 } }
+    return select(2, net:init({ seed = 1 })(random(1, 5, 3, 2)))
+  end
+
+  it("has its functions as methods, and shows its shapes", function()
+    local state = some_state()
+    assert.equal("{ { { (3, 3), (3, 3) }, { (3, 3), (3, 3) } }, [3] = { { (3, 4) } } }", tostring(state))
+    local rows = state:rows(saros.ids { 2, 2 })
+    assert.same_values(state[1][2][1][2], rows[1][2][1][1], 0)
+    assert.same({ 1, 4 }, state:select(3)[3][1][1]:shape())
+    assert.same_values(state[3][1][1][3], state:select(3)[3][1][1][1], 0)
+  end)
+
+  it("begins anew in some rows, or in all", function()
+    local state = some_state()
+    local reset = state:reset { 1, 3 }
+    for _, row in ipairs { 1, 3 } do
+      assert.equal(0, reset[1][1][2][row]:abs():sum():item())
+    end
+    assert.same_values(state[1][1][2][2], reset[1][1][2][2], 0)
+    assert.equal(0, state:reset()[3][1][1]:abs():sum():item())
+  end)
+
+  it("goes into a file and comes back", function()
+    local state, path = some_state(), os.tmpname()
+    assert(saros.write_tensors(path, state:tensors "state."))
+    local tensors = assert(saros.read_tensors(path))
+    os.remove(path)
+    local back = nn.state.from(tensors, "state.")
+    assert.equal(tostring(state), tostring(back))
+    assert.same_values(state[1][2][2], back[1][2][2], 0)
+    assert.same_values(state[3][1][1], back[3][1][1], 0)
+  end)
+
+  it("has no history once it is detached", function()
+    local net, x = nn.gru({ 2, 3 }):init { seed = 1 }, random(1, 4, 1, 2)
+    local tape <close> = saros.tape()
+    local _, state = net(x)
+    assert.has_error(function() tape:backward((state:detach()[1][1]):sum()) end)
+  end)
+end)
+
+describe("tied weights", function()
+  it("are one tensor under two names, learned and saved as one", function()
+    local text = saros.data.text { string = ("the cat sat on the mat. "):rep(20) }
+    local lm = nn.language_model {
+      vocabulary = text.vocabulary, hidden = 16, layers = 1, cell = "lstm", tie = true, seed = 1,
+    }
+    assert.equal(lm.embedding.weight, lm.head.weight)
+    local free = nn.language_model { vocabulary = text.vocabulary, hidden = 16, layers = 1, cell = "lstm" }
+    assert.equal(free:count() - lm.head.weight:count(), lm:count())
+    local before = saros.evaluate(lm, text, { batch = 1, length = 10 })
+    saros.fit(lm, text, { batch = 4, length = 10, epochs = 5 })
+    assert.is_true(saros.evaluate(lm, text, { batch = 1, length = 10 }) < before)
+    local path = os.tmpname()
+    assert(lm:save(path))
+    local back = assert(saros.load(path))
+    os.remove(path)
+    assert.equal(back.embedding.weight, back.head.weight)
+    assert.same_values(lm.head.weight, back.head.weight, 0)
+  end)
+
+  it("must have the same shape", function()
+    local text = saros.data.text { string = "abc" }
+    assert.error_matches(function()
+      nn.language_model { vocabulary = text.vocabulary, hidden = 16, embedding = 8, tie = true }
+    end, "expected embedding = hidden and no head with tie", 1, true)
+    assert.error_matches(function() nn.linear({ 3, 4 }):tie("weight", saros.zeros(3, 4)) end,
+      "tie: expected weight of shape (4, 3), got (3, 4)", 1, true)
+    assert.error_matches(function() nn.linear({ 3, 4 }):tie("wight", saros.zeros(3, 4)) end,
+      'got "wight"', 1, true)
+  end)
+end)

@@ -7,6 +7,7 @@
 
 local options = require "saros.options"
 local module = require "saros.nn.module"
+local states = require "saros.nn.state"
 
 ---@class saros.nn.Chain: saros.nn.Module
 ---@field steps (saros.nn.Module|fun(x: saros.Tensor): saros.Tensor)[]
@@ -18,7 +19,7 @@ local Chain = module.class "chain"
 ---@return saros.Tensor y
 ---@return table<integer, saros.nn.State>? state  nil if no member is stateful
 function Chain:forward(x, state, given)
-  local last = self.stateful and {} or nil
+  local last = self.stateful and states.new {} or nil
   for position, step in ipairs(self.steps) do
     if last and type(step) == "table" and step.stateful then
       x, last[position] = step(x, state and state[position], given)

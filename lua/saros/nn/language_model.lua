@@ -27,13 +27,14 @@ LanguageModel.stateful = true
 
 ---@class saros.nn.LanguageModelOptions
 ---@field vocabulary saros.Vocabulary
----@field cell? "rnn"
+---@field cell? "rnn"|"lstm"|"gru"  ("rnn")
 ---@field hidden? integer  H (128)
 ---@field embedding? integer  size of the embedded symbols (H)
 ---@field layers? integer  recurrent layers (2)
 ---@field head? integer[]  sizes of hidden layers between the state and the output ({})
 ---@field dropout? number  between layers and before the head, in training (0)
 ---@field learn_state? boolean  is the first state a parameter? (false)
+---@field tie? boolean  the output reads with the embedding's weights (false)
 ---@field weights? "default"|"glorot"|"orthogonal"  how parameters start
 ---@field seed? integer  of the parameters and the dropout (1)
 
@@ -46,6 +47,7 @@ local check = options.declare("nn.language_model", {
   { "head", options.list_of(options.size), {} },
   { "dropout", options.fraction, 0 },
   { "learn_state", options.boolean, false },
+  { "tie", options.boolean, false },
   { "weights", options.one_of(initialize.schemes), "default" },
   { "seed", options.integer, 1 },
 })
@@ -132,6 +134,9 @@ local function language_model(given)
   local self = LanguageModel.new()
   self.vocabulary, o.vocabulary = o.vocabulary, nil
   o.embedding = o.embedding or o.hidden
+  if o.tie and (o.embedding ~= o.hidden or #o.head > 0) then
+    error("nn.language_model: expected embedding = hidden and no head with tie", 2)
+  end
   self.configuration = o
   self.embedding = self:add_member("embedding", embedding { #self.vocabulary, o.embedding })
   self.recurrent = self:add_member("recurrent", recurrent[o.cell] {
@@ -145,6 +150,9 @@ local function language_model(given)
     self.dropout = self:add_member("dropout", dropout { o.dropout })
   end
   self.head = self:add_member("head", build_head(o.hidden, o.head, #self.vocabulary))
+  if o.tie then
+    self.head:tie("weight", self.embedding.weight)
+  end
   return self:init { seed = o.seed, weights = o.weights }
 end
 

@@ -49,6 +49,26 @@ function Module:add_parameter(name, shape, fill)
   return tensor
 end
 
+--- Make a parameter the same tensor as another one, such as the weights of an
+--- output and those of an embedding (Press and Wolf 2017). Both names stay.
+---@param name string  of a parameter of this module
+---@param tensor saros.Tensor  of the same shape
+function Module:tie(name, tensor)
+  for _, parameter in ipairs(self.own) do
+    if parameter.name == name then
+      local own, other = parameter.tensor:shape(), tensor:shape()
+      if table.concat(own, ", ") ~= table.concat(other, ", ") then
+        error(("tie: expected %s of shape (%s), got (%s)"):format(
+          name, table.concat(own, ", "), table.concat(other, ", ")), 2)
+      end
+      parameter.tensor, self[name] = tensor, tensor
+      return
+    end
+  end
+  error(("tie: expected the name of a parameter of this %s, got %s"):format(
+    self.kind, options.describe(name)), 2)
+end
+
 --- Add a module whose parameters become part of this one's.
 ---@generic M: saros.nn.Module
 ---@param name string

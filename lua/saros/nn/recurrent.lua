@@ -12,6 +12,7 @@ local cells = require "saros.nn.cells"
 local initialize = require "saros.nn.initialize"
 local module = require "saros.nn.module"
 local steps_of = require("saros.nn.steps").of
+local states = require "saros.nn.state"
 local unroll = require "saros.nn.unroll"
 
 --- One layer in one direction.
@@ -88,12 +89,12 @@ local function first_states(direction, state, B)
   if direction.parameters and not direction.initial then
     return nil
   end
-  local states = {}
+  local first = {}
   for position, size in ipairs(direction.sizes) do
     local zeros = core.zeros(B, size)
-    states[position] = direction.initial and zeros + direction.initial[position] or zeros
+    first[position] = direction.initial and zeros + direction.initial[position] or zeros
   end
-  return states
+  return first
 end
 
 --- Factors that are 1 or 0 in training and their mean otherwise.
@@ -161,7 +162,7 @@ function Recurrent:forward(x, state, given)
     check_state(self, state, x:size(2))
   end
   local steps = options.about(self.kind, steps_of, given, x)
-  local last, width = {}, self.o.bidirectional and 2 or 1
+  local last, width = states.new {}, self.o.bidirectional and 2 or 1
   for layer = 1, self.o.layers do
     local read = layer > 1 and drop(self, x) or x
     local outputs = {}

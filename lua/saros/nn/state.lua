@@ -1,12 +1,26 @@
 --- States are plain values: nil at the beginning, then a tree of tables whose
 --- leaves are tensors (B, H). A recurrent layer's is state[layer][which], a
 --- chain's state[position]; none of that matters to who carries it.
+---
+--- What modules return also has these functions as methods: `state:rows(ids)`.
 
 local core = require "saros.core"
+local options = require "saros.options"
 
+---@class saros.nn.StateMethods
 local state = {}
+state.__index = state
+state.__name = "saros.nn.State"
 
 ---@alias saros.nn.State nil|saros.Tensor|table<any, saros.nn.State>
+
+--- A tree with the functions of this module as methods.
+---@generic T: table
+---@param tree T
+---@return T
+function state.new(tree)
+  return setmetatable(tree, state)
+end
 
 --- The same tree with each tensor replaced by fn(tensor).
 ---@param tree saros.nn.State
@@ -16,7 +30,7 @@ function state.map(tree, fn)
   if type(tree) ~= "table" then
     return tree and fn(tree)
   end
-  local result = {}
+  local result = state.new {}
   for key, branch in pairs(tree) do
     result[key] = state.map(branch, fn)
   end
@@ -33,11 +47,99 @@ function state.rows(tree, rows)
   end)
 end
 
+--- One row of the batch, as a batch of one.
+---@param tree saros.nn.State
+---@param row integer  1..B
+---@return saros.nn.State
+function state.select(tree, row)
+  return state.map(tree, function(tensor)
+    return tensor:slice(1, row, row)
+  end)
+end
+
+--- The same state with zeros in some rows, which begin anew, or in all of them.
+---@param tree saros.nn.State
+---@param rows? integer[]  each in 1..B
+---@return saros.nn.State
+function state.reset(tree, rows)
+  return state.map(tree, function(tensor)
+    if not rows then
+      return tensor:detach() * 0
+    end
+    local keep = core.ones(tensor:size(1), 1)
+    for _, row in ipairs(rows) do
+      keep:slice(1, row, row):fill(0)
+    end
+    return tensor * keep
+  end)
+end
+
 --- The same values without history, where a tape is open across windows.
 ---@param tree saros.nn.State
 ---@return saros.nn.State
 function state.detach(tree)
   return state.map(tree, core.detach)
+end
+
+local function collect(tree, prefix, tensors)
+  for key, branch in pairs(tree) do
+    if type(branch) == "table" then
+      collect(branch, prefix .. key .. ".", tensors)
+    else
+      tensors[prefix .. key] = branch
+    end
+  end
+  return tensors
+end
+
+--- All tensors by name, "layer.which", as saros.write_tensors takes them.
+---@param tree table
+---@param prefix? string  put before each name
+---@return table<string, saros.Tensor>
+function state.tensors(tree, prefix)
+  return collect(tree, prefix or "", {})
+end
+
+--- The state that `tensors` made of.
+---@param tensors table<string, saros.Tensor>
+---@param prefix? string  of the names that belong to this state
+---@return saros.nn.State
+function state.from(tensors, prefix)
+  if type(tensors) ~= "table" then
+    error("state.from: expected a table of tensors by name, got " .. options.describe(tensors), 2)
+  end
+  prefix = prefix or ""
+  local tree = state.new {}
+  for name, tensor in pairs(tensors) do
+    if name:sub(1, #prefix) == prefix then
+      local branch, last = tree, nil
+      for key in name:sub(#prefix + 1):gmatch "[^.]+" do
+        if last then
+          branch[last] = branch[last] or state.new {}
+          branch = branch[last]
+        end
+        last = math.tointeger(tonumber(key)) or key
+      end
+      branch[last] = tensor
+    end
+  end
+  return tree
+end
+
+--- The shapes of the tensors, in the form of the tree.
+function state.__tostring(tree)
+  local parts = {}
+  for key, branch in pairs(tree) do
+    local text = type(branch) == "table" and state.__tostring(branch)
+      or "(" .. table.concat(branch:shape(), ", ") .. ")"
+    parts[#parts + 1] = { key = tostring(key), text = text }
+  end
+  table.sort(parts, function(a, b) return a.key < b.key end)
+  for position, part in ipairs(parts) do
+    local is_next = part.key == tostring(position)
+    parts[position] = is_next and part.text or ("[%s] = %s"):format(part.key, part.text)
+  end
+  return "{ " .. table.concat(parts, ", ") .. " }"
 end
 
 return state
