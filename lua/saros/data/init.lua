@@ -3,5 +3,7 @@
 return {
   text = require "saros.data.text",
   labelled = require "saros.data.labelled",
+  pairs = require "saros.data.pairs",
+  pad = require("saros.data.padding").pad,
   vocabulary = require "saros.data.vocabulary",
 }

@@ -1,0 +1,71 @@
+--- Sequences of unequal length as one tensor (T, B): shorter ones are filled
+--- up to the longest. The filling is id 1, a symbol like any other; what says
+--- where a sequence ends is its length, and nobody looks behind it.
+
+local core = require "saros.core"
+local options = require "saros.options"
+
+local FILLING = 1
+
+local padding = {}
+
+local function check_sequences(sequences)
+  if type(sequences) ~= "table" or #sequences == 0 then
+    options.fail("data.pad: expected a list of sequences of ids, got " .. options.describe(sequences))
+  end
+  for position, ids in ipairs(sequences) do
+    if type(ids) ~= "table" then
+      options.fail(("data.pad: expected sequence %d to be a list of ids, got %s"):format(
+        position, options.describe(ids)))
+    end
+    for place, id in ipairs(ids) do
+      if math.type(id) ~= "integer" or id < 1 then
+        options.fail(("data.pad: expected ids in sequence %d, got %s at position %d"):format(
+          position, options.describe(id), place))
+      end
+    end
+  end
+end
+
+--- Put sequences side by side. Those without ids are allowed; T is at least 1.
+---@param sequences integer[][]  B lists of ids
+---@return saros.Tensor ids  (T, B), T being the largest length
+---@return integer[] lengths  of the B sequences
+function padding.pad(sequences)
+  check_sequences(sequences)
+  local lengths, longest = {}, 1
+  for row, ids in ipairs(sequences) do
+    lengths[row] = #ids
+    longest = math.max(longest, #ids)
+  end
+  local steps = {}
+  for t = 1, longest do
+    local step = {}
+    for row, ids in ipairs(sequences) do
+      step[row] = ids[t] or FILLING
+    end
+    steps[t] = step
+  end
+  return core.ids(steps), lengths
+end
+
+--- Refuse lengths that do not fit a batch.
+---@param owner string  the function, for messages
+---@param lengths any
+---@param T integer
+---@param B integer
+---@param least integer  the smallest length that makes sense
+function padding.check_lengths(owner, lengths, T, B, least)
+  if type(lengths) ~= "table" or #lengths ~= B then
+    options.fail(("%s: expected a list of %d lengths, one for each row, got %s"):format(owner, B,
+      type(lengths) == "table" and #lengths .. " of them" or options.describe(lengths)))
+  end
+  for row, length in ipairs(lengths) do
+    if not (math.type(length) == "integer" and length >= least and length <= T) then
+      options.fail(("%s: expected lengths in %d..%d, got %s in row %d"):format(
+        owner, least, T, options.describe(length), row))
+    end
+  end
+end
+
+return padding
