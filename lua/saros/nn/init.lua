@@ -14,6 +14,7 @@ return {
   recurrent = recurrent.own,
   dropout = require "saros.nn.dropout",
   layer_norm = require "saros.nn.layer_norm",
+  attention = require "saros.nn.attention",
   -- composition
   chain = require "saros.nn.chain",
   unroll = require "saros.nn.unroll",
