@@ -9,6 +9,7 @@
 ---     fit        training a model on a text
 ---     evaluate   its loss on held-out text
 ---     progress   shows on a terminal what fit does
+---     beam_search   the likeliest sequences of any step function
 ---     load       a model back from its file
 ---     ctc        what a model trained with ctc_loss says, as ids
 ---     gradient_check   finite differences for any function
@@ -29,6 +30,7 @@ saros.evaluate = require "saros.train.evaluate"
 saros.progress = require "saros.train.progress"
 saros.load = require("saros.model_file").load
 saros.sampler = require "saros.generate.sampler"
+saros.beam_search = require("saros.generate.beam").search
 saros.ctc = require "saros.generate.ctc"
 saros.gradient_check = require "saros.gradient_check"
 

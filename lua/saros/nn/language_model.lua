@@ -12,6 +12,7 @@ local linear = require "saros.nn.linear"
 local module = require "saros.nn.module"
 local recurrent = require "saros.nn.recurrent"
 local model_file = require "saros.model_file"
+local beam = require "saros.generate.beam"
 local next_symbols = require "saros.generate.next"
 local stream = require "saros.generate.stream"
 
@@ -96,6 +97,14 @@ end
 ---@return fun(): string?
 function LanguageModel:generate(given)
   return stream(self, given)
+end
+
+--- The likeliest texts after a prime, best first, by a beam search. See
+--- saros.generate.beam for the options.
+---@param given saros.generate.LikeliestOptions
+---@return saros.generate.Sequence[]  with their `text` and `log_probability`
+function LanguageModel:beam(given)
+  return beam.text(self, given)
 end
 
 --- The most likely next symbols, likeliest first.
