@@ -191,6 +191,14 @@ describe("the examples", function()
     assert.matches("\na  .*\nb  ", output)
   end)
 
+  it("read dates, with and without attention", function()
+    local output = succeed("examples/dates.lua", "--dates", 200, "--epochs", 2, "--batch", 16, "--hidden", 8,
+      "--attention", "additive", "--beam", 2, "--seed", 1)
+    assert.matches("^without attention\n  %d+%.%d %% of 10 held%-out dates are right", output)
+    assert.matches("with additive attention\n  %d+%.%d %% of 10 held%-out dates are right", output)
+    assert.matches(" %-> [%d-]*  %(%d+%.%d %%%)\n", output)
+  end)
+
   it("say what is wrong without a model or with wrong arguments", function()
     for _, arguments in ipairs {
       { "examples/generate.lua", "--model", "no/such/model" },

@@ -23,6 +23,7 @@ return {
   initialize = require "saros.nn.initialize",
   -- models
   language_model = require "saros.nn.language_model",
+  encoder_decoder = require "saros.nn.encoder_decoder",
   -- losses
   cross_entropy = loss.cross_entropy,
   mse = loss.mse,
