@@ -126,6 +126,42 @@ describe("the examples", function()
     assert.is_true(losses[#losses] < losses[1] / 2, output)
   end)
 
+  it("read dates, with and without attention", function()
+    local output = succeed("examples/dates.lua", "--dates", 200, "--epochs", 2, "--batch", 16, "--hidden", 8,
+      "--attention", "additive", "--beam", 2, "--seed", 1)
+    assert.matches("^without attention\n  %d+%.%d %% of 10 held%-out dates are right", output)
+    assert.matches("with additive attention\n  %d+%.%d %% of 10 held%-out dates are right", output)
+    assert.matches(" %-> [%d-]*  %(%d+%.%d %%%)\n", output)
+  end)
+
+  it("tell languages by names, where counting letters cannot", function()
+    local output = succeed("examples/surnames.lua", "--epochs", 3, "--seed", 1)
+    assert.is_true(tonumber(output:match "counts of letters +([%d.]+) %%") < 60)
+    assert.is_true(tonumber(output:match "GRU, both ways +([%d.]+) %%") > 95)
+  end)
+
+  it("write names by category", function()
+    local output = succeed("examples/names.lua", "--epochs", 1, "--temperature", 0.5, "--seed", 1)
+    local own, other = output:match "([%d.]+) nats per letter as what they are, ([%d.]+) as something else"
+    assert.is_true(tonumber(own) < tonumber(other), output)
+    assert.matches("\nKelish +%l+, %l+, %l+, %l+, %l+, %l+\n", output)
+  end)
+
+  it("write names by first letter from a file", function()
+    local path = os.tmpname() .. ".txt"
+    local file = assert(io.open(path, "w"))
+    for position = 1, 12 do
+      file:write("a", ("n"):rep(position), "a\nb", ("o"):rep(position), "b\n")
+    end
+    file:close()
+    local ok, output = pcall(succeed, "examples/names.lua", "--data", path, "--epochs", 1)
+    os.remove(path)
+    os.remove(path:sub(1, -5))
+    assert(ok, output)
+    assert.matches("labelled sequences (24, 2 of them held out; 2 labels, 4 different symbols)", output, 1, true)
+    assert.matches("\na  .*\nb  ", output)
+  end)
+
   it("predict a series, from a file as well", function()
     local function table_of(...)
       local rows = {}
@@ -161,42 +197,6 @@ describe("the examples", function()
     output = succeed("examples/adding.lua", "--length", 10, "--cell", "gru", "--steps", 400)
     assert.matches("\ngru .* solved\n$", output)
     assert.not_matches("not solved", output)
-  end)
-
-  it("tell languages by names, where counting letters cannot", function()
-    local output = succeed("examples/surnames.lua", "--epochs", 3, "--seed", 1)
-    assert.is_true(tonumber(output:match "counts of letters +([%d.]+) %%") < 60)
-    assert.is_true(tonumber(output:match "GRU, both ways +([%d.]+) %%") > 95)
-  end)
-
-  it("write names by category", function()
-    local output = succeed("examples/names.lua", "--epochs", 1, "--temperature", 0.5, "--seed", 1)
-    local own, other = output:match "([%d.]+) nats per letter as what they are, ([%d.]+) as something else"
-    assert.is_true(tonumber(own) < tonumber(other), output)
-    assert.matches("\nKelish +%l+, %l+, %l+, %l+, %l+, %l+\n", output)
-  end)
-
-  it("write names by first letter from a file", function()
-    local path = os.tmpname() .. ".txt"
-    local file = assert(io.open(path, "w"))
-    for position = 1, 12 do
-      file:write("a", ("n"):rep(position), "a\nb", ("o"):rep(position), "b\n")
-    end
-    file:close()
-    local ok, output = pcall(succeed, "examples/names.lua", "--data", path, "--epochs", 1)
-    os.remove(path)
-    os.remove(path:sub(1, -5))
-    assert(ok, output)
-    assert.matches("labelled sequences (24, 2 of them held out; 2 labels, 4 different symbols)", output, 1, true)
-    assert.matches("\na  .*\nb  ", output)
-  end)
-
-  it("read dates, with and without attention", function()
-    local output = succeed("examples/dates.lua", "--dates", 200, "--epochs", 2, "--batch", 16, "--hidden", 8,
-      "--attention", "additive", "--beam", 2, "--seed", 1)
-    assert.matches("^without attention\n  %d+%.%d %% of 10 held%-out dates are right", output)
-    assert.matches("with additive attention\n  %d+%.%d %% of 10 held%-out dates are right", output)
-    assert.matches(" %-> [%d-]*  %(%d+%.%d %%%)\n", output)
   end)
 
   it("say what is wrong without a model or with wrong arguments", function()
