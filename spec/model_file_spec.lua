@@ -54,7 +54,7 @@ describe("a model file", function()
     with_file(function(path)
       assert(build({ layers = 1 }):save(path))
       local names = {}
-      for name in pairs((assert(saros.read_tensors(path)))) do
+      for name in pairs((assert(saros.safetensors.read(path)))) do
         names[#names + 1] = name
       end
       table.sort(names)
@@ -83,10 +83,10 @@ describe("a model file", function()
     local message
     with_file(function(path)
       assert(build():save(path))
-      local tensors, metadata = assert(saros.read_tensors(path))
+      local tensors, metadata = assert(saros.safetensors.read(path))
       local description = saros.json_decode(metadata.saros)
       local replacement = change(description, tensors)
-      assert(saros.write_tensors(path, tensors, { saros = replacement or saros.json_encode(description) }))
+      assert(saros.safetensors.write(path, tensors, { saros = replacement or saros.json_encode(description) }))
       local model
       model, message = saros.load(path)
       assert.is_nil(model)
@@ -120,7 +120,7 @@ describe("a model file", function()
 
   it("that is no model at all says so", function()
     with_file(function(path)
-      assert(saros.write_tensors(path, { x = saros.zeros(2) }, {}))
+      assert(saros.safetensors.write(path, { x = saros.zeros(2) }, {}))
       local model, message = saros.load(path)
       assert.is_nil(model)
       assert.matches("got parameters only; build the module and call module:load(path)", message, 1, true)

@@ -22,7 +22,7 @@ local ROWS = {
 
 --- The cases of a file, and all its tensors.
 local function read(file)
-  local tensors, metadata = assert(saros.read_tensors("spec/references/" .. file .. ".safetensors"))
+  local tensors, metadata = assert(saros.safetensors.read("spec/references/" .. file .. ".safetensors"))
   return assert(saros.json_decode(metadata.cases)), tensors
 end
 
@@ -138,8 +138,8 @@ for _, row in ipairs(ROWS) do
         local prefix = case.name .. "/parameter/"
         local path = os.tmpname()
         local net = build(row, case):load(tensors, prefix)
-        assert(saros.write_tensors(path, net:tensors(prefix)))
-        local saved = assert(saros.read_tensors(path))
+        assert(saros.safetensors.write(path, net:tensors(prefix)))
+        local saved = assert(saros.safetensors.read(path))
         os.remove(path)
         for name, tensor in pairs(tensors) do
           if name:find(prefix, 1, true) then

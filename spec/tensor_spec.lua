@@ -332,8 +332,8 @@ describe("tensors in a file #binding", function()
     local tensors = {
       a = grid() / 3, ["b.c"] = saros.ids { { 1, 2147483648 } }, d = saros.zeros(0, 2), e = saros.ones(),
     }
-    assert.is_true(saros.write_tensors(path, tensors, { kind = "test", text = "é \n" }))
-    local back, metadata = saros.read_tensors(path)
+    assert.is_true(saros.safetensors.write(path, tensors, { kind = "test", text = "é \n" }))
+    local back, metadata = saros.safetensors.read(path)
     assert.same({ kind = "test", text = "é \n" }, metadata)
     for name, tensor in pairs(tensors) do
       assert.same_values(tensor, back[name], 0)
@@ -344,8 +344,8 @@ describe("tensors in a file #binding", function()
   end)
 
   it("are written in their order, whatever their strides", function()
-    assert.is_true(saros.write_tensors(path, { t = grid():transpose() }))
-    assert.same(grid():transpose():totable(), saros.read_tensors(path).t:totable())
+    assert.is_true(saros.safetensors.write(path, { t = grid():transpose() }))
+    assert.same(grid():transpose():totable(), saros.safetensors.read(path).t:totable())
   end)
 
   it("make the same bytes from the same tables", function()
@@ -354,7 +354,7 @@ describe("tensors in a file #binding", function()
       for i = 1, 20 do
         tensors["t" .. i], metadata["m" .. i] = saros.full({ i }, i), tostring(i)
       end
-      assert.is_true(saros.write_tensors(path, tensors, metadata))
+      assert.is_true(saros.safetensors.write(path, tensors, metadata))
       local file <close> = assert(io.open(path, "rb"))
       return file:read "a"
     end
@@ -363,8 +363,8 @@ describe("tensors in a file #binding", function()
 
   it("are nil and a message where there is no such file", function()
     for _, result in ipairs {
-      table.pack(saros.read_tensors "/nowhere/at/all"),
-      table.pack(saros.write_tensors("/nowhere/at/all", {})),
+      table.pack(saros.safetensors.read "/nowhere/at/all"),
+      table.pack(saros.safetensors.write("/nowhere/at/all", {})),
       table.pack(saros.make_folder "/dev/null/folder"),
     } do
       assert.is_nil(result[1])
@@ -376,7 +376,7 @@ describe("tensors in a file #binding", function()
     local file <close> = assert(io.open(path, "wb"))
     file:write "no tensors"
     file:flush()
-    local tensors, message = saros.read_tensors(path)
+    local tensors, message = saros.safetensors.read(path)
     assert.is_nil(tensors)
     assert.is_truthy(message:find(path, 1, true), message)
   end)

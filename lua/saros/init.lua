@@ -11,6 +11,7 @@
 ---     progress   shows on a terminal what fit does
 ---     beam_search   the likeliest sequences of any step function
 ---     load       a model back from its file
+---     safetensors   read and write named tensors
 ---     ctc        what a model trained with ctc_loss says, as ids
 ---     gradient_check   finite differences for any function
 
@@ -21,6 +22,12 @@ local saros = {}
 for name, value in pairs(core) do
   saros[name] = value
 end
+
+--- Tensors by name, and strings about them, in files that PyTorch reads, too:
+--- `read(path)` gives both tables, or nil and a message; `write(path, tensors,
+--- metadata)`.
+saros.safetensors = { read = core.read_tensors, write = core.write_tensors }
+saros.read_tensors, saros.write_tensors = nil, nil
 
 saros.data = require "saros.data"
 saros.nn = require "saros.nn"

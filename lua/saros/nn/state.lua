@@ -92,7 +92,7 @@ local function collect(tree, prefix, tensors)
   return tensors
 end
 
---- All tensors by name, "layer.which", as saros.write_tensors takes them.
+--- All tensors by name, "layer.which", as saros.safetensors.write takes them.
 ---@param tree table
 ---@param prefix? string  put before each name
 ---@return table<string, saros.Tensor>
