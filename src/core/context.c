@@ -2,7 +2,9 @@
 ** The context: what belongs to one user of the library and to nobody else.
 ** It lives until its opener and the last of its objects have let go of it.
 */
+#define _GNU_SOURCE  // sched_getaffinity
 #include <cblas.h>
+#include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,8 +29,18 @@ static const kernels *choose_kernels(void) {
   return chosen ? chosen : kernels_select(NULL);
 }
 
+/* The processors that the process may use. */
+static long usable_processors(void) {
+#ifdef __linux__
+  cpu_set_t allowed;
+  if (sched_getaffinity(0, sizeof allowed, &allowed) == 0)
+    return CPU_COUNT(&allowed);
+#endif
+  return sysconf(_SC_NPROCESSORS_ONLN);
+}
+
 static int default_threads(void) {
-  long processors = sysconf(_SC_NPROCESSORS_ONLN);
+  long processors = usable_processors();
   return processors < 1 ? 1 : processors > 256 ? 256 : (int)processors;
 }
 
