@@ -6,6 +6,7 @@
 
 local core = require "saros.core"
 local options = require "saros.options"
+local pad = require("saros.data.padding").pad
 local vocabulary = require "saros.data.vocabulary"
 
 ---@class saros.Labelled
@@ -207,26 +208,13 @@ local function by_length(part, order)
   return ranked
 end
 
---- Lists of ids side by side, (T, B), shorter ones filled up with id 1.
-local function pad(lists, longest)
-  local steps = {}
-  for t = 1, longest do
-    steps[t] = {}
-    for row, ids in ipairs(lists) do
-      steps[t][row] = ids[t] or 1
-    end
-  end
-  return core.ids(steps)
-end
-
 ---@return saros.LabelledBatch
 local function batch_of(sequences)
-  local ids, lengths, labels, longest = {}, {}, {}, 0
+  local ids, labels = {}, {}
   for row, sequence in ipairs(sequences) do
-    ids[row], lengths[row], labels[row] = sequence.ids, #sequence.ids, sequence.label
-    longest = math.max(longest, #sequence.ids)
+    ids[row], labels[row] = sequence.ids, sequence.label
   end
-  local inputs = pad(ids, longest)
+  local inputs, lengths = pad(ids)
   return { inputs = inputs, lengths = lengths, labels = core.ids(labels), sequences = sequences }
 end
 
