@@ -30,9 +30,9 @@ static int runs_avx512(void) {
 }
 #endif
 
-#define KERNEL_SET(ISA, meaning)                                               \
+#define KERNEL_SET(ISA)                                                        \
   {                                                                            \
-    .isa = #ISA, .wide = meaning, .pointwise = &KERNEL_NAME(pointwise, ISA),   \
+    .isa = #ISA, .pointwise = &KERNEL_NAME(pointwise, ISA),                    \
     .product = &KERNEL_NAME(product, ISA),                                     \
     .packed = &KERNEL_NAME(packed, ISA), .reduce = &KERNEL_NAME(reduce, ISA),  \
     .softmax = &KERNEL_NAME(softmax, ISA), .ctc = &KERNEL_NAME(ctc, ISA),      \
@@ -44,10 +44,10 @@ static int runs_avx512(void) {
 
 static const candidate candidates[] = {
 #ifdef HAVE_X86_ISAS
-    {KERNEL_SET(avx512, "AVX-512 F, VL, BW, DQ"), runs_avx512},
-    {KERNEL_SET(avx2, "AVX2 and FMA"), runs_avx2},
+    {KERNEL_SET(avx512), runs_avx512},
+    {KERNEL_SET(avx2), runs_avx2},
 #endif
-    {KERNEL_SET(baseline, "the compiler's default instructions"), always},
+    {KERNEL_SET(baseline), always},
 };
 
 const kernels *kernels_select(const char *name) {

@@ -342,8 +342,7 @@ typedef struct update_kernels {
 /* --- Choosing a set ------------------------------------------------------- */
 
 typedef struct kernels {
-  const char *isa;   // "baseline", "avx2", "avx512"
-  const char *wide;  // what the name means to a person
+  const char *isa;  // "baseline", "avx2", "avx512"
   const pointwise_kernels *pointwise;
   const product_kernels *product;
   const packed_kernels *packed;
