@@ -3,6 +3,7 @@ REAL     := float#      or double: the checking build, in build/double
 PREFIX   := /usr/local
 TEXT     :=#            the file that `make demo` learns from
 SPEC     :=#            options for busted, such as --tags=binding
+BENCH    :=#            options for the benchmark, such as --case A --cell lstm --threads 1
 SANITIZE :=#            1: watch addresses, leaks and undefined behaviour
 STRICT   :=#            1: warnings are errors
 
@@ -44,6 +45,7 @@ OBJECTS := $(patsubst src/%.c,$(B)/%.o,$(wildcard src/kernel/dispatch.c src/core
   $(foreach isa,baseline $(if $(X86),avx2 avx512),$(KERNELS:%=$(B)/kernel/$(isa)/%)) $(B)/lua_modules.o
 PROGRAM := $(patsubst src/%.c,$(B)/%.o,$(wildcard src/*.c))
 C_SPECS := $(patsubst spec/c/%.c,$(B)/spec/%,$(wildcard spec/c/*.c))
+BENCHES := $(B)/bench/peak.so
 SUITES   = "$(1)/saros spec/busted.lua $(SPEC)" $(C_SPECS:$(B)/%=$(1)/%)
 
 all: $(B)/libsaros.a $(B)/saros.so $(B)/saros ## build the library, the Lua module and the program
@@ -63,6 +65,7 @@ $(B)/core/%:   SEES = -Isrc -Isrc/kernel $(call PKG,cflags openblas jansson)
 $(B)/lua%:     SEES = -Isrc $(call PKG,cflags lua5.4)
 $(B)/saros%:   SEES = -Isrc $(call PKG,cflags lua5.4 libedit)
 $(B)/spec/%:   SEES = -Isrc -Isrc/core -Isrc/kernel -Ispec/c $(call PKG,cflags lua5.4)
+$(B)/bench/%:  SEES = -Isrc/kernel -march=native $(call PKG,cflags lua5.4)
 $(B)/kernel/baseline/%.o: src/kernel/%.c Makefile
 	$(COMPILE) -DISA=baseline
 $(B)/kernel/avx2/%.o: src/kernel/%.c Makefile
@@ -71,6 +74,10 @@ $(B)/kernel/avx512/%.o: src/kernel/%.c Makefile
 	$(COMPILE) -DISA=avx512 $(AVX512)
 $(B)/%.o: src/%.c Makefile
 	$(COMPILE)
+$(B)/bench/%.o: bench/%.c Makefile
+	$(COMPILE)
+$(B)/bench/peak.so: $(B)/bench/peak.o $(B)/bench/lua_peak.o
+	@echo "ld  $@"; $(CC) $(CFLAGS) -shared $(if $(MAC),-undefined dynamic_lookup) $^ -o $@
 $(B)/lua_modules.o: $(B)/lua_modules.c
 	$(COMPILE)
 $(B)/lua_modules.c: src/lua/embed.lua $(MODULES) $(FOLDERS)
@@ -79,9 +86,9 @@ $(B)/spec/%: spec/c/%.c $(B)/libsaros.a
 	@mkdir -p $(@D); echo "cc  $@"; $(CC) $(CFLAGS) $(SEES) $< $(B)/libsaros.a $(call PKG,libs lua5.4) $(LIBS) -o $@
 $(B)/demo.txt:
 	@mkdir -p $(@D); gzip -dc /usr/share/state/us-constitution.gz /usr/share/state/us-declaration.gz > $@
-specs: all $(C_SPECS)
+specs: all $(C_SPECS) $(BENCHES)
 	@:
--include $(patsubst %.o,%.d,$(OBJECTS) $(PROGRAM)) $(C_SPECS:%=%.d)
+-include $(patsubst %.o,%.d,$(OBJECTS) $(PROGRAM)) $(C_SPECS:%=%.d) $(wildcard $(B)/bench/*.d)
 
 demo: ## install what is missing, train on TEXT=file for a minute, show what came out
 	@src/setup.sh build $(if $(TEXT),,text) || { echo "demo: for another text: make demo TEXT=file"; exit 1; }
@@ -93,6 +100,10 @@ test: ## install what is missing, run all specs on the float and the double buil
 	@$(MAKE) specs REAL=float && $(MAKE) specs REAL=double
 	@spec/run.sh $(call SUITES,$(ROOT)) $(call SUITES,$(ROOT)/double)
 
+bench: ## measure speed and memory, as lines of JSON; BENCH=--help tells what can be chosen
+	@src/setup.sh build >&2 && $(MAKE) all $(BENCHES) >&2
+	@$(B)/saros bench/bench.lua $(BENCH)
+
 check: ## run the specs under the sanitizers, those tagged "binding" under valgrind
 	@src/setup.sh build spec check
 	@$(MAKE) specs SANITIZE=1 && $(MAKE) specs SANITIZE=
@@ -101,7 +112,7 @@ check: ## run the specs under the sanitizers, those tagged "binding" under valgr
 
 lint: ## check the style of Lua and C, and that no compiler warning is left
 	@src/setup.sh build lint
-	@luacheck -q --no-color . && clang-format --dry-run --Werror $(shell find src spec/c -name '*.[ch]')
+	@luacheck -q --no-color . && clang-format --dry-run --Werror $(shell find src bench spec/c -name '*.[ch]')
 	@$(MAKE) specs STRICT=1 REAL=float && $(MAKE) specs STRICT=1 REAL=double
 
 DEST = $(DESTDIR)$(PREFIX)
@@ -126,5 +137,5 @@ setup: ## install what building and testing need
 	@src/setup.sh build text spec
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' Makefile
-.PHONY: all specs demo test check lint install uninstall clean setup help
+.PHONY: all specs demo test bench check lint install uninstall clean setup help
 .DELETE_ON_ERROR:

@@ -1,0 +1,58 @@
+--- The work that is measured: a character model with a vocabulary of 65, its
+--- embedding as large as its hidden state, and a linear head.
+
+local cases = {}
+
+--- In the order of the output.
+cases.names = { "A", "B", "C", "S1", "S2", "S3" }
+cases.cells = { "rnn", "gru", "lstm" }
+
+cases.VOCABULARY = 65
+
+local SIZES = {
+  A = { layers = 2, hidden = 128, batch = 50, length = 50 },
+  B = { layers = 2, hidden = 512, batch = 64, length = 128 },
+  C = { layers = 1, hidden = 1024, batch = 128, length = 64 },
+  S1 = { layers = 1, hidden = 16, batch = 1, length = 50 },
+  S2 = { layers = 1, hidden = 32, batch = 4, length = 50 },
+  S3 = { layers = 1, hidden = 64, batch = 8, length = 50 },
+}
+
+local GATES = { rnn = 1, gru = 3, lstm = 4 }
+
+---@class bench.Case
+---@field case string
+---@field cell string
+---@field layers integer
+---@field hidden integer
+---@field batch integer
+---@field length integer
+
+--- A case, perhaps with other sizes.
+---@param name string
+---@param cell string
+---@param sizes? { layers?: integer, hidden?: integer, batch?: integer, length?: integer }
+---@return bench.Case
+function cases.case(name, cell, sizes)
+  local case = { case = name, cell = cell }
+  for field, size in pairs(SIZES[name]) do
+    case[field] = sizes and sizes[field] or size
+  end
+  return case
+end
+
+--- Floating-point operations per symbol, in training. Only matrix products are
+--- counted, a multiply-add as two: for each layer, of G gates and I = H inputs,
+--- 2 G H (I + H), and for the head 2 H V; all that times three, as the backward
+--- pass has a product for the weights and one for what they read. (The first
+--- layer's input has a gradient, too: the embedding needs it. The embedding
+--- itself counts as nothing.)
+---@param case bench.Case
+---@return number
+function cases.flops_per_symbol(case)
+  local H = case.hidden
+  local layer = 2 * GATES[case.cell] * H * (H + H)
+  return 3 * (case.layers * layer + 2 * H * cases.VOCABULARY)
+end
+
+return cases

@@ -1,0 +1,60 @@
+--- What the parts of the benchmark share: the program that runs them, other
+--- runs of it, and lines of JSON.
+
+local saros = require "saros"
+
+local host = {}
+
+-- The interpreter comes first on its command line.
+local first = 0
+while arg[first - 1] do
+  first = first - 1
+end
+
+--- The program that runs this script.
+host.program = arg[first]
+
+-- What bench/*.c became lies beside the program, as in build/bench.
+host.folder = (host.program:match "^(.*/)" or "./") .. "bench/"
+package.cpath = host.folder .. "?.so;" .. package.cpath
+
+local function quoted(word)
+  return "'" .. tostring(word):gsub("'", "'\\''") .. "'"
+end
+
+--- The lines that a command prints; an error if it fails.
+---@param words (string|number)[]
+---@return fun(): string?
+function host.lines(words)
+  local parts = {}
+  for position, word in ipairs(words) do
+    parts[position] = quoted(word)
+  end
+  local command = table.concat(parts, " ")
+  local pipe = assert(io.popen(command))
+  return function()
+    local line = pipe:read "l"
+    if not line and not pipe:close() then
+      error("bench: expected success, got a failure of " .. command, 0)
+    end
+    return line
+  end
+end
+
+--- Four digits are more than a measurement has.
+local function rounded(value)
+  return math.type(value) == "float" and tonumber(("%.4g"):format(value)) or value
+end
+
+--- Print one row of the output.
+---@param row table<string, string|number>
+function host.emit(row)
+  local shown = {}
+  for name, value in pairs(row) do
+    shown[name] = rounded(value)
+  end
+  print(saros.json_encode(shown))
+  io.stdout:flush()
+end
+
+return host

@@ -1,0 +1,57 @@
+--- Measuring on a machine that others use as well: every sample of the work
+--- lies between two samples of what the arithmetic could do at that moment.
+
+require "bench.host" -- where "peak" is
+local peak = require "peak"
+
+local measure = {}
+
+---@param values number[]
+---@return number
+function measure.median(values)
+  local sorted = table.move(values, 1, #values, 1, {})
+  table.sort(sorted)
+  local middle = (#sorted + 1) // 2
+  return (sorted[middle] + sorted[#sorted + 1 - middle]) / 2
+end
+
+--- The median of one field of all samples.
+---@param samples table<string, number>[]
+---@param field string
+---@return number
+function measure.median_of(samples, field)
+  local values = {}
+  for position, sample in ipairs(samples) do
+    values[position] = sample[field]
+  end
+  return measure.median(values)
+end
+
+local FEWEST = 3 -- samples
+
+--- How long to look at the peak: longer where the work is longer, as what
+--- disturbs the work comes and goes.
+local function peak_seconds(seconds)
+  return math.max(0.02, math.min(seconds / 8, 0.3))
+end
+
+--- Take samples for about so many seconds, and add to each `peak` and
+--- `fraction`, of the floating-point operations that it says to have done.
+---@param sample fun(): { seconds: number, flops: number }
+---@param limits { seconds: number, threads: integer }
+---@return table<string, number>[]
+function measure.beside_peak(sample, limits)
+  local samples, spent = {}, 0
+  local before = peak(limits.threads, 0.02)
+  while #samples < FEWEST or spent < limits.seconds do
+    local one = sample()
+    local after = peak(limits.threads, peak_seconds(one.seconds))
+    one.peak = (before + after) / 2
+    one.fraction = one.flops / one.seconds / one.peak
+    before, spent = after, spent + one.seconds
+    samples[#samples + 1] = one
+  end
+  return samples
+end
+
+return measure
