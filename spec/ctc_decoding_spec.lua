@@ -133,8 +133,8 @@ describe("CTC beam search", function()
     for _, case in ipairs {
       { "logits of shape (T, B, V)", random({ 5, 4 }, 1) }, { "logits of shape (T, B, V)", 3 },
       { "a blank in 1..4, got 5", logits, { blank = 5 } },
-      { "2 lengths, one for each row, got 3", logits, { lengths = { 1, 2, 3 } } },
-      { "lengths in 1..5, got 6 for row 2", logits, { lengths = { 1, 6 } } },
+      { "a list of 2 lengths, one for each row, got 3 of them", logits, { lengths = { 1, 2, 3 } } },
+      { "lengths in 1..5, got 6 in row 2", logits, { lengths = { 1, 6 } } },
       { "option 'width' to be a positive integer, got 0", logits, { width = 0 } },
       { "a number from score, got nil", logits, { score = function() end } },
     } do

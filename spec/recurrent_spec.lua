@@ -330,6 +330,17 @@ describe("a recurrent net", function()
       "gru: expected a state { {h}, {h} } (1 layer, forward and reverse), each h", 1, true)
   end)
 
+  it("says which lengths do not fit", function()
+    local net, x = nn.rnn({ 3, 4 }):init { seed = 1 }, random(1, 5, 2, 3)
+    for message, lengths in pairs {
+      ["a list of 2 lengths, one for each row, got 1 of them"] = { 5 },
+      ["lengths in 0..5, got 6 in row 2"] = { 0, 6 },
+    } do
+      assert.error_matches(function() net(x, nil, { lengths = lengths }) end,
+        "rnn: expected " .. message, 1, true)
+    end
+  end)
+
   it("refuses options that make no sense", function()
     local function refuses(options, message)
       assert.error_matches(function() nn.rnn(options) end, message, 1, true)

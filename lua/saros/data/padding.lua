@@ -49,23 +49,4 @@ function padding.pad(sequences)
   return core.ids(steps), lengths
 end
 
---- Refuse lengths that do not fit a batch.
----@param owner string  the function, for messages
----@param lengths any
----@param T integer
----@param B integer
----@param least integer  the smallest length that makes sense
-function padding.check_lengths(owner, lengths, T, B, least)
-  if type(lengths) ~= "table" or #lengths ~= B then
-    options.fail(("%s: expected a list of %d lengths, one for each row, got %s"):format(owner, B,
-      type(lengths) == "table" and #lengths .. " of them" or options.describe(lengths)))
-  end
-  for row, length in ipairs(lengths) do
-    if not (math.type(length) == "integer" and length >= least and length <= T) then
-      options.fail(("%s: expected lengths in %d..%d, got %s in row %d"):format(
-        owner, least, T, options.describe(length), row))
-    end
-  end
-end
-
 return padding

@@ -7,6 +7,7 @@
 
 local core = require "saros.core"
 local options = require "saros.options"
+local check_lengths = require("saros.nn.steps").check_lengths
 
 local ctc = {}
 
@@ -40,15 +41,12 @@ local function steps_of_rows(owner, logits, o)
   local T, B, V = table.unpack(logits:shape())
   if o.blank > V then
     complain("expected a blank in 1..%d, got %d", V, o.blank)
-  elseif o.lengths and #o.lengths ~= B then
-    complain("expected %d lengths, one for each row, got %d", B, #o.lengths)
+  elseif o.lengths then
+    options.about(owner, check_lengths, o.lengths, T, B, 1)
   end
   local steps = {}
   for row = 1, B do
     steps[row] = o.lengths and o.lengths[row] or T
-    if steps[row] > T then
-      complain("expected lengths in 1..%d, got %d for row %d", T, steps[row], row)
-    end
   end
   return steps
 end

@@ -10,7 +10,6 @@
 
 local core = require "saros.core"
 local options = require "saros.options"
-local padding = require "saros.data.padding"
 local initialize = require "saros.nn.initialize"
 local linear = require "saros.nn.linear"
 local module = require "saros.nn.module"
@@ -84,7 +83,7 @@ local function mask_of(o, S, B)
   if o.lengths and o.mask then
     options.fail("attention: expected lengths or a mask, got both")
   elseif o.lengths then
-    padding.check_lengths("attention", o.lengths, S, B, 1)
+    options.about("attention", steps.check_lengths, o.lengths, S, B, 1)
     return steps.mask(o.lengths, S)
   end
   local mask = o.mask

@@ -20,7 +20,6 @@
 
 local core = require "saros.core"
 local options = require "saros.options"
-local padding = require "saros.data.padding"
 local vocabulary = require "saros.data.vocabulary"
 local attention = require "saros.nn.attention"
 local dropout = require "saros.nn.dropout"
@@ -78,7 +77,7 @@ end
 function EncoderDecoder:encode(sources, lengths)
   local S, B = sources:size(1), sources:size(2)
   if lengths then
-    padding.check_lengths("encode", lengths, S, B, 1)
+    options.about("encode", steps.check_lengths, lengths, S, B, 1)
   end
   local keys, state = self.encoder(self.source_embedding(sources), nil, { lengths = lengths })
   return { keys = keys, lengths = lengths, state = join_directions(self, state) }
@@ -142,10 +141,10 @@ local function check_batch(self, batch)
       self.kind, B, batch.targets:size(2)))
   end
   if batch.source_lengths then
-    padding.check_lengths(self.kind, batch.source_lengths, S, B, 1)
+    options.about(self.kind, steps.check_lengths, batch.source_lengths, S, B, 1)
   end
   if batch.target_lengths then
-    padding.check_lengths(self.kind, batch.target_lengths, #batch.targets, B, 0)
+    options.about(self.kind, steps.check_lengths, batch.target_lengths, #batch.targets, B, 0)
   end
 end
 

@@ -35,13 +35,21 @@ function steps.mask(lengths, T)
   return core.le(core.arange(T):reshape(T, 1), core.tensor(lengths))
 end
 
-local function require_lengths(lengths, T, B)
-  if #lengths ~= B then
-    error(("expected lengths of %d rows, got %d"):format(B, #lengths), 0)
+--- Refuse lengths that do not fit a batch. Complaints have no position: see
+--- options.about.
+---@param lengths any
+---@param T integer
+---@param B integer
+---@param least integer  the smallest length that makes sense
+function steps.check_lengths(lengths, T, B, least)
+  if type(lengths) ~= "table" or #lengths ~= B then
+    error(("expected a list of %d lengths, one for each row, got %s"):format(B,
+      type(lengths) == "table" and #lengths .. " of them" or options.describe(lengths)), 0)
   end
   for row, length in ipairs(lengths) do
-    if length > T then
-      error(("expected lengths up to %d steps, got %d in row %d"):format(T, length, row), 0)
+    if not (math.type(length) == "integer" and length >= least and length <= T) then
+      error(("expected lengths in %d..%d, got %s in row %d"):format(
+        least, T, options.describe(length), row), 0)
     end
   end
 end
@@ -60,7 +68,7 @@ function steps.of(given, x)
     error("expected lengths or a mask, got both", 0)
   end
   if o.lengths then
-    require_lengths(o.lengths, x:size(1), x:size(2))
+    steps.check_lengths(o.lengths, x:size(1), x:size(2), 0)
   end
   return {
     mask = o.lengths and steps.mask(o.lengths, x:size(1)) or o.mask,
