@@ -23,6 +23,8 @@ end
 local variants = {
   plain = {},
   ["with dropout"] = { dropout = 0.2 },
+  ["with options of its layers"] = { dropout = 0.2, variational = true, recurrent_dropout = 0.3,
+    zoneout = 0.1, layer_norm = true, residual = true },
   ["with a deep head"] = { head = { 7, 5 } },
   ["with a learned first state"] = { learn_state = true, layers = 3 },
   ["with another embedding"] = { embedding = 4 },

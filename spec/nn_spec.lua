@@ -95,6 +95,20 @@ describe("dropout", function()
     assert.equal(2, y:max():item())
   end)
 
+  it("takes the same features away at all steps, if it is variational", function()
+    local net, x = nn.dropout({ 0.5, variational = true }):init { seed = 1 }, saros.ones(6, 8, 16)
+    assert.same_values(x, net(x), 0)
+    local _ <close> = saros.tape()
+    local y = net(x)
+    assert.equal(0, y:min():item())
+    for t = 2, 6 do
+      assert.same_values(y[1], y[t], 0)
+    end
+    assert.is_true(saros.abs(y:select(2, 1) - y:select(2, 2)):max():item() > 0)
+    assert.error_matches(function() net(saros.ones(6, 8)) end,
+      "dropout: expected x of shape (T, B, F), got a tensor (6, 8)", 1, true)
+  end)
+
   it("stays silent under a tape that is not for training", function()
     local net, x = nn.dropout({ 0.5 }):init { seed = 1 }, saros.ones(100)
     local _ <close> = saros.tape { training = false }

@@ -473,6 +473,24 @@ describe("a state", function()
   end)
 end)
 
+describe("a language model", function()
+  it("hands the options of its layers on", function()
+    local text = saros.data.text { string = "abc" }
+    local given = { dropout = 0.1, variational = true, recurrent_dropout = 0.2, zoneout = 0.3,
+      layer_norm = true, residual = true, learn_state = true, layers = 3 }
+    local options = { vocabulary = text.vocabulary, hidden = 4 }
+    for name, value in pairs(given) do
+      options[name] = value
+    end
+    local lm = nn.language_model(options)
+    for name, value in pairs(given) do
+      assert.equal(value, lm.recurrent.o[name], name)
+    end
+    assert.equal(0.1, lm.dropout.p)
+    assert.is_true(lm.dropout.variational)
+  end)
+end)
+
 describe("tied weights", function()
   it("are one tensor under two names, learned and saved as one", function()
     local text = saros.data.text { string = ("the cat sat on the mat. "):rep(20) }

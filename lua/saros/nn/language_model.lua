@@ -34,6 +34,11 @@ LanguageModel.stateful = true
 ---@field layers? integer  recurrent layers (2)
 ---@field head? integer[]  sizes of hidden layers between the state and the output ({})
 ---@field dropout? number  between layers and before the head, in training (0)
+---@field variational? boolean  dropout of the same features at all steps of a window (false)
+---@field recurrent_dropout? number  of h in the product U h, the same units at all steps (0)
+---@field zoneout? number  how likely a unit of h keeps its value, in training (0)
+---@field layer_norm? boolean  in the recurrent layers (false)
+---@field residual? boolean  add a layer's input to its output where the sizes agree (false)
 ---@field learn_state? boolean  is the first state a parameter? (false)
 ---@field tie? boolean  the output reads with the embedding's weights (false)
 ---@field weights? "default"|"glorot"|"orthogonal"  how parameters start
@@ -47,6 +52,11 @@ local check = options.declare("nn.language_model", {
   { "layers", options.size, 2 },
   { "head", options.list_of(options.size), {} },
   { "dropout", options.fraction, 0 },
+  { "variational", options.boolean, false },
+  { "recurrent_dropout", options.fraction, 0 },
+  { "zoneout", options.fraction, 0 },
+  { "layer_norm", options.boolean, false },
+  { "residual", options.boolean, false },
   { "learn_state", options.boolean, false },
   { "tie", options.boolean, false },
   { "weights", options.one_of(initialize.schemes), "default" },
@@ -153,10 +163,15 @@ local function language_model(given)
     hidden = o.hidden,
     layers = o.layers,
     dropout = o.dropout,
+    variational = o.variational,
+    recurrent_dropout = o.recurrent_dropout,
+    zoneout = o.zoneout,
+    layer_norm = o.layer_norm,
+    residual = o.residual,
     learn_state = o.learn_state,
   })
   if o.dropout > 0 then
-    self.dropout = self:add_member("dropout", dropout { o.dropout })
+    self.dropout = self:add_member("dropout", dropout { o.dropout, variational = o.variational })
   end
   self.head = self:add_member("head", build_head(o.hidden, o.head, #self.vocabulary))
   if o.tie then
