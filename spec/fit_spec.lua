@@ -122,9 +122,15 @@ describe("fit", function()
   end)
 
   it("stops at a loss that is not finite, and says where", function()
-    local text = small_text()
+    local text = small_text(0.1)
     local lm = small_model(text)
-    lm.head.bias:fill(0 / 0)
+    assert.error_matches(function()
+      saros.fit(lm, text, { batch = 4, length = 20, on_window = function(record)
+        if record.index == record.count then
+          lm.head.bias:fill(0 / 0)
+        end
+      end })
+    end, "fit: expected a finite loss, got .*nan on the held%-out part after epoch 1; a smaller lr")
     assert.error_matches(function() saros.fit(lm, text, { batch = 4, length = 20 }) end,
       "fit: expected a finite loss, got .*nan in window 1 of epoch 1")
   end)
@@ -146,6 +152,85 @@ describe("fit", function()
     assert.equal(3, #lines)
     assert.matches("^epoch 2  loss %d%.%d%d%d%d  valid %d%.%d%d%d%d  %d+%.?%d*[kM]? symbols/s$", lines[2])
     assert.matches(("loss %.4f"):format(history[2].train), lines[2], 1, true)
+  end)
+
+  describe("on a text that it learns by heart, so that the held-out loss turns", function()
+    local text = data.text({ string = SENTENCE:rep(18) .. "dogs doze where foxes have never been. " },
+      { valid = 0.045 })
+
+    -- The history, and what the run folder and the display have at the end.
+    local function run(given)
+      local folder = temporary_folder()
+      local shown = {}
+      local o = { epochs = 12, batch = 4, length = 20, lr = 2e-3, run = folder, progress = {
+        window = function() end,
+        epoch = function() end,
+        stop = function(_, message) shown[#shown + 1] = message:gsub(folder, "FOLDER", 1) end,
+      } }
+      for name, value in pairs(given) do
+        o[name] = value
+      end
+      local ok, history = pcall(saros.fit, small_model(text), text, o)
+      local kept = saros.load(folder)
+      os.remove(folder .. "/model.safetensors")
+      os.remove(folder)
+      return history, kept, shown, ok
+    end
+
+    it("keeps the model with the lowest held-out loss, and says which that is", function()
+      local history, kept, shown = run {}
+      assert.equal(12, #history)
+      local lowest = 1
+      for epoch, record in ipairs(history) do
+        lowest = record.valid < history[lowest].valid and epoch or lowest
+        assert.equal(lowest, record.best)
+        assert.is_false(record.stopped)
+      end
+      assert.is_true(1 < lowest and lowest < 12)
+      assert.equal(history[lowest].valid, saros.evaluate(kept, text, { batch = 4, length = 20 }))
+      assert.same({}, shown)
+    end)
+
+    it("keeps the last model where nothing is held out", function()
+      local whole = data.text({ string = SENTENCE:rep(20) }, { valid = 0 })
+      local lm, folder = small_model(whole), temporary_folder()
+      local history = saros.fit(lm, whole, { epochs = 3, batch = 4, length = 20, run = folder })
+      assert.equal(values.fingerprint(lm:tensors()), values.fingerprint(saros.load(folder):tensors()))
+      assert.is_nil(history[3].best)
+      os.remove(folder .. "/model.safetensors")
+      os.remove(folder)
+    end)
+
+    it("stops after so many passes without a lower loss", function()
+      local whole = run {}
+      local best = whole[12].best
+      local history, kept, shown = run { patience = 2 }
+      assert.equal(best + 2, #history)
+      assert.equal(best, history[#history].best)
+      assert.is_true(history[#history].stopped)
+      assert.is_false(history[#history - 1].stopped)
+      assert.equal(history[best].valid, saros.evaluate(kept, text, { batch = 4, length = 20 }))
+      local message = "no lower held-out loss in 2 epochs; the model after epoch %d is in FOLDER"
+      assert.same({ message:format(best) }, shown)
+    end)
+
+    it("names the kept epoch when it is interrupted", function()
+      local best = run({})[12].best
+      local _, kept, shown, ok = run { on_window = function(record)
+        assert(record.epoch < 12 or record.index == 1, "interrupted")
+      end }
+      assert.is_false(ok)
+      assert.is_not_nil(kept)
+      assert.same({ ("the model after epoch %d is in FOLDER"):format(best) }, shown)
+    end)
+
+    it("has no patience without a held-out part", function()
+      local lm = small_model(text)
+      assert.error_matches(function() saros.fit(lm, small_text(), { batch = 4, length = 20, patience = 1 }) end,
+        "fit: expected a text with a held%-out part, since patience is given; .*valid = 0.1")
+      assert.error_matches(function() saros.fit(lm, text, { patience = 0 }) end,
+        "expected option 'patience' to be a positive integer, got 0")
+    end)
   end)
 
   it("refuses what it cannot train", function()
@@ -247,6 +332,18 @@ describe("a progress display", function()
       end
     end)
     assert.equal("epoch 3  loss 1.0000  999 symbols/s\nepoch 5  loss 1.0000  999 symbols/s\n", text)
+  end)
+
+  it("names the best epoch once it is behind, and shows the one that was the last", function()
+    local text = shown({ live = false, every = 4 }, function(progress)
+      for epoch = 4, 9 do
+        progress:epoch { epoch = epoch, epochs = 20, train = 1, valid = 2, best = math.min(epoch, 6),
+          stopped = epoch == 9, symbols_per_second = 999 }
+      end
+    end)
+    assert.equal("epoch 4  loss 1.0000  valid 2.0000  999 symbols/s\n"
+      .. "epoch 8  loss 1.0000  valid 2.0000  999 symbols/s  best: epoch 6\n"
+      .. "epoch 9  loss 1.0000  valid 2.0000  999 symbols/s  best: epoch 6\n", text)
   end)
 
   it("writes other text without tearing the line", function()

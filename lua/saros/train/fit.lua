@@ -17,7 +17,9 @@ local evaluate = require "saros.train.evaluate"
 ---@field schedule? fun(step: integer): number  factor of the rate
 ---@field optimizer? saros.optim.Optimizer  instead of Adam with lr and schedule
 ---@field clip? number  limit of the gradients' norm (5)
----@field run? string  folder to keep the model in
+---@field patience? integer  passes without a lower held-out loss before it stops (no limit)
+---@field run? string  folder to keep the model in: the one with the lowest held-out loss, or the
+---  last one where nothing is held out
 ---@field progress? saros.Progress  shows what happens; nothing is printed without
 ---@field on_window? fun(record: saros.train.WindowRecord)  after every update
 ---@field on_epoch? fun(record: saros.train.EpochRecord)  after every pass
@@ -40,7 +42,9 @@ local evaluate = require "saros.train.evaluate"
 ---@field epochs integer
 ---@field step integer
 ---@field train number  mean loss of the pass, in nats per symbol
----@field valid number?  loss on the held-out part afterwards
+---@field valid number?  loss on the held-out part afterwards, if there is one
+---@field best integer?  the epoch with the lowest `valid` so far: this one, or an earlier one
+---@field stopped boolean  is it the last because `patience` ran out?
 ---@field symbols_per_second number
 ---@field seconds number
 
@@ -54,6 +58,7 @@ local check = options.declare("fit", {
   { "schedule", options.optional(options.callback) },
   { "optimizer", options.optional(options.having("an optimizer", { "step", "parameters" })) },
   { "clip", options.positive, 5 },
+  { "patience", options.optional(options.size) },
   { "run", options.optional(options.string) },
   { "progress", options.optional(options.having("a progress display", { "window", "epoch" })) },
   { "on_window", options.optional(options.callback) },
@@ -67,7 +72,8 @@ local check = options.declare("fit", {
 ---@field optimizer saros.optim.Optimizer
 ---@field started number  when the epoch began
 ---@field smoothed number?
----@field kept integer  epochs whose model is in the run folder
+---@field best saros.train.EpochRecord?  of the lowest held-out loss so far
+---@field kept integer?  the epoch whose model is in the run folder
 
 --- Hand a record to the progress display and to the caller's function.
 local function report(self, event, record)
@@ -81,10 +87,10 @@ local function report(self, event, record)
   end
 end
 
-local function require_finite(value, epoch, window)
+local function require_finite(value, place, ...)
   if value ~= value or value == math.huge then
-    error(("fit: expected a finite loss, got %s in window %d of epoch %d; "
-      .. "a smaller lr or clip may help"):format(value, window.index, epoch), 0)
+    error(("fit: expected a finite loss, got %s %s; a smaller lr or clip may help"):format(
+      value, place:format(...)), 0)
   end
 end
 
@@ -95,7 +101,7 @@ local function learn(self, window, state, epoch)
   logits, state = self.model(window.inputs, state)
   local cost = loss.cross_entropy(logits, window.targets)
   local value = cost:item()
-  require_finite(value, epoch, window)
+  require_finite(value, "in window %d of epoch %d", window.index, epoch)
   tape:backward(cost)
   local norm = optim.clip_norm(self.optimizer.parameters, self.options.clip)
   local rate = self.optimizer:step()
@@ -116,11 +122,17 @@ local function complete(self, record, epoch, window)
   record.seconds_left = windows_left * seconds / window.index
 end
 
+local function holds_out(text)
+  return text.valid and #text.valid > 1
+end
+
 --- The loss on the held-out part, if there is one.
-local function validate(self)
+local function validate(self, epoch)
   local text, o = self.text, self.options
-  if text.valid and #text.valid > 1 then
-    return evaluate(self.model, text, { batch = o.batch, length = o.length })
+  if holds_out(text) then
+    local value = evaluate(self.model, text, { batch = o.batch, length = o.length })
+    require_finite(value, "on the held-out part after epoch %d", epoch)
+    return value
   end
 end
 
@@ -142,35 +154,55 @@ local function run_epoch(self, epoch)
     epochs = o.epochs,
     step = self.optimizer.steps,
     train = total / count,
-    valid = validate(self),
+    valid = validate(self, epoch),
     symbols_per_second = count * o.batch * o.length / seconds,
     seconds = seconds,
   }
 end
 
---- Write the model into the run folder.
-local function keep(self)
+--- Complete what `run_epoch` began: how this epoch compares with those before.
+local function judge(self, record)
+  local patience = self.options.patience
+  if record.valid then
+    if not self.best or record.valid < self.best.valid then
+      self.best = record
+    end
+    record.best = self.best.epoch
+  end
+  record.stopped = patience ~= nil and record.epoch - record.best >= patience
+end
+
+--- Write the model into the run folder, unless an earlier one was better.
+local function keep(self, record)
   local run = self.options.run
-  if run then
+  if run and (record.best or record.epoch) == record.epoch then
     local ok, message = self.model:save(model_file.path_in(run))
     if not ok then
       error("fit: " .. message, 0)
     end
-    self.kept = self.kept + 1
+    self.kept = record.epoch
   end
 end
 
---- What becomes of the display when an error, or Ctrl-C, ends the training.
-local function stop_display(self, problem)
+--- Tell the display that the training ends before its time, and what is left.
+local function stop_display(self, reason)
   local progress, run = self.options.progress, self.options.run
-  if problem == nil or not (progress and progress.stop) then
+  if not (progress and progress.stop) then
     return
   end
-  progress:stop(run and (self.kept > 0 and ("the model after epoch %d is in %s"):format(self.kept, run)
-    or ("no epoch was finished, so there is no model of this training in %s"):format(run)))
+  local left = self.kept and ("the model after epoch %d is in %s"):format(self.kept, run)
+    or run and ("no epoch was finished, so there is no model of this training in %s"):format(run)
+  progress:stop(reason and left and reason .. "; " .. left or reason or left)
 end
 
-local Training = { __close = stop_display }
+--- An error, or Ctrl-C, ends the training.
+local function close(self, problem)
+  if problem ~= nil then
+    stop_display(self)
+  end
+end
+
+local Training = { __close = close }
 
 local function check_arguments(model, text, o)
   if not (module.is(model) and model.stateful) then
@@ -179,6 +211,10 @@ local function check_arguments(model, text, o)
     options.fail("fit: expected a text, got " .. options.describe(text))
   end
   options.about("fit", text.windows, text, { batch = o.batch, length = o.length })
+  if o.patience and not holds_out(text) then
+    options.fail("fit: expected a text with a held-out part, since patience is given; "
+      .. "data.text(..., { valid = 0.1 }) holds one out")
+  end
   if o.run then
     local ok, message = core.make_folder(o.run)
     if not ok then
@@ -188,11 +224,12 @@ local function check_arguments(model, text, o)
   end
 end
 
---- Train a model on a text. The model is changed in place.
+--- Train a model on a text. The model is changed in place and ends as the last
+--- pass left it; the run folder keeps the best one.
 ---@param model saros.nn.Module  ids (T, B), state -> logits (T, B, V), state
 ---@param text saros.Text
 ---@param given? saros.train.FitOptions
----@return saros.train.EpochRecord[] history  one record for each epoch
+---@return saros.train.EpochRecord[] history  one record for each epoch that was run
 local function fit(model, text, given)
   local o = check(given)
   check_arguments(model, text, o)
@@ -202,14 +239,18 @@ local function fit(model, text, given)
     options = o,
     optimizer = o.optimizer
       or optim.adam(model:parameters(), { lr = o.lr, schedule = o.schedule }),
-    kept = 0,
   }, Training)
   local history = {}
   for epoch = 1, o.epochs do
     local record = run_epoch(self, epoch)
     history[epoch] = record
-    keep(self)
+    judge(self, record)
+    keep(self, record)
     report(self, "epoch", record)
+    if record.stopped then
+      stop_display(self, ("no lower held-out loss in %d epochs"):format(o.patience))
+      break
+    end
   end
   return history
 end

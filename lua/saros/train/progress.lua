@@ -91,16 +91,19 @@ function Progress:window(record)
   self.unfinished = true
 end
 
---- An epoch is over.
+--- An epoch is over. Its line names the best one, if that was earlier.
 ---@param record saros.train.EpochRecord
 function Progress:epoch(record)
-  if record.epoch % self.every ~= 0 and record.epoch ~= record.epochs then
+  local is_last = record.epoch == record.epochs or record.stopped
+  if record.epoch % self.every ~= 0 and not is_last then
     return
   end
   erase(self)
   local valid = record.valid and ("  valid %.4f"):format(record.valid) or ""
-  self.file:write(("epoch %d  loss %.4f%s  %s symbols/s\n"):format(
-    record.epoch, record.train, valid, count_text(record.symbols_per_second)))
+  local is_behind = record.best and record.best < record.epoch
+  local best = is_behind and ("  best: epoch %d"):format(record.best) or ""
+  self.file:write(("epoch %d  loss %.4f%s  %s symbols/s%s\n"):format(
+    record.epoch, record.train, valid, count_text(record.symbols_per_second), best))
   self.file:flush()
 end
 
