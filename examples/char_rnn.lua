@@ -3,11 +3,12 @@
 --
 --   build/saros examples/char_rnn.lua --text input.txt --run runs/first
 --
--- The run folder then holds a model for examples/generate.lua.
+-- The run folder then holds the model with the lowest held-out loss, for
+-- examples/generate.lua.
 
 local argparse = require "argparse"
 local saros = require "saros"
-local nn, data = saros.nn, saros.data
+local nn, optim, data = saros.nn, saros.optim, saros.data
 local cells = require("saros.nn.recurrent").names
 
 local function integer(text)
@@ -29,8 +30,10 @@ parser:option("--batch", "Rows read side by side."):convert(integer):default "50
 parser:option("--length", "Symbols between updates."):convert(integer):default "50"
 parser:option("--epochs", "Passes through the text."):convert(integer):default "10"
 parser:option("--lr", "Learning rate of Adam."):convert(tonumber):default "2e-3"
+parser:option("--schedule", "How the rate falls."):choices { "constant", "cosine" }:default "constant"
 parser:option("--clip", "Limit of the gradients' norm."):convert(tonumber):default "5"
 parser:option("--dropout", "Dropout between layers."):convert(tonumber):default "0"
+parser:option("--patience", "Epochs without a lower held-out loss before it stops."):convert(integer)
 parser:option("--seed", "Same seed, same model."):convert(integer):default "1"
 parser:option("--threads", "Threads to compute with."):convert(integer)
 parser:option("--run", "Folder to keep the model in; without, it is not kept.")
@@ -57,18 +60,22 @@ print(lm:summary())
 print(("losses are in nats per %s"):format(args.unit == "char" and "character" or "byte"))
 print(args.run and "kept in " .. args.run or "not kept; --run FOLDER keeps it")
 
+local updates = args.epochs * ((#text.train - 1) // args.batch // args.length)
 saros.fit(lm, text, {
   epochs = args.epochs,
   batch = args.batch,
   length = args.length,
   lr = args.lr,
+  schedule = args.schedule == "cosine" and optim.schedule.cosine { steps = updates } or nil,
   clip = args.clip,
+  patience = args.patience,
   run = args.run,
   progress = saros.progress(),
 })
 
 print()
-for piece in lm:generate { length = args.sample, temperature = 0.8, seed = args.seed } do
+local best = args.run and need(saros.load(args.run)) or lm
+for piece in best:generate { length = args.sample, temperature = 0.8, seed = args.seed } do
   io.write(piece)
 end
 print()
