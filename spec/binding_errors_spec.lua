@@ -134,6 +134,8 @@ local functions = {
   json_decode = function() return A("text", "[1]") end,
   is_terminal = function() return A("file", io.stdout) end,
   terminal_width = function() return A("file", io.stdout) end,
+  profiling = function() return A("flag", false) end,
+  layer = function() return A("text", "layer 1") end,
   where = function() end,
   info = function() end, memory = function() end, trim = function() end, clock = function() end,
 }
@@ -538,7 +540,10 @@ describe("objects that are closed or forged #binding", function()
 end)
 
 describe("20,000 calls of anything with anything #binding", function()
-  local unsafe = { write_tensors = true, make_folder = true } -- would leave files
+  local unsafe = {
+    write_tensors = true, make_folder = true, -- would leave files
+    profiling = true, -- would go on
+  }
 
   local function operators()
     return {

@@ -30,7 +30,9 @@ static const char usage[] =
     "  --        end of the options\n"
     "  -         read the script from the standard input\n"
     "\n"
-    "Without a script there is a prompt, if the input is a terminal.\n";
+    "Without a script there is a prompt, if the input is a terminal.\n"
+    "With SAROS_PROFILE=1 in the environment, a table of where the time went\n"
+    "is printed at the end.\n";
 
 /* --- Calls, errors, Ctrl-C ---------------------------------------------- */
 
@@ -243,6 +245,36 @@ static const char show_build[] =
     "  print(('  %-8s %s'):format(name, info[name]))\n"
     "end";
 
+/* Is this run to be measured? SAROS_PROFILE=1 says so. */
+static bool is_profiled(void) {
+  const char *value = getenv("SAROS_PROFILE");
+  return value != NULL && value[0] != '\0' && strcmp(value, "0") != 0;
+}
+
+/* Pushes the function that ends the measuring and prints its table, or nil. */
+static void push_report(lua_State *L) {
+  static const char start[] = "return require('saros.profile').for_program()";
+  lua_pushnil(L);
+  if (is_profiled() && luaL_loadstring(L, start) == LUA_OK) {
+    lua_call(L, 0, 1);
+    lua_replace(L, -2);
+  }
+}
+
+static int run_words(lua_State *L, const command_line *line, bool idle) {
+  push_report(L);
+  int status = run_options(L, line);
+  if (status == LUA_OK && line->script < line->count)
+    status = run_named_script(L, line);
+  else if (status == LUA_OK && idle)
+    status = run_script(L, NULL, NULL, 0);
+  if (lua_isnil(L, -1))
+    lua_pop(L, 1);
+  else
+    lua_call(L, 0, 0);
+  return status;
+}
+
 static int run(lua_State *L, const command_line *line) {
   bool has_script = line->script < line->count;
   bool idle = !has_script && !line->code && !line->version;
@@ -251,11 +283,7 @@ static int run(lua_State *L, const command_line *line) {
     run_code(L, show_build);
   else if (prompt)
     print_version();
-  int status = run_options(L, line);
-  if (status == LUA_OK && has_script)
-    status = run_named_script(L, line);
-  else if (status == LUA_OK && idle && !prompt)
-    status = run_script(L, NULL, NULL, 0);
+  int status = run_words(L, line, idle && !prompt);
   if (!prompt)
     return status;
   repl_run(L);

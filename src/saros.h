@@ -516,6 +516,49 @@ SAROS_API saros_status saros_update_parameter(const saros_update *update,
                                               saros_tensor *first,
                                               saros_tensor *second);
 
+/* --- Profile ------------------------------------------------------------------------ */
+
+/*
+** Where the time goes: a table of a context, with a row for every operation in
+** every layer, and another one for its way back through the tape. While
+** something is being profiled, each moment is counted in exactly one row, so
+** that the rows add up to the time that went by. Row 0 has what is in no
+** operation. The numbers only grow: a profile is the difference of two
+** readings, and may contain others.
+**
+** Operations are what the caller names: it puts its calls between enter and
+** leave. The tape's way back is measured in any case, under the name that was
+** current when an operation was recorded, or else its own.
+*/
+typedef struct saros_profile_row {
+  const char *operation;  // "" in row 0; valid as long as the context
+  const char *layer;      // or ""
+  int backward;
+  uint64_t calls;
+  double seconds;
+} saros_profile_row;
+
+/* As many stops as starts end the profiling. */
+SAROS_API saros_status saros_profile_start(saros_context *context);
+SAROS_API void saros_profile_stop(saros_context *context);
+SAROS_API int saros_is_profiling(const saros_context *context);
+
+/* The rows as the last start or stop left them; positions are not checked. */
+SAROS_API int saros_profile_count(const saros_context *context);
+SAROS_API saros_profile_row saros_profile_at(const saros_context *context,
+                                             int at);
+
+/* Begins an operation, in the current layer; the result is for leave, which
+** goes back to what was before: 0 is no operation. Without a profile nothing
+** happens. Names are copied; without memory the time goes to row 0. */
+SAROS_API int saros_profile_enter(saros_context *context, const char *name);
+SAROS_API void saros_profile_leave(saros_context *context, int before);
+
+/* The layer that the next operations belong to ("": none); returns the one
+** before it, valid as long as the context. */
+SAROS_API const char *saros_profile_layer(saros_context *context,
+                                          const char *layer);
+
 /* --- Random numbers ---------------------------------------------------------------- */
 
 /*

@@ -13,6 +13,7 @@
 ---     load       a model back from its file
 ---     safetensors   read and write named tensors
 ---     ctc        what a model trained with ctc_loss says, as ids
+---     profile    where the time goes, by operation and layer
 ---     gradient_check   finite differences for any function
 
 local core = require "saros.core"
@@ -28,6 +29,7 @@ end
 --- metadata)`.
 saros.safetensors = { read = core.read_tensors, write = core.write_tensors }
 saros.read_tensors, saros.write_tensors = nil, nil
+saros.profiling, saros.layer = nil, nil -- for saros.profile
 
 saros.data = require "saros.data"
 saros.nn = require "saros.nn"
@@ -39,6 +41,7 @@ saros.load = require("saros.model_file").load
 saros.sampler = require "saros.generate.sampler"
 saros.beam_search = require("saros.generate.beam").search
 saros.ctc = require "saros.generate.ctc"
+saros.profile = require("saros.profile").of
 saros.gradient_check = require "saros.gradient_check"
 
 local Info = {}

@@ -13,17 +13,24 @@ local function quoted(text)
   return "'" .. text:gsub("'", "'\\''") .. "'"
 end
 
---- What a command printed, and its exit status.
+--- What a command printed, and its exit status, with something set in its
+--- environment: "NAME=value".
 ---@return string output, integer status
-function commands.run(...)
-  local words = { quoted(interpreter) }
-  for position, word in ipairs { ... } do
-    words[position + 1] = quoted(tostring(word))
+function commands.run_with(setting, ...)
+  local words = { "env", quoted(setting), quoted(interpreter) }
+  for _, word in ipairs { ... } do
+    words[#words + 1] = quoted(tostring(word))
   end
   local pipe = assert(io.popen(table.concat(words, " ") .. " 2>&1"))
   local output = pipe:read "a"
   local _, _, status = pipe:close()
   return output, status
+end
+
+--- What a command printed, and its exit status.
+---@return string output, integer status
+function commands.run(...)
+  return commands.run_with("SAROS_PROFILE=", ...)
 end
 
 --- The output of a command that must end well.

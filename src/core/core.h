@@ -52,10 +52,11 @@ struct saros_context {
   const kernels *kernels;
   struct team *team;  // worker threads, null until first needed
   int threads;
-  saros_tape *tape;     // the open one, or null
-  unsigned long tapes;  // opened so far: the serial number of the last
-  int index_base;       // of axes, positions and ids in messages
-  int blas_threads;     // what OpenBLAS is to have back; 0: it was not changed
+  saros_tape *tape;         // the open one, or null
+  unsigned long tapes;      // opened so far: the serial number of the last
+  struct profile *profile;  // null until one is first asked for
+  int index_base;           // of axes, positions and ids in messages
+  int blas_threads;  // what OpenBLAS is to have back; 0: it was not changed
   char message[512];
 };
 
@@ -197,6 +198,7 @@ struct tape_entry {
   tape_entry *previous;
   saros_context *context;
   int inputs, outputs, saved_count;
+  int row;            // of the call that recorded it, in the profile
   tape_node **input;  // null where no gradient is wanted
   tape_node **output;
   saros_tensor **saved;  // may hold nulls
@@ -252,6 +254,15 @@ saros_status node_gradient(tape_node *node, saros_tensor **dx);
 saros_status node_target(tape_node *node, saros_tensor **dx, real *beta);
 
 void node_release(tape_node *node);  // null is allowed
+
+/* --- Profile (profile.c) --------------------------------------------------------- */
+
+/* The row that an operation is being recorded under; 0 without a profile. */
+int profile_row_recorded(saros_context *context, const operation *op);
+
+/* Begins the row of an entry's way back; returns what saros_profile_leave
+** takes. */
+int profile_enter_backward(const tape_entry *e);
 
 /* --- Operations that others build on (op_*.c) ---------------------------------- */
 

@@ -170,6 +170,7 @@ static tape_entry *entry_new(saros_context *context, const record *r) {
   }
   memset(e, 0, bytes);
   e->operation = r->operation;
+  e->row = profile_row_recorded(context, r->operation);
   e->context = context;
   e->inputs = r->inputs;
   e->outputs = r->outputs;
@@ -425,7 +426,10 @@ static saros_status run_entry(const tape_entry *e) {
     reached |= e->output[i]->gradient != NULL;
   if (!reached)
     return SAROS_OK;
-  TRY(e->operation->backward(e));
+  int before = profile_enter_backward(e);
+  saros_status status = e->operation->backward(e);
+  saros_profile_leave(e->context, before);
+  TRY(status);
   for (int i = 0; i < e->outputs; i++)
     if (!e->output[i]->keep)
       drop_gradient(e->output[i]);

@@ -49,6 +49,20 @@ int raise(lua_State *L);
 /* Collects all garbage and gives the pooled memory back; returns 1. */
 int collect(lua_State *L);
 
+/* Is the running function to be measured? */
+int is_profiled(lua_State *L);
+
+/* Calls the core as an operation of that name, for profiles. */
+#define MEASURE(L, name, status, call)                                         \
+  do {                                                                         \
+    int profiled_ = is_profiled(L);                                            \
+    if (profiled_)                                                             \
+      saros_profile_enter(context_of(L), name);                                \
+    status = (call);                                                           \
+    if (profiled_)                                                             \
+      saros_profile_leave(context_of(L), 0);                                   \
+  } while (0)
+
 /* Calls the core; raises its error. */
 #define RUN(L, call)                                                           \
   do {                                                                         \
@@ -56,16 +70,21 @@ int collect(lua_State *L);
       raise(L);                                                                \
   } while (0)
 
-/* Likewise, but where memory ran out, once more after a collection. The call
-** must fetch its tensors anew each time, since finalizers run in between. */
-#define ATTEMPT(L, call)                                                       \
+/* Likewise, but it is measured, and where memory ran out it is called once more
+** after a collection. The call must fetch its tensors anew each time, since
+** finalizers run in between. */
+#define ATTEMPT_AS(L, name, call)                                              \
   do {                                                                         \
-    saros_status status_ = (call);                                             \
+    saros_status status_;                                                      \
+    MEASURE(L, name, status_, call);                                           \
     if (status_ == SAROS_EMEMORY && collect(L))                                \
-      status_ = (call);                                                        \
+      MEASURE(L, name, status_, call);                                         \
     if (status_ != SAROS_OK)                                                   \
       raise(L);                                                                \
   } while (0)
+
+/* Under the name that the running function has for scripts. */
+#define ATTEMPT(L, call) ATTEMPT_AS(L, function_name(L), call)
 
 /* Makes the collector do the work that so many new bytes of tensors are worth;
 ** returns 1, as a function with one result does. */
@@ -224,5 +243,6 @@ void open_generator(lua_State *L);
 void open_update(lua_State *L);
 void open_file(lua_State *L);
 void open_json(lua_State *L);
+void open_profile(lua_State *L);
 
 #endif

@@ -22,6 +22,11 @@ saros_context *context_of(lua_State *L) {
   return context;
 }
 
+int is_profiled(lua_State *L) {
+  const saros_context *context = binding_of(L)->context;
+  return context != NULL && saros_is_profiling(context);
+}
+
 int raise(lua_State *L) {
   return failure(L, "%s", saros_error(context_of(L)));
 }

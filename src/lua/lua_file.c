@@ -124,7 +124,8 @@ static int file_write(lua_State *L) {
   RUN(L, saros_archive_new(context_of(L), &archive));
   box->object = archive;
   RUN(L, add_entries(archive, entries, tensors + texts));
-  saros_status status = saros_safetensors_write(archive, path);
+  saros_status status;
+  MEASURE(L, function_name(L), status, saros_safetensors_write(archive, path));
   if (status != SAROS_OK)
     return file_failure(L, status);
   owner_release(box);
@@ -161,7 +162,9 @@ static int file_read(lua_State *L) {
   const char *path = check_text(L, PATH);
   saros_archive *archive = NULL;
   owner *box = push_owner(L, release_archive);
-  saros_status status = saros_safetensors_read(context_of(L), path, &archive);
+  saros_status status;
+  MEASURE(L, function_name(L), status,
+          saros_safetensors_read(context_of(L), path, &archive));
   if (status != SAROS_OK)
     return file_failure(L, status);
   box->object = archive;

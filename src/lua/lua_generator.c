@@ -113,7 +113,7 @@ static int fill_new(lua_State *L, filler f, double a, double b) {
   a = opt_number(L, 3, a);
   b = opt_number(L, 4, b);
   saros_tensor **out = push_zeros(L, SAROS_REAL, &sizes);
-  RUN(L, f(check_generator(L, 1), a, b, *out));
+  ATTEMPT(L, f(check_generator(L, 1), a, b, *out));
   return new_tensor(L, out);
 }
 

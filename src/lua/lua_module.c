@@ -120,6 +120,7 @@ static void make_core(lua_State *L) {
   open_update(L);
   open_file(L);
   open_json(L);
+  open_profile(L);
   lua_settop(L, MODULE);
 }
 

@@ -143,7 +143,7 @@ static int recurrent(lua_State *L) {
     lua_rawseti(L, RESULT, i + 1);
   }
   saros_tensor **y = push_tensor(L);
-  ATTEMPT(L, run(L, cell, reverse, y, last));
+  ATTEMPT_AS(L, saros_cell_of(cell).name, run(L, cell, reverse, y, last));
   new_tensor(L, y);
   lua_pushvalue(L, RESULT);
   return 2;

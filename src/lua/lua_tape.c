@@ -36,8 +36,12 @@ static int tape_watch(lua_State *L) {
 static int tape_backward(lua_State *L) {
   lua_settop(L, 3);
   check_open(L);
-  RUN(L,
+  saros_status status;
+  MEASURE(
+      L, "backward", status,
       saros_tape_backward(check_open(L), check_tensor(L, 2), opt_tensor(L, 3)));
+  if (status != SAROS_OK)
+    raise(L);
   return 0;
 }
 

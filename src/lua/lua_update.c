@@ -35,6 +35,10 @@ static int update_clip_value(lua_State *L) {
 static const char *const rules[SAROS_RULES] = {"sgd", "rmsprop", "adam",
                                                "adamw"};
 
+/* What profiles call them. */
+static const char *const names[SAROS_RULES] = {"sgd update", "rmsprop update",
+                                               "adam update", "adamw update"};
+
 static const char *const fields[] = {
     "rule",  "lr",    "weight_decay", "momentum", "nesterov", "alpha",
     "beta1", "beta2", "epsilon",      "step",     NULL,
@@ -76,7 +80,8 @@ static int update_parameter(lua_State *L) {
       .epsilon = field_number(L, 1, "epsilon", 1e-8),
       .step = field_number(L, 1, "step", 1),
   };
-  ATTEMPT(L, saros_update_parameter(&update, check_tensor(L, 2),
+  ATTEMPT_AS(L, names[update.rule],
+             saros_update_parameter(&update, check_tensor(L, 2),
                                     opt_tensor(L, 3), opt_tensor(L, 4)));
   return 0;
 }

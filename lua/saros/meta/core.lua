@@ -496,6 +496,17 @@ function core.memory() end
 --- Gives the bytes kept for reuse back to the system.
 function core.trim() end
 
+--- Begins to measure operations (true), or ends it (false); as many ends as
+--- beginnings. See saros.profile, which this is for.
+---@param on boolean
+---@return { operation: string, layer: string, backward: boolean, calls: integer, seconds: number }[] rows  so far; the first is outside operations
+function core.profiling(on) end
+
+--- While something is measured, operations belong to the layer named last.
+---@param name string  "": none
+---@return string before  the name before it
+function core.layer(name) end
+
 --- Sets the number of threads, which changes no result.
 ---@param n? integer  1..256; without it nothing changes
 ---@return integer n  in force

@@ -16,6 +16,7 @@
 local core = require "saros.core"
 local options = require "saros.options"
 local initialize = require "saros.nn.initialize"
+local scope = require "saros.nn.scope"
 local summary = require "saros.nn.summary"
 
 ---@class saros.nn.Module
@@ -23,6 +24,7 @@ local summary = require "saros.nn.summary"
 ---@field stateful boolean?  takes and returns a state
 ---@field own { name: string, tensor: saros.Tensor, fill: saros.nn.Filler }[]
 ---@field members { name: string, module: saros.nn.Module }[]
+---@field place { owner: saros.nn.Module, name: string }?  as a member
 ---@field own_generators { name: string, generator: saros.Generator }[]
 ---@field initialized boolean
 ---@overload fun(x: saros.Tensor, state?: saros.nn.State): saros.Tensor, saros.nn.State
@@ -76,6 +78,7 @@ end
 ---@return M
 function Module:add_member(name, member)
   self.members[#self.members + 1] = { name = name, module = member }
+  member.place = { owner = self, name = name }
   self.initialized = self.initialized and member.initialized
   return member
 end
@@ -274,10 +277,18 @@ function Module:describe()
   return self.kind
 end
 
+local function call_in_scope(self, ...)
+  local _ <close> = scope.enter(scope.name_of(self))
+  return self:forward(...)
+end
+
 local function call(self, ...)
   if not self.initialized then
     options.fail(self.kind .. ": expected initialized parameters; "
       .. "call init { seed = ... } or load(tensors) first")
+  end
+  if scope.profiles > 0 then
+    return call_in_scope(self, ...)
   end
   return self:forward(...)
 end

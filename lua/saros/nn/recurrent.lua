@@ -11,6 +11,7 @@ local options = require "saros.options"
 local cells = require "saros.nn.cells"
 local initialize = require "saros.nn.initialize"
 local module = require "saros.nn.module"
+local scope = require "saros.nn.scope"
 local steps_of = require("saros.nn.steps").of
 local states = require "saros.nn.state"
 local unroll = require "saros.nn.unroll"
@@ -117,8 +118,17 @@ local function direction_steps(self, direction, steps, T, B)
   }
 end
 
+--- "recurrent.layer 2 reverse": what a direction is called in profiles.
+local function scope_of(self, position)
+  local layer = self.o.bidirectional and (position + 1) // 2 or position
+  return ("%s.layer %d%s"):format(scope.name_of(self), layer,
+    self.directions[position].reverse and " reverse" or "")
+end
+
 --- A direction over the sequence: y, last states.
-local function run(self, direction, x, state, steps)
+local function run(self, position, x, state, steps)
+  local _ <close> = scope.profiles > 0 and scope.enter(scope_of(self, position))
+  local direction = self.directions[position]
   local T, B = x:size(1), x:size(2)
   state = first_states(direction, state, B)
   if direction.cell then
@@ -168,7 +178,7 @@ function Recurrent:forward(x, state, given)
     local outputs = {}
     for way = 1, width do
       local position = (layer - 1) * width + way
-      outputs[way], last[position] = run(self, self.directions[position], read,
+      outputs[way], last[position] = run(self, position, read,
         state and state[position], steps)
     end
     local y = width == 2 and outputs[1] .. outputs[2] or outputs[1]
