@@ -8,11 +8,15 @@ local saros = require "saros"
 local cases = require "bench.cases"
 local host = require "bench.host"
 
+-- Parts beside training; each is one value of `case` in the rows.
+local MICRO = { "product", "activation", "call" }
+local CASES = table.move(MICRO, 1, #MICRO, #cases.names + 1, { table.unpack(cases.names) })
+
 local parser = argparse("bench", "Measure speed and memory; see docs/performance.md.")
-parser:option("--case", "Only this case of training."):choices(cases.names):count "*"
-parser:option("--cell", "Only this cell."):choices(cases.cells):count "*"
-parser:option("--threads", "Only so many threads."):convert(math.tointeger):count "*"
-parser:option("--seconds", "Measure each for about so long."):convert(tonumber):default "1"
+parser:option("--case", "Only this case of training, or this part of the rest."):choices(CASES):count "*"
+parser:option("--cell", "Only this cell, in training."):choices(cases.cells):count "*"
+parser:option("--threads", "Only so many threads, in training."):convert(math.tointeger):count "*"
+parser:option("--seconds", "Measure each training for about so long."):convert(tonumber):default "1"
 parser:flag("--quiet", "No lines for people.")
 local options = parser:parse()
 
@@ -21,32 +25,53 @@ local function chosen(asked, all)
   return #asked > 0 and asked or all
 end
 
---- Print a row that another process measured. Returns it.
-local function pass_on(line)
-  print(line)
-  io.stdout:flush()
-  return assert(saros.json_decode(line))
-end
-
-local function say(...)
-  if not options.quiet then
-    io.stderr:write(string.format(...), "\n")
-  end
-end
-
-local function train(case, cell, threads)
-  for line in host.lines { host.program, "bench/train.lua", case, cell, threads, options.seconds } do
-    local row = pass_on(line)
-    say("%-2s %-4s %d thread%s %9.0f symbols/s  %6.1f of %6.1f GFLOP/s  %5.1f %%  %7.1f MB",
-      case, cell, threads, threads == 1 and " " or "s", row.symbols_per_s, row.gflops, row.peak_gflops,
-      100 * row.fraction, row.peak_mb)
-  end
-end
-
-for _, case in ipairs(chosen(options.case, cases.names)) do
-  for _, cell in ipairs(chosen(options.cell, cases.cells)) do
-    for _, threads in ipairs(chosen(options.threads, { 1, 2 })) do
-      train(case, cell, threads)
+--- Run another program, print the rows that it measures, and describe each.
+local function measure(words, describe)
+  for line in host.lines(words) do
+    print(line)
+    io.stdout:flush()
+    if not options.quiet then
+      io.stderr:write(describe(assert(saros.json_decode(line))), "\n")
     end
   end
+end
+
+local function describe_training(row)
+  return ("%-2s %-4s %d thread%s %9.0f symbols/s  %6.1f of %6.1f GFLOP/s  %5.1f %%  %7.1f MB"):format(
+    row.case, row.cell, row.threads, row.threads == 1 and " " or "s", row.symbols_per_s,
+    row.gflops, row.peak_gflops, 100 * row.fraction, row.peak_mb)
+end
+
+local function train(case)
+  for _, cell in ipairs(chosen(options.cell, cases.cells)) do
+    for _, threads in ipairs(chosen(options.threads, { 1, 2 })) do
+      measure({ host.program, "bench/train.lua", case, cell, threads, options.seconds }, describe_training)
+    end
+  end
+end
+
+local micro = {}
+
+function micro.product()
+  measure({ host.folder .. "micro", "product" }, function(row)
+    return ("product %s, %d x %d x %d, %-8s %6.1f of %6.1f GFLOP/s  %5.1f %%"):format(
+      row.shape, row.rows, row.columns, row.depth, row.kernel, row.gflops, row.peak_gflops, 100 * row.fraction)
+  end)
+end
+
+function micro.activation()
+  measure({ host.folder .. "micro", "activation" }, function(row)
+    return ("%-8s %.3f ns per element, at most %.2f ulp"):format(row["function"], row.ns_per_element, row.max_ulp)
+  end)
+end
+
+function micro.call()
+  measure({ host.program, "bench/call.lua" }, function(row)
+    return ("%-20s %6.1f ns"):format(row.call, row.ns)
+  end)
+end
+
+local everything = #options.cell + #options.threads == 0 and CASES or cases.names
+for _, case in ipairs(chosen(options.case, everything)) do
+  (micro[case] or train)(case)
 end

@@ -1,6 +1,7 @@
 -- The benchmark says what it promises; how fast anything is, no spec asks.
 
 local saros = require "saros"
+local cases = require "bench.cases"
 local commands = require "spec.support.commands"
 
 --- What the benchmark prints for these options: rows, and nothing else.
@@ -29,8 +30,29 @@ describe("the benchmark", function()
       assert_positive(row, {
         "symbols_per_s", "gflops", "peak_gflops", "fraction", "ms_forward", "ms_backward", "ms_optimizer", "peak_mb",
       })
-      assert.is_true(row.fraction < 1.5 and row.gflops < 1.5 * row.peak_gflops)
+      local counted = cases.flops_per_symbol(cases.case("S1", cell)) * row.symbols_per_s / 1e9
+      assert.is_true(math.abs(row.gflops / counted - 1) < 1e-3)
     end
+  end)
+
+  it("prints one object for each kernel and call", function()
+    local found = {}
+    for _, row in ipairs(rows_of("--case", "product", "--case", "activation", "--case", "call")) do
+      found[#found + 1] = table.concat({ row.case, row.shape or row["function"] or row.call, row.kernel }, " ")
+      if row.case == "product" then
+        assert_positive(row, { "rows", "columns", "depth", "gflops", "peak_gflops", "fraction" })
+      elseif row.case == "activation" then
+        assert_positive(row, { "ns_per_element" })
+        assert.is_true(row.max_ulp >= 0 and row.max_ulp < 4)
+      else
+        assert_positive(row, { "ns" })
+      end
+    end
+    assert.same({
+      "product A packed", "product A openblas", "product B packed", "product B openblas", "product C packed",
+      "product C openblas", "activation exp", "activation tanh", "activation sigmoid", "call x:rank()",
+      "call x:add_scaled(1, x)", "call x + x",
+    }, found)
   end)
 
   it("refuses what it does not know", function()
