@@ -3,7 +3,8 @@ REAL     := float#      or double: the checking build, in build/double
 PREFIX   := /usr/local
 TEXT     :=#            the file that `make demo` learns from
 SPEC     :=#            options for busted, such as --tags=binding
-BENCH    :=#            options for the benchmark, such as --case A --cell lstm --threads 1
+BENCH    :=#            options for the benchmarks, such as --case A --cell lstm --threads 1
+PYTHON   :=#            one that has PyTorch, for the comparison
 SANITIZE :=#            1: watch addresses, leaks and undefined behaviour
 STRICT   :=#            1: warnings are errors
 
@@ -103,8 +104,12 @@ test: ## install what is missing, run all specs on the float and the double buil
 	@spec/run.sh $(call SUITES,$(ROOT)) $(call SUITES,$(ROOT)/double)
 
 bench: ## measure speed and memory, as lines of JSON; BENCH=--help tells what can be chosen
-	@src/setup.sh build >&2 && $(MAKE) all $(BENCHES) >&2
+	@src/setup.sh build >&2 && $(MAKE) -s all $(BENCHES) >&2
 	@$(B)/saros bench/bench.lua $(BENCH)
+
+bench-peers: ## the same work on PyTorch, run by run, where a python3 (or PYTHON=...) can import it
+	@src/setup.sh build >&2 && $(MAKE) -s all $(BENCHES) >&2
+	@$(B)/saros bench/peers.lua --python="$(PYTHON)" $(BENCH)
 
 check: ## run the specs under the sanitizers, those tagged "binding" under valgrind
 	@src/setup.sh build spec check
@@ -138,6 +143,6 @@ clean: ## remove build/
 setup: ## install what building and testing need
 	@src/setup.sh build text spec
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' Makefile
-.PHONY: all specs demo test bench check lint install uninstall clean setup help
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' Makefile
+.PHONY: all specs demo test bench bench-peers check lint install uninstall clean setup help
 .DELETE_ON_ERROR:

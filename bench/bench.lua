@@ -8,15 +8,17 @@ local saros = require "saros"
 local cases = require "bench.cases"
 local host = require "bench.host"
 
--- Parts beside training; each is one value of `case` in the rows.
-local MICRO = { "product", "activation", "call" }
-local CASES = table.move(MICRO, 1, #MICRO, #cases.names + 1, { table.unpack(cases.names) })
+-- What is measured beside the training of the cases, by `case` in the rows. The
+-- last is not measured unless it is asked for.
+local OTHERS = { "product", "activation", "call", "growth" }
+local CASES = table.move(OTHERS, 1, #OTHERS, #cases.names + 1, { table.unpack(cases.names) })
 
 local parser = argparse("bench", "Measure speed and memory; see docs/performance.md.")
 parser:option("--case", "Only this case of training, or this part of the rest."):choices(CASES):count "*"
 parser:option("--cell", "Only this cell, in training."):choices(cases.cells):count "*"
 parser:option("--threads", "Only so many threads, in training."):convert(math.tointeger):count "*"
 parser:option("--seconds", "Measure each training for about so long."):convert(tonumber):default "1"
+parser:flag("--all", "Also how cost grows with every size.")
 parser:flag("--quiet", "No lines for people.")
 local options = parser:parse()
 
@@ -50,28 +52,47 @@ local function train(case)
   end
 end
 
-local micro = {}
+local others = {}
 
-function micro.product()
+function others.product()
   measure({ host.folder .. "micro", "product" }, function(row)
     return ("product %s, %d x %d x %d, %-8s %6.1f of %6.1f GFLOP/s  %5.1f %%"):format(
       row.shape, row.rows, row.columns, row.depth, row.kernel, row.gflops, row.peak_gflops, 100 * row.fraction)
   end)
 end
 
-function micro.activation()
+function others.activation()
   measure({ host.folder .. "micro", "activation" }, function(row)
     return ("%-8s %.3f ns per element, at most %.2f ulp"):format(row["function"], row.ns_per_element, row.max_ulp)
   end)
 end
 
-function micro.call()
+function others.call()
   measure({ host.program, "bench/call.lua" }, function(row)
     return ("%-20s %6.1f ns"):format(row.call, row.ns)
   end)
 end
 
-local everything = #options.cell + #options.threads == 0 and CASES or cases.names
-for _, case in ipairs(chosen(options.case, everything)) do
-  (micro[case] or train)(case)
+function others.growth()
+  for _, growth in ipairs(cases.growth) do
+    for _, value in ipairs(growth.values) do
+      measure({ host.program, "bench/train.lua", "growth", "lstm", 1, options.seconds / 4, growth.size, value },
+        function(row)
+          return ("%-6s %4d  %8.2f ms a window  %7.1f MB"):format(growth.size, value,
+            row.ms_forward + row.ms_backward + row.ms_optimizer, row.peak_mb)
+        end)
+    end
+  end
+end
+
+--- What is measured if no case was asked for.
+local function usual_cases()
+  if #options.cell + #options.threads > 0 then
+    return cases.names
+  end
+  return options.all and CASES or { table.unpack(CASES, 1, #CASES - 1) }
+end
+
+for _, case in ipairs(chosen(options.case, usual_cases())) do
+  (others[case] or train)(case)
 end

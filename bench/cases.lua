@@ -16,6 +16,15 @@ local SIZES = {
   S1 = { layers = 1, hidden = 16, batch = 1, length = 50 },
   S2 = { layers = 1, hidden = 32, batch = 4, length = 50 },
   S3 = { layers = 1, hidden = 64, batch = 8, length = 50 },
+  growth = { layers = 1, hidden = 128, batch = 32, length = 64 },
+}
+
+--- How cost grows: from the case "growth", one size at a time.
+cases.growth = {
+  { size = "length", values = { 8, 16, 32, 64, 128, 256, 512 } },
+  { size = "batch", values = { 1, 2, 4, 8, 16, 32, 64, 128, 256 } },
+  { size = "hidden", values = { 16, 32, 64, 128, 256, 512, 1024 } },
+  { size = "layers", values = { 1, 2, 3, 4, 6, 8 } },
 }
 
 local GATES = { rnn = 1, gru = 3, lstm = 4 }

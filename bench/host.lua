@@ -18,19 +18,22 @@ host.program = arg[first]
 host.folder = (host.program:match "^(.*/)" or "./") .. "bench/"
 package.cpath = host.folder .. "?.so;" .. package.cpath
 
-local function quoted(word)
-  return "'" .. tostring(word):gsub("'", "'\\''") .. "'"
+--- A command line of these words.
+---@param words (string|number)[]
+---@return string
+function host.command(words)
+  local parts = {}
+  for position, word in ipairs(words) do
+    parts[position] = "'" .. tostring(word):gsub("'", "'\\''") .. "'"
+  end
+  return table.concat(parts, " ")
 end
 
 --- The lines that a command prints; an error if it fails.
 ---@param words (string|number)[]
 ---@return fun(): string?
 function host.lines(words)
-  local parts = {}
-  for position, word in ipairs(words) do
-    parts[position] = quoted(word)
-  end
-  local command = table.concat(parts, " ")
+  local command = host.command(words)
   local pipe = assert(io.popen(command))
   return function()
     local line = pipe:read "l"

@@ -55,6 +55,11 @@ describe("the benchmark", function()
     }, found)
   end)
 
+  it("compares with nothing where PyTorch is not found", function()
+    local output = commands.succeed("bench/peers.lua", "--python", "/nonexistent")
+    assert.matches("^bench%-peers: nothing was compared, as /nonexistent cannot import torch [^\n]*\n$", output)
+  end)
+
   it("refuses what it does not know", function()
     local output, status = commands.run("bench/bench.lua", "--case", "Z")
     assert.not_equal(0, status)
