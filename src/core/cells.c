@@ -80,6 +80,11 @@ static void project(const recurrence *r, const step *s) {
 static void unmultiply_gates(const recurrence *r, const step *s, real *dread,
                              int first, int count, real beta) {
   int width = r->G * r->H, from = first * r->H;
+  if (r->packed != NULL) {
+    r->kernels->packed->multiply(dread, r->P, s->du, width, reals(r->packed),
+                                 s->rows, r->P, width, beta);
+    return;
+  }
   r->kernels->product->multiply(dread, r->P, s->du + from, width, 0,
                                 parameter(r, WEIGHT_HH) +
                                     (ptrdiff_t)from * r->P,
