@@ -88,8 +88,8 @@ static real *new_array(size_t count) {
 /* --- Products ------------------------------------------------------------ */
 
 static void run_packed(const job *j) {
-  j->kernels->packed->multiply(j->out, j->columns, j->in, j->depth, j->packed,
-                               j->rows, j->columns, j->depth, 1);
+  j->kernels->packed->multiply(j->out, j->columns, j->in, j->depth, 0,
+                               j->packed, j->rows, j->columns, j->depth, 1);
 }
 
 static void run_openblas(const job *j) {
@@ -123,7 +123,7 @@ static void report_products(const kernels *k) {
     j.out = new_array((size_t)rows * 4 * (size_t)H);
     j.matrix = new_array(4 * (size_t)H * (size_t)H);
     j.packed = new_array(k->packed->size(j.columns, H));
-    k->packed->pack(j.packed, j.matrix, H, 1, j.columns, H);
+    k->packed->pack(j.packed, j.matrix, H, 1, NULL, j.columns, H);
     j.run = run_packed;
     report_product(&j, shapes[i].shape, "packed");
     j.run = run_openblas;

@@ -141,6 +141,28 @@ for name, kind in pairs(kinds) do
         end
       end)
 
+      it("has the gradients of the rows alone in a batch that is large enough to be packed", function()
+        local T, B, I, H = 6, 40, 20, 24
+        local net, x = build(kind, I, H, layers), random(1, T, B, I)
+        local weight = random(2, table.unpack((net(x)):shape()))
+        local function gradients_of(first, last)
+          local tape <close> = saros.tape()
+          tape:backward((net(x:slice(2, first, last)) * weight:slice(2, first, last)):sum())
+        end
+        gradients_of(1, B)
+        local whole = {}
+        for key, parameter in pairs(net:tensors()) do
+          whole[key] = parameter:gradient():clone()
+          parameter:clear_gradient()
+        end
+        for row = 1, B do
+          gradients_of(row, row)
+        end
+        for key, parameter in pairs(net:tensors()) do
+          assert.same_values(parameter:gradient(), whole[key], 30 * ROUNDING)
+        end
+      end)
+
       it("is not changed by padding: outputs, states, gradients", function()
         local net, x = build(kind, 3, 4, layers), random(1, 5, 4, 3)
         local tape <close> = saros.tape()

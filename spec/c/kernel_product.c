@@ -77,54 +77,108 @@ static void check_product(const kernels *k, const shape *s, int a_transposed,
         wrong);
 }
 
-static void check_packed(const kernels *k, const shape *s, int b_transposed,
-                         real beta) {
-  static real packed[128 * 128] __attribute__((aligned(64)));
+static real packed[128 * 128] __attribute__((aligned(64)));
+
+static void check_packed(const kernels *k, const shape *s, int a_transposed,
+                         int b_transposed, real beta) {
   operand a, b;
   real c[ROOM], before[ROOM];
   const int ldc = s->n + 2;
-  make_operand(&a, s->m, s->k, 0);
+  make_operand(&a, s->m, s->k, a_transposed);
   make_operand(&b, s->k, s->n, b_transposed);
   make_result(c, before, ldc, s, beta);
   CHECK(k->packed->size(s->n, s->k) <= sizeof packed / sizeof *packed,
         "%s: a packed (%d, %d) is padded within reason", k->isa, s->k, s->n);
-  k->packed->pack(packed, b.x, b.ld, b_transposed, s->n, s->k);
-  k->packed->multiply(c, ldc, a.x, a.ld, packed, s->m, s->n, s->k, beta);
+  k->packed->pack(packed, b.x, b.ld, b_transposed, NULL, s->n, s->k);
+  k->packed->multiply(c, ldc, a.x, a.ld, a_transposed, packed, s->m, s->n, s->k,
+                      beta != 0);
   int wrong = count_wrong(c, before, ldc, &a, &b, s, beta);
-  CHECK(!wrong, "%s: packed (%d, %d, %d), transposed %d, beta %g: %d wrong",
-        k->isa, s->m, s->n, s->k, b_transposed, (double)beta, wrong);
+  CHECK(!wrong, "%s: packed (%d, %d, %d), transposed %d %d, beta %g: %d wrong",
+        k->isa, s->m, s->n, s->k, a_transposed, b_transposed, (double)beta,
+        wrong);
 }
 
-/* More terms than are added up at once. */
-static void check_deep(const kernels *k) {
-  enum { M = 7, N = 5, K = 1300 };
-  static real a[M * K], b[K * N], c[M * N];
-  static real packed[K * 64] __attribute__((aligned(64)));
-  fill_random(a, M * K, -1, 1);
-  fill_random(b, K * N, -1, 1);
-  k->packed->pack(packed, b, N, 0, N, K);
-  k->packed->multiply(c, N, a, K, packed, M, N, K, 0);
+/* The product starts from 'start', which is no part of the sums of rows. */
+static void check_start(const kernels *k, const shape *s) {
+  operand a, b;
+  real c[ROOM], start[LARGEST], sums[LARGEST], before[LARGEST];
+  make_operand(&a, s->m, s->k, 0);
+  make_operand(&b, s->k, s->n, 0);
+  fill_random(start, LARGEST, -1, 1);
+  fill_random(sums, LARGEST, -1, 1);
+  memcpy(before, sums, sizeof sums);
+  k->packed->pack(packed, b.x, b.ld, 0, start, s->n, s->k);
+  k->packed->multiply(c, s->n, a.x, a.ld, 0, packed, s->m, s->n, s->k, 0);
+  k->packed->add_sums(sums, packed, s->n, s->k);
   int wrong = 0;
-  for (int i = 0; i < M; i++)
-    for (int j = 0; j < N; j++) {
-      double sum = 0;
-      for (int l = 0; l < K; l++)
-        sum += (double)a[i * K + l] * (double)b[l * N + j];
-      wrong += !near(c[i * N + j], sum, 1, K);
+  for (int j = 0; j < s->n; j++) {
+    double total = (double)before[j];
+    for (int l = 0; l < s->k; l++)
+      total += (double)b.x[l * b.ld + j];
+    wrong += !near(sums[j], total, 1, s->k + 4);
+    for (int i = 0; i < s->m; i++) {
+      double sum = (double)start[j];
+      for (int l = 0; l < s->k; l++)
+        sum += (double)a.x[i * a.ld + l] * (double)b.x[l * b.ld + j];
+      wrong += !near(c[i * s->n + j], sum, 1, s->k + 4);
     }
-  CHECK(!wrong, "%s: packed (%d, %d, %d): %d wrong", k->isa, M, N, K, wrong);
+  }
+  CHECK(!wrong, "%s: packed with a start (%d, %d, %d): %d wrong", k->isa, s->m,
+        s->n, s->k, wrong);
+}
+
+/* A packed matrix begins with that of its first columns. */
+static void check_prefix(const kernels *k) {
+  enum { K = 5, MOST = 80 };
+  static real whole[MOST * (K + 1)] __attribute__((aligned(64)));
+  static real part[MOST * (K + 1)] __attribute__((aligned(64)));
+  real b[K * MOST];
+  const int width = k->packed->width;
+  fill_random(b, K * MOST, -1, 1);
+  k->packed->pack(whole, b, MOST, 0, NULL, MOST, K);
+  k->packed->pack(part, b, MOST, 0, NULL, width, K);
+  CHECK(!memcmp(whole, part, k->packed->size(width, K) * sizeof *part),
+        "%s: a packed matrix begins with its first %d columns", k->isa, width);
+  k->packed->pack(part, b + width, MOST, 0, NULL, MOST - width, K);
+  CHECK(!memcmp(whole + k->packed->size(width, K), part,
+                k->packed->size(MOST - width, K) * sizeof *part),
+        "%s: and goes on with the others", k->isa);
+}
+
+static void check_add_transposed(const kernels *k, const shape *s, int add) {
+  real x[ROOM], c[ROOM], before[ROOM];
+  const int ldx = s->m + 1, ldc = s->n + 2;
+  fill_random(x, ROOM, -1, 1);
+  make_result(c, before, ldc, s, add ? 1 : 0);
+  k->packed->add_transposed(c, ldc, x, ldx, s->m, s->n, add);
+  int wrong = 0;
+  for (int i = 0; i < s->m; i++) {
+    for (int j = 0; j < s->n; j++)
+      wrong += !near(c[i * ldc + j],
+                     (double)x[j * ldx + i] +
+                         (add ? (double)before[i * ldc + j] : 0),
+                     1, 2);
+    wrong += c[i * ldc + s->n] != before[i * ldc + s->n];
+  }
+  CHECK(!wrong, "%s: transposed (%d, %d), add %d: %d wrong", k->isa, s->m, s->n,
+        add, wrong);
 }
 
 static void check_set(const kernels *k) {
   static const real betas[] = {0, 1, (real)-0.5};
-  for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++)
+  for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
     for (int transposed = 0; transposed < 4; transposed++)
       for (size_t b = 0; b < 3; b++) {
-        check_product(k, &shapes[s], transposed & 1, transposed >> 1, betas[b]);
-        if (transposed < 2 && b < 2)
-          check_packed(k, &shapes[s], transposed, betas[b]);
+        int of_a = transposed & 1, of_b = transposed >> 1;
+        check_product(k, &shapes[s], of_a, of_b, betas[b]);
+        if (b < 2)
+          check_packed(k, &shapes[s], of_a, of_b, betas[b]);
       }
-  check_deep(k);
+    check_start(k, &shapes[s]);
+    check_add_transposed(k, &shapes[s], 0);
+    check_add_transposed(k, &shapes[s], 1);
+  }
+  check_prefix(k);
 }
 
 int main(void) {

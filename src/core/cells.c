@@ -28,44 +28,43 @@ static int fill_rows(real *y, const real *b, int rows, int n) {
 
 /* A step alone is not worth packing, nor can a packed U be used in parts. */
 saros_status pack_state_weights(recurrence *r, int backward) {
-  int GH = r->G * r->H, n = backward ? r->P : GH, k = backward ? GH : r->P;
-  const packed_kernels *packed = r->kernels->packed;
+  int GH = r->G * r->H;
   if (r->T < 3 || r->cell->inner)
     return SAROS_OK;
-  size_t size = packed->size(n, k);
-  if (size > INT32_MAX)
-    return SAROS_OK;
-  TRY(tensor_new(r->context, SAROS_REAL, 1, (const int[]){(int)size},
-                 &r->packed));
-  packed->pack(reals(r->packed), parameter(r, WEIGHT_HH), r->P, !backward, n,
-               k);
-  return SAROS_OK;
+  const real *start = backward || !r->t[U] ? NULL : parameter(r, BIAS_HH);
+  return packed_new(r->context, &r->packed, parameter(r, WEIGHT_HH), r->P,
+                    !backward, start, backward ? r->P : GH,
+                    backward ? GH : r->P);
 }
 
 /* Gates first..first + count - 1 of U read, into out (rows, G H). */
 static void multiply_gates(const recurrence *r, const step *s, real *out,
                            const real *read, int first, int count, real beta) {
   int width = r->G * r->H, from = first * r->H;
-  if (r->packed != NULL) {
-    r->kernels->packed->multiply(out, width, read, r->P, reals(r->packed),
-                                 s->rows, width, r->P, beta);
-    return;
-  }
   r->kernels->product->multiply(out + from, width, read, r->P, 0,
                                 parameter(r, WEIGHT_HH) +
                                     (ptrdiff_t)from * r->P,
                                 r->P, 1, s->rows, count * r->H, r->P, beta);
 }
 
-/* gates += U read, or u = U read + b' and v from it. */
-static void project(const recurrence *r, const step *s) {
-  if (s->u == NULL) {
-    multiply_gates(r, s, s->gates, s->read, 0, r->G, 1);
-    return;
-  }
+/* gates += U read, or u = U read + b' */
+static void multiply_state(const recurrence *r, const step *s) {
   int width = r->G * r->H;
-  int biased = fill_rows(s->u, parameter(r, BIAS_HH), s->rows, width);
-  multiply_gates(r, s, s->u, s->read, 0, r->G, biased ? 1 : 0);
+  if (r->packed.data != NULL) {
+    packed_multiply(r->kernels, s->u ? s->u : s->gates, width, s->read, r->P,
+                    &r->packed, s->rows, s->u == NULL);
+  } else if (s->u == NULL) {
+    multiply_gates(r, s, s->gates, s->read, 0, r->G, 1);
+  } else {
+    int biased = fill_rows(s->u, parameter(r, BIAS_HH), s->rows, width);
+    multiply_gates(r, s, s->u, s->read, 0, r->G, biased ? 1 : 0);
+  }
+}
+
+/* Adds U read to the gates, or leaves it in u, and in v after layer norm. */
+static void project(const recurrence *r, const step *s) {
+  int width = r->G * r->H;
+  multiply_state(r, s);
   if (r->t[NORM_GAIN] == NULL)
     return;
   r->kernels->layer_norm->forward(
@@ -80,9 +79,9 @@ static void project(const recurrence *r, const step *s) {
 static void unmultiply_gates(const recurrence *r, const step *s, real *dread,
                              int first, int count, real beta) {
   int width = r->G * r->H, from = first * r->H;
-  if (r->packed != NULL) {
-    r->kernels->packed->multiply(dread, r->P, s->du, width, reals(r->packed),
-                                 s->rows, r->P, width, beta);
+  if (r->packed.data != NULL) {
+    packed_multiply(r->kernels, dread, r->P, s->du, width, &r->packed, s->rows,
+                    beta != 0);
     return;
   }
   r->kernels->product->multiply(dread, r->P, s->du + from, width, 0,

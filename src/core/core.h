@@ -285,14 +285,4 @@ typedef struct axis_split {
 } axis_split;
 axis_split split_at_axis(const saros_tensor *x, int axis);
 
-/* C = op(A) op(B) + beta C on arrays as in kernel.h, blocks of rows of C being
-** shared among the threads. */
-void multiply(saros_context *context, real *c, int ldc, const real *a, int lda,
-              int a_transposed, const real *b, int ldb, int b_transposed, int m,
-              int n, int k, real beta);
-
-/* dy summed over its rows, added to db (n). */
-void add_row_sums(saros_context *context, real *db, const real *dy, size_t rows,
-                  size_t n);
-
 #endif

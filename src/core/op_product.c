@@ -2,61 +2,9 @@
 ** Matrix products as operations: matmul for any ranks, and the linear map,
 ** which is a product with its bias in one entry.
 */
+#include "product.h"
+
 #include <string.h>
-
-#include "core.h"
-
-/* --- On arrays, over threads ------------------------------------------------------ */
-
-typedef struct product {
-  const kernels *kernels;
-  real *c;
-  const real *a, *b;
-  int ldc, lda, ldb;
-  int a_transposed, b_transposed;
-  int m, n, k, rows;  // rows of C in a block
-  real beta;
-} product;
-
-static void multiply_block(void *arguments, int block) {
-  const product *p = arguments;
-  int first = block * p->rows;
-  int m = p->m - first < p->rows ? p->m - first : p->rows;
-  const real *a =
-      p->a_transposed ? p->a + first : p->a + (ptrdiff_t)first * p->lda;
-  p->kernels->product->multiply(p->c + (ptrdiff_t)first * p->ldc, p->ldc, a,
-                                p->lda, p->a_transposed, p->b, p->ldb,
-                                p->b_transposed, m, p->n, p->k, p->beta);
-}
-
-/* Rows in a block: chosen by shape alone, so that the bits of the result do
-** not depend on the number of threads. Each block packs B again, so blocks are
-** large, and small products stay whole. */
-static int rows_per_block(int m, int n, int k) {
-  double work = (double)m * n * k;
-  if (work < 1e6 || m < 64)
-    return m;
-  if (m < 512)
-    return (m + 1) / 2;
-  return 256;
-}
-
-void multiply(saros_context *context, real *c, int ldc, const real *a, int lda,
-              int a_transposed, const real *b, int ldb, int b_transposed, int m,
-              int n, int k, real beta) {
-  if (m == 0 || n == 0)
-    return;
-  int rows = rows_per_block(m, n, k);
-  product p = {context->kernels, c, a, b, ldc,  lda, ldb, a_transposed,
-               b_transposed,     m, n, k, rows, beta};
-  parallel_for(context, (m + rows - 1) / rows, multiply_block, &p);
-}
-
-void add_row_sums(saros_context *context, real *db, const real *dy, size_t rows,
-                  size_t n) {
-  for (size_t row = 0; row < rows; row++)
-    context->kernels->pointwise->add_scaled(db, 1, dy + row * n, n);
-}
 
 /* --- Matrices of a tensor ----------------------------------------------------------- */
 
@@ -104,9 +52,9 @@ static saros_tensor leading(const saros_tensor *x) {
 }
 
 /* y = a b for every pair of matrices, all ranks being at least 2. */
-static void multiply_all(saros_tensor *y, const saros_tensor *a,
-                         const matrix *ma, const saros_tensor *b,
-                         const matrix *mb) {
+static saros_status multiply_all(saros_tensor *y, const saros_tensor *a,
+                                 const matrix *ma, const saros_tensor *b,
+                                 const matrix *mb) {
   saros_tensor lead_y = leading(y), lead_a = leading(a), lead_b = leading(b);
   walk w;
   walk_start(&w, lead_y.rank, lead_y.shape, 3,
@@ -115,11 +63,13 @@ static void multiply_all(saros_tensor *y, const saros_tensor *a,
     real *c = reals(y) + w.at[0];
     const real *left = reals(a) + w.at[1], *right = reals(b) + w.at[2];
     for (size_t i = 0; i < w.inner; i++) {
-      multiply(y->context, c, mb->columns, left, ma->ld, ma->transposed, right,
-               mb->ld, mb->transposed, ma->rows, mb->columns, ma->columns, 0);
+      TRY(multiply(y->context, c, mb->columns, left, ma->ld, ma->transposed,
+                   right, mb->ld, mb->transposed, ma->rows, mb->columns,
+                   ma->columns, 0));
       c += w.step[0], left += w.step[1], right += w.step[2];
     }
   } while (walk_next(&w));
+  return SAROS_OK;
 }
 
 static saros_status matmul_backward(const tape_entry *e);
@@ -141,10 +91,14 @@ static saros_status product_of(saros_tensor *a, saros_tensor *b,
   TRY_OR_DONE(readable(b, &mb, &right));
   TRY_OR_DONE(tensor_new(a->context, SAROS_REAL, rank + 2, shape, out));
   if ((*out)->count > 0)
-    multiply_all(*out, left, &ma, right, &mb);
+    status = multiply_all(*out, left, &ma, right, &mb);
 done:
   saros_tensor_release(left);
   saros_tensor_release(right);
+  if (status != SAROS_OK) {
+    saros_tensor_release(*out);
+    *out = NULL;
+  }
   return status;
 }
 
@@ -173,9 +127,9 @@ static saros_status add_product(tape_node *n, saros_tensor *x, int x_transposed,
       as_matrix(left, &ml) && as_matrix(right, &mr)) {
     real beta;
     TRY_OR_DONE(node_target(n, &g, &beta));
-    multiply(n->context, reals(g), mr.columns, reals(left), ml.ld,
-             ml.transposed, reals(right), mr.ld, mr.transposed, ml.rows,
-             mr.columns, ml.columns, beta);
+    status = multiply(n->context, reals(g), mr.columns, reals(left), ml.ld,
+                      ml.transposed, reals(right), mr.ld, mr.transposed,
+                      ml.rows, mr.columns, ml.columns, beta);
   } else {
     TRY_OR_DONE(product_of(left, right, &g));
     TRY_OR_DONE(reduce_to(g, n->rank, n->shape, &g));
@@ -288,28 +242,39 @@ static saros_status linear_dx(const tape_entry *e, const saros_tensor *dy,
   saros_tensor *dx;
   real beta;
   TRY(node_target(e->input[0], &dx, &beta));
-  multiply(e->context, reals(dx), I, reals(dy), O, 0, reals(weight), I, 0, rows,
-           I, O, beta);
-  return SAROS_OK;
+  return multiply(e->context, reals(dx), I, reals(dy), O, 0, reals(weight), I,
+                  0, rows, I, O, beta);
 }
 
+static saros_status linear_dbias(const tape_entry *e, const saros_tensor *dy,
+                                 int rows, real *dbias) {
+  int O = e->output[0]->shape[e->output[0]->rank - 1];
+  return add_outer(e->context, &(outer_sum){.dy = reals(dy),
+                                            .ldy = O,
+                                            .m = O,
+                                            .rows = rows,
+                                            .split = rows,
+                                            .dbias = dbias});
+}
+
+/* dweight and, in the same pass, dbias. */
 static saros_status linear_dweight(const tape_entry *e, const saros_tensor *dy,
-                                   int rows) {
+                                   int rows, real *dbias) {
   int O = e->input[1]->shape[0], I = e->input[1]->shape[1];
   saros_tensor *dweight;
   real beta;
   TRY(node_target(e->input[1], &dweight, &beta));
-  multiply(e->context, reals(dweight), I, reals(dy), O, 1, reals(e->saved[0]),
-           I, 0, O, I, rows, beta);
-  return SAROS_OK;
-}
-
-static saros_status linear_dbias(const tape_entry *e, const saros_tensor *dy,
-                                 int rows) {
-  saros_tensor *dbias;
-  TRY(node_gradient(e->input[2], &dbias));
-  add_row_sums(e->context, reals(dbias), reals(dy), (size_t)rows, dbias->count);
-  return SAROS_OK;
+  const real *x = reals(e->saved[0]);
+  return add_outer(
+      e->context,
+      &(outer_sum){.dy = reals(dy),
+                   .ldy = O,
+                   .m = O,
+                   .rows = rows,
+                   .split = rows,
+                   .factors = 1,
+                   .factor = {{{x, x}, I, reals(dweight), beta != 0}},
+                   .dbias = dbias});
 }
 
 static saros_status linear_backward(const tape_entry *e) {
@@ -319,10 +284,13 @@ static saros_status linear_backward(const tape_entry *e) {
   saros_status status = SAROS_OK;
   if (e->input[0] != NULL)
     TRY_OR_DONE(linear_dx(e, dy, rows));
-  if (e->input[1] != NULL)
-    TRY_OR_DONE(linear_dweight(e, dy, rows));
+  saros_tensor *dbias = NULL;
   if (e->input[2] != NULL)
-    TRY_OR_DONE(linear_dbias(e, dy, rows));
+    TRY_OR_DONE(node_gradient(e->input[2], &dbias));
+  if (e->input[1] != NULL)
+    status = linear_dweight(e, dy, rows, dbias ? reals(dbias) : NULL);
+  else if (dbias != NULL)
+    status = linear_dbias(e, dy, rows, reals(dbias));
 done:
   saros_tensor_release(dy);
   return status;
@@ -362,20 +330,13 @@ static saros_status linear_forward(saros_tensor *x, saros_tensor *weight,
   memcpy(shape, x->shape, sizeof shape);
   shape[x->rank - 1] = O;
   TRY(tensor_new(x->context, SAROS_REAL, x->rank, shape, out));
-  if (bias != NULL) {
-    saros_tensor *repeated;
-    saros_status status = tensor_expand(bias, x->rank, shape, &repeated);
-    if (status != SAROS_OK) {
-      saros_tensor_release(*out);
-      *out = NULL;
-      return status;
-    }
-    tensor_copy(*out, repeated);
-    saros_tensor_release(repeated);
+  saros_status status = affine(x->context, reals(*out), reals(x), reals(weight),
+                               bias != NULL ? reals(bias) : NULL, rows, O, I);
+  if (status != SAROS_OK) {
+    saros_tensor_release(*out);
+    *out = NULL;
   }
-  multiply(x->context, reals(*out), O, reals(x), I, 0, reals(weight), I, 1,
-           rows, O, I, bias != NULL ? 1 : 0);
-  return SAROS_OK;
+  return status;
 }
 
 /* The product of all sizes but the last. */
@@ -395,14 +356,16 @@ saros_status saros_linear(saros_tensor *x, saros_tensor *weight,
                           saros_tensor *bias, saros_tensor **out) {
   *out = NULL;
   TRY(expect_linear(x, weight, bias));
-  saros_tensor *from = NULL, *w = NULL;
+  saros_tensor *from = NULL, *w = NULL, *b = NULL;
   saros_status status;
   TRY_OR_DONE(saros_contiguous(x, &from));
   TRY_OR_DONE(saros_contiguous(weight, &w));
+  if (bias != NULL)
+    TRY_OR_DONE(saros_contiguous(bias, &b));
   int rows;
   TRY_OR_DONE(row_count(from, &rows));
-  TRY_OR_DONE(linear_forward(from, w, bias, rows, out));
-  saros_tensor *inputs[3] = {from, w, bias};
+  TRY_OR_DONE(linear_forward(from, w, b, rows, out));
+  saros_tensor *inputs[3] = {from, w, b};
   saros_tensor *saved[2] = {tape_wants(x->context, w) ? from : NULL,
                             tape_wants(x->context, from) ? w : NULL};
   status =
@@ -411,5 +374,6 @@ saros_status saros_linear(saros_tensor *x, saros_tensor *weight,
 done:
   saros_tensor_release(from);
   saros_tensor_release(w);
+  saros_tensor_release(b);
   return status;
 }

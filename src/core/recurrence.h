@@ -9,7 +9,7 @@
 #ifndef RECURRENCE_H
 #define RECURRENCE_H
 
-#include "core.h"
+#include "product.h"
 
 /* Tensors that a recurrence holds. Those that may be absent are null. */
 enum {
@@ -81,7 +81,7 @@ struct recurrence {
   int rows;  // of the batch in a block
   int reverse;
   saros_tensor *t[TENSORS];
-  saros_tensor *packed;  // U for the products of the walk, either way; or null
+  packed_matrix packed;  // U for the products of the walk, either way
 
   // going back
   saros_tensor *dy;       // (T, B, P)
@@ -113,7 +113,8 @@ int is_blended(const recurrence *r);  // is a new state mixed with the old one?
 int step_before(const recurrence *r, int t);
 
 /* Packs U for the walk forward, or back ('backward'), if the steps are so many
-** that it pays. The caller releases r->packed. */
+** that it pays, and with it b' where the product is to start from it. The caller
+** releases r->packed. */
 saros_status pack_state_weights(recurrence *r, int backward);
 
 void walk_forward(const recurrence *r);

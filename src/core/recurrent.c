@@ -222,17 +222,38 @@ static void add_bias(const recurrence *r, const saros_tensor *bias) {
     r->kernels->pointwise->add_scaled(gates + row * GH, 1, reals(bias), GH);
 }
 
-/* gates = x W_ih^T + b_ih for all steps at once, and + b_hh unless u has it */
-static void project_input(const recurrence *r) {
-  int GH = r->G * r->H;
-  if (r->t[WEIGHT_IH] == NULL)
+/* What the projection of x starts from, b_ih, and b_hh unless u has it: one of
+** them, their sum, or null. */
+static saros_status sum_biases(const recurrence *r, saros_tensor **sum) {
+  saros_tensor *one = r->t[BIAS_IH];
+  saros_tensor *other = r->t[U] == NULL ? r->t[BIAS_HH] : NULL;
+  if (one == NULL || other == NULL) {
+    one = one ? one : other;
+    *sum = one ? saros_tensor_retain(one) : NULL;
+    return SAROS_OK;
+  }
+  TRY(tensor_like(one, sum));
+  tensor_copy(*sum, one);
+  r->kernels->pointwise->add_scaled(reals(*sum), 1, reals(other), other->count);
+  return SAROS_OK;
+}
+
+/* gates = x W_ih^T + the biases, for all steps at once */
+static saros_status project_input(const recurrence *r) {
+  if (r->t[WEIGHT_IH] == NULL) {
     tensor_copy(r->t[GATES], r->t[X]);
-  else
-    multiply(r->context, reals(r->t[GATES]), GH, reals(r->t[X]), r->I, 0,
-             reals(r->t[WEIGHT_IH]), r->I, 1, r->T * r->B, GH, r->I, 0);
-  add_bias(r, r->t[BIAS_IH]);
-  if (r->t[U] == NULL)
-    add_bias(r, r->t[BIAS_HH]);
+    add_bias(r, r->t[BIAS_IH]);
+    if (r->t[U] == NULL)
+      add_bias(r, r->t[BIAS_HH]);
+    return SAROS_OK;
+  }
+  saros_tensor *bias = NULL;
+  TRY(sum_biases(r, &bias));
+  saros_status status = affine(
+      r->context, reals(r->t[GATES]), reals(r->t[X]), reals(r->t[WEIGHT_IH]),
+      bias ? reals(bias) : NULL, r->T * r->B, r->G * r->H, r->I);
+  saros_tensor_release(bias);
+  return status;
 }
 
 /* A copy of a state after the last step. */
@@ -265,7 +286,7 @@ static saros_status run(recurrence *r, saros_tensor **last) {
   TRY(make_arrays(r));
   r->rows = rows_of_block(r);
   TRY(pack_state_weights(r, 0));
-  project_input(r);
+  TRY(project_input(r));
   walk_forward(r);
   TRY(copy_last(r, H_AFTER, &last[0]));
   return r->cell->facts.states == 2 ? copy_last(r, C_AFTER, &last[1])
@@ -282,7 +303,7 @@ static saros_status record_run(recurrence *r, saros_tensor **y,
   saros_tensor_retain(r->t[Y]);
   recurrence kept = *r;
   memset(kept.t, 0, sizeof kept.t);
-  kept.packed = NULL;
+  kept.packed.data = NULL;
   saros_status status = tape_record(
       r->context, &(record){&recurrent_operation, INPUTS, r->t, count, outputs,
                             TENSORS, r->t, &kept, sizeof kept});
@@ -335,7 +356,7 @@ saros_status saros_recurrent(saros_cell c, saros_tensor *x,
   TRY_OR_DONE(run(&r, ends));
   status = record_run(&r, y, ends);
 done:
-  saros_tensor_release(r.packed);
+  packed_release(r.context, &r.packed);
   for (int i = 0; i < TENSORS; i++)
     saros_tensor_release(r.t[i]);
   if (status != SAROS_OK)

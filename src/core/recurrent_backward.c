@@ -67,27 +67,15 @@ static saros_status prepare(const tape_entry *e, recurrence *r) {
 }
 
 static void release(recurrence *r) {
-  saros_tensor *own[] = {r->packed, r->dy,     r->da,     r->du,
-                         r->dh[0],  r->dh[1],  r->dc[0],  r->dc[1],
-                         r->dread,  r->dinner, r->dh_new, r->dc_seen};
+  saros_tensor *own[] = {r->dy,     r->da,     r->du,     r->dh[0],
+                         r->dh[1],  r->dc[0],  r->dc[1],  r->dread,
+                         r->dinner, r->dh_new, r->dc_seen};
+  packed_release(r->context, &r->packed);
   for (size_t i = 0; i < sizeof own / sizeof *own; i++)
     saros_tensor_release(own[i]);
 }
 
 /* --- All steps at once -------------------------------------------------------------------- */
-
-/* target (m, n) += dy (rows, from column 'first' of ld) ^T x (rows, n) */
-typedef struct outer {
-  const real *dy;
-  int ld, m;
-  const real *x;
-  int n, rows;
-} outer;
-
-static void add_outer(const recurrence *r, real *target, outer o) {
-  multiply(r->context, target, o.n, o.dy, o.ld, 1, o.x, o.n, 0, o.m, o.n,
-           o.rows, 1);
-}
 
 static saros_status add_dx(const tape_entry *e, const recurrence *r) {
   saros_tensor *dx;
@@ -96,78 +84,124 @@ static saros_status add_dx(const tape_entry *e, const recurrence *r) {
   real beta;
   TRY(node_target(e->input[X], &dx, &beta));
   int GH = r->G * r->H;
-  multiply(r->context, reals(dx), r->I, reals(r->da), GH, 0,
-           reals(r->t[WEIGHT_IH]), r->I, 0, r->T * r->B, r->I, GH, beta);
-  return SAROS_OK;
+  return multiply(r->context, reals(dx), r->I, reals(r->da), GH, 0,
+                  reals(r->t[WEIGHT_IH]), r->I, 0, r->T * r->B, r->I, GH, beta);
 }
 
-static saros_status add_dweight_ih(const tape_entry *e, const recurrence *r) {
+/* The gradient that 'node' wants of a weight, as a factor: rows of x (n). */
+static saros_status add_factor(outer_sum *sum, tape_node *node, const real *x,
+                               int n) {
   saros_tensor *dweight;
-  int GH = r->G * r->H;
-  TRY(node_gradient(e->input[WEIGHT_IH], &dweight));
-  add_outer(r, reals(dweight),
-            (outer){reals(r->da), GH, GH, reals(r->t[X]), r->I, r->T * r->B});
+  real beta;
+  TRY(node_target(node, &dweight, &beta));
+  sum->factor[sum->factors++] = (outer_factor){
+      {x, x + (ptrdiff_t)sum->split * n}, n, reals(dweight), beta != 0};
   return SAROS_OK;
 }
 
-/* Gates first.. of dW_hh += du^T read, where read(t) is h(t-1) as it was left:
-** all steps but the first on the walk in one product, then that one. */
-static void add_shifted(const recurrence *r, real *dweight, int first,
-                        int count) {
-  int GH = r->G * r->H, from = first * r->H, m = count * r->H;
-  ptrdiff_t rows = r->B;
-  const real *du = reals(r->du) + from, *h = reals(r->t[H_AFTER]);
-  real *target = dweight + (ptrdiff_t)from * r->P;
-  ptrdiff_t du_skip = r->reverse ? 0 : rows * GH;
-  ptrdiff_t h_skip = r->reverse ? rows * r->P : 0;
-  ptrdiff_t begin = r->reverse ? (r->T - 1) * rows * GH : 0;
-  add_outer(r, target,
-            (outer){du + du_skip, GH, m, h + h_skip, r->P, (r->T - 1) * r->B});
-  add_outer(r, target,
-            (outer){du + begin, GH, m, reals(r->t[H_FIRST]), r->P, r->B});
+/* dW_hh = du^T read for gates first.. of U, where read(t) is h(t-1) as it was
+** left: that of the first step on the walk was given. */
+static void add_shifted(const recurrence *r, outer_factor *f) {
+  const real *first = reals(r->t[H_FIRST]), *h = reals(r->t[H_AFTER]);
+  f->x[0] = r->reverse ? h + (ptrdiff_t)r->B * r->P : first;
+  f->x[1] = r->reverse ? first : h;
 }
 
-static void add_read(const recurrence *r, real *dweight, int which, int first,
-                     int count) {
-  int GH = r->G * r->H, from = first * r->H;
-  add_outer(r, dweight + (ptrdiff_t)from * r->P,
-            (outer){reals(r->du) + from, GH, count * r->H, reals(r->t[which]),
-                    r->P, r->T * r->B});
+/* What the product of the state read, in one array; null: h as it was left. */
+static const real *read_of(const recurrence *r) {
+  saros_tensor *read = r->t[READ] ? r->t[READ] : r->t[H_BEFORE];
+  return read ? reals(read) : NULL;
 }
 
-static saros_status add_dweight_hh(const tape_entry *e, const recurrence *r) {
-  saros_tensor *dweight;
-  TRY(node_gradient(e->input[WEIGHT_HH], &dweight));
-  int gates = r->cell->inner ? 2 : r->G;  // the last gate of gru_before read
-  real *target = reals(dweight);          // r h, which is 'inner'
-  if (r->t[READ])
-    add_read(r, target, READ, 0, gates);
-  else if (r->t[H_BEFORE])
-    add_read(r, target, H_BEFORE, 0, gates);
-  else
-    add_shifted(r, target, 0, gates);
-  if (gates < r->G)
-    add_read(r, target, INNER, gates, r->G - gates);
+/* The rows of da or du, cut at the step whose h before it was given. */
+static outer_sum sum_over(const recurrence *r, const saros_tensor *dy) {
+  int GH = r->G * r->H, rows = r->T * r->B;
+  return (outer_sum){.dy = reals(dy),
+                     .ldy = GH,
+                     .m = GH,
+                     .rows = rows,
+                     .split = r->reverse ? rows - r->B : r->B};
+}
+
+static saros_status add_read(const tape_entry *e, const recurrence *r,
+                             outer_sum *sum) {
+  const real *read = read_of(r);
+  if (e->input[WEIGHT_HH] == NULL)
+    return SAROS_OK;
+  TRY(add_factor(sum, e->input[WEIGHT_HH], read ? read : reals(r->t[H_AFTER]),
+                 r->P));
+  if (read == NULL)
+    add_shifted(r, &sum->factor[sum->factors - 1]);
   return SAROS_OK;
+}
+
+/* Takes the last gate of gru_before, which read r h ('inner'), off the sum. */
+static saros_status add_inner(const recurrence *r, outer_sum *sum) {
+  int first = 2 * r->H;
+  const real *inner = reals(r->t[INNER]);
+  outer_sum last = *sum;
+  last.dy += first, last.m = r->H;
+  last.dbias += last.dbias ? first : 0;
+  last.factor[0].x[0] = inner;
+  last.factor[0].x[1] = inner + (ptrdiff_t)sum->split * r->P;
+  last.factor[0].target += (ptrdiff_t)first * r->P;
+  sum->m = first;
+  return add_outer(r->context, &last);
+}
+
+static saros_status add_to(tape_node *node, const recurrence *r,
+                           const saros_tensor *x) {
+  saros_tensor *gradient;
+  if (node == NULL)
+    return SAROS_OK;
+  TRY(node_gradient(node, &gradient));
+  r->kernels->pointwise->add_scaled(reals(gradient), 1, reals(x), x->count);
+  return SAROS_OK;
+}
+
+/* Does the sum, its bias going to up to two nodes. */
+static saros_status add_sum(const recurrence *r, outer_sum *sum,
+                            tape_node *bias, tape_node *other) {
+  saros_tensor *dbias = NULL;
+  saros_status status = SAROS_OK;
+  if (bias != NULL || other != NULL) {
+    TRY(saros_tensor_new(r->context, SAROS_REAL, 1, &sum->m, &dbias));
+    sum->dbias = reals(dbias);
+  }
+  if (r->cell->inner && sum->factors > 0 && sum->dy == reals(r->du))
+    TRY_OR_DONE(add_inner(r, sum));
+  TRY_OR_DONE(add_outer(r->context, sum));
+  TRY_OR_DONE(add_to(bias, r, dbias));
+  status = add_to(other, r, dbias);
+done:
+  saros_tensor_release(dbias);
+  return status;
+}
+
+/* The gradients of W, U and their biases; in one pass where da is du. */
+static saros_status add_weights(const tape_entry *e, const recurrence *r) {
+  outer_sum sum = sum_over(r, r->da);
+  if (e->input[WEIGHT_IH])
+    TRY(add_factor(&sum, e->input[WEIGHT_IH], reals(r->t[X]), r->I));
+  if (r->du == r->da) {
+    TRY(add_read(e, r, &sum));
+    return add_sum(r, &sum, e->input[BIAS_IH], e->input[BIAS_HH]);
+  }
+  TRY(add_sum(r, &sum, e->input[BIAS_IH], NULL));
+  sum = sum_over(r, r->du);
+  TRY(add_read(e, r, &sum));
+  return add_sum(r, &sum, e->input[BIAS_HH], NULL);
 }
 
 static saros_status add_dweight_hr(const tape_entry *e, const recurrence *r) {
-  saros_tensor *dweight;
-  TRY(node_gradient(e->input[WEIGHT_HR], &dweight));
-  add_outer(r, reals(dweight),
-            (outer){reals(r->dh_new), r->P, r->P, reals(r->t[INNER]), r->H,
-                    r->T * r->B});
-  return SAROS_OK;
-}
-
-/* db += the sum of the rows of da, or of du */
-static saros_status add_dbias(tape_node *n, const recurrence *r,
-                              const saros_tensor *gradient) {
-  saros_tensor *dbias;
-  TRY(node_gradient(n, &dbias));
-  add_row_sums(r->context, reals(dbias), reals(gradient),
-               (size_t)r->T * (size_t)r->B, dbias->count);
-  return SAROS_OK;
+  int rows = r->T * r->B;
+  outer_sum sum = {.dy = reals(r->dh_new),
+                   .ldy = r->P,
+                   .m = r->P,
+                   .rows = rows,
+                   .split = rows};
+  TRY(add_factor(&sum, e->input[WEIGHT_HR], reals(r->t[INNER]), r->H));
+  return add_outer(r->context, &sum);
 }
 
 static saros_status add_dpeephole(const tape_entry *e, const recurrence *r) {
@@ -206,16 +240,9 @@ static saros_status add_norm(const recurrence *r, tape_node *gain,
 }
 
 static saros_status add_parameters(const tape_entry *e, const recurrence *r) {
-  if (e->input[WEIGHT_IH])
-    TRY(add_dweight_ih(e, r));
-  if (e->input[WEIGHT_HH])
-    TRY(add_dweight_hh(e, r));
+  TRY(add_weights(e, r));
   if (e->input[WEIGHT_HR])
     TRY(add_dweight_hr(e, r));
-  if (e->input[BIAS_IH])
-    TRY(add_dbias(e->input[BIAS_IH], r, r->da));
-  if (e->input[BIAS_HH])
-    TRY(add_dbias(e->input[BIAS_HH], r, r->du));
   if (e->input[PEEPHOLE])
     TRY(add_dpeephole(e, r));
   if (e->input[NORM_GAIN] || e->input[NORM_BIAS])

@@ -98,21 +98,34 @@ typedef struct product_kernels {
                    int k, real beta);
 } product_kernels;
 
-/* --- Products with a matrix that is packed once (packed.c) --------------- */
+/* --- Products with a packed matrix (packed.c) ---------------------------- */
 
 typedef struct packed_kernels {
+  /* Columns that are packed side by side. A packed matrix (k, n) begins with
+  ** that of its first columns, if their number is a multiple of this. */
+  int width;
+
   /* The number of elements of a packed matrix (k, n). */
   size_t (*size)(int n, int k);
 
-  /* Packs op(B) (k, n) for 'multiply'. With b_transposed, B is stored as
-  ** (n, k). packed is aligned to 64 bytes. */
-  void (*pack)(real *packed, const real *b, int ldb, int b_transposed, int n,
-               int k);
+  /* Packs op(B) (k, n) for 'multiply', and with it start (n), what every row
+  ** of the product starts from; null for zeros. With b_transposed, B is stored
+  ** as (n, k). packed is aligned to 64 bytes. */
+  void (*pack)(real *packed, const real *b, int ldb, int b_transposed,
+               const real *start, int n, int k);
 
-  /* C (m, n) = A (m, k) B + beta C for a packed B; beta is 0 or 1, and with 0
-  ** C is only written. C must not overlap A. */
-  void (*multiply)(real *c, int ldc, const real *a, int lda, const real *packed,
-                   int m, int n, int k, real beta);
+  /* C (m, n) = start + op(A) B for a packed B, or C += the same with 'add';
+  ** otherwise C is only written. op(A) is (m, k); with a_transposed, A is
+  ** stored as (k, m). C must not overlap A. */
+  void (*multiply)(real *c, int ldc, const real *a, int lda, int a_transposed,
+                   const real *packed, int m, int n, int k, int add);
+
+  /* sums (n) += the rows of a packed B (k, n), without its start */
+  void (*add_sums)(real *sums, const real *packed, int n, int k);
+
+  /* C (m, n) = X^T, or C += X^T with 'add', for X (n, m); no overlap */
+  void (*add_transposed)(real *c, int ldc, const real *x, int ldx, int m, int n,
+                         int add);
 } packed_kernels;
 
 /* --- Reductions (reduce.c) ---------------------------------------------- */

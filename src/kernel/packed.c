@@ -1,14 +1,17 @@
 /*
-** Products with a matrix that is used many times, as the recurrent weights are
-** at every step: it is packed once, and no step pays for that again.
+** Products with a packed matrix: recurrent weights, which are used at every
+** step, and every large product, where packing is a small part of the work.
 **
-** The packed matrix lies in panels of WIDTH columns, each k rows of WIDTH
-** neighbours, zeros beyond the last column. A tile of up to ROWS rows by one
-** panel stays in registers while k goes by; the rows of a product are shared
-** out evenly, so there is no tile of a row or two at the end.
+** The packed matrix lies in panels of WIDTH columns, the columns left over in
+** panels of one vector each. A panel is what the sums of its columns start
+** from, then k rows of neighbours, zeros beyond the last column. A tile of up
+** to ROWS rows by one panel stays in registers while k goes by; the rows of a
+** product are shared out evenly, so there is no tile of a row or two at the end.
 **
 **   AVX-512: 6 rows x 4 vectors of 16 floats; AVX2: 6 x 2 of 8; else 4 x 2 of 4
 */
+#include <string.h>
+
 #include "kernel.h"
 
 #if defined(__AVX512F__)
@@ -33,140 +36,239 @@ typedef real vector __attribute__((vector_size(VECTOR_BYTES), may_alias));
 typedef real loose __attribute__((vector_size(VECTOR_BYTES),
                                   aligned(sizeof(real)), may_alias));
 
-static int panels_of(int n) {
-  return (n + WIDTH - 1) / WIDTH;
+/* Columns of the panel that begins with so many columns left. */
+static int panel_width(int left) {
+  return left >= WIDTH ? WIDTH : LANES;
 }
 
 static size_t size(int n, int k) {
-  return (size_t)panels_of(n) * (size_t)WIDTH * (size_t)k;
+  const size_t vectors = ((size_t)n + (size_t)LANES - 1) / (size_t)LANES;
+  return vectors * (size_t)LANES * ((size_t)k + 1);
 }
 
-static void pack_panel(real *packed, const real *b, ptrdiff_t row_step,
-                       ptrdiff_t column_step, int columns, int k) {
-  for (int p = 0; p < k; p++, packed += WIDTH, b += row_step) {
+/* One row of a panel: x[0], x[step], ..., then zeros. */
+static void pack_row(real *packed, const real *x, ptrdiff_t step, int columns,
+                     int width) {
+  for (int column = 0; column < columns; column++)
+    packed[column] = x[column * step];
+  for (int column = columns; column < width; column++)
+    packed[column] = 0;
+}
+
+/* Rows of B^T that are read together, so that a line of memory is used up. */
+#define STRIP 16
+
+/* The rows of a panel of B from its columns, which are contiguous. */
+static void pack_transposed(real *packed, const real *b, int ldb, int columns,
+                            int width, int k) {
+  for (int from = 0; from < k; from += STRIP, packed += STRIP * width) {
+    const int rows = k - from < STRIP ? k - from : STRIP;
     for (int column = 0; column < columns; column++)
-      packed[column] = b[column * column_step];
-    for (int column = columns; column < WIDTH; column++)
-      packed[column] = 0;
+      for (int row = 0; row < rows; row++)
+        packed[row * width + column] = b[(ptrdiff_t)column * ldb + from + row];
+    for (int row = 0; row < rows; row++)
+      for (int column = columns; column < width; column++)
+        packed[row * width + column] = 0;
   }
 }
 
-static void pack(real *packed, const real *b, int ldb, int b_transposed, int n,
-                 int k) {
-  const ptrdiff_t row_step = b_transposed ? 1 : ldb;
-  const ptrdiff_t column_step = b_transposed ? ldb : 1;
-  for (int column = 0; column < n; column += WIDTH) {
-    const int columns = n - column < WIDTH ? n - column : WIDTH;
-    pack_panel(packed, b + column * column_step, row_step, column_step, columns,
-               k);
-    packed += (ptrdiff_t)WIDTH * k;
+static void pack_panel(real *packed, const real *b, int ldb, int b_transposed,
+                       int columns, int width, int k) {
+  if (b_transposed) {
+    pack_transposed(packed, b, ldb, columns, width, k);
+    return;
+  }
+  for (int row = 0; row < k; row++, packed += width, b += ldb)
+    if (columns == WIDTH)
+      memcpy(packed, b, WIDTH * sizeof *b);
+    else
+      pack_row(packed, b, 1, columns, width);
+}
+
+static void pack(real *packed, const real *b, int ldb, int b_transposed,
+                 const real *start, int n, int k) {
+  for (int column = 0; column < n;) {
+    const int width = panel_width(n - column);
+    const int columns = n - column < width ? n - column : width;
+    pack_row(packed, start, 1, start == NULL ? 0 : columns, width);
+    pack_panel(packed + width, b, ldb, b_transposed, columns, width, k);
+    packed += (ptrdiff_t)width * (k + 1);
+    b += b_transposed ? (ptrdiff_t)columns * ldb : columns;
+    start += start == NULL ? 0 : columns;
+    column += columns;
   }
 }
+
+static void add_sums(real *sums, const real *packed, int n, int k) {
+  for (int column = 0; column < n;) {
+    const int width = panel_width(n - column);
+    const int columns = n - column < width ? n - column : width;
+    real sum[WIDTH] = {0};
+    packed += width;
+    for (int row = 0; row < k; row++, packed += width)
+      for (int i = 0; i < width; i++)
+        sum[i] += packed[i];
+    for (int i = 0; i < columns; i++)
+      sums[column + i] += sum[i];
+    column += columns;
+  }
+}
+
+/* --- The product ------------------------------------------------------------ */
 
 /* Adds a tile to C, or writes it, where only some columns belong to C. */
 static void store_part(real *c, int ldc, const vector *tile, int rows,
-                       int columns, real beta) {
+                       int columns, int add) {
   const real *value = (const real *)tile;
-  for (int row = 0; row < rows; row++, c += ldc, value += WIDTH)
+  for (int row = 0; row < rows; row++, c += ldc, value += LANES)
     for (int column = 0; column < columns; column++)
-      c[column] = beta != 0 ? c[column] + value[column] : value[column];
+      c[column] = add ? c[column] + value[column] : value[column];
 }
+
+/* A product C = A B on its way: element (row, p) of A is at
+** a[row * row_step + p * k_step]. */
+typedef struct operands {
+  real *c;
+  int ldc;
+  const real *a;
+  ptrdiff_t row_step, k_step;
+  const real *panel;
+  int columns, k, add;
+} operands;
 
 /*
-** One tile. 'rows' is a constant wherever this is inlined, so the loops over
-** rows and vectors vanish and the sums are registers.
+** One tile. 'rows' and 'vectors' are constants wherever this is inlined, so the
+** loops over them vanish and the sums are registers; so is one of the steps.
 */
 static inline __attribute__((always_inline)) void
-tile(const int rows, real *c, int ldc, const real *a, int lda,
-     const real *panel, int columns, int depth, real beta) {
+tile(const int rows, const int vectors, const operands *o,
+     const ptrdiff_t row_step, const ptrdiff_t k_step) {
+  const real *a = o->a;
+  const vector *b = (const vector *)(const void *)o->panel;
+  const int k = o->k;
   vector sum[ROWS * VECTORS];
-  for (int i = 0; i < rows * VECTORS; i++)
-    sum[i] = (vector){0};
-  for (int p = 0; p < depth; p++, panel += WIDTH) {
-    const vector *b = (const vector *)(const void *)panel;
-    for (int row = 0; row < rows; row++) {
-      const real x = a[(ptrdiff_t)row * lda + p];
-      for (int v = 0; v < VECTORS; v++)
-        sum[row * VECTORS + v] += x * b[v];
+  for (int row = 0; row < rows; row++)
+    for (int v = 0; v < vectors; v++) {
+      sum[row * vectors + v] = b[v];
+      __builtin_prefetch(o->c + (ptrdiff_t)row * o->ldc + v * LANES, 1);
     }
-  }
-  if (columns < WIDTH) {
-    store_part(c, ldc, sum, rows, columns, beta);
+  b += vectors;
+  for (int p = 0; p < k; p++, b += vectors, a += k_step)
+    for (int row = 0; row < rows; row++) {
+      const real x = a[row * row_step];
+      for (int v = 0; v < vectors; v++)
+        sum[row * vectors + v] += x * b[v];
+    }
+  if (o->columns < LANES) {
+    store_part(o->c, o->ldc, sum, rows, o->columns, o->add);
     return;
   }
-  for (int row = 0; row < rows; row++, c += ldc) {
+  real *c = o->c;
+  for (int row = 0; row < rows; row++, c += o->ldc) {
     loose *to = (loose *)(void *)c;
-    for (int v = 0; v < VECTORS; v++) {
-      if (beta != 0)
-        to[v] += sum[row * VECTORS + v];
+    for (int v = 0; v < vectors; v++) {
+      if (o->add)
+        to[v] += sum[row * vectors + v];
       else
-        to[v] = sum[row * VECTORS + v];
+        to[v] = sum[row * vectors + v];
     }
   }
 }
 
-static void multiply_tile(int rows, real *c, int ldc, const real *a, int lda,
-                          const real *panel, int columns, int depth,
-                          real beta) {
+static inline __attribute__((always_inline)) void
+tile_of(const int rows, const int vectors, const operands *o) {
+  if (o->k_step == 1)
+    tile(rows, vectors, o, o->row_step, 1);
+  else
+    tile(rows, vectors, o, 1, o->k_step);
+}
+
+static inline __attribute__((always_inline)) void
+rows_of_tile(int rows, const int vectors, const operands *o) {
   switch (rows) {
     case 1:
-      tile(1, c, ldc, a, lda, panel, columns, depth, beta);
+      tile_of(1, vectors, o);
       break;
     case 2:
-      tile(2, c, ldc, a, lda, panel, columns, depth, beta);
+      tile_of(2, vectors, o);
       break;
     case 3:
-      tile(3, c, ldc, a, lda, panel, columns, depth, beta);
+      tile_of(3, vectors, o);
       break;
     case 4:
-      tile(4, c, ldc, a, lda, panel, columns, depth, beta);
+      tile_of(4, vectors, o);
       break;
 #if ROWS > 4
     case 5:
-      tile(5, c, ldc, a, lda, panel, columns, depth, beta);
+      tile_of(5, vectors, o);
       break;
     case 6:
-      tile(6, c, ldc, a, lda, panel, columns, depth, beta);
+      tile_of(6, vectors, o);
       break;
 #endif
   }
 }
 
-/* Terms of a sum that are added up before C is touched: so many rows of a
-** panel, and of A, that both stay near the processor. */
-#define DEPTH 512
+static void wide_tile(int rows, const operands *o) {
+  rows_of_tile(rows, VECTORS, o);
+}
 
-/* So many terms of every sum; 'packed' and 'a' begin at the first. */
-static void multiply_terms(real *c, int ldc, const real *a, int lda,
-                           const real *packed, int m, int n, int k, int depth,
-                           real beta) {
+static void narrow_tile(int rows, const operands *o) {
+  rows_of_tile(rows, 1, o);
+}
+
+/* All rows of one panel. */
+static void multiply_panel(operands o, int m, int width) {
   const int tiles = (m + ROWS - 1) / ROWS;
-  for (int column = 0; column < n; column += WIDTH) {
-    const int columns = n - column < WIDTH ? n - column : WIDTH;
-    for (int t = 0, row = 0; t < tiles; t++) {
-      const int rows = (m - row) / (tiles - t);
-      multiply_tile(rows, c + (ptrdiff_t)row * ldc + column, ldc,
-                    a + (ptrdiff_t)row * lda, lda, packed, columns, depth,
-                    beta);
-      row += rows;
-    }
-    packed += (ptrdiff_t)WIDTH * k;
+  for (int t = 0, row = 0; t < tiles; t++) {
+    const int rows = (m - row) / (tiles - t);
+    if (width == WIDTH)
+      wide_tile(rows, &o);
+    else
+      narrow_tile(rows, &o);
+    o.c += (ptrdiff_t)rows * o.ldc, o.a += rows * o.row_step;
+    row += rows;
   }
 }
 
-static void multiply(real *c, int ldc, const real *a, int lda,
-                     const real *packed, int m, int n, int k, real beta) {
-  int first = 0;
-  do {
-    const int depth = k - first < DEPTH ? k - first : DEPTH;
-    multiply_terms(c, ldc, a + first, lda, packed + (ptrdiff_t)first * WIDTH, m,
-                   n, k, depth, first > 0 ? 1 : beta);
-    first += depth;
-  } while (first < k);
+static void multiply(real *c, int ldc, const real *a, int lda, int a_transposed,
+                     const real *packed, int m, int n, int k, int add) {
+  operands o = {.ldc = ldc,
+                .a = a,
+                .row_step = a_transposed ? 1 : lda,
+                .k_step = a_transposed ? lda : 1,
+                .panel = packed,
+                .k = k,
+                .add = add};
+  for (int column = 0; column < n; column += o.columns) {
+    const int width = panel_width(n - column);
+    o.c = c + column;
+    o.columns = n - column < width ? n - column : width;
+    multiply_panel(o, m, width);
+    o.panel += (ptrdiff_t)width * (k + 1);
+  }
+}
+
+/* Squares that are turned at a time. */
+#define SQUARE 16
+
+static void add_transposed(real *c, int ldc, const real *x, int ldx, int m,
+                           int n, int add) {
+  for (int row = 0; row < m; row += SQUARE, c += (ptrdiff_t)SQUARE * ldc)
+    for (int column = 0; column < n; column++) {
+      const real *from = x + (ptrdiff_t)column * ldx + row;
+      real *to = c + column;
+      const int rows = m - row < SQUARE ? m - row : SQUARE;
+      for (int i = 0; i < rows; i++, to += ldc)
+        *to = add ? *to + from[i] : from[i];
+    }
 }
 
 const packed_kernels KERNEL_TABLE(packed) = {
+    .width = WIDTH,
     .size = size,
     .pack = pack,
     .multiply = multiply,
+    .add_sums = add_sums,
+    .add_transposed = add_transposed,
 };

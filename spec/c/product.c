@@ -1,0 +1,188 @@
+/*
+** Products over the threads against loops in double, on shapes on both sides of
+** what decides how they are made, and the same bits for any number of threads.
+*/
+#include "product.h"
+
+#include "kernel_spec.h"
+
+enum { MOST_THREADS = 3 };
+
+typedef struct shape {
+  int m, n, k;
+} shape;
+
+static const shape shapes[] = {{5, 3, 4},      {40, 20, 17},   {33, 65, 90},
+                               {97, 130, 64},  {200, 16, 40},  {64, 64, 600},
+                               {300, 70, 513}, {250, 260, 33}, {1, 500, 300},
+                               {700, 40, 300}};
+enum { LARGEST = 260 * 700 };
+
+/* An array of its own, with room for the largest. */
+static real *array(int which) {
+  static real room[8][LARGEST];
+  return room[which];
+}
+
+/* Sums of so many random terms in -1..1 that begin with something like 1. */
+static int is_sum(real got, double expected, int terms) {
+  return near(got, expected, 1, terms + 8);
+}
+
+static double dot(const real *a, int a_step, const real *b, int b_step, int n) {
+  double sum = 0;
+  for (int i = 0; i < n; i++)
+    sum += (double)a[(ptrdiff_t)i * a_step] * (double)b[(ptrdiff_t)i * b_step];
+  return sum;
+}
+
+static void check_multiply(saros_context *context, const shape *s, int at,
+                           int bt, real beta) {
+  real *a = array(0), *b = array(1), *c = array(2), *before = array(3);
+  int lda = at ? s->m : s->k, ldb = bt ? s->k : s->n, wrong = 0;
+  fill_random(a, LARGEST, -1, 1);
+  fill_random(b, LARGEST, -1, 1);
+  fill_random(c, LARGEST, -1, 1);
+  memcpy(before, c, LARGEST * sizeof *c);
+  int status = multiply(context, c, s->n, a, lda, at, b, ldb, bt, s->m, s->n,
+                        s->k, beta);
+  for (int i = 0; i < s->m; i++)
+    for (int j = 0; j < s->n; j++) {
+      double sum = dot(a + (at ? i : i * lda), at ? lda : 1,
+                       b + (bt ? j * ldb : j), bt ? 1 : ldb, s->k);
+      int place = i * s->n + j;
+      wrong += !is_sum(c[place], sum + (double)(beta * before[place]), s->k);
+    }
+  CHECK(status == SAROS_OK && !wrong,
+        "multiply (%d, %d, %d), transposed %d %d, beta %g: %d wrong", s->m,
+        s->n, s->k, at, bt, (double)beta, wrong);
+}
+
+static void check_affine(saros_context *context, const shape *s, int biased) {
+  real *x = array(0), *w = array(1), *y = array(2), *b = array(3);
+  int wrong = 0;
+  fill_random(x, LARGEST, -1, 1);
+  fill_random(w, LARGEST, -1, 1);
+  fill_random(b, LARGEST, -1, 1);
+  int status = affine(context, y, x, w, biased ? b : NULL, s->m, s->n, s->k);
+  for (int i = 0; i < s->m; i++)
+    for (int j = 0; j < s->n; j++)
+      wrong += !is_sum(y[i * s->n + j],
+                       dot(x + i * s->k, 1, w + j * s->k, 1, s->k) +
+                           (biased ? (double)b[j] : 0),
+                       s->k);
+  CHECK(status == SAROS_OK && !wrong, "affine (%d, %d, %d), bias %d: %d wrong",
+        s->m, s->n, s->k, biased, wrong);
+}
+
+/* dy^T x for x (rows, n) whose rows before the split lie elsewhere. */
+static int wrong_in_factor(const outer_sum *s, const outer_factor *f,
+                           const real *before) {
+  int wrong = 0;
+  for (int i = 0; i < s->m; i++)
+    for (int j = 0; j < f->n; j++) {
+      double sum = f->add ? (double)before[i * f->n + j] : 0;
+      sum += dot(s->dy + i, s->ldy, f->x[0] + j, f->n, s->split);
+      sum += dot(s->dy + (ptrdiff_t)s->split * s->ldy + i, s->ldy, f->x[1] + j,
+                 f->n, s->rows - s->split);
+      wrong += !is_sum(f->target[i * f->n + j], sum, s->rows);
+    }
+  return wrong;
+}
+
+static int wrong_in_bias(const outer_sum *s, const real *before) {
+  int wrong = 0;
+  for (int i = 0; i < s->m; i++) {
+    double sum = (double)before[i];
+    for (int row = 0; row < s->rows; row++)
+      sum += (double)s->dy[(ptrdiff_t)row * s->ldy + i];
+    wrong += !is_sum(s->dbias[i], sum, s->rows);
+  }
+  return wrong;
+}
+
+/* Here (m, n, k) are the columns of dy, those of x, and the rows of both. */
+static void check_outer(saros_context *context, const shape *s, int split,
+                        int add) {
+  for (int i = 0; i < 8; i++)
+    fill_random(array(i), LARGEST, -1, 1);
+  memcpy(array(4), array(3), LARGEST * sizeof(real));
+  outer_sum sum = {
+      .dy = array(0),
+      .ldy = s->m + 3,
+      .m = s->m,
+      .rows = s->k,
+      .split = split,
+      .factors = 2,
+      .factor = {{{array(1), array(2)}, s->n, array(3), add},
+                 {{array(2), array(1)}, s->n / 2 + 1, array(5), 0}},
+      .dbias = array(6)};
+  memcpy(array(7), array(6), LARGEST * sizeof(real));
+  int status = add_outer(context, &sum);
+  int wrong = wrong_in_factor(&sum, &sum.factor[0], array(4)) +
+              wrong_in_factor(&sum, &sum.factor[1], NULL) +
+              wrong_in_bias(&sum, array(7));
+  CHECK(status == SAROS_OK && !wrong,
+        "outer (%d, %d, %d), split at %d, add %d: %d wrong", s->m, s->n, s->k,
+        split, add, wrong);
+}
+
+static void check_shapes(saros_context *context) {
+  for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+    const shape *s = &shapes[i];
+    for (int transposed = 0; transposed < 4; transposed++)
+      for (int beta = 0; beta < 2; beta++)
+        check_multiply(context, s, transposed & 1, transposed >> 1, (real)beta);
+    for (int flag = 0; flag < 2; flag++) {
+      check_affine(context, s, flag);
+      check_outer(context, s, s->k, flag);
+      check_outer(context, s, s->k / 3, flag);
+    }
+  }
+}
+
+/* The bits that 'threads' threads make of one and the same input. */
+static void make_bits(int threads, const shape *s, real *c, real *target,
+                      real *dbias) {
+  saros_context *context = saros_context_new(NULL, NULL);
+  saros_set_threads(context, threads);
+  const real *a = array(0), *b = array(1);
+  memset(dbias, 0, (size_t)s->m * sizeof *dbias);
+  CHECK(multiply(context, c, s->n, a, s->k, 0, b, s->n, 0, s->m, s->n, s->k,
+                 0) == SAROS_OK,
+        "multiply on %d threads", threads);
+  CHECK(add_outer(context, &(outer_sum){.dy = a,
+                                        .ldy = s->m,
+                                        .m = s->m,
+                                        .rows = s->k,
+                                        .split = s->k,
+                                        .factors = 1,
+                                        .factor = {{{b, b}, s->n, target, 0}},
+                                        .dbias = dbias}) == SAROS_OK,
+        "outer on %d threads", threads);
+  saros_context_release(context);
+}
+
+static void check_threads(const shape *s) {
+  fill_random(array(0), LARGEST, -1, 1);
+  fill_random(array(1), LARGEST, -1, 1);
+  make_bits(1, s, array(2), array(3), array(4));
+  for (int threads = 2; threads <= MOST_THREADS; threads++) {
+    make_bits(threads, s, array(5), array(6), array(7));
+    size_t size = (size_t)s->m * (size_t)s->n * sizeof(real);
+    CHECK(!memcmp(array(2), array(5), size) &&
+              !memcmp(array(3), array(6), size) &&
+              !memcmp(array(4), array(7), (size_t)s->m * sizeof(real)),
+          "(%d, %d, %d): %d threads make the bits of one", s->m, s->n, s->k,
+          threads);
+  }
+}
+
+int main(void) {
+  saros_context *context = saros_context_new(NULL, NULL);
+  check_shapes(context);
+  saros_context_release(context);
+  for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
+    check_threads(&shapes[i]);
+  return report();
+}

@@ -1,0 +1,183 @@
+/*
+** Products of large arrays, shared among the threads. Large ones are made of
+** packed matrices (kernel/packed.c), the others go to BLAS; which is which, and
+** how a product is cut into blocks, depends on its shape alone, so that the
+** bits of the result do not depend on the number of threads.
+*/
+#include "product.h"
+
+#include <string.h>
+
+int depth_of(int k) {
+  return k == 0 ? 1 : divide_up(k, divide_up(k, DEPTH));
+}
+
+int suits_packing(int m, int n, int k) {
+  return m >= 32 && n >= 16 && k >= 16 && (double)m * n * k >= 1e5;
+}
+
+/* --- A packed matrix ------------------------------------------------------------- */
+
+typedef struct packing {
+  const kernels *kernels;
+  const packed_matrix *to;
+  const real *b, *start;
+  int ldb, b_transposed;
+  int columns, groups;  // columns in a group, groups in a layer
+} packing;
+
+static real *layer_of(const kernels *k, const packed_matrix *p, int layer) {
+  return p->data + k->packed->size(p->n, depth_of(p->k)) * (size_t)layer;
+}
+
+static void pack_group(void *arguments, int block) {
+  const packing *p = arguments;
+  const packed_kernels *k = p->kernels->packed;
+  int depth = depth_of(p->to->k), layer = block / p->groups;
+  int row = layer * depth, column = block % p->groups * p->columns;
+  int rows = p->to->k - row < depth ? p->to->k - row : depth;
+  int left = p->to->n - column;
+  ptrdiff_t at = p->b_transposed ? (ptrdiff_t)column * p->ldb + row
+                                 : (ptrdiff_t)row * p->ldb + column;
+  k->pack(layer_of(p->kernels, p->to, layer) + k->size(column, rows), p->b + at,
+          p->ldb, p->b_transposed,
+          layer == 0 && p->start != NULL ? p->start + column : NULL,
+          left < p->columns ? left : p->columns, rows);
+}
+
+saros_status packed_new(saros_context *context, packed_matrix *p, const real *b,
+                        int ldb, int b_transposed, const real *start, int n,
+                        int k) {
+  const packed_kernels *kernel = context->kernels->packed;
+  int layers = k == 0 ? 1 : divide_up(k, DEPTH);
+  size_t bytes = kernel->size(n, depth_of(k)) * (size_t)layers * sizeof(real);
+  *p = (packed_matrix){pool_take(&context->pool, bytes), n, k};
+  if (p->data == NULL)
+    return out_of_memory(context, bytes);
+  int columns = 4 * kernel->width;
+  packing job = {context->kernels,     p, b, start, ldb, b_transposed, columns,
+                 divide_up(n, columns)};
+  parallel_for(context, layers * job.groups, pack_group, &job);
+  return SAROS_OK;
+}
+
+void packed_release(saros_context *context, packed_matrix *p) {
+  pool_give(&context->pool, p->data);
+  p->data = NULL;
+}
+
+void packed_multiply(const kernels *k, real *c, int ldc, const real *a, int lda,
+                     const packed_matrix *p, int m, int add) {
+  int depth = depth_of(p->k), row = 0;
+  do {
+    int rows = p->k - row < depth ? p->k - row : depth;
+    k->packed->multiply(c, ldc, a + row, lda, 0, layer_of(k, p, row / depth), m,
+                        p->n, rows, row > 0 || add);
+    row += depth;
+  } while (row < p->k);
+}
+
+/* --- op(A) op(B) ------------------------------------------------------------------ */
+
+typedef struct product {
+  const kernels *kernels;
+  real *c;
+  const real *a, *b;
+  int ldc, lda, ldb;
+  int a_transposed, b_transposed;
+  int m, n, k, rows;  // rows of C in a block
+  real beta;
+  packed_matrix packed;
+} product;
+
+static void multiply_block(void *arguments, int block) {
+  const product *p = arguments;
+  int first = block * p->rows;
+  int m = p->m - first < p->rows ? p->m - first : p->rows;
+  const real *a =
+      p->a_transposed ? p->a + first : p->a + (ptrdiff_t)first * p->lda;
+  real *c = p->c + (ptrdiff_t)first * p->ldc;
+  if (p->packed.data != NULL)
+    packed_multiply(p->kernels, c, p->ldc, a, p->lda, &p->packed, m,
+                    p->beta != 0);
+  else
+    p->kernels->product->multiply(c, p->ldc, a, p->lda, p->a_transposed, p->b,
+                                  p->ldb, p->b_transposed, m, p->n, p->k,
+                                  p->beta);
+}
+
+/* Rows in a block of a product by BLAS. Each block packs B again, so blocks are
+** large, and small products stay whole. */
+static int rows_for_blas(int m, int n, int k) {
+  double work = (double)m * n * k;
+  if (work < 1e6 || m < 64)
+    return m;
+  if (m < 512)
+    return divide_up(m, 2);
+  return 256;
+}
+
+static saros_status multiply_packed(saros_context *context, product *p,
+                                    const real *start) {
+  TRY(packed_new(context, &p->packed, p->b, p->ldb, p->b_transposed, start,
+                 p->n, p->k));
+  p->rows = divide_up(p->m, divide_up(p->m, CHUNK));
+  parallel_for(context, divide_up(p->m, p->rows), multiply_block, p);
+  packed_release(context, &p->packed);
+  return SAROS_OK;
+}
+
+saros_status multiply(saros_context *context, real *c, int ldc, const real *a,
+                      int lda, int a_transposed, const real *b, int ldb,
+                      int b_transposed, int m, int n, int k, real beta) {
+  if (m == 0 || n == 0)
+    return SAROS_OK;
+  product p = {.kernels = context->kernels,
+               .c = c,
+               .a = a,
+               .b = b,
+               .ldc = ldc,
+               .lda = lda,
+               .ldb = ldb,
+               .a_transposed = a_transposed,
+               .b_transposed = b_transposed,
+               .m = m,
+               .n = n,
+               .k = k,
+               .rows = rows_for_blas(m, n, k),
+               .beta = beta};
+  if (!a_transposed && suits_packing(m, n, k))
+    return multiply_packed(context, &p, NULL);
+  if (a_transposed && !b_transposed && ldb == n && suits_packing(k, m, n))
+    return add_outer(context,
+                     &(outer_sum){.dy = a,
+                                  .ldy = lda,
+                                  .m = m,
+                                  .rows = k,
+                                  .split = k,
+                                  .factors = 1,
+                                  .factor = {{{b, b}, n, c, beta != 0}}});
+  parallel_for(context, divide_up(m, p.rows), multiply_block, &p);
+  return SAROS_OK;
+}
+
+saros_status affine(saros_context *context, real *y, const real *x,
+                    const real *w, const real *b, int m, int n, int k) {
+  if (suits_packing(m, n, k)) {
+    product p = {.kernels = context->kernels,
+                 .c = y,
+                 .a = x,
+                 .b = w,
+                 .ldc = n,
+                 .lda = k,
+                 .ldb = k,
+                 .b_transposed = 1,
+                 .m = m,
+                 .n = n,
+                 .k = k};
+    return multiply_packed(context, &p, b);
+  }
+  for (int row = 0; b != NULL && row < m; row++)
+    memcpy(y + (ptrdiff_t)row * n, b, (size_t)n * sizeof *y);
+  return multiply(context, y, n, x, k, 0, w, k, 1, m, n, k, b ? 1 : 0);
+}

@@ -1,0 +1,77 @@
+/*
+** Products of arrays, for the operations that are made of them (product.c), and
+** sums of outer products, as the gradients of weights are (outer.c).
+*/
+#ifndef PRODUCT_H
+#define PRODUCT_H
+
+#include "core.h"
+
+/* C = op(A) op(B) + beta C on arrays as in kernel.h, beta being 0 or 1; blocks
+** of rows of C are shared among the threads. */
+saros_status multiply(saros_context *context, real *c, int ldc, const real *a,
+                      int lda, int a_transposed, const real *b, int ldb,
+                      int b_transposed, int m, int n, int k, real beta);
+
+/* y (m, n) = x (m, k) W^T + b for W (n, k); b (n) may be null. */
+saros_status affine(saros_context *context, real *y, const real *x,
+                    const real *w, const real *b, int m, int n, int k);
+
+/*
+** A matrix (k, n) that is packed for many products. Its rows lie in layers of
+** depth_of(k), at most DEPTH, each packed by itself: so many terms of a sum are
+** added up before the result is touched, as keep a panel, and the rows it meets,
+** near the processor.
+*/
+typedef struct packed_matrix {
+  real *data;  // of the context's pool; null: not packed
+  int n, k;
+} packed_matrix;
+
+#define DEPTH 512
+
+/* Packs op(B) with what every row of a product starts from, as in kernel.h. */
+saros_status packed_new(saros_context *context, packed_matrix *p, const real *b,
+                        int ldb, int b_transposed, const real *start, int n,
+                        int k);
+void packed_release(saros_context *context, packed_matrix *p);
+
+/* C (m, n) = start + A B, or C += the same with 'add', in the calling thread. */
+void packed_multiply(const kernels *k, real *c, int ldc, const real *a, int lda,
+                     const packed_matrix *p, int m, int add);
+
+/* dy^T x for the rows of one dy and of one x or two, as an affine map's weights
+** and bias have it for their gradient. */
+typedef struct outer_factor {
+  const real *x[2];  // rows before 'split' and from it on, (..., n) each
+  int n;
+  real *target;  // (m, n) = dy^T x, or += with 'add'
+  int add;
+} outer_factor;
+
+typedef struct outer_sum {
+  const real *dy;  // (rows, m), each stored row ldy long
+  int ldy, m, rows, split;
+  int factors;
+  outer_factor factor[2];
+  real *dbias;  // (m) += the rows of dy; may be null
+} outer_sum;
+
+saros_status add_outer(saros_context *context, const outer_sum *sum);
+
+/* --- What product.c and outer.c share ---------------------------------------- */
+
+/* Rows of A, or columns of x, that a packed layer meets at a time. */
+#define CHUNK 96
+
+/* Rows in a layer of k rows; all layers but the last have so many. */
+int depth_of(int k);
+
+/* Is a product large enough to pay for packing? */
+int suits_packing(int m, int n, int k);
+
+static inline int divide_up(int n, int by) {
+  return (n + by - 1) / by;
+}
+
+#endif
