@@ -10,7 +10,7 @@ local host = require "bench.host"
 
 -- What is measured beside the training of the cases, by `case` in the rows. The
 -- last is not measured unless it is asked for.
-local OTHERS = { "product", "activation", "call", "growth" }
+local OTHERS = { "machine", "product", "activation", "call", "growth" }
 local CASES = table.move(OTHERS, 1, #OTHERS, #cases.names + 1, { table.unpack(cases.names) })
 
 local parser = argparse("bench", "Measure speed and memory; see docs/performance.md.")
@@ -53,6 +53,26 @@ local function train(case)
 end
 
 local others = {}
+
+--- The first line of a file that matches; nil without such a file or line.
+local function find_in(path, pattern)
+  local file = io.open(path)
+  local found = file and file:read("a"):match(pattern)
+  if file then
+    file:close()
+  end
+  return found
+end
+
+function others.machine()
+  local info = saros.info()
+  local row = {
+    case = "machine", version = info.version, real = info.real, isa = info.isa, processors = info.threads,
+    blas = info.blas:match "^%S+ [%d.]+" or info.blas,
+    processor = find_in("/proc/cpuinfo", "model name%s*: ([^\n]*)") or "unknown processor",
+  }
+  host.emit(row)
+end
 
 function others.product()
   measure({ host.folder .. "micro", "product" }, function(row)

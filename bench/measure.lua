@@ -27,7 +27,8 @@ function measure.median_of(samples, field)
   return measure.median(values)
 end
 
-local FEWEST = 3 -- samples
+local FEWEST, MOST_DISTURBED = 3, 2 -- samples
+local STEADY = 0.1 -- a difference of two peaks, relative to the larger, that may be noise
 
 --- How long to look at the peak: longer where the work is longer, as what
 --- disturbs the work comes and goes.
@@ -35,23 +36,38 @@ local function peak_seconds(seconds)
   return math.max(0.02, math.min(seconds / 8, 0.3))
 end
 
+--- Only samples during which nothing came or went, if there are enough.
+local function undisturbed(samples)
+  local steady = {}
+  for _, sample in ipairs(samples) do
+    if sample.steady then
+      steady[#steady + 1] = sample
+    end
+  end
+  return #steady >= FEWEST and steady or samples
+end
+
 --- Take samples for about so many seconds, and add to each `peak` and
---- `fraction`, of the floating-point operations that it says to have done.
+--- `fraction`, of the floating-point operations that it says to have done. A few
+--- more are taken where the peaks on both sides of a sample differ, and those
+--- samples are left out.
 ---@param sample fun(): { seconds: number, flops: number }
 ---@param limits { seconds: number, threads: integer }
----@return table<string, number>[]
+---@return table<string, any>[]
 function measure.beside_peak(sample, limits)
-  local samples, spent = {}, 0
+  local samples, disturbed, spent = {}, 0, 0
   local before = peak(limits.threads, 0.02)
-  while #samples < FEWEST or spent < limits.seconds do
+  while #samples - math.min(disturbed, MOST_DISTURBED) < FEWEST or spent < limits.seconds do
     local one = sample()
     local after = peak(limits.threads, peak_seconds(one.seconds))
     one.peak = (before + after) / 2
     one.fraction = one.flops / one.seconds / one.peak
+    one.steady = math.abs(before - after) < STEADY * math.max(before, after)
+    disturbed = disturbed + (one.steady and 0 or 1)
     before, spent = after, spent + one.seconds
     samples[#samples + 1] = one
   end
-  return samples
+  return undisturbed(samples)
 end
 
 return measure

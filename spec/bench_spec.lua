@@ -60,6 +60,25 @@ describe("the benchmark", function()
     assert.matches("^bench%-peers: nothing was compared, as /nonexistent cannot import torch [^\n]*\n$", output)
   end)
 
+  it("fills the tables of a page for which there are rows", function()
+    local page, rows = os.tmpname(), os.tmpname()
+    local function write(path, text)
+      local file <close> = assert(io.open(path, "w"))
+      file:write(text)
+    end
+    write(page, "<!-- table activation -->\n<!-- end -->\n<!-- table call -->\nas it was\n<!-- end -->\nand more\n")
+    write(rows, saros.json_encode { case = "activation", ["function"] = "exp", ns_per_element = 0.25, max_ulp = 1 })
+    for _ = 1, 2 do
+      commands.succeed("bench/report.lua", page, rows)
+      local file <close> = assert(io.open(page))
+      assert.equal("<!-- table activation -->\n\n| function | per element | largest error |\n|---|---|---|\n"
+        .. "| exp | 0.25 ns | 1.00 ulp |\n\n<!-- end -->\n<!-- table call -->\nas it was\n<!-- end -->\nand more\n",
+        file:read "a")
+    end
+    os.remove(page)
+    os.remove(rows)
+  end)
+
   it("refuses what it does not know", function()
     local output, status = commands.run("bench/bench.lua", "--case", "Z")
     assert.not_equal(0, status)
