@@ -18,6 +18,37 @@ local function random(...)
   return saros.generator(7):normal { ... }
 end
 
+describe("the gradient of a cross-entropy", function()
+  local LOGITS = 100 * 5000 * (saros.info().real == "double" and 8 or 4)
+
+  -- The gradient of the parameters, and the bytes that backward asked for.
+  local function run(is_held)
+    local w = saros.generator(1):normal({ 4, 5000 }, 0, 1):trainable(true)
+    local tape <close> = saros.tape()
+    local logits = saros.generator(2):normal({ 100, 4 }, 0, 1):matmul(w)
+    local mask = saros.maximum(saros.arange(100) - 3, 0)
+    local loss = saros.cross_entropy(logits, saros.generator(3):permutation(100), { mask = mask })
+    if not is_held then
+      local _ <close> = logits
+    end
+    collectgarbage "stop"
+    saros.trim()
+    local before = saros.memory().in_use
+    tape:backward(loss)
+    local after = saros.memory()
+    collectgarbage "restart"
+    return w:gradient():totable(), after.in_use + after.pooled - before
+  end
+
+  it("takes the place of logits that nobody else holds, with the same bits", function()
+    local expected, with_copy = run(true)
+    local gradient, without = run(false)
+    assert.same(expected, gradient)
+    assert.is_true(with_copy > LOGITS)
+    assert.is_true(without < LOGITS / 2, ("%d bytes"):format(without))
+  end)
+end)
+
 describe("functions of each element", function()
   local xs = { -2, -0.5, 0.25, 1, 3 }
   local expected = {

@@ -136,8 +136,12 @@ static void check_backward(const kernels *k, size_t n) {
 
   k->pointwise->fill(dx, 0.5, n);
   k->softmax->cross_entropy(loss, log_norm, x, target, 1, n);
-  k->softmax->cross_entropy_backward(dx, dy, x, log_norm, target, 1, n);
+  k->softmax->cross_entropy_backward(dx, dy, x, log_norm, target, 1, 1, n);
   check_gradient(k, "cross_entropy", cross_entropy_loss, dx, dy, n, 0.5);
+
+  memcpy(y, x, n * sizeof(real));
+  k->softmax->cross_entropy_backward(y, dy, y, log_norm, target, 0, 1, n);
+  check_gradient(k, "cross_entropy in place", cross_entropy_loss, y, dy, n, 0);
 }
 
 /* --- Rows at the limits --------------------------------------------------- */
@@ -159,8 +163,11 @@ static void check_limits(const kernels *k) {
   real dlogits[2] = {7, 7};
   const real none = 0;
   k->softmax->cross_entropy_backward(dlogits, &none, strange, &log_norm,
-                                     &target, 1, 2);
+                                     &target, 1, 1, 2);
   CHECK(dlogits[0] == 7 && dlogits[1] == 7, "%s: a row without weight", k->isa);
+  k->softmax->cross_entropy_backward(dlogits, &none, strange, &log_norm,
+                                     &target, 0, 1, 2);
+  CHECK(dlogits[0] == 0 && dlogits[1] == 0, "%s: likewise, not added", k->isa);
 }
 
 static void check_set(const kernels *k) {

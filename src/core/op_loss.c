@@ -121,10 +121,25 @@ static saros_status weighted_sum(saros_tensor *weights, saros_tensor *loss,
 
 /* --- Cross-entropy ---------------------------------------------------------------------- */
 
+/* Where the gradient of the logits goes: in the place of the logits themselves
+** if this entry is the last to hold them, as they are the largest array of a
+** model with many symbols. */
+static saros_status logits_target(tape_node *n, saros_tensor *logits,
+                                  saros_tensor **dlogits, real *beta) {
+  int ours = logits->references == 1 && logits->storage->references == 1;
+  if (n->gradient != NULL || !ours)
+    return node_target(n, dlogits, beta);
+  TRY(tensor_alias(logits, &n->gradient));
+  *dlogits = n->gradient;
+  *beta = 0;
+  return SAROS_OK;
+}
+
 /* saved: logits, targets, log_norm, weights */
 static saros_status cross_entropy_backward(const tape_entry *e) {
   saros_tensor *dlogits, *dloss, *logits = e->saved[0];
-  TRY(node_gradient(e->input[0], &dlogits));
+  real beta;
+  TRY(logits_target(e->input[0], logits, &dlogits, &beta));
   TRY(tensor_like(e->saved[3], &dloss));
   tensor_copy(dloss, e->saved[3]);
   real dy = reals(e->output[0]->gradient)[0];
@@ -132,7 +147,7 @@ static saros_status cross_entropy_backward(const tape_entry *e) {
   k->pointwise->scale(reals(dloss), dy, dloss->count);
   k->softmax->cross_entropy_backward(reals(dlogits), reals(dloss),
                                      reals(logits), reals(e->saved[2]),
-                                     ids_of(e->saved[1]), dloss->count,
+                                     ids_of(e->saved[1]), beta, dloss->count,
                                      (size_t)logits->shape[logits->rank - 1]);
   saros_tensor_release(dloss);
   return SAROS_OK;

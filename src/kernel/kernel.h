@@ -167,11 +167,14 @@ typedef struct softmax_kernels {
   void (*cross_entropy)(real *loss, real *log_norm, const real *logits,
                         const int32_t *target, size_t rows, size_t V);
 
-  /* dlogits (rows, V) += dloss[row] * (softmax(logits) - one_hot(target));
-  ** a row whose dloss is 0, as a mask gives it, is left alone. */
+  /* dlogits (rows, V) = dloss[row] * (softmax(logits) - one_hot(target))
+  **                     + beta dlogits, where beta is 0 or 1. With 0, dlogits
+  ** may be logits. A row whose dloss is 0, as a mask gives it, adds nothing,
+  ** whatever its logits are. */
   void (*cross_entropy_backward)(real *dlogits, const real *dloss,
                                  const real *logits, const real *log_norm,
-                                 const int32_t *target, size_t rows, size_t V);
+                                 const int32_t *target, real beta, size_t rows,
+                                 size_t V);
 } softmax_kernels;
 
 /* --- Connectionist temporal classification (ctc.c; Graves et al. 2006) ---- */

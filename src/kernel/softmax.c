@@ -79,18 +79,32 @@ static void cross_entropy(real *loss, real *log_norm, const real *logits,
   }
 }
 
-static void cross_entropy_backward(real *dlogits, const real *dloss,
-                                   const real *logits, const real *log_norm,
-                                   const int32_t *target, size_t rows,
-                                   size_t V) {
-  for (size_t row = 0; row < rows; row++, dlogits += V, logits += V) {
-    const real weight = dloss[row], norm = log_norm[row];
-    if (weight == 0)
-      continue;
+/* One row of the gradient but for its target. */
+static void cross_entropy_row(real *dlogits, real weight, const real *logits,
+                              real norm, real beta, size_t V) {
+  if (beta != 0) {
     INDEPENDENT
     for (size_t i = 0; i < V; i++)
       dlogits[i] += weight * exp_of(logits[i] - norm);
-    dlogits[target[row]] -= weight;
+  } else {
+    INDEPENDENT
+    for (size_t i = 0; i < V; i++)
+      dlogits[i] = weight * exp_of(logits[i] - norm);
+  }
+}
+
+static void cross_entropy_backward(real *dlogits, const real *dloss,
+                                   const real *logits, const real *log_norm,
+                                   const int32_t *target, real beta,
+                                   size_t rows, size_t V) {
+  for (size_t row = 0; row < rows; row++, dlogits += V, logits += V) {
+    const real weight = dloss[row];
+    if (weight != 0) {
+      cross_entropy_row(dlogits, weight, logits, log_norm[row], beta, V);
+      dlogits[target[row]] -= weight;
+    } else if (beta == 0) {
+      memset(dlogits, 0, V * sizeof(real));
+    }
   }
 }
 
