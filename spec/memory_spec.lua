@@ -3,6 +3,8 @@
 
 local saros = require "saros"
 
+local BYTES = saros.info().real == "double" and 8 or 4 -- of a number
+
 -- Pages that the process really has in memory, or nil where there is no /proc.
 local function resident_pages()
   local file <close> = io.open("/proc/self/statm")
@@ -51,7 +53,7 @@ describe("memory", function()
 
   it("of large windows is reused, not asked for again", function()
     local early, late
-    train(40, { hidden = 128, batch = 32, length = 32 }, function(done)
+    train(40, { hidden = 128, batch = 64, length = 64 }, function(done)
       if done == 10 then
         early = saros.memory()
       elseif done == 40 then
@@ -74,6 +76,43 @@ describe("memory", function()
     local recorded = saros.memory().in_use
     tape:close()
     assert.is_true(recorded - saros.memory().in_use >= 9 * 1000 * 100 * 4)
+  end)
+
+  it("of a window's garbage is given back before the next window is large", function()
+    collectgarbage()
+    collectgarbage()
+    local w, bytes = saros.ones(1):trainable(true), 1e6 * BYTES
+    local before, first = saros.memory().in_use, nil
+    for index = 1, 6 do
+      local tape <close> = saros.tape()
+      local x = saros.ones(1000, 1000) * w
+      for _ = 1, 10 do
+        local read <close> = x
+        x = read:tanh()
+      end
+      local most = saros.memory().in_use - before
+      first = first or most
+      assert.is_true(most < first + bytes / 2, ("window %d: %d bytes, not %d"):format(index, most, first))
+      tape:backward(x:sum())
+      w:clear_gradient()
+    end
+  end)
+
+  it("of a forward pass without a tape is that of its results alone", function()
+    local text = saros.data.text { string = ("hello recurrent world. "):rep(200) }
+    local ids = saros.generator(1):categorical(saros.ones(100, 1, #text.vocabulary))
+    for _, options in ipairs { { layers = 3 }, { layers = 2, dropout = 0.5 } } do
+      options.vocabulary, options.hidden = text.vocabulary, 64
+      local lm = saros.nn.language_model(options)
+      collectgarbage "stop"
+      local before = saros.memory().in_use
+      local logits, state = lm(ids)
+      local grown = saros.memory().in_use - before
+      collectgarbage "restart"
+      assert.equal(options.layers, #state)
+      local bytes = logits:count() * BYTES
+      assert.is_true(grown < bytes + 100 * 64 * BYTES / 2, ("%d bytes for %d"):format(grown, bytes))
+    end
   end)
 
   it("of garbage tensors is bounded in both modes of the collector", function()

@@ -90,6 +90,10 @@ int is_profiled(lua_State *L);
 ** returns 1, as a function with one result does. */
 int tell_collector(lua_State *L, size_t bytes);
 
+/* A tape has let go of what it saved. The tensors of its window that scripts
+** have forgotten are due before those of the next window come on top. */
+void tell_collector_of_tape(lua_State *L);
+
 /* --- Boxes (lua_context.c) ---------------------------------------------------- */
 
 /* Pushes an empty box. */

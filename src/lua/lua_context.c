@@ -91,6 +91,14 @@ int tell_collector(lua_State *L, size_t bytes) {
   return 1;
 }
 
+void tell_collector_of_tape(lua_State *L) {
+  binding *state = binding_of(L);
+  size_t in_use = saros_memory_of(state->context).in_use;
+  double due = (double)in_use + growth(in_use);
+  if (due < state->collect_above)
+    state->collect_above = due;
+}
+
 /* --- Boxes -------------------------------------------------------------------------- */
 
 void *push_box(lua_State *L, box_type type) {

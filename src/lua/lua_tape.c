@@ -40,6 +40,7 @@ static int tape_backward(lua_State *L) {
   MEASURE(
       L, "backward", status,
       saros_tape_backward(check_open(L), check_tensor(L, 2), opt_tensor(L, 3)));
+  tell_collector_of_tape(L);
   if (status != SAROS_OK)
     raise(L);
   return 0;
@@ -47,6 +48,7 @@ static int tape_backward(lua_State *L) {
 
 static int tape_close(lua_State *L) {
   saros_tape_close(*(saros_tape **)check_box(L, 1, TAPE));
+  tell_collector_of_tape(L);
   return 0;
 }
 

@@ -83,12 +83,21 @@ end
 ---@return saros.Tensor logits  (T, B, V): of the symbol after each one
 ---@return saros.nn.State state
 function LanguageModel:forward(ids, state)
-  local y
-  y, state = self.recurrent(self.embedding(ids), state)
-  if self.dropout then
-    y = self.dropout(y)
-  end
-  return self.head(y), state
+  -- Closed at the end: the tape keeps what it needs of them, and no longer.
+  local x <close> = self.embedding(ids)
+  local y <close>, last = self.recurrent(x, state)
+  local dropped <close> = self.dropout and self.dropout(y)
+  return self.head(dropped or y), last
+end
+
+--- The mean loss of a window of a text, for training and for `memory`.
+---@param window { inputs: saros.Tensor, targets: saros.Tensor }  ids (T, B)
+---@param state? saros.nn.State
+---@return saros.Tensor loss  of rank 0
+---@return saros.nn.State state
+function LanguageModel:window_loss(window, state)
+  local logits <close>, last = self(window.inputs, state)
+  return core.cross_entropy(logits, window.targets), last
 end
 
 --- Read some text from the beginning.

@@ -145,16 +145,45 @@ local function run(self, position, x, state, steps)
     direction_steps(self, direction, steps, T, B))
 end
 
---- Dropout of what a layer reads: at every element, or the same features all
---- the time (Gal and Ghahramani 2016).
+--- Dropout of what a layer reads, nil without: at every element, or the same
+--- features all the time (Gal and Ghahramani 2016).
 local function drop(self, x)
   local o = self.o
   if o.dropout == 0 then
-    return x
+    return nil
   elseif o.variational then
     return x * core.dropout(core.ones(1, x:size(2), x:size(3)), o.dropout, self.generator)
   end
   return core.dropout(x, o.dropout, self.generator)
+end
+
+--- Lets go of a tensor that only the tape may still need: the collector would
+--- not come by before the next window.
+local function forget(x)
+  local _ <close> = x
+end
+
+--- One layer in its directions; their states go to `last`.
+local function run_layer(self, layer, x, state, steps, last)
+  local width = self.o.bidirectional and 2 or 1
+  local dropped <close> = layer > 1 and drop(self, x) or nil
+  local outputs = {}
+  for way = 1, width do
+    local position = (layer - 1) * width + way
+    outputs[way], last[position] = run(self, position, dropped or x, state and state[position], steps)
+  end
+  local y = outputs[1]
+  if width == 2 then
+    y = outputs[1] .. outputs[2]
+    forget(outputs[1])
+    forget(outputs[2])
+  end
+  if self.o.residual and y:size(3) == x:size(3) then
+    local sum = y + x
+    forget(y)
+    y = sum
+  end
+  return y
 end
 
 --- `x` may be padded: see saros.nn.StepOptions. Padded steps have outputs of 0
@@ -172,19 +201,13 @@ function Recurrent:forward(x, state, given)
     check_state(self, state, x:size(2))
   end
   local steps = options.about(self.kind, steps_of, given, x)
-  local last, width = states.new {}, self.o.bidirectional and 2 or 1
-  for layer = 1, self.o.layers do
-    local read = layer > 1 and drop(self, x) or x
-    local outputs = {}
-    for way = 1, width do
-      local position = (layer - 1) * width + way
-      outputs[way], last[position] = run(self, position, read,
-        state and state[position], steps)
-    end
-    local y = width == 2 and outputs[1] .. outputs[2] or outputs[1]
-    x = self.o.residual and y:size(3) == x:size(3) and y + x or y
+  local last = states.new {}
+  local y = run_layer(self, 1, x, state, steps, last)
+  for layer = 2, self.o.layers do
+    local read <close> = y
+    y = run_layer(self, layer, read, state, steps, last)
   end
-  return x, last
+  return y, last
 end
 
 function Recurrent:describe()

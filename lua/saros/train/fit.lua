@@ -94,12 +94,21 @@ local function require_finite(value, place, ...)
   end
 end
 
+--- Models that have a loss of their own spare the memory of the logits.
+local function window_loss(model, window, state)
+  if model.window_loss then
+    return model:window_loss(window, state)
+  end
+  local logits
+  logits, state = model(window.inputs, state)
+  return loss.cross_entropy(logits, window.targets), state
+end
+
 --- One update. Returns what it was like, and the next state.
 local function learn(self, window, state, epoch)
   local tape <close> = core.tape()
-  local logits
-  logits, state = self.model(window.inputs, state)
-  local cost = loss.cross_entropy(logits, window.targets)
+  local cost
+  cost, state = window_loss(self.model, window, state)
   local value = cost:item()
   require_finite(value, "in window %d of epoch %d", window.index, epoch)
   tape:backward(cost)
