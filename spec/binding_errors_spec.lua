@@ -35,7 +35,7 @@ local accepts = {
   tensor = "tensor ids", operand = "tensor ids " .. numbers, generator = "generator",
   number = numbers, integer = "positive negative zero huge", limit = "positive huge",
   size = "positive zero", axis = "positive negative", position = "positive negative",
-  threads = "positive", flag = "boolean", list = "", shape = "table", options = "table",
+  threads = "positive", bytes = "positive zero", flag = "boolean", list = "", shape = "table", options = "table",
   sizes = "positive zero table", text = "string", path = "string", cell = "", state = "",
   ["empty list"] = "table", last = "positive zero negative", ["sizes or rest"] = "positive negative table",
   states = "table", nested = "table " .. numbers, ids = "table positive huge", file = "file",
@@ -136,6 +136,8 @@ local functions = {
   terminal_width = function() return A("file", io.stdout) end,
   profiling = function() return A("flag", false) end,
   layer = function() return A("text", "layer 1") end,
+  trace = function() return A("flag?", false) end,
+  block_bytes = function() return A("bytes", 100) end,
   where = function() end,
   info = function() end, memory = function() end, trim = function() end, clock = function() end,
 }
@@ -542,7 +544,7 @@ end)
 describe("20,000 calls of anything with anything #binding", function()
   local unsafe = {
     write_tensors = true, make_folder = true, -- would leave files
-    profiling = true, -- would go on
+    profiling = true, trace = true, -- would go on
   }
 
   local function operators()

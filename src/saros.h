@@ -116,6 +116,21 @@ SAROS_API saros_memory saros_memory_of(const saros_context *context);
 /* Gives the pooled bytes back to the allocator. */
 SAROS_API void saros_trim(saros_context *context);
 
+/* The bytes of the block that so many bytes are kept in. */
+SAROS_API size_t saros_block_bytes(size_t bytes);
+
+/*
+** A trace of memory: every block taken, as its bytes (> 0), every block of the
+** trace given back, as minus its number in the order of taking, from 1, and
+** every mark, as 0. SAROS_ESTATE if one goes on already. The events are
+** borrowed until the next start, and none where no trace went on;
+** SAROS_EMEMORY if some found no memory.
+*/
+SAROS_API saros_status saros_trace_start(saros_context *context);
+SAROS_API void saros_trace_mark(saros_context *context);
+SAROS_API saros_status saros_trace_stop(saros_context *context,
+                                        const int64_t **events, size_t *count);
+
 typedef struct saros_build {
   const char *version;  // of Saros
   const char *real;     // "float" or "double"

@@ -64,6 +64,7 @@ static const char script[] =
     "  if window.index == 2 then break end\n"
     "end\n"
     "for piece in lm:generate { length = 5, seed = 1 } do assert(piece) end\n"
+    "assert(lm:memory { length = 5, batch = 2 }.total > 0)\n"
     "assert(saros.profile(saros.tanh, saros.ones(2)).rows[1])\n"
     "saros.json_decode(saros.json_encode { a = { 1, 2, 'x' } })\n";
 

@@ -38,12 +38,22 @@ _Static_assert(sizeof(real) == sizeof(saros_real), "element type");
 /* Free blocks by size class: eight classes for each doubling. */
 #define POOL_CLASSES 512
 
+/* What was taken and given back, for saros_trace_start. */
+typedef struct memory_trace {
+  int on, failed;   // failed: an event found no memory
+  unsigned serial;  // of the traces so far
+  int64_t *events;  // from the allocator itself
+  size_t count, room;
+  int64_t taken;  // blocks, in this trace
+} memory_trace;
+
 typedef struct memory_pool {
   saros_allocator allocator;
   void *user;
   struct pool_block *free[POOL_CLASSES];
   struct pool_block *all;  // every block, in use or not
   saros_memory memory;
+  memory_trace trace;
 } memory_pool;
 
 struct saros_context {
@@ -65,6 +75,8 @@ void *pool_take(memory_pool *pool, size_t bytes);
 void pool_give(memory_pool *pool, void *block);  // null is allowed
 void pool_trim(memory_pool *pool);
 void pool_free_all(memory_pool *pool);  // blocks in use, too
+/* Adds an event to the trace. */
+void pool_trace(memory_pool *pool, int64_t event);
 
 /* pool_take that leaves a message; counts as a living object of the context
 ** until object_free. The memory is zeroed. */

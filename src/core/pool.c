@@ -32,6 +32,8 @@ typedef struct pool_block {
   size_t raw_size;
   size_t size;  // of the class, without the header
   int class;
+  unsigned trace;  // the trace that it was taken in; 0: none
+  int64_t taken;   // its number there, from 1
 } pool_block;
 
 _Static_assert(sizeof(pool_block) <= ALIGNMENT,
@@ -80,6 +82,38 @@ static pool_block *new_block(memory_pool *pool, int class, size_t size) {
   return b;
 }
 
+/* --- Traces ---------------------------------------------------------------- */
+
+void pool_trace(memory_pool *pool, int64_t event) {
+  memory_trace *t = &pool->trace;
+  if (t->count == t->room) {
+    size_t room = t->room > 0 ? 2 * t->room : 256, size = sizeof *t->events;
+    int64_t *larger =
+        pool->allocator(pool->user, t->events, t->room * size, room * size);
+    t->failed |= larger == NULL;
+    if (larger == NULL)
+      return;
+    t->events = larger, t->room = room;
+  }
+  t->events[t->count++] = event;
+}
+
+static void trace_take(memory_pool *pool, pool_block *b, size_t bytes) {
+  b->trace = 0;
+  if (!pool->trace.on)
+    return;
+  b->trace = pool->trace.serial;
+  b->taken = ++pool->trace.taken;
+  pool_trace(pool, (int64_t)bytes);
+}
+
+static void trace_give(memory_pool *pool, const pool_block *b) {
+  if (pool->trace.on && b->trace == pool->trace.serial)
+    pool_trace(pool, -b->taken);
+}
+
+/* --- Taking and giving ------------------------------------------------------ */
+
 void *pool_take(memory_pool *pool, size_t bytes) {
   if (bytes > (size_t)1 << 50)
     return NULL;
@@ -95,6 +129,7 @@ void *pool_take(memory_pool *pool, size_t bytes) {
     if (b == NULL)
       return NULL;
   }
+  trace_take(pool, b, bytes > 0 ? bytes : 1);
   saros_memory *memory = &pool->memory;
   memory->in_use += size;
   if (memory->in_use > memory->peak)
@@ -106,6 +141,7 @@ void pool_give(memory_pool *pool, void *data) {
   if (data == NULL)
     return;
   pool_block *b = (pool_block *)(void *)((char *)data - ALIGNMENT);
+  trace_give(pool, b);
   b->next = pool->free[b->class];
   pool->free[b->class] = b;
   pool->memory.in_use -= b->size;
@@ -137,7 +173,49 @@ void pool_trim(memory_pool *pool) {
   pool->memory.pooled = 0;
 }
 
+static void free_trace(memory_pool *pool) {
+  memory_trace *t = &pool->trace;
+  if (t->events != NULL)
+    pool->allocator(pool->user, t->events, t->room * sizeof *t->events, 0);
+  *t = (memory_trace){.serial = t->serial};
+}
+
 void pool_free_all(memory_pool *pool) {
+  free_trace(pool);
   while (pool->all != NULL)
     free_block(pool, pool->all);
+}
+
+/* --- What scripts see of it -------------------------------------------------- */
+
+size_t saros_block_bytes(size_t bytes) {
+  size_t rounded;
+  class_of(bytes, &rounded);
+  return rounded;
+}
+
+saros_status saros_trace_start(saros_context *context) {
+  memory_trace *t = &context->pool.trace;
+  if (t->on)
+    return saros_fail(context, SAROS_ESTATE,
+                      "trace: expected no trace, got one that goes on");
+  free_trace(&context->pool);
+  t->on = 1;
+  t->serial++;
+  return SAROS_OK;
+}
+
+void saros_trace_mark(saros_context *context) {
+  if (context->pool.trace.on)
+    pool_trace(&context->pool, 0);
+}
+
+saros_status saros_trace_stop(saros_context *context, const int64_t **events,
+                              size_t *count) {
+  memory_trace *t = &context->pool.trace;
+  *events = t->events;
+  *count = t->on ? t->count : 0;
+  t->on = 0;
+  return t->failed ? out_of_memory(context, t->room * 2 * sizeof *t->events)
+                   : SAROS_OK;
 }

@@ -2,6 +2,7 @@
 ** The context of a Lua state, boxes that hold objects of the core, and what
 ** the collector must know about them.
 */
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -189,6 +190,35 @@ static int context_memory(lua_State *L) {
   return 1;
 }
 
+static int context_block_bytes(lua_State *L) {
+  lua_Integer bytes = check_integer(L, 1, 0, (lua_Integer)1 << 50,
+                                    "a number of bytes, up to 2^50");
+  lua_pushinteger(L, (lua_Integer)saros_block_bytes((size_t)bytes));
+  return 1;
+}
+
+/* trace(true) begins, trace() marks, trace(false) ends: the events. */
+static int context_trace(lua_State *L) {
+  const int64_t *events = NULL;
+  size_t count = 0;
+  lua_settop(L, 1);
+  if (lua_isnil(L, 1)) {
+    saros_trace_mark(context_of(L));
+    return 0;
+  }
+  if (opt_flag(L, 1, 0)) {
+    RUN(L, saros_trace_start(context_of(L)));
+    return 0;
+  }
+  RUN(L, saros_trace_stop(context_of(L), &events, &count));
+  lua_createtable(L, (int)(count < INT_MAX ? count : INT_MAX), 0);
+  for (size_t i = 0; i < count; i++) {
+    lua_pushinteger(L, events[i]);
+    lua_rawseti(L, -2, (lua_Integer)i + 1);
+  }
+  return 1;
+}
+
 static int context_trim(lua_State *L) {
   saros_trim(context_of(L));
   return 0;
@@ -247,6 +277,8 @@ static const luaL_Reg owner_metamethods[] = {{"__gc", owner_gc}, {NULL, NULL}};
 static const luaL_Reg context_functions[] = {
     {"info", context_info},
     {"memory", context_memory},
+    {"block_bytes", context_block_bytes},
+    {"trace", context_trace},
     {"trim", context_trim},
     {"threads", context_threads},
     {"clock", context_clock},

@@ -493,6 +493,17 @@ function core.info() end
 ---@return { in_use: integer, peak: integer, pooled: integer }
 function core.memory() end
 
+--- The bytes of the block that so many bytes are kept in.
+---@param bytes integer  0..2^50
+---@return integer
+function core.block_bytes(bytes) end
+
+--- Traces memory: true begins, nil puts a mark, false ends. See saros.nn.memory,
+--- which this is for.
+---@param on? boolean
+---@return integer[]? events  at the end: bytes > 0 of each block taken, minus the number of one given back, 0 for a mark; none where nothing was traced
+function core.trace(on) end
+
 --- Gives the bytes kept for reuse back to the system.
 function core.trim() end
 

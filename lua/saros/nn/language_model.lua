@@ -100,6 +100,13 @@ function LanguageModel:window_loss(window, state)
   return core.cross_entropy(logits, window.targets), last
 end
 
+--- The loss of any window, for `memory`.
+function LanguageModel:sample_loss(T, B)
+  local zeros <close> = core.zeros(T, B, 1)
+  local ids = zeros:argmax(-1)
+  return (self:window_loss { inputs = ids, targets = ids })
+end
+
 --- Read some text from the beginning.
 ---@param text string  not empty
 ---@return saros.Tensor logits  (V), of the symbol after it

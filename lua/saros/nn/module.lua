@@ -16,6 +16,7 @@
 local core = require "saros.core"
 local options = require "saros.options"
 local initialize = require "saros.nn.initialize"
+local memory = require "saros.nn.memory"
 local scope = require "saros.nn.scope"
 local summary = require "saros.nn.summary"
 
@@ -269,6 +270,14 @@ end
 ---@return saros.nn.Summary
 function Module:summary()
   return summary(self)
+end
+
+--- How many bytes training takes for windows of `length` steps and `batch` rows,
+--- before it takes them; tostring lays it out. See saros.nn.memory.
+---@param given saros.nn.MemoryOptions
+---@return saros.nn.Memory
+function Module:memory(given)
+  return memory(self, given)
 end
 
 --- One line on what this module is; classes say more.

@@ -210,6 +210,12 @@ function Recurrent:forward(x, state, given)
   return y, last
 end
 
+--- A loss of any window, for `memory`.
+function Recurrent:sample_loss(T, B)
+  local y <close> = self(core.zeros(T, B, self.o.input))
+  return y:sum()
+end
+
 function Recurrent:describe()
   local o = self.o
   return ("%s %d -> %d, %d layer%s%s"):format(self.operation, o.input, o.hidden, o.layers,
