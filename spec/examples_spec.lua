@@ -51,7 +51,7 @@ describe("the examples", function()
         "--layers", 1, "--hidden", 24, "--batch", 4, "--length", 20, "--epochs", 3, "--lr", 1e-2,
         "--schedule", "cosine", "--clip", 5, "--dropout", 0.1, "--patience", 2, "--seed", 1, "--threads", 1,
         "--run", folder, "--sample", 40)
-      assert.matches("\nepoch 3  loss %d%.%d%d%d%d  valid %d%.%d%d%d%d  [%d.]+k? symbols/s\n", output)
+      assert.matches("\nepoch 3  loss %d%.%d%d%d%d  valid %d%.%d%d%d%d  [%d.]+[kM]? symbols/s\n", output)
       assert.is_true(#output:match "symbols/s\n\n(.*)\n$" >= 40)
 
       output = succeed("examples/generate.lua", "--model", folder, "--prime", "We the", "--length", 20,
