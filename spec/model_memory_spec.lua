@@ -23,17 +23,35 @@ local TRAIN = [[
   print(memory.total, asked, saros.memory().peak - before)
 ]]
 
-local function own_cell(inputs, hidden)
-  local Own = nn.module "own"
-  function Own:forward(x, state)
-    local h = saros.tanh((x .. state[1]):matmul(self.W) + self.b)
-    return h, { h }
+-- Likewise with a cell of one's own: one window's peak, then the answer.
+local OWN = [[
+  local nn = saros.nn
+  local function own_cell(inputs, hidden)
+    local Own = nn.module "own"
+    function Own:forward(x, state)
+      local h = saros.tanh((x .. state[1]):matmul(self.W))
+      return h, { h }
+    end
+    local self = Own.new()
+    self.W = self:add_parameter("W", { inputs + hidden, hidden }, nn.initialize.matrix(0.1))
+    return self
   end
-  local self = Own.new()
-  self.W = self:add_parameter("W", { inputs + hidden, hidden }, nn.initialize.matrix(0.1))
-  self.b = self:add_parameter("b", { hidden }, nn.initialize.bias(0.1))
-  return self
-end
+  local net = nn.recurrent { 20, 50, cell = own_cell, layers = 2 }:init { seed = 1 }
+  local function loss(T, B)
+    local y = net(saros.zeros(T, B, 20))
+    return (y * y):mean()
+  end
+  collectgarbage "stop"
+  local before = saros.memory().in_use
+  do
+    local tape <close> = saros.tape()
+    tape:backward(loss(20, 40))
+  end
+  local peak = saros.memory().peak - before
+  net:clear_gradients()
+  local memory = net:memory { length = 20, batch = 40, loss = loss, optimizer = "sgd" }
+  print(memory.activations + memory.backward, peak, memory.total - memory.parameters - memory.moments)
+]]
 
 -- The most that one window of a model takes beside what is there.
 local function measured(net, loss, T, B)
@@ -62,22 +80,16 @@ describe("the memory that a model foretells", function()
       local output = commands.succeed("-e", TRAIN:format(table.unpack(case)))
       local foretold, asked, peak = output:match "^(%d+)%s+(%d+)%s+(%d+)"
       assert.near(1, foretold / peak, 0.05, output)
-      assert.is_true(asked / peak < 0.4, output) -- it does not take what it foretells
+      assert.is_true(asked / peak < 0.5, output) -- it does not take what it foretells
     end)
   end
 
   it("holds for cells of one's own and for any loss", function()
-    local net = nn.recurrent { 20, 50, cell = own_cell, layers = 2 }:init { seed = 1 }
-    local function loss(T, B)
-      local y = net(saros.zeros(T, B, 20))
-      return (y * y):mean()
-    end
-    local memory = net:memory { length = 20, batch = 40, loss = loss, optimizer = "sgd" }
-    local window = memory.activations + memory.backward
-    local most = measured(net, loss, 20, 40)
-    -- Blocks that wait in the pool in another size are counted in the measure.
-    assert.is_true(window <= most * 1.01 and window > most * 0.8, ("%d, %d"):format(window, most))
-    assert.equal(memory.total, memory.parameters + memory.moments + window)
+    local output = commands.succeed("-e", OWN)
+    local window, peak, rest = output:match "^(%d+)%s+(%d+)%s+(%d+)"
+    -- Products of many rows work on packed copies, which few rows do not show.
+    assert.is_true(window / peak < 1.05 and peak - window < 2 << 20, output)
+    assert.equal(window, rest)
   end)
 
   it("goes along a line where the number of blocks depends on the rows", function()
