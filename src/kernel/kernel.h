@@ -330,6 +330,47 @@ typedef struct blend_kernels {
                          const real *zone, size_t rows, size_t n);
 } blend_kernels;
 
+/* --- Steps of a few rows from packed weights (step.c) ------------------------ */
+
+/* From row to row, the arrays of a step whose rows have n elements are this
+** many elements apart. What lies between is written to, and never counts. */
+#define STEP_WIDTH(n) (((n) + 15) / 16 * 16)
+
+/*
+** All arrays but x are aligned to 64 bytes, and so are the rows of 'start',
+** where the sums of each row begin; rows may share one. Another packing of the
+** weights is another table of this type.
+*/
+typedef struct step_kernels {
+  /* A cell of H units and G gates with 'inputs' + P terms: w (G H, inputs) and
+  ** u (G H, P) as one packed matrix of so many bytes. */
+  size_t (*cell_bytes)(int gates, int H, int terms);
+  void (*pack_cell)(void *packed, const real *w, int inputs, const real *u,
+                    int P, int gates, int H);
+
+  /* values (4, H), biases say, as a row of 'start' (4 STEP_WIDTH(H)): for the
+  ** LSTM those of i f g o, for the GRU those of r z and of both parts of n. */
+  void (*arrange)(real *start, const real *values, int H);
+
+  /* One step: h (rows, H) and, in place, c (rows, H), from x (rows, inputs) and
+  ** h_prev (rows, P), which h must not overlap. peephole (3, H) or null, its
+  ** rows STEP_WIDTH(H) apart. The equations are those of lstm.c. */
+  void (*lstm)(real *h, real *c, const void *packed, const real *const *start,
+               const real *x, int inputs, const real *h_prev, int P,
+               const real *peephole, int rows, int H);
+
+  /* The same for the GRU of gru.c, the reset gate after the product. */
+  void (*gru)(real *h, const void *packed, const real *const *start,
+              const real *x, int inputs, const real *h_prev, int rows, int H);
+
+  /* y (rows, n) = start + x (rows, k) w^T with w (n, k); start[row] may be the
+  ** row of y. Nothing else may overlap y. */
+  size_t (*dense_bytes)(int n, int k);
+  void (*pack_dense)(void *packed, const real *w, int n, int k);
+  void (*dense)(real *y, const void *packed, const real *const *start,
+                const real *x, int rows, int n, int k);
+} step_kernels;
+
 /* --- Parameter updates (update.c) ----------------------------------------- */
 
 typedef struct update_kernels {
@@ -372,6 +413,7 @@ typedef struct kernels {
   const gru_kernels *gru;
   const blend_kernels *blend;
   const update_kernels *update;
+  const step_kernels *step;
 } kernels;
 
 /*
@@ -400,7 +442,8 @@ const kernels *kernels_select(const char *name);
   extern const lstm_kernels KERNEL_NAME(lstm, isa);                            \
   extern const gru_kernels KERNEL_NAME(gru, isa);                              \
   extern const blend_kernels KERNEL_NAME(blend, isa);                          \
-  extern const update_kernels KERNEL_NAME(update, isa);
+  extern const update_kernels KERNEL_NAME(update, isa);                        \
+  extern const step_kernels KERNEL_NAME(step, isa);
 
 DECLARE_TABLES(baseline)
 DECLARE_TABLES(avx2)

@@ -1,0 +1,313 @@
+/*
+** One time step of a few rows, from weights that were packed once: what runs
+** when a model is fed one event at a time. A layer of weights is read once per
+** step and does not fit into registers, so its speed is that of the memory it
+** lies in; everything else has to hide behind that.
+**
+** The weights of a cell lie in panels of LANES hidden units: for each term (the
+** inputs, then the units of h) one vector of weights per gate. The sums of a
+** panel stay in registers while the terms go by, and become the new state of
+** its units right then. What is left over after the whole panels is a panel of
+** half the width if it fits there: 8 units of AVX-512, say. A dense layer lies
+** in panels of up to SLOTS * LANES outputs; if it has only a few outputs, in
+** plain rows.
+**
+** The sums begin at the biases, or wherever the caller says, which is how a
+** symbol's whole part (its embedding times W) can be read off a table.
+*/
+#include "elementary.h"
+
+#if defined(__AVX512F__)
+#define VECTOR_BYTES 64
+#define ROWS 4
+#elif defined(__AVX2__)
+#define VECTOR_BYTES 32
+#define ROWS 2
+#else
+#define VECTOR_BYTES 16
+#define ROWS 2
+#endif
+
+#define WIDE ((int)(VECTOR_BYTES / sizeof(real)))
+#define NARROW (WIDE / 2)
+#define SLOTS 4
+
+#define ALIGNED __attribute__((aligned(64)))
+
+/* What a step of a cell reads, and the state that it leaves. */
+typedef struct cell_step {
+  real *h, *c;
+  const real *const *start;
+  const real *x, *h_prev, *peephole;
+  int inputs, P, rows, H;
+} cell_step;
+
+#define LANES WIDE
+#define PANEL(name) name##_wide
+#include "step_panel.h"
+#undef LANES
+#undef PANEL
+#define LANES NARROW
+#define PANEL(name) name##_narrow
+#include "step_panel.h"
+#undef LANES
+#undef PANEL
+
+/* --- Packing ------------------------------------------------------------------ */
+
+/* The units of the panel that begins at a unit. */
+static int panel_lanes(int unit, int H) {
+  return H - unit <= NARROW ? NARROW : WIDE;
+}
+
+static int padded(int H) {
+  int unit = 0;
+  while (unit < H)
+    unit += panel_lanes(unit, H);
+  return unit;
+}
+
+static size_t cell_bytes(int gates, int H, int terms) {
+  return (size_t)gates * (size_t)padded(H) * (size_t)terms * sizeof(real);
+}
+
+/* One term of one panel from w (gates H, k), whose column it is. */
+static real *pack_term(real *packed, const real *w, int k, int gates, int H,
+                       int unit, int lanes) {
+  for (int gate = 0; gate < gates; gate++)
+    for (int lane = 0; lane < lanes; lane++) {
+      const size_t row = (size_t)gate * (size_t)H + (size_t)(unit + lane);
+      *packed++ = unit + lane < H ? w[row * (size_t)k] : 0;
+    }
+  return packed;
+}
+
+static void pack_cell(void *packed, const real *w, int inputs, const real *u,
+                      int P, int gates, int H) {
+  real *to = packed;
+  for (int unit = 0; unit < H; unit += panel_lanes(unit, H)) {
+    const int lanes = panel_lanes(unit, H);
+    for (int p = 0; p < inputs; p++)
+      to = pack_term(to, w + p, inputs, gates, H, unit, lanes);
+    for (int p = 0; p < P; p++)
+      to = pack_term(to, u + p, P, gates, H, unit, lanes);
+  }
+}
+
+static void arrange(real *start, const real *values, int H) {
+  for (int unit = 0; unit < H; unit += panel_lanes(unit, H))
+    start = pack_term(start, values, 1, SLOTS, H, unit, panel_lanes(unit, H));
+}
+
+/* --- Cells ---------------------------------------------------------------------- */
+
+/* The state of 'lanes' units of a row from their pre-activations a. */
+typedef void units(const cell_step *s, const real *a, ptrdiff_t at,
+                   const size_t lanes);
+
+static inline __attribute__((always_inline)) void
+lstm_units(const cell_step *s, const real *a, ptrdiff_t at,
+           const size_t lanes) {
+  const real *i = a, *f = i + lanes, *g = f + lanes, *o = g + lanes;
+  real *c = s->c + at, *h = s->h + at;
+  INDEPENDENT
+  for (size_t k = 0; k < lanes; k++) {
+    c[k] = sigmoid_of(f[k]) * c[k] + sigmoid_of(i[k]) * tanh_of(g[k]);
+    h[k] = sigmoid_of(o[k]) * tanh_of(c[k]);
+  }
+}
+
+static inline __attribute__((always_inline)) void
+peephole_units(const cell_step *s, const real *a, ptrdiff_t at,
+               const size_t lanes) {
+  const ptrdiff_t width = STEP_WIDTH(s->H);
+  const real *i = a, *f = i + lanes, *g = f + lanes, *o = g + lanes;
+  const real *p_i = s->peephole + at % width, *p_f = p_i + width,
+             *p_o = p_f + width;
+  real *c = s->c + at, *h = s->h + at;
+  INDEPENDENT
+  for (size_t k = 0; k < lanes; k++) {
+    const real kept = sigmoid_of(f[k] + p_f[k] * c[k]) * c[k];
+    c[k] = kept + sigmoid_of(i[k] + p_i[k] * c[k]) * tanh_of(g[k]);
+    h[k] = sigmoid_of(o[k] + p_o[k] * c[k]) * tanh_of(c[k]);
+  }
+}
+
+/* The slots are r, z and both parts of n. */
+static inline __attribute__((always_inline)) void
+gru_units(const cell_step *s, const real *a, ptrdiff_t at, const size_t lanes) {
+  const real *r = a, *z = r + lanes, *n = z + lanes, *u_n = n + lanes;
+  const real *h_prev = s->h_prev + at;
+  real *h = s->h + at;
+  INDEPENDENT
+  for (size_t k = 0; k < lanes; k++) {
+    const real candidate = tanh_of(n[k] + sigmoid_of(r[k]) * u_n[k]);
+    h[k] = candidate + sigmoid_of(z[k]) * (h_prev[k] - candidate);
+  }
+}
+
+/* One step of all units of all rows. */
+static inline __attribute__((always_inline)) void
+step_cell(const cell_step *s, const void *packed, const int gates,
+          units *const finish) {
+  const ptrdiff_t width = STEP_WIDTH(s->H);
+  ALIGNED real a[ROWS * SLOTS * WIDE];
+  for (int unit = 0; unit < s->H; unit += WIDE) {
+    const int is_wide = panel_lanes(unit, s->H) == WIDE;
+    const void *next = packed;
+    for (int row = 0, rows; row < s->rows; row += rows) {
+      rows = s->rows - row < ROWS ? s->rows - row : ROWS;
+      const ptrdiff_t at = row * width + unit;
+      if (is_wide) {
+        next = cell_rows_wide(a, rows, gates, packed, s, row, unit * SLOTS);
+        for (int i = 0; i < rows; i++)
+          finish(s, a + i * SLOTS * WIDE, at + i * width, WIDE);
+      } else {
+        cell_rows_narrow(a, rows, gates, packed, s, row, unit * SLOTS);
+        for (int i = 0; i < rows; i++)
+          finish(s, a + i * SLOTS * NARROW, at + i * width, NARROW);
+      }
+    }
+    packed = next;
+  }
+}
+
+static void lstm(real *h, real *c, const void *packed, const real *const *start,
+                 const real *x, int inputs, const real *h_prev, int P,
+                 const real *peephole, int rows, int H) {
+  const cell_step s = {.h = h,
+                       .c = c,
+                       .start = start,
+                       .x = x,
+                       .h_prev = h_prev,
+                       .peephole = peephole,
+                       .inputs = inputs,
+                       .P = P,
+                       .rows = rows,
+                       .H = H};
+  if (peephole == NULL)
+    step_cell(&s, packed, 4, lstm_units);
+  else
+    step_cell(&s, packed, 4, peephole_units);
+}
+
+static void gru(real *h, const void *packed, const real *const *start,
+                const real *x, int inputs, const real *h_prev, int rows,
+                int H) {
+  const cell_step s = {.h = h,
+                       .start = start,
+                       .x = x,
+                       .h_prev = h_prev,
+                       .inputs = inputs,
+                       .P = H,
+                       .rows = rows,
+                       .H = H};
+  step_cell(&s, packed, 3, gru_units);
+}
+
+/* --- Dense layers ------------------------------------------------------------------ */
+
+/* So few outputs are dot products. */
+#define FEW 4
+
+static size_t dense_bytes(int n, int k) {
+  const int rows = n <= FEW ? n : STEP_WIDTH(n);
+  const int terms = n <= FEW ? STEP_WIDTH(k) : k;
+  return (size_t)rows * (size_t)terms * sizeof(real);
+}
+
+/* The vectors of the panel that begins at an output. */
+static int panel_vectors(int output, int n) {
+  const int left = (n - output + WIDE - 1) / WIDE;
+  return left < SLOTS ? left : SLOTS;
+}
+
+static void pack_dense(void *packed, const real *w, int n, int k) {
+  real *to = packed;
+  for (int row = 0; n <= FEW && row < n; row++)
+    memcpy(to + row * STEP_WIDTH(k), w + (ptrdiff_t)row * k,
+           (size_t)k * sizeof(real));
+  for (int output = 0; n > FEW && output < n; output += SLOTS * WIDE)
+    for (int p = 0; p < k; p++)
+      to = pack_term(to, w + p, k, 1, n, output,
+                     panel_vectors(output, n) * WIDE);
+}
+
+#define PARTS 8
+#define TOGETHER 4
+
+static real dot(const real *w, const real *x, int k) {
+  real part[TOGETHER][PARTS] = {{0}};
+  int p = 0;
+  for (; p + TOGETHER * PARTS <= k; p += TOGETHER * PARTS)
+    for (int set = 0; set < TOGETHER; set++)
+      for (int i = 0; i < PARTS; i++)
+        part[set][i] += w[p + set * PARTS + i] * x[p + set * PARTS + i];
+  for (; p + PARTS <= k; p += PARTS)
+    for (int i = 0; i < PARTS; i++)
+      part[0][i] += w[p + i] * x[p + i];
+  for (int i = 0; i < PARTS; i++)
+    part[0][i] = (part[0][i] + part[1][i]) + (part[2][i] + part[3][i]);
+  real rest = 0;
+  for (; p < k; p++)
+    rest += w[p] * x[p];
+  for (int half = PARTS / 2; half > 0; half /= 2)
+    for (int i = 0; i < half; i++)
+      part[0][i] += part[0][half + i];
+  return part[0][0] + rest;
+}
+
+static void dense_few(real *y, const real *w, const real *const *start,
+                      const real *x, int rows, int n, int k) {
+  for (int row = 0; row < rows; row++) {
+    for (ptrdiff_t i = 0; i < n; i++)
+      y[i] = start[row][i] + dot(w + i * STEP_WIDTH(k), x, k);
+    y += STEP_WIDTH(n), x += STEP_WIDTH(k);
+  }
+}
+
+static void dense_panel(real *y, const void *packed, const real *const *start,
+                        int output, const real *x, int rows, int n, int k) {
+  const ptrdiff_t width = STEP_WIDTH(n);
+  switch (panel_vectors(output, n)) {
+    case 1:
+      dense_rows_wide(y, width, rows, 1, packed, start, output, x, k);
+      break;
+    case 2:
+      dense_rows_wide(y, width, rows, 2, packed, start, output, x, k);
+      break;
+    case 3:
+      dense_rows_wide(y, width, rows, 3, packed, start, output, x, k);
+      break;
+    default:
+      dense_rows_wide(y, width, rows, 4, packed, start, output, x, k);
+  }
+}
+
+static void dense(real *y, const void *packed, const real *const *start,
+                  const real *x, int rows, int n, int k) {
+  if (n <= FEW) {
+    dense_few(y, packed, start, x, rows, n, k);
+    return;
+  }
+  const real *w = packed;
+  for (int output = 0; output < n; output += SLOTS * WIDE) {
+    for (ptrdiff_t row = 0, count; row < rows; row += count) {
+      count = rows - row < ROWS ? rows - row : ROWS;
+      dense_panel(y + row * STEP_WIDTH(n), w, start + row, output,
+                  x + row * STEP_WIDTH(k), (int)count, n, k);
+    }
+    w += (ptrdiff_t)panel_vectors(output, n) * WIDE * k;
+  }
+}
+
+const step_kernels KERNEL_TABLE(step) = {
+    .cell_bytes = cell_bytes,
+    .pack_cell = pack_cell,
+    .arrange = arrange,
+    .lstm = lstm,
+    .gru = gru,
+    .dense_bytes = dense_bytes,
+    .pack_dense = pack_dense,
+    .dense = dense,
+};

@@ -1,0 +1,136 @@
+/*
+** One panel of packed weights against a few rows: the part of step.c that works
+** on vectors, included there once for each width. PANEL(name) is a name of this
+** width, LANES the elements of a vector.
+*/
+
+typedef real PANEL(vector)
+    __attribute__((vector_size(LANES * sizeof(real)), may_alias));
+
+/*
+** Adds the products of k terms to 'sum' and returns where their weights end.
+** The sum of a set, a row and a slot is at (set * rows + row) * SLOTS + slot.
+** Terms go to the sets in turn: an addition waits for the one before it, so
+** several sums must be under way at once. The vectors of a term belong to the
+** slots 0, 1, ..., but the last one to the slot 'last'. All but w, x and k are
+** constants where this is inlined, so the loops vanish and sums are registers.
+*/
+static inline __attribute__((always_inline)) const PANEL(vector) *
+    PANEL(add_terms)(PANEL(vector) * sum, const int sets, const int rows,
+                     const int vectors, const int last, const PANEL(vector) * w,
+                     const real *x, int k) {
+  const ptrdiff_t width = STEP_WIDTH(k);
+  int p = 0;
+  for (; p + sets <= k; p += sets)
+    for (int set = 0; set < sets; set++, w += vectors)
+      for (int row = 0; row < rows; row++)
+        for (int v = 0; v < vectors; v++)
+          sum[(set * rows + row) * SLOTS + (v == vectors - 1 ? last : v)] +=
+              x[row * width + p + set] * w[v];
+  for (int set = 0; set < sets - 1 && p + set < k; set++, w += vectors)
+    for (int row = 0; row < rows; row++)
+      for (int v = 0; v < vectors; v++)
+        sum[(set * rows + row) * SLOTS + (v == vectors - 1 ? last : v)] +=
+            x[row * width + p + set] * w[v];
+  return w;
+}
+
+/* The first set begins at start[row] + at, the others at 0. */
+static inline __attribute__((always_inline)) void
+PANEL(begin)(PANEL(vector) * sum, const int sets, const int rows,
+             const int slots, const real *const *start, ptrdiff_t at) {
+  for (int i = 0; i < sets * rows * SLOTS; i++)
+    sum[i] = (PANEL(vector)){0};
+  for (int row = 0; row < rows; row++) {
+    const PANEL(vector) *from = (const void *)(start[row] + at);
+    for (int slot = 0; slot < slots; slot++)
+      sum[row * SLOTS + slot] = from[slot];
+  }
+}
+
+/* Adds the sets up into y, whose rows lie so far apart. */
+static inline __attribute__((always_inline)) void
+PANEL(end)(real *y, ptrdiff_t width, PANEL(vector) * sum, const int sets,
+           const int rows, const int slots) {
+  for (int half = sets / 2; half > 0; half /= 2)
+    for (int i = 0; i < half * rows * SLOTS; i++)
+      sum[i] += sum[half * rows * SLOTS + i];
+  for (int row = 0; row < rows; row++, y += width) {
+    PANEL(vector) *to = (void *)y;
+    for (int slot = 0; slot < slots; slot++)
+      to[slot] = sum[row * SLOTS + slot];
+  }
+}
+
+/*
+** The pre-activations of LANES units: y (rows, SLOTS, LANES). With fewer gates
+** than slots, the last gate's part from h goes to the last slot. Returns the
+** weights of the next panel.
+*/
+static inline __attribute__((always_inline)) const void *
+PANEL(cell_tile)(real *y, const int rows, const int gates, const void *packed,
+                 const cell_step *s, ptrdiff_t row, ptrdiff_t at) {
+  const int sets = rows == 1 ? 2 : 1;
+  PANEL(vector) sum[2 * ROWS * SLOTS];
+  const PANEL(vector) *w = packed;
+  PANEL(begin)(sum, sets, rows, SLOTS, s->start + row, at);
+  w = PANEL(add_terms)(sum, sets, rows, gates, gates - 1, w,
+                       s->x + row * STEP_WIDTH(s->inputs), s->inputs);
+  w = PANEL(add_terms)(sum, sets, rows, gates, SLOTS - 1, w,
+                       s->h_prev + row * STEP_WIDTH(s->P), s->P);
+  PANEL(end)(y, SLOTS * LANES, sum, sets, rows, SLOTS);
+  return w;
+}
+
+static inline __attribute__((always_inline)) const void *
+PANEL(cell_rows)(real *y, int rows, const int gates, const void *packed,
+                 const cell_step *s, ptrdiff_t row, ptrdiff_t at) {
+  switch (rows) {
+    case 1:
+      return PANEL(cell_tile)(y, 1, gates, packed, s, row, at);
+    case 2:
+      return PANEL(cell_tile)(y, 2, gates, packed, s, row, at);
+#if ROWS > 2
+    case 3:
+      return PANEL(cell_tile)(y, 3, gates, packed, s, row, at);
+    case 4:
+      return PANEL(cell_tile)(y, 4, gates, packed, s, row, at);
+#endif
+    default:
+      return packed;
+  }
+}
+
+/* The same for a panel of so many vectors of a dense layer, into y. */
+static inline __attribute__((always_inline)) void
+PANEL(dense_tile)(real *y, ptrdiff_t width, const int rows, const int vectors,
+                  const void *packed, const real *const *start, ptrdiff_t at,
+                  const real *x, int k) {
+  const int sets = rows > 1 ? 1 : 8 / vectors >= 4 ? 4 : 2;
+  PANEL(vector) sum[4 * ROWS * SLOTS];
+  PANEL(begin)(sum, sets, rows, vectors, start, at);
+  PANEL(add_terms)(sum, sets, rows, vectors, vectors - 1, packed, x, k);
+  PANEL(end)(y + at, width, sum, sets, rows, vectors);
+}
+
+static inline __attribute__((always_inline)) void
+PANEL(dense_rows)(real *y, ptrdiff_t width, int rows, const int vectors,
+                  const void *packed, const real *const *start, ptrdiff_t at,
+                  const real *x, int k) {
+  switch (rows) {
+    case 1:
+      PANEL(dense_tile)(y, width, 1, vectors, packed, start, at, x, k);
+      break;
+    case 2:
+      PANEL(dense_tile)(y, width, 2, vectors, packed, start, at, x, k);
+      break;
+#if ROWS > 2
+    case 3:
+      PANEL(dense_tile)(y, width, 3, vectors, packed, start, at, x, k);
+      break;
+    case 4:
+      PANEL(dense_tile)(y, width, 4, vectors, packed, start, at, x, k);
+      break;
+#endif
+  }
+}
