@@ -618,6 +618,129 @@ SAROS_API saros_status saros_categorical(saros_generator *generator,
 SAROS_API saros_status saros_permutation(saros_generator *generator, int n,
                                          saros_tensor **out);
 
+/* --- Sessions ----------------------------------------------------------------------- */
+
+/*
+** A session runs a model one step at a time: for an event, a sample, a symbol.
+** Its weights are packed when it is made, so what happens to the parameters
+** afterwards does not reach it; all memory is taken then, too, and a step takes
+** none. It may step several independent streams together; they are rows, and
+** row 0 is the only one where there is one stream.
+**
+** A step computes what the operations compute without a tape, up to rounding:
+** sums are taken in another order.
+*/
+typedef struct saros_session saros_session;
+
+typedef enum saros_stage_kind {
+  SAROS_STAGE_EMBEDDING,   // ids to rows of a table; only as the first stage
+  SAROS_STAGE_LINEAR,      // x W^T + b
+  SAROS_STAGE_LAYER_NORM,  // as saros_layer_norm
+  SAROS_STAGE_FUNCTION,    // of each element
+  SAROS_STAGE_RECURRENT,   // one layer, as saros_recurrent
+  SAROS_STAGE_KINDS
+} saros_stage_kind;
+
+/* One stage of a model; each reads what the one before it makes. Fields that
+** its kind does not name are not read. */
+typedef struct saros_stage {
+  saros_stage_kind kind;
+  saros_tensor *weight;     // embedding (V, E); linear (O, I); layer norm (n)
+  saros_tensor *bias;       // linear (O), or null; layer norm (n)
+  double epsilon;           // layer norm
+  saros_function function;  // function
+  // recurrent:
+  saros_cell cell;
+  saros_layer layer;                          // weight_ih must be there
+  saros_tensor *norm_ih_gain, *norm_ih_bias;  // (G H), or null: layer norm of
+                                              // W x, before the biases
+  saros_tensor *first[SAROS_MAX_STATES];      // (P) and (H), or null: zeros
+  double zoneout[SAROS_MAX_STATES];  // share of the old state kept, in [0, 1)
+  int residual;                      // y = h + x, if they are of one size
+} saros_stage;
+
+/* How a session keeps its weights. */
+typedef enum saros_weights {
+  SAROS_WEIGHTS_REAL,  // as they are
+  SAROS_WEIGHTS_KINDS
+} saros_weights;
+
+/*
+** A session of 1..65536 streams over 'count' stages, in the first states. The
+** stages and their tensors are borrowed for the call. SAROS_EARGUMENT names the
+** stage and the tensor that do not fit.
+*/
+SAROS_API saros_status saros_session_new(saros_context *context, int count,
+                                         const saros_stage *stages, int streams,
+                                         saros_weights weights,
+                                         saros_session **out);
+SAROS_API void saros_session_release(saros_session *session);  // or null
+
+/* Another session in the same state, which goes its own way; the weights are
+** shared. */
+SAROS_API saros_status saros_session_fork(const saros_session *session,
+                                          saros_session **out);
+
+typedef struct saros_session_facts {
+  int streams;
+  int symbols;  // V: input ids are in 0..V-1; 0: the input is features
+  int inputs;   // features of a row of the input; 0: the input is ids
+  int outputs;  // features of a row of the output
+} saros_session_facts;
+
+SAROS_API saros_session_facts saros_session_of(const saros_session *session);
+
+/*
+** One step of all streams, from features x (streams, inputs) or from ids
+** (streams). The result is in saros_session_output. SAROS_EARGUMENT if the
+** session takes the other kind of input or an id is out of range; SAROS_ESTATE
+** if the open tape still needs the output of an earlier step. After an error
+** the session is as it was.
+*/
+SAROS_API saros_status saros_session_step(saros_session *session,
+                                          const saros_real *x);
+SAROS_API saros_status saros_session_step_ids(saros_session *session,
+                                              const int32_t *ids);
+
+/* (streams, outputs), borrowed and always the same tensor: each step writes to
+** it. Zeros before the first step and in rows that were reset. */
+SAROS_API saros_tensor *saros_session_output(const saros_session *session);
+
+/* The softmax of each row of the output, in a tensor of the session's own that
+** is borrowed likewise. SAROS_ESTATE if the open tape still needs it. */
+SAROS_API saros_status saros_session_probabilities(saros_session *session,
+                                                   saros_tensor **out);
+
+/* How to choose an id from a row of logits. All 0: the likeliest. */
+typedef struct saros_sampling {
+  double temperature;  // divides the logits; 0: always the likeliest id
+  int top_k;           // choose among the k likeliest; 0: all
+  double top_p;        // among the likeliest that together reach p; 0: all
+} saros_sampling;
+
+/* Chooses an id from each row of the output: ids (streams). The generator may
+** be null where the likeliest is asked for. SAROS_EARGUMENT if a number of
+** 'how' is negative or no number, top_p is above 1, or logits are not finite. */
+SAROS_API saros_status saros_session_sample(saros_session *session,
+                                            saros_generator *generator,
+                                            const saros_sampling *how,
+                                            int32_t *ids);
+
+/* Back to the first states: one row in 0..streams-1, or all with -1. */
+SAROS_API saros_status saros_session_reset(saros_session *session, int row);
+
+/*
+** The states and the output as bytes, for a file or for another session of the
+** same model; its weights are not among them. 'bytes' has room for
+** saros_session_dump_size. Restoring goes on bit for bit; it trusts nothing:
+** SAROS_EARGUMENT if the bytes are no dump, or that of another version, another
+** element type or a model of other sizes, and then nothing changes.
+*/
+SAROS_API size_t saros_session_dump_size(const saros_session *session);
+SAROS_API void saros_session_dump(const saros_session *session, void *bytes);
+SAROS_API saros_status saros_session_restore(saros_session *session,
+                                             const void *bytes, size_t size);
+
 /* --- Files -------------------------------------------------------------------------- */
 
 /*

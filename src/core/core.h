@@ -163,6 +163,10 @@ saros_status expect_context(const char *function, saros_context *context,
 saros_status expect_generator(const char *function, saros_context *context,
                               const saros_generator *generator);
 
+/* The place where the running sum of the weights passes u of their total; -1
+** if they are no weights. (random.c) */
+int draw(saros_generator *generator, const real *weight, int n);
+
 /* A walk over the rows (last axes) of up to three tensors that broadcast to
 ** one shape; axes that can be merged are. Used by copies and binaries. */
 #define MAX_WALK 3

@@ -224,9 +224,7 @@ saros_status saros_fill_orthogonal(saros_generator *g, double gain,
 
 /* --- Drawing ids -------------------------------------------------------------------------- */
 
-/* The place where the running sum of the weights passes u of their total; -1
-** if they are no weights. */
-static int draw(saros_generator *g, const real *weight, int n) {
+int draw(saros_generator *g, const real *weight, int n) {
   double total = 0, sum = 0;
   int last = -1;
   for (int i = 0; i < n; i++) {

@@ -1,0 +1,279 @@
+/*
+** Sessions from C: no call of the allocator while they step, states as bytes,
+** bytes that are no states, and what does not fit.
+*/
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "check.h"
+#include "saros.h"
+
+#define STEPS 100000
+
+enum { V = 11, E = 6, H = 24, O = 5 };
+
+typedef struct meter {
+  long calls;
+  long refuse_at;  // the call to refuse, and all after it; 0: none
+} meter;
+
+static void *metered(void *user, void *block, size_t old_size,
+                     size_t new_size) {
+  meter *m = user;
+  (void)old_size;
+  m->calls++;
+  if (new_size == 0) {
+    free(block);
+    return NULL;
+  }
+  if (m->refuse_at > 0 && m->calls >= m->refuse_at)
+    return NULL;
+  return realloc(block, new_size);
+}
+
+/* --- Models ---------------------------------------------------------------------- */
+
+/* The tensors of a model; those of a stage follow each other. */
+typedef struct model {
+  saros_context *context;
+  saros_generator *generator;
+  saros_tensor *tensors[64];
+  int count;
+} model;
+
+static saros_tensor *tensor(model *m, int rank, int rows, int columns) {
+  const int shape[2] = {rows, columns};
+  saros_tensor **x = &m->tensors[m->count++];
+  CHECK(saros_tensor_new(m->context, SAROS_REAL, rank, shape, x) == SAROS_OK,
+        "a tensor is made");
+  saros_fill_uniform(m->generator, -0.5, 0.5, *x);
+  return *x;
+}
+
+static saros_stage recurrent(model *m, saros_cell cell, int inputs) {
+  int GH = saros_cell_of(cell).gates * H;
+  return (saros_stage){.kind = SAROS_STAGE_RECURRENT,
+                       .cell = cell,
+                       .layer = {.weight_ih = tensor(m, 2, GH, inputs),
+                                 .weight_hh = tensor(m, 2, GH, H),
+                                 .bias_ih = tensor(m, 1, GH, 0),
+                                 .bias_hh = tensor(m, 1, GH, 0)}};
+}
+
+static saros_stage linear(model *m, int inputs, int outputs) {
+  return (saros_stage){.kind = SAROS_STAGE_LINEAR,
+                       .weight = tensor(m, 2, outputs, inputs),
+                       .bias = tensor(m, 1, outputs, 0)};
+}
+
+static model open_model(meter *count) {
+  model m = {.context = saros_context_new(metered, count)};
+  saros_generator_new(m.context, 7, &m.generator);
+  return m;
+}
+
+static void close_model(model *m) {
+  for (int i = 0; i < m->count; i++)
+    saros_tensor_release(m->tensors[i]);
+  saros_generator_release(m->generator);
+  saros_context_release(m->context);
+}
+
+/* Symbols to logits, with every kind of stage and of cell. */
+static int describe(model *m, saros_stage *stages) {
+  int n = 0;
+  stages[n++] = (saros_stage){.kind = SAROS_STAGE_EMBEDDING,
+                              .weight = tensor(m, 2, V, E)};
+  stages[n++] = recurrent(m, SAROS_LSTM, E);
+  stages[n++] = recurrent(m, SAROS_GRU, H);
+  stages[n] = recurrent(m, SAROS_GRU_BEFORE, H);
+  stages[n++].zoneout[0] = 0.1;
+  stages[n] = recurrent(m, SAROS_ELMAN_TANH, H);
+  stages[n++].residual = 1;
+  stages[n++] = (saros_stage){.kind = SAROS_STAGE_LAYER_NORM,
+                              .weight = tensor(m, 1, H, 0),
+                              .bias = tensor(m, 1, H, 0),
+                              .epsilon = 1e-5};
+  stages[n++] = linear(m, H, O);
+  stages[n++] =
+      (saros_stage){.kind = SAROS_STAGE_FUNCTION, .function = SAROS_TANH};
+  return n;
+}
+
+static saros_session *open_session(model *m, int streams) {
+  saros_stage stages[16];
+  saros_session *s;
+  int count = describe(m, stages);
+  saros_status status = saros_session_new(m->context, count, stages, streams,
+                                          SAROS_WEIGHTS_REAL, &s);
+  CHECK(status == SAROS_OK, "a session is made: %s", saros_error(m->context));
+  return s;
+}
+
+static void walk(saros_session *s, int steps) {
+  int streams = saros_session_of(s).streams;
+  int32_t ids[8];
+  for (int t = 0; t < steps; t++) {
+    for (int row = 0; row < streams; row++)
+      ids[row] = (t * 7 + row * 3) % V;
+    if (saros_session_step_ids(s, ids) != SAROS_OK)
+      CHECK(0, "step %d", t);
+  }
+}
+
+static int same_output(const saros_session *a, const saros_session *b) {
+  saros_tensor *x = saros_session_output(a), *y = saros_session_output(b);
+  return memcmp(saros_tensor_reals(x), saros_tensor_reals(y),
+                saros_tensor_bytes(x)) == 0;
+}
+
+/* --- Checks --------------------------------------------------------------------------- */
+
+static void never_allocates(int streams) {
+  meter count = {0};
+  model m = open_model(&count);
+  saros_session *s = open_session(&m, streams);
+  saros_tensor *p;
+  int32_t ids[8];
+  const saros_sampling how = {.temperature = 1, .top_k = 3, .top_p = 0.9};
+  long before = count.calls;
+  for (int t = 0; t < STEPS; t++) {
+    walk(s, 1);
+    saros_session_probabilities(s, &p);
+    saros_session_sample(s, m.generator, &how, ids);
+    if (t % 1000 == 0)
+      saros_session_reset(s, t % streams);
+  }
+  CHECK(count.calls == before, "%d streams: %ld calls of the allocator",
+        streams, count.calls - before);
+  saros_session_release(s);
+  close_model(&m);
+}
+
+static void goes_on_from_bytes(void) {
+  meter count = {0};
+  model m = open_model(&count);
+  saros_session *a = open_session(&m, 3), *b, *other = open_session(&m, 3);
+  walk(a, 10);
+  CHECK(saros_session_fork(a, &b) == SAROS_OK, "a fork");
+  CHECK(same_output(a, b), "a fork has the output");
+  size_t size = saros_session_dump_size(a);
+  char *bytes = malloc(size);
+  saros_session_dump(a, bytes);
+  walk(a, 5), walk(b, 5);
+  CHECK(same_output(a, b), "a fork goes on alike");
+  walk(b, 1);
+  CHECK(!same_output(a, b), "and its own way");
+  CHECK(saros_session_restore(b, bytes, size) == SAROS_OK, "restored");
+  walk(b, 5);
+  CHECK(same_output(a, b), "what was restored goes on alike");
+  saros_session_release(a);
+  walk(b, 5);
+  free(bytes);
+  saros_session_release(b);
+  saros_session_release(other);
+  close_model(&m);
+}
+
+/* Bytes that are changed at one place, or too few: refused, and nothing else. */
+static void refuses_bytes(void) {
+  meter count = {0};
+  model m = open_model(&count);
+  saros_session *s = open_session(&m, 2), *twin;
+  walk(s, 3);
+  saros_session_fork(s, &twin);
+  size_t size = saros_session_dump_size(s);
+  size_t header = 8 + 5 * 4 + 4 * 5;  // five states
+  char *bytes = malloc(size);
+  saros_session_dump(s, bytes);
+  for (size_t at = 0; at < header; at++) {
+    bytes[at] ^= 64;
+    CHECK(saros_session_restore(s, bytes, size) == SAROS_EARGUMENT,
+          "byte %zu of the header counts", at);
+    bytes[at] ^= 64;
+  }
+  for (size_t cut = 0; cut < size; cut += 1 + cut / 8) {
+    char *part = malloc(cut + 1);  // its end is watched
+    part = realloc(part, cut > 0 ? cut : 1);
+    memcpy(part, bytes, cut);
+    CHECK(saros_session_restore(s, part, cut) == SAROS_EARGUMENT,
+          "%zu bytes are too few", cut);
+    free(part);
+  }
+  walk(s, 3), walk(twin, 3);
+  CHECK(same_output(s, twin), "refused bytes change nothing");
+  CHECK(saros_session_restore(s, bytes, size) == SAROS_OK, "%s",
+        saros_error(m.context));
+  free(bytes);
+  saros_session_release(s);
+  saros_session_release(twin);
+  close_model(&m);
+}
+
+static void refuses_models(void) {
+  meter count = {0};
+  model m = open_model(&count);
+  saros_stage good[16], bad[16];
+  saros_session *s;
+  int n = describe(&m, good);
+  const int32_t ids[2] = {0, V};
+  const saros_real x[2] = {0};
+  for (int i = 0; i < n; i++) {
+    memcpy(bad, good, sizeof bad);
+    bad[i].kind = SAROS_STAGE_KINDS;
+    CHECK(saros_session_new(m.context, n, bad, 1, SAROS_WEIGHTS_REAL, &s) ==
+                  SAROS_EARGUMENT &&
+              s == NULL,
+          "stage %d of no kind", i);
+    bad[i] = linear(&m, H + 1, H);
+    CHECK(saros_session_new(m.context, n, bad, 1, SAROS_WEIGHTS_REAL, &s) ==
+              SAROS_EARGUMENT,
+          "stage %d of another size", i);
+  }
+  CHECK(saros_session_new(m.context, n, good, 0, SAROS_WEIGHTS_REAL, &s) ==
+            SAROS_EARGUMENT,
+        "no stream");
+  CHECK(saros_session_new(m.context, 0, good, 1, SAROS_WEIGHTS_REAL, &s) ==
+            SAROS_EARGUMENT,
+        "no stage");
+  saros_session_new(m.context, n, good, 2, SAROS_WEIGHTS_REAL, &s);
+  CHECK(saros_session_step_ids(s, ids) == SAROS_EARGUMENT, "an id too large");
+  CHECK(saros_session_step(s, x) == SAROS_EARGUMENT, "features");
+  CHECK(saros_session_reset(s, 2) == SAROS_EARGUMENT, "row 2");
+  saros_session_release(s);
+  close_model(&m);
+}
+
+/* Whenever memory ends while a session is made, what it had is given back. */
+static void survives_refusals(void) {
+  meter count = {0};
+  model m = open_model(&count);
+  saros_stage stages[16];
+  int n = describe(&m, stages);
+  saros_trim(m.context);
+  size_t before = saros_memory_of(m.context).in_use;
+  saros_status status = SAROS_EMEMORY;
+  for (long after = 1; status == SAROS_EMEMORY && after < 1000; after++) {
+    saros_session *s;
+    count.refuse_at = count.calls + after;
+    status = saros_session_new(m.context, n, stages, 2, SAROS_WEIGHTS_REAL, &s);
+    saros_session_release(s);
+    CHECK(saros_memory_of(m.context).in_use == before, "%ld: all given back",
+          after);
+    count.refuse_at = 0;
+    saros_trim(m.context);
+  }
+  CHECK(status == SAROS_OK, "in the end it is made");
+  close_model(&m);
+}
+
+int main(void) {
+  never_allocates(1);
+  never_allocates(3);
+  goes_on_from_bytes();
+  refuses_bytes();
+  refuses_models();
+  survives_refusals();
+  return report();
+}

@@ -1,0 +1,189 @@
+/*
+** Sessions: a plan with a state, stepped for ever in the memory that was taken
+** when it was made.
+*/
+#include <string.h>
+
+#include "session.h"
+
+/* --- Life --------------------------------------------------------------------------- */
+
+/* Everything that a session allocates. What it has after a failure is released
+** by saros_session_release. */
+static saros_status take_memory(saros_session *s) {
+  const plan *p = s->plan;
+  memory_pool *pool = &s->context->pool;
+  const int shape[2] = {p->streams, p->outputs};
+  size_t outputs = (size_t)p->outputs, streams = (size_t)p->streams;
+  s->memory = pool_take(pool, p->memory * sizeof(real));
+  s->starts = pool_take(pool, streams * sizeof *s->starts);
+  s->weights = pool_take(pool, outputs * sizeof *s->weights);
+  s->order = pool_take(pool, outputs * sizeof *s->order);
+  if (!s->memory || !s->starts || !s->weights || !s->order)
+    return out_of_memory(s->context, p->memory * sizeof(real));
+  TRY(saros_tensor_new(s->context, SAROS_REAL, 2, shape, &s->output));
+  return saros_tensor_new(s->context, SAROS_REAL, 2, shape, &s->probabilities);
+}
+
+/* A session of a plan, of which it takes over one reference. */
+static saros_status session_of_plan(plan *p, saros_session **out) {
+  saros_session *s;
+  *out = NULL;
+  saros_status status = object_new(p->context, sizeof *s, (void **)&s);
+  if (status != SAROS_OK) {
+    plan_release(p);
+    return status;
+  }
+  s->context = p->context;
+  s->plan = p;
+  status = take_memory(s);
+  if (status == SAROS_OK)
+    *out = s;
+  else
+    saros_session_release(s);
+  return status;
+}
+
+saros_status saros_session_new(saros_context *context, int count,
+                               const saros_stage *stages, int streams,
+                               saros_weights weights, saros_session **out) {
+  plan *p;
+  *out = NULL;
+  TRY(plan_new(context, count, stages, streams, weights, &p));
+  TRY(session_of_plan(p, out));
+  memset((*out)->memory, 0, p->memory * sizeof(real));
+  return saros_session_reset(*out, -1);
+}
+
+saros_status saros_session_fork(const saros_session *from,
+                                saros_session **out) {
+  from->plan->references++;
+  TRY(session_of_plan(from->plan, out));
+  saros_session *s = *out;
+  memcpy(s->memory, from->memory, s->plan->memory * sizeof(real));
+  s->odd = from->odd;
+  tensor_copy(s->output, from->output);
+  return SAROS_OK;
+}
+
+void saros_session_release(saros_session *s) {
+  if (s == NULL)
+    return;
+  memory_pool *pool = &s->context->pool;
+  plan_release(s->plan);
+  pool_give(pool, s->memory);
+  pool_give(pool, s->starts);
+  pool_give(pool, s->weights);
+  pool_give(pool, s->order);
+  saros_tensor_release(s->output);
+  saros_tensor_release(s->probabilities);
+  object_free(s->context, s);
+}
+
+saros_session_facts saros_session_of(const saros_session *s) {
+  const plan *p = s->plan;
+  return (saros_session_facts){p->streams, p->symbols, p->inputs, p->outputs};
+}
+
+/* --- Steps ---------------------------------------------------------------------------- */
+
+/* Runs all stages and brings the result to the output. */
+static void run_stages(saros_session *s, const real *x) {
+  const plan *p = s->plan;
+  size_t n = (size_t)p->outputs;
+  real *y = reals(s->output);
+  s->odd = !s->odd;
+  for (const stage *g = p->stages; g < p->stages + p->count; g++)
+    x = g->run(s, g, x);
+  for (int row = 0; row < p->streams; row++, y += n, x += STEP_WIDTH(n))
+    for (size_t i = 0; i < n; i++)
+      y[i] = x[i];
+}
+
+static saros_status wrong_input(const saros_session *s, const char *got) {
+  return saros_fail(s->context, SAROS_EARGUMENT, "step: expected %s, got %s",
+                    s->plan->symbols ? "ids" : "features", got);
+}
+
+saros_status saros_session_step(saros_session *s, const saros_real *x) {
+  const plan *p = s->plan;
+  if (p->symbols)
+    return wrong_input(s, "features");
+  TRY(saros_tensor_writable(s->output, "step"));
+  if (p->streams == 1) {
+    run_stages(s, x);
+    return SAROS_OK;
+  }
+  real *rows = s->memory + p->input;
+  for (int row = 0; row < p->streams; row++)
+    memcpy(rows + (ptrdiff_t)row * STEP_WIDTH(p->inputs),
+           x + (ptrdiff_t)row * p->inputs, (size_t)p->inputs * sizeof(real));
+  run_stages(s, rows);
+  return SAROS_OK;
+}
+
+saros_status saros_session_step_ids(saros_session *s, const int32_t *ids) {
+  int base = s->context->index_base;
+  if (!s->plan->symbols)
+    return wrong_input(s, "ids");
+  for (int row = 0; row < s->plan->streams; row++)
+    if (ids[row] < 0 || ids[row] >= s->plan->symbols)
+      return saros_fail(s->context, SAROS_EARGUMENT,
+                        "step: expected ids in %d..%d, got %lld in row %d",
+                        base, s->plan->symbols - 1 + base,
+                        (long long)ids[row] + base, row + base);
+  TRY(saros_tensor_writable(s->output, "step"));
+  s->ids = ids;
+  run_stages(s, NULL);
+  return SAROS_OK;
+}
+
+/* --- The state ---------------------------------------------------------------------------- */
+
+/* One row of a state as it is at first. */
+static void reset_row(real *state, const real *first, int row, int n) {
+  real *to = state + (ptrdiff_t)row * STEP_WIDTH(n);
+  if (first != NULL)
+    memcpy(to, first, (size_t)n * sizeof(real));
+  else
+    memset(to, 0, (size_t)n * sizeof(real));
+}
+
+saros_status saros_session_reset(saros_session *s, int row) {
+  const plan *p = s->plan;
+  int base = s->context->index_base;
+  if (row < -1 || row >= p->streams)
+    return saros_fail(s->context, SAROS_EARGUMENT,
+                      "reset: expected a row in %d..%d, got %d", base,
+                      p->streams - 1 + base, row + base);
+  TRY(saros_tensor_writable(s->output, "reset"));
+  int first = row < 0 ? 0 : row, last = row < 0 ? p->streams - 1 : row;
+  for (int at = first; at <= last; at++) {
+    for (const stage *g = p->stages; g < p->stages + p->count; g++) {
+      if (g->states > 0)
+        reset_row(array_of(s, g, s->odd ? H_ODD : H_EVEN), g->owned[FIRST_H],
+                  at, g->P);
+      if (g->states == 2)
+        reset_row(array_of(s, g, C), g->owned[FIRST_C], at, g->H);
+    }
+    memset(reals(s->output) + (ptrdiff_t)at * p->outputs, 0,
+           (size_t)p->outputs * sizeof(real));
+  }
+  return SAROS_OK;
+}
+
+/* --- What comes out ---------------------------------------------------------------------------- */
+
+saros_tensor *saros_session_output(const saros_session *s) {
+  return s->output;
+}
+
+saros_status saros_session_probabilities(saros_session *s, saros_tensor **out) {
+  *out = NULL;
+  TRY(saros_tensor_writable(s->probabilities, "probabilities"));
+  s->context->kernels->softmax->softmax(
+      reals(s->probabilities), reals(s->output), (size_t)s->plan->streams,
+      (size_t)s->plan->outputs);
+  *out = s->probabilities;
+  return SAROS_OK;
+}

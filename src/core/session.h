@@ -1,0 +1,163 @@
+/*
+** What the files of sessions share. A plan is what a model became when its
+** weights were packed: it never changes, and forks share it. A session is a
+** plan and one block of memory with everything that changes: the states of all
+** layers and what lies between them. So a copy of that block is a fork, and no
+** step allocates anything.
+**
+** Rows of arrays lie STEP_WIDTH(n) apart, as the kernels of a step want them.
+*/
+#ifndef SESSION_H
+#define SESSION_H
+
+#include "core.h"
+
+/* What a stage owns; null where it has none. W, U and R are packed. */
+enum {
+  W,         // of a dense layer or of the input; a fused cell's has U in it
+  U,         // of h; for the reset before the product, only r's and z's part
+  U_N,       // n's part then
+  R,         // of the projection
+  BIAS,      // (n) where the sums of W x begin; of a fused cell, arranged
+  BIAS_U,    // (G H) likewise of U h, where the cell needs that by itself
+  BIAS_N,    // (H) likewise for n's part alone
+  BIAS_R,    // (P) zeros
+  TABLE,     // (V, table_width) where the sums begin for each symbol
+  PEEPHOLE,  // (3, H), the rows STEP_WIDTH(H) apart if the cell is fused
+  NORM_X_GAIN,
+  NORM_X_BIAS,
+  NORM_GAIN,
+  NORM_BIAS,
+  NORM_C_GAIN,
+  NORM_C_BIAS,
+  SHARE_H,  // (P) what of the new state goes into the state; else the old one
+  SHARE_C,  // (H)
+  FIRST_H,  // (P) where the state begins; null: zeros
+  FIRST_C,  // (H)
+  OWNED
+};
+
+/* The arrays of a stage in the memory of a session, (streams, n) each. */
+enum {
+  H_EVEN,  // (P) the state h: one array is read while the other is written
+  H_ODD,   // (P)
+  C,       // (H) the state c
+  GATES,   // (G H)
+  U_H,     // (G H) U h + b', where the cell needs that by itself
+  PART,    // (2 H) part of it
+  C_NEW,   // (H) before it is mixed with the old c
+  C_SEEN,  // (H) after layer norm
+  INNER,   // (H) what a projection or the product for n reads
+  Y,       // (outputs), unless that is h
+  ARRAYS
+};
+
+typedef struct stage stage;
+
+struct stage {
+  /* Returns where the output of the stage is, from its input x. */
+  const real *(*run)(saros_session *s, const stage *g, const real *x);
+  /* A recurrent stage's: h from x and the states. */
+  void (*step)(saros_session *s, const stage *g, const real *x, real *h,
+               const real *h_before);
+  int inputs, outputs;
+  int G, H, P;         // of a recurrent stage; 0 otherwise
+  int states;          // 0, 1 or 2
+  int separate;        // is U h needed by itself?
+  int residual;        // is the input added to the output?
+  int table_width;     // from symbol to symbol, in elements
+  double epsilon;      // layer norm
+  unary function;      // a function of each element
+  void *owned[OWNED];  // blocks of the pool
+  size_t at[ARRAYS];   // places in the memory, in elements
+};
+
+typedef struct plan {
+  saros_context *context;
+  int references;
+  const step_kernels *kernels;  // those of the packing of the weights
+  int streams, inputs, outputs;
+  int symbols;    // V; 0: the input is features
+  size_t input;   // place of (streams, inputs) in the memory
+  size_t memory;  // of a session, in elements
+  int count;
+  stage *stages;
+} plan;
+
+struct saros_session {
+  saros_context *context;
+  plan *plan;
+  real *memory;
+  int odd;                               // is the current h in the odd arrays?
+  const int32_t *ids;                    // of the step under way
+  const real **starts;                   // (streams) scratch: where sums begin
+  saros_tensor *output, *probabilities;  // (streams, outputs)
+  real *weights;                         // (outputs) scratch of sampling
+  int32_t *order;                        // (outputs) likewise
+};
+
+/* The most features of anything, so that widths are ints without thinking. */
+#define WIDEST (1 << 26)
+
+/* Layer norm inside a cell uses PyTorch's epsilon, as the layers do. */
+#define CELL_NORM_EPSILON 1e-5
+
+/* Packs a model. (session_plan.c, session_cell.c) */
+saros_status plan_new(saros_context *context, int count,
+                      const saros_stage *given, int streams,
+                      saros_weights weights, plan **out);
+void plan_release(plan *p);
+
+/* --- While a plan is made --------------------------------------------------- */
+
+typedef struct planner {
+  plan *plan;
+  stage *stage;                 // being made
+  const saros_stage *given;     // what it is made from
+  int number;                   // of that, from 0
+  int width;                    // of its input
+  const saros_tensor *symbols;  // table (V, E) of an embedding right before it
+  size_t at;                    // elements of the memory given away so far
+} planner;
+
+/* "session: expected ..., got ... in stage 2" */
+saros_status plan_expect(planner *p, const char *name, const saros_tensor *x,
+                         int rank, int rows, int columns);
+/* A zeroed block that the stage owns. */
+saros_status plan_own(planner *p, int which, size_t elements);
+/* A copy of a tensor (null: nothing), padded with zeros to a whole width. */
+saros_status plan_copy(planner *p, int which, const saros_tensor *x);
+/* Room for (streams, n) in the memory. */
+void plan_array(planner *p, int which, int n);
+saros_status plan_dense(planner *p, int which, const real *w, int n, int k);
+/* Makes a recurrent stage. */
+saros_status plan_recurrent(planner *p);
+
+/* How the stages run (session_run.c). */
+const real *run_embedding(saros_session *s, const stage *g, const real *x);
+const real *run_linear(saros_session *s, const stage *g, const real *x);
+const real *run_layer_norm(saros_session *s, const stage *g, const real *x);
+const real *run_function(saros_session *s, const stage *g, const real *x);
+const real *run_recurrent(saros_session *s, const stage *g, const real *x);
+void step_fused_lstm(saros_session *s, const stage *g, const real *x, real *h,
+                     const real *h_before);
+void step_fused_gru(saros_session *s, const stage *g, const real *x, real *h,
+                    const real *h_before);
+void step_elman_tanh(saros_session *s, const stage *g, const real *x, real *h,
+                     const real *h_before);
+void step_elman_relu(saros_session *s, const stage *g, const real *x, real *h,
+                     const real *h_before);
+void step_lstm(saros_session *s, const stage *g, const real *x, real *h,
+               const real *h_before);
+void step_gru(saros_session *s, const stage *g, const real *x, real *h,
+              const real *h_before);
+void step_gru_before(saros_session *s, const stage *g, const real *x, real *h,
+                     const real *h_before);
+
+/* The array of a stage. */
+static inline real *array_of(const saros_session *s, const stage *g,
+                             int which) {
+  return s->memory + g->at[which];
+}
+
+#endif

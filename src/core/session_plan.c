@@ -1,0 +1,257 @@
+/*
+** From the description of a model to the plan of its sessions: checks, copies
+** and packing of what each stage owns, and a place in the memory of a session
+** for each of its arrays.
+*/
+#include <string.h>
+
+#include "session.h"
+
+/* --- Helpers of those who make stages ---------------------------------------------- */
+
+saros_status plan_expect(planner *p, const char *name, const saros_tensor *x,
+                         int rank, int rows, int columns) {
+  saros_context *context = p->plan->context;
+  const int shape[2] = {rows, columns};
+  shape_text wanted = {{0}};
+  if (x == NULL)
+    return saros_fail(context, SAROS_EARGUMENT,
+                      "session: expected %s of shape %s in stage %d, got none",
+                      name, shape_format(&wanted, rank, shape),
+                      p->number + context->index_base);
+  TRY(expect_context("session", context, x));
+  TRY(expect_real("session", name, x));
+  if (x->rank == rank && x->shape[0] == rows &&
+      (rank == 1 || x->shape[1] == columns))
+    return SAROS_OK;
+  return saros_fail(context, SAROS_EARGUMENT,
+                    "session: expected %s of shape %s in stage %d, got %s",
+                    name, shape_format(&wanted, rank, shape),
+                    p->number + context->index_base, SHAPE(x));
+}
+
+saros_status plan_own(planner *p, int which, size_t elements) {
+  saros_context *context = p->plan->context;
+  void *block = pool_take(&context->pool, elements * sizeof(real));
+  if (block == NULL)
+    return out_of_memory(context, elements * sizeof(real));
+  memset(block, 0, elements * sizeof(real));
+  p->stage->owned[which] = block;
+  return SAROS_OK;
+}
+
+saros_status plan_copy(planner *p, int which, const saros_tensor *x) {
+  if (x == NULL)
+    return SAROS_OK;
+  TRY(plan_own(p, which, (x->count + 15) / 16 * 16));
+  storage copy = {.data = p->stage->owned[which]};
+  saros_tensor view = *x;
+  view.storage = &copy, view.offset = 0;
+  tensor_set_shape(&view, x->rank, x->shape);
+  tensor_copy(&view, x);
+  return SAROS_OK;
+}
+
+void plan_array(planner *p, int which, int n) {
+  p->stage->at[which] = p->at;
+  p->at += (size_t)p->plan->streams * (size_t)STEP_WIDTH(n);
+}
+
+saros_status plan_dense(planner *p, int which, const real *w, int n, int k) {
+  const step_kernels *step = p->plan->kernels;
+  TRY(plan_own(p, which, step->dense_bytes(n, k) / sizeof(real)));
+  step->pack_dense(p->stage->owned[which], w, n, k);
+  return SAROS_OK;
+}
+
+/* --- Stages without a state ----------------------------------------------------------- */
+
+static saros_status plan_output(planner *p, int n) {
+  p->stage->outputs = n;
+  plan_array(p, Y, n);
+  return SAROS_OK;
+}
+
+/* A table whose rows are so many elements apart. */
+static saros_status plan_embedding(planner *p) {
+  const saros_tensor *table = p->given->weight;
+  int V = table->shape[0], E = table->shape[1];
+  saros_tensor *from;
+  p->stage->run = run_embedding;
+  p->stage->table_width = STEP_WIDTH(E);
+  TRY(plan_own(p, TABLE, (size_t)V * (size_t)STEP_WIDTH(E)));
+  TRY(saros_contiguous(p->given->weight, &from));
+  for (int id = 0; id < V; id++)
+    memcpy((real *)p->stage->owned[TABLE] + (ptrdiff_t)id * STEP_WIDTH(E),
+           reals(from) + (ptrdiff_t)id * E, (size_t)E * sizeof(real));
+  saros_tensor_release(from);
+  return plan_output(p, E);
+}
+
+static saros_status plan_linear(planner *p) {
+  saros_tensor *w = p->given->weight, *from;
+  int is_fit =
+      w != NULL && w->rank == 2 && w->shape[0] > 0 && w->shape[0] <= WIDEST;
+  int n = is_fit ? w->shape[0] : 1;
+  TRY(plan_expect(p, "weight", w, 2, n, p->width));
+  p->stage->run = run_linear;
+  if (p->given->bias != NULL) {
+    TRY(plan_expect(p, "bias", p->given->bias, 1, n, 0));
+    TRY(plan_copy(p, BIAS, p->given->bias));
+  } else {
+    TRY(plan_own(p, BIAS, (size_t)STEP_WIDTH(n)));
+  }
+  TRY(saros_contiguous(w, &from));
+  saros_status status = plan_dense(p, W, reals(from), n, p->width);
+  saros_tensor_release(from);
+  return status == SAROS_OK ? plan_output(p, n) : status;
+}
+
+static saros_status plan_layer_norm(planner *p) {
+  TRY(plan_expect(p, "gain", p->given->weight, 1, p->width, 0));
+  TRY(plan_expect(p, "bias", p->given->bias, 1, p->width, 0));
+  if (!(p->given->epsilon >= 0))
+    return saros_fail(p->plan->context, SAROS_EARGUMENT,
+                      "session: expected epsilon >= 0, got %g",
+                      p->given->epsilon);
+  p->stage->run = run_layer_norm;
+  p->stage->epsilon = p->given->epsilon;
+  TRY(plan_copy(p, NORM_GAIN, p->given->weight));
+  TRY(plan_copy(p, NORM_BIAS, p->given->bias));
+  return plan_output(p, p->width);
+}
+
+static saros_status plan_function(planner *p) {
+  int function = (int)p->given->function;
+  if (function < 0 || function >= (int)SAROS_FUNCTIONS)
+    return saros_fail(p->plan->context, SAROS_EARGUMENT,
+                      "session: expected a function in 0..%d, got %d",
+                      SAROS_FUNCTIONS - 1, function);
+  p->stage->run = run_function;
+  p->stage->function = (unary)function;
+  return plan_output(p, p->width);
+}
+
+/* --- The whole model -------------------------------------------------------------------- */
+
+static saros_status (*const makers[])(planner *p) = {
+    [SAROS_STAGE_EMBEDDING] = plan_embedding,
+    [SAROS_STAGE_LINEAR] = plan_linear,
+    [SAROS_STAGE_LAYER_NORM] = plan_layer_norm,
+    [SAROS_STAGE_FUNCTION] = plan_function,
+    [SAROS_STAGE_RECURRENT] = plan_recurrent,
+};
+
+/* The tables of a folded embedding have at most so many elements. */
+#define LARGEST_TABLE ((size_t)1 << 22)
+
+/* Whether the embedding and the recurrent stage after it become one: then the
+** part of the gates that comes from a symbol is read off a table. */
+static int folds(const saros_stage *given, int count) {
+  const saros_stage *next = given + 1;
+  const saros_tensor *u = next->layer.weight_hh;
+  return count > 1 && next->kind == SAROS_STAGE_RECURRENT && !next->residual &&
+         u != NULL && u->rank == 2 &&
+         (size_t)given->weight->shape[0] * (size_t)u->shape[0] * 4 / 3 <=
+             LARGEST_TABLE;
+}
+
+/* Where the model begins: an embedding, or so many features. */
+static saros_status plan_begin(planner *p, const saros_stage *given,
+                               int count) {
+  plan *made = p->plan;
+  const saros_tensor *w = given->weight;
+  if (given->kind == SAROS_STAGE_EMBEDDING) {
+    int is_table = w != NULL && w->rank == 2 && w->shape[0] > 0 &&
+                   w->shape[1] > 0 && w->shape[1] <= WIDEST;
+    TRY(plan_expect(p, "weight", w, 2, is_table ? w->shape[0] : 1,
+                    is_table ? w->shape[1] : 1));
+    made->symbols = w->shape[0], p->width = w->shape[1];
+    if (folds(given, count))
+      p->symbols = w;
+    return SAROS_OK;
+  }
+  if (given->kind == SAROS_STAGE_RECURRENT)
+    w = given->layer.weight_ih;
+  if (given->kind == SAROS_STAGE_FUNCTION || w == NULL || w->rank < 1 ||
+      w->shape[w->rank - 1] < 1 || w->shape[w->rank - 1] > WIDEST)
+    return saros_fail(made->context, SAROS_EARGUMENT,
+                      "session: expected a first stage with a weight that "
+                      "says how many features go in, got none");
+  made->inputs = p->width = w->shape[w->rank - 1];
+  made->input = p->at;
+  p->at += (size_t)made->streams * (size_t)STEP_WIDTH(p->width);
+  return SAROS_OK;
+}
+
+static saros_status plan_stage(planner *p, const saros_stage *given) {
+  int kind = (int)given->kind;
+  if (kind < 0 || kind >= (int)SAROS_STAGE_KINDS ||
+      (kind == SAROS_STAGE_EMBEDDING && p->number > 0))
+    return saros_fail(p->plan->context, SAROS_EARGUMENT,
+                      "session: expected %s as stage %d, got %s",
+                      kind == SAROS_STAGE_EMBEDDING ? "features" : "a stage",
+                      p->number + p->plan->context->index_base,
+                      kind == SAROS_STAGE_EMBEDDING ? "an embedding"
+                                                    : "an unknown kind");
+  p->stage = &p->plan->stages[p->plan->count++];
+  p->given = given;
+  p->stage->inputs = p->width;
+  TRY(makers[kind](p));
+  p->width = p->stage->outputs;
+  return SAROS_OK;
+}
+
+static saros_status plan_stages(plan *made, int count,
+                                const saros_stage *given) {
+  planner p = {.plan = made};
+  TRY(plan_begin(&p, given, count));
+  for (p.number = p.symbols != NULL; p.number < count; p.number++) {
+    TRY(plan_stage(&p, &given[p.number]));
+    p.symbols = NULL;
+  }
+  made->outputs = p.width;
+  made->memory = p.at;
+  return SAROS_OK;
+}
+
+saros_status plan_new(saros_context *context, int count,
+                      const saros_stage *given, int streams,
+                      saros_weights weights, plan **out) {
+  *out = NULL;
+  if (count < 1 || streams < 1 || streams > 65536 || weights < 0 ||
+      weights >= SAROS_WEIGHTS_KINDS)
+    return saros_fail(context, SAROS_EARGUMENT,
+                      "session: expected stages, 1..65536 streams and a known "
+                      "kind of weights, got %d stages, %d streams and kind %d",
+                      count, streams, (int)weights);
+  plan *made;
+  TRY(object_new(context, sizeof *made, (void **)&made));
+  *made = (plan){.context = context,
+                 .references = 1,
+                 .kernels = context->kernels->step,
+                 .streams = streams};
+  size_t bytes = (size_t)count * sizeof *made->stages;
+  saros_status status = out_of_memory(context, bytes);
+  made->stages = pool_take(&context->pool, bytes);
+  if (made->stages != NULL) {
+    memset(made->stages, 0, bytes);
+    status = plan_stages(made, count, given);
+  }
+  if (status == SAROS_OK)
+    *out = made;
+  else
+    plan_release(made);
+  return status;
+}
+
+void plan_release(plan *p) {
+  if (p == NULL || --p->references > 0)
+    return;
+  memory_pool *pool = &p->context->pool;
+  for (int i = 0; p->stages != NULL && i < p->count; i++)
+    for (int which = 0; which < OWNED; which++)
+      pool_give(pool, p->stages[i].owned[which]);
+  pool_give(pool, p->stages);
+  object_free(p->context, p);
+}
