@@ -38,9 +38,9 @@ local accepts = {
   threads = "positive", bytes = "positive zero", flag = "boolean", list = "", shape = "table", options = "table",
   sizes = "positive zero table", text = "string", path = "string", cell = "", state = "",
   ["empty list"] = "table", last = "positive zero negative", ["sizes or rest"] = "positive negative table",
-  states = "table", nested = "table " .. numbers, ids = "table positive huge", file = "file",
+  row = "positive", states = "table", nested = "table " .. numbers, ids = "table positive huge", file = "file",
   tensors = "table", any = "boolean string table positive negative zero fraction huge",
-  tape = "",
+  tape = "", session = "",
 }
 
 -- An argument: its kind, with a '?' if it may be left out, and a right value.
@@ -138,6 +138,9 @@ local functions = {
   layer = function() return A("text", "layer 1") end,
   trace = function() return A("flag?", false) end,
   block_bytes = function() return A("bytes", 100) end,
+  session = function()
+    return A("list", { { kind = "linear", weight = saros.ones(2, 3) } }), A("limit", 2), A("cell", "real")
+  end,
   where = function() end,
   info = function() end, memory = function() end, trim = function() end, clock = function() end,
 }
@@ -173,6 +176,19 @@ local generator_methods = {
   fill_orthogonal = function() return tensor(2, 3), A("number?", 1) end,
   categorical = function() return tensor(2, 3) end,
   permutation = function() return A("size", 3) end,
+}
+
+local function session()
+  return core.session({ { kind = "linear", weight = saros.ones(2, 3) } }, 2, "real")
+end
+
+local session_methods = {
+  step = function() return tensor(2, 3) end,
+  sample = function() return A("generator?", saros.generator(1)), A("options?", { top_k = 1 }) end,
+  reset = function() return A("row?", 1) end,
+  restore = function() return A("state", session():dump()) end,
+  logits = function() end, probabilities = function() end, dump = function() end,
+  fork = function() end, streams = function() end,
 }
 
 local function values_of(arguments)
@@ -270,6 +286,13 @@ describe("wrong arguments #binding", function()
     end)
   end
 
+  for _, name in ipairs(sorted(session_methods)) do
+    it("of the session's " .. name .. " are errors", function()
+      local self = A("session", session())
+      check_function(name, self.value[name], with_self(self, session_methods[name]))
+    end)
+  end
+
   it("of the tape's methods are errors", function()
     for name in pairs { watch = 1, backward = 1 } do
       local tape <close> = saros.tape()
@@ -297,19 +320,23 @@ describe("wrong arguments #binding", function()
     for name in pairs(methods_of(saros.generator(1))) do
       assert.is_true(generator_methods[name] ~= nil, name)
     end
+    for name in pairs(methods_of(session())) do
+      assert.is_true(session_methods[name] ~= nil, name)
+    end
     local tape <close> = saros.tape()
     assert.same({ "backward", "close", "watch" }, sorted(methods_of(tape)))
   end)
 
   it("are annotated for editors, for all that there is", function()
     local text = ""
-    for _, name in ipairs { "core", "tensor", "tape", "generator" } do
+    for _, name in ipairs { "core", "tensor", "tape", "generator", "session" } do
       local file <close> = assert(io.open("lua/saros/meta/" .. name .. ".lua"))
       text = text .. file:read "a"
     end
     local tape <close> = saros.tape()
     for class, list in pairs {
       core = core, Tensor = methods_of(grid()), Tape = methods_of(tape), Generator = methods_of(saros.generator(1)),
+      Session = methods_of(session()),
     } do
       for name, value in pairs(list) do
         local annotated = text:find(("%s[.:]%s%%f[^%%w_]"):format(class, name))
@@ -478,6 +505,9 @@ describe("objects that are closed or forged #binding", function()
     refuses("backward", tape.backward, { tape, grid(), n = 2 }, "a closed tape")
     local g = closed(function() return saros.generator(1) end)
     refuses("number", generator.number, { g, n = 1 }, "a closed generator")
+    local s = closed(session)
+    refuses("step", session().step, { s, 1, n = 2 }, "a closed session")
+    assert.equal("session (closed)", tostring(s))
     assert.equal("tape (closed)", tostring(tape))
     assert.equal("generator (closed)", tostring(g))
   end)
@@ -489,14 +519,14 @@ describe("objects that are closed or forged #binding", function()
   end)
 
   it("hide their metatables", function()
-    for _, object in ipairs { grid(), saros.generator(1), closed(saros.tape) } do
+    for _, object in ipairs { grid(), saros.generator(1), session(), closed(saros.tape) } do
       assert.equal("string", type(getmetatable(object)))
       assert.is_false(pcall(setmetatable, object, {}))
     end
   end)
 
   it("survive finalizers called by hand, again, and on others", function()
-    for _, object in ipairs { grid(), saros.generator(1), closed(saros.tape) } do
+    for _, object in ipairs { grid(), saros.generator(1), session(), closed(saros.tape) } do
       local metatable = debug.getmetatable(object)
       for _, value in ipairs { object, object, io.stdout, 1, "x", {}, saros.zeros(2) } do
         pcall(metatable.__gc, value)
@@ -563,7 +593,9 @@ describe("20,000 calls of anything with anything #binding", function()
 
   local function all_functions(tape)
     local list = operators()
-    for _, source in ipairs { core, methods_of(grid()), methods_of(saros.generator(1)), methods_of(tape) } do
+    for _, source in ipairs {
+      core, methods_of(grid()), methods_of(saros.generator(1)), methods_of(tape), methods_of(session()),
+    } do
       for _, name in ipairs(sorted(source)) do
         if type(source[name]) == "function" and not unsafe[name] then
           list[#list + 1] = source[name]
@@ -578,6 +610,7 @@ describe("20,000 calls of anything with anything #binding", function()
     local pool = {
       grid(), saros.arange(3), saros.ids { 1, 2 }, saros.zeros(2, 0), saros.zeros(), saros.ones(4, 2, 3),
       parameter().value, saros.ids { { 3, 1 }, { 2, 2 } }, saros.generator(9), tape, layer().value,
+      session(), { { kind = "linear", weight = saros.ones(2, 3) } }, "real",
       { grid(), grid() }, { 2, 3 }, { -1, 2 }, { mask = saros.ones(2) }, { rule = "adam", lr = 0.1 },
       { training = true }, "elman_tanh", ("7"):rep(64), "[1, {}]", 1, 2, 3, -1, -2, 0.5, 2 ^ 31, 1e300,
       math.mininteger, false, saros.null,

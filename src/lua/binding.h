@@ -25,6 +25,7 @@ typedef enum box_type {
   TENSOR,
   TAPE,
   GENERATOR,
+  SESSION,
   OWNER,  // of something that never leaves one call
   BOX_TYPES
 } box_type;
@@ -95,6 +96,9 @@ int tell_collector(lua_State *L, size_t bytes);
 void tell_collector_of_tape(lua_State *L);
 
 /* --- Boxes (lua_context.c) ---------------------------------------------------- */
+
+/* What a session has as its user values: tensors, each in a box. */
+enum { SESSION_OUTPUT = 1, SESSION_PROBABILITIES, SESSION_INPUT, SESSION_IDS };
 
 /* Pushes an empty box. */
 void *push_box(lua_State *L, box_type type);
@@ -244,6 +248,7 @@ void open_ctc(lua_State *L);
 void open_recurrent(lua_State *L);
 void open_tape(lua_State *L);
 void open_generator(lua_State *L);
+void open_session(lua_State *L);
 void open_update(lua_State *L);
 void open_file(lua_State *L);
 void open_json(lua_State *L);

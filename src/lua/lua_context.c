@@ -104,7 +104,8 @@ void tell_collector_of_tape(lua_State *L) {
 
 void *push_box(lua_State *L, box_type type) {
   size_t size = type == OWNER ? sizeof(owner) : sizeof(void *);
-  void *box = memset(lua_newuserdatauv(L, size, 0), 0, size);
+  int values = type == SESSION ? SESSION_IDS : 0;
+  void *box = memset(lua_newuserdatauv(L, size, values), 0, size);
   lua_rawgetp(L, LUA_REGISTRYINDEX, binding_of(L)->metatables[type]);
   lua_setmetatable(L, -2);
   return box;
@@ -122,7 +123,7 @@ void *to_box(lua_State *L, int index, box_type type) {
 
 const char *box_name(box_type type) {
   static const char *const names[BOX_TYPES] = {"tensor", "tape", "generator",
-                                               "owner"};
+                                               "session", "owner"};
   return names[type];
 }
 

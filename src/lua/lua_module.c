@@ -117,6 +117,7 @@ static void make_core(lua_State *L) {
   open_tensor(L);  // after the functions that its operators are
   open_tape(L);
   open_generator(L);
+  open_session(L);
   open_update(L);
   open_file(L);
   open_json(L);

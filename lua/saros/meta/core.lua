@@ -403,6 +403,13 @@ function core.linear(x, weight, bias) end
 ---@return saros.Tensor[] last  h (B, P), c (B, H): the states after the last step
 function core.recurrent(cell, x, states, parameters, steps) end
 
+--- A session of a model; `module:session()` makes the list of its stages.
+---@param stages saros.Stage[]
+---@param streams integer  1..65536 rows that are stepped together
+---@param weights "real"  how weights are kept
+---@return saros.Session
+function core.session(stages, streams, weights) end
+
 -- --- Training -----------------------------------------------------------------------------
 
 --- Opens the tape; error if one is open already. Dropout acts while a training

@@ -5,6 +5,7 @@
 --- Members are named by position, from 0 as in PyTorch's Sequential. A chain
 --- with a stateful member is stateful: it carries the states of its members.
 
+local core = require "saros.core"
 local options = require "saros.options"
 local module = require "saros.nn.module"
 local states = require "saros.nn.state"
@@ -28,6 +29,28 @@ function Chain:forward(x, state, given)
     end
   end
   return x, last
+end
+
+--- The stage that a function of each element is; nil for any other function.
+local function function_stage(fn)
+  for _, name in ipairs { "tanh", "sigmoid", "relu", "exp", "log", "sqrt", "abs", "negate" } do
+    if fn == core[name] then
+      return { kind = "function", ["function"] = name }
+    end
+  end
+end
+
+function Chain:stages()
+  local stages = {}
+  for position, step in ipairs(self.steps) do
+    local own = module.is(step) and step:stages() or { function_stage(step) }
+    if #own == 0 and not module.is(step) then
+      options.fail(("session: expected member %d of the chain to be a layer or a function of each "
+        .. "element, such as saros.tanh, got another function"):format(position))
+    end
+    table.move(own, 1, #own, #stages + 1, stages)
+  end
+  return stages
 end
 
 function Chain:describe()

@@ -20,6 +20,10 @@ function Embedding:forward(ids)
   return core.embedding(self.weight, ids)
 end
 
+function Embedding:stages()
+  return { { kind = "embedding", weight = self.weight } }
+end
+
 function Embedding:describe()
   return ("embedding %d -> %d"):format(self.weight:size(1), self.weight:size(2))
 end

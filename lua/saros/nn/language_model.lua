@@ -147,6 +147,14 @@ function LanguageModel:next_words(given)
   return next_symbols.words(self, given)
 end
 
+function LanguageModel:stages()
+  local stages = {}
+  for _, member in ipairs { self.embedding, self.recurrent, self.head } do
+    table.move(member:stages(), 1, #member:stages(), #stages + 1, stages)
+  end
+  return stages
+end
+
 --- Write the whole model to one file: saros.load(path) gives it back.
 ---@param path string
 ---@return true? ok, string? message

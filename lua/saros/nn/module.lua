@@ -18,6 +18,7 @@ local options = require "saros.options"
 local initialize = require "saros.nn.initialize"
 local memory = require "saros.nn.memory"
 local scope = require "saros.nn.scope"
+local session = require "saros.nn.session"
 local summary = require "saros.nn.summary"
 
 ---@class saros.nn.Module
@@ -264,6 +265,21 @@ function Module:load(source, prefix)
   end
   self:visit(mark_initialized)
   return self
+end
+
+--- A session: the model as it is now, run one step at a time. It behaves as in
+--- evaluation, and what happens to the parameters later does not reach it.
+---@param given? { streams?: integer, weights?: "real" }  rows stepped together (1); how weights are kept
+---@return saros.Session
+function Module:session(given)
+  return session(self, given)
+end
+
+--- What a session of this module does in a step, one stage after the other.
+---@return saros.Stage[]
+function Module:stages()
+  options.fail("session: expected nn.embedding, nn.linear, nn.rnn, nn.lstm, nn.gru, nn.layer_norm, "
+    .. "nn.dropout, or a chain or language model of these, got " .. self.kind)
 end
 
 --- A table of the members with their sizes; tostring lays it out.

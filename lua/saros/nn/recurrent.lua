@@ -216,6 +216,43 @@ function Recurrent:sample_loss(T, B)
   return y:sum()
 end
 
+--- The stage of one direction, which is its layer.
+local function stage_of(self, direction)
+  local stage = {
+    kind = "recurrent",
+    cell = self.operation,
+    weight_ih = direction.weight_ih, -- where it is apart from the others
+    zoneout_h = self.o.zoneout,
+    zoneout_c = self.o.zoneout_cell,
+    residual = self.o.residual,
+  }
+  for name, tensor in pairs(direction.parameters) do
+    stage[name] = tensor
+  end
+  if direction.norm_ih then
+    stage.norm_ih_gain, stage.norm_ih_bias = table.unpack(direction.norm_ih)
+  end
+  if direction.initial then
+    stage.first_h, stage.first_c = table.unpack(direction.initial)
+  end
+  return stage
+end
+
+function Recurrent:stages()
+  if self.o.bidirectional then
+    options.fail("session: expected layers of one direction, got bidirectional ones, "
+      .. "which read a sequence to its end first")
+  elseif self.directions[1].cell then
+    options.fail("session: expected fused layers (nn.rnn, nn.lstm, nn.gru), got cells of one's own; "
+      .. "call those step by step")
+  end
+  local stages = {}
+  for position, direction in ipairs(self.directions) do
+    stages[position] = stage_of(self, direction)
+  end
+  return stages
+end
+
 function Recurrent:describe()
   local o = self.o
   return ("%s %d -> %d, %d layer%s%s"):format(self.operation, o.input, o.hidden, o.layers,

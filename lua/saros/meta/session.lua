@@ -1,0 +1,70 @@
+---@meta
+
+--- A model that runs one step at a time, in memory that was taken when it was
+--- made: `model:session()`. Tensors that it returns are its own, always the same
+--- ones: the next step writes over them, so copy what is to stay (`y:clone()`).
+--- With one stream they are vectors; with more, streams are the rows.
+---@class saros.Session
+local Session = {}
+
+--- One stage of a model, as the C function takes it; see saros_stage in saros.h.
+---@class saros.Stage: saros.Layer
+---@field kind "embedding"|"linear"|"layer_norm"|"function"|"recurrent"
+---@field weight? saros.Tensor  embedding (V, E); linear (O, I); layer_norm (n)
+---@field bias? saros.Tensor  linear (O); layer_norm (n)
+---@field epsilon? number  of a layer_norm
+---@field function? string  "tanh" and the like
+---@field cell? string  "lstm" and the like
+---@field norm_ih_gain? saros.Tensor  (G H)
+---@field norm_ih_bias? saros.Tensor  (G H)
+---@field first_h? saros.Tensor  (P): where the state begins
+---@field first_c? saros.Tensor  (H)
+---@field zoneout_h? number
+---@field zoneout_c? number
+---@field residual? boolean
+
+--- One step of all streams. An id for a model that begins with an embedding,
+--- otherwise features: a list, a tensor, or a number if there is only one. With
+--- several streams a list or tensor of ids, or rows of features.
+---@param x integer|number|table|saros.Tensor
+---@return saros.Tensor y  (O), or (streams, O): the session's own, see above
+function Session:step(x) end
+
+--- What the last step returned; zeros before the first one.
+---@return saros.Tensor
+function Session:logits() end
+
+--- The softmax of it, over the last axis.
+---@return saros.Tensor
+function Session:probabilities() end
+
+--- An id, chosen by those probabilities; for several streams a tensor of ids,
+--- which `step` takes. The generator may be nil where the likeliest is asked for.
+---@param generator saros.Generator?
+---@param options? { temperature?: number, top_k?: integer, top_p?: number }  as of saros.sampler
+---@return integer|saros.Tensor
+function Session:sample(generator, options) end
+
+--- Back to the first state: one stream, or all.
+---@param row? integer
+---@return saros.Session self
+function Session:reset(row) end
+
+--- The state as bytes, for a file or for another session of this model. The
+--- weights are not among them.
+---@return string
+function Session:dump() end
+
+--- Go on bit for bit from such bytes. If they do not fit, nothing changes.
+---@param bytes string
+---@return saros.Session self
+function Session:restore(bytes) end
+
+--- Another session in the same state, which goes its own way.
+---@return saros.Session
+function Session:fork() end
+
+---@return integer
+function Session:streams() end
+
+return Session

@@ -1,0 +1,25 @@
+-- Run by spec/session_spec.lua once for each instruction set: do sessions agree
+-- with their models?
+
+local saros = require "saros"
+local nn = saros.nn
+
+local tolerance = saros.info().real == "double" and 1e-12 or 1e-6
+
+for _, make in ipairs { nn.rnn, nn.lstm, nn.gru } do
+  for _, hidden in ipairs { 3, 8, 24, 40 } do
+    for _, streams in ipairs { 1, 3 } do
+      local model = nn.chain { make { 2, hidden }, nn.linear { hidden, 5 } }:init { seed = 1 }
+      local session, state = model:session { streams = streams }, nil
+      local generator = saros.generator(1)
+      for _ = 1, 1000 do
+        local x = generator:normal { streams, 2 }
+        local y
+        y, state = model(x:reshape(1, streams, 2), state)
+        local off = (y:reshape(-1) - session:step(x):reshape(-1)):abs():max():item()
+        assert(off <= tolerance, off)
+      end
+    end
+  end
+end
+print "agrees"
