@@ -3,7 +3,6 @@
 local core = require "saros.core"
 local options = require "saros.options"
 local characters = require "saros.generate.characters"
-local sampler = require "saros.generate.sampler"
 
 ---@class saros.generate.Options
 ---@field prime? string  text to begin from; it is not repeated in the output
@@ -37,15 +36,16 @@ local function same(piece)
   return piece
 end
 
---- Symbols without end: each call feeds the last one back and draws the next.
-local function symbols_of(model, prime, choose)
+--- Symbols without end: each call draws the next one and feeds it back.
+local function symbols_of(model, prime, sampling, seed)
   local symbols = model.vocabulary.symbols
-  local logits, state = model:read(prime)
+  local session, generator = model:session(), core.generator(seed)
+  for _, id in ipairs(model.vocabulary:encode(prime)) do
+    session:step(id)
+  end
   return function()
-    local id = choose(logits)
-    local step
-    step, state = model(core.ids { { id } }, state)
-    logits = step:reshape(-1)
+    local id = session:sample(generator, sampling)
+    session:step(id)
     return symbols[id]
   end
 end
@@ -94,12 +94,11 @@ end
 local function stream(model, given)
   local o = check(given)
   local prime = o.prime ~= "" and o.prime or beginning(model.vocabulary)
-  local next_symbol = symbols_of(model, prime, sampler {
+  local next_symbol = symbols_of(model, prime, {
     temperature = o.temperature,
     top_k = o.top_k,
     top_p = o.top_p,
-    seed = o.seed,
-  })
+  }, o.seed)
   local whole = (o.raw or model.vocabulary.unit ~= "byte") and same or characters()
   local filter = o.stop and until_stop(o.stop) or without_stop
 
