@@ -9,6 +9,9 @@
 
 #include "product.h"
 
+/* Columns of x that meet a packed layer of dy at a time. */
+#define COLUMNS 192
+
 /* One on its way. A block is a range of the columns of dy and, where these are
 ** few, a part of the columns of every x. */
 typedef struct outer_job {
@@ -47,11 +50,11 @@ static void add_terms(const outer_block *b, const outer_factor *f, real *sums,
                       const real *x, int depth, int add) {
   const packed_kernels *k = b->job->kernels->packed;
   int end = part_end(b, f);
-  for (int at = part_begin(b, f); at < end; at += CHUNK) {
-    int count = end - at < CHUNK ? end - at : CHUNK, ld = f->n;
+  for (int at = part_begin(b, f); at < end; at += COLUMNS) {
+    int count = end - at < COLUMNS ? end - at : COLUMNS, ld = f->n;
     const real *from = x + at;
-    if (f->n > 2 * CHUNK) {
-      ld = CHUNK + 16;
+    if (f->n > COLUMNS) {
+      ld = COLUMNS + 16;
       for (int row = 0; row < depth; row++)
         memcpy(b->chunk + row * ld, from + (ptrdiff_t)row * f->n,
                (size_t)count * sizeof *from);
@@ -128,7 +131,7 @@ static void cut_outer(outer_job *job) {
   for (int i = 0; i < s->factors; i++)
     n += divide_up(s->factor[i].n, job->parts);
   job->packed_size = job->kernels->packed->size(job->columns, DEPTH);
-  job->chunk_size = (size_t)DEPTH * (CHUNK + 16);
+  job->chunk_size = (size_t)DEPTH * (COLUMNS + 16);
   job->size = job->packed_size + job->chunk_size + (size_t)n * (size_t)job->ld;
 }
 

@@ -8,6 +8,9 @@
 
 #include <string.h>
 
+/* Rows of A that meet a packed matrix at a time. */
+#define ROWS 96
+
 int depth_of(int k) {
   return k == 0 ? 1 : divide_up(k, divide_up(k, DEPTH));
 }
@@ -121,7 +124,7 @@ static saros_status multiply_packed(saros_context *context, product *p,
                                     const real *start) {
   TRY(packed_new(context, &p->packed, p->b, p->ldb, p->b_transposed, start,
                  p->n, p->k));
-  p->rows = divide_up(p->m, divide_up(p->m, CHUNK));
+  p->rows = divide_up(p->m, divide_up(p->m, ROWS));
   parallel_for(context, divide_up(p->m, p->rows), multiply_block, p);
   packed_release(context, &p->packed);
   return SAROS_OK;

@@ -61,9 +61,6 @@ saros_status add_outer(saros_context *context, const outer_sum *sum);
 
 /* --- What product.c and outer.c share ---------------------------------------- */
 
-/* Rows of A, or columns of x, that a packed layer meets at a time. */
-#define CHUNK 96
-
 /* Rows in a layer of k rows; all layers but the last have so many. */
 int depth_of(int k);
 

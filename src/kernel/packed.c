@@ -46,11 +46,10 @@ static size_t size(int n, int k) {
   return vectors * (size_t)LANES * ((size_t)k + 1);
 }
 
-/* One row of a panel: x[0], x[step], ..., then zeros. */
-static void pack_row(real *packed, const real *x, ptrdiff_t step, int columns,
-                     int width) {
+/* One row of a panel: x, then zeros. */
+static void pack_row(real *packed, const real *x, int columns, int width) {
   for (int column = 0; column < columns; column++)
-    packed[column] = x[column * step];
+    packed[column] = x[column];
   for (int column = columns; column < width; column++)
     packed[column] = 0;
 }
@@ -59,8 +58,8 @@ static void pack_row(real *packed, const real *x, ptrdiff_t step, int columns,
 #define STRIP 16
 
 /* The rows of a panel of B from its columns, which are contiguous. */
-static void pack_transposed(real *packed, const real *b, int ldb, int columns,
-                            int width, int k) {
+static void pack_columns(real *packed, const real *b, int ldb, int columns,
+                         int width, int k) {
   for (int from = 0; from < k; from += STRIP, packed += STRIP * width) {
     const int rows = k - from < STRIP ? k - from : STRIP;
     for (int column = 0; column < columns; column++)
@@ -72,28 +71,36 @@ static void pack_transposed(real *packed, const real *b, int ldb, int columns,
   }
 }
 
-static void pack_panel(real *packed, const real *b, int ldb, int b_transposed,
-                       int columns, int width, int k) {
-  if (b_transposed) {
-    pack_transposed(packed, b, ldb, columns, width, k);
-    return;
+/* The rows of all panels at once, as each row of B is contiguous. */
+static void pack_rows(real *packed, const real *b, int ldb, int n, int k) {
+  for (int row = 0; row < k; row++, b += ldb) {
+    real *to = packed;
+    for (int column = 0; column < n;) {
+      const int width = panel_width(n - column);
+      const int columns = n - column < width ? n - column : width;
+      real *place = to + (ptrdiff_t)width * (row + 1);
+      if (columns == WIDTH)
+        memcpy(place, b + column, WIDTH * sizeof *b);
+      else
+        pack_row(place, b + column, columns, width);
+      to += (ptrdiff_t)width * (k + 1);
+      column += columns;
+    }
   }
-  for (int row = 0; row < k; row++, packed += width, b += ldb)
-    if (columns == WIDTH)
-      memcpy(packed, b, WIDTH * sizeof *b);
-    else
-      pack_row(packed, b, 1, columns, width);
 }
 
 static void pack(real *packed, const real *b, int ldb, int b_transposed,
                  const real *start, int n, int k) {
+  if (!b_transposed)
+    pack_rows(packed, b, ldb, n, k);
   for (int column = 0; column < n;) {
     const int width = panel_width(n - column);
     const int columns = n - column < width ? n - column : width;
-    pack_row(packed, start, 1, start == NULL ? 0 : columns, width);
-    pack_panel(packed + width, b, ldb, b_transposed, columns, width, k);
+    pack_row(packed, start, start == NULL ? 0 : columns, width);
+    if (b_transposed)
+      pack_columns(packed + width, b, ldb, columns, width, k);
     packed += (ptrdiff_t)width * (k + 1);
-    b += b_transposed ? (ptrdiff_t)columns * ldb : columns;
+    b += b_transposed ? (ptrdiff_t)columns * ldb : 0;
     start += start == NULL ? 0 : columns;
     column += columns;
   }
