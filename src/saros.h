@@ -411,6 +411,8 @@ typedef struct saros_layer {
   saros_tensor *peephole;   // (3, H), or null: c into i, f and o; LSTM
   saros_tensor *norm_gain, *norm_bias;      // (G H), or null: layer norm of U h
   saros_tensor *norm_c_gain, *norm_c_bias;  // (H), or null: of c in tanh(c)
+  saros_tensor *table;  // (V, G H), or null: x is ids (T, B), and W x the row of
+                        // the table that an id names; without weight_ih
 } saros_layer;
 
 /*
@@ -432,7 +434,7 @@ typedef struct saros_steps {
 ** One layer over a whole sequence, differentiable in x, the states and all
 ** parameters (full BPTT over its T steps), one entry on the tape.
 **
-**   x      (T, B, I)   T >= 1
+**   x      (T, B, I)   T >= 1; or ids (T, B), with a table
 **   state  (B, P), and (B, H) for c: before the first step; a null entry, or
 **          null for all, means zeros
 **   steps  how to walk, or null

@@ -14,7 +14,7 @@
 /* Tensors that a recurrence holds. Those that may be absent are null. */
 enum {
   // given, with a gradient
-  X,            // (T, B, I)
+  X,            // (T, B, I), or ids (T, B) with a table
   H_FIRST,      // (B, P)
   C_FIRST,      // (B, H)
   WEIGHT_IH,    // (G H, I)
@@ -27,6 +27,7 @@ enum {
   NORM_BIAS,    // (G H)
   NORM_C_GAIN,  // (H)
   NORM_C_BIAS,  // (H)
+  TABLE,        // (V, G H)
   INPUTS,
 
   // given, without

@@ -29,6 +29,7 @@ static const char *const names[GIVEN] = {
     [NORM_BIAS] = "norm_bias",
     [NORM_C_GAIN] = "norm_c_gain",
     [NORM_C_BIAS] = "norm_c_bias",
+    [TABLE] = "table",
     [MASK] = "mask",
     [KEEP] = "keep",
     [DROPOUT] = "dropout",
@@ -72,6 +73,27 @@ static saros_status expect_x(const recurrence *r, int width) {
                     function, SHAPE(x));
 }
 
+/* x is ids (T, B) of rows of the table (V, G H). */
+static saros_status expect_ids_of_table(const recurrence *r, int width) {
+  const saros_tensor *x = r->t[X], *table = r->t[TABLE];
+  const char *function = r->cell->facts.name;
+  TRY(expect_context(function, r->context, table));
+  TRY(expect_real(function, names[TABLE], table));
+  TRY(expect_ids(function, "x", x));
+  if (r->t[WEIGHT_IH] != NULL)
+    return saros_fail(r->context, SAROS_EARGUMENT,
+                      "%s: expected a table or weight_ih, got both", function);
+  if (table->rank != 2 || table->shape[1] != width)
+    return saros_fail(r->context, SAROS_EARGUMENT,
+                      "%s: expected a table of shape (V, %d), got %s", function,
+                      width, SHAPE(table));
+  if (x->rank == 2 && x->shape[0] >= 1 && x->count <= INT32_MAX)
+    return SAROS_OK;
+  return saros_fail(r->context, SAROS_EARGUMENT,
+                    "%s: expected ids of shape (T, B) with T >= 1, got %s",
+                    function, SHAPE(x));
+}
+
 /* weight_hh and x have the sizes that everything else must have. */
 static saros_status expect_sizes(recurrence *r) {
   const saros_tensor *ih = r->t[WEIGHT_IH], *hh = r->t[WEIGHT_HH];
@@ -89,9 +111,12 @@ static saros_status expect_sizes(recurrence *r) {
     return saros_fail(r->context, SAROS_EARGUMENT,
                       "%s: expected weight_hh of shape (%d, %d), got %s",
                       function, hh->shape[0], r->H, SHAPE(hh));
-  TRY(expect_x(r, ih != NULL ? ih->shape[1] : hh->shape[0]));
+  if (r->t[TABLE] != NULL)
+    TRY(expect_ids_of_table(r, hh->shape[0]));
+  else
+    TRY(expect_x(r, ih != NULL ? ih->shape[1] : hh->shape[0]));
   r->T = r->t[X]->shape[0], r->B = r->t[X]->shape[1];
-  r->I = r->t[X]->shape[2];
+  r->I = r->t[TABLE] != NULL ? hh->shape[0] : r->t[X]->shape[2];
   return SAROS_OK;
 }
 
@@ -238,8 +263,32 @@ static saros_status sum_biases(const recurrence *r, saros_tensor **sum) {
   return SAROS_OK;
 }
 
+/* gates = the rows of the table + the biases; the biases are added to the table,
+** which is the smaller of the two. */
+static saros_status look_up_input(const recurrence *r) {
+  const saros_tensor *ids = r->t[X];
+  size_t GH = (size_t)r->G * (size_t)r->H;
+  TRY(expect_ids_below(r->cell->facts.name, ids, r->t[TABLE]->shape[0]));
+  saros_tensor *table = NULL, *bias = NULL;
+  saros_status status;
+  TRY_OR_DONE(sum_biases(r, &bias));
+  TRY_OR_DONE(tensor_like(r->t[TABLE], &table));
+  tensor_copy(table, r->t[TABLE]);
+  for (int row = 0; bias != NULL && row < table->shape[0]; row++)
+    r->kernels->pointwise->add_scaled(reals(table) + (size_t)row * GH, 1,
+                                      reals(bias), GH);
+  r->kernels->lookup->gather(reals(r->t[GATES]), reals(table), ids_of(ids),
+                             ids->count, GH);
+done:
+  saros_tensor_release(table);
+  saros_tensor_release(bias);
+  return status;
+}
+
 /* gates = x W_ih^T + the biases, for all steps at once */
 static saros_status project_input(const recurrence *r) {
+  if (r->t[TABLE] != NULL)
+    return look_up_input(r);
   if (r->t[WEIGHT_IH] == NULL) {
     tensor_copy(r->t[GATES], r->t[X]);
     add_bias(r, r->t[BIAS_IH]);
@@ -326,6 +375,7 @@ static void take(saros_tensor **t, saros_tensor *x, saros_tensor *const *state,
   t[WEIGHT_HR] = l->weight_hr, t[PEEPHOLE] = l->peephole;
   t[NORM_GAIN] = l->norm_gain, t[NORM_BIAS] = l->norm_bias;
   t[NORM_C_GAIN] = l->norm_c_gain, t[NORM_C_BIAS] = l->norm_c_bias;
+  t[TABLE] = l->table;
   t[MASK] = s->mask, t[KEEP] = s->keep, t[DROPOUT] = s->dropout;
   t[ZONEOUT_H] = s->zoneout_h, t[ZONEOUT_C] = s->zoneout_c;
 }

@@ -193,6 +193,14 @@ static saros_status add_weights(const tape_entry *e, const recurrence *r) {
   return add_sum(r, &sum, e->input[BIAS_HH], NULL);
 }
 
+static saros_status add_dtable(const tape_entry *e, const recurrence *r) {
+  saros_tensor *dtable;
+  TRY(node_gradient(e->input[TABLE], &dtable));
+  r->kernels->lookup->scatter_add(reals(dtable), reals(r->da), ids_of(r->t[X]),
+                                  r->t[X]->count, (size_t)dtable->shape[1]);
+  return SAROS_OK;
+}
+
 static saros_status add_dweight_hr(const tape_entry *e, const recurrence *r) {
   int rows = r->T * r->B;
   outer_sum sum = {.dy = reals(r->dh_new),
@@ -241,6 +249,8 @@ static saros_status add_norm(const recurrence *r, tape_node *gain,
 
 static saros_status add_parameters(const tape_entry *e, const recurrence *r) {
   TRY(add_weights(e, r));
+  if (e->input[TABLE])
+    TRY(add_dtable(e, r));
   if (e->input[WEIGHT_HR])
     TRY(add_dweight_hr(e, r));
   if (e->input[PEEPHOLE])

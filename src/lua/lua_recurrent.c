@@ -9,13 +9,13 @@
 static const char *const parameter_fields[] = {
     "weight_ih",   "weight_hh",   "bias_ih",   "bias_hh",
     "weight_hr",   "peephole",    "norm_gain", "norm_bias",
-    "norm_c_gain", "norm_c_bias", NULL};
+    "norm_c_gain", "norm_c_bias", "table",     NULL};
 
 /* Likewise those of the steps that are tensors; "reverse" is the other one. */
 static const char *const step_fields[] = {
     "mask", "keep", "dropout", "zoneout_h", "zoneout_c", "reverse", NULL};
 
-enum { PARAMETER_COUNT = 10, WEIGHT_HH = 1, STEP_COUNT = 5 };
+enum { PARAMETER_COUNT = 11, WEIGHT_HH = 1, STEP_COUNT = 5 };
 
 /* Arguments, then where the values that they hold are brought. */
 enum {
@@ -89,8 +89,8 @@ static saros_layer layer_on_stack(lua_State *L) {
   saros_tensor *t[PARAMETER_COUNT];
   for (int i = 0; i < PARAMETER_COUNT; i++)
     t[i] = opt_tensor(L, LAYER + i);
-  return (saros_layer){t[0], t[1], t[2], t[3], t[4],
-                       t[5], t[6], t[7], t[8], t[9]};
+  return (saros_layer){t[0], t[1], t[2], t[3], t[4], t[5],
+                       t[6], t[7], t[8], t[9], t[10]};
 }
 
 static saros_steps steps_on_stack(lua_State *L, int reverse) {

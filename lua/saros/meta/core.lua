@@ -391,6 +391,7 @@ function core.linear(x, weight, bias) end
 ---@field norm_bias? saros.Tensor  (G H)
 ---@field norm_c_gain? saros.Tensor  (H), lstm: layer norm of c inside tanh(c)
 ---@field norm_c_bias? saros.Tensor  (H)
+---@field table? saros.Tensor  (V, G H): x is ids (T, B) then, and W x the row of the id
 
 --- One recurrent layer over a whole sequence, differentiable in x, the states
 --- and all parameters. One entry on the tape.

@@ -84,8 +84,7 @@ end
 ---@return saros.nn.State state
 function LanguageModel:forward(ids, state)
   -- Closed at the end: the tape keeps what it needs of them, and no longer.
-  local x <close> = self.embedding(ids)
-  local y <close>, last = self.recurrent(x, state)
+  local y <close>, last = self.recurrent(ids, state, nil, self.embedding)
   local dropped <close> = self.dropout and self.dropout(y)
   return self.head(dropped or y), last
 end

@@ -125,8 +125,20 @@ local function scope_of(self, position)
     self.directions[position].reverse and " reverse" or "")
 end
 
---- A direction over the sequence: y, last states.
-local function run(self, position, x, state, steps)
+--- The parameters of a direction that reads ids: W x for every symbol takes the
+--- place of W.
+local function looking_up(p, table)
+  local others = { table = core.linear(table, p.weight_ih, p.bias_ih) }
+  for name, tensor in pairs(p) do
+    if name ~= "weight_ih" and name ~= "bias_ih" then
+      others[name] = tensor
+    end
+  end
+  return others
+end
+
+--- A direction over the sequence: y, last states. With a table (V, I), x is ids.
+local function run(self, position, x, state, steps, table)
   local _ <close> = scope.profiles > 0 and scope.enter(scope_of(self, position))
   local direction = self.directions[position]
   local T, B = x:size(1), x:size(2)
@@ -141,7 +153,8 @@ local function run(self, position, x, state, steps)
   if direction.norm_ih then
     x = core.layer_norm(core.linear(x, direction.weight_ih), direction.norm_ih[1], direction.norm_ih[2])
   end
-  return core.recurrent(self.operation, x, state, direction.parameters,
+  local parameters = table and looking_up(direction.parameters, table) or direction.parameters
+  return core.recurrent(self.operation, x, state, parameters,
     direction_steps(self, direction, steps, T, B))
 end
 
@@ -163,14 +176,14 @@ local function forget(x)
   local _ <close> = x
 end
 
---- One layer in its directions; their states go to `last`.
-local function run_layer(self, layer, x, state, steps, last)
+--- One layer in its directions; their states go to `last`. With a table, x is ids.
+local function run_layer(self, layer, x, state, steps, last, table)
   local width = self.o.bidirectional and 2 or 1
   local dropped <close> = layer > 1 and drop(self, x) or nil
   local outputs = {}
   for way = 1, width do
     local position = (layer - 1) * width + way
-    outputs[way], last[position] = run(self, position, dropped or x, state and state[position], steps)
+    outputs[way], last[position] = run(self, position, dropped or x, state and state[position], steps, table)
   end
   local y = outputs[1]
   if width == 2 then
@@ -178,7 +191,7 @@ local function run_layer(self, layer, x, state, steps, last)
     forget(outputs[1])
     forget(outputs[2])
   end
-  if self.o.residual and y:size(3) == x:size(3) then
+  if self.o.residual and not table and y:size(3) == x:size(3) then
     local sum = y + x
     forget(y)
     y = sum
@@ -186,23 +199,14 @@ local function run_layer(self, layer, x, state, steps, last)
   return y
 end
 
---- `x` may be padded: see saros.nn.StepOptions. Padded steps have outputs of 0
---- and change nothing; the direction from the end starts at each row's own end.
----@param x saros.Tensor  (T, B, I)
----@param state? saros.Tensor[][]  for each layer (and direction) its states, each (B, H)
----@param given? saros.nn.StepOptions
----@return saros.Tensor y  (T, B, H): h(t) of the last layer; (T, B, 2 H) in both directions
----@return saros.Tensor[][] state  after the last step, like `state`
-function Recurrent:forward(x, state, given)
-  if options.tensor.accept(x) == nil or x:rank() ~= 3 then
-    options.fail(("%s: expected x of shape (T, B, %d), got %s"):format(
-      self.kind, self.o.input, options.describe(x)))
-  elseif state ~= nil then
+--- All layers, the first of which reads x, or ids of a table.
+local function run_layers(self, x, state, given, table)
+  if state ~= nil then
     check_state(self, state, x:size(2))
   end
   local steps = options.about(self.kind, steps_of, given, x)
   local last = states.new {}
-  local y = run_layer(self, 1, x, state, steps, last)
+  local y = run_layer(self, 1, x, state, steps, last, table)
   for layer = 2, self.o.layers do
     local read <close> = y
     y = run_layer(self, layer, read, state, steps, last)
@@ -251,6 +255,41 @@ function Recurrent:stages()
     stages[position] = stage_of(self, direction)
   end
   return stages
+end
+
+--- Is W x for every symbol less work than for every position? And may it be made
+--- ahead: does nothing stand between the embedding and the product?
+local function pays_to_look_up(self, ids, table)
+  local direction = self.directions[1]
+  return options.tensor.accept(ids) and ids:rank() == 2 and 2 * table:size(1) <= ids:count()
+    and direction.parameters and not direction.norm_ih
+    and not (self.o.residual and self.o.input == self.output)
+end
+
+--- `x` may be padded: see saros.nn.StepOptions. Padded steps have outputs of 0
+--- and change nothing; the direction from the end starts at each row's own end.
+---
+--- With an embedding, x is ids (T, B), and `net(ids, state, given, embedding)` is
+--- `net(embedding(ids), state, given)`; but where symbols occur again and again,
+--- the first layer's product with its input is made once for each symbol, not
+--- for each position, and so are its gradients.
+---@param x saros.Tensor  (T, B, I)
+---@param state? saros.Tensor[][]  for each layer (and direction) its states, each (B, H)
+---@param given? saros.nn.StepOptions
+---@param embedding? saros.nn.Embedding
+---@return saros.Tensor y  (T, B, H): h(t) of the last layer; (T, B, 2 H) in both directions
+---@return saros.Tensor[][] state  after the last step, like `state`
+function Recurrent:forward(x, state, given, embedding)
+  if embedding and pays_to_look_up(self, x, embedding.weight) then
+    return run_layers(self, x, state, given, embedding.weight)
+  end
+  local embedded <close> = embedding and embedding(x)
+  x = embedded or x
+  if options.tensor.accept(x) == nil or x:rank() ~= 3 then
+    options.fail(("%s: expected x of shape (T, B, %d), got %s"):format(
+      self.kind, self.o.input, options.describe(x)))
+  end
+  return run_layers(self, x, state, given)
 end
 
 function Recurrent:describe()
