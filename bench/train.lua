@@ -31,7 +31,7 @@ end
 ---@param limits { seconds: number, threads: integer }
 local function measure_training(case, limits)
   saros.threads(limits.threads)
-  local run = training.prepare(case)
+  local run = training.prepare(case, true)
   local updates = warm_up(run)
   local symbols = updates * case.batch * case.length
   local samples = measure.beside_peak(function()

@@ -20,15 +20,27 @@ local function random_text(length)
   return saros.data.text { string = table.concat(characters) }
 end
 
+--- A language model, or its layers one after the other, in which every position
+--- is multiplied by W as the equations are written: the work that is counted.
+local function build(case, text, written_out)
+  if not written_out then
+    return nn.language_model {
+      vocabulary = text.vocabulary, cell = case.cell, hidden = case.hidden, layers = case.layers, seed = 1,
+    }
+  end
+  local V, H = #text.vocabulary, case.hidden
+  local net = nn.chain { nn.embedding { V, H }, nn[case.cell] { H, H, layers = case.layers }, nn.linear { H, V } }
+  return net:init { seed = 1 }
+end
+
 --- A model of the case, and what training it takes.
 ---@param case bench.Case
-function training.prepare(case)
+---@param written_out? boolean  all products that are counted, no shortcuts
+function training.prepare(case, written_out)
   math.randomseed(1)
   local length = math.max(case.batch * (case.length * WINDOWS + 1), cases.VOCABULARY)
   local text = random_text(length)
-  local model = nn.language_model {
-    vocabulary = text.vocabulary, cell = case.cell, hidden = case.hidden, layers = case.layers, seed = 1,
-  }
+  local model = build(case, text, written_out)
   local windows = {}
   for window in text:windows { batch = case.batch, length = case.length } do
     windows[#windows + 1] = { inputs = window.inputs, targets = window.targets }

@@ -411,8 +411,9 @@ typedef struct saros_layer {
   saros_tensor *peephole;   // (3, H), or null: c into i, f and o; LSTM
   saros_tensor *norm_gain, *norm_bias;      // (G H), or null: layer norm of U h
   saros_tensor *norm_c_gain, *norm_c_bias;  // (H), or null: of c in tanh(c)
-  saros_tensor *table;  // (V, G H), or null: x is ids (T, B), and W x the row of
-                        // the table that an id names; without weight_ih
+  saros_tensor
+      *table;  // (V, G H), or null: x is ids (T, B), and W x the row of
+               // the table that an id names; without weight_ih
 } saros_layer;
 
 /*
