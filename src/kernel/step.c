@@ -146,9 +146,25 @@ gru_units(const cell_step *s, const real *a, ptrdiff_t at, const size_t lanes) {
   }
 }
 
-/* One step of all units of all rows. */
+/* One step of a single row: the sums go from registers to registers. */
 static inline __attribute__((always_inline)) void
-step_cell(const cell_step *s, const void *packed, const int gates,
+step_row(const cell_step *s, const void *packed, const int gates,
+         units *const finish) {
+  ALIGNED real a[SLOTS * WIDE];
+  int unit = 0;
+  for (; s->H - unit > NARROW; unit += WIDE) {
+    packed = cell_tile_wide(a, 1, gates, packed, s, 0, unit * SLOTS);
+    finish(s, a, unit, WIDE);
+  }
+  if (unit < s->H) {
+    cell_tile_narrow(a, 1, gates, packed, s, 0, unit * SLOTS);
+    finish(s, a, unit, NARROW);
+  }
+}
+
+/* One step of all rows: each panel of weights meets all of them in turn. */
+static inline __attribute__((always_inline)) void
+step_rows(const cell_step *s, const void *packed, const int gates,
           units *const finish) {
   const ptrdiff_t width = STEP_WIDTH(s->H);
   ALIGNED real a[ROWS * SLOTS * WIDE];
@@ -170,6 +186,15 @@ step_cell(const cell_step *s, const void *packed, const int gates,
     }
     packed = next;
   }
+}
+
+static inline __attribute__((always_inline)) void
+step_cell(const cell_step *s, const void *packed, const int gates,
+          units *const finish) {
+  if (s->rows == 1)
+    step_row(s, packed, gates, finish);
+  else
+    step_rows(s, packed, gates, finish);
 }
 
 static void lstm(real *h, real *c, const void *packed, const real *const *start,
@@ -233,28 +258,34 @@ static void pack_dense(void *packed, const real *w, int n, int k) {
                      panel_vectors(output, n) * WIDE);
 }
 
-#define PARTS 8
+/* Eight terms at a time, as the rows of few outputs are short. */
+typedef real eight __attribute__((vector_size(8 * sizeof(real)),
+                                  aligned(sizeof(real)), may_alias));
+
 #define TOGETHER 4
 
+/* The sum of the elements of x, in pairs. */
+static inline __attribute__((always_inline)) real total_of(const eight *x) {
+  real part[8];
+  memcpy(part, x, sizeof part);
+  return ((part[0] + part[4]) + (part[2] + part[6])) +
+         ((part[1] + part[5]) + (part[3] + part[7]));
+}
+
 static real dot(const real *w, const real *x, int k) {
-  real part[TOGETHER][PARTS] = {{0}};
-  int p = 0;
-  for (; p + TOGETHER * PARTS <= k; p += TOGETHER * PARTS)
-    for (int set = 0; set < TOGETHER; set++)
-      for (int i = 0; i < PARTS; i++)
-        part[set][i] += w[p + set * PARTS + i] * x[p + set * PARTS + i];
-  for (; p + PARTS <= k; p += PARTS)
-    for (int i = 0; i < PARTS; i++)
-      part[0][i] += w[p + i] * x[p + i];
-  for (int i = 0; i < PARTS; i++)
-    part[0][i] = (part[0][i] + part[1][i]) + (part[2][i] + part[3][i]);
+  eight sum[TOGETHER] = {{0}};
   real rest = 0;
+  int p = 0;
+  for (; p + TOGETHER * 8 <= k; p += TOGETHER * 8)
+    for (int i = 0; i < TOGETHER; i++)
+      sum[i] +=
+          *(const eight *)(w + p + i * 8) * *(const eight *)(x + p + i * 8);
+  for (int i = 0; i < TOGETHER - 1 && p + 8 <= k; i++, p += 8)
+    sum[i] += *(const eight *)(w + p) * *(const eight *)(x + p);
   for (; p < k; p++)
     rest += w[p] * x[p];
-  for (int half = PARTS / 2; half > 0; half /= 2)
-    for (int i = 0; i < half; i++)
-      part[0][i] += part[0][half + i];
-  return part[0][0] + rest;
+  sum[0] = (sum[0] + sum[1]) + (sum[2] + sum[3]);
+  return total_of(&sum[0]) + rest;
 }
 
 static void dense_few(real *y, const real *w, const real *const *start,
