@@ -46,7 +46,7 @@ OBJECTS := $(patsubst src/%.c,$(B)/%.o,$(wildcard src/kernel/dispatch.c src/core
   $(foreach isa,baseline $(if $(X86),avx2 avx512),$(KERNELS:%=$(B)/kernel/$(isa)/%)) $(B)/lua_modules.o
 PROGRAM := $(patsubst src/%.c,$(B)/%.o,$(wildcard src/*.c))
 C_SPECS := $(patsubst spec/c/%.c,$(B)/spec/%,$(wildcard spec/c/*.c))
-BENCHES := $(B)/bench/peak.so $(B)/bench/micro
+BENCHES := $(B)/bench/peak.so $(B)/bench/micro $(B)/bench/step
 SUITES   = "$(1)/saros spec/busted.lua $(SPEC)" $(C_SPECS:$(B)/%=$(1)/%)
 
 all: $(B)/libsaros.a $(B)/saros.so $(B)/saros ## build the library, the Lua module and the program
@@ -66,7 +66,7 @@ $(B)/core/%:   SEES = -Isrc -Isrc/kernel $(call PKG,cflags openblas jansson)
 $(B)/lua%:     SEES = -Isrc $(call PKG,cflags lua5.4)
 $(B)/saros%:   SEES = -Isrc $(call PKG,cflags lua5.4 libedit)
 $(B)/spec/%:   SEES = -Isrc -Isrc/core -Isrc/kernel -Ispec/c $(call PKG,cflags lua5.4)
-$(B)/bench/%:  SEES = -Isrc/kernel -march=native $(call PKG,cflags lua5.4 openblas)
+$(B)/bench/%:  SEES = -Isrc -Isrc/kernel -march=native $(call PKG,cflags lua5.4 openblas)
 $(B)/kernel/baseline/%.o: src/kernel/%.c Makefile
 	$(COMPILE) -DISA=baseline
 $(B)/kernel/avx2/%.o: src/kernel/%.c Makefile
@@ -79,7 +79,7 @@ $(B)/bench/%.o: bench/%.c Makefile
 	$(COMPILE)
 $(B)/bench/peak.so: $(B)/bench/peak.o $(B)/bench/lua_peak.o
 	@echo "ld  $@"; $(CC) $(CFLAGS) -shared $(if $(MAC),-undefined dynamic_lookup) $^ -o $@
-$(B)/bench/micro: $(B)/bench/micro.o $(B)/bench/peak.o $(B)/libsaros.a
+$(B)/bench/micro $(B)/bench/step: $(B)/bench/%: $(B)/bench/%.o $(B)/bench/peak.o $(B)/libsaros.a
 	@echo "ld  $@"; $(CC) $(CFLAGS) $^ $(LIBS) -o $@
 $(B)/lua_modules.o: $(B)/lua_modules.c
 	$(COMPILE)

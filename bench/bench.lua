@@ -10,7 +10,7 @@ local host = require "bench.host"
 
 -- What is measured beside the training of the cases, by `case` in the rows. The
 -- last is not measured unless it is asked for.
-local OTHERS = { "machine", "product", "activation", "call", "growth" }
+local OTHERS = { "machine", "product", "activation", "call", "step", "growth" }
 local CASES = table.move(OTHERS, 1, #OTHERS, #cases.names + 1, { table.unpack(cases.names) })
 
 local parser = argparse("bench", "Measure speed and memory; see docs/performance.md.")
@@ -91,6 +91,17 @@ function others.call()
   measure({ host.program, "bench/call.lua" }, function(row)
     return ("%-20s %6.1f ns"):format(row.call, row.ns)
   end)
+end
+
+function others.step()
+  for _, cell in ipairs(chosen(options.cell, cases.cells)) do
+    for _, hidden in ipairs(cases.step_sizes) do
+      measure({ host.program, "bench/step.lua", cell, hidden }, function(row)
+        return ("step %-4s of %4d %9.3f us from C, %9.3f us from Lua"):format(
+          cell, hidden, row.us_per_step, row.us_per_step_lua)
+      end)
+    end
+  end
 end
 
 function others.growth()

@@ -9,6 +9,9 @@ cases.cells = { "rnn", "gru", "lstm" }
 
 cases.VOCABULARY = 65
 
+--- Hidden units of the layers that are stepped.
+cases.step_sizes = { 16, 32, 64, 128, 512, 1024 }
+
 local SIZES = {
   A = { layers = 2, hidden = 128, batch = 50, length = 50 },
   B = { layers = 2, hidden = 512, batch = 64, length = 128 },

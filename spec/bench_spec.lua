@@ -79,6 +79,12 @@ describe("the benchmark", function()
     os.remove(rows)
   end)
 
+  it("prints what a step of a session takes, from C and from Lua", function()
+    local row = assert(saros.json_decode(commands.succeed("bench/step.lua", "gru", 16)))
+    assert.same({ "step", "gru", 16, "real" }, { row.case, row.cell, row.hidden, row.weights })
+    assert_positive(row, { "us_per_step", "us_per_step_lua" })
+  end)
+
   it("refuses what it does not know", function()
     local output, status = commands.run("bench/bench.lua", "--case", "Z")
     assert.not_equal(0, status)

@@ -1,0 +1,92 @@
+/*
+** One step of one recurrent layer in a session, from C: input size 1, one
+** stream. Prints lines of JSON.
+**
+**   step CELL HIDDEN     the cell as saros.h names it: "lstm"
+*/
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "peak.h"
+#include "saros.h"
+
+#define SAMPLES 31
+#define SAMPLE_SECONDS 0.01
+
+static void fail(const saros_context *context) {
+  fprintf(stderr, "step: %s\n", saros_error(context));
+  exit(1);
+}
+
+static saros_tensor *weights(saros_generator *g, saros_context *context,
+                             int rank, int rows, int columns) {
+  saros_tensor *x;
+  const int shape[2] = {rows, columns};
+  if (saros_tensor_new(context, SAROS_REAL, rank, shape, &x) != SAROS_OK ||
+      saros_fill_uniform(g, -0.05, 0.05, x) != SAROS_OK)
+    fail(context);
+  return x;
+}
+
+static saros_session *open_session(saros_context *context, saros_cell cell,
+                                   int H) {
+  const int GH = saros_cell_of(cell).gates * H;
+  saros_generator *g;
+  saros_session *s;
+  if (saros_generator_new(context, 1, &g) != SAROS_OK)
+    fail(context);
+  const saros_stage stage = {
+      .kind = SAROS_STAGE_RECURRENT,
+      .cell = cell,
+      .layer = {.weight_ih = weights(g, context, 2, GH, 1),
+                .weight_hh = weights(g, context, 2, GH, H),
+                .bias_ih = weights(g, context, 1, GH, 0),
+                .bias_hh = weights(g, context, 1, GH, 0)}};
+  if (saros_session_new(context, 1, &stage, 1, SAROS_WEIGHTS_REAL, &s) !=
+      SAROS_OK)
+    fail(context);
+  return s;
+}
+
+static double time_steps(saros_session *s, int steps) {
+  const double begin = peak_clock();
+  for (int t = 0; t < steps; t++) {
+    const saros_real x = (saros_real)(t % 7) / 7;
+    saros_session_step(s, &x);
+  }
+  return (peak_clock() - begin) / steps;
+}
+
+static int compare(const void *a, const void *b) {
+  const double x = *(const double *)a, y = *(const double *)b;
+  return (x > y) - (x < y);
+}
+
+/* Seconds of a step, the median over some samples. */
+static double median_step(saros_session *s) {
+  double seconds[SAMPLES];
+  int steps = 10;
+  while (time_steps(s, steps) * steps < SAMPLE_SECONDS)
+    steps *= 2;
+  for (int i = 0; i < SAMPLES; i++)
+    seconds[i] = time_steps(s, steps);
+  qsort(seconds, SAMPLES, sizeof *seconds, compare);
+  return seconds[SAMPLES / 2];
+}
+
+int main(int count, char **words) {
+  int cell = 0, H = count == 3 ? atoi(words[2]) : 0;
+  while (count == 3 && cell < SAROS_CELLS &&
+         strcmp(words[1], saros_cell_of((saros_cell)cell).name) != 0)
+    cell++;
+  if (H < 1 || cell == SAROS_CELLS) {
+    fprintf(stderr, "usage: step CELL HIDDEN\n");
+    return 1;
+  }
+  saros_context *context = saros_context_new(NULL, NULL);
+  saros_session *s = open_session(context, (saros_cell)cell, H);
+  printf("{\"us_per_step\": %.5g}\n", median_step(s) * 1e6);
+  saros_context_destroy(context);
+  return 0;
+}
