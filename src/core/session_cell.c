@@ -31,6 +31,8 @@ static saros_status expect_options(planner *p) {
   if (!is_lstm && (l->weight_hr || l->peephole || l->norm_c_gain ||
                    given->first[1] || given->zoneout[1] != 0))
     return complain(p, "no projection, peephole or state c without an lstm");
+  if (l->table != NULL)
+    return complain(p, "weight_ih after an embedding, got a table,");
   if (l->norm_gain && given->cell == SAROS_GRU_BEFORE)
     return complain(p, "no layer norm with gru_before; use gru");
   for (int i = 0; i < SAROS_MAX_STATES; i++)
