@@ -654,7 +654,7 @@ typedef struct saros_stage {
   saros_function function;  // function
   // recurrent:
   saros_cell cell;
-  saros_layer layer;                          // weight_ih must be there
+  saros_layer layer;  // weight_ih must be there, and no table
   saros_tensor *norm_ih_gain, *norm_ih_bias;  // (G H), or null: layer norm of
                                               // W x, before the biases
   saros_tensor *first[SAROS_MAX_STATES];      // (P) and (H), or null: zeros

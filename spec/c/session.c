@@ -231,6 +231,11 @@ static void refuses_models(void) {
               SAROS_EARGUMENT,
           "stage %d of another size", i);
   }
+  memcpy(bad, good, sizeof bad);
+  bad[1].layer.table = bad[0].weight;
+  CHECK(saros_session_new(m.context, n, bad, 1, SAROS_WEIGHTS_REAL, &s) ==
+            SAROS_EARGUMENT,
+        "a table in place of an embedding");
   CHECK(saros_session_new(m.context, n, good, 0, SAROS_WEIGHTS_REAL, &s) ==
             SAROS_EARGUMENT,
         "no stream");
