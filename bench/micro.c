@@ -89,7 +89,8 @@ static real *new_array(size_t count) {
 
 static void run_packed(const job *j) {
   j->kernels->packed->multiply(j->out, j->columns, j->in, j->depth, 0,
-                               j->packed, j->rows, j->columns, j->depth, 1);
+                               j->packed, j->rows, j->columns, j->depth, 1,
+                               NULL, 0);
 }
 
 static void run_openblas(const job *j) {

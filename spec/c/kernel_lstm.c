@@ -83,7 +83,8 @@ static int wrong_backward(const arrays *x, int peepholes, size_t H) {
   return wrong;
 }
 
-static void check_step(const kernels *k, int peepholes, size_t H) {
+static void check_step(const kernels *k, int peepholes, int together,
+                       size_t H) {
   static arrays x;
   const real *peephole = peepholes ? x.peephole : NULL;
   fill_random(x.gates, ROWS * 4 * H, -3, 3);
@@ -94,15 +95,25 @@ static void check_step(const kernels *k, int peepholes, size_t H) {
   memcpy(x.kept, x.gates, sizeof x.gates);
   memcpy(x.dc_kept, x.dc, sizeof x.dc);
   memset(x.dpeephole, 0, sizeof x.dpeephole);
-  k->lstm->cell(x.c, x.gates, x.c_prev, peephole, ROWS, H);
-  k->lstm->output(x.h, x.gates, x.c, ROWS, H);
+  if (together) {
+    k->lstm->step(x.h, x.c, x.gates, x.c_prev, peephole, ROWS, H);
+  } else {
+    k->lstm->cell(x.c, x.gates, x.c_prev, peephole, ROWS, H);
+    k->lstm->output(x.h, x.gates, x.c, ROWS, H);
+  }
   int wrong = wrong_forward(&x, peepholes, H);
   CHECK(!wrong, "%s: LSTM step of %zu: %d wrong", k->isa, H, wrong);
 
   for (size_t i = 0; i < ROWS * H; i++)
     x.dc_prev[i] = 1;  // to be added to
-  k->lstm->output_backward(x.dc, x.gates, x.dh, x.c, ROWS, H);
-  k->lstm->cell_backward(x.dc_prev, x.dc, x.gates, x.c_prev, peephole, ROWS, H);
+  if (together) {
+    k->lstm->step_backward(x.dc_prev, x.dc, x.gates, x.dh, x.c, x.c_prev,
+                           peephole, ROWS, H);
+  } else {
+    k->lstm->output_backward(x.dc, x.gates, x.dh, x.c, ROWS, H);
+    k->lstm->cell_backward(x.dc_prev, x.dc, x.gates, x.c_prev, peephole, ROWS,
+                           H);
+  }
   k->lstm->peephole_backward(x.dpeephole, x.gates, x.c_prev, x.c, ROWS, H);
   wrong = wrong_backward(&x, peepholes, H);
   CHECK(!wrong, "%s: LSTM step of %zu going back: %d wrong", k->isa, H, wrong);
@@ -110,8 +121,8 @@ static void check_step(const kernels *k, int peepholes, size_t H) {
 
 static void check_set(const kernels *k) {
   for (size_t l = 0; l < LENGTH_COUNT; l++)
-    for (int peepholes = 0; peepholes < 2; peepholes++)
-      check_step(k, peepholes, lengths[l]);
+    for (int way = 0; way < 4; way++)
+      check_step(k, way & 1, way >> 1, lengths[l]);
 }
 
 int main(void) {

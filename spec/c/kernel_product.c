@@ -87,11 +87,12 @@ static void check_packed(const kernels *k, const shape *s, int a_transposed,
   make_operand(&a, s->m, s->k, a_transposed);
   make_operand(&b, s->k, s->n, b_transposed);
   make_result(c, before, ldc, s, beta);
+  const real *ahead = b_transposed ? before : NULL;  // makes no difference
   CHECK(k->packed->size(s->n, s->k) <= sizeof packed / sizeof *packed,
         "%s: a packed (%d, %d) is padded within reason", k->isa, s->k, s->n);
   k->packed->pack(packed, b.x, b.ld, b_transposed, NULL, s->n, s->k);
   k->packed->multiply(c, ldc, a.x, a.ld, a_transposed, packed, s->m, s->n, s->k,
-                      beta != 0);
+                      beta != 0, ahead, ahead ? ROOM : 0);
   int wrong = count_wrong(c, before, ldc, &a, &b, s, beta);
   CHECK(!wrong, "%s: packed (%d, %d, %d), transposed %d %d, beta %g: %d wrong",
         k->isa, s->m, s->n, s->k, a_transposed, b_transposed, (double)beta,
@@ -108,7 +109,8 @@ static void check_start(const kernels *k, const shape *s) {
   fill_random(sums, LARGEST, -1, 1);
   memcpy(before, sums, sizeof sums);
   k->packed->pack(packed, b.x, b.ld, 0, start, s->n, s->k);
-  k->packed->multiply(c, s->n, a.x, a.ld, 0, packed, s->m, s->n, s->k, 0);
+  k->packed->multiply(c, s->n, a.x, a.ld, 0, packed, s->m, s->n, s->k, 0, NULL,
+                      0);
   k->packed->add_sums(sums, packed, s->n, s->k);
   int wrong = 0;
   for (int j = 0; j < s->n; j++) {

@@ -52,7 +52,8 @@ static void multiply_state(const recurrence *r, const step *s) {
   int width = r->G * r->H;
   if (r->packed.data != NULL) {
     packed_multiply(r->kernels, s->u ? s->u : s->gates, width, s->read, r->P,
-                    &r->packed, s->rows, s->u == NULL);
+                    &r->packed, s->rows, s->u == NULL, s->ahead,
+                    s->ahead ? (size_t)s->rows * (size_t)width : 0);
   } else if (s->u == NULL) {
     multiply_gates(r, s, s->gates, s->read, 0, r->G, 1);
   } else {
@@ -81,7 +82,8 @@ static void unmultiply_gates(const recurrence *r, const step *s, real *dread,
   int width = r->G * r->H, from = first * r->H;
   if (r->packed.data != NULL) {
     packed_multiply(r->kernels, dread, r->P, s->du, width, &r->packed, s->rows,
-                    beta != 0);
+                    beta != 0, s->ahead,
+                    s->ahead ? (size_t)s->rows * (size_t)width : 0);
     return;
   }
   r->kernels->product->multiply(dread, r->P, s->du + from, width, 0,
@@ -129,10 +131,20 @@ static void elman_backward(const recurrence *r, const step *s) {
 
 /* --- LSTM --------------------------------------------------------------------------- */
 
+/* Does anything stand between the cell state and h, or is h changed after? */
+static int is_plain_lstm(const recurrence *r) {
+  return r->t[NORM_C_GAIN] == NULL && r->t[WEIGHT_HR] == NULL;
+}
+
 static void lstm_forward(const recurrence *r, const step *s) {
   const lstm_kernels *k = r->kernels->lstm;
   size_t rows = (size_t)s->rows, H = (size_t)r->H;
   project(r, s);
+  if (is_plain_lstm(r)) {
+    k->step(s->h, s->c_new, s->gates, s->c_before, parameter(r, PEEPHOLE), rows,
+            H);
+    return;
+  }
   k->cell(s->c_new, s->gates, s->c_before, parameter(r, PEEPHOLE), rows, H);
   if (r->t[NORM_C_GAIN] != NULL)
     r->kernels->layer_norm->forward(
@@ -161,6 +173,12 @@ static const real *unproject_output(const recurrence *r, const step *s) {
 static void lstm_backward(const recurrence *r, const step *s) {
   const lstm_kernels *k = r->kernels->lstm;
   size_t rows = (size_t)s->rows, H = (size_t)r->H;
+  if (is_plain_lstm(r)) {
+    k->step_backward(s->dc_before, s->dc, s->gates, s->dh, s->c_new,
+                     s->c_before, parameter(r, PEEPHOLE), rows, H);
+    unproject(r, s, s->gates);
+    return;
+  }
   const real *doutput = unproject_output(r, s);
   if (r->t[NORM_C_GAIN] == NULL) {
     k->output_backward(s->dc, s->gates, doutput, s->c_seen, rows, H);

@@ -61,7 +61,7 @@ static void add_terms(const outer_block *b, const outer_factor *f, real *sums,
       from = b->chunk;
     }
     k->multiply(sums, b->job->ld, from, ld, 1, b->packed, count, b->columns,
-                depth, add);
+                depth, add, NULL, 0);
     sums += (ptrdiff_t)count * b->job->ld;
   }
 }

@@ -70,12 +70,14 @@ void packed_release(saros_context *context, packed_matrix *p) {
 }
 
 void packed_multiply(const kernels *k, real *c, int ldc, const real *a, int lda,
-                     const packed_matrix *p, int m, int add) {
+                     const packed_matrix *p, int m, int add, const real *ahead,
+                     size_t ahead_count) {
   int depth = depth_of(p->k), row = 0;
   do {
     int rows = p->k - row < depth ? p->k - row : depth;
     k->packed->multiply(c, ldc, a + row, lda, 0, layer_of(k, p, row / depth), m,
-                        p->n, rows, row > 0 || add);
+                        p->n, rows, row > 0 || add, ahead, ahead_count);
+    ahead = NULL, ahead_count = 0;
     row += depth;
   } while (row < p->k);
 }
@@ -102,7 +104,7 @@ static void multiply_block(void *arguments, int block) {
   real *c = p->c + (ptrdiff_t)first * p->ldc;
   if (p->packed.data != NULL)
     packed_multiply(p->kernels, c, p->ldc, a, p->lda, &p->packed, m,
-                    p->beta != 0);
+                    p->beta != 0, NULL, 0);
   else
     p->kernels->product->multiply(c, p->ldc, a, p->lda, p->a_transposed, p->b,
                                   p->ldb, p->b_transposed, m, p->n, p->k,

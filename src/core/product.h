@@ -36,9 +36,11 @@ saros_status packed_new(saros_context *context, packed_matrix *p, const real *b,
                         int k);
 void packed_release(saros_context *context, packed_matrix *p);
 
-/* C (m, n) = start + A B, or C += the same with 'add', in the calling thread. */
+/* C (m, n) = start + A B, or C += the same with 'add', in the calling thread.
+** ahead (ahead_count), if not null, is what the caller will read next. */
 void packed_multiply(const kernels *k, real *c, int ldc, const real *a, int lda,
-                     const packed_matrix *p, int m, int add);
+                     const packed_matrix *p, int m, int add, const real *ahead,
+                     size_t ahead_count);
 
 /* dy^T x for the rows of one dy and of one x or two, as an affine map's weights
 ** and bias have it for their gradient. */

@@ -104,6 +104,7 @@ struct step {
   real *c_new, *c_seen, *c_mean, *c_rstd, *inner;
   real *da, *du, *dh, *dc, *dh_before, *dc_before, *dread, *dinner;
   real *dc_seen;
+  const real *ahead;  // the gates of the step that comes next; may be null
 };
 
 /* Layer norm inside a step uses PyTorch's epsilon. */

@@ -79,6 +79,14 @@ static step step_at(const recurrence *r, int t, int row, int rows) {
   return s;
 }
 
+/* The gates at step t for a block, if there is such a step. */
+static const real *gates_at(const recurrence *r, int t, int row) {
+  if (t < 0 || t >= r->T)
+    return NULL;
+  return row_of(r->t[GATES], (size_t)t * (size_t)r->B + (size_t)row,
+                r->G * r->H);
+}
+
 static int rows_in_block(const recurrence *r, int block) {
   int left = r->B - block * r->rows;
   return left < r->rows ? left : r->rows;
@@ -127,6 +135,7 @@ static void forward_block(void *arguments, int block) {
   for (int t = first_step(r); t >= 0 && t < r->T; t = step_after(r, t)) {
     enter_step(r, t, row, rows);
     step s = step_at(r, t, row, rows);
+    s.ahead = gates_at(r, step_after(r, t), row);
     r->cell->forward(r, &s);
     size_t at = (size_t)t * (size_t)r->B + (size_t)row;
     leave_step(r, &s, row_of(r->t[Y], at, r->P));
@@ -201,6 +210,7 @@ static void backward_block(void *arguments, int block) {
   int t = r->reverse ? 0 : r->T - 1;
   for (int left = r->T; left > 0; left--, t = step_before(r, t)) {
     step s = step_at(r, t, row, rows);
+    s.ahead = gates_at(r, step_before(r, t), row);
     s.dh = row_of(r->dh[place], (size_t)row, r->P);
     s.dc = row_of(r->dc[place], (size_t)row, r->H);
     place = 1 - place;

@@ -116,9 +116,11 @@ typedef struct packed_kernels {
 
   /* C (m, n) = start + op(A) B for a packed B, or C += the same with 'add';
   ** otherwise C is only written. op(A) is (m, k); with a_transposed, A is
-  ** stored as (k, m). C must not overlap A. */
+  ** stored as (k, m). C must not overlap A. Meanwhile ahead (ahead_count),
+  ** which the caller will read next, is brought near; it may be null. */
   void (*multiply)(real *c, int ldc, const real *a, int lda, int a_transposed,
-                   const real *packed, int m, int n, int k, int add);
+                   const real *packed, int m, int n, int k, int add,
+                   const real *ahead, size_t ahead_count);
 
   /* sums (n) += the rows of a packed B (k, n), without its start */
   void (*add_sums)(real *sums, const real *packed, int n, int k);
@@ -270,6 +272,13 @@ typedef struct lstm_kernels {
   void (*cell_backward)(real *dc_prev, real *dc, real *gates,
                         const real *c_prev, const real *peephole, size_t rows,
                         size_t H);
+
+  /* cell and output in one pass, and back, where nothing stands between them */
+  void (*step)(real *h, real *c, real *gates, const real *c_prev,
+               const real *peephole, size_t rows, size_t H);
+  void (*step_backward)(real *dc_prev, real *dc, real *gates, const real *dh,
+                        const real *c, const real *c_prev, const real *peephole,
+                        size_t rows, size_t H);
 
   /* dpeephole (3, H) += what da (rows, 4H), the gradients of all steps, say */
   void (*peephole_backward)(real *dpeephole, const real *da, const real *c_prev,

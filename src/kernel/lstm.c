@@ -118,6 +118,27 @@ static void cell_backward(real *dc_prev, real *dc, real *gates,
   }
 }
 
+/* Both ways, row by row, so that a row's gates are near when they are met again. */
+
+static void step(real *h, real *c, real *gates, const real *c_prev,
+                 const real *peephole, size_t rows, size_t H) {
+  for (size_t row = 0; row < rows; row++) {
+    cell(c, gates, c_prev, peephole, 1, H);
+    output(h, gates, c, 1, H);
+    h += H, c += H, c_prev += H, gates += 4 * H;
+  }
+}
+
+static void step_backward(real *dc_prev, real *dc, real *gates, const real *dh,
+                          const real *c, const real *c_prev,
+                          const real *peephole, size_t rows, size_t H) {
+  for (size_t row = 0; row < rows; row++) {
+    output_backward(dc, gates, dh, c, 1, H);
+    cell_backward(dc_prev, dc, gates, c_prev, peephole, 1, H);
+    dc_prev += H, dc += H, dh += H, c += H, c_prev += H, gates += 4 * H;
+  }
+}
+
 static void peephole_backward(real *dpeephole, const real *da,
                               const real *c_prev, const real *c, size_t rows,
                               size_t H) {
@@ -133,6 +154,8 @@ static void peephole_backward(real *dpeephole, const real *da,
 }
 
 const lstm_kernels KERNEL_TABLE(lstm) = {
+    .step = step,
+    .step_backward = step_backward,
     .cell = cell,
     .output = output,
     .output_backward = output_backward,

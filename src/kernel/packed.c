@@ -141,7 +141,11 @@ typedef struct operands {
   ptrdiff_t row_step, k_step;
   const real *panel;
   int columns, k, add;
+  const char *ahead;  // what to fetch meanwhile, a line with each term
+  ptrdiff_t lines;    // of it that are left
 } operands;
+
+#define LINE 64
 
 /*
 ** One tile. 'rows' and 'vectors' are constants wherever this is inlined, so the
@@ -160,12 +164,16 @@ tile(const int rows, const int vectors, const operands *o,
       __builtin_prefetch(o->c + (ptrdiff_t)row * o->ldc + v * LANES, 1);
     }
   b += vectors;
-  for (int p = 0; p < k; p++, b += vectors, a += k_step)
+  const char *ahead = o->ahead;
+  const ptrdiff_t line = o->lines > 0 ? LINE : 0;
+  for (int p = 0; p < k; p++, b += vectors, a += k_step, ahead += line) {
+    __builtin_prefetch(ahead, 0, 2);
     for (int row = 0; row < rows; row++) {
       const real x = a[row * row_step];
       for (int v = 0; v < vectors; v++)
         sum[row * vectors + v] += x * b[v];
     }
+  }
   if (o->columns < LANES) {
     store_part(o->c, o->ldc, sum, rows, o->columns, o->add);
     return;
@@ -225,7 +233,8 @@ static void narrow_tile(int rows, const operands *o) {
 }
 
 /* All rows of one panel. */
-static void multiply_panel(operands o, int m, int width) {
+static void multiply_panel(operands *whole, int m, int width) {
+  operands o = *whole;
   const int tiles = (m + ROWS - 1) / ROWS;
   for (int t = 0, row = 0; t < tiles; t++) {
     const int rows = (m - row) / (tiles - t);
@@ -234,24 +243,29 @@ static void multiply_panel(operands o, int m, int width) {
     else
       narrow_tile(rows, &o);
     o.c += (ptrdiff_t)rows * o.ldc, o.a += rows * o.row_step;
+    o.ahead += o.lines > 0 ? (ptrdiff_t)o.k * LINE : 0, o.lines -= o.k;
     row += rows;
   }
+  whole->ahead = o.ahead, whole->lines = o.lines;
 }
 
 static void multiply(real *c, int ldc, const real *a, int lda, int a_transposed,
-                     const real *packed, int m, int n, int k, int add) {
+                     const real *packed, int m, int n, int k, int add,
+                     const real *ahead, size_t ahead_count) {
   operands o = {.ldc = ldc,
                 .a = a,
                 .row_step = a_transposed ? 1 : lda,
                 .k_step = a_transposed ? lda : 1,
                 .panel = packed,
                 .k = k,
-                .add = add};
+                .add = add,
+                .ahead = (const char *)(ahead ? ahead : packed),
+                .lines = (ptrdiff_t)(ahead_count * sizeof(real) / LINE)};
   for (int column = 0; column < n; column += o.columns) {
     const int width = panel_width(n - column);
     o.c = c + column;
     o.columns = n - column < width ? n - column : width;
-    multiply_panel(o, m, width);
+    multiply_panel(&o, m, width);
     o.panel += (ptrdiff_t)width * (k + 1);
   }
 }
