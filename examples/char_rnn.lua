@@ -26,6 +26,8 @@ parser:option("--unit", "What a symbol is."):choices { "char", "byte" }:default 
 parser:option("--cell", "Kind of recurrent cell."):choices(cells):default "rnn"
 parser:option("--layers", "Recurrent layers."):convert(integer):default "2"
 parser:option("--hidden", "Units in each layer."):convert(integer):default "128"
+parser:option("--embedding", "Size of the embedded symbols; else as a layer."):convert(integer)
+parser:flag("--residual", "Add what a layer reads to what it hands on.")
 parser:option("--batch", "Rows read side by side."):convert(integer):default "50"
 parser:option("--length", "Symbols between updates."):convert(integer):default "50"
 parser:option("--epochs", "Passes through the text."):convert(integer):default "10"
@@ -51,6 +53,8 @@ local lm = nn.language_model {
   cell = args.cell,
   hidden = args.hidden,
   layers = args.layers,
+  embedding = args.embedding,
+  residual = args.residual or false,
   dropout = args.dropout,
   seed = args.seed,
 }

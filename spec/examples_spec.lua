@@ -48,9 +48,9 @@ describe("the examples", function()
   it("train a character model, let it go on, and ask it for words", function()
     with_text(function(text, folder)
       local output = succeed("examples/char_rnn.lua", "--text", text, "--unit", "char", "--cell", "rnn",
-        "--layers", 1, "--hidden", 24, "--batch", 4, "--length", 20, "--epochs", 3, "--lr", 1e-2,
-        "--schedule", "cosine", "--clip", 5, "--dropout", 0.1, "--patience", 2, "--seed", 1, "--threads", 1,
-        "--run", folder, "--sample", 40)
+        "--layers", 1, "--hidden", 24, "--embedding", 12, "--residual", "--batch", 4, "--length", 20,
+        "--epochs", 3, "--lr", 1e-2, "--schedule", "cosine", "--clip", 5, "--dropout", 0.1,
+        "--patience", 2, "--seed", 1, "--threads", 1, "--run", folder, "--sample", 40)
       assert.matches("\nepoch 3  loss %d%.%d%d%d%d  valid %d%.%d%d%d%d  [%d.]+[kM]? symbols/s\n", output)
       assert.is_true(#output:match "symbols/s\n\n(.*)\n$" >= 40)
 
