@@ -77,6 +77,16 @@ describe("the examples", function()
     end)
   end)
 
+  it("follow the recipe for a larger text", function()
+    with_text(function(text, folder)
+      local output = succeed("examples/shakespeare.lua", text, "--epochs", 2, "--seed", 1, "--threads", 1,
+        "--run", folder)
+      assert.matches("\nepoch 1  loss %d%.%d%d%d%d  valid %d%.%d%d%d%d  [%d.]+[kM]? symbols/s\n", output)
+      assert.is_true(#output:match "\n\n(.*)\n$" >= 400)
+      succeed("examples/generate.lua", "--model", folder, "--length", 5)
+    end)
+  end)
+
   it("train a byte model", function()
     with_text(function(text)
       local output = succeed("examples/char_rnn.lua", "--text", text, "--unit", "byte", "--hidden", 8,
