@@ -14,6 +14,7 @@
 ---     safetensors   read and write named tensors
 ---     ctc        what a model trained with ctc_loss says, as ids
 ---     profile    where the time goes, by operation and layer
+---     plot       charts as SVG: lines, bars, histograms, heat maps
 ---     gradient_check   finite differences for any function
 
 local core = require "saros.core"
@@ -43,6 +44,7 @@ saros.sampler = require "saros.generate.sampler"
 saros.beam_search = require("saros.generate.beam").search
 saros.ctc = require "saros.generate.ctc"
 saros.profile = require("saros.profile").of
+saros.plot = require "saros.look.plot"
 saros.gradient_check = require "saros.gradient_check"
 
 local Info = {}

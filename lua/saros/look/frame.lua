@@ -1,0 +1,213 @@
+--- What charts have in common: title, legend, axes, and a file to go to.
+
+local options = require "saros.options"
+local scale = require "saros.look.scale"
+local svg = require "saros.look.svg"
+
+local frame = {}
+
+-- --- The picture --------------------------------------------------------------------
+
+---@class saros.Plot
+---@field kind string  "lines", "bars", "heat"
+---@field title string?
+---@field width number  in pixels
+---@field height number
+---@field body string
+local Plot = {}
+Plot.__index = Plot
+Plot.__name = "saros.Plot"
+
+--- The picture as the text of a file, or of a part of an HTML page.
+---@return string
+function Plot:svg()
+  return svg.document(self.width, self.height, self.title, self.body)
+end
+
+function Plot:__tostring()
+  return ("plot (%s, %d x %d)"):format(self.kind, self.width, self.height)
+end
+
+--- Writes text to a file: completely or, at an error, not at all.
+---@param path string
+---@param text string
+---@return true? ok, string? message
+function frame.write(path, text)
+  local temporary = path .. ".new"
+  local file, message = io.open(temporary, "wb")
+  if not file then
+    return nil, message
+  end
+  local ok, problem = file:write(text)
+  local closed, late = file:close()
+  if ok and closed then
+    ok, problem = os.rename(temporary, path)
+  end
+  if not (ok and closed) then
+    os.remove(temporary)
+    return nil, problem or late
+  end
+  return true
+end
+
+--- Write the picture to a file.
+---@param path string
+---@return true? ok, string? message
+function Plot:save(path)
+  if type(path) ~= "string" then
+    options.fail("save: expected a path, got " .. options.describe(path))
+  end
+  return frame.write(path, self:svg())
+end
+
+---@param kind string
+---@param o table  its title, width and height
+---@param parts string[]
+---@return saros.Plot
+function frame.plot(kind, o, parts)
+  return setmetatable({
+    kind = kind, title = o.title, width = o.width, height = o.height, body = table.concat(parts),
+  }, Plot)
+end
+
+-- --- Its surroundings ------------------------------------------------------------------
+
+local CHARACTER = 7 -- about as wide as this
+
+--- How wide a text will be, about.
+---@param text string
+---@return number
+function frame.width_of(text)
+  text = svg.utf8(text)
+  return CHARACTER * utf8.len(text)
+end
+
+--- What every chart can be told.
+---@param more table[]
+---@return table[] fields  for options.declare
+function frame.options(more)
+  local fields = {
+    { "title", options.optional(options.string) },
+    { "x", options.optional(options.string) },
+    { "y", options.optional(options.string) },
+    { "width", options.size, 720 },
+    { "height", options.size, 360 },
+  }
+  return table.move(more, 1, #more, #fields + 1, fields)
+end
+
+--- The names of the series with their colours, in rows. Returns their end.
+local function add_legend(parts, o, names, top)
+  local x, y = 16, top + 12
+  for n, name in ipairs(names) do
+    local width = 30 + frame.width_of(name)
+    if x + width > o.width and x > 16 then
+      x, y = 16, y + 18
+    end
+    local colour = (n - 1) % svg.colours + 1
+    parts[#parts + 1] = svg.element("rect", { class = "f" .. colour, x = x, y = y - 8, width = 14, height = 4 })
+    parts[#parts + 1] = svg.text(name, { class = "ink", x = x + 20, y = y })
+    x = x + width
+  end
+  return y + 8
+end
+
+--- Title and legend. Returns the parts, and where the room below them begins.
+---@param o table
+---@param names? string[]  of series
+---@return string[] parts, number top
+function frame.head(o, names)
+  local parts, top = {}, 10
+  if o.title then
+    parts[1] = svg.text(o.title, { class = "ink title", x = 16, y = 24 })
+    top = 36
+  end
+  if names and #names > 0 then
+    top = add_legend(parts, o, names, top)
+  end
+  return parts, top + 6
+end
+
+--- The horizontal lines and numbers of an axis on the left, with its name.
+---@param parts string[]
+---@param box { left: number, right: number, top: number, bottom: number }
+---@param axis saros.look.Scale
+---@param name? string
+function frame.left_axis(parts, box, axis, name)
+  for _, value in ipairs(axis.ticks) do
+    local y = axis.at(value)
+    parts[#parts + 1] = svg.element("line", { class = "grid", x1 = box.left, x2 = box.right, y1 = y, y2 = y })
+    parts[#parts + 1] = svg.text(scale.label(value), {
+      class = "soft", x = box.left - 8, y = y + 4, ["text-anchor"] = "end",
+    })
+  end
+  if name then
+    local middle = (box.top + box.bottom) / 2
+    parts[#parts + 1] = svg.text(name, {
+      class = "soft", ["text-anchor"] = "middle",
+      transform = ("translate(16 %s) rotate(-90)"):format(svg.number(middle)),
+    })
+  end
+end
+
+--- The line and numbers of an axis below, with its name.
+---@param parts string[]
+---@param box { left: number, right: number, top: number, bottom: number }
+---@param axis saros.look.Scale
+---@param name? string
+function frame.bottom_axis(parts, box, axis, name)
+  for _, value in ipairs(axis.ticks) do
+    parts[#parts + 1] = svg.text(scale.label(value), {
+      class = "soft", x = axis.at(value), y = box.bottom + 18, ["text-anchor"] = "middle",
+    })
+  end
+  frame.bottom_line(parts, box, name)
+end
+
+--- The line below and the name of its axis.
+---@param parts string[]
+---@param box { left: number, right: number, top: number, bottom: number }
+---@param name? string
+function frame.bottom_line(parts, box, name)
+  parts[#parts + 1] = svg.element("line", {
+    class = "axis", x1 = box.left, x2 = box.right, y1 = box.bottom, y2 = box.bottom,
+  })
+  if name then
+    parts[#parts + 1] = svg.text(name, {
+      class = "soft", x = (box.left + box.right) / 2, y = box.bottom + 36, ["text-anchor"] = "middle",
+    })
+  end
+end
+
+--- The room of the chart itself, below `top`.
+---@param o table
+---@param top number
+---@return { left: number, right: number, top: number, bottom: number }
+function frame.box(o, top)
+  local bottom = o.height - (o.x and 48 or 30)
+  local left = o.y and 72 or 56
+  return {
+    left = left, right = math.max(o.width - 20, left + 10), top = top, bottom = math.max(bottom, top + 10),
+  }
+end
+
+--- A list of numbers, or a tensor of rank 1, as a list.
+---@param value any
+---@return number[]?
+function frame.numbers(value)
+  if options.tensor.accept(value) then
+    return value:rank() == 1 and value:totable() or nil
+  elseif type(value) ~= "table" then
+    return nil
+  end
+  for _, number in ipairs(value) do
+    if type(number) ~= "number" then
+      return nil
+    end
+  end
+  return value
+end
+
+frame.numbers_kind = options.kind("a list of numbers or a tensor of rank 1", frame.numbers)
+
+return frame

@@ -1,0 +1,163 @@
+--- Heat maps: a table of numbers as colours, and confusion matrices. Colour is
+--- laid on thinner or thicker, so that 0 looks like the page, light or dark.
+
+local options = require "saros.options"
+local frame = require "saros.look.frame"
+local scale = require "saros.look.scale"
+local svg = require "saros.look.svg"
+
+local heat = {}
+
+local LABEL = 12 -- pixels that a row needs to have its name beside it
+
+-- The thickest colour still lets text be read on it.
+local THICKEST = 0.85
+
+--- Rows of numbers, all as long, or a tensor of rank 2.
+local function matrix(value)
+  if options.tensor.accept(value) then
+    return value:rank() == 2 and value:totable() or nil
+  elseif type(value) ~= "table" then
+    return nil
+  end
+  for _, row in ipairs(value) do
+    if not frame.numbers(row) or #row ~= #value[1] then
+      return nil
+    end
+  end
+  return value
+end
+
+local matrix_kind = options.kind("rows of numbers, all of one length, or a tensor of rank 2", matrix)
+
+local check_heat = options.declare("plot.heat", frame.options {
+  { "values", matrix_kind },
+  { "rows", options.list_of(options.string), {} },
+  { "columns", options.list_of(options.string), {} },
+})
+
+local check_confusion = options.declare("plot.confusion", frame.options {
+  { "counts", matrix_kind },
+  { "labels", options.list_of(options.string), {} },
+})
+
+local function largest(values)
+  local most = 0
+  for _, row in ipairs(values) do
+    for _, value in ipairs(row) do
+      most = scale.shows(value) and math.max(most, math.abs(value)) or most
+    end
+  end
+  return most
+end
+
+local function widest(labels)
+  local width = 0
+  for _, label in ipairs(labels) do
+    width = math.max(width, frame.width_of(label))
+  end
+  return width
+end
+
+--- The room of the cells, and the size of one.
+local function grid_of(o, top, rows, columns, row_names)
+  local box = frame.box(o, top)
+  box.left = math.min(math.max(box.left, (o.y and 32 or 16) + widest(row_names)), o.width / 2)
+  box.across = (box.right - box.left) / math.max(1, columns)
+  box.down = (box.bottom - box.top) / math.max(1, rows)
+  return box
+end
+
+local function add_names(parts, box, rows, columns)
+  local every = math.max(1, math.ceil(LABEL / box.down))
+  for n = 1, #rows, every do
+    parts[#parts + 1] = svg.text(rows[n], {
+      class = "soft", x = box.left - 8, y = box.top + (n - 0.5) * box.down + 4, ["text-anchor"] = "end",
+    })
+  end
+  every = math.max(1, math.ceil((widest(columns) + 4) / box.across))
+  for n = 1, #columns, every do
+    parts[#parts + 1] = svg.text(columns[n], {
+      class = "soft", x = box.left + (n - 0.5) * box.across, y = box.bottom + 18, ["text-anchor"] = "middle",
+    })
+  end
+end
+
+--- A cell: blue above 0, red below.
+local function add_cell(parts, box, row, column, value, share, hint)
+  parts[#parts + 1] = svg.element("rect", {
+    class = value < 0 and "f2" or "f1",
+    ["fill-opacity"] = math.abs(share) * THICKEST,
+    ["shape-rendering"] = "crispEdges",
+    x = box.left + (column - 1) * box.across, y = box.top + (row - 1) * box.down,
+    width = box.across, height = box.down,
+  }, svg.element("title", {}, svg.escape(hint)))
+end
+
+local function add_name_of_left(parts, box, name)
+  frame.left_axis(parts, box, { at = function() end, ticks = {} }, name)
+end
+
+--- A table of numbers as colours: blue above 0, red below, the page at 0. What
+--- is not finite has no colour.
+---@param given { values: number[][]|saros.Tensor, rows?: string[], columns?: string[], title?: string, x?: string,
+---  y?: string, width?: integer, height?: integer }
+---@return saros.Plot
+function heat.heat(given)
+  local o = check_heat(given)
+  local parts, top = frame.head(o)
+  local box = grid_of(o, top, #o.values, #(o.values[1] or {}), o.rows)
+  local most = largest(o.values)
+  for r, row in ipairs(o.values) do
+    for c, value in ipairs(row) do
+      if scale.shows(value) then
+        add_cell(parts, box, r, c, value, most > 0 and value / most or 0,
+          ("%s, %s: %.4g"):format(o.rows[r] or r, o.columns[c] or c, value))
+      end
+    end
+  end
+  add_names(parts, box, o.rows, o.columns)
+  add_name_of_left(parts, box, o.y)
+  frame.bottom_line(parts, box, o.x)
+  return frame.plot("heat", o, parts)
+end
+
+local function sum_of(row)
+  local sum = 0
+  for _, value in ipairs(row) do
+    sum = sum + (scale.shows(value) and math.max(0, value) or 0)
+  end
+  return sum
+end
+
+--- Counts of what was taken for what: each row, a true class, is coloured by
+--- its shares.
+---@param given { counts: number[][]|saros.Tensor, labels?: string[], title?: string, x?: string, y?: string,
+---  width?: integer, height?: integer }  counts[true class][predicted class]
+---@return saros.Plot
+function heat.confusion(given)
+  local o = check_confusion(given)
+  o.x, o.y = o.x or "predicted", o.y or "true"
+  local parts, top = frame.head(o)
+  local box = grid_of(o, top, #o.counts, #(o.counts[1] or {}), o.labels)
+  for r, row in ipairs(o.counts) do
+    local sum = sum_of(row)
+    for c, value in ipairs(row) do
+      local share = sum > 0 and scale.shows(value) and value / sum or 0
+      add_cell(parts, box, r, c, value, share, ("%s as %s: %.4g (%.1f %%)"):format(
+        o.labels[r] or r, o.labels[c] or c, value, 100 * share))
+      if box.down >= LABEL and box.across >= frame.width_of(scale.label(value)) then
+        parts[#parts + 1] = svg.text(scale.label(value), {
+          class = "ink", x = box.left + (c - 0.5) * box.across, y = box.top + (r - 0.5) * box.down + 4,
+          ["text-anchor"] = "middle", ["pointer-events"] = "none",
+        })
+      end
+    end
+  end
+  add_names(parts, box, o.labels, o.labels)
+  add_name_of_left(parts, box, o.y)
+  frame.bottom_line(parts, box, o.x)
+  return frame.plot("confusion", o, parts)
+end
+
+return heat
