@@ -130,6 +130,7 @@ local functions = {
   end,
   read_tensors = function() return A("text", "/nowhere/at/all") end,
   make_folder = function() return A("path", "/dev/null/at/all") end,
+  write_file = function() return A("path", "/dev/null/at/all"), A("text", "x") end,
   json_encode = function() return A("any", { 1 }), A("flag?", true) end,
   json_decode = function() return A("text", "[1]") end,
   is_terminal = function() return A("file", io.stdout) end,
@@ -152,6 +153,8 @@ local methods = {
   count = function() return tensor(2, 3) end,
   dtype = function() return tensor(2, 3) end,
   item = function() return tensor(1, 1) end,
+  all_finite = function() return tensor(2, 3) end,
+  digest = function() return tensor(2, 3) end,
   totable = function() return tensor(2, 3) end,
   is_contiguous = function() return tensor(2, 3) end,
   fill = function() return tensor(2, 3), A("number", 1) end,
@@ -573,7 +576,7 @@ end)
 
 describe("20,000 calls of anything with anything #binding", function()
   local unsafe = {
-    write_tensors = true, make_folder = true, -- would leave files
+    write_tensors = true, make_folder = true, write_file = true, -- would leave files
     profiling = true, trace = true, -- would go on
   }
 

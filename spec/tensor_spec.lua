@@ -381,3 +381,51 @@ describe("tensors in a file #binding", function()
     assert.is_truthy(message:find(path, 1, true), message)
   end)
 end)
+
+describe("a question about all elements of a tensor #binding", function()
+  local g = saros.generator(1)
+
+  it("finds a single infinity or not-a-number, wherever it is", function()
+    for _, strange in ipairs { 1 / 0, -1 / 0, 0 / 0 } do
+      for position = 1, 67 do
+        local x = g:normal { 67 }
+        assert.is_true(x:all_finite())
+        x[position] = strange
+        assert.is_false(x:all_finite())
+        assert.equal(position > 60, not x:slice(1, 61, 67):all_finite())
+      end
+    end
+  end)
+
+  it("looks only at what a view shows", function()
+    local x = saros.zeros(5, 4)
+    x:slice(2, 3, 3):fill(0 / 0)
+    assert.is_false(x:transpose():all_finite())
+    assert.is_true(x:slice(2, 1, 2):all_finite())
+    assert.is_false(x:slice(2, 3, 4):all_finite())
+    assert.is_true(saros.zeros(0):all_finite())
+    assert.is_true(saros.ids { 1, 2 }:all_finite())
+  end)
+
+  it("has one digest for the same shape and bits, however they lie in memory", function()
+    local x = g:normal { 3, 4 }
+    assert.matches("^%x%x%x%x%x%x%x%x%x%x%x%x%x%x%x%x$", x:digest())
+    assert.equal(x:digest(), x:clone():digest())
+    assert.equal(x:transpose():digest(), x:transpose():clone():digest())
+    assert.not_equal(x:digest(), x:transpose():digest())
+    assert.not_equal(x:digest(), x:reshape(4, 3):digest())
+    assert.not_equal(saros.ids { 1, 2, 3 }:digest(), saros.ids { 1, 3, 2 }:digest())
+    assert.not_equal(saros.zeros(2):digest(), saros.zeros(3):digest())
+  end)
+
+  it("has another digest after the smallest change", function()
+    local x, seen = saros.zeros(100), {}
+    seen[x:digest()] = true
+    for position = 1, 100 do
+      x[position] = 1e-30
+      assert.is_nil(seen[x:digest()])
+      seen[x:digest()] = true
+      x[position] = 0
+    end
+  end)
+end)

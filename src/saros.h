@@ -178,6 +178,14 @@ SAROS_API int32_t *saros_tensor_ids(saros_tensor *tensor);
 ** The position is not checked. */
 SAROS_API double saros_tensor_get(const saros_tensor *tensor, size_t position);
 
+/* 1 unless an element is an infinity or no number at all. */
+SAROS_API int saros_all_finite(const saros_tensor *tensor);
+
+/* A number that tells shape and bits of a tensor from those of others: against
+** accidents, not against forgers. The same on every machine for the same type
+** of elements. */
+SAROS_API uint64_t saros_digest(const saros_tensor *tensor);
+
 /* SAROS_ESTATE, naming the operation, if the open tape still needs the
 ** contents of the tensor. 'function' begins the message. */
 SAROS_API saros_status saros_tensor_writable(const saros_tensor *tensor,
@@ -799,6 +807,12 @@ SAROS_API saros_status saros_safetensors_read(saros_context *context,
 ** fine. SAROS_EFILE names the path and the cause; folders made so far stay. */
 SAROS_API saros_status saros_make_folder(saros_context *context,
                                          const char *path);
+
+/* Replaces a file in one instant, as saros_safetensors_write does, by 'size'
+** bytes. SAROS_EFILE names the path and the cause; then the old file stays. */
+SAROS_API saros_status saros_write_file(saros_context *context,
+                                        const char *path, const void *bytes,
+                                        size_t size);
 
 /* --- Lua ---------------------------------------------------------------------------- */
 

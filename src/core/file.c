@@ -145,6 +145,19 @@ void file_discard(file_writer *w) {
   forget_temporary(w);
 }
 
+saros_status saros_write_file(saros_context *context, const char *path,
+                              const void *bytes, size_t size) {
+  file_writer writer = {
+      .context = context, .function = "write_file", .path = path};
+  saros_status status;
+  TRY_OR_DONE(file_create(&writer));
+  TRY_OR_DONE(file_write(&writer, bytes, size));
+  status = file_commit(&writer);
+done:
+  file_discard(&writer);
+  return status;
+}
+
 /* --- Folders -------------------------------------------------------------- */
 
 /* Makes one folder unless it is there. */

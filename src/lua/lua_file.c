@@ -174,7 +174,20 @@ static int file_read(lua_State *L) {
   return 2;
 }
 
-/* --- Folders ----------------------------------------------------------------------------- */
+/* --- Text and folders ----------------------------------------------------------------------------- */
+
+static int file_write_text(lua_State *L) {
+  const char *path = check_text(L, 1);
+  size_t size;
+  if (lua_type(L, 2) != LUA_TSTRING)
+    argument_error(L, 2, "a string");
+  const char *text = lua_tolstring(L, 2, &size);
+  saros_status status = saros_write_file(context_of(L), path, text, size);
+  if (status != SAROS_OK)
+    return file_failure(L, status);
+  lua_pushboolean(L, 1);
+  return 1;
+}
 
 static int file_make_folder(lua_State *L) {
   const char *path = check_text(L, PATH);
@@ -187,6 +200,7 @@ static int file_make_folder(lua_State *L) {
 
 static const luaL_Reg functions[] = {
     {"make_folder", file_make_folder},
+    {"write_file", file_write_text},
     {"write_tensors", file_write},
     {"read_tensors", file_read},
     {NULL, NULL},

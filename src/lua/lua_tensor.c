@@ -2,6 +2,7 @@
 ** The type of tensors: boxes, indexing, questions about a tensor, and what
 ** changes it in place. An element that is an id counts from 1 here.
 */
+#include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
@@ -259,6 +260,18 @@ static int tensor_item(lua_State *L) {
   return 1;
 }
 
+static int tensor_all_finite(lua_State *L) {
+  lua_pushboolean(L, saros_all_finite(check_tensor(L, 1)));
+  return 1;
+}
+
+static int tensor_digest(lua_State *L) {
+  char text[2 * sizeof(uint64_t) + 1];
+  snprintf(text, sizeof text, "%016" PRIx64, saros_digest(check_tensor(L, 1)));
+  lua_pushstring(L, text);
+  return 1;
+}
+
 /* --- In place: each returns the tensor itself ------------------------------------------ */
 
 static int itself(lua_State *L) {
@@ -332,6 +345,8 @@ static const luaL_Reg methods[] = {
     {"dtype", tensor_dtype},
     {"is_contiguous", tensor_is_contiguous},
     {"item", tensor_item},
+    {"all_finite", tensor_all_finite},
+    {"digest", tensor_digest},
     {"fill", tensor_fill},
     {"assign", tensor_assign},
     {"clamp", tensor_clamp},

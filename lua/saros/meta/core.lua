@@ -477,6 +477,13 @@ function core.read_tensors(path) end
 ---@return string? message
 function core.make_folder(path) end
 
+--- Replaces a file in one instant: a crash leaves the old one or the new one.
+---@param path string
+---@param text string  of any bytes
+---@return true? ok
+---@return string? message
+function core.write_file(path, text) end
+
 --- A value as JSON: tables with string keys are objects, with 1..n arrays, and
 --- empty ones objects. Keys are sorted. Error at what JSON cannot say.
 ---@param value any

@@ -44,6 +44,15 @@ function Tensor:dtype() end
 ---@return boolean
 function Tensor:is_contiguous() end
 
+--- False if an element is an infinity or no number at all.
+---@return boolean
+function Tensor:all_finite() end
+
+--- What tells shape and bits of this tensor from those of others, against
+--- accidents: 16 hex digits, the same on every machine.
+---@return string
+function Tensor:digest() end
+
 --- The only element. Error if there are more, or none.
 ---@return number
 function Tensor:item() end
