@@ -65,6 +65,8 @@ saros.fit(lm, text, {
   lr = 3e-3,
   schedule = saros.optim.schedule.cosine { steps = updates, floor = 0.05 },
   run = args.run,
+  resume = false,
+  checkpoint = { epochs = math.max(1, epochs // 10) },
   progress = progress,
   on_epoch = function(record)
     if record.epoch == next_sample or record.epoch == epochs then

@@ -1,5 +1,7 @@
 -- Every example runs for a few steps, as a user would run it.
 
+local folders = require "spec.support.folders"
+
 -- The interpreter that runs these specs comes first on its command line.
 local first = 0
 while arg[first - 1] do
@@ -39,8 +41,7 @@ local function with_text(act)
   file:close()
   local ok, message = pcall(act, path, folder)
   os.remove(path)
-  os.remove(folder .. "/model.safetensors")
-  os.remove(folder)
+  folders.remove(folder)
   assert(ok, message)
 end
 

@@ -1,3 +1,4 @@
+local folders = require "spec.support.folders"
 local values = require "spec.support.values"
 local saros = require "saros"
 local nn, data, optim = saros.nn, saros.data, saros.optim
@@ -16,11 +17,7 @@ local function small_model(text, given)
   return nn.language_model(options)
 end
 
-local function temporary_folder()
-  local path = os.tmpname()
-  os.remove(path)
-  return path
-end
+local temporary_folder = folders.unused
 
 describe("fit", function()
   it("learns a small text by heart", function()
@@ -116,9 +113,7 @@ describe("fit", function()
     saros.fit(lm, text, { epochs = 1, batch = 4, length = 20, run = run .. "/deep" })
     local loaded = assert(saros.load(run .. "/deep"))
     assert.equal(values.fingerprint(lm:tensors()), values.fingerprint(loaded:tensors()))
-    os.remove(run .. "/deep/model.safetensors")
-    os.remove(run .. "/deep")
-    os.remove(run)
+    folders.remove(run)
   end)
 
   it("stops at a loss that is not finite, and says where", function()
@@ -172,8 +167,7 @@ describe("fit", function()
       end
       local ok, history = pcall(saros.fit, small_model(text), text, o)
       local kept = saros.load(folder)
-      os.remove(folder .. "/model.safetensors")
-      os.remove(folder)
+      folders.remove(folder)
       return history, kept, shown, ok
     end
 
@@ -197,8 +191,7 @@ describe("fit", function()
       local history = saros.fit(lm, whole, { epochs = 3, batch = 4, length = 20, run = folder })
       assert.equal(values.fingerprint(lm:tensors()), values.fingerprint(saros.load(folder):tensors()))
       assert.is_nil(history[3].best)
-      os.remove(folder .. "/model.safetensors")
-      os.remove(folder)
+      folders.remove(folder)
     end)
 
     it("stops after so many passes without a lower loss", function()
@@ -221,7 +214,8 @@ describe("fit", function()
       end }
       assert.is_false(ok)
       assert.is_not_nil(kept)
-      assert.same({ ("the model after epoch %d is in FOLDER"):format(best) }, shown)
+      local goes_on = "the model after epoch %d is in FOLDER; the same call goes on after step %d"
+      assert.same({ goes_on:format(best, 11 * 10 + 2) }, shown)
     end)
 
     it("has no patience without a held-out part", function()

@@ -10,6 +10,7 @@ local options = require "saros.options"
 ---@field parameters saros.Tensor[]
 ---@field names string[]  of the parameters
 ---@field steps integer  updates made so far
+---@field scale number  factor of every rate, for who finds them too large (1)
 ---@field schedule? fun(step: integer): number  factor of the rate at a step, counted from 1
 ---@field moments table<string, saros.Tensor>[]  for each parameter first and second
 local Optimizer = {}
@@ -63,7 +64,7 @@ local RULES = {
 --- The learning rate of the next step.
 ---@return number
 function Optimizer:rate()
-  return self.options.lr * (self.schedule and self.schedule(self.steps + 1) or 1)
+  return self.options.lr * self.scale * (self.schedule and self.schedule(self.steps + 1) or 1)
 end
 
 local function has_gradient(parameters)
@@ -94,7 +95,7 @@ end
 
 --- Everything that a later `restore` needs to go on with the same bits.
 ---@return table<string, saros.Tensor> tensors  the moments, by parameter name
----@return { rule: string, steps: integer } numbers
+---@return { rule: string, steps: integer, scale: number } numbers
 function Optimizer:state()
   local tensors = {}
   for position, moments in ipairs(self.moments) do
@@ -102,12 +103,12 @@ function Optimizer:state()
       tensors[self.names[position] .. "." .. name] = tensor
     end
   end
-  return tensors, { rule = self.rule, steps = self.steps }
+  return tensors, { rule = self.rule, steps = self.steps, scale = self.scale }
 end
 
 --- Go on from a state. If it does not fit, nothing changes.
 ---@param tensors table<string, saros.Tensor>
----@param numbers { rule: string, steps: integer }
+---@param numbers { rule: string, steps: integer, scale?: number }
 function Optimizer:restore(tensors, numbers)
   if type(tensors) ~= "table" or type(numbers) ~= "table" then
     options.fail(("restore: expected the two tables that state() gave, got %s and %s"):format(
@@ -129,7 +130,7 @@ function Optimizer:restore(tensors, numbers)
   for name, tensor in pairs(own) do
     tensor:assign(tensors[name])
   end
-  self.steps = numbers.steps
+  self.steps, self.scale = numbers.steps, numbers.scale or 1
 end
 
 function Optimizer:__tostring()
@@ -203,6 +204,7 @@ local function constructor(rule)
       names = names_of(parameters),
       moments = moments_for(parameters, RULES[rule].moments),
       steps = 0,
+      scale = 1,
     }, Optimizer)
   end
 end

@@ -1,25 +1,43 @@
 --- Training a model on a text: truncated BPTT over windows with the state
 --- carried from one to the next, clipping, an optimizer, validation.
+---
+--- A training is always in one of two conditions: between two updates, when its
+--- cursor, state, weights and generators belong together and may be written to a
+--- checkpoint, or inside one. What may fail or be interrupted inside one changes
+--- nothing but gradients and generators, which can be taken back; the rest is
+--- done undisturbed.
 
 local core = require "saros.core"
 local options = require "saros.options"
-local model_file = require "saros.model_file"
 local module = require "saros.nn.module"
 local loss = require "saros.nn.loss"
 local optim = require "saros.optim"
+local average = require "saros.train.average"
+local checkpoint = require "saros.train.checkpoint"
+local config = require "saros.train.config"
 local evaluate = require "saros.train.evaluate"
+local run_folder = require "saros.train.run"
+local undisturbed = require "saros.train.undisturbed"
 
 ---@class saros.train.FitOptions
----@field epochs? integer  passes through the training part (1)
+---@field epochs? integer  passes through the training part, those of earlier calls included (1)
 ---@field batch? integer  rows that are read side by side, B (50)
----@field length? integer  symbols between updates, T (50)
+---@field length? integer  symbols in a window, T (50)
+---@field accumulate? integer  windows between updates, whose gradients are averaged (1)
 ---@field lr? number  of Adam (2e-3)
 ---@field schedule? fun(step: integer): number  factor of the rate
 ---@field optimizer? saros.optim.Optimizer  instead of Adam with lr and schedule
 ---@field clip? number  limit of the gradients' norm (5)
+---@field average? number  decay of a moving average of the weights, such as 0.999, which is what is
+---  evaluated, kept and left in the model (none)
 ---@field patience? integer  passes without a lower held-out loss before it stops (no limit)
----@field run? string  folder to keep the model in: the one with the lowest held-out loss, or the
----  last one where nothing is held out
+---@field run? string  folder to keep the training in, see saros.train.run; a training that is there
+---  goes on, with the same bits as if it had never stopped
+---@field resume? boolean  false: begin anew in a folder that has a training (true)
+---@field force? boolean  go on although the configuration is another one (false)
+---@field checkpoint? { steps?: integer, epochs?: integer }  from one to the next ({ epochs = 1 })
+---@field keep? integer  so many of the last checkpoints stay, and that of the best epoch (2)
+---@field sample? integer  symbols that the model writes after each epoch, 0 for none (200)
 ---@field progress? saros.Progress  shows what happens; nothing is printed without
 ---@field on_window? fun(record: saros.train.WindowRecord)  after every update
 ---@field on_epoch? fun(record: saros.train.EpochRecord)  after every pass
@@ -27,15 +45,18 @@ local evaluate = require "saros.train.evaluate"
 ---@class saros.train.WindowRecord
 ---@field epoch integer
 ---@field epochs integer
----@field index integer  of the window in this pass
+---@field index integer  of the window in this pass, the last one of the update
 ---@field count integer  of windows in a pass
 ---@field step integer  of the optimizer
 ---@field loss number  in nats per symbol
----@field smoothed number  the same over about the last 20 windows
+---@field bits number  the same in bits per symbol
+---@field perplexity number  e to the loss
+---@field smoothed number  the loss over about the last 20 updates
 ---@field norm number  of the gradients, before clipping
 ---@field lr number
 ---@field symbols_per_second number
 ---@field seconds_left number
+---@field memory integer  bytes of tensors, the most so far
 
 ---@class saros.train.EpochRecord
 ---@field epoch integer
@@ -43,23 +64,46 @@ local evaluate = require "saros.train.evaluate"
 ---@field step integer
 ---@field train number  mean loss of the pass, in nats per symbol
 ---@field valid number?  loss on the held-out part afterwards, if there is one
+---@field bits number  `valid`, or `train` where nothing is held out, in bits per symbol
+---@field perplexity number  e to the same
 ---@field best integer?  the epoch with the lowest `valid` so far: this one, or an earlier one
 ---@field stopped boolean  is it the last because `patience` ran out?
 ---@field symbols_per_second number
 ---@field seconds number
+---@field memory integer  bytes of tensors, the most so far
+
+---@class saros.train.History  a record for each epoch
+---@field [integer] saros.train.EpochRecord
+---@field resumed { step: integer, epoch: integer, damaged: string[] }?  where this call went on, and
+---  what is wrong with later checkpoints
 
 local SMOOTHING = 0.95
+
+local interval = options.kind("{ steps = N } or { epochs = N }", function(value)
+  if type(value) ~= "table" then
+    return nil
+  end
+  local steps, epochs = options.size.accept(value.steps), options.size.accept(value.epochs)
+  return (steps or epochs) and { steps = steps, epochs = epochs } or nil
+end)
 
 local check = options.declare("fit", {
   { "epochs", options.size, 1 },
   { "batch", options.size, 50 },
   { "length", options.size, 50 },
+  { "accumulate", options.size, 1 },
   { "lr", options.positive, 2e-3 },
   { "schedule", options.optional(options.callback) },
   { "optimizer", options.optional(options.having("an optimizer", { "step", "parameters" })) },
   { "clip", options.positive, 5 },
+  { "average", options.optional(options.fraction) },
   { "patience", options.optional(options.size) },
   { "run", options.optional(options.string) },
+  { "resume", options.boolean, true },
+  { "force", options.boolean, false },
+  { "checkpoint", interval, { epochs = 1 } },
+  { "keep", options.size, 2 },
+  { "sample", options.count, 200 },
   { "progress", options.optional(options.having("a progress display", { "window", "epoch" })) },
   { "on_window", options.optional(options.callback) },
   { "on_epoch", options.optional(options.callback) },
@@ -70,10 +114,19 @@ local check = options.declare("fit", {
 ---@field text saros.Text
 ---@field options table
 ---@field optimizer saros.optim.Optimizer
----@field started number  when the epoch began
+---@field average saros.train.Average?
+---@field run saros.train.Run?
+---@field cursor { epoch: integer, index: integer, total: number }  the epoch under way, windows done
+---  in it, and the sum of their losses
+---@field state saros.nn.State  before the next window
+---@field history saros.train.History
 ---@field smoothed number?
 ---@field best saros.train.EpochRecord?  of the lowest held-out loss so far
+---@field before table<string, string>?  the generators' states, inside an update
+---@field started number  when this call began with the epoch
+---@field first integer  windows of the epoch that were done before
 ---@field kept integer?  the epoch whose model is in the run folder
+---@field saved integer?  the step of the last checkpoint
 
 --- Hand a record to the progress display and to the caller's function.
 local function report(self, event, record)
@@ -87,12 +140,32 @@ local function report(self, event, record)
   end
 end
 
-local function require_finite(value, place, ...)
+local function say(self, text)
+  local progress = self.options.progress
+  if progress and progress.write then
+    progress:write(text .. "\n")
+  end
+end
+
+local function log(self, event, record)
+  if self.run then
+    local line = { event = event }
+    for name, value in pairs(record) do
+      line[name] = value
+    end
+    self.run:log(line)
+  end
+end
+
+local function require_finite(self, value, place, ...)
   if value ~= value or value == math.huge then
+    self.broken = true
     error(("fit: expected a finite loss, got %s %s; a smaller lr or clip may help"):format(
       value, place:format(...)), 0)
   end
 end
+
+-- --- An update ------------------------------------------------------------------------------
 
 --- Models that have a loss of their own spare the memory of the logits.
 local function window_loss(model, window, state)
@@ -104,110 +177,257 @@ local function window_loss(model, window, state)
   return loss.cross_entropy(logits, window.targets), state
 end
 
---- One update. Returns what it was like, and the next state.
-local function learn(self, window, state, epoch)
+--- Add the gradients of a window, which is one of `share`. Returns its loss and
+--- the next state.
+local function add_gradients(self, window, state, share)
   local tape <close> = core.tape()
   local cost
   cost, state = window_loss(self.model, window, state)
   local value = cost:item()
-  require_finite(value, "in window %d of epoch %d", window.index, epoch)
-  tape:backward(cost)
-  local norm = optim.clip_norm(self.optimizer.parameters, self.options.clip)
-  local rate = self.optimizer:step()
-  return { loss = value, norm = norm, lr = rate }, state
+  require_finite(self, value, "in window %d of epoch %d", window.index, self.cursor.epoch)
+  tape:backward(share > 1 and cost / share or cost)
+  return value, state
+end
+
+--- What cannot be taken back: weights, cursor and state change together.
+local function update(self, record, window, total, state)
+  record.lr = self.optimizer:step()
+  if self.average then
+    self.average:update()
+  end
+  local last = self.smoothed or record.loss
+  self.smoothed = SMOOTHING * last + (1 - SMOOTHING) * record.loss
+  self.cursor.index, self.cursor.total = window.index, self.cursor.total + total
+  self.state, self.before = state, nil
 end
 
 --- Complete what `learn` began: where this update stands in the training.
-local function complete(self, record, epoch, window)
-  local last = self.smoothed or record.loss
-  self.smoothed = SMOOTHING * last + (1 - SMOOTHING) * record.loss
-  local o = self.options
+local function complete(self, record, window)
+  local o, epoch = self.options, self.cursor.epoch
   local seconds = core.clock() - self.started
-  local windows_left = (o.epochs - epoch + 1) * window.count - window.index
+  local windows, windows_left = window.index - self.first, (o.epochs - epoch + 1) * window.count - window.index
   record.epoch, record.epochs = epoch, o.epochs
   record.index, record.count = window.index, window.count
   record.step, record.smoothed = self.optimizer.steps, self.smoothed
-  record.symbols_per_second = window.index * o.batch * o.length / seconds
-  record.seconds_left = windows_left * seconds / window.index
+  record.bits, record.perplexity = loss.bits(record.loss), loss.perplexity(record.loss)
+  record.symbols_per_second = windows * o.batch * o.length / seconds
+  record.seconds_left = windows_left * seconds / windows
+  record.memory = core.memory().peak
 end
+
+--- One update from some windows. Returns what it was like.
+local function learn(self, windows)
+  self.before = checkpoint.generator_states(self.generators)
+  local state, total = self.state, 0
+  for _, window in ipairs(windows) do
+    local value
+    value, state = add_gradients(self, window, state, #windows)
+    total = total + value
+  end
+  local record = { loss = total / #windows }
+  record.norm = optim.clip_norm(self.optimizer.parameters, self.options.clip)
+  undisturbed(update, self, record, windows[#windows], total, state)
+  complete(self, record, windows[#windows])
+  return record
+end
+
+--- Take back what an unfinished update has done.
+local function undo(self)
+  if self.before then
+    for name, generator in pairs(self.generators) do
+      generator:restore(self.before[name])
+    end
+    self.model:clear_gradients()
+    self.before = nil
+  end
+end
+
+-- --- Checkpoints ----------------------------------------------------------------------------
+
+local function save(self)
+  self.run:checkpoint(self, self.options.keep)
+  self.saved = self.optimizer.steps
+end
+
+--- Is a checkpoint due after so many steps or epochs?
+local function is_due(self, unit, count)
+  local every = self.options.checkpoint[unit]
+  return self.run and every and count % every == 0
+end
+
+local function tell_resumed(self)
+  local resumed = self.history.resumed
+  for _, damaged in ipairs(resumed.damaged) do
+    say(self, "left out a damaged checkpoint: " .. damaged)
+  end
+  say(self, ("going on in %s after step %d, in epoch %d"):format(
+    self.options.run, resumed.step, resumed.epoch))
+end
+
+--- Go on from the last checkpoint of the run folder, if there is one.
+local function resume(self)
+  local now = config.of(self)
+  if not self.options.resume or #self.run:steps() == 0 then
+    self.run:begin(now)
+    return
+  end
+  self.run:require_same(now, self.options.force)
+  local tensors, snapshot, damaged = self.run:latest()
+  options.about("fit", checkpoint.restore, self, tensors, snapshot)
+  self.run:continue(self.optimizer.steps, self.cursor.epoch)
+  self.saved, self.kept = self.optimizer.steps, self.best and self.best.epoch or self.cursor.epoch - 1
+  self.history.resumed = { step = self.optimizer.steps, epoch = self.cursor.epoch, damaged = damaged }
+  tell_resumed(self)
+end
+
+-- --- An epoch --------------------------------------------------------------------------------
 
 local function holds_out(text)
   return text.valid and #text.valid > 1
 end
 
 --- The loss on the held-out part, if there is one.
-local function validate(self, epoch)
+local function validate(self)
   local text, o = self.text, self.options
   if holds_out(text) then
+    local _ <close> = self.average and self.average:in_model()
     local value = evaluate(self.model, text, { batch = o.batch, length = o.length })
-    require_finite(value, "on the held-out part after epoch %d", epoch)
+    require_finite(self, value, "on the held-out part after epoch %d", self.cursor.epoch)
     return value
   end
 end
 
---- One pass through the training part. Returns its record.
-local function run_epoch(self, epoch)
-  local o = self.options
-  local total, count, state = 0, 0, nil
-  self.started = core.clock()
-  for window in self.text:windows { batch = o.batch, length = o.length } do
-    local record
-    record, state = learn(self, window, state, epoch)
-    total, count = total + record.loss, window.index
-    complete(self, record, epoch, window)
+--- Windows in groups of `accumulate`; fewer at the end of the pass.
+local function groups(self)
+  local o, index = self.options, self.cursor.index
+  local windows = self.text:windows { batch = o.batch, length = o.length, first = index > 0 and index + 1 or nil }
+  return function()
+    local group = {}
+    repeat
+      local window = windows()
+      group[#group + 1] = window
+    until not window or #group == o.accumulate
+    return group[1] and group or nil
+  end
+end
+
+--- The updates that are left of a pass, then its record.
+local function run_epoch(self)
+  local o, cursor = self.options, self.cursor
+  self.started, self.first = core.clock(), cursor.index
+  for windows in groups(self) do
+    local record = learn(self, windows)
+    log(self, "window", record)
     report(self, "window", record)
+    if record.index < record.count and is_due(self, "steps", record.step) then
+      save(self)
+    end
   end
   local seconds = core.clock() - self.started
+  local train, valid = cursor.total / cursor.index, validate(self)
   return {
-    epoch = epoch,
+    epoch = cursor.epoch,
     epochs = o.epochs,
     step = self.optimizer.steps,
-    train = total / count,
-    valid = validate(self, epoch),
-    symbols_per_second = count * o.batch * o.length / seconds,
+    train = train,
+    valid = valid,
+    bits = loss.bits(valid or train),
+    perplexity = loss.perplexity(valid or train),
+    symbols_per_second = (cursor.index - self.first) * o.batch * o.length / seconds,
     seconds = seconds,
+    memory = core.memory().peak,
   }
+end
+
+local function is_out_of_patience(self, record)
+  local patience = self.options.patience
+  return patience ~= nil and record.epoch - record.best >= patience
 end
 
 --- Complete what `run_epoch` began: how this epoch compares with those before.
 local function judge(self, record)
-  local patience = self.options.patience
   if record.valid then
     if not self.best or record.valid < self.best.valid then
       self.best = record
     end
     record.best = self.best.epoch
   end
-  record.stopped = patience ~= nil and record.epoch - record.best >= patience
+  record.stopped = is_out_of_patience(self, record)
 end
 
---- Write the model into the run folder, unless an earlier one was better.
+--- Is there no earlier epoch whose model is better?
+local function is_best(record)
+  return (record.best or record.epoch) == record.epoch
+end
+
+--- Write model and sample into the run folder.
 local function keep(self, record)
-  local run = self.options.run
-  if run and (record.best or record.epoch) == record.epoch then
-    local ok, message = self.model:save(model_file.path_in(run))
-    if not ok then
-      error("fit: " .. message, 0)
-    end
+  local run, o = self.run, self.options
+  local _ <close> = self.average and self.average:in_model()
+  if is_best(record) then
+    run:keep_model(self.model)
     self.kept = record.epoch
   end
+  if o.sample > 0 then
+    run:sample(self.model, record.epoch, o.sample)
+  end
+end
+
+--- The epoch is done, and the next one may begin.
+local function finish_epoch(self, record)
+  judge(self, record)
+  if self.run then
+    keep(self, record)
+    log(self, "epoch", record)
+    self.run:flush()
+  end
+  self.history[record.epoch] = record
+  self.cursor, self.state = { epoch = record.epoch + 1, index = 0, total = 0 }, nil
+end
+
+-- --- The end -----------------------------------------------------------------------------------
+
+--- What the run folder has, for who ends a training before its time.
+local function left_text(self, goes_on)
+  local o = self.options
+  if not o.run then
+    return nil
+  end
+  local model = self.kept and self.kept > 0 and ("the model after epoch %d is in %s"):format(self.kept, o.run)
+    or ("no epoch was finished, so there is no model of this training in %s"):format(o.run)
+  if goes_on and self.saved then
+    model = ("%s; the same call goes on after step %d"):format(model, self.saved)
+  end
+  return model
 end
 
 --- Tell the display that the training ends before its time, and what is left.
 local function stop_display(self, reason)
-  local progress, run = self.options.progress, self.options.run
-  if not (progress and progress.stop) then
-    return
+  local progress, left = self.options.progress, left_text(self, reason == nil)
+  if progress and progress.stop then
+    progress:stop(reason and left and reason .. "; " .. left or reason or left)
   end
-  local left = self.kept and ("the model after epoch %d is in %s"):format(self.kept, run)
-    or run and ("no epoch was finished, so there is no model of this training in %s"):format(run)
-  progress:stop(reason and left and reason .. "; " .. left or reason or left)
+end
+
+--- The last complete update, before an error or Ctrl-C, goes to a checkpoint. If
+--- that fails, too, the one before is what is left.
+local function save_rest(self)
+  undo(self)
+  if self.run and not self.broken and self.saved ~= self.optimizer.steps and self.optimizer.steps > 0 then
+    pcall(save, self)
+  end
 end
 
 --- An error, or Ctrl-C, ends the training.
 local function close(self, problem)
   if problem ~= nil then
+    if self.ready then
+      save_rest(self)
+    end
     stop_display(self)
+  end
+  if self.run then
+    self.run:close()
   end
 end
 
@@ -223,22 +443,37 @@ local function check_arguments(model, text, o)
   if o.patience and not holds_out(text) then
     options.fail("fit: expected a text with a held-out part, since patience is given; "
       .. "data.text(..., { valid = 0.1 }) holds one out")
-  end
-  if o.run then
-    local ok, message = core.make_folder(o.run)
-    if not ok then
-      local reason = message:match 'got "(.*)"$' or message
-      options.fail(("fit: expected to make the run folder %q: %s"):format(o.run, reason))
-    end
+  elseif o.run and o.optimizer and not (o.optimizer.state and o.optimizer.restore) then
+    options.fail "fit: expected an optimizer with state and restore, since run is given"
   end
 end
 
+--- All epochs that are left.
+local function run_epochs(self)
+  local o, history = self.options, self.history
+  while self.cursor.epoch <= o.epochs do
+    local record = run_epoch(self)
+    undisturbed(finish_epoch, self, record)
+    if self.run and (is_due(self, "epochs", record.epoch) or is_due(self, "steps", record.step)
+        or record.best == record.epoch or record.stopped or record.epoch == o.epochs) then
+      save(self)
+    end
+    report(self, "epoch", record)
+    if record.stopped then
+      stop_display(self, ("no lower held-out loss in %d epochs"):format(o.patience))
+      break
+    end
+  end
+  return history
+end
+
 --- Train a model on a text. The model is changed in place and ends as the last
---- pass left it; the run folder keeps the best one.
+--- pass left it, or with its averaged weights; the run folder keeps the best one.
+--- A training that the run folder has goes on where it was.
 ---@param model saros.nn.Module  ids (T, B), state -> logits (T, B, V), state
 ---@param text saros.Text
 ---@param given? saros.train.FitOptions
----@return saros.train.EpochRecord[] history  one record for each epoch that was run
+---@return saros.train.History history  one record for each epoch that was run
 local function fit(model, text, given)
   local o = check(given)
   check_arguments(model, text, o)
@@ -248,20 +483,24 @@ local function fit(model, text, given)
     options = o,
     optimizer = o.optimizer
       or optim.adam(model:parameters(), { lr = o.lr, schedule = o.schedule }),
+    generators = model:generators(),
+    average = o.average and average(model, o.average),
+    cursor = { epoch = 1, index = 0, total = 0 },
+    history = {},
   }, Training)
-  local history = {}
-  for epoch = 1, o.epochs do
-    local record = run_epoch(self, epoch)
-    history[epoch] = record
-    judge(self, record)
-    keep(self, record)
-    report(self, "epoch", record)
-    if record.stopped then
-      stop_display(self, ("no lower held-out loss in %d epochs"):format(o.patience))
-      break
-    end
+  if o.run then
+    self.run = run_folder.open(o.run)
+    resume(self)
   end
-  return history
+  self.ready = true
+  local last = self.history[#self.history]
+  if not (last and is_out_of_patience(self, last)) then
+    run_epochs(self)
+  end
+  if self.average then
+    self.average:finish()
+  end
+  return self.history
 end
 
 return fit

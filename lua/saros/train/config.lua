@@ -1,0 +1,106 @@
+--- What decides the result of a training, as plain data: a run folder keeps it,
+--- so that going on with something else is noticed.
+
+local core = require "saros.core"
+
+local config = {}
+
+-- Schedules are functions; their values at some steps tell them apart.
+local STEPS = { 1, 2, 10, 100, 1000, 10000, 100000 }
+
+local function schedule_of(optimizer)
+  if not optimizer.schedule then
+    return nil
+  end
+  local factors = {}
+  for _, step in ipairs(STEPS) do
+    factors["step " .. step] = optimizer.schedule(step)
+  end
+  return factors
+end
+
+local function model_of(model)
+  local modules, parameters = {}, {}
+  model:visit(function(module, path)
+    modules[path == "" and "all" or path:sub(1, -2)] = module:describe()
+  end)
+  for name, tensor in pairs(model:tensors()) do
+    parameters[name] = table.concat(tensor:shape(), " x ")
+  end
+  return { options = model.configuration, modules = modules, parameters = parameters }
+end
+
+local function part_of(ids)
+  return ids and { symbols = #ids, digest = ids:digest() }
+end
+
+local function text_of(text)
+  local vocabulary = text.vocabulary
+  return {
+    train = part_of(text.train),
+    valid = part_of(text.valid),
+    vocabulary = vocabulary and { unit = vocabulary.unit, symbols = #vocabulary },
+  }
+end
+
+--- Plain data as it is after a file.
+local function plain(value)
+  return core.json_decode(core.json_encode(value))
+end
+
+---@param training saros.train.Fit
+---@return table
+function config.of(training)
+  local o, optimizer = training.options, training.optimizer
+  return plain {
+    saros = core.info().version,
+    model = model_of(training.model),
+    text = text_of(training.text),
+    training = {
+      real = core.info().real,
+      batch = o.batch,
+      length = o.length,
+      clip = o.clip,
+      accumulate = o.accumulate,
+      average = o.average,
+      optimizer = { rule = optimizer.rule, options = optimizer.options, schedule = schedule_of(optimizer) },
+    },
+  }
+end
+
+local function flatten(tree, prefix, flat)
+  for key, value in pairs(tree) do
+    if type(value) == "table" then
+      flatten(value, prefix .. key .. ".", flat)
+    else
+      flat[prefix .. key] = value
+    end
+  end
+  return flat
+end
+
+local function shown(value)
+  return value == nil and "none" or tostring(value)
+end
+
+--- The fields in which two configurations differ, one line for each.
+---@param before table
+---@param now table
+---@return string[]
+function config.differences(before, now)
+  local old, new, names = flatten(before, "", {}), flatten(now, "", {}), {}
+  for _, flat in ipairs { old, new } do
+    for name in pairs(flat) do
+      if old[name] ~= new[name] and (flat == old or old[name] == nil) then
+        names[#names + 1] = name
+      end
+    end
+  end
+  table.sort(names)
+  for position, name in ipairs(names) do
+    names[position] = ("%s: %s then, %s now"):format(name, shown(old[name]), shown(new[name]))
+  end
+  return names
+end
+
+return config

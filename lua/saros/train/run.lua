@@ -1,0 +1,297 @@
+--- A run folder: what a training leaves on disk, and finds there when it goes on.
+---
+---     config.json          what decides the result
+---     metrics.jsonl        a line for each update and each epoch
+---     checkpoints/         the last ones, and that of the best epoch
+---     samples/             what the model wrote after each epoch
+---     model.safetensors    for saros.load: of the lowest held-out loss
+---
+--- Files appear all at once, so a crash leaves each of them old or new. The
+--- metrics only grow; what a crash left too much is cut off by `resume`.
+
+local core = require "saros.core"
+local options = require "saros.options"
+local model_file = require "saros.model_file"
+local checkpoint = require "saros.train.checkpoint"
+local config = require "saros.train.config"
+
+---@class saros.train.Run
+---@field folder string
+---@field metrics file*
+---@field lock file*  held while this process trains here
+---@field files table  LuaFileSystem
+local Run = {}
+Run.__index = Run
+Run.__name = "saros.Run"
+
+local run = {}
+
+local function fail(message, ...)
+  error("fit: " .. message:format(...), 0)
+end
+
+local function need(ok, message)
+  return ok or fail("%s", message)
+end
+
+local function file_system()
+  local found, files = pcall(require, "lfs")
+  return found and files
+    or options.fail "fit: expected LuaFileSystem to be there (Debian: lua-filesystem), as run folders need it"
+end
+
+local function make_folder(path)
+  local ok, message = core.make_folder(path)
+  if not ok then
+    local reason = message:match 'got "(.*)"$' or message
+    options.fail(("fit: expected to make the run folder %q: %s"):format(path, reason))
+  end
+end
+
+local function names_in(self, path)
+  local names = {}
+  for name in self.files.dir(path) do
+    names[#names + 1] = name
+  end
+  return names
+end
+
+function Run:path(name)
+  return self.folder .. "/" .. name
+end
+
+--- What a killed process had begun to write.
+local function remove_temporary(self)
+  for _, folder in ipairs { self.folder, self:path "checkpoints" } do
+    for _, name in ipairs(names_in(self, folder)) do
+      if name:find "%.tmp%-%d+%-%d+$" then
+        os.remove(folder .. "/" .. name)
+      end
+    end
+  end
+end
+
+--- Only one process may train into a folder; the lock ends with the process.
+local function lock(self)
+  local file, message = io.open(self:path "lock", "a")
+  if not file then
+    options.fail("fit: expected to write to the run folder: " .. message)
+  elseif not self.files.lock(file, "w") then
+    options.fail(("fit: expected a run folder of one's own, got %q, into which another process trains"):format(
+      self.folder))
+  end
+  self.lock = file
+end
+
+--- Open a run folder, which is made unless it is there.
+---@param folder string
+---@return saros.train.Run
+function run.open(folder)
+  local self = setmetatable({ folder = folder, files = file_system() }, Run)
+  make_folder(folder)
+  make_folder(self:path "checkpoints")
+  lock(self)
+  remove_temporary(self)
+  return self
+end
+
+function Run:close()
+  for _, name in ipairs { "metrics", "lock" } do
+    if self[name] then
+      self[name]:close()
+      self[name] = nil
+    end
+  end
+end
+
+--- The steps of the checkpoints there are, latest first.
+---@return integer[]
+function Run:steps()
+  return checkpoint.steps(names_in(self, self:path "checkpoints"))
+end
+
+local function read_text(path)
+  local file <close> = io.open(path, "rb")
+  return file and file:read "a"
+end
+
+-- --- Metrics --------------------------------------------------------------------------
+
+local function need_metrics(self, ok, message)
+  return ok or fail("expected to write %q, got %q", self:path "metrics.jsonl", tostring(message))
+end
+
+--- One more line of metrics.jsonl.
+function Run:log(record)
+  need_metrics(self, self.metrics:write(core.json_encode(record), "\n"))
+end
+
+--- What was logged goes to the system.
+function Run:flush()
+  need_metrics(self, self.metrics:flush())
+end
+
+--- Does a line belong to what was done at a step of an epoch?
+local function is_before(line, step, epoch)
+  local record = core.json_decode(line)
+  if type(record) ~= "table" then
+    return false
+  elseif record.event == "epoch" then
+    return math.type(record.epoch) == "integer" and record.epoch < epoch
+  end
+  return math.type(record.step) == "integer" and record.step <= step
+end
+
+local function cut_metrics(self, step, epoch)
+  local path = self:path "metrics.jsonl"
+  local content = read_text(path) or ""
+  local lines = {}
+  for line in content:gmatch "([^\n]*)\n" do
+    if is_before(line, step, epoch) then
+      lines[#lines + 1] = line .. "\n"
+    end
+  end
+  local text = table.concat(lines)
+  if text ~= content then
+    need(core.write_file(path, text))
+  end
+end
+
+local function open_metrics(self)
+  local file, message = io.open(self:path "metrics.jsonl", "a")
+  self.metrics = file or fail("%s", message)
+  file:setvbuf "full"
+end
+
+-- --- Beginning and going on -------------------------------------------------------------
+
+local function write_config(self, now)
+  need(core.write_file(self:path "config.json", core.json_encode(now, true) .. "\n"))
+end
+
+--- Begin anew: what an earlier training left is removed, but for its model, which
+--- stays until there is a better one.
+---@param now table  the configuration
+function Run:begin(now)
+  for _, step in ipairs(self:steps()) do
+    os.remove(checkpoint.path(self:path "checkpoints", step))
+  end
+  local samples = self:path "samples"
+  if self.files.attributes(samples, "mode") == "directory" then
+    for _, name in ipairs(names_in(self, samples)) do
+      if name:find "^epoch%-%d+%.txt$" then
+        os.remove(samples .. "/" .. name)
+      end
+    end
+  end
+  need(core.write_file(self:path "metrics.jsonl", ""))
+  write_config(self, now)
+  open_metrics(self)
+end
+
+local function refuse_text(self, lines)
+  fail("expected the text that %s was trained on, got another one; resume = false begins anew, "
+    .. "or choose another folder:\n  %s", self.folder, table.concat(lines, "\n  "))
+end
+
+--- Errors at what differs from the configuration of the folder.
+---@param now table
+---@param force boolean  may the training go on with another configuration, if the text is the same?
+function Run:require_same(now, force)
+  local before = core.json_decode(read_text(self:path "config.json") or "")
+  if type(before) ~= "table" then
+    fail("expected a readable %q; resume = false begins anew", self:path "config.json")
+  end
+  before.saros = now.saros -- a newer version may go on
+  local texts, others = {}, {}
+  for _, line in ipairs(config.differences(before, now)) do
+    local list = line:find "^text%." and texts or others
+    list[#list + 1] = line
+  end
+  if #texts > 0 then
+    refuse_text(self, texts)
+  elseif #others > 0 and not force then
+    fail("expected the configuration of %s; force = true goes on with the new one, resume = false "
+      .. "begins anew:\n  %s", self.folder, table.concat(others, "\n  "))
+  elseif #others > 0 then
+    write_config(self, now)
+  end
+end
+
+--- The latest checkpoint that can be read. Damaged ones are put aside.
+---@return table<string, saros.Tensor>? tensors  nil if there is none
+---@return saros.train.Snapshot|nil snapshot
+---@return string[] damaged  what is wrong with those after it
+function Run:latest()
+  local damaged, paths = {}, {}
+  for _, step in ipairs(self:steps()) do
+    local path = checkpoint.path(self:path "checkpoints", step)
+    local tensors, snapshot = checkpoint.read(path)
+    if tensors then
+      for _, aside in ipairs(paths) do
+        os.rename(aside, aside .. ".damaged")
+      end
+      return tensors, snapshot, damaged
+    end
+    damaged[#damaged + 1], paths[#paths + 1] = snapshot, path
+  end
+  if #damaged > 0 then
+    fail("expected a readable checkpoint in %s, got none; resume = false begins anew:\n  %s",
+      self:path "checkpoints", table.concat(damaged, "\n  "))
+  end
+end
+
+--- Go on with the metrics from a step.
+function Run:continue(step, epoch)
+  if self.metrics then
+    self.metrics:close()
+  end
+  cut_metrics(self, step, epoch)
+  open_metrics(self)
+end
+
+-- --- While it trains ----------------------------------------------------------------------
+
+--- Write a checkpoint, and remove those that are no longer wanted.
+---@param training saros.train.Fit
+---@param keep integer  so many of the last stay, and the best
+function Run:checkpoint(training, keep)
+  local folder, step = self:path "checkpoints", training.optimizer.steps
+  self:flush()
+  need(checkpoint.write(checkpoint.path(folder, step), checkpoint.capture(training)))
+  local best = training.best and training.best.step
+  for position, old in ipairs(self:steps()) do
+    if position > keep and old ~= best then
+      os.remove(checkpoint.path(folder, old))
+    end
+  end
+end
+
+--- The model that saros.load finds here.
+---@param model saros.nn.Module
+function Run:keep_model(model)
+  need(model:save(model_file.path_in(self.folder)))
+end
+
+--- What the model writes after an epoch, if it can.
+---@param model saros.nn.Module
+---@param epoch integer
+---@param length integer  in symbols
+function Run:sample(model, epoch, length)
+  if not model.generate then
+    return
+  end
+  make_folder(self:path "samples")
+  local pieces = {}
+  for piece in model:generate { length = length, temperature = 0.8, seed = epoch } do
+    pieces[#pieces + 1] = piece
+  end
+  local path = self:path(("samples/epoch-%04d.txt"):format(epoch))
+  local file, message = io.open(path, "wb")
+  need(file, message)
+  local _, problem = file:write(table.concat(pieces), "\n")
+  local ok, later = file:close()
+  need(ok and not problem, problem or later)
+end
+
+return run
