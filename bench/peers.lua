@@ -14,7 +14,7 @@ local SHORTEST = 0.1 -- seconds of one turn
 local FEWEST = 3 -- turns
 
 local parser = argparse("peers", "Compare with PyTorch; see docs/performance.md.")
-parser:option("--case", "Only this case."):choices { "A", "B", "C" }:count "*"
+parser:option("--case", "Only this case."):choices(cases.names):count "*"
 parser:option("--cell", "Only this cell."):choices(cases.cells):count "*"
 parser:option("--threads", "Only so many threads."):convert(math.tointeger):count "*"
 parser:option("--seconds", "Compare each for about so long."):convert(tonumber):default "5"
