@@ -92,6 +92,14 @@ function tables.product(rows)
     end)
 end
 
+function tables.step(rows)
+  return rows.step and build_table({ "cell", "H", "weights", "a step from C", "from Lua" }, rows.step, function(row)
+    return {
+      row.cell, row.hidden, row.weights, ("%.3g us"):format(row.us_per_step), ("%.3g us"):format(row.us_per_step_lua),
+    }
+  end)
+end
+
 function tables.activation(rows)
   return rows.activation and build_table({ "function", "per element", "largest error" }, rows.activation,
     function(row)
