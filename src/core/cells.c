@@ -37,6 +37,18 @@ saros_status pack_state_weights(recurrence *r, int backward) {
                     backward ? GH : r->P);
 }
 
+/* C = A U or A U^T, or += with 'add', by the packed U. */
+static void multiply_packed(const recurrence *r, const step *s, real *c,
+                            int ldc, const real *a, int lda, int add) {
+  size_t ahead = (size_t)s->rows * (size_t)r->G * (size_t)r->H;
+  if (r->alone)
+    packed_multiply_shared(r->context, c, ldc, a, lda, &r->packed, s->rows,
+                           add);
+  else
+    packed_multiply(r->kernels, c, ldc, a, lda, &r->packed, s->rows, add,
+                    s->ahead, s->ahead ? ahead : 0);
+}
+
 /* Gates first..first + count - 1 of U read, into out (rows, G H). */
 static void multiply_gates(const recurrence *r, const step *s, real *out,
                            const real *read, int first, int count, real beta) {
@@ -51,9 +63,8 @@ static void multiply_gates(const recurrence *r, const step *s, real *out,
 static void multiply_state(const recurrence *r, const step *s) {
   int width = r->G * r->H;
   if (r->packed.data != NULL) {
-    packed_multiply(r->kernels, s->u ? s->u : s->gates, width, s->read, r->P,
-                    &r->packed, s->rows, s->u == NULL, s->ahead,
-                    s->ahead ? (size_t)s->rows * (size_t)width : 0);
+    multiply_packed(r, s, s->u ? s->u : s->gates, width, s->read, r->P,
+                    s->u == NULL);
   } else if (s->u == NULL) {
     multiply_gates(r, s, s->gates, s->read, 0, r->G, 1);
   } else {
@@ -81,9 +92,7 @@ static void unmultiply_gates(const recurrence *r, const step *s, real *dread,
                              int first, int count, real beta) {
   int width = r->G * r->H, from = first * r->H;
   if (r->packed.data != NULL) {
-    packed_multiply(r->kernels, dread, r->P, s->du, width, &r->packed, s->rows,
-                    beta != 0, s->ahead,
-                    s->ahead ? (size_t)s->rows * (size_t)width : 0);
+    multiply_packed(r, s, dread, r->P, s->du, width, beta != 0);
     return;
   }
   r->kernels->product->multiply(dread, r->P, s->du + from, width, 0,

@@ -127,11 +127,13 @@ static void cut_outer(outer_job *job) {
   job->columns = divide_up(panels, groups) * width;
   job->groups = divide_up(s->m, job->columns);
   job->ld = job->columns + 16;
-  int n = 0;
-  for (int i = 0; i < s->factors; i++)
+  int n = 0, copies = 0;
+  for (int i = 0; i < s->factors; i++) {
     n += divide_up(s->factor[i].n, job->parts);
+    copies |= s->factor[i].n > COLUMNS;
+  }
   job->packed_size = job->kernels->packed->size(job->columns, DEPTH);
-  job->chunk_size = (size_t)DEPTH * (COLUMNS + 16);
+  job->chunk_size = copies ? (size_t)DEPTH * (COLUMNS + 16) : 0;
   job->size = job->packed_size + job->chunk_size + (size_t)n * (size_t)job->ld;
 }
 

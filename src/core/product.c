@@ -82,6 +82,43 @@ void packed_multiply(const kernels *k, real *c, int ldc, const real *a, int lda,
   } while (row < p->k);
 }
 
+typedef struct shared_product {
+  const kernels *kernels;
+  real *c;
+  const real *a;
+  const packed_matrix *packed;
+  int ldc, lda, m, add;
+  int columns;  // in a block
+} shared_product;
+
+static void multiply_columns(void *arguments, int block) {
+  const shared_product *s = arguments;
+  const packed_kernels *k = s->kernels->packed;
+  const packed_matrix *p = s->packed;
+  int first = block * s->columns, depth = depth_of(p->k), row = 0;
+  int n = p->n - first < s->columns ? p->n - first : s->columns;
+  do {
+    int rows = p->k - row < depth ? p->k - row : depth;
+    const real *layer = layer_of(s->kernels, p, row / depth);
+    k->multiply(s->c + first, s->ldc, s->a + row, s->lda, 0,
+                layer + k->size(first, rows), s->m, n, rows, row > 0 || s->add,
+                NULL, 0);
+    row += depth;
+  } while (row < p->k);
+}
+
+/* The sums of a column do not depend on which others its block holds, so the
+** blocks may be as many as the threads. */
+void packed_multiply_shared(saros_context *context, real *c, int ldc,
+                            const real *a, int lda, const packed_matrix *p,
+                            int m, int add) {
+  int width = context->kernels->packed->width;
+  int blocks = (double)m * p->n * p->k < 4e6 ? 1 : context->threads;
+  int columns = divide_up(divide_up(p->n, width), blocks) * width;
+  shared_product s = {context->kernels, c, a, p, ldc, lda, m, add, columns};
+  parallel_for(context, divide_up(p->n, columns), multiply_columns, &s);
+}
+
 /* --- op(A) op(B) ------------------------------------------------------------------ */
 
 typedef struct product {

@@ -79,7 +79,8 @@ struct recurrence {
   saros_context *context;
   const kernels *kernels;
   int T, B, I, H, P, G;
-  int rows;  // of the batch in a block
+  int rows;   // of the batch in a block
+  int alone;  // is there one block only, so that its products may be shared?
   int reverse;
   saros_tensor *t[TENSORS];
   packed_matrix packed;  // U for the products of the walk, either way

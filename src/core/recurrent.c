@@ -334,6 +334,7 @@ static int rows_of_block(const recurrence *r) {
 static saros_status run(recurrence *r, saros_tensor **last) {
   TRY(make_arrays(r));
   r->rows = rows_of_block(r);
+  r->alone = r->rows >= r->B;
   TRY(pack_state_weights(r, 0));
   TRY(project_input(r));
   walk_forward(r);

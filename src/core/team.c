@@ -1,6 +1,8 @@
 /*
 ** The team: worker threads of a context, which share out the blocks of one job
-** at a time. The caller works too. Workers sleep between jobs.
+** at a time. The caller works too. Who waits watches for a moment, as the next
+** job is often near, then sleeps: on a machine that is shared, whoever else runs
+** is not kept from it.
 **
 ** A job is a generation number: a worker that sees a new one takes blocks
 ** until none is left, then reports. Which thread does a block is left to
@@ -20,12 +22,39 @@ typedef struct team {
   void *arguments;
   int blocks;
   atomic_int next;  // block to take
-  unsigned long generation;
-  int busy;  // workers that have not finished this generation
+  atomic_ulong generation;
+  atomic_int busy;  // workers that have not finished this generation
   int stopping;
   int workers;
   pthread_t worker[];
 } team;
+
+/* Looks before one sleeps, some ten microseconds. */
+#define LOOKS 500
+
+static void pause_briefly(void) {
+#if defined(__x86_64__) || defined(__i386__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  __asm__ volatile("yield");
+#endif
+}
+
+static void watch_for_job(team *t, unsigned long seen) {
+  for (int look = 0; look < LOOKS; look++) {
+    if (atomic_load_explicit(&t->generation, memory_order_relaxed) != seen)
+      return;
+    pause_briefly();
+  }
+}
+
+static void watch_for_end(team *t) {
+  for (int look = 0; look < LOOKS; look++) {
+    if (atomic_load_explicit(&t->busy, memory_order_relaxed) == 0)
+      return;
+    pause_briefly();
+  }
+}
 
 static void take_blocks(team *t) {
   for (;;) {
@@ -36,23 +65,28 @@ static void take_blocks(team *t) {
   }
 }
 
+/* Waits for a job other than the one seen last; 0 when no more will come. */
+static int await_job(team *t, unsigned long *seen) {
+  watch_for_job(t, *seen);
+  pthread_mutex_lock(&t->mutex);
+  while (t->generation == *seen && !t->stopping)
+    pthread_cond_wait(&t->work, &t->mutex);
+  *seen = t->generation;
+  int more = !t->stopping;
+  pthread_mutex_unlock(&t->mutex);
+  return more;
+}
+
 static void *work(void *argument) {
   team *t = argument;
   unsigned long seen = 0;
-  pthread_mutex_lock(&t->mutex);
-  for (;;) {
-    while (t->generation == seen && !t->stopping)
-      pthread_cond_wait(&t->work, &t->mutex);
-    if (t->stopping)
-      break;
-    seen = t->generation;
-    pthread_mutex_unlock(&t->mutex);
+  while (await_job(t, &seen)) {
     take_blocks(t);
     pthread_mutex_lock(&t->mutex);
     if (--t->busy == 0)
       pthread_cond_signal(&t->done);
+    pthread_mutex_unlock(&t->mutex);
   }
-  pthread_mutex_unlock(&t->mutex);
   return NULL;
 }
 
@@ -103,6 +137,7 @@ static void run_on_team(team *t, int blocks,
   pthread_cond_broadcast(&t->work);
   pthread_mutex_unlock(&t->mutex);
   take_blocks(t);
+  watch_for_end(t);
   pthread_mutex_lock(&t->mutex);
   while (t->busy > 0)
     pthread_cond_wait(&t->done, &t->mutex);
