@@ -63,6 +63,13 @@ describe("the examples", function()
       output = succeed("examples/next_word.lua", "--model", folder)
       assert.matches("\nthe United States of +%-> %a+ %d+ %%", output)
       assert.matches("^We +%-> %a+ ", succeed("examples/next_word.lua", "--model", folder, "--prefix", "We"))
+
+      output = succeed("examples/neurons.lua", "--model", folder, "--text", text, "--save", folder .. "/pictures")
+      assert.matches("^follows .*\nupper case +%d +%d+ +[+-]%d%.%d%d\n.*steps back  gradient\n0  ", output)
+      for _, name in ipairs { "neurons.html", "guesses.html", "reach.svg" } do
+        assert(os.remove(folder .. "/pictures/" .. name))
+      end
+      os.remove(folder .. "/pictures")
     end)
   end)
 

@@ -15,6 +15,7 @@
 ---     ctc        what a model trained with ctc_loss says, as ids
 ---     profile    where the time goes, by operation and layer
 ---     plot       charts as SVG: lines, bars, histograms, heat maps
+---     inspect    inside a model that reads: neurons, gates, gradients, guesses
 ---     gradient_check   finite differences for any function
 
 local core = require "saros.core"
@@ -45,6 +46,7 @@ saros.beam_search = require("saros.generate.beam").search
 saros.ctc = require "saros.generate.ctc"
 saros.profile = require("saros.profile").of
 saros.plot = require "saros.look.plot"
+saros.inspect = require "saros.inspect"
 saros.gradient_check = require "saros.gradient_check"
 
 local Info = {}

@@ -1,0 +1,14 @@
+--- Looking inside a language model while it reads a text. Every function gives
+--- data, with methods that show it: on a terminal, as HTML or as SVG.
+---
+---     local seen = saros.inspect.neurons(lm, text)
+---     print(seen)                 -- which neuron follows which property of the text
+---     io.write(seen:ansi())       -- the text, coloured by the closest of them
+---     seen:save "neurons.html"
+
+return {
+  neurons = require "saros.inspect.neurons",
+  gates = require "saros.inspect.gates",
+  reach = require "saros.inspect.reach",
+  guesses = require "saros.inspect.guesses",
+}
