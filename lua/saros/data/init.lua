@@ -1,9 +1,10 @@
---- saros.data: from files to windows of ids.
+--- saros.data: from files to windows of ids and numbers.
 
 return {
   text = require "saros.data.text",
   labelled = require "saros.data.labelled",
   pairs = require "saros.data.pairs",
+  series = require "saros.data.series",
   pad = require("saros.data.padding").pad,
   vocabulary = require "saros.data.vocabulary",
 }

@@ -1,0 +1,341 @@
+--- Series: rows of numbers in the order of time, from a table in a text file.
+--- From some columns, the inputs, the next values of some columns, the targets,
+--- are to be told, one to `horizon` steps ahead.
+---
+---     local series = data.series("weather.csv", { targets = "Temp", horizon = 7, valid = 0.1, test = 0.1 })
+---     for window in series:windows { batch = 32, length = 100 } do ... end
+---
+--- Parts follow each other in time: train, valid, test. The scale is that of the
+--- training part, and windows never reach from one part into another. At step t
+--- of a window, inputs t is known, and targets t + 1 ... t + horizon are asked:
+---
+---     values   a b c d e f      T = 3, horizon = 2
+---     inputs   a b c
+---     targets  bc cd de
+
+local core = require "saros.core"
+local options = require "saros.options"
+local columns = require "saros.data.columns"
+local csv = require "saros.data.csv"
+local scale = require "saros.data.scale"
+
+---@class saros.Series
+---@field name string  the path, "string" or "tensor"
+---@field horizon integer  h
+---@field inputs saros.Tensor  (N, F): all rows, in their own units
+---@field targets saros.Tensor  (N, K): all rows, in their own units
+---@field names { inputs: string[], targets: string[] }  of the columns
+---@field scale { inputs: saros.Scale, targets: saros.Scale }  fitted on the training part
+---@field train saros.data.SeriesPart
+---@field valid saros.data.SeriesPart?
+---@field test saros.data.SeriesPart?  the last rows
+---@field generator saros.Generator  of the order of the windows
+local Series = {}
+Series.__index = Series
+Series.__name = "saros.Series"
+
+--- Rows first..first + n - 1 of a series, scaled; # gives n.
+---@class saros.data.SeriesPart
+---@field first integer
+---@field inputs saros.Tensor  (n, F)
+---@field targets saros.Tensor  (n, K)
+local Part = {}
+
+function Part:__len()
+  return #self.inputs
+end
+
+---@class saros.data.SeriesWindow
+---@field inputs saros.Tensor  (T, B, F), scaled
+---@field targets saros.Tensor  (T, B, h, K), scaled: what follows each step
+---@field index integer  1..count
+---@field count integer  the number of windows in the pass
+---@field reset boolean  true: the rows of a window have nothing to do with those of the last
+
+---@class saros.data.SeriesOptions
+---@field inputs? string|integer|(string|integer)[]  columns, by name or number (all that hold numbers)
+---@field targets? string|integer|(string|integer)[]  (the inputs)
+---@field horizon? integer  steps ahead, h (1)
+---@field valid? number  fraction of the rows held out behind the training part (0.1)
+---@field test? number  fraction of the rows held out at the end (0)
+---@field scale? "standard"|"minmax"|"none"  to mean 0 and deviation 1, or to 0..1 ("standard")
+---@field missing? "error"|"previous"|"interpolate"|"skip"  where a number is missing (nothing, NA,
+---  NaN, null or ?): an error, the one before, a line to the one behind (which looks ahead), or the
+---  row left out ("error")
+---@field parse? table<string|integer, fun(text: string): number?>  for columns that hold something else
+---@field separator? string  (the commonest of , ; tab | in the first line)
+---@field header? boolean  does the first line name the columns? (if there is no number in it)
+---@field seed? integer  of the order of the windows (1)
+
+local function is_column(value)
+  return (type(value) == "string" or math.type(value) == "integer") and value or nil
+end
+
+local column = options.kind("a column's name or number", is_column)
+local list_of_columns = options.list_of(column)
+local some_columns = options.optional(options.kind("columns, by name or number", function(value)
+  local list = is_column(value) and { value } or list_of_columns.accept(value)
+  return list and #list > 0 and list or nil
+end))
+
+local check_series = options.declare("data.series", {
+  { "inputs", some_columns },
+  { "targets", some_columns },
+  { "horizon", options.size, 1 },
+  { "valid", options.fraction, 0.1 },
+  { "test", options.fraction, 0 },
+  { "scale", options.one_of(scale.kinds), "standard" },
+  { "missing", options.one_of(columns.policies), "error" },
+  { "parse", options.table, {} },
+  { "separator", options.optional(options.kind("one character", function(value)
+    return type(value) == "string" and value:find '^[^\r\n"]$' and value or nil
+  end)) },
+  { "header", options.optional(options.boolean) },
+  { "seed", options.integer, 1 },
+})
+
+local check_windows = options.declare("series:windows", {
+  { "batch", options.size, 50 },
+  { "length", options.size, 50 },
+  { "part", options.one_of { "train", "valid", "test" }, "train" },
+  { "stride", options.optional(options.size) },
+  { "first", options.size, 1 },
+  { "partial", options.boolean, false },
+  { "seed", options.optional(options.integer) },
+})
+
+-- --- Reading -----------------------------------------------------------------------------
+
+--- Columns as a tensor (N, #positions), and their names.
+local function table_of(by_position, names, positions)
+  local list, chosen = {}, {}
+  for n, position in ipairs(positions) do
+    list[n], chosen[n] = by_position[position], names[position]
+  end
+  return core.stack(list, 2), chosen
+end
+
+--- The positions of the given columns, or the default.
+local function positions_of(place, given, default)
+  if not given then
+    return default or columns.numeric(place, place.parse)
+  end
+  local positions = {}
+  for n, wanted in ipairs(given) do
+    positions[n] = columns.find(place, wanted)
+  end
+  return positions
+end
+
+--- Read inputs and targets from a text. Returns them and their names.
+local function read_text(place, o)
+  columns.survey(place)
+  place.parse = {}
+  for wanted, parse in pairs(o.parse) do
+    place.parse[columns.find(place, wanted)] = parse
+  end
+  local inputs = positions_of(place, o.inputs)
+  local targets = positions_of(place, o.targets, inputs)
+  local list, by_position = {}, {}
+  for _, positions in ipairs { inputs, targets } do
+    for _, position in ipairs(positions) do
+      if not by_position[position] then
+        by_position[position] = true
+        list[#list + 1] = { name = place.names[position], position = position,
+          parse = place.parse[position], values = {}, gaps = {} }
+      end
+    end
+  end
+  if columns.read(place, list, o.missing) == 0 then
+    csv.problem("%s: expected rows of numbers, got none", place.name)
+  end
+  for _, entry in ipairs(list) do
+    by_position[entry.position], entry.values = core.tensor(entry.values), nil
+  end
+  return { by_position = by_position, names = place.names, inputs = inputs, targets = targets }
+end
+
+--- The same from a tensor (N) or (N, C), whose columns have numbers only.
+local function read_tensor(tensor, o)
+  local shape = tensor:shape()
+  if #shape < 1 or #shape > 2 or tensor:dtype() == "ids" or tensor:count() == 0 then
+    options.fail("data.series: expected numbers of shape (N) or (N, C), got " .. options.describe(tensor))
+  end
+  tensor = tensor:reshape(shape[1], -1)
+  local place, by_position, all = { name = "tensor", names = {} }, {}, {}
+  for position = 1, tensor:shape()[2] do
+    place.names[position], all[position] = tostring(position), position
+    by_position[position] = tensor:select(2, position)
+  end
+  local inputs = positions_of(place, o.inputs, all)
+  return { by_position = by_position, names = place.names, inputs = inputs,
+    targets = positions_of(place, o.targets, inputs) }
+end
+
+local function read(source, name, o)
+  if name == "tensor" then
+    return read_tensor(source, o)
+  end
+  local content = name == "string" and source.string or csv.read(source)
+  return read_text({ name = name, content = content, header = o.header,
+    separator = o.separator or csv.separator(content) }, o)
+end
+
+-- --- Parts ---------------------------------------------------------------------------------
+
+local function part_of(self, first, last)
+  local function rows(which)
+    return self.scale[which]:apply(self[which]:slice(1, first, last))
+  end
+  return setmetatable({ first = first, inputs = rows "inputs", targets = rows "targets" }, Part)
+end
+
+local function split(self, o)
+  local count = #self.inputs
+  local test, valid = math.floor(count * o.test), math.floor(count * o.valid)
+  local train = count - test - valid
+  for part, rows in pairs { train = train, valid = valid, test = test } do
+    if rows <= o.horizon and (rows > 0 or part == "train") then
+      csv.problem("%s: expected more than %d rows in part '%s', as horizon = %d, got %d of %d rows",
+        self.name, o.horizon, part, o.horizon, math.max(rows, 0), count)
+    end
+  end
+  self.scale = {
+    inputs = scale.fit(self.inputs:slice(1, 1, train), self.names.inputs, o.scale),
+    targets = scale.fit(self.targets:slice(1, 1, train), self.names.targets, o.scale),
+  }
+  self.train = part_of(self, 1, train)
+  self.valid = valid > 0 and part_of(self, train + 1, train + valid) or nil
+  self.test = test > 0 and part_of(self, train + valid + 1, count) or nil
+end
+
+local function name_of(source)
+  if options.tensor.accept(source) then
+    return "tensor"
+  elseif type(source) == "table" and type(source.string) == "string" then
+    return "string"
+  end
+  return type(source) == "string" and source
+    or options.fail("data.series: expected a path, { string = ... } or a tensor, got " .. options.describe(source))
+end
+
+local function build(self, source, o)
+  local found = read(source, self.name, o)
+  self.names = {}
+  for _, which in ipairs { "inputs", "targets" } do
+    self[which], self.names[which] = table_of(found.by_position, found.names, found[which])
+  end
+  split(self, o)
+  return self
+end
+
+--- Read a series. A file that cannot be read, or that makes no sense, gives nil
+--- and a message with its line and column.
+---@param source string|{ string: string }|saros.Tensor  a path, the text itself, or numbers (N) or (N, C)
+---@param given? saros.data.SeriesOptions
+---@return saros.Series? series, string? message
+local function series(source, given)
+  local o = check_series(given)
+  for wanted, parse in pairs(o.parse) do
+    if not is_column(wanted) or type(parse) ~= "function" then
+      options.fail(("data.series: expected option 'parse' to have functions by column, got %s for %s"):format(
+        options.describe(parse), options.describe(wanted)))
+    end
+  end
+  local self = setmetatable({
+    name = name_of(source),
+    horizon = o.horizon,
+    generator = core.generator(o.seed),
+  }, Series)
+  local result, message = csv.try(build, self, source, o)
+  return result, message and "data.series: " .. message
+end
+
+--- The number of rows, in all parts.
+function Series:__len()
+  return #self.inputs
+end
+
+function Series:__tostring()
+  return ("series (%s: %d rows, %d for training; %s -> %s, %d step%s ahead)"):format(self.name, #self,
+    #self.train, table.concat(self.names.inputs, ", "), table.concat(self.names.targets, ", "),
+    self.horizon, self.horizon == 1 and "" or "s")
+end
+
+-- --- Windows -----------------------------------------------------------------------------------
+
+--- Rows first..last of x, (T, n), for each of the starts, side by side: (T, B, n).
+local function side_by_side(x, starts, length)
+  local rows = {}
+  for b, start in ipairs(starts) do
+    rows[b] = x:slice(1, start, start + length - 1)
+  end
+  return core.stack(rows, 2)
+end
+
+local function window_at(part, starts, length, horizon)
+  local following, ahead = side_by_side(part.targets, starts, length + horizon), {}
+  for k = 1, horizon do
+    ahead[k] = following:slice(1, k + 1, k + length)
+  end
+  return side_by_side(part.inputs, starts, length), core.stack(ahead, 3)
+end
+
+--- Where windows begin: the last one ends with the part.
+local function starts_of(count, length, stride, generator)
+  local last = count - length + 1
+  local starts = {}
+  for start = (last - 1) % stride + 1, last, stride do
+    starts[#starts + 1] = start
+  end
+  if not generator then
+    return starts
+  end
+  local shuffled = {}
+  for n, from in ipairs(generator:permutation(#starts):totable()) do
+    shuffled[n] = starts[from]
+  end
+  return shuffled
+end
+
+---@class saros.data.SeriesWindowOptions
+---@field batch? integer  B (50)
+---@field length? integer  T (50)
+---@field part? "train"|"valid"|"test"  ("train")
+---@field stride? integer  steps from one start to the next (1 in training, else T)
+---@field first? integer  the window of the pass to begin with (1)
+---@field partial? boolean  may the last have fewer rows, and all be as short as the part? (false)
+---@field seed? integer  of a random order; without, training windows come in the order of the series'
+---  own generator, another one in each pass, and others in the order of time
+
+--- Iterate over windows, once through a part.
+---@param given? saros.data.SeriesWindowOptions
+---@return fun(): saros.data.SeriesWindow?
+function Series:windows(given)
+  local o = check_windows(given)
+  local part = self[o.part] or options.fail(("series:windows: expected a series with a part '%s', got one "
+    .. "without; data.series(..., { %s = 0.1 }) holds one out"):format(o.part, o.part))
+  local length = o.partial and math.min(o.length, #part - self.horizon) or o.length
+  local least = length + self.horizon + (o.partial and 0 or o.batch - 1)
+  if #part < least then
+    options.fail(("series:windows: expected at least %d rows for batch = %d, length = %d and horizon = %d, "
+      .. "got %d in part '%s' of %s; use a smaller batch or length"):format(
+      least, o.batch, length, self.horizon, #part, o.part, self.name))
+  end
+  local generator = o.seed and core.generator(o.seed) or o.part == "train" and self.generator or nil
+  local stride = o.stride or o.part == "train" and 1 or length
+  local starts = starts_of(#part, length + self.horizon, stride, generator)
+  local count = o.partial and (#starts - 1) // o.batch + 1 or #starts // o.batch
+  local index = o.first - 1
+  return function()
+    index = index + 1
+    if index > count then
+      return nil
+    end
+    local own = table.move(starts, (index - 1) * o.batch + 1, math.min(index * o.batch, #starts), 1, {})
+    local inputs, targets = window_at(part, own, length, self.horizon)
+    return { inputs = inputs, targets = targets, index = index, count = count, reset = true }
+  end
+end
+
+return series
