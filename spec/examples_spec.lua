@@ -189,7 +189,7 @@ describe("the examples", function()
       end
       return rows
     end
-    local rows = table_of("--steps", 60, "--ahead", 3, "--seed", 1)
+    local rows = table_of("--epochs", 1, "--ahead", 3, "--seed", 1)
     assert.equal(3, #rows)
     for _, row in ipairs(rows) do
       assert.is_true(tonumber(row[1]) < tonumber(row[2]))
@@ -202,8 +202,12 @@ describe("the examples", function()
       file:write(('"%d",,%.3f\n'):format(day, math.sin(day / 4)))
     end
     file:close()
-    rows = table_of("--csv", path, "--column", 3, "--season", 25, "--ahead", 2, "--steps", 2)
+    rows = table_of("--save", path .. ".model", "--csv", path, "--column", 3,
+      "--season", 25, "--ahead", 2, "--epochs", 1)
     os.remove(path)
+    local forecast = succeed("-e", ("print(saros.load(%q):forecast { 0.9, 0.5, 0.1 })"):format(path .. ".model"))
+    os.remove(path .. ".model")
+    assert.matches("^tensor %(2, 1%)\n", forecast)
     assert.equal(2, #rows)
     assert.is_true(math.abs(tonumber(rows[1][2]) - 0.177) < 0.01) -- persistence: sin' / 4 / sqrt 2
   end)

@@ -3,7 +3,7 @@
 --- are to be told, one to `horizon` steps ahead.
 ---
 ---     local series = data.series("weather.csv", { targets = "Temp", horizon = 7, valid = 0.1, test = 0.1 })
----     for window in series:windows { batch = 32, length = 100 } do ... end
+---     for window in series:windows { batch = 32, length = 100, seed = epoch } do ... end
 ---
 --- Parts follow each other in time: train, valid, test. The scale is that of the
 --- training part, and windows never reach from one part into another. At step t
@@ -29,8 +29,9 @@ local scale = require "saros.data.scale"
 ---@field train saros.data.SeriesPart
 ---@field valid saros.data.SeriesPart?
 ---@field test saros.data.SeriesPart?  the last rows
----@field generator saros.Generator  of the order of the windows
-local Series = {}
+---@field seed integer  of the order of windows, together with theirs
+---@field shuffled boolean  true: for training, windows are to come in a random order
+local Series = { shuffled = true }
 Series.__index = Series
 Series.__name = "saros.Series"
 
@@ -41,8 +42,16 @@ Series.__name = "saros.Series"
 ---@field targets saros.Tensor  (n, K)
 local Part = {}
 
+Part.__index = Part
+
 function Part:__len()
   return #self.inputs
+end
+
+--- A number that tells these values from others.
+---@return integer
+function Part:digest()
+  return core.concatenate({ self.inputs, self.targets }, 2):digest()
 end
 
 ---@class saros.data.SeriesWindow
@@ -245,7 +254,7 @@ local function series(source, given)
   local self = setmetatable({
     name = name_of(source),
     horizon = o.horizon,
-    generator = core.generator(o.seed),
+    seed = o.seed,
   }, Series)
   local result, message = csv.try(build, self, source, o)
   return result, message and "data.series: " .. message
@@ -305,8 +314,7 @@ end
 ---@field stride? integer  steps from one start to the next (1 in training, else T)
 ---@field first? integer  the window of the pass to begin with (1)
 ---@field partial? boolean  may the last have fewer rows, and all be as short as the part? (false)
----@field seed? integer  of a random order; without, training windows come in the order of the series'
----  own generator, another one in each pass, and others in the order of time
+---@field seed? integer  of a random order, such as the number of the epoch; in the order of time without
 
 --- Iterate over windows, once through a part.
 ---@param given? saros.data.SeriesWindowOptions
@@ -322,7 +330,7 @@ function Series:windows(given)
       .. "got %d in part '%s' of %s; use a smaller batch or length"):format(
       least, o.batch, length, self.horizon, #part, o.part, self.name))
   end
-  local generator = o.seed and core.generator(o.seed) or o.part == "train" and self.generator or nil
+  local generator = o.seed and core.generator((self.seed << 32) + o.seed)
   local stride = o.stride or o.part == "train" and 1 or length
   local starts = starts_of(#part, length + self.horizon, stride, generator)
   local count = o.partial and (#starts - 1) // o.batch + 1 or #starts // o.batch

@@ -24,6 +24,7 @@ return {
   -- models
   language_model = require "saros.nn.language_model",
   encoder_decoder = require "saros.nn.encoder_decoder",
+  forecaster = require "saros.nn.forecaster",
   -- losses
   cross_entropy = loss.cross_entropy,
   mse = loss.mse,

@@ -14,6 +14,23 @@ loss.mse = core.mse
 --- turns the logits of a trained model into ids.
 loss.ctc_loss = core.ctc_loss
 
+--- The loss of a window of data, for training and evaluation. A model with a
+--- `window_loss` of its own has the say: it may spare the memory of the logits,
+--- or have targets of another kind.
+---@param model saros.nn.Module  stateful
+---@param window table  of `inputs` and `targets`
+---@param state? saros.nn.State
+---@return saros.Tensor loss  of rank 0
+---@return saros.nn.State? state
+function loss.of_window(model, window, state)
+  if model.window_loss then
+    return model:window_loss(window, state)
+  end
+  local logits
+  logits, state = model(window.inputs, state)
+  return core.cross_entropy(logits, window.targets), state
+end
+
 --- How many equally likely symbols would be as surprising: e^nats.
 ---@param nats number
 ---@return number

@@ -167,22 +167,12 @@ end
 
 -- --- An update ------------------------------------------------------------------------------
 
---- Models that have a loss of their own spare the memory of the logits.
-local function window_loss(model, window, state)
-  if model.window_loss then
-    return model:window_loss(window, state)
-  end
-  local logits
-  logits, state = model(window.inputs, state)
-  return loss.cross_entropy(logits, window.targets), state
-end
-
 --- Add the gradients of a window, which is one of `share`. Returns its loss and
 --- the next state.
 local function add_gradients(self, window, state, share)
   local tape <close> = core.tape()
   local cost
-  cost, state = window_loss(self.model, window, state)
+  cost, state = loss.of_window(self.model, window, state)
   local value = cost:item()
   require_finite(self, value, "in window %d of epoch %d", window.index, self.cursor.epoch)
   tape:backward(share > 1 and cost / share or cost)
@@ -300,7 +290,12 @@ end
 --- Windows in groups of `accumulate`; fewer at the end of the pass.
 local function groups(self)
   local o, index = self.options, self.cursor.index
-  local windows = self.text:windows { batch = o.batch, length = o.length, first = index > 0 and index + 1 or nil }
+  local windows = self.text:windows {
+    batch = o.batch,
+    length = o.length,
+    first = index > 0 and index + 1 or nil,
+    seed = self.text.shuffled and self.cursor.epoch or nil,
+  }
   return function()
     local group = {}
     repeat
@@ -467,11 +462,11 @@ local function run_epochs(self)
   return history
 end
 
---- Train a model on a text. The model is changed in place and ends as the last
+--- Train a model on a text or series. The model is changed in place and ends as the last
 --- pass left it, or with its averaged weights; the run folder keeps the best one.
 --- A training that the run folder has goes on where it was.
----@param model saros.nn.Module  ids (T, B), state -> logits (T, B, V), state
----@param text saros.Text
+---@param model saros.nn.Module  ids (T, B), state -> logits (T, B, V), state; or with a window_loss
+---@param text saros.Text|saros.Series
 ---@param given? saros.train.FitOptions
 ---@return saros.train.History history  one record for each epoch that was run
 local function fit(model, text, given)

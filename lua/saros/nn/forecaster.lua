@@ -1,0 +1,186 @@
+--- A forecaster: from the values of a series so far, what comes next? A
+--- recurrent stack and a linear head, together with the columns that it reads
+--- and tells, their scale, and how far ahead it looks.
+---
+---     local forecaster = nn.forecaster { series = series, cell = "gru", hidden = 32 }
+---     saros.fit(forecaster, series, { epochs = 10, batch = 32, length = 100, run = "runs/weather" })
+---     print(saros.load("runs/weather"):forecast { 20.7, 17.9, 18.8 })
+
+local core = require "saros.core"
+local options = require "saros.options"
+local scale = require "saros.data.scale"
+local linear = require "saros.nn.linear"
+local module = require "saros.nn.module"
+local recurrent = require "saros.nn.recurrent"
+local model_file = require "saros.model_file"
+
+---@class saros.nn.Forecaster: saros.nn.Module
+---@field horizon integer  steps ahead, h
+---@field scale { inputs: saros.Scale, targets: saros.Scale }  of F and K columns
+---@field configuration table  the options it was made with, all but the series
+---@field recurrent saros.nn.Recurrent
+---@field head saros.nn.Linear
+local Forecaster = module.class "forecaster"
+Forecaster.stateful = true
+
+---@class saros.nn.ForecasterOptions
+---@field series saros.Series  gives columns, scale and horizon
+---@field cell? "rnn"|"lstm"|"gru"  ("gru")
+---@field hidden? integer  H (32)
+---@field layers? integer  recurrent layers (1)
+---@field dropout? number  between layers, in training (0)
+---@field difference? boolean  tell by how much a target will differ from its last value? Possible
+---  where each target is an input, too; and then the default
+---@field seed? integer  of the parameters and the dropout (1)
+
+local check = options.declare("nn.forecaster", {
+  { "series", options.having("a series", { "horizon", "scale" }) },
+  { "cell", options.one_of(recurrent.names), "gru" },
+  { "hidden", options.size, 32 },
+  { "layers", options.size, 1 },
+  { "dropout", options.fraction, 0 },
+  { "difference", options.optional(options.boolean) },
+  { "seed", options.integer, 1 },
+})
+
+--- Where each target is among the inputs; nil if one is not.
+local function places_of(inputs, targets)
+  local places = {}
+  for n, target in ipairs(targets.names) do
+    for position, name in ipairs(inputs.names) do
+      places[n] = name == target and position or places[n]
+    end
+    if not places[n] then
+      return nil
+    end
+  end
+  return places
+end
+
+--- The present values of the targets: (T, B, F) -> (T, B, 1, K).
+local function present(self, x)
+  local columns = {}
+  for n, place in ipairs(self.places) do
+    columns[n] = x:slice(3, place, place)
+  end
+  local shape = x:shape()
+  return core.concatenate(columns, 3):reshape(shape[1], shape[2], 1, #columns)
+end
+
+---@param x saros.Tensor  (T, B, F), scaled
+---@param state? saros.nn.State
+---@return saros.Tensor y  (T, B, h, K), scaled: what follows each step
+---@return saros.nn.State state
+function Forecaster:forward(x, state)
+  local y, last = self.recurrent(x, state)
+  local shape = x:shape()
+  local ahead = self.head(y):reshape(shape[1], shape[2], self.horizon, #self.scale.targets)
+  return self.places and ahead + present(self, x) or ahead, last
+end
+
+--- The mean square error in a window of a series, for training and for `memory`.
+---@param window saros.data.SeriesWindow
+---@return saros.Tensor loss  of rank 0, in squares of the scaled unit
+function Forecaster:window_loss(window)
+  return core.mse((self(window.inputs)), window.targets)
+end
+
+--- The loss of any window, for `memory`.
+function Forecaster:sample_loss(T, B)
+  return self:window_loss {
+    inputs = core.zeros(T, B, #self.scale.inputs),
+    targets = core.zeros(T, B, self.horizon, #self.scale.targets),
+  }
+end
+
+--- Values from a script as (T, F).
+local function history_of(self, values)
+  local x = options.tensor.accept(values)
+    or type(values) == "table" and #values > 0 and options.about("forecast", core.tensor, values)
+    or options.fail("forecast: expected values, got " .. options.describe(values))
+  local shape, F = x:shape(), #self.scale.inputs
+  if #shape == 1 and F == 1 and x:dtype() ~= "ids" then
+    return x:reshape(-1, 1)
+  elseif #shape ~= 2 or shape[2] ~= F or x:dtype() == "ids" then
+    options.fail(("forecast: expected values of shape (T, %d), for %s, got %s"):format(
+      F, table.concat(self.scale.inputs.names, ", "), options.describe(x)))
+  end
+  return x
+end
+
+--- What follows each step of a series, told from what comes before it.
+---@param values saros.Tensor|number[]|number[][]  (T, F), or (T) if F is 1, in the units of the series
+---@return saros.Tensor  (T, h, K), in the units of the targets
+function Forecaster:forecasts(values)
+  local x = history_of(self, values)
+  local y = self(self.scale.inputs:apply(x):reshape(#x, 1, #self.scale.inputs))
+  return self.scale.targets:invert(y:select(2, 1))
+end
+
+--- What follows the last step of a series.
+---@param values saros.Tensor|number[]|number[][]  (T, F), or (T) if F is 1, in the units of the series
+---@return saros.Tensor  (h, K), in the units of the targets
+function Forecaster:forecast(values)
+  return self:forecasts(values):select(1, -1)
+end
+
+--- Write the whole model to one file: saros.load(path) gives it back.
+---@param path string
+---@return true? ok, string? message
+function Forecaster:save(path)
+  return model_file.write(path, self.kind, {
+    options = self.configuration,
+    horizon = self.horizon,
+    inputs = self.scale.inputs:to_table(),
+    targets = self.scale.targets:to_table(),
+  }, self:tensors())
+end
+
+function Forecaster:describe()
+  return ("forecaster (%s -> %s, %d step%s ahead; %s)"):format(
+    table.concat(self.scale.inputs.names, ", "), table.concat(self.scale.targets.names, ", "),
+    self.horizon, self.horizon == 1 and "" or "s", self.recurrent:describe())
+end
+
+---@param given saros.nn.ForecasterOptions
+---@return saros.nn.Forecaster
+local function forecaster(given)
+  local o = check(given)
+  local self = Forecaster.new()
+  self.horizon, self.scale, o.series = o.series.horizon, o.series.scale, nil
+  local places = places_of(self.scale.inputs, self.scale.targets)
+  if o.difference and not places then
+    options.fail("nn.forecaster: expected each target among the inputs, since difference = true")
+  elseif o.difference == nil then
+    o.difference = places ~= nil
+  end
+  self.places = o.difference and places or nil
+  self.configuration = o
+  self.recurrent = self:add_member("recurrent", recurrent[o.cell] {
+    input = #self.scale.inputs,
+    hidden = o.hidden,
+    layers = o.layers,
+    dropout = o.dropout,
+  })
+  self.head = self:add_member("head", linear { o.hidden, self.horizon * #self.scale.targets })
+  return self:init { seed = o.seed }
+end
+
+model_file.register("forecaster", function(description)
+  local given = description.options
+  if type(given) ~= "table" then
+    error("expected the options of a model, got " .. options.describe(given), 0)
+  elseif not options.size.accept(description.horizon) then
+    error("expected a horizon, " .. options.size.expected .. ", got " .. options.describe(description.horizon), 0)
+  end
+  given.series = {
+    horizon = math.tointeger(description.horizon),
+    scale = {
+      inputs = scale.from_table(description.inputs),
+      targets = scale.from_table(description.targets),
+    },
+  }
+  return forecaster(given)
+end)
+
+return forecaster
