@@ -9,6 +9,9 @@ while arg[first - 1] do
 end
 local interpreter = arg[first]
 
+--- The interpreter, as a word of a shell's command.
+commands.interpreter = interpreter
+
 local function quoted(text)
   return "'" .. text:gsub("'", "'\\''") .. "'"
 end
