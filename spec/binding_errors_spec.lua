@@ -136,6 +136,7 @@ local functions = {
   is_terminal = function() return A("file", io.stdout) end,
   terminal_width = function() return A("file", io.stdout) end,
   profiling = function() return A("flag", false) end,
+  watch_finite = function() return A("flag", false) end,
   layer = function() return A("text", "layer 1") end,
   trace = function() return A("flag?", false) end,
   block_bytes = function() return A("bytes", 100) end,
@@ -577,7 +578,7 @@ end)
 describe("20,000 calls of anything with anything #binding", function()
   local unsafe = {
     write_tensors = true, make_folder = true, write_file = true, -- would leave files
-    profiling = true, trace = true, -- would go on
+    profiling = true, trace = true, watch_finite = true, -- would go on
   }
 
   local function operators()

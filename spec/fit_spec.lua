@@ -125,9 +125,59 @@ describe("fit", function()
           lm.head.bias:fill(0 / 0)
         end
       end })
-    end, "fit: expected a finite loss, got .*nan on the held%-out part after epoch 1; a smaller lr")
+    end, "fit: expected a finite loss, got nan on the held%-out part after epoch 1, first in parameter 'head.bias'; "
+      .. "a smaller lr or clip may help")
     assert.error_matches(function() saros.fit(lm, text, { batch = 4, length = 20 }) end,
-      "fit: expected a finite loss, got .*nan in window 1 of epoch 1")
+      "fit: expected a finite loss, got nan in window 1 of epoch 1, first in parameter 'head.bias'")
+  end)
+
+  describe("names what is the first to be not finite:", function()
+    local text = small_text()
+    local V = #text.vocabulary
+
+    local function chain(fn)
+      return nn.chain { nn.embedding { V, 8 }, nn.rnn { 8, 8 }, nn.linear { 8, V }, fn }:init { seed = 1 }
+    end
+
+    local function refusal(model)
+      local ok, message = pcall(saros.fit, model, text, { batch = 4, length = 20 })
+      assert.is_false(ok)
+      return message
+    end
+
+    it("an operation and its layer", function()
+      local huge = saros.info().real == "float" and 3e38 or 1e308
+      for cell, place in pairs { rnn = "linear in head", lstm = "linear in head" } do
+        local lm = small_model(text, { cell = cell })
+        lm.head.weight:fill(huge)
+        lm.head.bias:fill(huge)
+        assert.equal("fit: expected a finite loss, got nan in window 1 of epoch 1, first in the result of "
+          .. place .. "; a smaller lr or clip may help", (refusal(lm):gsub("got %-?[ni][an][nf]", "got nan")))
+      end
+      local lm = small_model(text, { cell = "rnn" })
+      lm.recurrent.directions[1].parameters.weight_hh:fill(huge)
+      lm.recurrent.directions[1].parameters.weight_ih:fill(-huge)
+      assert.matches("first in the result of linear in recurrent.layer 1", (refusal(lm)))
+    end)
+
+    it("an operation of one's own", function()
+      assert.matches("got nan in window 1 of epoch 1, first in the result of log in chain;", refusal(chain(function(x)
+        return (x - 100):log() * 0
+      end)))
+    end)
+
+    it("the gradient of a parameter, where the loss is finite", function()
+      assert.matches("fit: expected a finite gradient, got one that is not in window 1 of epoch 1, first in "
+        .. "the gradient of '2.bias'", refusal(chain(function(x)
+        return x + (x * 0):sqrt()
+      end)), 1, true)
+    end)
+
+    it("and measures nothing afterwards", function()
+      refusal(chain(function(x) return x / 0 end))
+      assert.is_truthy(saros.tensor(1 / 0):exp())
+      assert.equal(0, require("saros.nn.scope").profiles)
+    end)
   end)
 
   it("prints nothing unless it is given a progress display", function()

@@ -13,7 +13,8 @@ local KILLS = math.tointeger(tonumber(os.getenv "SAROS_KILLS")) or 20
 local SCRIPT = [[
 saros.threads(1)
 local text = saros.data.text({ string = ("the quick brown fox jumps over the lazy dog. "):rep(20) }, { valid = 0.1 })
-local lm = saros.nn.language_model { vocabulary = text.vocabulary, cell = "gru", hidden = 8, dropout = 0.2, zoneout = 0.1 }
+local lm = saros.nn.language_model { vocabulary = text.vocabulary, cell = "gru", hidden = 8, dropout = 0.2,
+  zoneout = 0.1 }
 saros.fit(lm, text, { epochs = 3, batch = 4, length = 10, average = 0.9, run = arg[1], sample = 5,
   checkpoint = { steps = math.tointeger(arg[2]) or 1 }, progress = saros.progress() })
 local names = {}

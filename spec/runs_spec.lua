@@ -344,6 +344,63 @@ describe("a run folder", function()
     assert.not_equal(plain[3].valid, history[3].valid)
   end)
 
+  describe("with rollback", function()
+    it("goes back to the last checkpoint with a smaller rate, which it keeps", function()
+      local broken, rates, steps = 0, {}, {}
+      local given = { rollback = 0.25, checkpoint = { steps = 5 }, on_window = function(record, lm)
+        rates[#rates + 1], steps[#steps + 1] = record.lr, record.step
+        if record.step == 13 and broken < 2 then
+          broken = broken + 1
+          lm.head.bias:fill(0 / 0)
+        end
+      end }
+      train(given, 40)
+      for position, rate in ipairs(rates) do
+        local times = position <= 13 and 0 or position <= 16 and 1 or 2
+        assert.near(2e-3 * 0.25 ^ times, rate, 1e-12)
+      end
+      assert.same({ 12, 13, 11, 12, 13, 11 }, table.move(steps, 12, 17, 1, {}))
+      local _, history = train(given)
+      assert.equal(2e-3 * 0.25 ^ 2, rates[#rates])
+      assert.equal(3 * WINDOWS, history[3].step)
+      local events = {}
+      for _, record in ipairs(metrics_of(run)) do
+        events[record.event] = (events[record.event] or 0) + 1
+      end
+      assert.same({ window = 3 * WINDOWS, epoch = 3, rollback = 2 }, events)
+    end)
+
+    it("goes back to the beginning, too", function()
+      local broken
+      local bits = whole { lr = 1e-3 }
+      assert.equal(bits, (train { rollback = 0.5, on_window = function(_, lm)
+        if not broken then
+          broken = true
+          lm.head.bias:fill(0 / 0)
+        end
+      end }))
+    end)
+
+    it("gives up where that does not help, and says what is wrong", function()
+      assert.error_matches(function()
+        train { rollback = 0.01, on_window = function(_, lm) lm.head.bias:fill(0 / 0) end }
+      end, "fit: expected a finite loss, got nan in window 2 of epoch 1, first in parameter 'head.bias'")
+      assert.error_matches(function() train { rollback = 0 } end,
+        "fit: expected rollback in (0, 1) and a run folder to go back to", 1, true)
+    end)
+  end)
+
+  it("writes no checkpoint that is not finite", function()
+    assert.error_matches(function()
+      train { checkpoint = { steps = 7 }, on_window = function(record, lm)
+        if record.step == 14 then
+          lm.head.bias:fill(1 / 0)
+        end
+      end }
+    end, "fit: expected a finite model, got one that is not after step 14, first in parameter 'head.bias'")
+    assert.same({ "step-000000007.safetensors" }, names_in(run .. "/checkpoints"))
+  end)
+
   it("says what options are for", function()
     assert.error_matches(function() train { checkpoint = {} } end,
       "expected option 'checkpoint' to be { steps = N } or { epochs = N }, got a table")

@@ -32,6 +32,7 @@ end
 saros.safetensors = { read = core.read_tensors, write = core.write_tensors }
 saros.read_tensors, saros.write_tensors = nil, nil
 saros.profiling, saros.layer = nil, nil -- for saros.profile
+saros.watch_finite = nil -- for saros.fit
 saros.trace, saros.block_bytes = nil, nil -- for model:memory
 
 saros.data = require "saros.data"

@@ -35,6 +35,7 @@ typedef struct binding {
   saros_context *context;             // null once the state is closing
   const void *metatables[BOX_TYPES];  // a check is a comparison of addresses
   double collect_above;               // bytes in use that call for a cycle
+  int watches_finite;                 // do results have to be finite?
 } binding;
 
 enum { BINDING_UPVALUE = 1, NAME_UPVALUE, EXTRA_UPVALUE };
@@ -204,8 +205,11 @@ saros_tensor **list_tensors(lua_State *L, int arg, int count,
 /* Pushes a userdata that holds 'count' pointers. */
 saros_tensor **push_array(lua_State *L, int count);
 
-/* Tells the collector of a tensor that is the value on top; returns 1. */
+/* Tells the collector of a tensor that is the value on top; returns 1. While
+** results have to be finite, raises an error, which names the operation and the
+** layer, if this one is not. */
 int new_tensor(lua_State *L, saros_tensor *const *box);
+int new_tensor_as(lua_State *L, const char *name, saros_tensor *const *box);
 
 /* Metamethods from other files: lua_tensor_print.c, lua_shape.c. */
 int tensor_tostring(lua_State *L);

@@ -235,6 +235,14 @@ static int context_threads(lua_State *L) {
   return 1;
 }
 
+/* From here on, do results of operations have to be finite? */
+static int context_watch_finite(lua_State *L) {
+  if (lua_type(L, 1) != LUA_TBOOLEAN)
+    argument_error(L, 1, "true or false");
+  binding_of(L)->watches_finite = lua_toboolean(L, 1);
+  return 0;
+}
+
 static int context_clock(lua_State *L) {
   struct timespec now;
   clock_gettime(CLOCK_MONOTONIC, &now);
@@ -282,6 +290,7 @@ static const luaL_Reg context_functions[] = {
     {"trace", context_trace},
     {"trim", context_trim},
     {"threads", context_threads},
+    {"watch_finite", context_watch_finite},
     {"clock", context_clock},
     {"is_terminal", context_is_terminal},
     {"terminal_width", context_terminal_width},

@@ -144,7 +144,7 @@ static int recurrent(lua_State *L) {
   }
   saros_tensor **y = push_tensor(L);
   ATTEMPT_AS(L, saros_cell_of(cell).name, run(L, cell, reverse, y, last));
-  new_tensor(L, y);
+  new_tensor_as(L, saros_cell_of(cell).name, y);
   lua_pushvalue(L, RESULT);
   return 2;
 }

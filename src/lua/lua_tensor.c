@@ -52,7 +52,26 @@ saros_tensor *hold_tensor(lua_State *L, int arg) {
   return *box;
 }
 
+static void require_finite(lua_State *L, const char *name,
+                           const saros_tensor *x) {
+  if (saros_all_finite(x))
+    return;
+  saros_context *context = context_of(L);
+  const char *layer = saros_profile_layer(context, "");
+  saros_profile_layer(context, layer);
+  lua_pushfstring(L, "%s%s%s", name, *layer ? " in " : "", layer);
+  lua_error(L);
+}
+
+int new_tensor_as(lua_State *L, const char *name, saros_tensor *const *box) {
+  if (binding_of(L)->watches_finite)
+    require_finite(L, name, *box);
+  return tell_collector(L, saros_tensor_bytes(*box));
+}
+
 int new_tensor(lua_State *L, saros_tensor *const *box) {
+  if (binding_of(L)->watches_finite)
+    require_finite(L, function_name(L), *box);
   return tell_collector(L, saros_tensor_bytes(*box));
 }
 

@@ -528,6 +528,12 @@ function core.trim() end
 ---@return { operation: string, layer: string, backward: boolean, calls: integer, seconds: number }[] rows  so far; the first is outside operations
 function core.profiling(on) end
 
+--- From here on (true) an operation whose result holds an infinity or no number
+--- is an error, "lstm in recurrent": its name and its layer. See
+--- saros.train.finite, which this is for.
+---@param on boolean
+function core.watch_finite(on) end
+
 --- While something is measured, operations belong to the layer named last.
 ---@param name string  "": none
 ---@return string before  the name before it

@@ -1,22 +1,21 @@
 --- Training a model on a text: truncated BPTT over windows with the state
 --- carried from one to the next, clipping, an optimizer, validation.
 ---
---- A training is always in one of two conditions: between two updates, when its
---- cursor, state, weights and generators belong together and may be written to a
---- checkpoint, or inside one. What may fail or be interrupted inside one changes
---- nothing but gradients and generators, which can be taken back; the rest is
---- done undisturbed.
+--- The pieces: saros.train.step makes an update, run keeps a folder, checkpoint
+--- says what goes into one, config what decides the result, finite looks for what
+--- is not a number.
 
 local core = require "saros.core"
 local options = require "saros.options"
 local module = require "saros.nn.module"
-local loss = require "saros.nn.loss"
 local optim = require "saros.optim"
 local average = require "saros.train.average"
 local checkpoint = require "saros.train.checkpoint"
 local config = require "saros.train.config"
 local evaluate = require "saros.train.evaluate"
+local finite = require "saros.train.finite"
 local run_folder = require "saros.train.run"
+local step = require "saros.train.step"
 local undisturbed = require "saros.train.undisturbed"
 
 ---@class saros.train.FitOptions
@@ -34,6 +33,8 @@ local undisturbed = require "saros.train.undisturbed"
 ---@field run? string  folder to keep the training in, see saros.train.run; a training that is there
 ---  goes on, with the same bits as if it had never stopped
 ---@field resume? boolean  false: begin anew in a folder that has a training (true)
+---@field rollback? number  in (0, 1): where loss or gradients are not finite, go back to the last
+---  checkpoint, with a rate so many times as large (none: an error)
 ---@field force? boolean  go on although the configuration is another one (false)
 ---@field checkpoint? { steps?: integer, epochs?: integer }  from one to the next ({ epochs = 1 })
 ---@field keep? integer  so many of the last checkpoints stay, and that of the best epoch (2)
@@ -49,8 +50,8 @@ local undisturbed = require "saros.train.undisturbed"
 ---@field count integer  of windows in a pass
 ---@field step integer  of the optimizer
 ---@field loss number  in nats per symbol
----@field bits number  the same in bits per symbol
----@field perplexity number  e to the loss
+---@field bits number?  the same in bits per symbol, where there are symbols
+---@field perplexity number?  e to the loss
 ---@field smoothed number  the loss over about the last 20 updates
 ---@field norm number  of the gradients, before clipping
 ---@field lr number
@@ -64,8 +65,8 @@ local undisturbed = require "saros.train.undisturbed"
 ---@field step integer
 ---@field train number  mean loss of the pass, in nats per symbol
 ---@field valid number?  loss on the held-out part afterwards, if there is one
----@field bits number  `valid`, or `train` where nothing is held out, in bits per symbol
----@field perplexity number  e to the same
+---@field bits number?  `valid`, or `train` where nothing is held out, in bits per symbol
+---@field perplexity number?  e to the same
 ---@field best integer?  the epoch with the lowest `valid` so far: this one, or an earlier one
 ---@field stopped boolean  is it the last because `patience` ran out?
 ---@field symbols_per_second number
@@ -77,7 +78,7 @@ local undisturbed = require "saros.train.undisturbed"
 ---@field resumed { step: integer, epoch: integer, damaged: string[] }?  where this call went on, and
 ---  what is wrong with later checkpoints
 
-local SMOOTHING = 0.95
+local LEAST_SCALE = 1e-4 -- a rate that has shrunk so much is not what is wrong
 
 local interval = options.kind("{ steps = N } or { epochs = N }", function(value)
   if type(value) ~= "table" then
@@ -100,6 +101,7 @@ local check = options.declare("fit", {
   { "patience", options.optional(options.size) },
   { "run", options.optional(options.string) },
   { "resume", options.boolean, true },
+  { "rollback", options.optional(options.fraction) },
   { "force", options.boolean, false },
   { "checkpoint", interval, { epochs = 1 } },
   { "keep", options.size, 2 },
@@ -123,6 +125,7 @@ local check = options.declare("fit", {
 ---@field smoothed number?
 ---@field best saros.train.EpochRecord?  of the lowest held-out loss so far
 ---@field before table<string, string>?  the generators' states, inside an update
+---@field broken boolean?  are weights or gradients not finite?
 ---@field started number  when this call began with the epoch
 ---@field first integer  windows of the epoch that were done before
 ---@field kept integer?  the epoch whose model is in the run folder
@@ -157,84 +160,10 @@ local function log(self, event, record)
   end
 end
 
-local function require_finite(self, value, place, ...)
-  if value ~= value or value == math.huge then
-    self.broken = true
-    error(("fit: expected a finite loss, got %s %s; a smaller lr or clip may help"):format(
-      value, place:format(...)), 0)
-  end
-end
-
--- --- An update ------------------------------------------------------------------------------
-
---- Add the gradients of a window, which is one of `share`. Returns its loss and
---- the next state.
-local function add_gradients(self, window, state, share)
-  local tape <close> = core.tape()
-  local cost
-  cost, state = loss.of_window(self.model, window, state)
-  local value = cost:item()
-  require_finite(self, value, "in window %d of epoch %d", window.index, self.cursor.epoch)
-  tape:backward(share > 1 and cost / share or cost)
-  return value, state
-end
-
---- What cannot be taken back: weights, cursor and state change together.
-local function update(self, record, window, total, state)
-  record.lr = self.optimizer:step()
-  if self.average then
-    self.average:update()
-  end
-  local last = self.smoothed or record.loss
-  self.smoothed = SMOOTHING * last + (1 - SMOOTHING) * record.loss
-  self.cursor.index, self.cursor.total = window.index, self.cursor.total + total
-  self.state, self.before = state, nil
-end
-
---- Complete what `learn` began: where this update stands in the training.
-local function complete(self, record, window)
-  local o, epoch = self.options, self.cursor.epoch
-  local seconds = core.clock() - self.started
-  local windows, windows_left = window.index - self.first, (o.epochs - epoch + 1) * window.count - window.index
-  record.epoch, record.epochs = epoch, o.epochs
-  record.index, record.count = window.index, window.count
-  record.step, record.smoothed = self.optimizer.steps, self.smoothed
-  record.bits, record.perplexity = loss.bits(record.loss), loss.perplexity(record.loss)
-  record.symbols_per_second = windows * o.batch * o.length / seconds
-  record.seconds_left = windows_left * seconds / windows
-  record.memory = core.memory().peak
-end
-
---- One update from some windows. Returns what it was like.
-local function learn(self, windows)
-  self.before = checkpoint.generator_states(self.generators)
-  local state, total = self.state, 0
-  for _, window in ipairs(windows) do
-    local value
-    value, state = add_gradients(self, window, state, #windows)
-    total = total + value
-  end
-  local record = { loss = total / #windows }
-  record.norm = optim.clip_norm(self.optimizer.parameters, self.options.clip)
-  undisturbed(update, self, record, windows[#windows], total, state)
-  complete(self, record, windows[#windows])
-  return record
-end
-
---- Take back what an unfinished update has done.
-local function undo(self)
-  if self.before then
-    for name, generator in pairs(self.generators) do
-      generator:restore(self.before[name])
-    end
-    self.model:clear_gradients()
-    self.before = nil
-  end
-end
-
 -- --- Checkpoints ----------------------------------------------------------------------------
 
 local function save(self)
+  step.require_good(self)
   self.run:checkpoint(self, self.options.keep)
   self.saved = self.optimizer.steps
 end
@@ -259,6 +188,9 @@ local function resume(self)
   local now = config.of(self)
   if not self.options.resume or #self.run:steps() == 0 then
     self.run:begin(now)
+    if self.options.rollback then
+      save(self)
+    end
     return
   end
   self.run:require_same(now, self.options.force)
@@ -282,7 +214,10 @@ local function validate(self)
   if holds_out(text) then
     local _ <close> = self.average and self.average:in_model()
     local value = evaluate(self.model, text, { batch = o.batch, length = o.length })
-    require_finite(self, value, "on the held-out part after epoch %d", self.cursor.epoch)
+    if not finite.is(value) then
+      step.fail(self, "loss", value, ("on the held-out part after epoch %d"):format(self.cursor.epoch),
+        finite.parameter(self.model))
+    end
     return value
   end
 end
@@ -311,7 +246,7 @@ local function run_epoch(self)
   local o, cursor = self.options, self.cursor
   self.started, self.first = core.clock(), cursor.index
   for windows in groups(self) do
-    local record = learn(self, windows)
+    local record = step.learn(self, windows)
     log(self, "window", record)
     report(self, "window", record)
     if record.index < record.count and is_due(self, "steps", record.step) then
@@ -320,18 +255,18 @@ local function run_epoch(self)
   end
   local seconds = core.clock() - self.started
   local train, valid = cursor.total / cursor.index, validate(self)
-  return {
+  local record = {
     epoch = cursor.epoch,
     epochs = o.epochs,
     step = self.optimizer.steps,
     train = train,
     valid = valid,
-    bits = loss.bits(valid or train),
-    perplexity = loss.perplexity(valid or train),
     symbols_per_second = (cursor.index - self.first) * o.batch * o.length / seconds,
     seconds = seconds,
     memory = core.memory().peak,
   }
+  step.add_units(self, record, valid or train)
+  return record
 end
 
 local function is_out_of_patience(self, record)
@@ -407,7 +342,7 @@ end
 --- The last complete update, before an error or Ctrl-C, goes to a checkpoint. If
 --- that fails, too, the one before is what is left.
 local function save_rest(self)
-  undo(self)
+  step.undo(self)
   if self.run and not self.broken and self.saved ~= self.optimizer.steps and self.optimizer.steps > 0 then
     pcall(save, self)
   end
@@ -438,6 +373,8 @@ local function check_arguments(model, text, o)
   if o.patience and not holds_out(text) then
     options.fail("fit: expected a text with a held-out part, since patience is given; "
       .. "data.text(..., { valid = 0.1 }) holds one out")
+  elseif o.rollback and (o.rollback == 0 or not o.run) then
+    options.fail "fit: expected rollback in (0, 1) and a run folder to go back to"
   elseif o.run and o.optimizer and not (o.optimizer.state and o.optimizer.restore) then
     options.fail "fit: expected an optimizer with state and restore, since run is given"
   end
@@ -445,7 +382,7 @@ end
 
 --- All epochs that are left.
 local function run_epochs(self)
-  local o, history = self.options, self.history
+  local o = self.options
   while self.cursor.epoch <= o.epochs do
     local record = run_epoch(self)
     undisturbed(finish_epoch, self, record)
@@ -459,7 +396,33 @@ local function run_epochs(self)
       break
     end
   end
-  return history
+end
+
+--- Go back to the last checkpoint with a smaller rate, which stays in it.
+local function roll_back(self, problem)
+  local scale, resumed = self.optimizer.scale * self.options.rollback, self.history.resumed
+  step.undo(self)
+  checkpoint.restore(self, self.run:latest())
+  self.optimizer.scale, self.history.resumed, self.broken = scale, resumed, nil
+  self.run:continue(self.optimizer.steps, self.cursor.epoch)
+  self.run:log { event = "rollback", step = self.optimizer.steps, problem = problem, scale = scale }
+  save(self)
+  say(self, ("%s; back to step %d, with %g times the rate"):format(problem, self.saved, scale))
+end
+
+--- All epochs that are left, from the last checkpoint again where that helps.
+local function train(self)
+  if not self.options.rollback then
+    return run_epochs(self)
+  end
+  repeat
+    local ok, problem = pcall(run_epochs, self)
+    if not ok and (not self.broken or self.optimizer.scale < LEAST_SCALE) then
+      error(problem, 0)
+    elseif not ok then
+      roll_back(self, problem)
+    end
+  until ok
 end
 
 --- Train a model on a text or series. The model is changed in place and ends as the last
@@ -490,7 +453,7 @@ local function fit(model, text, given)
   self.ready = true
   local last = self.history[#self.history]
   if not (last and is_out_of_patience(self, last)) then
-    run_epochs(self)
+    train(self)
   end
   if self.average then
     self.average:finish()

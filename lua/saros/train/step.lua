@@ -1,0 +1,158 @@
+--- One update of a training.
+---
+--- A training is always in one of two conditions: between two updates, when its
+--- cursor, state, weights and generators belong together and may be written to a
+--- checkpoint, or inside one. What may fail or be interrupted inside one changes
+--- nothing but gradients and generators, which can be taken back; the rest is
+--- done undisturbed.
+
+local core = require "saros.core"
+local loss = require "saros.nn.loss"
+local optim = require "saros.optim"
+local checkpoint = require "saros.train.checkpoint"
+local finite = require "saros.train.finite"
+local undisturbed = require "saros.train.undisturbed"
+
+local SMOOTHING = 0.95
+
+local step = {}
+
+-- --- What is not finite -----------------------------------------------------------------------
+
+--- End the training because a number is not finite.
+---@param self saros.train.Fit
+---@param what string  "loss"
+---@param value number|string
+---@param place string
+---@param culprit? string  where it comes from
+function step.fail(self, what, value, place, culprit)
+  self.broken = true
+  value = value ~= value and "nan" or value
+  error(("fit: expected a finite %s, got %s %s%s; a smaller lr or clip may help"):format(
+    what, value, place, culprit and (", first in %s"):format(culprit) or ""), 0)
+end
+
+--- Fail unless all parameters are finite, as those of a checkpoint have to be.
+---@param self saros.train.Fit
+function step.require_good(self)
+  local culprit = finite.parameter(self.model)
+  if culprit then
+    step.fail(self, "model", "one that is not", ("after step %d"):format(self.optimizer.steps), culprit)
+  end
+end
+
+local function place_of(self, window)
+  return ("in window %d of epoch %d"):format(window.index, self.cursor.epoch)
+end
+
+-- --- An update ----------------------------------------------------------------------------------
+
+--- What a window's loss is not finite from: its forward pass is made once more,
+--- with the same dropout if the window is the first of the update.
+local function culprit_of(self, window, state)
+  local parameter = finite.parameter(self.model)
+  if parameter then
+    return parameter
+  end
+  checkpoint.restore_generators(self.model, self.before)
+  local _ <close> = core.tape()
+  return finite.operation(loss.of_window, self.model, window, state)
+end
+
+--- Add the gradients of a window, which is one of `share`. Returns its loss and
+--- the next state.
+local function add_gradients(self, window, state, share)
+  local before = state
+  local tape <close> = core.tape()
+  local cost
+  cost, state = loss.of_window(self.model, window, state)
+  local value = cost:item()
+  if not finite.is(value) then
+    tape:close()
+    step.fail(self, "loss", value, place_of(self, window), culprit_of(self, window, before))
+  end
+  tape:backward(share > 1 and cost / share or cost)
+  return value, state
+end
+
+--- Clip the gradients. Returns their norm before.
+local function clip(self, window)
+  local parameters, limit = self.optimizer.parameters, self.options.clip
+  local ok, norm = pcall(optim.clip_norm, parameters, limit)
+  if not ok then
+    local culprit = finite.gradient(self.model)
+    if not culprit then
+      error(norm, 0)
+    end
+    step.fail(self, "gradient", "one that is not", place_of(self, window), culprit)
+  end
+  return norm
+end
+
+--- What cannot be taken back: weights, cursor and state change together.
+local function update(self, record, window, total, state)
+  record.lr = self.optimizer:step()
+  if self.average then
+    self.average:update()
+  end
+  local last = self.smoothed or record.loss
+  self.smoothed = SMOOTHING * last + (1 - SMOOTHING) * record.loss
+  self.cursor.index, self.cursor.total = window.index, self.cursor.total + total
+  self.state, self.before = state, nil
+end
+
+--- Where the loss is in nats per symbol, say it in other units as well.
+---@param self saros.train.Fit
+---@param record table
+---@param nats number
+function step.add_units(self, record, nats)
+  local perplexity = loss.perplexity(nats)
+  if self.text.vocabulary and finite.is(perplexity) then
+    record.bits, record.perplexity = loss.bits(nats), perplexity
+  end
+end
+
+--- Complete what `learn` began: where this update stands in the training.
+local function complete(self, record, window)
+  local o, epoch = self.options, self.cursor.epoch
+  local seconds = core.clock() - self.started
+  local windows, windows_left = window.index - self.first, (o.epochs - epoch + 1) * window.count - window.index
+  record.epoch, record.epochs = epoch, o.epochs
+  record.index, record.count = window.index, window.count
+  record.step, record.smoothed = self.optimizer.steps, self.smoothed
+  step.add_units(self, record, record.loss)
+  record.symbols_per_second = windows * o.batch * o.length / seconds
+  record.seconds_left = windows_left * seconds / windows
+  record.memory = core.memory().peak
+end
+
+--- One update from some windows.
+---@param self saros.train.Fit
+---@param windows saros.Window[]
+---@return saros.train.WindowRecord
+function step.learn(self, windows)
+  self.before = checkpoint.generator_states(self.generators)
+  local state, total = self.state, 0
+  for _, window in ipairs(windows) do
+    local value
+    value, state = add_gradients(self, window, state, #windows)
+    total = total + value
+  end
+  local last, record = windows[#windows], { loss = total / #windows }
+  record.norm = clip(self, last)
+  undisturbed(update, self, record, last, total, state)
+  complete(self, record, last)
+  return record
+end
+
+--- Take back what an unfinished update has done.
+---@param self saros.train.Fit
+function step.undo(self)
+  if self.before then
+    checkpoint.restore_generators(self.model, self.before)
+    self.model:clear_gradients()
+    self.before = nil
+  end
+end
+
+return step
