@@ -31,7 +31,7 @@ local function model_of(model)
 end
 
 local function part_of(ids)
-  return ids and { symbols = #ids, digest = ids:digest() }
+  return ids and { symbols = #ids, digest = ids.digest and ids:digest() }
 end
 
 local function text_of(text)
