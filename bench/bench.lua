@@ -95,11 +95,13 @@ end
 
 function others.step()
   for _, cell in ipairs(chosen(options.cell, cases.cells)) do
-    for _, hidden in ipairs(cases.step_sizes) do
-      measure({ host.program, "bench/step.lua", cell, hidden }, function(row)
-        return ("step %-4s of %4d %9.3f us from C, %9.3f us from Lua"):format(
-          cell, hidden, row.us_per_step, row.us_per_step_lua)
-      end)
+    for _, weights in ipairs(cases.step_weights) do
+      for _, hidden in ipairs(cases.step_sizes[weights]) do
+        measure({ host.program, "bench/step.lua", cell, hidden, weights }, function(row)
+          return ("step %-4s of %4d, %-4s %9.3f us from C, %9.3f us from Lua"):format(
+            cell, hidden, weights, row.us_per_step, row.us_per_step_lua)
+        end)
+      end
     end
   end
 end

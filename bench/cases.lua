@@ -9,8 +9,12 @@ cases.cells = { "rnn", "gru", "lstm" }
 
 cases.VOCABULARY = 65
 
---- Hidden units of the layers that are stepped.
-cases.step_sizes = { 16, 32, 64, 128, 512, 1024 }
+--- How the weights of layers that are stepped are kept, and their hidden units.
+cases.step_weights = { "real", "bf16" }
+cases.step_sizes = {
+  real = { 16, 32, 64, 128, 512, 1024 },
+  bf16 = { 128, 512, 1024 },
+}
 
 local SIZES = {
   A = { layers = 2, hidden = 128, batch = 50, length = 50 },

@@ -2,7 +2,7 @@
 ** One step of one recurrent layer in a session, from C: input size 1, one
 ** stream. Prints lines of JSON.
 **
-**   step CELL HIDDEN     the cell as saros.h names it: "lstm"
+**   step CELL HIDDEN WEIGHTS     the cell as saros.h names it: "lstm"
 */
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,7 +30,7 @@ static saros_tensor *weights(saros_generator *g, saros_context *context,
 }
 
 static saros_session *open_session(saros_context *context, saros_cell cell,
-                                   int H) {
+                                   int H, saros_weights kind) {
   const int GH = saros_cell_of(cell).gates * H;
   saros_generator *g;
   saros_session *s;
@@ -43,8 +43,7 @@ static saros_session *open_session(saros_context *context, saros_cell cell,
                 .weight_hh = weights(g, context, 2, GH, H),
                 .bias_ih = weights(g, context, 1, GH, 0),
                 .bias_hh = weights(g, context, 1, GH, 0)}};
-  if (saros_session_new(context, 1, &stage, 1, SAROS_WEIGHTS_REAL, &s) !=
-      SAROS_OK)
+  if (saros_session_new(context, 1, &stage, 1, kind, &s) != SAROS_OK)
     fail(context);
   return s;
 }
@@ -75,17 +74,34 @@ static double median_step(saros_session *s) {
   return seconds[SAMPLES / 2];
 }
 
+static const char *cell_name(int cell) {
+  return saros_cell_of((saros_cell)cell).name;
+}
+
+static const char *weights_name(int kind) {
+  static const char *const names[SAROS_WEIGHTS_KINDS] = {"real", "bf16"};
+  return names[kind];
+}
+
+/* The position of a name; 'count' if there is none such. */
+static int find(const char *name, const char *(*name_of)(int), int count) {
+  int at = 0;
+  while (at < count && strcmp(name, name_of(at)) != 0)
+    at++;
+  return at;
+}
+
 int main(int count, char **words) {
-  int cell = 0, H = count == 3 ? atoi(words[2]) : 0;
-  while (count == 3 && cell < SAROS_CELLS &&
-         strcmp(words[1], saros_cell_of((saros_cell)cell).name) != 0)
-    cell++;
-  if (H < 1 || cell == SAROS_CELLS) {
-    fprintf(stderr, "usage: step CELL HIDDEN\n");
+  int cell = count == 4 ? find(words[1], cell_name, SAROS_CELLS) : SAROS_CELLS;
+  int H = count == 4 ? atoi(words[2]) : 0;
+  int kind = count == 4 ? find(words[3], weights_name, SAROS_WEIGHTS_KINDS) : 0;
+  if (H < 1 || cell == SAROS_CELLS || kind == SAROS_WEIGHTS_KINDS) {
+    fprintf(stderr, "usage: step CELL HIDDEN WEIGHTS\n");
     return 1;
   }
   saros_context *context = saros_context_new(NULL, NULL);
-  saros_session *s = open_session(context, (saros_cell)cell, H);
+  saros_session *s =
+      open_session(context, (saros_cell)cell, H, (saros_weights)kind);
   printf("{\"us_per_step\": %.5g}\n", median_step(s) * 1e6);
   saros_context_destroy(context);
   return 0;

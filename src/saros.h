@@ -670,9 +670,14 @@ typedef struct saros_stage {
   int residual;                      // y = h + x, if they are of one size
 } saros_stage;
 
-/* How a session keeps its weights. */
+/*
+** How a session keeps the weights of its products, which is most of what it
+** keeps and what a step of a large layer waits for. Biases, embeddings, norms,
+** peepholes, first states and layers of at most four outputs stay as they are.
+*/
 typedef enum saros_weights {
   SAROS_WEIGHTS_REAL,  // as they are
+  SAROS_WEIGHTS_BF16,  // 16 bits each, rounded to nearest even; sums in float
   SAROS_WEIGHTS_KINDS
 } saros_weights;
 
@@ -742,8 +747,9 @@ SAROS_API saros_status saros_session_reset(saros_session *session, int row);
 
 /*
 ** The states and the output as bytes, for a file or for another session of the
-** same model; its weights are not among them. 'bytes' has room for
-** saros_session_dump_size. Restoring goes on bit for bit; it trusts nothing:
+** same model, in whatever way that keeps its weights, as they are not among the
+** bytes. 'bytes' has room for saros_session_dump_size. Restoring goes on bit for
+** bit if weights are kept in the same way; it trusts nothing:
 ** SAROS_EARGUMENT if the bytes are no dump, or that of another version, another
 ** element type or a model of other sizes, and then nothing changes.
 */

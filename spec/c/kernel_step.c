@@ -1,6 +1,6 @@
 /*
-** Steps from packed weights against twins in double that take the weights as
-** they are, one unit after the other.
+** Steps from packed weights against twins in double that take the weights, as
+** the packing rounds them, one unit after the other.
 */
 #include <stdlib.h>
 
@@ -27,6 +27,27 @@ typedef struct arrays {
   const real *starts[MOST_ROWS];
 } arrays;
 
+/* --- Packings ------------------------------------------------------------------ */
+
+static const char *const packings[STEP_KINDS] = {"real", "bf16"};
+
+/* The bf16 nearest to x, of two as near the even one, by looking for it. */
+static real nearest_bf16(real x) {
+  const double size = fabs((double)(float)x), ulp = ldexp(1, ilogb(size) - 7);
+  return size == 0 ? 0 : (real)copysign(rint(size / ulp) * ulp, (double)x);
+}
+
+/* The weights w (n, k) that a packing keeps in place of w. */
+static void keep(int packing, real *w, int n, int k) {
+  for (int i = 0; packing == STEP_BF16 && i < n * k; i++)
+    w[i] = nearest_bf16(w[i]);
+}
+
+/* Dense layers of so many outputs keep their weights as they are. */
+#define FEW 4
+
+/* --- Twins --------------------------------------------------------------------- */
+
 /* An element of row 'row' of w (n, k) times a row of an array, in double. */
 static double product(const real *w, int row, const real *x, int k) {
   double sum = 0;
@@ -39,7 +60,7 @@ static double product(const real *w, int row, const real *x, int k) {
 
 /* How a case differs from the plain one. */
 typedef struct cell_case {
-  int gates, inputs, P, H, rows, peepholes;
+  int packing, gates, inputs, P, H, rows, peepholes;
 } cell_case;
 
 /* The rows of the arrays, so that each lane that does not count holds a NaN. */
@@ -58,10 +79,13 @@ static void prepare(arrays *a, const kernels *k, const cell_case *t) {
   fill_rows(a->c, t->rows, t->H);
   fill_rows(a->peephole, 3, t->H);
   memcpy(a->c_prev, a->c, sizeof a->c);
-  const size_t bytes = k->step->cell_bytes(t->gates, t->H, t->inputs + t->P);
+  const step_kernels *step = k->step[t->packing];
+  const size_t bytes = step->cell_bytes(t->gates, t->H, t->inputs, t->P);
   CHECK(bytes <= sizeof a->packed, "%s: room for %zu bytes", k->isa, bytes);
-  k->step->pack_cell(a->packed, a->w, t->inputs, a->u, t->P, t->gates, t->H);
-  k->step->arrange(a->start, a->bias, t->H);
+  step->pack_cell(a->packed, a->w, t->inputs, a->u, t->P, t->gates, t->H);
+  keep(t->packing, a->w, GH, t->inputs);
+  keep(t->packing, a->u, GH, t->P);
+  step->arrange(a->start, a->bias, t->H);
   for (int row = 0; row < t->rows; row++)
     a->starts[row] = a->start;
 }
@@ -122,35 +146,39 @@ static int wrong_units(const arrays *a, const cell_case *t) {
 
 static void check_cell(const kernels *k, const cell_case *t) {
   static arrays a;
+  const step_kernels *step = k->step[t->packing];
   prepare(&a, k, t);
   if (t->gates == 4)
-    k->step->lstm(a.h, a.c, a.packed, a.starts, a.x, t->inputs, a.h_prev, t->P,
-                  t->peepholes ? a.peephole : NULL, t->rows, t->H);
+    step->lstm(a.h, a.c, a.packed, a.starts, a.x, t->inputs, a.h_prev, t->P,
+               t->peepholes ? a.peephole : NULL, t->rows, t->H);
   else
-    k->step->gru(a.h, a.packed, a.starts, a.x, t->inputs, a.h_prev, t->rows,
-                 t->H);
+    step->gru(a.h, a.packed, a.starts, a.x, t->inputs, a.h_prev, t->rows, t->H);
   int wrong = wrong_units(&a, t);
-  CHECK(!wrong, "%s: %d gates, %d inputs, H %d, P %d, %d rows: %d wrong",
-        k->isa, t->gates, t->inputs, t->H, t->P, t->rows, wrong);
+  CHECK(!wrong, "%s, %s: %d gates, %d inputs, H %d, P %d, %d rows: %d wrong",
+        k->isa, packings[t->packing], t->gates, t->inputs, t->H, t->P, t->rows,
+        wrong);
 }
 
-static void check_cells(const kernels *k) {
+static void check_cells(const kernels *k, int packing) {
   static const int inputs[] = {0, 1, 3, 16, 37};
   for (int u = 0; u < COUNT(units); u++)
     for (int r = 0; r < COUNT(rows_of); r++)
       for (int i = 0; i < COUNT(inputs); i++) {
-        cell_case t = {4, inputs[i], units[u], units[u], rows_of[r], 0};
+        cell_case t = {packing,  4,          inputs[i], units[u],
+                       units[u], rows_of[r], 0};
         check_cell(k, &t);
         t.peepholes = 1, t.P = (units[u] + 1) / 2;
         check_cell(k, &t);
-        t = (cell_case){3, inputs[i], units[u], units[u], rows_of[r], 0};
+        t = (cell_case){packing,  3,          inputs[i], units[u],
+                        units[u], rows_of[r], 0};
         check_cell(k, &t);
       }
 }
 
 /* --- Dense layers ------------------------------------------------------------------ */
 
-static void check_dense(const kernels *k, int n, int terms, int rows) {
+static void check_dense(const kernels *k, int packing, int n, int terms,
+                        int rows) {
   static arrays a;
   static ALIGNED real y[MOST_ROWS * 80], before[MOST_ROWS * 80];
   int wrong = 0, width = STEP_WIDTH(n);
@@ -158,10 +186,14 @@ static void check_dense(const kernels *k, int n, int terms, int rows) {
   fill_rows(a.h_prev, rows, terms);
   fill_rows(y, rows, n);
   memcpy(before, y, sizeof y);
-  k->step->pack_dense(a.packed, a.u, n, terms);
+  const step_kernels *step = k->step[packing];
+  const size_t bytes = step->dense_bytes(n, terms);
+  CHECK(bytes <= sizeof a.packed, "%s: room for %zu bytes", k->isa, bytes);
+  step->pack_dense(a.packed, a.u, n, terms);
+  keep(n > FEW ? packing : STEP_REAL, a.u, n, terms);
   for (int row = 0; row < rows; row++)
     a.starts[row] = y + row * width;
-  k->step->dense(y, a.packed, a.starts, a.h_prev, rows, n, terms);
+  step->dense(y, a.packed, a.starts, a.h_prev, rows, n, terms);
   for (int row = 0; row < rows; row++)
     for (int i = 0; i < n; i++)
       wrong +=
@@ -169,16 +201,55 @@ static void check_dense(const kernels *k, int n, int terms, int rows) {
                 (double)before[row * width + i] +
                     product(a.u, i, a.h_prev + row * STEP_WIDTH(terms), terms),
                 1, 60);
-  CHECK(!wrong, "%s: dense (%d, %d) of %d rows: %d wrong", k->isa, n, terms,
-        rows, wrong);
+  CHECK(!wrong, "%s, %s: dense (%d, %d) of %d rows: %d wrong", k->isa,
+        packings[packing], n, terms, rows, wrong);
 }
 
-static void check_set(const kernels *k) {
-  check_cells(k);
+static void check_packing(const kernels *k, int packing) {
+  check_cells(k, packing);
   for (int n = 0; n < COUNT(units); n++)
     for (int terms = 0; terms < COUNT(units); terms++)
       for (int r = 0; r < COUNT(rows_of); r++)
-        check_dense(k, units[n], units[terms], rows_of[r]);
+        check_dense(k, packing, units[n], units[terms], rows_of[r]);
+}
+
+/* --- Weights that are hard to round -------------------------------------------- */
+
+/* What a weight is after packing, seen by a product with 1. */
+static real kept(const kernels *k, int packing, real weight) {
+  static ALIGNED real packed[80], y[16], x[16] = {1}, zeros[16];
+  const real w[FEW + 1] = {0, 0, weight};
+  const real *const start[1] = {zeros};
+  k->step[packing]->pack_dense(packed, w, FEW + 1, 1);
+  k->step[packing]->dense(y, packed, start, x, 1, FEW + 1, 1);
+  return y[2];
+}
+
+static void check_bf16(const kernels *k) {
+  static const double cases[][2] = {
+      {1, 1},
+      {0x1.01p0, 0x1p0},
+      {0x1.03p0, 0x1.04p0},
+      {-3, -3},
+      {0x1.0101p0, 0x1.02p0},
+      {0x1.fffp127, INFINITY},
+      {1e-45, 0},
+      {INFINITY, INFINITY},
+      {-INFINITY, -INFINITY},
+      {0x1p-133, 0x1p-133},
+  };
+  for (int i = 0; i < COUNT(cases); i++) {
+    const real got = kept(k, STEP_BF16, (real)cases[i][0]);
+    CHECK((double)got == cases[i][1], "%s: %g as bf16 is %g", k->isa,
+          cases[i][0], (double)got);
+  }
+  CHECK(isnan(kept(k, STEP_BF16, (real)NAN)), "%s: NaN as bf16", k->isa);
+}
+
+static void check_set(const kernels *k) {
+  for (int packing = 0; packing < STEP_KINDS; packing++)
+    check_packing(k, packing);
+  check_bf16(k);
 }
 
 int main(void) {

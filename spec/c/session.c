@@ -101,14 +101,19 @@ static int describe(model *m, saros_stage *stages) {
   return n;
 }
 
-static saros_session *open_session(model *m, int streams) {
+static saros_session *open_weights(model *m, int streams,
+                                   saros_weights weights) {
   saros_stage stages[16];
   saros_session *s;
   int count = describe(m, stages);
-  saros_status status = saros_session_new(m->context, count, stages, streams,
-                                          SAROS_WEIGHTS_REAL, &s);
+  saros_status status =
+      saros_session_new(m->context, count, stages, streams, weights, &s);
   CHECK(status == SAROS_OK, "a session is made: %s", saros_error(m->context));
   return s;
+}
+
+static saros_session *open_session(model *m, int streams) {
+  return open_weights(m, streams, SAROS_WEIGHTS_REAL);
 }
 
 static void walk(saros_session *s, int steps) {
@@ -130,10 +135,10 @@ static int same_output(const saros_session *a, const saros_session *b) {
 
 /* --- Checks --------------------------------------------------------------------------- */
 
-static void never_allocates(int streams) {
+static void never_allocates(int streams, saros_weights weights) {
   meter count = {0};
   model m = open_model(&count);
-  saros_session *s = open_session(&m, streams);
+  saros_session *s = open_weights(&m, streams, weights);
   saros_tensor *p;
   int32_t ids[8];
   const saros_sampling how = {.temperature = 1, .top_k = 3, .top_p = 0.9};
@@ -145,8 +150,8 @@ static void never_allocates(int streams) {
     if (t % 1000 == 0)
       saros_session_reset(s, t % streams);
   }
-  CHECK(count.calls == before, "%d streams: %ld calls of the allocator",
-        streams, count.calls - before);
+  CHECK(count.calls == before, "%d streams, weights %d: %ld calls", streams,
+        (int)weights, count.calls - before);
   saros_session_release(s);
   close_model(&m);
 }
@@ -239,6 +244,9 @@ static void refuses_models(void) {
   CHECK(saros_session_new(m.context, n, good, 0, SAROS_WEIGHTS_REAL, &s) ==
             SAROS_EARGUMENT,
         "no stream");
+  CHECK(saros_session_new(m.context, n, good, 1, SAROS_WEIGHTS_KINDS, &s) ==
+            SAROS_EARGUMENT,
+        "no kind of weights");
   CHECK(saros_session_new(m.context, 0, good, 1, SAROS_WEIGHTS_REAL, &s) ==
             SAROS_EARGUMENT,
         "no stage");
@@ -274,8 +282,10 @@ static void survives_refusals(void) {
 }
 
 int main(void) {
-  never_allocates(1);
-  never_allocates(3);
+  for (int weights = 0; weights < SAROS_WEIGHTS_KINDS; weights++) {
+    never_allocates(1, (saros_weights)weights);
+    never_allocates(3, (saros_weights)weights);
+  }
   goes_on_from_bytes();
   refuses_bytes();
   refuses_models();

@@ -14,6 +14,7 @@
 
 _Static_assert((int)SAROS_FUNCTIONS == (int)UNARY_COUNT, "unary functions");
 _Static_assert((int)SAROS_OPERATORS == (int)BINARY_COUNT, "binary operators");
+_Static_assert((int)SAROS_WEIGHTS_KINDS == (int)STEP_KINDS, "packings");
 _Static_assert(sizeof(real) == sizeof(saros_real), "element type");
 
 #define MAX_RANK SAROS_MAX_RANK

@@ -123,7 +123,8 @@ typedef struct planner {
 /* "session: expected ..., got ... in stage 2" */
 saros_status plan_expect(planner *p, const char *name, const saros_tensor *x,
                          int rank, int rows, int columns);
-/* A zeroed block that the stage owns. */
+/* A zeroed block that the stage owns: so many bytes, or elements. */
+saros_status plan_block(planner *p, int which, size_t bytes);
 saros_status plan_own(planner *p, int which, size_t elements);
 /* A copy of a tensor (null: nothing), padded with zeros to a whole width. */
 saros_status plan_copy(planner *p, int which, const saros_tensor *x);

@@ -177,10 +177,10 @@ static saros_status plan_fused(planner *p, const source *from) {
   const step_kernels *k = p->plan->kernels;
   const saros_tensor *peephole = p->given->layer.peephole;
   int inputs = p->symbols != NULL ? 0 : p->width;
-  size_t bytes = k->cell_bytes(g->G, g->H, inputs + g->P);
+  size_t bytes = k->cell_bytes(g->G, g->H, inputs, g->P);
   g->step = p->given->cell == SAROS_LSTM ? step_fused_lstm : step_fused_gru;
   g->separate = p->given->cell == SAROS_GRU;
-  TRY(plan_own(p, W, bytes / sizeof(real)));
+  TRY(plan_block(p, W, bytes));
   k->pack_cell(g->owned[W], reals(from->w), inputs, reals(from->u), g->P, g->G,
                g->H);
   TRY(plan_starts(p, from));

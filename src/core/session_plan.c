@@ -30,14 +30,18 @@ saros_status plan_expect(planner *p, const char *name, const saros_tensor *x,
                     p->number + context->index_base, SHAPE(x));
 }
 
-saros_status plan_own(planner *p, int which, size_t elements) {
+saros_status plan_block(planner *p, int which, size_t bytes) {
   saros_context *context = p->plan->context;
-  void *block = pool_take(&context->pool, elements * sizeof(real));
+  void *block = pool_take(&context->pool, bytes);
   if (block == NULL)
-    return out_of_memory(context, elements * sizeof(real));
-  memset(block, 0, elements * sizeof(real));
+    return out_of_memory(context, bytes);
+  memset(block, 0, bytes);
   p->stage->owned[which] = block;
   return SAROS_OK;
+}
+
+saros_status plan_own(planner *p, int which, size_t elements) {
+  return plan_block(p, which, elements * sizeof(real));
 }
 
 saros_status plan_copy(planner *p, int which, const saros_tensor *x) {
@@ -59,7 +63,7 @@ void plan_array(planner *p, int which, int n) {
 
 saros_status plan_dense(planner *p, int which, const real *w, int n, int k) {
   const step_kernels *step = p->plan->kernels;
-  TRY(plan_own(p, which, step->dense_bytes(n, k) / sizeof(real)));
+  TRY(plan_block(p, which, step->dense_bytes(n, k)));
   step->pack_dense(p->stage->owned[which], w, n, k);
   return SAROS_OK;
 }
@@ -229,7 +233,7 @@ saros_status plan_new(saros_context *context, int count,
   TRY(object_new(context, sizeof *made, (void **)&made));
   *made = (plan){.context = context,
                  .references = 1,
-                 .kernels = context->kernels->step,
+                 .kernels = context->kernels->step[weights],
                  .streams = streams};
   size_t bytes = (size_t)count * sizeof *made->stages;
   saros_status status = out_of_memory(context, bytes);

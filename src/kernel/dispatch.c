@@ -40,7 +40,7 @@ static int runs_avx512(void) {
     .lookup = &KERNEL_NAME(lookup, ISA), .elman = &KERNEL_NAME(elman, ISA),    \
     .lstm = &KERNEL_NAME(lstm, ISA), .gru = &KERNEL_NAME(gru, ISA),            \
     .blend = &KERNEL_NAME(blend, ISA), .update = &KERNEL_NAME(update, ISA),    \
-    .step = &KERNEL_NAME(step, ISA),                                           \
+    .step = {&KERNEL_NAME(step, ISA), &KERNEL_NAME(step_bf16, ISA)},           \
   }
 
 static const candidate candidates[] = {

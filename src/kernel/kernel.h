@@ -339,7 +339,7 @@ typedef struct blend_kernels {
                          const real *zone, size_t rows, size_t n);
 } blend_kernels;
 
-/* --- Steps of a few rows from packed weights (step.c) ------------------------ */
+/* --- Steps of a few rows from packed weights (step_packing.h) ---------------- */
 
 /* From row to row, the arrays of a step whose rows have n elements are this
 ** many elements apart. What lies between is written to, and never counts. */
@@ -347,13 +347,14 @@ typedef struct blend_kernels {
 
 /*
 ** All arrays but x are aligned to 64 bytes, and so are the rows of 'start',
-** where the sums of each row begin; rows may share one. Another packing of the
-** weights is another table of this type.
+** where the sums of each row begin; rows may share one. Each packing of the
+** weights is a table of this type; a dense layer of few outputs keeps its weights
+** as they are in all of them.
 */
 typedef struct step_kernels {
   /* A cell of H units and G gates with 'inputs' + P terms: w (G H, inputs) and
   ** u (G H, P) as one packed matrix of so many bytes. */
-  size_t (*cell_bytes)(int gates, int H, int terms);
+  size_t (*cell_bytes)(int gates, int H, int inputs, int P);
   void (*pack_cell)(void *packed, const real *w, int inputs, const real *u,
                     int P, int gates, int H);
 
@@ -379,6 +380,13 @@ typedef struct step_kernels {
   void (*dense)(real *y, const void *packed, const real *const *start,
                 const real *x, int rows, int n, int k);
 } step_kernels;
+
+/* The packings. */
+enum {
+  STEP_REAL,  // weights as they are (step.c)
+  STEP_BF16,  // rounded to bf16, sums in float (step_bf16.c)
+  STEP_KINDS
+};
 
 /* --- Parameter updates (update.c) ----------------------------------------- */
 
@@ -422,7 +430,7 @@ typedef struct kernels {
   const gru_kernels *gru;
   const blend_kernels *blend;
   const update_kernels *update;
-  const step_kernels *step;
+  const step_kernels *step[STEP_KINDS];
 } kernels;
 
 /*
@@ -452,7 +460,8 @@ const kernels *kernels_select(const char *name);
   extern const gru_kernels KERNEL_NAME(gru, isa);                              \
   extern const blend_kernels KERNEL_NAME(blend, isa);                          \
   extern const update_kernels KERNEL_NAME(update, isa);                        \
-  extern const step_kernels KERNEL_NAME(step, isa);
+  extern const step_kernels KERNEL_NAME(step, isa);                            \
+  extern const step_kernels KERNEL_NAME(step_bf16, isa);
 
 DECLARE_TABLES(baseline)
 DECLARE_TABLES(avx2)

@@ -7,6 +7,32 @@
 typedef real PANEL(vector)
     __attribute__((vector_size(LANES * sizeof(real)), may_alias));
 
+#if GROUP == 1
+
+typedef PANEL(vector) PANEL(words);
+
+static inline __attribute__((always_inline)) PANEL(vector)
+    PANEL(weights)(PANEL(words) w, const int t) {
+  (void)t;
+  return w;
+}
+
+#else
+
+typedef word PANEL(words)
+    __attribute__((vector_size(LANES * sizeof(word)), may_alias));
+typedef float PANEL(floats) __attribute__((vector_size(LANES * sizeof(float))));
+
+/* The weights of the term t of a group. */
+static inline __attribute__((always_inline)) PANEL(vector)
+    PANEL(weights)(PANEL(words) w, const int t) {
+  const PANEL(words) lower = w << 16, upper = w & 0xffff0000;
+  return __builtin_convertvector((PANEL(floats))(t == 0 ? lower : upper),
+                                 PANEL(vector));
+}
+
+#endif
+
 /*
 ** Adds the products of k terms to 'sum' and returns where their weights end.
 ** The sum of a set, a row and a slot is at (set * rows + row) * SLOTS + slot.
@@ -15,24 +41,28 @@ typedef real PANEL(vector)
 ** slots 0, 1, ..., but the last one to the slot 'last'. All but w, x and k are
 ** constants where this is inlined, so the loops vanish and sums are registers.
 */
-static inline __attribute__((always_inline)) const PANEL(vector) *
+static inline __attribute__((always_inline)) const PANEL(words) *
     PANEL(add_terms)(PANEL(vector) * sum, const int sets, const int rows,
-                     const int vectors, const int last, const PANEL(vector) * w,
+                     const int vectors, const int last, const PANEL(words) * w,
                      const real *x, int k) {
+  const int together = sets > GROUP ? sets : GROUP;
   const ptrdiff_t width = STEP_WIDTH(k);
   int p = 0;
-  for (; p + sets <= k; p += sets)
-    for (int set = 0; set < sets; set++, w += vectors)
+  for (; p + together <= k; p += together, w += together / GROUP * vectors)
+    for (int t = 0; t < together; t++)
       for (int row = 0; row < rows; row++)
         for (int v = 0; v < vectors; v++)
-          sum[(set * rows + row) * SLOTS + (v == vectors - 1 ? last : v)] +=
-              x[row * width + p + set] * w[v];
-  for (int set = 0; set < sets - 1 && p + set < k; set++, w += vectors)
+          sum[(t % sets * rows + row) * SLOTS +
+              (v == vectors - 1 ? last : v)] +=
+              x[row * width + p + t] *
+              PANEL(weights)(w[t / GROUP * vectors + v], t % GROUP);
+  for (int t = 0; t < together - 1 && p + t < k; t++)
     for (int row = 0; row < rows; row++)
       for (int v = 0; v < vectors; v++)
-        sum[(set * rows + row) * SLOTS + (v == vectors - 1 ? last : v)] +=
-            x[row * width + p + set] * w[v];
-  return w;
+        sum[(t % sets * rows + row) * SLOTS + (v == vectors - 1 ? last : v)] +=
+            x[row * width + p + t] *
+            PANEL(weights)(w[t / GROUP * vectors + v], t % GROUP);
+  return w + (k - p + GROUP - 1) / GROUP * vectors;
 }
 
 /* The first set begins at start[row] + at, the others at 0. */
@@ -72,7 +102,7 @@ PANEL(cell_tile)(real *y, const int rows, const int gates, const void *packed,
                  const cell_step *s, ptrdiff_t row, ptrdiff_t at) {
   const int sets = rows == 1 ? 2 : 1;
   PANEL(vector) sum[2 * ROWS * SLOTS];
-  const PANEL(vector) *w = packed;
+  const PANEL(words) *w = packed;
   PANEL(begin)(sum, sets, rows, SLOTS, s->start + row, at);
   w = PANEL(add_terms)(sum, sets, rows, gates, gates - 1, w,
                        s->x + row * STEP_WIDTH(s->inputs), s->inputs);

@@ -50,8 +50,8 @@ function Session:sample(generator, options) end
 ---@return saros.Session self
 function Session:reset(row) end
 
---- The state as bytes, for a file or for another session of this model. The
---- weights are not among them.
+--- The state as bytes, for a file or for another session of this model, in
+--- whatever way that keeps its weights, as they are not among the bytes.
 ---@return string
 function Session:dump() end
 

@@ -1,0 +1,153 @@
+-- Sessions that keep their weights in fewer bits: what they say is nearly what
+-- the model says, from less memory.
+
+local saros = require "saros"
+local nn, data = saros.nn, saros.data
+
+-- Relative to the loss of the session with the weights as they are, and to its
+-- bytes. Tables, biases and states keep their size.
+local KINDS = {
+  bf16 = { loss = 0.005, bytes = 0.55, off = 0.02 },
+}
+
+local is_double = saros.info().real == "double"
+
+--- The mean loss of the next symbol over some ids.
+local function loss_of(session, ids)
+  local sum = 0
+  for t = 1, #ids - 1 do
+    session:step(ids[t])
+    sum = sum - math.log(session:probabilities()[ids[t + 1]])
+  end
+  return sum / (#ids - 1)
+end
+
+local function bytes_of(model, given)
+  collectgarbage()
+  collectgarbage()
+  local before = saros.memory().in_use
+  local session <close> = model:session(given)
+  return saros.memory().in_use - before, session:streams()
+end
+
+local function walk(session, first, last)
+  local outputs = {}
+  for t = first, last do
+    outputs[#outputs + 1] = session:step(math.sin(t)):clone()
+  end
+  return outputs
+end
+
+--- The largest difference from the session with the weights as they are.
+local function difference(model, weights)
+  local off = 0
+  local narrow, wide = model:session { weights = weights }, model:session()
+  for t = 1, 100 do
+    local x = math.sin(t)
+    off = math.max(off, (narrow:step(x) - wide:step(x)):abs():max():item())
+  end
+  return off
+end
+
+describe("a language model's session", function()
+  local text = data.text("README.md", { valid = 0.1 })
+  local lm = nn.language_model { vocabulary = text.vocabulary, hidden = 48, layers = 2, cell = "lstm", seed = 1 }
+  saros.fit(lm, text, { epochs = 8, batch = 16, length = 25, lr = 5e-3 })
+  local held_out = text.valid:totable()
+  local expected = loss_of(lm:session(), held_out)
+
+  for weights, limit in pairs(KINDS) do
+    it("loses next to nothing with weights in " .. weights, function()
+      assert.is_true(expected < 3, expected) -- it has learned something
+      local loss = loss_of(lm:session { weights = weights }, held_out)
+      assert.is_true(math.abs(loss - expected) <= limit.loss * expected, ("%g, not %g"):format(loss, expected))
+      assert.is_true(loss ~= expected)
+    end)
+  end
+end)
+
+for weights, limit in pairs(KINDS) do
+  describe("a session with weights in " .. weights, function()
+    local function lstm()
+      return nn.chain { nn.lstm { 1, 40, layers = 2 }, nn.linear { 40, 6 } }:init { seed = 1 }
+    end
+
+    it("is near its model, whatever the cell", function()
+      for _, model in ipairs {
+        nn.rnn { 1, 21 }, nn.lstm { 1, 21 }, nn.gru { 1, 21 }, nn.gru { 1, 21, reset = "before" },
+        nn.lstm { 1, 21, peepholes = true, projection = 9, layers = 2 },
+        nn.gru { 1, 21, zoneout = 0.1, learn_state = true },
+        nn.chain { nn.linear { 1, 30 }, saros.relu, nn.gru { 30, 17, layers = 2, residual = true } },
+      } do
+        local off = difference(model:init { seed = 1 }, weights)
+        assert.is_true(off > 0 and off <= limit.off, ("%s: %g off"):format(model:describe(), off))
+      end
+      local normed = nn.chain { nn.linear { 1, 30 }, nn.lstm { 30, 21, layer_norm = true } }:init { seed = 1 }
+      assert.is_true(difference(normed, weights) <= 5 * limit.off)
+    end)
+
+    it("takes fewer bytes", function()
+      local model = nn.chain { nn.embedding { 20, 64 }, nn.lstm { 64, 256, layers = 3 }, nn.linear { 256, 20 } }
+      model:init { seed = 1 }
+      local narrow, wide = bytes_of(model, { weights = weights }), bytes_of(model)
+      local share = narrow / (is_double and wide / 2 or wide)
+      assert.is_true(share <= limit.bytes, share)
+    end)
+
+    it("goes on from bytes and in forks, bit for bit", function()
+      local model = lstm()
+      local session = model:session { weights = weights }
+      walk(session, 1, 10)
+      local bytes, fork = session:dump(), session:fork()
+      local expected = walk(session, 11, 20)
+      local other = model:session({ weights = weights }):restore(bytes)
+      for n, y in ipairs(walk(fork, 11, 20)) do
+        assert.same(expected[n]:totable(), y:totable())
+      end
+      for n, y in ipairs(walk(other, 11, 20)) do
+        assert.same(expected[n]:totable(), y:totable())
+      end
+    end)
+
+    it("takes over the state of a session with other weights", function()
+      local wide, narrow = lstm():session(), lstm():session { weights = weights }
+      walk(wide, 1, 10)
+      local y = narrow:restore(wide:dump()):logits()
+      assert.same(wide:logits():totable(), y:totable())
+      local bytes = narrow:dump()
+      assert.equal(bytes, wide:restore(bytes):dump())
+    end)
+
+    it("steps its streams as if each were alone", function()
+      local model = lstm()
+      local together = model:session { weights = weights, streams = 3 }
+      for row = 1, 3 do
+        local alone = model:session { weights = weights }
+        together:reset()
+        for t = 1, 20 do
+          local x = { math.sin(t), math.cos(t), math.sin(2 * t) }
+          local off = (alone:step(x[row]) - together:step(x)[row]):abs():max():item()
+          assert.is_true(off <= 1e-6, off)
+        end
+      end
+    end)
+
+    it("lets no NaN vanish", function()
+      local model = nn.lstm { 2, 40 }:init { seed = 1 }
+      local session = model:session { weights = weights }
+      session:step { 0 / 0, 1 }
+      for _ = 1, 2 do
+        local y = session:step { 1, 1 }
+        for n = 1, 40 do
+          assert.is_true(y[n] ~= y[n])
+        end
+      end
+      session:reset()
+      assert.is_true(session:step({ 1, 1 }):abs():max():item() < 1)
+      local broken = nn.linear { 9, 9 }:init { seed = 1 }
+      broken:parameters()[1]:fill(0 / 0)
+      local y = broken:session({ weights = weights }):step { 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+      assert.is_true(y[9] ~= y[9])
+    end)
+  end)
+end

@@ -1,0 +1,30 @@
+/*
+** Steps from weights in bf16, the upper half of a float, rounded to nearest
+** even: a word is the weights of two terms, the first in its lower half. Either
+** is a float again after one operation, and sums are taken in floats, so only
+** the weights lose digits.
+*/
+#include <string.h>
+
+#include "kernel.h"
+
+#define PACKING step_bf16
+#define GROUP 2
+
+typedef uint32_t word;
+
+/* Infinities stay what they are, and so does NaN. */
+static inline word bf16_of(real x) {
+  const float narrow = (float)x;
+  uint32_t bits;
+  memcpy(&bits, &narrow, sizeof bits);
+  if (narrow != narrow)
+    return 0x7fc0;
+  return (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
+}
+
+static inline word pack_word(const real *w, int count) {
+  return bf16_of(w[0]) | (count > 1 ? bf16_of(w[1]) << 16 : 0);
+}
+
+#include "step_packing.h"

@@ -1,0 +1,360 @@
+/*
+** One time step of a few rows, from weights that were packed once: what runs
+** when a model is fed one event at a time. A layer of weights is read once per
+** step and does not fit into registers, so its speed is that of the memory it
+** lies in; everything else has to hide behind that.
+**
+** The weights of a cell lie in panels of LANES hidden units: the terms of the
+** inputs, then those of the units of h, GROUP terms of an output in one word;
+** for each group one vector of words per gate. The sums of a panel stay in
+** registers while the terms go by, and become the new state of its units right
+** then. What is left over after the whole panels is a panel of half the width
+** if it fits there: 8 units of AVX-512, say. A dense layer lies in panels of up
+** to SLOTS * LANES outputs; if it has only a few outputs, in plain rows of real.
+**
+** The sums begin at the biases, or wherever the caller says, which is how a
+** symbol's whole part (its embedding times W) can be read off a table.
+**
+** Included by each file that packs weights in its own way, after it has said
+**
+**   PACKING   the name of the table
+**   GROUP     terms in a word: 1, 2 (bf16) or 4 (int8)
+**   word      the type of a word, and
+**   pack_word, which makes one
+*/
+#include "elementary.h"
+
+#if defined(__AVX512F__)
+#define VECTOR_BYTES 64
+#define ROWS 4
+#elif defined(__AVX2__)
+#define VECTOR_BYTES 32
+#define ROWS 2
+#else
+#define VECTOR_BYTES 16
+#define ROWS 2
+#endif
+
+#define WIDE ((int)(VECTOR_BYTES / sizeof(real)))
+#define NARROW (WIDE / 2)
+#define SLOTS 4
+
+#define ALIGNED __attribute__((aligned(64)))
+
+/* What a step of a cell reads, and the state that it leaves. */
+typedef struct cell_step {
+  real *h, *c;
+  const real *const *start;
+  const real *x, *h_prev, *peephole;
+  int inputs, P, rows, H;
+} cell_step;
+
+#define LANES WIDE
+#define PANEL(name) name##_wide
+#include "step_panel.h"
+#undef LANES
+#undef PANEL
+#define LANES NARROW
+#define PANEL(name) name##_narrow
+#include "step_panel.h"
+#undef LANES
+#undef PANEL
+
+/* --- Packing ------------------------------------------------------------------ */
+
+/* The units of the panel that begins at a unit. */
+static int panel_lanes(int unit, int H) {
+  return H - unit <= NARROW ? NARROW : WIDE;
+}
+
+static int padded(int H) {
+  int unit = 0;
+  while (unit < H)
+    unit += panel_lanes(unit, H);
+  return unit;
+}
+
+/* The words of k terms of one output. */
+static size_t words_of(int k) {
+  return ((size_t)k + GROUP - 1) / GROUP;
+}
+
+static size_t cell_bytes(int gates, int H, int inputs, int P) {
+  return (size_t)gates * (size_t)padded(H) * (words_of(inputs) + words_of(P)) *
+         sizeof(word);
+}
+
+/* Some terms of one panel: all of w (gates H, k) that belong to its units. */
+static word *pack_terms(word *to, const real *w, int k, int gates, int H,
+                        int unit, int lanes) {
+  for (int p = 0; p < k; p += GROUP)
+    for (int gate = 0; gate < gates; gate++)
+      for (int lane = 0; lane < lanes; lane++) {
+        const real *row = w + ((ptrdiff_t)gate * H + unit + lane) * k;
+        *to++ = unit + lane < H ? pack_word(row + p, k - p) : 0;
+      }
+  return to;
+}
+
+static void pack_cell(void *packed, const real *w, int inputs, const real *u,
+                      int P, int gates, int H) {
+  word *to = packed;
+  for (int unit = 0; unit < H; unit += panel_lanes(unit, H)) {
+    const int lanes = panel_lanes(unit, H);
+    to = pack_terms(to, w, inputs, gates, H, unit, lanes);
+    to = pack_terms(to, u, P, gates, H, unit, lanes);
+  }
+}
+
+static void arrange(real *start, const real *values, int H) {
+  for (int unit = 0; unit < H; unit += panel_lanes(unit, H))
+    for (int slot = 0; slot < SLOTS; slot++)
+      for (int lane = 0; lane < panel_lanes(unit, H); lane++)
+        *start++ = unit + lane < H ? values[slot * H + unit + lane] : 0;
+}
+
+/* --- Cells ---------------------------------------------------------------------- */
+
+/* The state of 'lanes' units of a row from their pre-activations a. */
+typedef void units(const cell_step *s, const real *a, ptrdiff_t at,
+                   const size_t lanes);
+
+static inline __attribute__((always_inline)) void
+lstm_units(const cell_step *s, const real *a, ptrdiff_t at,
+           const size_t lanes) {
+  const real *i = a, *f = i + lanes, *g = f + lanes, *o = g + lanes;
+  real *c = s->c + at, *h = s->h + at;
+  INDEPENDENT
+  for (size_t k = 0; k < lanes; k++) {
+    c[k] = sigmoid_of(f[k]) * c[k] + sigmoid_of(i[k]) * tanh_of(g[k]);
+    h[k] = sigmoid_of(o[k]) * tanh_of(c[k]);
+  }
+}
+
+static inline __attribute__((always_inline)) void
+peephole_units(const cell_step *s, const real *a, ptrdiff_t at,
+               const size_t lanes) {
+  const ptrdiff_t width = STEP_WIDTH(s->H);
+  const real *i = a, *f = i + lanes, *g = f + lanes, *o = g + lanes;
+  const real *p_i = s->peephole + at % width, *p_f = p_i + width,
+             *p_o = p_f + width;
+  real *c = s->c + at, *h = s->h + at;
+  INDEPENDENT
+  for (size_t k = 0; k < lanes; k++) {
+    const real kept = sigmoid_of(f[k] + p_f[k] * c[k]) * c[k];
+    c[k] = kept + sigmoid_of(i[k] + p_i[k] * c[k]) * tanh_of(g[k]);
+    h[k] = sigmoid_of(o[k] + p_o[k] * c[k]) * tanh_of(c[k]);
+  }
+}
+
+/* The slots are r, z and both parts of n. */
+static inline __attribute__((always_inline)) void
+gru_units(const cell_step *s, const real *a, ptrdiff_t at, const size_t lanes) {
+  const real *r = a, *z = r + lanes, *n = z + lanes, *u_n = n + lanes;
+  const real *h_prev = s->h_prev + at;
+  real *h = s->h + at;
+  INDEPENDENT
+  for (size_t k = 0; k < lanes; k++) {
+    const real candidate = tanh_of(n[k] + sigmoid_of(r[k]) * u_n[k]);
+    h[k] = candidate + sigmoid_of(z[k]) * (h_prev[k] - candidate);
+  }
+}
+
+/* One step of a single row: the sums go from registers to registers. */
+static inline __attribute__((always_inline)) void
+step_row(const cell_step *s, const void *packed, const int gates,
+         units *const finish) {
+  ALIGNED real a[SLOTS * WIDE];
+  int unit = 0;
+  for (; s->H - unit > NARROW; unit += WIDE) {
+    packed = cell_tile_wide(a, 1, gates, packed, s, 0, unit * SLOTS);
+    finish(s, a, unit, WIDE);
+  }
+  if (unit < s->H) {
+    cell_tile_narrow(a, 1, gates, packed, s, 0, unit * SLOTS);
+    finish(s, a, unit, NARROW);
+  }
+}
+
+/* One step of all rows: each panel of weights meets all of them in turn. */
+static inline __attribute__((always_inline)) void
+step_rows(const cell_step *s, const void *packed, const int gates,
+          units *const finish) {
+  const ptrdiff_t width = STEP_WIDTH(s->H);
+  ALIGNED real a[ROWS * SLOTS * WIDE];
+  for (int unit = 0; unit < s->H; unit += WIDE) {
+    const int is_wide = panel_lanes(unit, s->H) == WIDE;
+    const void *next = packed;
+    for (int row = 0, rows; row < s->rows; row += rows) {
+      rows = s->rows - row < ROWS ? s->rows - row : ROWS;
+      const ptrdiff_t at = row * width + unit;
+      if (is_wide) {
+        next = cell_rows_wide(a, rows, gates, packed, s, row, unit * SLOTS);
+        for (int i = 0; i < rows; i++)
+          finish(s, a + i * SLOTS * WIDE, at + i * width, WIDE);
+      } else {
+        cell_rows_narrow(a, rows, gates, packed, s, row, unit * SLOTS);
+        for (int i = 0; i < rows; i++)
+          finish(s, a + i * SLOTS * NARROW, at + i * width, NARROW);
+      }
+    }
+    packed = next;
+  }
+}
+
+static inline __attribute__((always_inline)) void
+step_cell(const cell_step *s, const void *packed, const int gates,
+          units *const finish) {
+  if (s->rows == 1)
+    step_row(s, packed, gates, finish);
+  else
+    step_rows(s, packed, gates, finish);
+}
+
+static void lstm(real *h, real *c, const void *packed, const real *const *start,
+                 const real *x, int inputs, const real *h_prev, int P,
+                 const real *peephole, int rows, int H) {
+  const cell_step s = {.h = h,
+                       .c = c,
+                       .start = start,
+                       .x = x,
+                       .h_prev = h_prev,
+                       .peephole = peephole,
+                       .inputs = inputs,
+                       .P = P,
+                       .rows = rows,
+                       .H = H};
+  if (peephole == NULL)
+    step_cell(&s, packed, 4, lstm_units);
+  else
+    step_cell(&s, packed, 4, peephole_units);
+}
+
+static void gru(real *h, const void *packed, const real *const *start,
+                const real *x, int inputs, const real *h_prev, int rows,
+                int H) {
+  const cell_step s = {.h = h,
+                       .start = start,
+                       .x = x,
+                       .h_prev = h_prev,
+                       .inputs = inputs,
+                       .P = H,
+                       .rows = rows,
+                       .H = H};
+  step_cell(&s, packed, 3, gru_units);
+}
+
+/* --- Dense layers ------------------------------------------------------------------ */
+
+/* So few outputs are dot products. */
+#define FEW 4
+
+static size_t dense_bytes(int n, int k) {
+  if (n <= FEW)
+    return (size_t)n * (size_t)STEP_WIDTH(k) * sizeof(real);
+  return (size_t)STEP_WIDTH(n) * words_of(k) * sizeof(word);
+}
+
+/* The vectors of the panel that begins at an output. */
+static int panel_vectors(int output, int n) {
+  const int left = (n - output + WIDE - 1) / WIDE;
+  return left < SLOTS ? left : SLOTS;
+}
+
+static void pack_few(real *to, const real *w, int n, int k) {
+  for (int row = 0; row < n; row++, to += STEP_WIDTH(k), w += k)
+    memcpy(to, w, (size_t)k * sizeof(real));
+}
+
+static void pack_dense(void *packed, const real *w, int n, int k) {
+  word *to = packed;
+  if (n <= FEW)
+    pack_few(packed, w, n, k);
+  for (int output = 0; n > FEW && output < n; output += SLOTS * WIDE)
+    to = pack_terms(to, w, k, 1, n, output, panel_vectors(output, n) * WIDE);
+}
+
+/* Eight terms at a time, as the rows of few outputs are short. */
+typedef real eight __attribute__((vector_size(8 * sizeof(real)),
+                                  aligned(sizeof(real)), may_alias));
+
+#define TOGETHER 4
+
+/* The sum of the elements of x, in pairs. */
+static inline __attribute__((always_inline)) real total_of(const eight *x) {
+  real part[8];
+  memcpy(part, x, sizeof part);
+  return ((part[0] + part[4]) + (part[2] + part[6])) +
+         ((part[1] + part[5]) + (part[3] + part[7]));
+}
+
+static real dot(const real *w, const real *x, int k) {
+  eight sum[TOGETHER] = {{0}};
+  real rest = 0;
+  int p = 0;
+  for (; p + TOGETHER * 8 <= k; p += TOGETHER * 8)
+    for (int i = 0; i < TOGETHER; i++)
+      sum[i] +=
+          *(const eight *)(w + p + i * 8) * *(const eight *)(x + p + i * 8);
+  for (int i = 0; i < TOGETHER - 1 && p + 8 <= k; i++, p += 8)
+    sum[i] += *(const eight *)(w + p) * *(const eight *)(x + p);
+  for (; p < k; p++)
+    rest += w[p] * x[p];
+  sum[0] = (sum[0] + sum[1]) + (sum[2] + sum[3]);
+  return total_of(&sum[0]) + rest;
+}
+
+static void dense_few(real *y, const real *w, const real *const *start,
+                      const real *x, int rows, int n, int k) {
+  for (int row = 0; row < rows; row++) {
+    for (ptrdiff_t i = 0; i < n; i++)
+      y[i] = start[row][i] + dot(w + i * STEP_WIDTH(k), x, k);
+    y += STEP_WIDTH(n), x += STEP_WIDTH(k);
+  }
+}
+
+static void dense_panel(real *y, const void *packed, const real *const *start,
+                        int output, const real *x, int rows, int n, int k) {
+  const ptrdiff_t width = STEP_WIDTH(n);
+  switch (panel_vectors(output, n)) {
+    case 1:
+      dense_rows_wide(y, width, rows, 1, packed, start, output, x, k);
+      break;
+    case 2:
+      dense_rows_wide(y, width, rows, 2, packed, start, output, x, k);
+      break;
+    case 3:
+      dense_rows_wide(y, width, rows, 3, packed, start, output, x, k);
+      break;
+    default:
+      dense_rows_wide(y, width, rows, 4, packed, start, output, x, k);
+  }
+}
+
+static void dense(real *y, const void *packed, const real *const *start,
+                  const real *x, int rows, int n, int k) {
+  if (n <= FEW) {
+    dense_few(y, packed, start, x, rows, n, k);
+    return;
+  }
+  const word *w = packed;
+  for (int output = 0; output < n; output += SLOTS * WIDE) {
+    for (ptrdiff_t row = 0, count; row < rows; row += count) {
+      count = rows - row < ROWS ? rows - row : ROWS;
+      dense_panel(y + row * STEP_WIDTH(n), w, start + row, output,
+                  x + row * STEP_WIDTH(k), (int)count, n, k);
+    }
+    w += (size_t)panel_vectors(output, n) * WIDE * words_of(k);
+  }
+}
+
+const step_kernels KERNEL_TABLE(PACKING) = {
+    .cell_bytes = cell_bytes,
+    .pack_cell = pack_cell,
+    .arrange = arrange,
+    .lstm = lstm,
+    .gru = gru,
+    .dense_bytes = dense_bytes,
+    .pack_dense = pack_dense,
+    .dense = dense,
+};
