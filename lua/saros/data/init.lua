@@ -4,6 +4,7 @@ return {
   text = require "saros.data.text",
   labelled = require "saros.data.labelled",
   pairs = require "saros.data.pairs",
+  pieces = require "saros.data.pieces",
   series = require "saros.data.series",
   pad = require("saros.data.padding").pad,
   vocabulary = require "saros.data.vocabulary",

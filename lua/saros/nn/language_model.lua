@@ -80,22 +80,24 @@ end
 
 ---@param ids saros.Tensor  ids (T, B)
 ---@param state? saros.nn.State
+---@param given? saros.nn.StepOptions  lengths and the like
 ---@return saros.Tensor logits  (T, B, V): of the symbol after each one
 ---@return saros.nn.State state
-function LanguageModel:forward(ids, state)
+function LanguageModel:forward(ids, state, given)
   -- Closed at the end: the tape keeps what it needs of them, and no longer.
-  local y <close>, last = self.recurrent(ids, state, nil, self.embedding)
+  local y <close>, last = self.recurrent(ids, state, given, self.embedding)
   local dropped <close> = self.dropout and self.dropout(y)
   return self.head(dropped or y), last
 end
 
 --- The mean loss of a window of a text, for training and for `memory`.
----@param window { inputs: saros.Tensor, targets: saros.Tensor }  ids (T, B)
+---@param window { inputs: saros.Tensor, targets: saros.Tensor, begins?: saros.Tensor }  ids (T, B);
+---  begins (T, B) is 1 where the state starts anew
 ---@param state? saros.nn.State
 ---@return saros.Tensor loss  of rank 0
 ---@return saros.nn.State state
 function LanguageModel:window_loss(window, state)
-  local logits <close>, last = self(window.inputs, state)
+  local logits <close>, last = self(window.inputs, state, window.begins and { reset = window.begins })
   return core.cross_entropy(logits, window.targets), last
 end
 

@@ -1,0 +1,224 @@
+--- A text of many short pieces, such as tunes, poems or recipes, of which each
+--- is to be learned from its own beginning: none is cut between the training
+--- and the held-out part, and before each the state starts anew.
+---
+--- A piece is laid out between new lines, "\n" .. piece .. "\n\n": the first
+--- one is where a model begins to write, the empty line is where it ends.
+---
+---     pieces    ab, cde                       B = 1
+---     inputs    ↵ a b ↵ ↵ c d e ↵
+---     targets   a b ↵ ↵ c d e ↵ ↵
+---     begins    1 0 0 0 1 0 0 0 0
+
+local core = require "saros.core"
+local options = require "saros.options"
+local vocabulary = require "saros.data.vocabulary"
+
+---@class saros.Pieces
+---@field name string  the path, "string" or "list"
+---@field vocabulary saros.Vocabulary
+---@field train saros.data.PiecesPart
+---@field valid saros.data.PiecesPart?  pieces that are held out
+---@field shuffled boolean  true: for training, the pieces are to come in a random order
+local Pieces = { shuffled = true }
+Pieces.__index = Pieces
+Pieces.__name = "saros.Pieces"
+
+--- # gives the number of inputs.
+---@class saros.data.PiecesPart
+---@field texts string[]
+---@field ids saros.Tensor[]  of each piece, with its new lines
+---@field count integer
+local Part = {}
+Part.__index = Part
+
+function Part:__len()
+  return self.count
+end
+
+--- A number that tells these pieces from others.
+---@return integer
+function Part:digest()
+  return core.concatenate(self.ids, 1):digest()
+end
+
+---@class saros.data.PiecesWindow: saros.Window
+---@field begins saros.Tensor  (T, B): 1 where a piece begins and the state starts anew, else 0
+
+local check_pieces = options.declare("data.pieces", {
+  { "unit", options.one_of { "char", "byte" }, "char" },
+  { "valid", options.fraction, 0.1 },
+  { "seed", options.integer, 1 },
+  { "vocabulary", options.optional(vocabulary.kind) },
+  { "edit", options.optional(options.callback) },
+})
+
+local check_windows = options.declare("pieces:windows", {
+  { "batch", options.size, 50 },
+  { "length", options.size, 50 },
+  { "part", options.one_of { "train", "valid" }, "train" },
+  { "first", options.size, 1 },
+  { "partial", options.boolean, false },
+  { "seed", options.optional(options.integer) },
+})
+
+-- --- Reading -----------------------------------------------------------------------------
+
+--- What stands between empty lines.
+local function split(content)
+  local list = {}
+  content = ("\n" .. content):gsub("\r\n", "\n"):gsub("\n[ \t]+%f[\n\0]", "\n") .. "\n\n"
+  for piece in content:gmatch "\n*(.-)\n\n" do
+    list[#list + 1] = piece
+  end
+  return list
+end
+
+local read_texts = options.list_of(options.string)
+
+--- The pieces of a source and its name, or nil and a message.
+local function read(source)
+  if type(source) == "table" and type(source.string) == "string" then
+    return split(source.string), "string"
+  elseif type(source) == "table" and #source > 0 and read_texts.accept(source) then
+    return source, "list"
+  elseif type(source) ~= "string" then
+    options.fail("data.pieces: expected a path, { string = ... } or a list of texts, got " .. options.describe(source))
+  end
+  local file, message = io.open(source, "rb")
+  if not file then
+    return nil, "data.pieces: " .. message
+  end
+  local content
+  content, message = file:read "a"
+  file:close()
+  if not content then
+    return nil, ("data.pieces: %s: %s"):format(source, message)
+  end
+  return split(content), source
+end
+
+--- Each piece once, edited, in a random order.
+local function choose(list, edit, generator)
+  local known, chosen, shuffled = {}, {}, {}
+  for position, text in ipairs(list) do
+    local edited = text
+    if edit then
+      edited = edit(text)
+      if edited and type(edited) ~= "string" then
+        options.fail(("data.pieces: expected edit to give text or nil, got %s for piece %d"):format(
+          options.describe(edited), position))
+      end
+    end
+    if edited and edited ~= "" and not known[edited] then
+      known[edited], chosen[#chosen + 1] = true, edited
+    end
+  end
+  for position, from in ipairs(#chosen > 0 and generator:permutation(#chosen):totable() or {}) do
+    shuffled[position] = chosen[from]
+  end
+  return shuffled
+end
+
+local function part_of(texts, known)
+  local part = setmetatable({ texts = texts, ids = {}, count = 0 }, Part)
+  for position, text in ipairs(texts) do
+    local ids = known:encode("\n" .. text .. "\n\n")
+    part.ids[position], part.count = core.ids(ids), part.count + #ids - 1
+  end
+  return part
+end
+
+--- Read a text of pieces, with empty lines between them. One that comes twice
+--- counts once, so that none is both learned and held out. A path that cannot
+--- be read gives nil and a message.
+---@param source string|{ string: string }|string[]  a path, the text itself, or the pieces
+---@param given? { unit?: "char"|"byte", valid?: number, seed?: integer,
+---  vocabulary?: saros.Vocabulary, edit?: fun(piece: string): string? }
+---  valid: the fraction of pieces held out (0.1); seed: of the choice (1); edit: what becomes of
+---  each piece, nil leaves it out
+---@return saros.Pieces? pieces, string? message
+local function pieces(source, given)
+  local o = check_pieces(given)
+  local list, name = read(source)
+  if not list then
+    return nil, name
+  end
+  local texts = choose(list, o.edit, core.generator(o.seed))
+  if #texts == 0 then
+    options.fail(("data.pieces: expected some pieces in %s, got none"):format(name))
+  end
+  local owner = "data.pieces: " .. name
+  local known = o.vocabulary or o.unit == "byte" and vocabulary.bytes()
+    or options.about(owner, vocabulary.characters, "\n" .. table.concat(texts))
+  local kept = #texts - math.floor(#texts * o.valid)
+  return setmetatable({
+    name = name,
+    vocabulary = known,
+    train = options.about(owner, part_of, table.move(texts, 1, kept, 1, {}), known),
+    valid = kept < #texts and options.about(owner, part_of, table.move(texts, kept + 1, #texts, 1, {}), known) or nil,
+  }, Pieces)
+end
+
+--- The number of pieces, in both parts.
+function Pieces:__len()
+  return #self.train.texts + (self.valid and #self.valid.texts or 0)
+end
+
+function Pieces:__tostring()
+  return ("pieces (%s: %d, %d of them held out; %d %ss, %d different)"):format(self.name, #self,
+    self.valid and #self.valid.texts or 0, #self.train + (self.valid and #self.valid or 0),
+    self.vocabulary.unit, #self.vocabulary)
+end
+
+-- --- Windows -----------------------------------------------------------------------------------
+
+--- All pieces of a part, one behind the other: inputs, targets and begins, each (count).
+local function lay_out(part, generator)
+  local order = generator and generator:permutation(#part.ids):totable()
+  local inputs, targets, begins = {}, {}, {}
+  for position = 1, #part.ids do
+    local ids = part.ids[order and order[position] or position]
+    inputs[position], targets[position] = ids:slice(1, 1, #ids - 1), ids:slice(1, 2)
+    begins[position] = core.arange(#ids - 1):eq(1)
+  end
+  return core.concatenate(inputs, 1), core.concatenate(targets, 1), core.concatenate(begins, 1)
+end
+
+--- Iterate over windows, once through a part. As in a text, B rows of equal
+--- length lie one behind the other, and the state is carried along them.
+---@param given? { batch?: integer, length?: integer, part?: "train"|"valid", first?: integer,
+---  partial?: boolean, seed?: integer }
+---  batch: B (50); length: T (50); first: the window to start at (1); partial: may a shorter window be
+---  the last? (false); seed: of a random order of the pieces, such as the number of the epoch
+---@return fun(): saros.data.PiecesWindow?
+function Pieces:windows(given)
+  local o = check_windows(given)
+  local part = self[o.part] or options.fail(("pieces:windows: expected pieces with a part '%s', got some "
+    .. "without; data.pieces(..., { valid = 0.1 }) holds some out"):format(o.part))
+  local steps = #part // o.batch -- of a row
+  if steps < (o.partial and 1 or o.length) then
+    options.fail(("pieces:windows: expected at least %d symbols for batch = %d and length = %d, got %d in part "
+      .. "'%s' of %s; use a smaller batch or length"):format(
+      o.batch * (o.partial and 1 or o.length), o.batch, o.length, #part, o.part, self.name))
+  end
+  local streams = { lay_out(part, o.seed and core.generator(o.seed)) }
+  for position, stream in ipairs(streams) do
+    streams[position] = stream:slice(1, 1, o.batch * steps):reshape(o.batch, steps)
+  end
+  local count = o.partial and (steps - 1) // o.length + 1 or steps // o.length
+  local index = o.first - 1
+  return function()
+    index = index + 1
+    if index > count then
+      return nil
+    end
+    local first, cut = (index - 1) * o.length + 1, {}
+    for position, stream in ipairs(streams) do
+      cut[position] = stream:slice(2, first, math.min(first + o.length - 1, steps)):transpose():contiguous()
+    end
+    return { inputs = cut[1], targets = cut[2], begins = cut[3], index = index, count = count, reset = index == 1 }
+  end
+end
+
+return pieces
