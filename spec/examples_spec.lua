@@ -212,6 +212,43 @@ describe("the examples", function()
     assert.is_true(math.abs(tonumber(rows[1][2]) - 0.177) < 0.01) -- persistence: sin' / 4 / sqrt 2
   end)
 
+  it("write tunes, and tell whether they are well-formed", function()
+    local output = succeed("examples/tunes.lua", "--epochs", 1, "--hidden", 8, "--count", 2, "--seed", 1)
+    assert.matches("^pieces %(list: 300, 30 of them held out; %d+ chars, %d+ different%)\n", output)
+    assert.matches("\n%d of 2 tunes are well%-formed; %d+ of their %d+ bars are full\n$", output)
+    local path, tunes = os.tmpname(), {}
+    for n = 1, 40 do
+      tunes[n] = ("X:%d\nT:No. %d\nZ:id\nM:6/8\nK:D\nABc dBA|G3 F3|!\nE2F G2A|D6|!\n"):format(n, n)
+    end
+    local file = assert(io.open(path, "w"))
+    file:write(table.concat(tunes, "\n"), "\nno tune\n")
+    file:close()
+    output = succeed("examples/tunes.lua", "--text", path, "--epochs", 1, "--hidden", 8, "--count", 1)
+    os.remove(path)
+    assert.matches(": 40, 4 of them held out; ", output, 1, true)
+  end)
+
+  it("read tunes", function()
+    local abc = dofile "examples/abc.lua"
+    local head = "X:1\nM:6/8\nL:1/8\nK:D\n"
+    local function bars(body)
+      return { abc.bars(head .. body) }
+    end
+    assert.same({ 4, 4 }, bars "ABc dBA|[G3B3]F3|E2F/2G/2 (3AGA A|D6|]")
+    assert.same({ 5, 4 }, bars "D|ABc dBA|G3 F3:|\n|:\"Am\"E2F {c}G>A A|1 D6:|")
+    assert.same({ 4, 4 }, { abc.bars "X:1\nK:C\nc8|c,8|^c'8|z4z4||" })
+    for _, body in ipairs { "D6|D6|D6|", "D6|D6|D6|D6|D", "D6|D6|D6|h6|" } do
+      assert.is_nil(abc.bars(head .. body))
+    end
+    assert.is_nil(abc.bars "X:1\nT:x\nD6|D6|D6|D6|\n")
+    assert.is_nil(abc.bars "X:1\nx\nK:D\nD6|D6|D6|D6|\n")
+    assert.is_nil(abc.bars "K:D\nD6|D6|D6|D6|\n")
+    assert.is_nil(abc.bars "")
+    for _, tune in ipairs(abc.made_up(require("saros").generator(1), 20)) do
+      assert.same({ 8, 8 }, { abc.bars(tune) })
+    end
+  end)
+
   it("add two numbers that lie apart", function()
     local output = succeed("examples/adding.lua", "--length", 10, "--steps", 10, "--seed", 1)
     for _, cell in ipairs { "rnn", "lstm", "gru" } do
