@@ -4,7 +4,7 @@
 --   build/saros examples/char_rnn.lua --text input.txt --run runs/first
 --
 -- The run folder then holds the model with the lowest held-out loss, for
--- examples/generate.lua.
+-- examples/generate.lua. The same command goes on where a training stopped.
 
 local argparse = require "argparse"
 local saros = require "saros"
@@ -39,6 +39,8 @@ parser:option("--patience", "Epochs without a lower held-out loss before it stop
 parser:option("--seed", "Same seed, same model."):convert(integer):default "1"
 parser:option("--threads", "Threads to compute with."):convert(integer)
 parser:option("--run", "Folder to keep the model in; without, it is not kept.")
+parser:flag("--force", "Go on in a run folder although options are other ones.")
+parser:flag("--anew", "Begin anew in a run folder that has a training.")
 parser:option("--sample", "Symbols of the final sample."):convert(integer):default "400"
 local args = parser:parse()
 
@@ -74,6 +76,8 @@ saros.fit(lm, text, {
   clip = args.clip,
   patience = args.patience,
   run = args.run,
+  force = args.force or false,
+  resume = not args.anew,
   progress = saros.progress(),
 })
 

@@ -52,8 +52,8 @@ describe("the examples", function()
         "--layers", 1, "--hidden", 24, "--embedding", 12, "--residual", "--batch", 4, "--length", 20,
         "--epochs", 3, "--lr", 1e-2, "--schedule", "cosine", "--clip", 5, "--dropout", 0.1,
         "--patience", 2, "--seed", 1, "--threads", 1, "--run", folder, "--sample", 40)
-      assert.matches("\nepoch 3  loss %d%.%d%d%d%d  valid %d%.%d%d%d%d  [%d.]+[kM]? symbols/s\n", output)
-      assert.is_true(#output:match "symbols/s\n\n(.*)\n$" >= 40)
+      assert.matches("\nepoch 3  loss %d%.%d%d%d%d  valid %d%.%d%d%d%d %b()  [%d.]+[kM]? symbols/s  %d+ MB\n", output)
+      assert.is_true(#output:match " MB\n\n(.*)\n$" >= 40)
 
       output = succeed("examples/generate.lua", "--model", folder, "--prime", "We the", "--length", 20,
         "--temperature", 0.5, "--top-k", 5, "--top-p", 0.9, "--seed", 2)
@@ -73,6 +73,23 @@ describe("the examples", function()
     end)
   end)
 
+  it("go on with a character model where its run folder has one", function()
+    with_text(function(text, folder)
+      local function train(...)
+        return (run("examples/char_rnn.lua", "--text", text, "--hidden", 8, "--batch", 4, "--length", 20,
+          "--run", folder, "--sample", 5, ...))
+      end
+      assert.is_nil(train("--epochs", 1):find("going on", 1, true))
+      local output = train("--epochs", 2)
+      assert.matches("\ngoing on in " .. folder .. " after step 42, in epoch 2\nepoch 2  loss ", output, 1, true)
+      assert.is_nil(output:find("\nepoch 1 ", 1, true))
+      output = train("--epochs", 3, "--lr", 1e-3)
+      assert.matches("\n  training.optimizer.options.lr: 0.002 then, 0.001 now\n$", output)
+      assert.matches("\nepoch 3 ", train("--epochs", 3, "--lr", 1e-3, "--force"))
+      assert.matches("\nepoch 1 ", train("--epochs", 1, "--lr", 1e-3, "--anew"))
+    end)
+  end)
+
   it("begin with the script that the README shows", function()
     local function content(path)
       local file <close> = assert(io.open(path))
@@ -89,7 +106,7 @@ describe("the examples", function()
     with_text(function(text, folder)
       local output = succeed("examples/shakespeare.lua", text, "--epochs", 2, "--seed", 1, "--threads", 1,
         "--run", folder)
-      assert.matches("\nepoch 1  loss %d%.%d%d%d%d  valid %d%.%d%d%d%d  [%d.]+[kM]? symbols/s\n", output)
+      assert.matches("\nepoch 1  loss %d%.%d%d%d%d  valid %d%.%d%d%d%d %b()  [%d.]+[kM]? symbols/s  %d+ MB\n", output)
       assert.is_true(#output:match "\n\n(.*)\n$" >= 400)
       succeed("examples/generate.lua", "--model", folder, "--length", 5)
     end)

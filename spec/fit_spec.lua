@@ -195,7 +195,10 @@ describe("fit", function()
     end
     os.remove(path)
     assert.equal(3, #lines)
-    assert.matches("^epoch 2  loss %d%.%d%d%d%d  valid %d%.%d%d%d%d  %d+%.?%d*[kM]? symbols/s$", lines[2])
+    assert.matches("^epoch 2  loss %d%.%d%d%d%d  valid %d%.%d%d%d%d %(%d%.%d%d%d bits, perplexity %d+%.%d%d%)"
+      .. "  %d+%.?%d*[kM]? symbols/s  %d+ MB$", lines[2])
+    assert.matches(("(%.3f bits, perplexity %.2f)"):format(history[2].valid / math.log(2), math.exp(history[2].valid)),
+      lines[2], 1, true)
     assert.matches(("loss %.4f"):format(history[2].train), lines[2], 1, true)
   end)
 
@@ -295,6 +298,39 @@ describe("fit", function()
   end)
 end)
 
+describe("find_rate", function()
+  it("tries growing rates, until the loss is far too high, and leaves the model as it was", function()
+    local text = small_text()
+    local lm = small_model(text, { dropout = 0.2 })
+    local before, states = values.fingerprint(lm:tensors()), lm.recurrent.generator:state()
+    local found = saros.find_rate(lm, text, { batch = 4, length = 20, low = 1e-4, high = 100, steps = 60 })
+    assert.equal(before, values.fingerprint(lm:tensors()))
+    assert.equal(states, lm.recurrent.generator:state())
+    assert.is_nil(lm:parameters()[1]:gradient())
+    assert.is_true(#found.rates < 60)
+    assert.equal(#found.rates, #found.losses)
+    assert.near(1e-4, found.rates[1], 1e-10)
+    assert.near(1e-4 * 1e6 ^ (1 / 59), found.rates[2], 1e-9)
+    local lowest = 1
+    for position, loss in ipairs(found.losses) do
+      lowest = loss < found.losses[lowest] and position or lowest
+    end
+    assert.equal(found.rates[lowest] / 10, found.rate)
+    assert.is_true(found.rate > 2e-4 and found.rate < 0.1, tostring(found.rate))
+  end)
+
+  it("ends at a loss that is not finite", function()
+    local text = small_text()
+    local lm = small_model(text)
+    lm.head.bias:fill(0 / 0)
+    assert.equal(0, #saros.find_rate(lm, text, { batch = 4, length = 20 }).rates)
+    assert.error_matches(function() saros.find_rate(lm, text, { low = 1, high = 1 }) end,
+      "find_rate: expected low < high, got 1 and 1")
+    assert.error_matches(function() saros.find_rate(lm, text, { batch = 1000 }) end,
+      "find_rate: .*expected at least 50001 characters")
+  end)
+end)
+
 describe("evaluate", function()
   it("is the mean loss over the held-out part, with the state carried", function()
     local text = small_text(0.2)
@@ -353,6 +389,16 @@ describe("a progress display", function()
     assert.equal("epoch 2/4  loss 1.5000  1:15 left", line(49))
     assert.equal("epoch 2/4  loss 1.5000", line(32))
     assert.equal("epoch 2/4 ", line(10))
+  end)
+
+  it("shows memory where there is room", function()
+    local record = setmetatable({ memory = 34.4e6 }, { __index = window })
+    local function line(width)
+      return shown({ live = true, width = width }, function(progress) progress:window(record) end):sub(5)
+    end
+    assert.equal("epoch 2/4 [########............]  loss 1.5000  45.2k symbols/s  34 MB  1:15 left", line(80))
+    assert.equal("epoch 2/4  loss 1.5000  45.2k symbols/s  34 MB  1:15 left", line(79))
+    assert.equal("epoch 2/4  loss 1.5000  45.2k symbols/s  1:15 left", line(56))
   end)
 
   it("ends a live line once, when training stops before its time", function()

@@ -7,6 +7,7 @@
 ---     nn         layers, models and losses
 ---     optim      optimizers, schedules and clipping
 ---     fit        training a model on a text
+---     find_rate  a learning rate to begin with
 ---     evaluate   its loss on held-out text
 ---     progress   shows on a terminal what fit does
 ---     beam_search   the likeliest sequences of any step function
@@ -39,6 +40,7 @@ saros.data = require "saros.data"
 saros.nn = require "saros.nn"
 saros.optim = require "saros.optim"
 saros.fit = require "saros.train.fit"
+saros.find_rate = require "saros.train.find_rate"
 saros.evaluate = require "saros.train.evaluate"
 saros.progress = require "saros.train.progress"
 saros.load = require("saros.model_file").load

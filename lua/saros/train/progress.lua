@@ -37,6 +37,16 @@ local function count_text(n)
   return ("%.2fM"):format(n / 1e6)
 end
 
+--- 45210000 bytes as "45 MB".
+local function memory_text(record)
+  return record.memory and ("  %.0f MB"):format(record.memory / 1e6) or ""
+end
+
+--- The loss in other units, where there are symbols.
+local function units_text(record)
+  return record.bits and (" (%.3f bits, perplexity %.2f)"):format(record.bits, record.perplexity) or ""
+end
+
 --- 3725 seconds as "1:02:05".
 local function time_text(seconds)
   seconds = math.floor(seconds + 0.5)
@@ -58,15 +68,17 @@ local function erase(self)
   end
 end
 
---- As much as fits: the bar is left out first, then the speed.
+--- As much as fits: the bar is left out first, then memory, then the speed.
 local function line_text(record, width)
   local done = (record.epoch - 1 + record.index / record.count) / record.epochs
   local epoch = ("epoch %d/%d"):format(record.epoch, record.epochs)
   local loss = ("  loss %.4f"):format(record.smoothed)
   local speed = ("  %s symbols/s"):format(count_text(record.symbols_per_second))
   local left = ("  %s left"):format(time_text(record.seconds_left))
+  local memory = memory_text(record)
   for _, line in ipairs {
-    epoch .. " " .. bar_text(done) .. loss .. speed .. left,
+    epoch .. " " .. bar_text(done) .. loss .. speed .. memory .. left,
+    epoch .. loss .. speed .. memory .. left,
     epoch .. loss .. speed .. left,
     epoch .. loss .. left,
   } do
@@ -102,8 +114,9 @@ function Progress:epoch(record)
   local valid = record.valid and ("  valid %.4f"):format(record.valid) or ""
   local is_behind = record.best and record.best < record.epoch
   local best = is_behind and ("  best: epoch %d"):format(record.best) or ""
-  self.file:write(("epoch %d  loss %.4f%s  %s symbols/s%s\n"):format(
-    record.epoch, record.train, valid, count_text(record.symbols_per_second), best))
+  self.file:write(("epoch %d  loss %.4f%s%s  %s symbols/s%s%s\n"):format(
+    record.epoch, record.train, valid, units_text(record), count_text(record.symbols_per_second),
+    memory_text(record), best))
   self.file:flush()
 end
 
