@@ -149,6 +149,15 @@ SAROS_API void saros_set_index_base(saros_context *context, int base);
 ** The default is the number of processors that the process may use. */
 SAROS_API saros_status saros_set_threads(saros_context *context, int threads);
 
+/* What a host may keep from a context, and from the scripts that use it. */
+enum {
+  SAROS_NO_FILES = 1,   // reading, writing and making folders: SAROS_EFILE
+  SAROS_NO_THREADS = 2  // more than the calling one: SAROS_EARGUMENT
+};
+
+/* Takes capabilities away, for good. */
+SAROS_API void saros_restrict(saros_context *context, int capabilities);
+
 /* --- Tensors -------------------------------------------------------------- */
 
 /* A new tensor of zeros. rank 0..SAROS_MAX_RANK; sizes >= 0; their product
@@ -826,6 +835,15 @@ SAROS_API saros_status saros_write_file(saros_context *context,
 ** returns. Its context takes its memory from the state's allocator. */
 struct lua_State;
 SAROS_API int luaopen_saros(struct lua_State *L);
+
+/*
+** The same without some capabilities (SAROS_NO_FILES, ...). Scripts cannot get
+** them back, whatever they require. Pushes the table; raises what opening
+** raises. For a script without any way to files the host must not open Lua's
+** own 'io', 'os' and 'package' either: base, string, table, math and coroutine
+** are enough for the toolkit.
+*/
+SAROS_API void saros_open(struct lua_State *L, int without);
 
 #ifdef __cplusplus
 }

@@ -42,7 +42,7 @@ function model_file.write(path, kind, description, tensors)
 end
 
 local function exists(path)
-  local file = io.open(path, "rb")
+  local file = io and io.open(path, "rb") -- a host may not have it
   return file and file:close()
 end
 

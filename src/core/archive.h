@@ -66,6 +66,10 @@ const element_type *element_type_named(const char *name);
 /* --- Files (file.c) ------------------------------------------------------- */
 
 /* SAROS_EFILE: 'function: expected to <verb> "path", got "<errno's words>"'. */
+/* Whether the host gives files at all; fails like file_failure if not. */
+saros_status expect_files(saros_context *context, const char *function,
+                          const char *verb, const char *path);
+
 saros_status file_failure(saros_context *context, const char *function,
                           const char *verb, const char *path);
 

@@ -144,7 +144,19 @@ saros_build saros_info(const saros_context *context) {
   };
 }
 
+void saros_restrict(saros_context *context, int capabilities) {
+  context->restricted |= capabilities;
+  if (context->restricted & SAROS_NO_THREADS) {
+    team_release(context);
+    context->threads = 1;
+  }
+}
+
 saros_status saros_set_threads(saros_context *context, int threads) {
+  if (threads > 1 && (context->restricted & SAROS_NO_THREADS))
+    return saros_fail(context, SAROS_EARGUMENT,
+                      "threads: expected 1, as the host gives no more, got %d",
+                      threads);
   if (threads < 1 || threads > 256)
     return saros_fail(context, SAROS_EARGUMENT,
                       "threads: expected a number in 1..256, got %d", threads);

@@ -63,8 +63,9 @@ struct saros_context {
   const kernels *kernels;
   struct team *team;  // worker threads, null until first needed
   int threads;
-  saros_tape *tape;         // the open one, or null
-  unsigned long tapes;      // opened so far: the serial number of the last
+  int restricted;       // capabilities that the host keeps: SAROS_NO_FILES, ...
+  saros_tape *tape;     // the open one, or null
+  unsigned long tapes;  // opened so far: the serial number of the last
   struct profile *profile;  // null until one is first asked for
   int index_base;           // of axes, positions and ids in messages
   int blas_threads;  // what OpenBLAS is to have back; 0: it was not changed

@@ -16,6 +16,15 @@
 #define MAX_ATTEMPTS 1000
 #define SUFFIX_BYTES 40  // of ".tmp-<process>-<attempt>"
 
+saros_status expect_files(saros_context *context, const char *function,
+                          const char *verb, const char *path) {
+  if (!(context->restricted & SAROS_NO_FILES))
+    return SAROS_OK;
+  return saros_fail(context, SAROS_EFILE,
+                    "%s: expected to %s %s, got no way to files from the host",
+                    function, verb, QUOTE(path));
+}
+
 saros_status file_failure(saros_context *context, const char *function,
                           const char *verb, const char *path) {
   int cause = errno;
@@ -42,6 +51,7 @@ static saros_status expect_replaceable(const file_writer *w) {
 saros_status file_create(file_writer *w) {
   size_t room = strlen(w->path) + SUFFIX_BYTES;
   w->temporary = NULL;
+  TRY(expect_files(w->context, w->function, "write", w->path));
   TRY(expect_replaceable(w));
   char *name = pool_take(&w->context->pool, room);
   if (name == NULL)
@@ -173,6 +183,7 @@ static int make_one(const char *path) {
 }
 
 saros_status saros_make_folder(saros_context *context, const char *path) {
+  TRY(expect_files(context, "make_folder", "make", path));
   size_t bytes = strlen(path) + 1;
   char *part = pool_take(&context->pool, bytes);
   if (part == NULL)

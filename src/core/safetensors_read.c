@@ -88,6 +88,7 @@ static saros_status read_at(const reader *r, void *to, uint64_t at,
 
 /* A pipe without a writer would make open wait: hence O_NONBLOCK. */
 static saros_status open_file(reader *r, uint64_t *size) {
+  TRY(expect_files(r->context, "safetensors", "read", r->path));
   do
     r->file = open(r->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   while (r->file < 0 && errno == EINTR);

@@ -3,6 +3,7 @@
 ** left in package.loaded, the Lua modules that are compiled into the library,
 ** which go to package.preload, and the public table, which init.lua makes.
 */
+#include <lualib.h>
 #include <string.h>
 
 #include "binding.h"
@@ -155,8 +156,10 @@ static int load_module(lua_State *L) {
   if (luaL_loadbufferx(L, module->source, module->size, module->chunk, "t") !=
       LUA_OK)
     return lua_error(L);
-  if (!lua_isnil(L, lua_upvalueindex(2))) {  // its globals, and require
+  if (!lua_isnil(L, lua_upvalueindex(2))) {  // its globals, and what is missing
     lua_newtable(L);
+    luaL_requiref(L, LUA_UTF8LIBNAME, luaopen_utf8, 0);
+    lua_setfield(L, -2, LUA_UTF8LIBNAME);
     lua_pushvalue(L, lua_upvalueindex(2));
     lua_setfield(L, -2, "require");
     lua_createtable(L, 0, 1);
@@ -227,6 +230,15 @@ static void preload_modules(lua_State *L, int require) {
     lua_setfield(L, -2, m->name);
   }
   lua_pop(L, 1);
+}
+
+void saros_open(lua_State *L, int without) {
+  luaL_requiref(L, "saros.core", open_core, 0);
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &binding_key);
+  const binding *state = lua_touserdata(L, -1);
+  saros_restrict(state->context, without);
+  lua_pop(L, 2);
+  luaL_requiref(L, "saros", luaopen_saros, 0);
 }
 
 int luaopen_saros(lua_State *L) {
