@@ -119,17 +119,18 @@ check: ## run the specs under the sanitizers, those tagged "binding" under valgr
 
 lint: ## check the style of Lua and C, and that no compiler warning is left
 	@src/setup.sh build lint
-	@luacheck -q --no-color . && clang-format --dry-run --Werror $(shell find src bench spec/c -name '*.[ch]')
+	@luacheck -q --no-color . && clang-format --dry-run --Werror $(shell find src bench spec/c examples -name '*.[ch]')
 	@$(MAKE) specs STRICT=1 REAL=float && $(MAKE) specs STRICT=1 REAL=double
 
 DEST = $(DESTDIR)$(PREFIX)
 install: all ## copy the program, the libraries, saros.h, the Lua module and the examples below PREFIX
-	@mkdir -p $(addprefix $(DEST)/,bin include lib/pkgconfig lib/lua/5.4 share/saros/examples share/saros/meta)
+	@mkdir -p $(addprefix $(DEST)/,bin include lib/pkgconfig lib/lua/5.4 share/saros/examples/host share/saros/meta)
 	@install -m 755 $(B)/saros $(DEST)/bin
 	@install -m 644 src/saros.h $(DEST)/include
 	@install -m 644 $(B)/libsaros.a $(B)/$(SHARED) $(DEST)/lib
 	@install -m 644 $(B)/saros.so $(DEST)/lib/lua/5.4
 	@install -m 644 examples/*.lua $(DEST)/share/saros/examples
+	@install -m 644 examples/host/*.c $(DEST)/share/saros/examples/host
 	@install -m 644 lua/saros/meta/*.lua $(DEST)/share/saros/meta
 	@printf '%s\n' 'Name: saros' 'Description: Lua-scriptable recurrent networks' 'Version: $(VERSION)' \
 	  'Requires: lua5.4' 'Requires.private: openblas jansson' 'Libs: -L$(PREFIX)/lib -lsaros' \

@@ -1,0 +1,66 @@
+-- Host applications, built as their users build them: against an installed
+-- library, found through pkg-config. Those of the float build; a program that
+-- runs in another build has no library that a host could be given.
+
+local FOLDER = os.tmpname()
+
+local function shell(command)
+  local pipe = assert(io.popen(command .. " 2>&1"))
+  local output = pipe:read "a"
+  local ok = pipe:close()
+  return ok, output
+end
+
+local function succeed(command)
+  local ok, output = shell(command)
+  assert(ok, output)
+  return output
+end
+
+--- Builds a host and runs it.
+local function run(name, packages, words)
+  local program = FOLDER .. "/" .. name
+  succeed(("PKG_CONFIG_PATH=%s/lib/pkgconfig; export PKG_CONFIG_PATH; "
+    .. "cc -std=c99 -D_POSIX_C_SOURCE=199309L -Wall -Wextra -Werror examples/host/%s.c -o %s "
+    .. "$(pkg-config --cflags --libs %s)"):format(FOLDER, name, program, packages))
+  return succeed(("LD_LIBRARY_PATH=%s/lib %s %s"):format(FOLDER, program, words or ""))
+end
+
+local first = 0
+while arg[first - 1] do
+  first = first - 1
+end
+local float = arg[first]:find "build/saros$"
+
+describe(float and "a host application" or "a host application (float build only)", function()
+  if not float then
+    return
+  end
+
+  setup(function()
+    os.remove(FOLDER)
+    succeed(("make -s install PREFIX=%s"):format(FOLDER))
+  end)
+
+  teardown(function()
+    shell("rm -rf " .. FOLDER)
+  end)
+
+  it("of twenty lines trains a model and lets it write", function()
+    assert.matches("that is the question", run("minimal", "saros lua5.4"), 1, true)
+  end)
+
+  it("that trusts no script survives all of them, and gets every byte back", function()
+    local output = run("limited", "saros lua5.4")
+    local refused = select(2, output:gsub("refused: ", ""))
+    assert.equal(4, refused, output)
+    for _, part in ipairs { "got none", "no way to files from the host", "expected 1, as the host gives no more",
+      "out of time", "returned: 8", "left: 0 bytes" } do
+      assert.matches(part, output, 1, true)
+    end
+  end)
+
+  it("without Lua steps a model sample by sample, and allocates nothing", function()
+    assert.matches("^%d+ blocks: median .* us; 0 bytes more\n$", run("realtime", "saros", "0.05"))
+  end)
+end)
