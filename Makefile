@@ -99,7 +99,7 @@ demo: ## install what is missing, train on TEXT=file for a minute, show what cam
 	@$(B)/saros examples/demo.lua $(or $(TEXT),$(B)/demo.txt)
 
 test: ## install what is missing, run all specs on the float and the double build
-	@src/setup.sh build spec
+	@src/setup.sh build spec $(if $(MAC),,report)
 	@$(MAKE) specs REAL=float && $(MAKE) specs REAL=double
 	@spec/run.sh $(call SUITES,$(ROOT)) $(call SUITES,$(ROOT)/double)
 
@@ -142,7 +142,7 @@ uninstall: ## remove what install copied
 clean: ## remove build/
 	@rm -rf build
 setup: ## install what building and testing need
-	@src/setup.sh build text spec
+	@src/setup.sh build text spec $(if $(MAC),,report)
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' Makefile
 .PHONY: all specs demo test bench bench-peers check lint install uninstall clean setup help

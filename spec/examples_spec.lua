@@ -70,6 +70,10 @@ describe("the examples", function()
         assert(os.remove(folder .. "/pictures/" .. name))
       end
       os.remove(folder .. "/pictures")
+
+      output = run("examples/report.lua", folder, "--output", text .. ".html")
+      assert.is_truthy(output == "written: " .. text .. ".html\n" or output:find "make setup", output)
+      os.remove(text .. ".html")
     end)
   end)
 

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what this machine lacks: setup.sh build [text] [spec] [check] [lint]
+# Installs what this machine lacks: setup.sh build [text] [report] [spec] [check] [lint]
 #
 # Each need is asked for by using it, so it does not matter where it came from.
 # Nothing is missing: no output, in an instant. Otherwise one line says what is
@@ -32,6 +32,7 @@ find_missing() {
       need lua-argparse rock:argparse lua5.4 -e 'require "argparse"'
       need lua-filesystem rock:luafilesystem lua5.4 -e 'require "lfs"' ;;
     text) need miscfiles - test -r /usr/share/state/us-constitution.gz ;;
+    report) need libjs-dygraphs - test -r /usr/share/javascript/dygraphs/dygraph.min.js ;;
     spec) need lua-busted rock:busted lua5.4 -e 'require "busted.runner"' ;;
     check) need valgrind - command -v valgrind ;;
     lint)

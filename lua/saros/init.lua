@@ -16,6 +16,7 @@
 ---     ctc        what a model trained with ctc_loss says, as ids
 ---     profile    where the time goes, by operation and layer
 ---     plot       charts as SVG: lines, bars, histograms, heat maps
+---     report     a page about trainings, from their run folders
 ---     inspect    inside a model that reads: neurons, gates, gradients, guesses
 ---     gradient_check   finite differences for any function
 
@@ -50,6 +51,7 @@ saros.ctc = require "saros.generate.ctc"
 saros.profile = require("saros.profile").of
 saros.plot = require "saros.look.plot"
 saros.inspect = require "saros.inspect"
+saros.report = require "saros.report"
 saros.gradient_check = require "saros.gradient_check"
 
 local Info = {}

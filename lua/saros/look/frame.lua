@@ -1,10 +1,22 @@
 --- What charts have in common: title, legend, axes, and a file to go to.
 
+local core = require "saros.core"
 local options = require "saros.options"
 local scale = require "saros.look.scale"
 local svg = require "saros.look.svg"
 
 local frame = {}
+
+--- Write what `save` is to write.
+---@param path string
+---@param text string
+---@return true? ok, string? message
+function frame.write(path, text)
+  if type(path) ~= "string" then
+    options.fail("save: expected a path, got " .. options.describe(path))
+  end
+  return core.write_file(path, text)
+end
 
 -- --- The picture --------------------------------------------------------------------
 
@@ -28,35 +40,10 @@ function Plot:__tostring()
   return ("plot (%s, %d x %d)"):format(self.kind, self.width, self.height)
 end
 
---- Writes text to a file: completely or, at an error, not at all.
----@param path string
----@param text string
----@return true? ok, string? message
-function frame.write(path, text)
-  local temporary = path .. ".new"
-  local file, message = io.open(temporary, "wb")
-  if not file then
-    return nil, message
-  end
-  local ok, problem = file:write(text)
-  local closed, late = file:close()
-  if ok and closed then
-    ok, problem = os.rename(temporary, path)
-  end
-  if not (ok and closed) then
-    os.remove(temporary)
-    return nil, problem or late
-  end
-  return true
-end
-
 --- Write the picture to a file.
 ---@param path string
 ---@return true? ok, string? message
 function Plot:save(path)
-  if type(path) ~= "string" then
-    options.fail("save: expected a path, got " .. options.describe(path))
-  end
   return frame.write(path, self:svg())
 end
 
