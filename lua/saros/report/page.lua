@@ -65,7 +65,7 @@ svg { max-width: 100%; height: auto }
 ]]
 
 local FIGURES = {
-  { "loss", "Loss, in nats per symbol", "wide" },
+  { "loss", "Loss", "wide" },
   { "lr", "Learning rate" },
   { "norm", "Norm of the gradients, before clipping" },
   { "speed", "Symbols a second" },
