@@ -73,6 +73,15 @@ saros_status expect_files(saros_context *context, const char *function,
 saros_status file_failure(saros_context *context, const char *function,
                           const char *verb, const char *path);
 
+/* Opens a regular file for reading; *descriptor is the caller's, negative if it
+** was not opened, also on failure. */
+saros_status file_open(saros_context *context, const char *function,
+                       const char *path, int *descriptor, uint64_t *size);
+/* Exactly so many bytes from a place; a file that ends before is SAROS_EFILE. */
+saros_status file_read_at(saros_context *context, const char *function,
+                          const char *path, int descriptor, void *to,
+                          uint64_t at, size_t size);
+
 /*
 ** A file that replaces another in one instant. It grows under a temporary name
 ** in the same folder; file_commit syncs it and renames it. file_discard frees

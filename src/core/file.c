@@ -36,6 +36,50 @@ static saros_status failure(const file_writer *w) {
   return file_failure(w->context, w->function, "write", w->path);
 }
 
+/* --- Reading -------------------------------------------------------------- */
+
+/* A pipe without a writer would make open wait: hence O_NONBLOCK. */
+saros_status file_open(saros_context *context, const char *function,
+                       const char *path, int *descriptor, uint64_t *size) {
+  *descriptor = -1;
+  TRY(expect_files(context, function, "read", path));
+  do
+    *descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  while (*descriptor < 0 && errno == EINTR);
+  struct stat found;
+  if (*descriptor < 0 || fstat(*descriptor, &found) != 0)
+    return file_failure(context, function, "read", path);
+  if (!S_ISREG(found.st_mode))
+    return saros_fail(context, SAROS_EFILE,
+                      "%s: expected a regular file, got %s", function,
+                      QUOTE(path));
+  *size = (uint64_t)found.st_size;
+  return SAROS_OK;
+}
+
+saros_status file_read_at(saros_context *context, const char *function,
+                          const char *path, int descriptor, void *to,
+                          uint64_t at, size_t size) {
+  char *next = to;
+  while (size > 0) {
+    size_t most = size < (size_t)1 << 30 ? size : (size_t)1 << 30;
+    ssize_t got = pread(descriptor, next, most, (off_t)at);
+    if (got < 0 && errno == EINTR)
+      continue;
+    if (got < 0)
+      return file_failure(context, function, "read", path);
+    if (got == 0)
+      return saros_fail(context, SAROS_EFILE,
+                        "%s: expected the file to keep its size, got its end "
+                        "in %s",
+                        function, QUOTE(path));
+    next += got;
+    at += (uint64_t)got;
+    size -= (size_t)got;
+  }
+  return SAROS_OK;
+}
+
 /* --- Writing -------------------------------------------------------------- */
 
 /* Only a regular file may be replaced: renaming onto a device or a pipe would

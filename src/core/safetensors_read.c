@@ -11,14 +11,11 @@
 ** a hostile header costs little more memory than its own bytes. Decoded names
 ** replace their text in the header, than which they are never longer.
 */
-#include <errno.h>
-#include <fcntl.h>
 #include <jansson.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "archive.h"
@@ -69,44 +66,14 @@ refuse(const reader *r, const char *name, const char *format, ...) {
 
 static saros_status read_at(const reader *r, void *to, uint64_t at,
                             size_t size) {
-  char *next = to;
-  while (size > 0) {
-    size_t most = size < (size_t)1 << 30 ? size : (size_t)1 << 30;
-    ssize_t got = pread(r->file, next, most, (off_t)at);
-    if (got < 0 && errno == EINTR)
-      continue;
-    if (got < 0)
-      return file_failure(r->context, "safetensors", "read", r->path);
-    if (got == 0)
-      return refuse(r, NULL, "expected the file to keep its size, got its end");
-    next += got;
-    at += (uint64_t)got;
-    size -= (size_t)got;
-  }
-  return SAROS_OK;
-}
-
-/* A pipe without a writer would make open wait: hence O_NONBLOCK. */
-static saros_status open_file(reader *r, uint64_t *size) {
-  TRY(expect_files(r->context, "safetensors", "read", r->path));
-  do
-    r->file = open(r->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  while (r->file < 0 && errno == EINTR);
-  struct stat found;
-  if (r->file < 0 || fstat(r->file, &found) != 0)
-    return file_failure(r->context, "safetensors", "read", r->path);
-  if (!S_ISREG(found.st_mode))
-    return saros_fail(r->context, SAROS_EFILE,
-                      "safetensors: expected a regular file, got %s",
-                      QUOTE(r->path));
-  *size = (uint64_t)found.st_size;
-  return SAROS_OK;
+  return file_read_at(r->context, "safetensors", r->path, r->file, to, at,
+                      size);
 }
 
 static saros_status read_header(reader *r) {
   unsigned char prefix[8];
   uint64_t size = 0, length;
-  TRY(open_file(r, &size));
+  TRY(file_open(r->context, "safetensors", r->path, &r->file, &size));
   if (size < sizeof prefix)
     return refuse(r, NULL, "expected a header's length in 8 bytes, got %d",
                   (int)size);

@@ -1,0 +1,160 @@
+/*
+** What the files about text share. A text is read in stretches; a stretch is
+** cut into pieces (bytes, characters, words); pieces become symbols, which have
+** ids. Texts may be larger than memory: of a file, one stretch is held.
+*/
+#ifndef TEXT_H
+#define TEXT_H
+
+#include "core.h"
+
+/* The longest piece, in bytes, and so the longest symbol. */
+#define MAX_PIECE 128
+
+/* --- Arrays (piece_table.c) ----------------------------------------------- */
+
+/* Makes room for 'more' items behind the 'used' ones of an array of the pool;
+** on failure the array is as it was. items is the address of the array. */
+saros_status array_grow(saros_context *context, void *items, size_t used,
+                        size_t *room, size_t more, size_t item_size);
+
+/* --- Pieces and how often they occur (piece_table.c) ---------------------- */
+
+typedef struct piece {
+  size_t at;  // its bytes, in the table's
+  int size;
+  int64_t value;  // the owner's: a count, an id
+} piece;
+
+/* Pieces are numbered in the order of coming. A table of zeros is empty. */
+typedef struct piece_table {
+  char *bytes;
+  size_t bytes_used, bytes_room;
+  piece *pieces;
+  size_t count, room;
+  uint64_t *slots;  // number + 1 below, part of the hash above; 0: free
+  size_t slot_count;
+} piece_table;
+
+piece *piece_find(const piece_table *t, const char *bytes, int size);
+/* Finds a piece, or adds it with value 0. */
+saros_status piece_add(saros_context *context, piece_table *t,
+                       const char *bytes, int size, piece **out);
+/* Forgets the pieces; keeps the memory. */
+void piece_clear(piece_table *t);
+void piece_free(saros_context *context, piece_table *t);
+
+/* --- Pairs of ids (pair_map.c) -------------------------------------------- */
+
+typedef struct pair_slot {
+  int32_t a, b;   // a < 0: free
+  int32_t value;  // the owner's
+} pair_slot;
+
+/* A map of zeros is empty. */
+typedef struct pair_map {
+  pair_slot *slots;
+  size_t count, slot_count;
+} pair_map;
+
+/* The value of a pair; -1 if it is not there. */
+int32_t pair_find(const pair_map *m, int32_t a, int32_t b);
+/* Adds a pair that is not there. */
+saros_status pair_add(saros_context *context, pair_map *m, int32_t a, int32_t b,
+                      int32_t value);
+void pair_free(saros_context *context, pair_map *m);
+
+/* --- Reading (text_reader.c) ---------------------------------------------- */
+
+typedef struct text_reader {
+  saros_context *context;
+  const char *function;  // begins the messages
+  const char *path;      // null: a text in memory
+  int descriptor;
+  char *buffer;
+  size_t held;          // bytes in the buffer
+  const char *at;       // the stretch
+  size_t size;          // its bytes; 0: the text is over
+  size_t stop;          // pieces begin before it, and end within the stretch
+  size_t used;          // for the caller: how much of the stretch is done
+  size_t left;          // of a text in memory, from 'at'
+  int ended;            // the file is
+  size_t line, column;  // of 'at', from 1; columns are characters
+} text_reader;
+
+saros_status reader_open(text_reader *r, saros_context *context,
+                         const char *function, const saros_text *text);
+/* The next stretch, which begins behind what was used of the last one. */
+saros_status reader_next(text_reader *r);
+/* Accepts a reader of zeros. */
+void reader_close(text_reader *r);
+
+/* Leaves "function: <words> at line L, column C[ of "path"]<advice>" for a byte
+** of the stretch. */
+saros_status reader_refuse(const text_reader *r, const char *where,
+                           const char *words, const char *advice);
+
+/* --- Pieces of text (text_piece.c) ---------------------------------------- */
+
+/* The bytes of the UTF-8 character at 'at' and its code point; 0 if there is
+** no character. */
+int utf8_length(const char *at, size_t left, uint32_t *code);
+
+/* The bytes of the word at 'at', which is part of at most 'left' >= 1 bytes:
+**
+**   word    letters and digits, with ' or - inside; a character of a script
+**           without spaces; a punctuation mark or other sign; a blank
+**   chunk   letters and digits; signs; blanks
+**
+** Either begins with the space before it, if there is one and it is no blank.
+** So the text is the concatenation of its words. */
+int word_length(const char *at, size_t left);
+int chunk_length(const char *at, size_t left);
+
+/* --- Codecs (codec.c, codec_learn.c, codec_encode.c, bpe.c) --------------- */
+
+typedef struct bpe_merge {
+  int32_t a, b;
+} bpe_merge;
+
+#define CODE_PAGES 0x1100  // of 256 code points each
+
+struct saros_codec {
+  saros_context *context;
+  saros_unit unit;
+  int count;   // of symbols
+  char *text;  // of all symbols, one behind the other
+  size_t text_used, text_room;
+  size_t *starts;  // where each begins; one more: where the last ends
+  size_t starts_room;
+  uint16_t *pages;  // characters: of a code point's 256, the place in 'codes'
+  int32_t *codes;   // the ids, -1: unknown; page 0 is empty
+  size_t codes_used, codes_room;
+  piece_table words;  // words: their ids
+  int unknown;        // the id of <unk>, or -1
+  bpe_merge *merges;  // BPE: what symbol 256 + i consists of
+  size_t merges_room;
+  pair_map pairs;     // the same, from parts to whole
+  piece_table cache;  // chunks met so far: where their ids are, and how many
+  int32_t *cached;
+  size_t cached_used, cached_room;
+};
+
+#define UNKNOWN "<unk>"
+
+/* Adds a symbol that is not there, of any unit. */
+saros_status codec_append(saros_codec *codec, const char *text, int size);
+/* The id of a character; -1: unknown. */
+int codec_character(const saros_codec *codec, uint32_t code);
+/* BPE: the ids of a chunk, valid until the next call. */
+saros_status bpe_encode(saros_codec *codec, const char *chunk, int size,
+                        const int32_t **ids, int *count);
+/* BPE: learns merges from chunks and their counts until there are 'size'
+** symbols, or no pair occurs twice. */
+saros_status bpe_learn(saros_codec *codec, const piece_table *chunks, int size);
+
+/* The ids of the reader's stretch, at most one for each byte; sets 'used'. */
+saros_status codec_encode_stretch(saros_codec *codec, text_reader *r,
+                                  int32_t *ids, size_t *count);
+
+#endif

@@ -1,0 +1,114 @@
+/*
+** Reading a text in stretches. A stretch of a file has LOOKAHEAD bytes behind
+** the place where pieces may last begin, so no piece is ever cut; the bytes
+** that were not used move to the front of the buffer. Line and column are
+** brought up to date stretch by stretch.
+*/
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "archive.h"
+#include "text.h"
+
+#define STRETCH ((size_t)1 << 18)
+#define LOOKAHEAD ((size_t)2 * MAX_PIECE)
+
+/* --- Opening -------------------------------------------------------------- */
+
+saros_status reader_open(text_reader *r, saros_context *context,
+                         const char *function, const saros_text *text) {
+  *r = (text_reader){.context = context,
+                     .function = function,
+                     .path = text->path,
+                     .descriptor = -1,
+                     .line = 1,
+                     .column = 1};
+  if (r->path == NULL) {
+    r->at = text->bytes;
+    r->left = text->size;
+    return SAROS_OK;
+  }
+  r->buffer = pool_take(&context->pool, STRETCH + LOOKAHEAD);
+  if (r->buffer == NULL)
+    return out_of_memory(context, STRETCH + LOOKAHEAD);
+  r->at = r->buffer;
+  uint64_t size;
+  saros_status status =
+      file_open(context, function, r->path, &r->descriptor, &size);
+  if (status != SAROS_OK)
+    reader_close(r);
+  return status;
+}
+
+void reader_close(text_reader *r) {
+  if (r->context == NULL)
+    return;
+  if (r->path != NULL && r->descriptor >= 0)
+    close(r->descriptor);
+  pool_give(&r->context->pool, r->buffer);
+  *r = (text_reader){0};
+}
+
+/* --- Places --------------------------------------------------------------- */
+
+/* Moves a place over some bytes. A column is a character, or a byte that is
+** no part of one. */
+static void advance(size_t *line, size_t *column, const char *at, size_t size) {
+  size_t lines = 0, columns = 0;
+  for (size_t i = 0; i < size; i++)
+    lines += at[i] == '\n';
+  if (lines > 0) {
+    size_t begin = size;
+    while (at[begin - 1] != '\n')
+      begin--;
+    at += begin, size -= begin;
+    *line += lines;
+    *column = 1;
+  }
+  for (size_t i = 0; i < size; i++)
+    columns += ((unsigned char)at[i] & 0xC0) != 0x80;
+  *column += columns;
+}
+
+saros_status reader_refuse(const text_reader *r, const char *where,
+                           const char *words, const char *advice) {
+  size_t line = r->line, column = r->column;
+  advance(&line, &column, r->at, (size_t)(where - r->at));
+  return saros_fail(r->context, SAROS_EARGUMENT,
+                    "%s: %s at line %zu, column %zu%s%s; %s", r->function,
+                    words, line, column, r->path ? " of " : "",
+                    r->path ? QUOTE(r->path) : "", advice);
+}
+
+/* --- Stretches ------------------------------------------------------------ */
+
+static saros_status fill(text_reader *r) {
+  size_t room = STRETCH + LOOKAHEAD;
+  while (!r->ended && r->held < room) {
+    ssize_t got = read(r->descriptor, r->buffer + r->held, room - r->held);
+    if (got < 0 && errno != EINTR)
+      return file_failure(r->context, r->function, "read", r->path);
+    r->ended = got == 0;
+    r->held += got > 0 ? (size_t)got : 0;
+  }
+  return SAROS_OK;
+}
+
+saros_status reader_next(text_reader *r) {
+  advance(&r->line, &r->column, r->at, r->used);
+  if (r->path != NULL) {
+    r->held -= r->used;
+    memmove(r->buffer, r->buffer + r->used, r->held);
+    TRY(fill(r));
+    r->size = r->held;
+    r->stop = r->ended ? r->held : r->held - LOOKAHEAD;
+  } else {
+    r->at += r->used;
+    r->left -= r->used;
+    r->size = r->left < STRETCH + LOOKAHEAD ? r->left : STRETCH + LOOKAHEAD;
+    r->stop = r->size == r->left ? r->size : STRETCH;
+  }
+  r->used = 0;
+  return SAROS_OK;
+}
