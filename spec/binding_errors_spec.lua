@@ -40,7 +40,7 @@ local accepts = {
   ["empty list"] = "table", last = "positive zero negative", ["sizes or rest"] = "positive negative table",
   row = "positive", states = "table", nested = "table " .. numbers, ids = "table positive huge", file = "file",
   tensors = "table", any = "boolean string table positive negative zero fraction huge",
-  tape = "", session = "",
+  tape = "", session = "", codec = "", tokens = "", unit = "", share = "zero",
 }
 
 -- An argument: its kind, with a '?' if it may be left out, and a right value.
@@ -143,6 +143,11 @@ local functions = {
   session = function()
     return A("list", { { kind = "linear", weight = saros.ones(2, 3) } }), A("limit", 2), A("cell", "real")
   end,
+  codec = function() return A("unit", "word"), A("empty list", { "a", "b" }), A("flag?", true) end,
+  learn_codec = function()
+    return A("unit", "word"), A("text", "some text"), A("flag?", false), A("size", 0), A("limit", 1), A("flag?", true)
+  end,
+  open_tokens = function() return A("text", "/nowhere/at/all") end,
   where = function() end,
   info = function() end, memory = function() end, trim = function() end, clock = function() end,
 }
@@ -193,6 +198,35 @@ local session_methods = {
   restore = function() return A("state", session():dump()) end,
   logits = function() end, probabilities = function() end, dump = function() end,
   fork = function() end, streams = function() end,
+}
+
+local function codec()
+  return core.codec("bpe", { 98, 99 })
+end
+
+local codec_methods = {
+  encode = function() return A("text", "text") end,
+  prepare = function()
+    return A("text", "/nowhere/at/all"), A("path", "/dev/null/at/all"), A("share", 0), A("text", "{}")
+  end,
+  symbols = function() end, merges = function() end,
+}
+
+local function tokens()
+  local paths <close> = setmetatable({ os.tmpname(), os.tmpname() }, { __close = function(list)
+    os.remove(list[1])
+    os.remove(list[2])
+  end })
+  local file <close> = assert(io.open(paths[1], "w"))
+  file:write "text"
+  file:flush()
+  assert(codec():prepare(paths[1], paths[2], 0, "{}"))
+  return assert(core.open_tokens(paths[2]))
+end
+
+local tokens_methods = {
+  window = function() return A("limit", 1), A("limit", 1), A("limit", 1), A("limit", 1) end,
+  held_out = function() end, digest = function() end, symbols = function() end,
 }
 
 local function values_of(arguments)
@@ -297,6 +331,16 @@ describe("wrong arguments #binding", function()
     end)
   end
 
+  for _, case in ipairs { { "codec", codec, codec_methods }, { "tokens", tokens, tokens_methods } } do
+    local kind, make, list = table.unpack(case)
+    for _, name in ipairs(sorted(list)) do
+      it(("of the method %s of %s are errors"):format(name, kind), function()
+        local self = A(kind, make())
+        check_function(name, self.value[name], with_self(self, list[name]))
+      end)
+    end
+  end
+
   it("of the tape's methods are errors", function()
     for name in pairs { watch = 1, backward = 1 } do
       local tape <close> = saros.tape()
@@ -327,20 +371,22 @@ describe("wrong arguments #binding", function()
     for name in pairs(methods_of(session())) do
       assert.is_true(session_methods[name] ~= nil, name)
     end
+    assert.same(sorted(codec_methods), sorted(methods_of(codec())))
+    assert.same(sorted(tokens_methods), sorted(methods_of(tokens())))
     local tape <close> = saros.tape()
     assert.same({ "backward", "close", "watch" }, sorted(methods_of(tape)))
   end)
 
   it("are annotated for editors, for all that there is", function()
     local text = ""
-    for _, name in ipairs { "core", "tensor", "tape", "generator", "session" } do
+    for _, name in ipairs { "core", "tensor", "tape", "generator", "session", "text" } do
       local file <close> = assert(io.open("lua/saros/meta/" .. name .. ".lua"))
       text = text .. file:read "a"
     end
     local tape <close> = saros.tape()
     for class, list in pairs {
       core = core, Tensor = methods_of(grid()), Tape = methods_of(tape), Generator = methods_of(saros.generator(1)),
-      Session = methods_of(session()),
+      Session = methods_of(session()), Codec = methods_of(codec()), Tokens = methods_of(tokens()),
     } do
       for name, value in pairs(list) do
         local annotated = text:find(("%s[.:]%s%%f[^%%w_]"):format(class, name))

@@ -188,7 +188,7 @@ describe("generation", function()
   it("refuses options that make no sense", function()
     local lm = untrained "abc"
     assert.error_matches(function() lm:generate { temperture = 1 } end, 'generate: unknown option "temperture"')
-    assert.error_matches(function() lm:generate { prime = "abx" } end, 'got "x" %(U%+0078%) at symbol 3')
+    assert.error_matches(function() lm:generate { prime = "abx" } end, 'got "x" %(U%+0078%) at line 1, column 3')
     assert.error_matches(function() lm:generate { stop = "" } end, "some text")
     assert.error_matches(function() lm:generate { length = -1 } end, "a whole number, 0 or more, got %-1")
     assert.error_matches(function() lm:generate { prime = 3 } end, "a string, got 3")

@@ -49,7 +49,7 @@ describe("pairs of texts", function()
     assert.same({ "one1", "two2", "three3" }, read(set))
     assert.same({ "four4", "none" }, read(set, { part = "valid" }))
     assert.same({}, read(data.pairs(list), { part = "valid" }))
-    assert.matches("pairs %(5, 2 of them held out; vocabulary %(9 chars%) %-> vocabulary %(4 chars%)%)",
+    assert.matches("pairs %(5, 2 of them held out; vocabulary %(9 characters%) %-> vocabulary %(4 characters%)%)",
       tostring(set))
   end)
 

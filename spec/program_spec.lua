@@ -83,9 +83,10 @@ describe("the examples tell users what to mend, in one line", function()
     local output = succeed("examples/demo.lua", text, "--epochs", 1, "--run", folder)
     assert.is_nil(output:find("which word", 1, true))
     assert.matches("generate.lua --model " .. folder .. " --temperature 0.5\n", output, 1, true)
-    refuse("expected characters that the model knows, got \"Z\"; it knows: \\naeilmov",
+    refuse("expected characters that the model knows, got \"Z\" (U+005A) at line 1, column 1; it knows: \\naeilmov",
       "examples/generate.lua", "--model", folder, "--prime", "Zo")
-    refuse("no words after \"the\": expected characters that the model knows, got \"t\"; it knows: \\naeilmov "
+    refuse("no words after \"the\": expected characters that the model knows, got \"t\" (U+0074) at line 1, "
+      .. "column 1; it knows: \\naeilmov "
       .. "(--prefix TEXT asks for others)", "examples/next_word.lua", "--model", folder)
   end)
 

@@ -46,7 +46,8 @@ describe("a vocabulary", function()
   it("names an unknown symbol and its place", function()
     local vocabulary = data.vocabulary.characters "abc"
     assert.error_matches(function() vocabulary:encode "abéc" end,
-      'encode: expected one of the 3 characters of the vocabulary, got "é" (U+00E9) at symbol 3',
+      'encode: expected one of the 3 characters of the vocabulary, got "é" (U+00E9) at line 1, column 3; '
+      .. 'a vocabulary made from this text, or unit = "byte" or "bpe", accepts it',
       1, true)
   end)
 
@@ -57,7 +58,7 @@ describe("a vocabulary", function()
   end)
 
   it("refuses a description that makes no sense", function()
-    local wrong = { { unit = "word" }, { unit = "char" }, { unit = "char", symbols = "\xFF" }, {}, 3 }
+    local wrong = { { unit = "line" }, { unit = "char" }, { unit = "char", symbols = "\xFF" }, {}, 3 }
     for _, plain in ipairs(wrong) do
       assert.has_error(function() data.vocabulary.from_table(plain) end)
     end
@@ -92,7 +93,7 @@ describe("a text", function()
 
   it("names the position of bytes that are no UTF-8, and the way out", function()
     assert.error_matches(function() text_of "abc\xFFdef" end,
-      "expected UTF-8 text, got an invalid byte 0xFF at position 4; unit = \"byte\"", 1, true)
+      "expected UTF-8 text, got an invalid byte 0xFF at line 1, column 4; unit = \"byte\"", 1, true)
     assert.equal(7, #text_of("abc\xFFdef", { unit = "byte" }))
   end)
 
@@ -101,8 +102,8 @@ describe("a text", function()
     assert.error_matches(function() data.text(3) end, "got 3")
     assert.error_matches(function() text_of "" end, "expected some text")
     assert.error_matches(function() text_of("abc", { unt = "char" }) end,
-      "unknown option \"unt\"; known: unit, valid, vocabulary", 1, true)
-    assert.error_matches(function() text_of("abc", { unit = "word" }) end, '"char" or "byte"')
+      "unknown option \"unt\"; known: valid, vocabulary, unit, size", 1, true)
+    assert.error_matches(function() text_of("abc", { unit = "line" }) end, '"char" or "byte"')
     assert.error_matches(function() text_of("abc", { valid = 1 }) end, "a number in [0, 1)", 1, true)
     assert.error_matches(function() text_of("abc", { valid = 0 / 0 }) end, "a number in [0, 1)", 1, true)
   end)

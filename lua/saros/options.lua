@@ -64,11 +64,13 @@ end
 --- Run a function of the library, and let its complaint begin with a name.
 ---@param name string
 function options.about(name, fn, ...)
-  local ok, result = pcall(fn, ...)
-  if not ok then
-    options.fail(name .. ": " .. options.without_place(result))
+  local function check(ok, result, ...)
+    if not ok then
+      options.fail(name .. ": " .. options.without_place(result))
+    end
+    return result, ...
   end
-  return result
+  return check(pcall(fn, ...))
 end
 
 local function number_where(fits)

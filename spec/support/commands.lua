@@ -16,11 +16,8 @@ local function quoted(text)
   return "'" .. text:gsub("'", "'\\''") .. "'"
 end
 
---- What a command printed, and its exit status, with something set in its
---- environment: "NAME=value".
----@return string output, integer status
-function commands.run_with(setting, ...)
-  local words = { "env", quoted(setting), quoted(interpreter) }
+local function run_after(words, ...)
+  words[#words + 1] = quoted(interpreter)
   for _, word in ipairs { ... } do
     words[#words + 1] = quoted(tostring(word))
   end
@@ -28,6 +25,20 @@ function commands.run_with(setting, ...)
   local output = pipe:read "a"
   local _, _, status = pipe:close()
   return output, status
+end
+
+--- What a command printed, and its exit status, with something set in its
+--- environment: "NAME=value".
+---@return string output, integer status
+function commands.run_with(setting, ...)
+  return run_after({ "env", quoted(setting) }, ...)
+end
+
+--- The same, with so many kilobytes of address space.
+---@return string output, integer status
+function commands.run_within(kilobytes, ...)
+  local limited = ('ulimit -v %d; exec "$@"'):format(kilobytes)
+  return run_after({ "env", "OPENBLAS_NUM_THREADS=1", "sh", "-c", quoted(limited), "sh" }, ...)
 end
 
 --- What a command printed, and its exit status.

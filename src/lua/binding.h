@@ -26,6 +26,8 @@ typedef enum box_type {
   TAPE,
   GENERATOR,
   SESSION,
+  CODEC,
+  TOKENS,
   OWNER,  // of something that never leaves one call
   BOX_TYPES
 } box_type;
@@ -256,6 +258,7 @@ void open_session(lua_State *L);
 void open_update(lua_State *L);
 void open_file(lua_State *L);
 void open_json(lua_State *L);
+void open_text(lua_State *L);
 void open_profile(lua_State *L);
 
 #endif

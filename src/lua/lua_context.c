@@ -122,8 +122,8 @@ void *to_box(lua_State *L, int index, box_type type) {
 }
 
 const char *box_name(box_type type) {
-  static const char *const names[BOX_TYPES] = {"tensor", "tape", "generator",
-                                               "session", "owner"};
+  static const char *const names[BOX_TYPES] = {
+      "tensor", "tape", "generator", "session", "codec", "tokens", "owner"};
   return names[type];
 }
 

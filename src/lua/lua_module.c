@@ -122,6 +122,7 @@ static void make_core(lua_State *L) {
   open_update(L);
   open_file(L);
   open_json(L);
+  open_text(L);
   open_profile(L);
   lua_settop(L, MODULE);
 }

@@ -2,6 +2,7 @@
 
 return {
   text = require "saros.data.text",
+  prepare = require "saros.data.prepare",
   labelled = require "saros.data.labelled",
   pairs = require "saros.data.pairs",
   pieces = require "saros.data.pieces",

@@ -1,5 +1,6 @@
 --- Text as training data: read, split into a training and a held-out part,
---- and cut into windows of (T, B) ids for truncated BPTT.
+--- and cut into windows of (T, B) ids for truncated BPTT. A token file, which
+--- `data.prepare` makes of a text of any size, is read window by window.
 ---
 --- The symbols of a part are laid out as B rows that lie one behind the other
 --- in the text. Window after window moves along all rows at once, so the state
@@ -9,14 +10,14 @@
 ---     row 1  a b c d e f                     window 1: inputs abc, targets bcd
 ---     row 2  g h i j k l                     window 2: inputs def, targets efg
 
-local core = require "saros.core"
 local options = require "saros.options"
 local vocabulary = require "saros.data.vocabulary"
+local token_part = require "saros.data.token_part"
 
 ---@class saros.Text
 ---@field vocabulary saros.Vocabulary
----@field train saros.Tensor  ids (N), the first part of the text
----@field valid saros.Tensor?  ids (M), held out from its end
+---@field train saros.Tensor|saros.data.TokenPart  ids (N), the first part of the text
+---@field valid saros.Tensor|saros.data.TokenPart?  ids (M), held out from its end
 ---@field name string  the path, or "string"
 local Text = {}
 Text.__index = Text
@@ -29,8 +30,11 @@ Text.__name = "saros.Text"
 ---@field count integer  the number of windows in the pass
 ---@field reset boolean  a pass begins here: the state starts anew
 
-local check_text = options.declare("data.text", {
-  { "unit", options.one_of { "char", "byte" }, "char" },
+local function with_unit_options(fields)
+  return table.move(vocabulary.unit_options, 1, #vocabulary.unit_options, #fields + 1, fields)
+end
+
+local check_text = options.declare("data.text", with_unit_options {
   { "valid", options.fraction, 0.1 },
   { "vocabulary", options.optional(vocabulary.kind) },
 })
@@ -43,49 +47,70 @@ local check_windows = options.declare("text:windows", {
   { "partial", options.boolean, false },
 })
 
--- Returns the text and its name, or nil and a message.
+-- Returns the text and its name, or nil and a message. Of a token file the text
+-- is its first bytes.
 local function read(source)
   if type(source) == "table" and type(source.string) == "string" then
     return source.string, "string"
   elseif type(source) ~= "string" then
     options.fail("data.text: expected a path or { string = ... }, got " .. options.describe(source))
   end
-  local file, message = io.open(source, "rb")
+  local file <close>, message = io.open(source, "rb")
   if not file then
     return nil, "data.text: " .. message
   end
   local content
-  content, message = file:read "a"
-  file:close()
-  if not content then
+  content, message = file:read(#token_part.MAGIC)
+  if content and content ~= token_part.MAGIC then
+    local rest
+    rest, message = file:read "a"
+    content = rest and content .. rest
+  end
+  if not content and message then
     return nil, ("data.text: %s: %s"):format(source, message)
   end
-  return content, source
+  return content or "", source
 end
 
-local function vocabulary_for(content, o)
-  if o.vocabulary then
-    return o.vocabulary
+-- A token file has a vocabulary; what else was asked for must agree with it.
+local function open_prepared(path, given, valid)
+  local text, message = token_part.open(path, given and given.valid and valid)
+  if not text then
+    return nil, "data.text: " .. message
   end
-  return o.unit == "byte" and vocabulary.bytes() or vocabulary.characters(content)
+  for option in pairs(given or {}) do
+    local agrees = option == "valid" or option == "unit" and given.unit == text.vocabulary.unit
+    if not agrees then
+      options.fail(("data.text: expected no option '%s', got %s; %s was prepared with unit = %q"):format(
+        option, options.describe(given[option]), path, text.vocabulary.unit))
+    end
+  end
+  text.name = path
+  return setmetatable(text, Text)
 end
 
---- Read a text. A path that cannot be read gives nil and a message.
+---@class saros.data.TextOptions: saros.data.UnitOptions
+---@field valid? number  the fraction held out from the end (0.1, or that of a token file)
+---@field vocabulary? saros.Vocabulary  instead of one learned from the text
+
+--- Read a text, or open a token file that `data.prepare` made. A path that
+--- cannot be read gives nil and a message.
 ---@param source string|{ string: string }  a path, or the text itself
----@param given? { unit?: "char"|"byte", valid?: number, vocabulary?: saros.Vocabulary }
----  valid: the fraction held out from the end of the text (0.1)
+---@param given? saros.data.TextOptions
 ---@return saros.Text? text, string? message
 local function text(source, given)
   local o = check_text(given)
   local content, name = read(source)
   if not content then
     return nil, name
+  elseif content == token_part.MAGIC and type(source) == "string" then
+    return open_prepared(source, given, o.valid)
   elseif content == "" then
     options.fail(("data.text: expected some text in %s, got none"):format(name))
   end
   local owner = "data.text: " .. name
-  local known = options.about(owner, vocabulary_for, content, o)
-  local ids = core.ids(options.about(owner, known.encode, known, content))
+  local known = o.vocabulary or options.about(owner, vocabulary.learn, { string = content }, o)
+  local ids = options.about(owner, known.tensor, known, content)
   local count = #ids
   local held_out = math.floor(count * o.valid)
   return setmetatable({
@@ -102,8 +127,8 @@ function Text:__len()
 end
 
 function Text:__tostring()
-  return ("text (%s: %d %ss, %d of them held out, %d different)"):format(
-    self.name, #self, self.vocabulary.unit, self.valid and #self.valid or 0, #self.vocabulary)
+  return ("text (%s: %d %ss, %d of them held out, %d different)"):format(self.name, #self,
+    self.vocabulary:noun(), self.valid and #self.valid or 0, #self.vocabulary)
 end
 
 local function part_of(self, name)
@@ -112,8 +137,6 @@ local function part_of(self, name)
       .. "data.text(..., { valid = 0.1 }) holds one out"):format(name))
 end
 
-local UNITS = { char = "characters", byte = "bytes" }
-
 --- Is a part long enough? Returns true, or nil and a message.
 local function is_enough(self, o)
   local count = #part_of(self, o.part)
@@ -121,9 +144,9 @@ local function is_enough(self, o)
   if count >= least then
     return true
   end
-  return nil, ("expected at least %d %s for batch = %d and length = %d, got %d in part '%s' of %s; "
+  return nil, ("expected at least %d %ss for batch = %d and length = %d, got %d in part '%s' of %s; "
     .. "use a smaller batch or length, or more text"):format(
-    least, UNITS[self.vocabulary.unit], o.batch, o.length, count, o.part, self.name)
+    least, self.vocabulary:noun(), o.batch, o.length, count, o.part, self.name)
 end
 
 ---@class saros.data.WindowOptions
@@ -140,6 +163,17 @@ function Text:enough(given)
   return is_enough(self, check_windows(given))
 end
 
+-- A function that gives steps first..last of all rows, inputs and targets. The
+-- rows are views (B, steps), the targets one symbol further on.
+local function window_of(ids, batch, steps)
+  local inputs = ids:slice(1, 1, batch * steps):reshape(batch, steps)
+  local targets = ids:slice(1, 2, batch * steps + 1):reshape(batch, steps)
+  return function(first, last)
+    return inputs:slice(2, first, last):transpose():contiguous(),
+      targets:slice(2, first, last):transpose():contiguous()
+  end
+end
+
 --- Iterate over windows, once through a part of the text.
 ---@param given? saros.data.WindowOptions
 ---@return fun(): saros.Window?
@@ -149,12 +183,11 @@ function Text:windows(given)
   if not enough then
     options.fail("text:windows: " .. message)
   end
-  local ids = self[o.part]
-  local steps = (#ids - 1) // o.batch -- of a row
+  local part = self[o.part]
+  local steps = (#part - 1) // o.batch -- of a row
   local count = o.partial and (steps - 1) // o.length + 1 or steps // o.length
-  -- Rows as views: (B, steps), the targets one symbol further on.
-  local inputs = ids:slice(1, 1, o.batch * steps):reshape(o.batch, steps)
-  local targets = ids:slice(1, 2, o.batch * steps + 1):reshape(o.batch, steps)
+  local in_file = getmetatable(part) == token_part.TokenPart
+  local window = in_file and part:rows(o.batch, steps) or window_of(part, o.batch, steps)
 
   local index = o.first - 1
   return function()
@@ -164,9 +197,10 @@ function Text:windows(given)
     end
     local first = (index - 1) * o.length + 1
     local last = math.min(first + o.length - 1, steps)
+    local inputs, targets = window(first, last)
     return {
-      inputs = inputs:slice(2, first, last):transpose():contiguous(),
-      targets = targets:slice(2, first, last):transpose():contiguous(),
+      inputs = inputs,
+      targets = targets,
       index = index,
       count = count,
       reset = index == 1,

@@ -1,89 +1,198 @@
---- Vocabulary: symbols <-> ids 1..V.
+--- Vocabulary: symbols <-> ids 1..V, in one of four units.
 ---
---- Unit "char": the UTF-8 characters of a text, in the order of their code
---- points, so the same text always gives the same ids. Unit "byte": all 256
---- bytes, so nothing is ever unknown; the id of a byte is its value plus 1.
+---   byte  all 256 bytes, so nothing is ever unknown; the id is the value plus 1
+---   char  the UTF-8 characters of a text, by code point
+---   word  its words, signs and blanks, the most frequent first
+---   bpe   bytes, and what frequent pairs of symbols make (byte-pair encoding);
+---         nothing is ever unknown
+---
+--- The text is the concatenation of its symbols. Words and pieces of BPE have
+--- the space before them in them: "a cat, yes" is the words "a", " cat", ",",
+--- " yes".
 
+local core = require "saros.core"
 local options = require "saros.options"
 
+---@alias saros.Unit "byte"|"char"|"word"|"bpe"
+
 ---@class saros.Vocabulary
----@field unit "char"|"byte"
+---@field unit saros.Unit
 ---@field symbols string[]  id -> symbol
 ---@field ids table<string, integer>  symbol -> id
+---@field codec saros.Codec
+---@field unknown integer?  of words: the id of "<unk>", the last one, where there is one
 ---@operator len: integer
 local Vocabulary = {}
 Vocabulary.__index = Vocabulary
 Vocabulary.__name = "saros.Vocabulary"
 
-local function new(unit, symbols)
-  local ids = {}
-  for id, symbol in ipairs(symbols) do
-    ids[symbol] = id
+local function new(unit, codec, has_unknown)
+  local self = { unit = unit, codec = codec, symbols = codec:symbols(), ids = {} }
+  for id, symbol in ipairs(self.symbols) do
+    self.ids[symbol] = self.ids[symbol] or id
   end
-  return setmetatable({ unit = unit, symbols = symbols, ids = ids }, Vocabulary)
+  self.unknown = has_unknown and #self.symbols or nil
+  return setmetatable(self, Vocabulary)
 end
 
---- Splitting a text into symbols: for each unit a pattern that matches one.
-local PATTERNS = { char = utf8.charpattern, byte = "." }
-
-local function require_utf8(owner, text)
-  local length, position = utf8.len(text)
-  if not length then
-    options.fail(('%s: expected UTF-8 text, got an invalid byte 0x%02X at position %d; '
-      .. 'unit = "byte" accepts any file'):format(owner, text:byte(position), position))
-  end
-end
-
-local function distinct(text, pattern)
-  local seen, symbols = {}, {}
-  for symbol in text:gmatch(pattern) do
-    if not seen[symbol] then
-      seen[symbol] = true
-      symbols[#symbols + 1] = symbol
-    end
-  end
-  table.sort(symbols, function(a, b)
-    return utf8.codepoint(a) < utf8.codepoint(b)
-  end)
-  return symbols
-end
+--- What a symbol is called, one and several.
+local NAMES = { byte = "byte", char = "character", word = "word", bpe = "piece" }
 
 local vocabulary = {}
+
+vocabulary.unit = options.one_of { "char", "byte", "word", "bpe" }
+
+---@class saros.data.UnitOptions
+---@field unit? saros.Unit  ("char")
+---@field size? integer  bpe: the number of symbols, 256 of them bytes (4096); it may stay below in a
+---  short text. word: at most so many, the most frequent ones
+---@field min_count? integer  word: only those that occur so often (1)
+---@field unknown? "error"|"symbol"  word: what becomes of other words; "symbol" has "<unk>" for
+---  them, and is the default where size or min_count leave words out
+
+--- For functions that take the options of a unit.
+vocabulary.unit_options = {
+  { "unit", vocabulary.unit, "char" },
+  { "size", options.optional(options.size) },
+  { "min_count", options.optional(options.size) },
+  { "unknown", options.optional(options.one_of { "error", "symbol" }) },
+}
+
+local BPE_SIZE = 4096
+
+local function check_unit(o)
+  local of_words = o.unit == "word"
+  if not of_words and (o.min_count or o.unknown) then
+    options.fail('expected unit = "word" with min_count or unknown, got ' .. options.describe(o.unit))
+  elseif o.size and not of_words and o.unit ~= "bpe" then
+    options.fail('expected unit = "word" or "bpe" with size, got ' .. options.describe(o.unit))
+  elseif o.unit == "bpe" and o.size and o.size <= 256 then
+    options.fail(("expected size above 256, the number of bytes, got %d"):format(o.size))
+  elseif o.size and o.size < 3 or o.size and o.size >= 2 ^ 31 then
+    options.fail(("expected size in 3..2^31 - 1, got %d"):format(o.size))
+  elseif o.unknown == "error" and (o.size or (o.min_count or 1) > 1) then
+    options.fail('expected unknown = "symbol" with size or min_count, got "error"')
+  end
+end
+
+--- Learn a vocabulary. A path that cannot be read gives nil and a message.
+---@param source string|{ string: string }  a path, or the text itself
+---@param o saros.data.UnitOptions  checked, with its unit
+---@return saros.Vocabulary? learned, string? message
+function vocabulary.learn(source, o)
+  check_unit(o)
+  local has_unknown = o.unit == "word"
+    and (o.unknown == "symbol" or o.size ~= nil or (o.min_count or 1) > 1)
+  local size = o.size or o.unit == "bpe" and BPE_SIZE or 0
+  local is_path = type(source) == "string"
+  local ok, codec, message = pcall(core.learn_codec, o.unit, is_path and source or source.string,
+    is_path, size, o.min_count or 1, has_unknown)
+  if not ok then
+    options.fail((options.without_place(codec):gsub("^learn: ", "")))
+  elseif not codec then
+    return nil, (message:gsub("^learn: ", ""))
+  end
+  return new(o.unit, codec, has_unknown)
+end
+
+local function learn_from(owner, text, o)
+  if type(text) ~= "string" then
+    options.fail(("%s: expected a string, got %s"):format(owner, options.describe(text)))
+  end
+  return options.about(owner, vocabulary.learn, { string = text }, o)
+end
 
 --- The 256 bytes.
 ---@return saros.Vocabulary
 function vocabulary.bytes()
-  local symbols = {}
-  for byte = 0, 255 do
-    symbols[byte + 1] = string.char(byte)
-  end
-  return new("byte", symbols)
+  return new("byte", core.codec "byte")
 end
 
 --- The characters that occur in a text.
 ---@param text string  UTF-8, not empty
 ---@return saros.Vocabulary
 function vocabulary.characters(text)
-  require_utf8("vocabulary.characters", text)
-  if text == "" then
-    options.fail("vocabulary.characters: expected some text, got an empty string")
-  end
-  return new("char", distinct(text, PATTERNS.char))
+  return learn_from("vocabulary.characters", text, { unit = "char" })
 end
 
+local check_words = options.declare("vocabulary.words", table.move(vocabulary.unit_options, 2, 4, 1, {}))
+
+--- The words of a text, the most frequent first.
+---@param text string  UTF-8, not empty
+---@param given? { size?: integer, min_count?: integer, unknown?: "error"|"symbol" }
+---@return saros.Vocabulary
+function vocabulary.words(text, given)
+  local o = check_words(given)
+  o.unit = "word"
+  return learn_from("vocabulary.words", text, o)
+end
+
+local check_bpe = options.declare("vocabulary.bpe", { { "size", options.size, BPE_SIZE } })
+
+--- Byte-pair encoding, learned from a text: equal texts give equal symbols.
+---@param text string  any bytes, not empty
+---@param given? { size?: integer }  the number of symbols, above 256 (4096)
+---@return saros.Vocabulary
+function vocabulary.bpe(text, given)
+  local o = check_bpe(given)
+  o.unit = "bpe"
+  return learn_from("vocabulary.bpe", text, o)
+end
+
+--- The characters of a string as a list.
+local function split(text)
+  local symbols = {}
+  if type(text) == "string" and utf8.len(text) then
+    for symbol in text:gmatch(utf8.charpattern) do
+      symbols[#symbols + 1] = symbol
+    end
+  end
+  if #symbols == 0 then
+    options.fail("vocabulary.from_table: expected characters as symbols, got " .. options.describe(text))
+  end
+  return symbols
+end
+
+local function list_in(description, field)
+  local list = description[field]
+  if type(list) ~= "table" then
+    options.fail(("vocabulary.from_table: expected a list of %s, got %s"):format(
+      field, options.describe(list)))
+  end
+  return list
+end
+
+local BUILD = {
+  byte = vocabulary.bytes,
+  char = function(description)
+    return new("char", core.codec("char", split(description.symbols)))
+  end,
+  word = function(description)
+    local symbols = list_in(description, "symbols")
+    if #symbols == 0 then
+      options.fail "vocabulary.from_table: expected at least one word, got none"
+    end
+    local has_unknown = description.unknown == true
+    return new("word", core.codec("word", symbols, has_unknown), has_unknown)
+  end,
+  bpe = function(description)
+    return new("bpe", core.codec("bpe", list_in(description, "merges")))
+  end,
+}
+
 --- What `Vocabulary:to_table` described.
----@param description { unit: string, symbols?: string }
+---@param description { unit: saros.Unit, symbols?: string|string[], merges?: integer[], unknown?: boolean }
 ---@return saros.Vocabulary
 function vocabulary.from_table(description)
   if type(description) ~= "table" then
     options.fail("vocabulary.from_table: expected a table, got " .. options.describe(description))
-  elseif description.unit == "byte" then
-    return vocabulary.bytes()
-  elseif description.unit ~= "char" or type(description.symbols) ~= "string" then
-    options.fail('vocabulary.from_table: expected unit "byte", or "char" with symbols, got unit '
-      .. options.describe(description.unit))
   end
-  return vocabulary.characters(description.symbols)
+  local build = BUILD[description.unit]
+  if not build then
+    options.fail(("vocabulary.from_table: expected unit %s, got %s"):format(
+      vocabulary.unit.expected, options.describe(description.unit)))
+  end
+  return build(description)
 end
 
 --- For functions that take a vocabulary as an option.
@@ -98,31 +207,31 @@ function Vocabulary:__len()
 end
 
 function Vocabulary:__tostring()
-  return ("vocabulary (%d %ss)"):format(#self, self.unit)
+  return ("vocabulary (%d %ss)"):format(#self, self:noun())
 end
 
-local function unknown_symbol(self, symbol, position)
-  options.fail(('encode: expected one of the %d characters of the vocabulary, got "%s" (U+%04X) at '
-    .. 'symbol %d; a vocabulary made from this text, or unit = "byte", accepts it'):format(
-    #self, symbol, utf8.codepoint(symbol), position))
+--- What one symbol is called: "byte", "character", "word" or "piece".
+---@return string
+function Vocabulary:noun()
+  return NAMES[self.unit]
 end
 
---- Translate a text to ids. An unknown symbol is an error: dropping it would
---- shift every target behind it by one.
+--- Translate a text to ids. An unknown symbol is an error unless there is one
+--- for it: dropping it would shift every target behind it by one.
 ---@param text string
----@return integer[] ids  one for each symbol, each in 1..V
-function Vocabulary:encode(text)
+---@return saros.Tensor ids  (N), each in 1..V
+function Vocabulary:tensor(text)
   if type(text) ~= "string" then
     options.fail("encode: expected a string, got " .. options.describe(text))
-  elseif self.unit == "char" then
-    require_utf8("encode", text)
   end
-  local known, ids, count = self.ids, {}, 0
-  for symbol in text:gmatch(PATTERNS[self.unit]) do
-    count = count + 1
-    ids[count] = known[symbol] or unknown_symbol(self, symbol, count)
-  end
-  return ids
+  return self.codec:encode(text)
+end
+
+--- The same as a list.
+---@param text string
+---@return integer[] ids
+function Vocabulary:encode(text)
+  return self:tensor(text):totable()
 end
 
 --- A list of symbols as a message shows it, cut where it is long.
@@ -138,19 +247,16 @@ end
 ---@param text string
 ---@return true? known, string? message  that shows the symbols there are
 function Vocabulary:check(text)
-  if self.unit ~= "byte" then
-    local length, position = utf8.len(text)
-    if not length then
-      return nil, ("expected UTF-8 text, got an invalid byte at position %d"):format(position)
-    end
+  local ok, message = pcall(self.codec.encode, self.codec, text)
+  if ok then
+    return true
   end
-  for symbol in text:gmatch(PATTERNS[self.unit]) do
-    if not self.ids[symbol] then
-      return nil, ('expected characters that the model knows, got "%s"; it knows: %s'):format(
-        symbol, symbols_text(self.symbols))
-    end
+  local unknown = message:match "of the vocabulary, (got .*); a vocabulary"
+  if not unknown then
+    return nil, (options.without_place(message):gsub("^encode: ", ""))
   end
-  return true
+  return nil, ("expected %ss that the model knows, %s; it knows: %s"):format(
+    self:noun(), unknown, symbols_text(self.symbols))
 end
 
 --- Translate ids back to text.
@@ -170,12 +276,17 @@ function Vocabulary:decode(ids)
 end
 
 --- Everything there is to know about it, as plain data for a model file.
----@return { unit: string, symbols?: string }
+---@return { unit: saros.Unit, symbols?: string|string[], merges?: integer[], unknown?: boolean }
 function Vocabulary:to_table()
   if self.unit == "byte" then
     return { unit = "byte" }
+  elseif self.unit == "char" then
+    return { unit = "char", symbols = table.concat(self.symbols) }
+  elseif self.unit == "bpe" then
+    return { unit = "bpe", merges = self.codec:merges() }
   end
-  return { unit = self.unit, symbols = table.concat(self.symbols) }
+  local known = table.move(self.symbols, 1, self.unknown and self.unknown - 1 or #self, 1, {})
+  return { unit = "word", symbols = known, unknown = self.unknown ~= nil }
 end
 
 return vocabulary

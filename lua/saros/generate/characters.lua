@@ -17,13 +17,13 @@ local function is_unfinished(bytes)
   return needed and #bytes < needed and bytes:find "^.[\x80-\xBF]*$" ~= nil
 end
 
---- A function that takes one byte after the other and returns the characters
+--- A function that takes bytes, one or a few after the other, and returns the characters
 --- that they complete, mostly none or one. What is no UTF-8 comes out as U+FFFD.
----@return fun(byte: string): string
+---@return fun(bytes: string): string
 local function characters()
   local waiting = ""
-  return function(byte)
-    waiting = waiting .. byte
+  return function(bytes)
+    waiting = waiting .. bytes
     local complete = {}
     while waiting ~= "" and not is_unfinished(waiting) do
       local length = sequence_length(waiting:byte())

@@ -53,16 +53,34 @@ local function is_letter(symbol)
   return symbol:find "^[%a\x80-\xFF]" ~= nil
 end
 
---- Split the distribution after each beginning of a word: a letter makes it a
---- longer beginning, all the rest together is the probability that it ends.
-local function extend(beginnings, distributions, symbols, words)
+local function never()
+  return false
+end
+
+--- How words are spelt in a vocabulary: what stands between the prime and the
+--- first symbol, which symbols begin a word, and which go on with it. Words and
+--- pieces of BPE have the space before them in them.
+local function spelling(vocabulary)
+  if vocabulary.unit == "char" or vocabulary.unit == "byte" then
+    return { gap = " ", begins = is_letter, goes_on = is_letter }
+  end
+  local function begins(symbol)
+    return symbol:find "^ [%a\x80-\xFF]" ~= nil
+  end
+  return { gap = "", begins = begins, goes_on = vocabulary.unit == "bpe" and is_letter or never }
+end
+
+--- Split the distribution after each beginning of a word: what goes on with it
+--- makes a longer one, all the rest together is the probability that it ends.
+local function extend(beginnings, distributions, symbols, words, spelt)
   local longer = {}
   for row, beginning in ipairs(beginnings) do
     local ends = 0
     for id, probability in ipairs(distributions[row]) do
-      if is_letter(symbols[id]) then
+      local fits = beginning.text == "" and spelt.begins or spelt.goes_on
+      if fits(symbols[id]) then
         longer[#longer + 1] = {
-          text = beginning.text .. symbols[id],
+          text = (beginning.text .. symbols[id]):gsub("^ ", "", 1),
           probability = beginning.probability * probability,
           row = row,
           id = id,
@@ -87,19 +105,20 @@ local function column(list, name)
 end
 
 --- The most likely words after `prime` and a space, by a beam search over the
---- letters: the probability of a word is that of its letters one after the
---- other and then of anything but a letter.
+--- letters: the probability of a word is that of its letters (or pieces) one
+--- after the other and then of anything but a letter.
 ---@param model saros.nn.LanguageModel
 ---@param given { prime: string, top?: integer, beam?: integer }
 ---@return { word: string, probability: number }[]
 function next_symbols.words(model, given)
   local o = check_words(given)
-  local logits, state = model:read(o.prime .. " ")
+  local spelt = spelling(model.vocabulary)
+  local logits, state = model:read(o.prime .. spelt.gap)
   logits = logits:reshape(1, -1)
   local beginnings, words = { { text = "", probability = 1 } }, {}
   for _ = 1, LONGEST_WORD do
     local distributions = core.softmax(logits):totable()
-    local longer = extend(beginnings, distributions, model.vocabulary.symbols, words)
+    local longer = extend(beginnings, distributions, model.vocabulary.symbols, words, spelt)
     words, beginnings = best(words, "word", o.top), best(longer, "text", o.beam)
     local last = words[o.top]
     if #beginnings == 0 or last and last.probability >= beginnings[1].probability then

@@ -27,9 +27,12 @@ local check = options.declare("generate", {
   { "raw", options.boolean, false },
 })
 
---- Where nothing is given to begin from: a new line, or the first symbol.
-local function beginning(vocabulary)
-  return vocabulary.ids["\n"] and "\n" or vocabulary.symbols[1]
+--- The ids to begin from; where no text is given, a new line or the first symbol.
+local function beginning(vocabulary, prime)
+  if prime and prime ~= "" then
+    return vocabulary:encode(prime)
+  end
+  return { vocabulary.ids["\n"] or 1 }
 end
 
 local function same(piece)
@@ -40,7 +43,7 @@ end
 local function symbols_of(model, prime, sampling, seed)
   local symbols = model.vocabulary.symbols
   local session, generator = model:session(), core.generator(seed)
-  for _, id in ipairs(model.vocabulary:encode(prime)) do
+  for _, id in ipairs(beginning(model.vocabulary, prime)) do
     session:step(id)
   end
   return function()
@@ -86,20 +89,21 @@ local function without_stop(piece)
 end
 
 --- Iterate over text that a model writes. Each piece is one or more whole
---- characters, and never empty; a model of bytes gives U+FFFD for what is no
+--- characters, and never empty; a model of bytes or BPE gives U+FFFD for what is no
 --- UTF-8, and keeps an unfinished last character to itself.
 ---@param model saros.nn.LanguageModel
 ---@param given? saros.generate.Options
 ---@return fun(): string?
 local function stream(model, given)
   local o = check(given)
-  local prime = o.prime ~= "" and o.prime or beginning(model.vocabulary)
-  local next_symbol = symbols_of(model, prime, {
+  local next_symbol = symbols_of(model, o.prime, {
     temperature = o.temperature,
     top_k = o.top_k,
     top_p = o.top_p,
   }, o.seed)
-  local whole = (o.raw or model.vocabulary.unit ~= "byte") and same or characters()
+  local unit = model.vocabulary.unit
+  local cuts_characters = unit == "byte" or unit == "bpe"
+  local whole = cuts_characters and not o.raw and characters() or same
   local filter = o.stop and until_stop(o.stop) or without_stop
 
   local made, stopped = 0, false

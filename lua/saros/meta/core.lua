@@ -484,6 +484,31 @@ function core.make_folder(path) end
 ---@return string? message
 function core.write_file(path, text) end
 
+--- A codec from its symbols. Characters and words are lists of strings; merges
+--- of BPE are pairs of ids in one list, the first merge being id 257.
+---@param unit saros.Unit
+---@param symbols? string[]|integer[]  none for bytes
+---@param unknown? boolean  words: "<unk>" is the last symbol (false)
+---@return saros.Codec
+function core.codec(unit, symbols, unknown) end
+
+--- A codec learned from a text. See saros.data.vocabulary, which this is for.
+---@param unit saros.Unit
+---@param text string  or its path
+---@param is_path boolean
+---@param size integer  words: at most so many symbols, 0: all; bpe: so many
+---@param min_count integer  words: those that occur so often
+---@param unknown boolean  words: "<unk>" is the last symbol
+---@return saros.Codec? codec  nil if the file could not be read
+---@return string? message
+function core.learn_codec(unit, text, is_path, size, min_count, unknown) end
+
+--- Opens a token file. See saros.data.text, which this is for.
+---@param path string
+---@return saros.Tokens? tokens  nil if it could not be read, or is no token file, or a damaged one
+---@return string? message
+function core.open_tokens(path) end
+
 --- A value as JSON: tables with string keys are objects, with 1..n arrays, and
 --- empty ones objects. Keys are sorted. Error at what JSON cannot say.
 ---@param value any

@@ -113,7 +113,7 @@ end
 ---@return saros.Tensor logits  (V), of the symbol after it
 ---@return saros.nn.State state
 function LanguageModel:read(text)
-  local ids = core.ids(self.vocabulary:encode(text))
+  local ids = self.vocabulary:tensor(text)
   local logits, state = self(ids:reshape(-1, 1))
   return logits:select(1, -1):select(1, 1), state
 end
@@ -168,7 +168,7 @@ end
 
 function LanguageModel:describe()
   return ("language_model (%d %ss; %s)"):format(
-    #self.vocabulary, self.vocabulary.unit, self.recurrent:describe())
+    #self.vocabulary, self.vocabulary:noun(), self.recurrent:describe())
 end
 
 ---@param given saros.nn.LanguageModelOptions
