@@ -21,8 +21,9 @@ local function need(value, message)
 end
 
 local parser = argparse("char_rnn.lua", "Train a recurrent network on a text.")
-parser:option("--text", "Text to learn from."):count(1)
-parser:option("--unit", "What a symbol is."):choices { "char", "byte" }:default "char"
+parser:option("--text", "Text to learn from, or what examples/prepare.lua made of one."):count(1)
+parser:option("--unit", "What a symbol is (char)."):choices { "char", "byte", "word", "bpe" }
+parser:option("--size", "Symbols of words or BPE."):convert(integer)
 parser:option("--cell", "Kind of recurrent cell."):choices(cells):default "rnn"
 parser:option("--layers", "Recurrent layers."):convert(integer):default "2"
 parser:option("--hidden", "Units in each layer."):convert(integer):default "128"
@@ -48,7 +49,7 @@ if args.threads then
   saros.threads(args.threads)
 end
 
-local text = need(data.text(args.text, { unit = args.unit, valid = 0.1 }))
+local text = need(data.text(args.text, { unit = args.unit, size = args.size }))
 need(text:enough { batch = args.batch, length = args.length })
 local lm = nn.language_model {
   vocabulary = text.vocabulary,
@@ -63,7 +64,7 @@ local lm = nn.language_model {
 print(saros.info())
 print(text)
 print(lm:summary())
-print(("losses are in nats per %s"):format(args.unit == "char" and "character" or "byte"))
+print(("losses are in nats per %s"):format(text.vocabulary:noun()))
 print(args.run and "kept in " .. args.run or "not kept; --run FOLDER keeps it")
 
 local updates = args.epochs * ((#text.train - 1) // args.batch // args.length)

@@ -116,6 +116,21 @@ describe("the examples", function()
     end)
   end)
 
+  it("prepare a text, and train a model of pieces and one of words", function()
+    with_text(function(text, folder)
+      local tokens = folder .. ".tokens"
+      local output = succeed("examples/prepare.lua", "--text", text, "--out", tokens, "--unit", "bpe", "--size", 270)
+      assert.matches("symbols, 270 different", output)
+      local arguments = { "--hidden", 8, "--batch", 4, "--length", 20, "--epochs", 1, "--sample", 10 }
+      output = succeed("examples/char_rnn.lua", "--text", tokens, "--run", folder, table.unpack(arguments))
+      assert.matches("losses are in nats per piece", output)
+      succeed("examples/generate.lua", "--model", folder, "--prime", "We the", "--length", 5)
+      os.remove(tokens)
+      output = succeed("examples/char_rnn.lua", "--text", text, "--unit", "word", "--size", 5, table.unpack(arguments))
+      assert.matches("embedding 5 %-> 8", output)
+    end)
+  end)
+
   it("train a byte model", function()
     with_text(function(text)
       local output = succeed("examples/char_rnn.lua", "--text", text, "--unit", "byte", "--hidden", 8,
