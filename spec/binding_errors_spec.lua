@@ -131,6 +131,7 @@ local functions = {
   read_tensors = function() return A("text", "/nowhere/at/all") end,
   make_folder = function() return A("path", "/dev/null/at/all") end,
   write_file = function() return A("path", "/dev/null/at/all"), A("text", "x") end,
+  write_source = function() return A("path", "/dev/null/at/all"), A("tensors", { "x", saros.ones(2) }) end,
   json_encode = function() return A("any", { 1 }), A("flag?", true) end,
   json_decode = function() return A("text", "[1]") end,
   is_terminal = function() return A("file", io.stdout) end,
@@ -485,6 +486,7 @@ describe("arguments that do not fit together #binding", function()
       { "a\0b", {} }, { "/nowhere/x", { vector } }, { "/nowhere/x", { a = 1 } }, { "/nowhere/x", {}, { a = 1 } },
       { "/nowhere/x", { ["a\0"] = vector } }, { "/nowhere/x", {}, { a = "\0" } },
     },
+    write_source = { { "a\0b", {} }, { "/nowhere/x", { 1 } }, { "/nowhere/x", { "a", {} } } },
     item = { { t() }, { saros.zeros(0) } },
     size = { { t(), 3 }, { t(), -3 }, { t(), 0 }, { saros.zeros(), 1 } },
     assign = {
@@ -623,7 +625,7 @@ end)
 
 describe("20,000 calls of anything with anything #binding", function()
   local unsafe = {
-    write_tensors = true, make_folder = true, write_file = true, -- would leave files
+    write_tensors = true, make_folder = true, write_file = true, write_source = true, -- would leave files
     profiling = true, trace = true, watch_finite = true, -- would go on
   }
 

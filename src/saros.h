@@ -819,6 +819,21 @@ SAROS_API saros_status saros_safetensors_read(saros_context *context,
                                               const char *path,
                                               saros_archive **out);
 
+/* A piece of a file of C source: text, or the elements of a tensor. */
+typedef struct saros_piece {
+  const char *text;            // null: the tensor's elements
+  size_t size;                 // of the text, in bytes
+  const saros_tensor *tensor;  // any shape; borrowed
+} saros_piece;
+
+/* Writes the pieces one after the other, elements as C99 literals that are
+** exactly them (ids from 0; NAN and INFINITY are of math.h), with a comma after
+** each. As with saros_safetensors_write, the file appears whole or not at all.
+** SAROS_EFILE names the path and the cause. */
+SAROS_API saros_status saros_write_source(saros_context *context,
+                                          const char *path, int count,
+                                          const saros_piece *pieces);
+
 /* Makes a folder and those above it that are missing; one that is there is
 ** fine. SAROS_EFILE names the path and the cause; folders made so far stay. */
 SAROS_API saros_status saros_make_folder(saros_context *context,

@@ -1,6 +1,7 @@
 /*
-** Tables of tensors to and from files. A file that cannot be read or written
-** is no misuse: then the functions return nil and the message.
+** Tables of tensors to and from files, and C source into them. A file that
+** cannot be read or written is no misuse: then the functions return nil and the
+** message.
 */
 #include <stdlib.h>
 #include <string.h>
@@ -133,6 +134,49 @@ static int file_write(lua_State *L) {
   return 1;
 }
 
+/* --- Source ------------------------------------------------------------------------------ */
+
+enum { PIECES = 2, HOLDS, LIST };
+
+/* The piece on top. A box in HOLDS keeps a tensor alive; the table has strings. */
+static saros_piece check_piece(lua_State *L) {
+  saros_piece piece = {NULL};
+  if (lua_type(L, -1) == LUA_TSTRING) {
+    piece.text = lua_tolstring(L, -1, &piece.size);
+    lua_pushvalue(L, -1);
+  } else if (to_tensor(L, -1) != NULL) {
+    piece.tensor = hold_tensor(L, lua_gettop(L));
+  } else {
+    value_error(L, lua_gettop(L), "a string or a live tensor as each piece",
+                "");
+  }
+  lua_rawseti(L, HOLDS, (lua_Integer)lua_rawlen(L, HOLDS) + 1);
+  return piece;
+}
+
+/* write_source(path, pieces) */
+static int file_write_source(lua_State *L) {
+  lua_settop(L, PIECES);
+  const char *path = check_text(L, PATH);
+  check_table(L, PIECES);
+  int count = (int)lua_rawlen(L, PIECES);
+  lua_newtable(L);  // HOLDS
+  saros_piece *list =
+      lua_newuserdatauv(L, ((size_t)count + 1) * sizeof *list, 0);  // LIST
+  for (int i = 0; i < count; i++) {
+    lua_rawgeti(L, PIECES, i + 1);
+    list[i] = check_piece(L);
+    lua_settop(L, LIST);
+  }
+  saros_status status;
+  MEASURE(L, function_name(L), status,
+          saros_write_source(context_of(L), path, count, list));
+  if (status != SAROS_OK)
+    return file_failure(L, status);
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
 /* --- Reading ----------------------------------------------------------------------------- */
 
 /* Pushes a table of the tensors. */
@@ -199,11 +243,9 @@ static int file_make_folder(lua_State *L) {
 }
 
 static const luaL_Reg functions[] = {
-    {"make_folder", file_make_folder},
-    {"write_file", file_write_text},
-    {"write_tensors", file_write},
-    {"read_tensors", file_read},
-    {NULL, NULL},
+    {"make_folder", file_make_folder},   {"write_file", file_write_text},
+    {"write_tensors", file_write},       {"read_tensors", file_read},
+    {"write_source", file_write_source}, {NULL, NULL},
 };
 
 void open_file(lua_State *L) {

@@ -471,6 +471,15 @@ function core.write_tensors(path, tensors, metadata) end
 ---@return table<string, string>|string metadata  or the message
 function core.read_tensors(path) end
 
+--- Writes strings as they are, and the elements of tensors as C literals that
+--- are exactly them, with a comma after each: completely or not at all. Error
+--- if an element is not finite.
+---@param path string
+---@param pieces (string|saros.Tensor)[]
+---@return true? ok  nil if the file could not be written
+---@return string? message
+function core.write_source(path, pieces) end
+
 --- Makes a folder, and those above it, unless it is there.
 ---@param path string
 ---@return true? ok
