@@ -55,6 +55,11 @@ describe("the examples", function()
       assert.matches("\nepoch 3  loss %d%.%d%d%d%d  valid %d%.%d%d%d%d %b()  [%d.]+[kM]? symbols/s  %d+ MB\n", output)
       assert.is_true(#output:match " MB\n\n(.*)\n$" >= 40)
 
+      output = succeed("examples/export.lua", "--model", folder, "--out", text .. ".c", "--name", "first",
+        "--weights", "int8")
+      os.remove(text .. ".c")
+      assert.matches("^[^\n]+%.c: language_model [^\n]+ weights\ncheck it: [^\n]+ %-DFIRST_TEST ", output)
+
       output = succeed("examples/generate.lua", "--model", folder, "--prime", "We the", "--length", 20,
         "--temperature", 0.5, "--top-k", 5, "--top-p", 0.9, "--seed", 2)
       assert.equal(#"We the" + 20 + 1, #output)

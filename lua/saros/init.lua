@@ -12,6 +12,7 @@
 ---     progress   shows on a terminal what fit does
 ---     beam_search   the likeliest sequences of any step function
 ---     load       a model back from its file
+---     export_c   a model as one C file that needs no library
 ---     safetensors   read and write named tensors
 ---     ctc        what a model trained with ctc_loss says, as ids
 ---     profile    where the time goes, by operation and layer
@@ -33,6 +34,7 @@ end
 --- metadata)`.
 saros.safetensors = { read = core.read_tensors, write = core.write_tensors }
 saros.read_tensors, saros.write_tensors = nil, nil
+saros.write_source = nil -- for saros.export_c
 saros.profiling, saros.layer = nil, nil -- for saros.profile
 saros.watch_finite = nil -- for saros.fit
 saros.trace, saros.block_bytes = nil, nil -- for model:memory
@@ -45,6 +47,7 @@ saros.find_rate = require "saros.train.find_rate"
 saros.evaluate = require "saros.train.evaluate"
 saros.progress = require "saros.train.progress"
 saros.load = require("saros.model_file").load
+saros.export_c = require "saros.export"
 saros.sampler = require "saros.generate.sampler"
 saros.beam_search = require("saros.generate.beam").search
 saros.ctc = require "saros.generate.ctc"

@@ -1,0 +1,186 @@
+--- The C functions that an exported model may consist of, by name. `$name` is
+--- the model's, `$real` its type of numbers, and `$f` follows the functions of
+--- math.h. A file has those that it uses, in the order of this list.
+
+local functions = {}
+
+local function add(name, source)
+  functions[#functions + 1] = { name = name, source = source }
+end
+
+add("sigmoid", [[
+static $real $name_sigmoid($real x) {
+  return 1 / (1 + exp$f(-x));
+}
+]])
+
+add("affine", [[
+/* y = W x + b, W of n rows of k weights; b may be null. */
+static void $name_affine($real *y, const $real *w, const $real *b,
+                         const $real *x, int n, int k) {
+  for (int i = 0; i < n; i++, w += k) {
+    $real sum = 0;
+    for (int j = 0; j < k; j++)
+      sum += w[j] * x[j];
+    y[i] = b ? sum + b[i] : sum;
+  }
+}
+]])
+
+add("affine_int8", [[
+/* y = W x + b, where row i of W is scale[i] times its n rows of k integers. */
+static void $name_affine_int8($real *y, const int8_t *w, const $real *scale,
+                              const $real *b, const $real *x, int n, int k) {
+  for (int i = 0; i < n; i++, w += k) {
+    $real sum = 0;
+    for (int j = 0; j < k; j++)
+      sum += w[j] * x[j];
+    y[i] = b ? scale[i] * sum + b[i] : scale[i] * sum;
+  }
+}
+]])
+
+add("row_int8", [[
+/* y = scale times a row of n integers. */
+static void $name_row_int8($real *y, const int8_t *row, $real scale, int n) {
+  for (int i = 0; i < n; i++)
+    y[i] = scale * row[i];
+}
+]])
+
+add("layer_norm", [[
+/* y = (x - mean) / deviation * gain + bias; y may be x. */
+static void $name_layer_norm($real *y, const $real *x, const $real *gain,
+                             const $real *bias, $real epsilon, int n) {
+  $real mean = 0, variance = 0;
+  for (int i = 0; i < n; i++)
+    mean += x[i] / n;
+  for (int i = 0; i < n; i++)
+    variance += (x[i] - mean) * (x[i] - mean) / n;
+  const $real scale = 1 / sqrt$f(variance + epsilon);
+  for (int i = 0; i < n; i++)
+    y[i] = (x[i] - mean) * scale * gain[i] + bias[i];
+}
+]])
+
+add("add", [[
+/* y = a + b */
+static void $name_add($real *y, const $real *a, const $real *b, int n) {
+  for (int i = 0; i < n; i++)
+    y[i] = a[i] + b[i];
+}
+]])
+
+add("mix", [[
+/* Zoneout: a share of the new state, the rest of the old one. */
+static void $name_mix($real *state, const $real *now, $real share, int n) {
+  for (int i = 0; i < n; i++)
+    state[i] = share * now[i] + (1 - share) * state[i];
+}
+]])
+
+-- What cells do with a, the sums from the input, and u, those from the state.
+
+add("elman_tanh", [[
+static void $name_elman_tanh($real *h, const $real *a, const $real *u, int n) {
+  for (int k = 0; k < n; k++)
+    h[k] = tanh$f(a[k] + u[k]);
+}
+]])
+
+add("elman_relu", [[
+static void $name_elman_relu($real *h, const $real *a, const $real *u, int n) {
+  for (int k = 0; k < n; k++) {
+    const $real sum = a[k] + u[k];
+    h[k] = sum < 0 ? 0 : sum;
+  }
+}
+]])
+
+add("lstm", [[
+/*
+** The new c of an LSTM from the sums of its gates i, f, g, o; the output gate
+** comes into a. p: the peepholes of i, f and o, or null; c_new may be c.
+*/
+static void $name_lstm($real *c_new, $real *a, const $real *u, const $real *c,
+                       const $real *p, int n) {
+  for (int k = 0; k < n; k++) {
+    $real i = a[k] + u[k], f = a[n + k] + u[n + k];
+    const $real g = a[2 * n + k] + u[2 * n + k];
+    $real o = a[3 * n + k] + u[3 * n + k];
+    if (p) {
+      i += p[k] * c[k];
+      f += p[n + k] * c[k];
+    }
+    c_new[k] = $name_sigmoid(f) * c[k] + $name_sigmoid(i) * tanh$f(g);
+    if (p)
+      o += p[2 * n + k] * c_new[k];
+    a[k] = $name_sigmoid(o);
+  }
+}
+]])
+
+add("lstm_output", [[
+/* h = o tanh(c) */
+static void $name_lstm_output($real *h, const $real *o, const $real *c, int n) {
+  for (int k = 0; k < n; k++)
+    h[k] = o[k] * tanh$f(c[k]);
+}
+]])
+
+add("gru", [[
+/* A GRU with the gates r, z, n that resets after the product; h_new may be h. */
+static void $name_gru($real *h_new, const $real *a, const $real *u,
+                      const $real *h, int n) {
+  for (int k = 0; k < n; k++) {
+    const $real r = $name_sigmoid(a[k] + u[k]);
+    const $real z = $name_sigmoid(a[n + k] + u[n + k]);
+    const $real fresh = tanh$f(a[2 * n + k] + r * u[2 * n + k]);
+    h_new[k] = fresh + z * (h[k] - fresh);
+  }
+}
+]])
+
+add("gru_reset", [[
+/* What the product for n of a GRU reads if it resets before that: r h. The gate
+** z comes into a. */
+static void $name_gru_reset($real *read, $real *a, const $real *u,
+                            const $real *h, int n) {
+  for (int k = 0; k < n; k++) {
+    read[k] = $name_sigmoid(a[k] + u[k]) * h[k];
+    a[n + k] = $name_sigmoid(a[n + k] + u[n + k]);
+  }
+}
+]])
+
+add("gru_finish", [[
+/* u: the product for n; h_new may be h. */
+static void $name_gru_finish($real *h_new, const $real *a, const $real *u,
+                             const $real *h, int n) {
+  for (int k = 0; k < n; k++) {
+    const $real fresh = tanh$f(a[2 * n + k] + u[k]);
+    h_new[k] = fresh + a[n + k] * (h[k] - fresh);
+  }
+}
+]])
+
+-- Functions of each element.
+for _, entry in ipairs {
+  { "tanh", "tanh$f(x[i])" },
+  { "sigmoid", "$name_sigmoid(x[i])" },
+  { "relu", "x[i] < 0 ? 0 : x[i]" },
+  { "exp", "exp$f(x[i])" },
+  { "log", "log$f(x[i])" },
+  { "sqrt", "sqrt$f(x[i])" },
+  { "abs", "fabs$f(x[i])" },
+  { "negate", "-x[i]" },
+} do
+  add("apply_" .. entry[1], ([[
+static void $name_apply_%s($real *y, const $real *x, int n) {
+  for (int i = 0; i < n; i++)
+    y[i] = %s;
+}
+]]):format(entry[1], entry[2]))
+end
+
+return functions

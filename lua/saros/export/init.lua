@@ -1,0 +1,311 @@
+--- A trained model as one C99 file that needs nothing but the C library: the
+--- weights as constants, a state that the caller owns, and a step. What a
+--- session can step can be exported, as both read the model's `stages`.
+
+local core = require "saros.core"
+local options = require "saros.options"
+local functions = require "saros.export.functions"
+local build = require "saros.export.stages"
+local templates = require "saros.export.templates"
+local module = require "saros.nn.module"
+
+local identifier = options.kind("a C identifier of at most 40 characters that begins with a letter", function(value)
+  return type(value) == "string" and #value <= 40 and value:find "^[A-Za-z][A-Za-z0-9_]*$" and value or nil
+end)
+
+local check = options.declare("export_c", {
+  { "name", identifier, "model" },
+  { "weights", options.one_of { "real", "int8" }, "real" },
+})
+
+-- What the test of a file steps through.
+local TEST_STEPS = 8
+
+-- --- Weights of 8 bits --------------------------------------------------------------------
+
+--- The tensors of a stage that are matrices to multiply with.
+local MATRICES = { "weight", "weight_ih", "weight_hh", "weight_hr" }
+
+-- What the largest weight of a row of zeros is taken for.
+local SMALLEST = 1e-30
+
+--- Whole numbers by the rounding of sums that leave no room for a fraction.
+local function round(x)
+  local large = 1.5 * 2 ^ (core.info().real == "float" and 23 or 52)
+  return x + large - large
+end
+
+--- Rows (n, k) as integers in -127..127 and a scale (n) for each row.
+local function quantise(weight)
+  local scale = weight:abs():max(2):reshape(-1, 1):maximum(SMALLEST) / 127
+  local integers = round(weight / scale)
+  return { integers = integers, scale = scale:reshape(-1), values = integers * scale }
+end
+
+--- The same stages with the matrices that int8 makes of theirs, and those by
+--- the tensors that took their place.
+local function quantise_stages(stages)
+  local made, by_tensor, list = {}, {}, {}
+  for number, stage in ipairs(stages) do
+    list[number] = {}
+    for field, value in pairs(stage) do
+      list[number][field] = value
+    end
+    for _, field in ipairs(MATRICES) do
+      local weight = stage[field]
+      if weight and weight:rank() == 2 then
+        made[weight] = made[weight] or quantise(weight)
+        list[number][field] = made[weight].values
+        by_tensor[made[weight].values] = made[weight]
+      end
+    end
+  end
+  return list, by_tensor
+end
+
+-- --- What the file is checked with ---------------------------------------------------------
+
+--- Some input, a row for each step: ids (T) or features (T, inputs).
+local function draw(facts)
+  local generator = core.generator(1)
+  if not facts.symbols then
+    return generator:normal { TEST_STEPS, facts.inputs }
+  end
+  local ids = {}
+  for step = 1, TEST_STEPS do
+    ids[step] = generator:integer(facts.symbols)
+  end
+  return core.ids(ids)
+end
+
+--- What a session makes of it, (T, outputs).
+local function walk(session, input, facts)
+  local y
+  for step = 1, TEST_STEPS do
+    local output = session:step(facts.symbols and input[step] or input:select(1, step))
+    y = y or core.zeros(TEST_STEPS, output:count())
+    y[step] = output
+  end
+  return y
+end
+
+--- How many symbols or features a model reads.
+local function facts_of(stages)
+  local first = stages[1]
+  local weight = first.weight or first.weight_ih
+  if first.kind == "embedding" then
+    return { symbols = weight:size(1) }
+  end
+  return { inputs = weight:size(-1) }
+end
+
+-- --- Text ---------------------------------------------------------------------------------
+
+--- Text with values in place of its $words; a value may have some, too.
+local function fill(template, values)
+  local function once(text)
+    return (text:gsub("%$(%a+)", values))
+  end
+  return once(once(template))
+end
+
+--- Text for a comment: letters, digits and what cannot end it.
+local function harmless(text)
+  return (text:gsub("[^%w .,:;()>_-]", " "))
+end
+
+--- A string literal. Escapes have three octal digits, so that a digit behind
+--- one cannot join it. Question marks begin trigraphs, dollars $words.
+local function quoted(text)
+  return '"' .. text:gsub('[^%w !#&-/:->@%[%]^_`{-~]', function(byte)
+    return ("\\%03o"):format(byte:byte())
+  end) .. '"'
+end
+
+-- Compilers need not take longer literals (C99, 5.2.4.1).
+local LONGEST_LITERAL = 4095
+
+--- The symbols of a model that has a vocabulary, as literals; nil without.
+local function symbols_of(model, facts)
+  local vocabulary = model.vocabulary
+  local symbols = type(vocabulary) == "table" and vocabulary.symbols
+  if type(symbols) ~= "table" or #symbols ~= facts.symbols then
+    return nil
+  end
+  local list = {}
+  for id, symbol in ipairs(symbols) do
+    if type(symbol) ~= "string" or #symbol > LONGEST_LITERAL then
+      return nil
+    end
+    list[id] = "    " .. quoted(symbol)
+  end
+  return table.concat(list, ",\n")
+end
+
+-- --- Parts of the file ----------------------------------------------------------------------
+
+--- Members of the state, in a fixed order, and its bytes.
+local function state_text(builder, bytes)
+  local lines, elements = {}, 0
+  local function member(name, size)
+    lines[#lines + 1] = ("  %s %s[%d];\n"):format(builder.real, name, size)
+    elements = elements + size
+  end
+  for _, entry in ipairs(builder.state) do
+    member(entry.name, entry.size)
+  end
+  local names = {}
+  for name in pairs(builder.scratch) do
+    names[#names + 1] = name
+  end
+  table.sort(names)
+  if #names > 0 then
+    lines[#lines + 1] = "  /* of the step under way */\n"
+  end
+  for _, name in ipairs(names) do
+    member(name, builder.scratch[name])
+  end
+  if elements == 0 then
+    return "  char none; /* C wants a member */\n", 1
+  end
+  return table.concat(lines), elements * bytes
+end
+
+local function sizes_text(facts, outputs)
+  local input = facts.symbols and ("#define $NAME_SYMBOLS %d /* ids that go in: 0..%d */"):format(
+    facts.symbols, facts.symbols - 1) or ("#define $NAME_INPUTS %d /* numbers that go in */"):format(facts.inputs)
+  return ("%s\n#define $NAME_OUTPUTS %d /* numbers that come out */\n"):format(input, outputs)
+end
+
+--- What a reader wants to know first.
+local function about_text(facts, outputs, parameters, state_bytes, weights)
+  local input = facts.symbols and ("an id in 0..%d; another one is refused: -1, and nothing changes"):format(
+    facts.symbols - 1) or ("%d numbers"):format(facts.inputs)
+  return table.concat({
+    "input:   " .. input,
+    ("output:  %d numbers; not where the input is"):format(outputs),
+    ("weights: %d, constant%s"):format(parameters, weights == "int8" and ", matrices in 8 bits" or ""),
+    ("state:   %d bytes; nothing else changes, nothing is allocated"):format(state_bytes),
+  }, "\n** ")
+end
+
+--- What differs between models of symbols and of features.
+local function input_values(facts, real)
+  if facts.symbols then
+    return {
+      declaration = "int $name_step($name_state *state, int32_t input, $real *output)",
+      begin = "  const $real *x;\n  if (input < 0 || input >= $NAME_SYMBOLS)\n    return -1;",
+      finish = "  return 0;\n",
+      type = "int32_t",
+      drawn = TEST_STEPS,
+      argument = "$name_test_input[at]",
+    }
+  end
+  return {
+    declaration = "void $name_step($name_state *state, const $real *input, $real *output)",
+    begin = "  const $real *x = input;",
+    finish = "",
+    type = real,
+    drawn = TEST_STEPS * facts.inputs,
+    argument = "$name_test_input + at * $NAME_INPUTS",
+  }
+end
+
+--- How far an output may be off. A norm of values that hardly differ divides by
+--- their deviation, and that makes more of the order of a sum.
+local function tolerance_of(builder)
+  if builder.used.layer_norm then
+    return builder.real == "float" and "1e-3" or "1e-9"
+  end
+  return builder.real == "float" and "1e-5" or "1e-12"
+end
+
+--- The values of the $words in the templates.
+local function values_of(model, o, builder, facts, outputs)
+  local real = builder.real
+  local state, bytes = state_text(builder, real == "float" and 4 or 8)
+  local values = input_values(facts, real)
+  values.name, values.NAME, values.real, values.f = o.name, o.name:upper(), real, builder.f
+  values.title, values.version = harmless(model:describe()), core.info().version
+  values.about = about_text(facts, outputs, model:count(), bytes, o.weights)
+  values.sizes, values.state = sizes_text(facts, outputs), state
+  values.first = table.concat(builder.first)
+  values.steps = table.concat(builder.step, "\n")
+  values.begin = values.begin .. (bytes == 1 and "\n  (void)state;" or "")
+  values.T, values.expected = TEST_STEPS, TEST_STEPS * outputs
+  values.tolerance = tolerance_of(builder)
+  return values
+end
+
+--- The functions that the steps call.
+local function functions_text(used)
+  local list = {}
+  for _, entry in ipairs(functions) do
+    if used[entry.name] then
+      list[#list + 1] = entry.source .. "\n"
+    end
+  end
+  return table.concat(list)
+end
+
+--- The file: strings, and tensors between them.
+local function pieces_of(values, builder, symbols, input, output)
+  local pieces = {}
+  local function add(piece)
+    pieces[#pieces + 1] = type(piece) == "string" and fill(piece, values) or piece
+  end
+  values.vocabulary = symbols and "\n/* The symbol of each id. */\nextern const char *const "
+    .. "$name_symbols[$NAME_SYMBOLS];\n" or ""
+  add(templates.declarations)
+  for _, piece in ipairs(builder.constants) do
+    add(piece)
+  end
+  if symbols then
+    add("const char *const $name_symbols[$NAME_SYMBOLS] = {\n" .. symbols .. ",\n};\n\n")
+  end
+  add(functions_text(builder.used))
+  add(templates.steps)
+  add(templates.test_input)
+  add(input)
+  add(templates.test_output)
+  add(output)
+  add(templates.test_main)
+  add "\n#endif\n"
+  return pieces
+end
+
+--- Write a trained model as one C99 file without dependencies: `NAME_state`,
+--- `NAME_reset(state)` and `NAME_step(state, input, output)`, with its weights as
+--- constants. Ids count from 0 there. The file has a test, too: compiled with
+--- -DNAME_TEST (in capitals) it steps through some input and returns 0 if the
+--- outputs are what a session has here.
+---
+--- A model that sessions refuse is refused with their error. In 8 bits matrices
+--- are whole numbers and a scale for each row, and so a quarter of the size; the
+--- test then compares with a session that has these weights.
+---@param model saros.nn.Module
+---@param path string
+---@param given? { name?: string, weights?: "real"|"int8" }  "model"; "real": exactly as they are
+---@return true? ok  nil if the file could not be written
+---@return string? message
+local function export_c(model, path, given)
+  local o = check(given)
+  if not module.is(model) then
+    options.fail("export_c: expected a model, got " .. options.describe(model))
+  elseif type(path) ~= "string" then
+    options.fail("export_c: expected a path, got " .. options.describe(path))
+  end
+  local session, stages, quantised = model:session(), model:stages(), {}
+  if o.weights == "int8" then
+    stages, quantised = quantise_stages(stages)
+    session = core.session(stages, 1, "real")
+  end
+  local facts = facts_of(stages)
+  local input = draw(facts)
+  local output = walk(session, input, facts)
+  local builder = build(stages, facts.inputs or 1, core.info().real, quantised)
+  local values = values_of(model, o, builder, facts, output:size(2))
+  return core.write_source(path, pieces_of(values, builder, symbols_of(model, facts), input, output))
+end
+
+return export_c

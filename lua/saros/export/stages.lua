@@ -1,0 +1,288 @@
+--- Stages of a model (see saros.Stage) as C: what each adds to the step, the
+--- state and the constants of a file.
+
+---@class saros.export.Builder
+---@field real string  "float", or "double" in the double build
+---@field f string  what follows the functions of math.h and literals
+---@field quantised table<saros.Tensor, { integers: saros.Tensor, scale: saros.Tensor }>
+---@field used table<string, boolean>  names of functions
+---@field constants (string|saros.Tensor)[]  pieces of the file
+---@field names table<saros.Tensor, string>  of the constants
+---@field state { name: string, size: integer }[]  carried from step to step
+---@field first string[]  statements of reset
+---@field scratch table<string, integer>  sizes of what a step needs besides
+---@field step string[]  statements
+---@field width integer  of x, the output of the stages so far
+---@field number integer  of the stage
+---@field last boolean  is it the last stage?
+---@field in_output boolean  is x the output already?
+local Builder = {}
+Builder.__index = Builder
+
+--- A number as a literal, in any locale.
+local function literal(self, x)
+  local text = ("%.17g"):format(x):gsub(",", ".")
+  return (text:find "[.en]" and text or text .. ".0") .. self.f
+end
+
+local function say(self, ...)
+  self.step[#self.step + 1] = "  " .. (...):format(select(2, ...)) .. ";"
+end
+
+--- A call of one of the functions.
+local function call(self, name, ...)
+  self.used[name] = true
+  local arguments = { ... }
+  for position, argument in ipairs(arguments) do
+    arguments[position] = tostring(argument)
+  end
+  say(self, "$name_%s(%s)", name, table.concat(arguments, ", "))
+end
+
+local function declare(self, kind, name, tensor)
+  local all = self.constants
+  all[#all + 1] = ("static const %s $name_%s[%d] = {"):format(kind, name, tensor:count())
+  all[#all + 1] = tensor
+  all[#all + 1] = "};\n\n"
+end
+
+--- The name of a tensor among the constants, "NULL" if there is none. Tensors
+--- that are shared are written once.
+local function constant(self, what, tensor)
+  if not tensor then
+    return "NULL"
+  elseif not self.names[tensor] then
+    local name, small = ("%s_%d"):format(what, self.number), self.quantised[tensor]
+    self.names[tensor] = "$name_" .. name
+    if small then
+      declare(self, "int8_t", name, small.integers)
+      declare(self, self.real, name .. "_scale", small.scale)
+    else
+      declare(self, self.real, name, tensor)
+    end
+  end
+  return self.names[tensor]
+end
+
+--- Room for a part of a step.
+local function scratch(self, name, size)
+  self.scratch[name] = math.max(self.scratch[name] or 0, size)
+  return "state->" .. name
+end
+
+--- An array that is carried on, and where it begins.
+local function carried(self, name, size, first)
+  name = ("%s_%d"):format(name, self.number)
+  self.state[#self.state + 1] = { name = name, size = size }
+  if first then
+    self.first[#self.first + 1] = ("  memcpy(state->%s, %s, sizeof state->%s);"):format(
+      name, constant(self, "first_" .. name:sub(1, 1), first), name)
+  end
+  return "state->" .. name
+end
+
+--- Where a stage without a state puts its result.
+local function result(self, size)
+  if self.last then
+    self.in_output = true
+    return "output"
+  end
+  return scratch(self, "y_" .. self.number, size)
+end
+
+--- x is what was put there.
+local function pass_on(self, where, size)
+  self.width = size
+  if not self.in_output then
+    say(self, "x = %s", where)
+  end
+end
+
+--- to = W x + b, of `rows` rows of W after the first `skipped`.
+local function affine(self, to, what, weight, bias_name, bias, x, rows, skipped)
+  local columns = weight:size(2)
+  local w, b = constant(self, what, weight), constant(self, bias_name, bias)
+  local function behind(name, by)
+    return by > 0 and name ~= "NULL" and ("%s + %d"):format(name, by) or name
+  end
+  skipped = skipped or 0
+  if self.quantised[weight] then
+    call(self, "affine_int8", to, behind(w, skipped * columns), behind(w .. "_scale", skipped),
+      behind(b, skipped), x, rows, columns)
+  else
+    call(self, "affine", to, behind(w, skipped * columns), behind(b, skipped), x, rows, columns)
+  end
+end
+
+local function layer_norm(self, y, x, what, gain, bias, epsilon, size)
+  call(self, "layer_norm", y, x, constant(self, what .. "_gain", gain),
+    constant(self, what .. "_bias", bias), literal(self, epsilon), size)
+end
+
+-- --- Stages without a state -------------------------------------------------------------
+
+local stages = {}
+
+function stages.embedding(self, stage)
+  local weight, E = stage.weight, stage.weight:size(2)
+  local name = constant(self, "embedding", weight)
+  if self.quantised[weight] then
+    local y = scratch(self, "y_" .. self.number, E)
+    call(self, "row_int8", y, ("%s + (size_t)input * %d"):format(name, E), name .. "_scale[input]", E)
+    pass_on(self, y, E)
+  else
+    pass_on(self, ("%s + (size_t)input * %d"):format(name, E), E)
+  end
+end
+
+function stages.linear(self, stage)
+  local O = stage.weight:size(1)
+  local y = result(self, O)
+  affine(self, y, "weight", stage.weight, "bias", stage.bias, "x", O)
+  pass_on(self, y, O)
+end
+
+function stages.layer_norm(self, stage)
+  local y = result(self, self.width)
+  layer_norm(self, y, "x", "norm", stage.weight, stage.bias, stage.epsilon, self.width)
+  pass_on(self, y, self.width)
+end
+
+stages["function"] = function(self, stage)
+  local y, name = result(self, self.width), stage["function"]
+  self.used.sigmoid = self.used.sigmoid or name == "sigmoid"
+  call(self, "apply_" .. name, y, "x", self.width)
+  pass_on(self, y, self.width)
+end
+
+-- --- Recurrent stages ---------------------------------------------------------------------
+
+--- The layer norm of cells has PyTorch's epsilon.
+local CELL_EPSILON = 1e-5
+
+--- The sums from x, normalised where that is wanted.
+local function project_input(self, stage)
+  local rows = stage.weight_ih:size(1)
+  local a = scratch(self, "a", rows)
+  affine(self, a, "weight_ih", stage.weight_ih, "bias_ih", stage.bias_ih, "x", rows)
+  if stage.norm_ih_gain then
+    layer_norm(self, a, a, "norm_ih", stage.norm_ih_gain, stage.norm_ih_bias, CELL_EPSILON, rows)
+  end
+  return a
+end
+
+--- Likewise those from h, of the first rows.
+local function project_state(self, stage, h, rows)
+  local u = scratch(self, "u", stage.weight_hh:size(1))
+  affine(self, u, "weight_hh", stage.weight_hh, "bias_hh", stage.bias_hh, h, rows)
+  if stage.norm_gain then
+    layer_norm(self, u, u, "norm_hh", stage.norm_gain, stage.norm_bias, CELL_EPSILON, rows)
+  end
+  return u
+end
+
+--- Cells put the new h into `now`, which may be h.
+local cells = {}
+
+local function elman(self, stage, now, h, H)
+  local a, u = project_input(self, stage), project_state(self, stage, h, H)
+  call(self, stage.cell, now, a, u, H)
+end
+
+cells.elman_tanh, cells.elman_relu = elman, elman
+
+function cells.lstm(self, stage, now, h, H)
+  local c = carried(self, "c", H, stage.first_c)
+  local a, u = project_input(self, stage), project_state(self, stage, h, 4 * H)
+  local zoneout = stage.zoneout_c or 0
+  local c_now = zoneout > 0 and scratch(self, "c_now", H) or c
+  local seen, output = c_now, now
+  self.used.sigmoid = true
+  call(self, "lstm", c_now, a, u, c, constant(self, "peephole", stage.peephole), H)
+  if stage.norm_c_gain then
+    seen = scratch(self, "c_seen", H)
+    layer_norm(self, seen, c_now, "norm_c", stage.norm_c_gain, stage.norm_c_bias, CELL_EPSILON, H)
+  end
+  if stage.weight_hr then
+    output = scratch(self, "inner", H)
+  end
+  call(self, "lstm_output", output, a, seen, H)
+  if stage.weight_hr then
+    affine(self, now, "weight_hr", stage.weight_hr, "", nil, output, stage.weight_hr:size(1))
+  end
+  if zoneout > 0 then
+    call(self, "mix", c, c_now, literal(self, 1 - zoneout), H)
+  end
+end
+
+function cells.gru(self, stage, now, h, H)
+  local a, u = project_input(self, stage), project_state(self, stage, h, 3 * H)
+  self.used.sigmoid = true
+  call(self, "gru", now, a, u, h, H)
+end
+
+function cells.gru_before(self, stage, now, h, H)
+  local a, u = project_input(self, stage), project_state(self, stage, h, 2 * H)
+  local inner = scratch(self, "inner", H)
+  self.used.sigmoid = true
+  call(self, "gru_reset", inner, a, u, h, H)
+  affine(self, u, "weight_hh", stage.weight_hh, "bias_hh", stage.bias_hh, inner, H, 2 * H)
+  call(self, "gru_finish", now, a, u, h, H)
+end
+
+local GATES = { elman_tanh = 1, elman_relu = 1, lstm = 4, gru = 3, gru_before = 3 }
+
+function stages.recurrent(self, stage)
+  local H, P = stage.weight_hh:size(1) // GATES[stage.cell], stage.weight_hh:size(2)
+  local h, zoneout = carried(self, "h", P, stage.first_h), stage.zoneout_h or 0
+  local now = zoneout > 0 and scratch(self, "h_now", P) or h
+  cells[stage.cell](self, stage, now, h, H)
+  if zoneout > 0 then
+    call(self, "mix", h, now, literal(self, 1 - zoneout), P)
+  end
+  if stage.residual and P == self.width then
+    local y = result(self, P)
+    call(self, "add", y, h, "x", P)
+    h = y
+  end
+  pass_on(self, h, P)
+end
+
+-- --- All of them -----------------------------------------------------------------------------
+
+--- What a line of comment calls a stage.
+local function title(stage, before, after)
+  local kind = stage.cell or stage["function"] or stage.kind
+  return stage.kind == "embedding" and ("embedding, %d symbols -> %d"):format(stage.weight:size(1), after)
+    or ("%s %d -> %d"):format(kind, before, after)
+end
+
+local function add_stage(self, stage)
+  local at, before = #self.step + 1, self.width
+  self.step[at] = ""
+  stages[stage.kind](self, stage)
+  self.step[at] = ("\n  /* %d: %s */"):format(self.number, title(stage, before, self.width))
+end
+
+--- Translate a list of stages that a session accepted.
+---@param list saros.Stage[]
+---@param inputs integer  features of the input
+---@param real string
+---@param quantised table
+---@return saros.export.Builder
+local function build(list, inputs, real, quantised)
+  local self = setmetatable({
+    real = real, f = real == "float" and "f" or "", quantised = quantised,
+    used = {}, constants = {}, names = {}, state = {}, first = {}, scratch = {}, step = {}, width = inputs,
+  }, Builder)
+  for number, stage in ipairs(list) do
+    self.number, self.last = number, number == #list
+    add_stage(self, stage)
+  end
+  if not self.in_output then
+    self.step[#self.step + 1] = ("\n  memcpy(output, x, %d * sizeof *output);"):format(self.width)
+  end
+  return self
+end
+
+return build
