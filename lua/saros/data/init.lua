@@ -6,6 +6,7 @@ return {
   labelled = require "saros.data.labelled",
   pairs = require "saros.data.pairs",
   pieces = require "saros.data.pieces",
+  pipeline = require "saros.data.pipeline",
   series = require "saros.data.series",
   pad = require("saros.data.padding").pad,
   vocabulary = require "saros.data.vocabulary",
