@@ -69,17 +69,28 @@ void packed_release(saros_context *context, packed_matrix *p) {
   p->data = NULL;
 }
 
-void packed_multiply(const kernels *k, real *c, int ldc, const real *a, int lda,
-                     const packed_matrix *p, int m, int add, const real *ahead,
-                     size_t ahead_count) {
+/* Columns first..first + n - 1 of the product, layer after layer; what the caller
+** will read next is fetched during the first. */
+static void multiply_layers(const kernels *k, real *c, int ldc, const real *a,
+                            int lda, const packed_matrix *p, int first, int n,
+                            int m, int add, const real *ahead,
+                            size_t ahead_count) {
   int depth = depth_of(p->k), row = 0;
   do {
     int rows = p->k - row < depth ? p->k - row : depth;
-    k->packed->multiply(c, ldc, a + row, lda, 0, layer_of(k, p, row / depth), m,
-                        p->n, rows, row > 0 || add, ahead, ahead_count);
+    const real *layer = layer_of(k, p, row / depth);
+    k->packed->multiply(c + first, ldc, a + row, lda, 0,
+                        layer + k->packed->size(first, rows), m, n, rows,
+                        row > 0 || add, ahead, ahead_count);
     ahead = NULL, ahead_count = 0;
     row += depth;
   } while (row < p->k);
+}
+
+void packed_multiply(const kernels *k, real *c, int ldc, const real *a, int lda,
+                     const packed_matrix *p, int m, int add, const real *ahead,
+                     size_t ahead_count) {
+  multiply_layers(k, c, ldc, a, lda, p, 0, p->n, m, add, ahead, ahead_count);
 }
 
 typedef struct shared_product {
@@ -93,18 +104,9 @@ typedef struct shared_product {
 
 static void multiply_columns(void *arguments, int block) {
   const shared_product *s = arguments;
-  const packed_kernels *k = s->kernels->packed;
-  const packed_matrix *p = s->packed;
-  int first = block * s->columns, depth = depth_of(p->k), row = 0;
-  int n = p->n - first < s->columns ? p->n - first : s->columns;
-  do {
-    int rows = p->k - row < depth ? p->k - row : depth;
-    const real *layer = layer_of(s->kernels, p, row / depth);
-    k->multiply(s->c + first, s->ldc, s->a + row, s->lda, 0,
-                layer + k->size(first, rows), s->m, n, rows, row > 0 || s->add,
-                NULL, 0);
-    row += depth;
-  } while (row < p->k);
+  int first = block * s->columns, left = s->packed->n - first;
+  multiply_layers(s->kernels, s->c, s->ldc, s->a, s->lda, s->packed, first,
+                  left < s->columns ? left : s->columns, s->m, s->add, NULL, 0);
 }
 
 /* The sums of a column do not depend on which others its block holds, so the
