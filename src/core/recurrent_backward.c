@@ -8,21 +8,31 @@
 
 /* --- What the walk works on ----------------------------------------------------------- */
 
+/* An array that the walk writes to before it reads: (T, B, width) if rank is 3,
+** or (B, width). */
+static saros_status scratch(const recurrence *r, int rank, int width,
+                            saros_tensor **out) {
+  const int sequence[3] = {r->T, r->B, width}, rows[2] = {r->B, width};
+  return tensor_new(r->context, SAROS_REAL, rank, rank == 3 ? sequence : rows,
+                    out);
+}
+
 static saros_status zeros(const recurrence *r, int rank, int width,
                           saros_tensor **out) {
-  const int sequence[3] = {r->T, r->B, width}, rows[2] = {r->B, width};
-  return saros_tensor_new(r->context, SAROS_REAL, rank,
-                          rank == 3 ? sequence : rows, out);
+  TRY(scratch(r, rank, width, out));
+  tensor_zero(*out);
+  return SAROS_OK;
 }
 
 /* The gradient of an output to work on: a copy, or zeros if it has none. */
 static saros_status gradient_of_last(const tape_entry *e, const recurrence *r,
                                      int output, int width,
                                      saros_tensor **out) {
-  TRY(zeros(r, 2, width, out));
   saros_tensor *gradient = e->output[output]->gradient;
-  if (gradient != NULL)
-    tensor_copy(*out, gradient);
+  if (gradient == NULL)
+    return zeros(r, 2, width, out);
+  TRY(scratch(r, 2, width, out));
+  tensor_copy(*out, gradient);
   return SAROS_OK;
 }
 
@@ -36,11 +46,11 @@ static saros_status gradient_of_y(const tape_entry *e, recurrence *r) {
 static saros_status make_gate_gradients(recurrence *r) {
   int GH = r->G * r->H, norm = r->t[NORM_GAIN] != NULL;
   if (r->G == 1)
-    TRY(zeros(r, 3, GH, &r->da));
+    TRY(scratch(r, 3, GH, &r->da));
   else
     r->da = saros_tensor_retain(r->t[GATES]);
   if (norm)
-    return zeros(r, 3, GH, &r->du);
+    return scratch(r, 3, GH, &r->du);
   r->du = saros_tensor_retain(r->cell->separate ? r->t[U] : r->da);
   return SAROS_OK;
 }
@@ -50,19 +60,19 @@ static saros_status prepare(const tape_entry *e, recurrence *r) {
   TRY(gradient_of_y(e, r));
   TRY(make_gate_gradients(r));
   TRY(gradient_of_last(e, r, 1, r->P, &r->dh[0]));
-  TRY(zeros(r, 2, r->P, &r->dh[1]));
+  TRY(scratch(r, 2, r->P, &r->dh[1]));
   if (r->cell->facts.states == 2) {
     TRY(gradient_of_last(e, r, 2, r->H, &r->dc[0]));
-    TRY(zeros(r, 2, r->H, &r->dc[1]));
+    TRY(scratch(r, 2, r->H, &r->dc[1]));
   }
   if (r->t[READ])
-    TRY(zeros(r, 2, r->P, &r->dread));
+    TRY(scratch(r, 2, r->P, &r->dread));
   if (r->t[INNER])
-    TRY(zeros(r, 2, r->H, &r->dinner));
+    TRY(scratch(r, 2, r->H, &r->dinner));
   if (r->t[WEIGHT_HR])
-    TRY(zeros(r, 3, r->P, &r->dh_new));
+    TRY(scratch(r, 3, r->P, &r->dh_new));
   if (r->t[NORM_C_GAIN])
-    TRY(zeros(r, 3, r->H, &r->dc_seen));
+    TRY(scratch(r, 3, r->H, &r->dc_seen));
   return SAROS_OK;
 }
 
