@@ -50,6 +50,9 @@ saros_context *context_of(lua_State *L);
 
 /* Raises the message that waits in the context, as failure does. */
 int raise(lua_State *L);
+/* After a call that failed: nil and the message where a file is the reason, which
+** is no misuse; raises any other error. */
+int return_file_error(lua_State *L, saros_status status);
 /* Collects all garbage and gives the pooled memory back; returns 1. */
 int collect(lua_State *L);
 
@@ -243,6 +246,9 @@ void register_coded(lua_State *L, const char *name, lua_CFunction function,
 /* The metatable of a box type, pushed, with the metamethods of the list;
 ** __close is __gc. Scripts cannot reach it. */
 void push_metatable(lua_State *L, box_type type, const luaL_Reg *metamethods);
+/* A type with methods, whose table is left on top. */
+void register_type(lua_State *L, box_type type, const luaL_Reg *metamethods,
+                   const luaL_Reg *methods);
 
 /* What each file adds. They leave the stack as it was. */
 void open_context(lua_State *L);

@@ -32,6 +32,14 @@ int raise(lua_State *L) {
   return failure(L, "%s", saros_error(context_of(L)));
 }
 
+int return_file_error(lua_State *L, saros_status status) {
+  if (status != SAROS_EFILE)
+    return raise(L);
+  lua_pushnil(L);
+  lua_pushstring(L, saros_error(context_of(L)));
+  return 2;
+}
+
 int collect(lua_State *L) {
   lua_gc(L, LUA_GCCOLLECT);
   saros_trim(context_of(L));

@@ -12,15 +12,6 @@ static void release_archive(void *archive) {
   saros_archive_release(archive);
 }
 
-/* After a call that may end with SAROS_EFILE: returns its nil and message. */
-static int file_failure(lua_State *L, saros_status status) {
-  if (status != SAROS_EFILE)
-    return raise(L);
-  lua_pushnil(L);
-  lua_pushstring(L, saros_error(context_of(L)));
-  return 2;
-}
-
 /* --- Writing ----------------------------------------------------------------------------- */
 
 /* The key below the top of the stack, which must be a name. */
@@ -128,7 +119,7 @@ static int file_write(lua_State *L) {
   saros_status status;
   MEASURE(L, function_name(L), status, saros_safetensors_write(archive, path));
   if (status != SAROS_OK)
-    return file_failure(L, status);
+    return return_file_error(L, status);
   owner_release(box);
   lua_pushboolean(L, 1);
   return 1;
@@ -172,7 +163,7 @@ static int file_write_source(lua_State *L) {
   MEASURE(L, function_name(L), status,
           saros_write_source(context_of(L), path, count, list));
   if (status != SAROS_OK)
-    return file_failure(L, status);
+    return return_file_error(L, status);
   lua_pushboolean(L, 1);
   return 1;
 }
@@ -210,7 +201,7 @@ static int file_read(lua_State *L) {
   MEASURE(L, function_name(L), status,
           saros_safetensors_read(context_of(L), path, &archive));
   if (status != SAROS_OK)
-    return file_failure(L, status);
+    return return_file_error(L, status);
   box->object = archive;
   push_tensors(L, archive);
   push_metadata(L, archive);
@@ -228,7 +219,7 @@ static int file_write_text(lua_State *L) {
   const char *text = lua_tolstring(L, 2, &size);
   saros_status status = saros_write_file(context_of(L), path, text, size);
   if (status != SAROS_OK)
-    return file_failure(L, status);
+    return return_file_error(L, status);
   lua_pushboolean(L, 1);
   return 1;
 }
@@ -237,7 +228,7 @@ static int file_make_folder(lua_State *L) {
   const char *path = check_text(L, PATH);
   saros_status status = saros_make_folder(context_of(L), path);
   if (status != SAROS_OK)
-    return file_failure(L, status);
+    return return_file_error(L, status);
   lua_pushboolean(L, 1);
   return 1;
 }

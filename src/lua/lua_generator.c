@@ -208,9 +208,6 @@ static const luaL_Reg metamethods[] = {
 
 void open_generator(lua_State *L) {
   register_functions(L, MODULE, functions);
-  push_metatable(L, GENERATOR, metamethods);
-  lua_newtable(L);
-  register_functions(L, lua_gettop(L), methods);
-  lua_setfield(L, -2, "__index");
+  register_type(L, GENERATOR, metamethods, methods);
   lua_pop(L, 1);
 }

@@ -103,6 +103,16 @@ void push_metatable(lua_State *L, box_type type, const luaL_Reg *metamethods) {
   lua_setfield(L, -2, "__close");
 }
 
+void register_type(lua_State *L, box_type type, const luaL_Reg *metamethods,
+                   const luaL_Reg *methods) {
+  push_metatable(L, type, metamethods);
+  lua_newtable(L);
+  register_functions(L, lua_gettop(L), methods);
+  lua_pushvalue(L, -1);
+  lua_setfield(L, -3, "__index");
+  lua_remove(L, -2);
+}
+
 /* --- The C module ------------------------------------------------------------------ */
 
 static void make_core(lua_State *L) {

@@ -494,17 +494,13 @@ static const luaL_Reg metamethods[] = {
 
 void open_session(lua_State *L) {
   register_functions(L, MODULE, functions);
-  push_metatable(L, SESSION, metamethods);
-  lua_newtable(L);
-  int table = lua_gettop(L);
-  register_functions(L, table, methods);
+  register_type(L, SESSION, metamethods, methods);
   lua_newtable(L);
   for (int i = 0; sampling_fields[i] != NULL; i++) {
     lua_pushstring(L, sampling_fields[i]);
     lua_rawseti(L, -2, i + 1);
   }
   push_function(L, "sample", session_sample);
-  lua_setfield(L, table, "sample");
-  lua_setfield(L, -2, "__index");
+  lua_setfield(L, -2, "sample");
   lua_pop(L, 1);
 }

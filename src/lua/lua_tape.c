@@ -93,9 +93,6 @@ static const luaL_Reg metamethods[] = {
 
 void open_tape(lua_State *L) {
   register_functions(L, MODULE, functions);
-  push_metatable(L, TAPE, metamethods);
-  lua_newtable(L);
-  register_functions(L, lua_gettop(L), methods);
-  lua_setfield(L, -2, "__index");
+  register_type(L, TAPE, metamethods, methods);
   lua_pop(L, 1);
 }

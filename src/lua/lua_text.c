@@ -37,17 +37,6 @@ static saros_text check_bytes(lua_State *L, int arg) {
   return text;
 }
 
-/* After a call that may end with SAROS_EFILE: returns its nil and message. */
-static int file_result(lua_State *L, saros_status status) {
-  if (status == SAROS_OK)
-    return 1;
-  if (status != SAROS_EFILE)
-    return raise(L);
-  lua_pushnil(L);
-  lua_pushstring(L, saros_error(context_of(L)));
-  return 2;
-}
-
 /* --- Making codecs ------------------------------------------------------------------------- */
 
 /* codec(unit, symbols, unknown): the arguments. */
@@ -118,7 +107,7 @@ static int codec_learn(lua_State *L) {
   saros_codec **box = push_box(L, CODEC);
   saros_status status =
       saros_codec_learn(context_of(L), unit, &text, &wanted, box);
-  return file_result(L, status);
+  return status == SAROS_OK ? 1 : return_file_error(L, status);
 }
 
 static int codec_gc(lua_State *L) {
@@ -188,7 +177,7 @@ static int codec_prepare(lua_State *L) {
                                            held_out, description, &count);
   if (status == SAROS_OK)
     lua_pushinteger(L, (lua_Integer)count);
-  return file_result(L, status);
+  return status == SAROS_OK ? 1 : return_file_error(L, status);
 }
 
 /* --- Token files ------------------------------------------------------------------------------ */
@@ -197,7 +186,8 @@ static int tokens_open(lua_State *L) {
   lua_settop(L, 1);
   const char *path = check_text(L, 1);
   saros_tokens **box = push_box(L, TOKENS);
-  return file_result(L, saros_tokens_open(context_of(L), path, box));
+  saros_status status = saros_tokens_open(context_of(L), path, box);
+  return status == SAROS_OK ? 1 : return_file_error(L, status);
 }
 
 static int tokens_gc(lua_State *L) {
@@ -292,18 +282,9 @@ static const luaL_Reg tokens_metamethods[] = {
     {NULL, NULL},
 };
 
-static void register_type(lua_State *L, box_type type,
-                          const luaL_Reg *metamethods,
-                          const luaL_Reg *methods) {
-  push_metatable(L, type, metamethods);
-  lua_newtable(L);
-  register_functions(L, lua_gettop(L), methods);
-  lua_setfield(L, -2, "__index");
-  lua_pop(L, 1);
-}
-
 void open_text(lua_State *L) {
   register_functions(L, MODULE, functions);
   register_type(L, CODEC, codec_metamethods, codec_methods);
   register_type(L, TOKENS, tokens_metamethods, tokens_methods);
+  lua_pop(L, 2);
 }
