@@ -122,6 +122,26 @@ saros_status out_of_memory(saros_context *context, size_t bytes) {
       context->pool.memory.in_use);
 }
 
+saros_status array_grow(saros_context *context, void *items, size_t used,
+                        size_t *room, size_t more, size_t item_size) {
+  void **array = items;
+  if (more <= *room - used)
+    return SAROS_OK;
+  size_t wanted = used + more > 2 * *room ? used + more : 2 * *room;
+  wanted = wanted < 64 ? 64 : wanted;
+  void *larger = wanted < ((size_t)1 << 50) / item_size
+                     ? pool_take(&context->pool, wanted * item_size)
+                     : NULL;
+  if (larger == NULL)
+    return out_of_memory(context, wanted * item_size);
+  if (used > 0)
+    memcpy(larger, *array, used * item_size);
+  pool_give(&context->pool, *array);
+  *array = larger;
+  *room = wanted;
+  return SAROS_OK;
+}
+
 saros_memory saros_memory_of(const saros_context *context) {
   return context->pool.memory;
 }

@@ -87,6 +87,11 @@ void object_free(saros_context *context, void *object);
 
 saros_status out_of_memory(saros_context *context, size_t bytes);
 
+/* Makes room for 'more' items behind the 'used' ones of an array of the pool;
+** on failure the array is as it was. items is the address of the array. */
+saros_status array_grow(saros_context *context, void *items, size_t used,
+                        size_t *room, size_t more, size_t item_size);
+
 /* Calls part(arguments, block) for every block in 0..blocks-1, on the threads
 ** of the context. Blocks must write to disjoint places; so that results do not
 ** depend on the number of threads, neither may their bounds. */

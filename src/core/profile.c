@@ -38,7 +38,7 @@ typedef struct profile {
   double since;
   profile_name *names;
   profile_row *rows;
-  int name_count, row_count;
+  size_t name_count, name_room, row_count, row_room;
   int bucket[BUCKETS];
 } profile;
 
@@ -49,23 +49,6 @@ static double now(void) {
 }
 
 /* --- Names and rows -------------------------------------------------------------- */
-
-/* Room for one more element behind 'count' of them; 0 if there is no memory.
-** Arrays have room for a power of two, from 16 on. */
-static int grow(memory_pool *pool, void **array, int count, size_t size) {
-  int full = count == 0 || (count >= 16 && (count & (count - 1)) == 0);
-  if (!full)
-    return 1;
-  size_t used = (size_t)count * size;
-  void *larger = pool_take(pool, count == 0 ? 16 * size : 2 * used);
-  if (larger == NULL)
-    return 0;
-  if (count > 0)
-    memcpy(larger, *array, used);
-  pool_give(pool, *array);
-  *array = larger;
-  return 1;
-}
 
 static int bucket_of(const char *text) {
   uint32_t hash = 2166136261u;  // FNV-1a
@@ -83,14 +66,14 @@ static int name_of(saros_context *context, const char *text) {
   for (int at = p->bucket[bucket]; at != 0; at = p->names[at].next)
     if (strcmp(p->names[at].text, text) == 0)
       return at;
-  if (!grow(&context->pool, (void **)&p->names, p->name_count,
-            sizeof *p->names))
+  if (array_grow(context, &p->names, p->name_count, &p->name_room, 1,
+                 sizeof *p->names) != SAROS_OK)
     return 0;
   char *copy = pool_take(&context->pool, strlen(text) + 1);
   if (copy == NULL)
     return 0;
   strcpy(copy, text);
-  int at = p->name_count++;
+  int at = (int)p->name_count++;
   p->names[at] = (profile_name){.text = copy, .next = p->bucket[bucket]};
   p->bucket[bucket] = at;
   return at;
@@ -102,10 +85,10 @@ static int row_of(saros_context *context, int name, int layer, int backward) {
   for (int at = p->names[name].rows; at != 0; at = p->rows[at].next)
     if (p->rows[at].layer == layer && p->rows[at].backward == backward)
       return at;
-  if (name == 0 ||
-      !grow(&context->pool, (void **)&p->rows, p->row_count, sizeof *p->rows))
+  if (name == 0 || array_grow(context, &p->rows, p->row_count, &p->row_room, 1,
+                              sizeof *p->rows) != SAROS_OK)
     return 0;
-  int at = p->row_count++;
+  int at = (int)p->row_count++;
   p->rows[at] = (profile_row){name, layer, backward, p->names[name].rows, 0, 0};
   p->names[name].rows = at;
   return at;
@@ -183,8 +166,9 @@ static saros_status profile_new(saros_context *context) {
     return out_of_memory(context, sizeof *p);
   memset(p, 0, sizeof *p);
   char *nothing = pool_take(pool, 1);
-  if (nothing == NULL || !grow(pool, (void **)&p->names, 0, sizeof *p->names) ||
-      !grow(pool, (void **)&p->rows, 0, sizeof *p->rows)) {
+  if (nothing == NULL ||
+      array_grow(context, &p->names, 0, &p->name_room, 1, sizeof *p->names) ||
+      array_grow(context, &p->rows, 0, &p->row_room, 1, sizeof *p->rows)) {
     pool_give(pool, nothing);
     pool_give(pool, p->names);
     pool_give(pool, p);
@@ -218,7 +202,7 @@ void saros_profile_stop(saros_context *context) {
 }
 
 int saros_profile_count(const saros_context *context) {
-  return context->profile != NULL ? context->profile->row_count : 0;
+  return context->profile != NULL ? (int)context->profile->row_count : 0;
 }
 
 saros_profile_row saros_profile_at(const saros_context *context, int at) {

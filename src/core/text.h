@@ -11,13 +11,6 @@
 /* The longest piece, in bytes, and so the longest symbol. */
 #define MAX_PIECE 128
 
-/* --- Arrays (piece_table.c) ----------------------------------------------- */
-
-/* Makes room for 'more' items behind the 'used' ones of an array of the pool;
-** on failure the array is as it was. items is the address of the array. */
-saros_status array_grow(saros_context *context, void *items, size_t used,
-                        size_t *room, size_t more, size_t item_size);
-
 /* --- Pieces and how often they occur (piece_table.c) ---------------------- */
 
 typedef struct piece {
