@@ -4,6 +4,8 @@
 --- What is wrong with a file is raised as a problem: `csv.try` turns it into nil
 --- and a message, and lets every other error pass.
 
+local read_file = require "saros.read_file"
+
 local csv = {}
 
 local Problem = {}
@@ -30,15 +32,9 @@ end
 ---@param path string
 ---@return string
 function csv.read(path)
-  local file, message = io.open(path, "rb")
-  local content
-  if file then
-    content, message = file:read "a"
-    file:close()
-  end
+  local content, message = read_file(path)
   if not content then
-    local named = message:find(path, 1, true)
-    csv.problem("%s%s", named and "" or path .. ": ", message)
+    csv.problem("%s", message)
   end
   return (content:gsub("^\xEF\xBB\xBF", "", 1))
 end

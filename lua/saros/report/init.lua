@@ -5,6 +5,7 @@ local core = require "saros.core"
 local options = require "saros.options"
 local heat = require "saros.look.heat"
 local lines = require "saros.look.lines"
+local read_file = require "saros.read_file"
 local page = require "saros.report.page"
 local run = require "saros.report.run"
 
@@ -21,11 +22,6 @@ local check = options.declare("report", {
   { "library", options.string, LIBRARY },
 })
 
-local function read_text(path)
-  local file <close> = io.open(path, "rb")
-  return file and file:read "a"
-end
-
 --- No reader's browser shall look for the library's source.
 local function without_map(text)
   return (text:gsub("//[#@] *sourceMappingURL=[^\n]*", ""):gsub("/%*[#@] *sourceMappingURL=.-%*/", ""))
@@ -38,13 +34,13 @@ end
 
 --- The charting library as it is installed, or nil and a message.
 local function read_library(folder)
-  local script = read_text(folder .. "/dygraph.min.js")
-  local style = read_text(folder .. "/dygraph.min.css")
+  local script = read_file(folder .. "/dygraph.min.js")
+  local style = read_file(folder .. "/dygraph.min.css")
   if not (script and style) then
     return nil, ("report: expected dygraph.min.js and dygraph.min.css in %q, got none; Debian has them in "
       .. "libjs-dygraphs: make setup"):format(folder)
   end
-  local licence = read_text(LICENCE) or read_text(folder .. "/LICENSE.txt") or "MIT licence, https://dygraphs.com"
+  local licence = read_file(LICENCE) or read_file(folder .. "/LICENSE.txt") or "MIT licence, https://dygraphs.com"
   return {
     script = inside_script(without_map(script)),
     style = (without_map(style):gsub("</", "<\\/")),

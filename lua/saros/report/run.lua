@@ -3,6 +3,7 @@
 
 local core = require "saros.core"
 local svg = require "saros.look.svg"
+local read_file = require "saros.read_file"
 
 local run = {}
 
@@ -23,11 +24,6 @@ local EPOCH = { "train", "valid", "symbols_per_second", "seconds" }
 ---@field averaged integer  updates in each point of the curves
 ---@field config table<string, string>  flat: "model.options.hidden" = "128"
 ---@field samples { name: string, text: string }[]
-
-local function read_text(path)
-  local file <close> = io.open(path, "rb")
-  return file and file:read "a" -- nil also where it is a folder
-end
 
 local function number(value)
   return type(value) == "number" and value == value and math.abs(value) ~= math.huge and value or nil
@@ -93,7 +89,7 @@ local function flatten(tree, path, flat)
 end
 
 local function config_of(folder)
-  local config = core.json_decode(read_text(folder .. "/config.json") or "")
+  local config = core.json_decode(read_file(folder .. "/config.json") or "")
   return type(config) == "table" and flatten(config, "", {}) or {}
 end
 
@@ -117,7 +113,7 @@ local function samples_of(folder)
   local step = math.max(1, (#names - 1) / (SAMPLES - 1))
   for n = 0, math.min(#names, SAMPLES) - 1 do
     local name = names[math.floor(n * step + 0.5) + 1]
-    local text = read_text(folder .. "/" .. name)
+    local text = read_file(folder .. "/" .. name)
     if text then
       local epoch = name:match "^epoch%-0*(%d+)%.txt$"
       samples[#samples + 1] = { name = epoch and "epoch " .. epoch or svg.utf8(name), text = text }
@@ -130,7 +126,7 @@ end
 ---@param folder string
 ---@return saros.report.Run? run, string? message
 function run.read(folder)
-  local metrics = read_text(folder .. "/metrics.jsonl")
+  local metrics = read_file(folder .. "/metrics.jsonl")
   local config = config_of(folder)
   if not metrics and not next(config) then
     return nil, ("report: expected a run folder with metrics.jsonl or config.json, got %q"):format(folder)

@@ -12,6 +12,7 @@
 local core = require "saros.core"
 local options = require "saros.options"
 local model_file = require "saros.model_file"
+local read_file = require "saros.read_file"
 local checkpoint = require "saros.train.checkpoint"
 local config = require "saros.train.config"
 
@@ -62,8 +63,9 @@ end
 
 --- What a killed process had begun to write.
 local function remove_temporary(self)
-  for _, folder in ipairs { self.folder, self:path "checkpoints" } do
-    for _, name in ipairs(names_in(self, folder)) do
+  for _, folder in ipairs { self.folder, self:path "checkpoints", self:path "samples" } do
+    local is_there = self.files.attributes(folder, "mode") == "directory"
+    for _, name in ipairs(is_there and names_in(self, folder) or {}) do
       if name:find "%.tmp%-%d+%-%d+$" then
         os.remove(folder .. "/" .. name)
       end
@@ -110,11 +112,6 @@ function Run:steps()
   return checkpoint.steps(names_in(self, self:path "checkpoints"))
 end
 
-local function read_text(path)
-  local file <close> = io.open(path, "rb")
-  return file and file:read "a"
-end
-
 -- --- Metrics --------------------------------------------------------------------------
 
 local function need_metrics(self, ok, message)
@@ -144,7 +141,7 @@ end
 
 local function cut_metrics(self, step, epoch)
   local path = self:path "metrics.jsonl"
-  local content = read_text(path) or ""
+  local content = read_file(path) or ""
   local lines = {}
   for line in content:gmatch "([^\n]*)\n" do
     if is_before(line, step, epoch) then
@@ -198,7 +195,7 @@ end
 ---@param now table
 ---@param force boolean  may the training go on with another configuration, if the text is the same?
 function Run:require_same(now, force)
-  local before = core.json_decode(read_text(self:path "config.json") or "")
+  local before = core.json_decode(read_file(self:path "config.json") or "")
   if type(before) ~= "table" then
     fail("expected a readable %q; resume = false begins anew", self:path "config.json")
   end
@@ -286,12 +283,7 @@ function Run:sample(model, epoch, length)
   for piece in model:generate { length = length, temperature = 0.8, seed = epoch } do
     pieces[#pieces + 1] = piece
   end
-  local path = self:path(("samples/epoch-%04d.txt"):format(epoch))
-  local file, message = io.open(path, "wb")
-  need(file, message)
-  local _, problem = file:write(table.concat(pieces), "\n")
-  local ok, later = file:close()
-  need(ok and not problem, problem or later)
+  need(core.write_file(self:path(("samples/epoch-%04d.txt"):format(epoch)), table.concat(pieces) .. "\n"))
 end
 
 return run
