@@ -6,7 +6,9 @@
 
 local core = require "saros.core"
 local options = require "saros.options"
+local order = require "saros.data.order"
 local pad = require("saros.data.padding").pad
+local read_file = require "saros.read_file"
 local vocabulary = require "saros.data.vocabulary"
 
 ---@class saros.Labelled
@@ -47,15 +49,14 @@ local check_batches = options.declare("labelled:batches", {
 
 --- The lines of a file without white space around them; none is empty.
 local function lines_of(path)
-  local file, message = io.open(path, "rb")
-  if not file then
+  local content, message = read_file(path)
+  if not content then
     return nil, message
   end
   local lines = {}
-  for line in file:lines() do
+  for line in content:gmatch "[^\n]+" do
     lines[#lines + 1] = line:match "^%s*(.*%S)"
   end
-  file:close()
   return lines
 end
 
@@ -112,20 +113,6 @@ local function labels_of(source)
   return labels
 end
 
---- The same texts, each once, in a random order.
-local function shuffled(texts, generator)
-  local seen, once, result = {}, {}, {}
-  for _, text in ipairs(texts) do
-    if not seen[text] then
-      seen[text], once[#once + 1] = true, text
-    end
-  end
-  for position, from in ipairs(generator:permutation(#once):totable()) do
-    result[position] = once[from]
-  end
-  return result
-end
-
 local function vocabulary_of(labels, source)
   local texts = {}
   for position, label in ipairs(labels) do
@@ -158,7 +145,7 @@ local function labelled(source, given)
     or options.about("data.labelled", vocabulary_of, labels, source)
   local self = { labels = labels, vocabulary = known, train = {}, valid = {} }
   for id, label in ipairs(labels) do
-    local texts = shuffled(source[label], generator)
+    local texts = order.shuffled(order.once(source[label]), generator)
     local kept = #texts - math.floor(#texts * o.valid)
     for position, text in ipairs(texts) do
       local part = position <= kept and self.train or self.valid
@@ -180,24 +167,11 @@ function Labelled:__tostring()
     #self, #self.valid, #self.labels, #self.vocabulary)
 end
 
---- The numbers 1..n, in a random order if there is a generator.
-local function order_of(n, generator)
-  if generator and n > 0 then
-    return generator:permutation(n):totable()
-  end
-  local order = {}
-  for position = 1, n do
-    order[position] = position
-  end
-  return order
-end
-
---- The sequences of a part from short to long, those of one length in the given order.
-local function by_length(part, order)
-  local ranked, rank = {}, {}
-  for position, from in ipairs(order) do
-    ranked[position] = part[from]
-    rank[part[from]] = position
+--- Sequences from short to long, those of one length in the order that they have.
+local function by_length(list)
+  local ranked, rank = table.move(list, 1, #list, 1, {}), {}
+  for position, sequence in ipairs(list) do
+    rank[sequence] = position
   end
   table.sort(ranked, function(a, b)
     if #a.ids ~= #b.ids then
@@ -226,12 +200,15 @@ end
 function Labelled:batches(given)
   local o = check_batches(given)
   local part, generator = self[o.part], o.seed and core.generator(o.seed)
-  local ranked = by_length(part, order_of(#part, generator))
-  local order = order_of((#part + o.batch - 1) // o.batch, generator)
+  local ranked, lasts = by_length(generator and order.shuffled(part, generator) or part), {}
+  for last = o.batch, #part + o.batch - 1, o.batch do
+    lasts[#lasts + 1] = last
+  end
+  lasts = generator and order.shuffled(lasts, generator) or lasts
   local index = 0
   return function()
     index = index + 1
-    local last = order[index] and order[index] * o.batch
+    local last = lasts[index]
     return last and batch_of(table.move(ranked, last - o.batch + 1, math.min(last, #ranked), 1, {}))
   end
 end

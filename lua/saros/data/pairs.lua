@@ -6,6 +6,7 @@
 
 local core = require "saros.core"
 local options = require "saros.options"
+local order = require "saros.data.order"
 local padding = require "saros.data.padding"
 local vocabulary = require "saros.data.vocabulary"
 
@@ -125,14 +126,11 @@ end
 function Pairs:batches(given)
   local o = check_batches(given)
   local part = self[o.part]
-  local order = o.seed and core.generator(o.seed):permutation(math.max(#part, 1)):totable()
+  part = o.seed and order.shuffled(part, core.generator(o.seed)) or part
   local last = 0
   return function()
-    local rows = {}
-    while #rows < o.batch and last < #part do
-      last = last + 1
-      rows[#rows + 1] = part[order and order[last] or last]
-    end
+    local rows = table.move(part, last + 1, math.min(last + o.batch, #part), 1, {})
+    last = last + o.batch
     return #rows > 0 and batch_of(rows) or nil
   end
 end

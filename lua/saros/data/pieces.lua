@@ -12,6 +12,9 @@
 
 local core = require "saros.core"
 local options = require "saros.options"
+local order = require "saros.data.order"
+local read_file = require "saros.read_file"
+local rows = require "saros.data.rows"
 local vocabulary = require "saros.data.vocabulary"
 
 ---@class saros.Pieces
@@ -85,39 +88,30 @@ local function read(source)
   elseif type(source) ~= "string" then
     options.fail("data.pieces: expected a path, { string = ... } or a list of texts, got " .. options.describe(source))
   end
-  local file, message = io.open(source, "rb")
-  if not file then
-    return nil, "data.pieces: " .. message
-  end
-  local content
-  content, message = file:read "a"
-  file:close()
+  local content, message = read_file(source)
   if not content then
-    return nil, ("data.pieces: %s: %s"):format(source, message)
+    return nil, "data.pieces: " .. message
   end
   return split(content), source
 end
 
---- Each piece once, edited, in a random order.
-local function choose(list, edit, generator)
-  local known, chosen, shuffled = {}, {}, {}
+--- What `edit` makes of each piece.
+local function edited(list, edit)
+  local kept = {}
   for position, text in ipairs(list) do
-    local edited = text
+    local new = text
     if edit then
-      edited = edit(text)
-      if edited and type(edited) ~= "string" then
+      new = edit(text)
+      if new and type(new) ~= "string" then
         options.fail(("data.pieces: expected edit to give text or nil, got %s for piece %d"):format(
-          options.describe(edited), position))
+          options.describe(new), position))
       end
     end
-    if edited and edited ~= "" and not known[edited] then
-      known[edited], chosen[#chosen + 1] = true, edited
+    if new and new ~= "" then
+      kept[#kept + 1] = new
     end
   end
-  for position, from in ipairs(#chosen > 0 and generator:permutation(#chosen):totable() or {}) do
-    shuffled[position] = chosen[from]
-  end
-  return shuffled
+  return kept
 end
 
 local function part_of(texts, known)
@@ -144,7 +138,7 @@ local function pieces(source, given)
   if not list then
     return nil, name
   end
-  local texts = choose(list, o.edit, core.generator(o.seed))
+  local texts = order.shuffled(order.once(edited(list, o.edit)), core.generator(o.seed))
   if #texts == 0 then
     options.fail(("data.pieces: expected some pieces in %s, got none"):format(name))
   end
@@ -175,10 +169,8 @@ end
 
 --- All pieces of a part, one behind the other: inputs, targets and begins, each (count).
 local function lay_out(part, generator)
-  local order = generator and generator:permutation(#part.ids):totable()
   local inputs, targets, begins = {}, {}, {}
-  for position = 1, #part.ids do
-    local ids = part.ids[order and order[position] or position]
+  for position, ids in ipairs(generator and order.shuffled(part.ids, generator) or part.ids) do
     inputs[position], targets[position] = ids:slice(1, 1, #ids - 1), ids:slice(1, 2)
     begins[position] = core.arange(#ids - 1):eq(1)
   end
@@ -203,22 +195,7 @@ function Pieces:windows(given)
       o.batch * (o.partial and 1 or o.length), o.batch, o.length, #part, o.part, self.name))
   end
   local streams = { lay_out(part, o.seed and core.generator(o.seed)) }
-  for position, stream in ipairs(streams) do
-    streams[position] = stream:slice(1, 1, o.batch * steps):reshape(o.batch, steps)
-  end
-  local count = o.partial and (steps - 1) // o.length + 1 or steps // o.length
-  local index = o.first - 1
-  return function()
-    index = index + 1
-    if index > count then
-      return nil
-    end
-    local first, cut = (index - 1) * o.length + 1, {}
-    for position, stream in ipairs(streams) do
-      cut[position] = stream:slice(2, first, math.min(first + o.length - 1, steps)):transpose():contiguous()
-    end
-    return { inputs = cut[1], targets = cut[2], begins = cut[3], index = index, count = count, reset = index == 1 }
-  end
+  return rows.windows(rows.of(streams, o.batch, steps), steps, o)
 end
 
 return pieces

@@ -17,6 +17,7 @@ local core = require "saros.core"
 local options = require "saros.options"
 local columns = require "saros.data.columns"
 local csv = require "saros.data.csv"
+local order = require "saros.data.order"
 local scale = require "saros.data.scale"
 
 ---@class saros.Series
@@ -297,14 +298,7 @@ local function starts_of(count, length, stride, generator)
   for start = (last - 1) % stride + 1, last, stride do
     starts[#starts + 1] = start
   end
-  if not generator then
-    return starts
-  end
-  local shuffled = {}
-  for n, from in ipairs(generator:permutation(#starts):totable()) do
-    shuffled[n] = starts[from]
-  end
-  return shuffled
+  return generator and order.shuffled(starts, generator) or starts
 end
 
 ---@class saros.data.SeriesWindowOptions

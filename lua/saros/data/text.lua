@@ -11,6 +11,7 @@
 ---     row 2  g h i j k l                     window 2: inputs def, targets efg
 
 local options = require "saros.options"
+local rows = require "saros.data.rows"
 local vocabulary = require "saros.data.vocabulary"
 local token_part = require "saros.data.token_part"
 
@@ -163,17 +164,6 @@ function Text:enough(given)
   return is_enough(self, check_windows(given))
 end
 
--- A function that gives steps first..last of all rows, inputs and targets. The
--- rows are views (B, steps), the targets one symbol further on.
-local function window_of(ids, batch, steps)
-  local inputs = ids:slice(1, 1, batch * steps):reshape(batch, steps)
-  local targets = ids:slice(1, 2, batch * steps + 1):reshape(batch, steps)
-  return function(first, last)
-    return inputs:slice(2, first, last):transpose():contiguous(),
-      targets:slice(2, first, last):transpose():contiguous()
-  end
-end
-
 --- Iterate over windows, once through a part of the text.
 ---@param given? saros.data.WindowOptions
 ---@return fun(): saros.Window?
@@ -185,27 +175,11 @@ function Text:windows(given)
   end
   local part = self[o.part]
   local steps = (#part - 1) // o.batch -- of a row
-  local count = o.partial and (steps - 1) // o.length + 1 or steps // o.length
   local in_file = getmetatable(part) == token_part.TokenPart
-  local window = in_file and part:rows(o.batch, steps) or window_of(part, o.batch, steps)
-
-  local index = o.first - 1
-  return function()
-    index = index + 1
-    if index > count then
-      return nil
-    end
-    local first = (index - 1) * o.length + 1
-    local last = math.min(first + o.length - 1, steps)
-    local inputs, targets = window(first, last)
-    return {
-      inputs = inputs,
-      targets = targets,
-      index = index,
-      count = count,
-      reset = index == 1,
-    }
-  end
+  -- The targets are the same ids, one symbol further on.
+  local window = in_file and part:rows(o.batch, steps)
+    or rows.of({ part, part:slice(1, 2) }, o.batch, steps)
+  return rows.windows(window, steps, o)
 end
 
 return text

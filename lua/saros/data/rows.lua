@@ -1,0 +1,53 @@
+--- Windows (T, B) of streams that are laid out as B rows, which lie one behind the
+--- other in each stream. Window after window moves along all rows at once.
+
+local rows = {}
+
+--- A function that gives steps first..last of all rows, one tensor for each
+--- stream.
+---@param streams saros.Tensor[]  each (N), N >= batch * steps
+---@param batch integer  B
+---@param steps integer  of a row
+---@return fun(first: integer, last: integer): saros.Tensor...  (T, B)
+function rows.of(streams, batch, steps)
+  local laid_out = {}
+  for position, stream in ipairs(streams) do
+    laid_out[position] = stream:slice(1, 1, batch * steps):reshape(batch, steps)
+  end
+  return function(first, last)
+    local cut = {}
+    for position, stream in ipairs(laid_out) do
+      cut[position] = stream:slice(2, first, last):transpose():contiguous()
+    end
+    return table.unpack(cut)
+  end
+end
+
+--- Iterate over windows, once through all rows.
+---@param window fun(first: integer, last: integer): saros.Tensor, saros.Tensor, saros.Tensor?
+---  inputs, targets and, for pieces, where they begin
+---@param steps integer  of a row
+---@param o { length: integer, first: integer, partial: boolean }
+---@return fun(): saros.Window?
+function rows.windows(window, steps, o)
+  local count = o.partial and (steps - 1) // o.length + 1 or steps // o.length
+  local index = o.first - 1
+  return function()
+    index = index + 1
+    if index > count then
+      return nil
+    end
+    local first = (index - 1) * o.length + 1
+    local inputs, targets, begins = window(first, math.min(first + o.length - 1, steps))
+    return {
+      inputs = inputs,
+      targets = targets,
+      begins = begins,
+      index = index,
+      count = count,
+      reset = index == 1,
+    }
+  end
+end
+
+return rows
