@@ -115,6 +115,20 @@ function frame.head(o, names)
   return parts, top + 6
 end
 
+--- The name of an axis on the left.
+---@param parts string[]
+---@param box { left: number, right: number, top: number, bottom: number }
+---@param name? string
+function frame.left_name(parts, box, name)
+  if name then
+    local middle = (box.top + box.bottom) / 2
+    parts[#parts + 1] = svg.text(name, {
+      class = "soft", ["text-anchor"] = "middle",
+      transform = ("translate(16 %s) rotate(-90)"):format(svg.number(middle)),
+    })
+  end
+end
+
 --- The horizontal lines and numbers of an axis on the left, with its name.
 ---@param parts string[]
 ---@param box { left: number, right: number, top: number, bottom: number }
@@ -128,13 +142,7 @@ function frame.left_axis(parts, box, axis, name)
       class = "soft", x = box.left - 8, y = y + 4, ["text-anchor"] = "end",
     })
   end
-  if name then
-    local middle = (box.top + box.bottom) / 2
-    parts[#parts + 1] = svg.text(name, {
-      class = "soft", ["text-anchor"] = "middle",
-      transform = ("translate(16 %s) rotate(-90)"):format(svg.number(middle)),
-    })
-  end
+  frame.left_name(parts, box, name)
 end
 
 --- The line and numbers of an axis below, with its name.

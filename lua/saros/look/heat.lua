@@ -94,8 +94,12 @@ local function add_cell(parts, box, row, column, value, share, hint)
   }, svg.element("title", {}, svg.escape(hint)))
 end
 
-local function add_name_of_left(parts, box, name)
-  frame.left_axis(parts, box, { at = function() end, ticks = {} }, name)
+--- Names of rows, columns and axes around the cells, and the picture.
+local function finish(kind, o, parts, box, rows, columns)
+  add_names(parts, box, rows, columns)
+  frame.left_name(parts, box, o.y)
+  frame.bottom_line(parts, box, o.x)
+  return frame.plot(kind, o, parts)
 end
 
 --- A table of numbers as colours: blue above 0, red below, the page at 0. What
@@ -116,10 +120,7 @@ function heat.heat(given)
       end
     end
   end
-  add_names(parts, box, o.rows, o.columns)
-  add_name_of_left(parts, box, o.y)
-  frame.bottom_line(parts, box, o.x)
-  return frame.plot("heat", o, parts)
+  return finish("heat", o, parts, box, o.rows, o.columns)
 end
 
 local function sum_of(row)
@@ -154,10 +155,7 @@ function heat.confusion(given)
       end
     end
   end
-  add_names(parts, box, o.labels, o.labels)
-  add_name_of_left(parts, box, o.y)
-  frame.bottom_line(parts, box, o.x)
-  return frame.plot("confusion", o, parts)
+  return finish("confusion", o, parts, box, o.labels, o.labels)
 end
 
 return heat

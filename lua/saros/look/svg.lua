@@ -13,6 +13,17 @@ local DARK = { "#3987e5", "#e66767", "#199e70", "#c98500", "#9085e9", "#d55181",
 --- How many series have a colour of their own.
 svg.colours = #LIGHT
 
+--- The same colours for a page, as values of --s1, --s2, ...
+---@param dark boolean
+---@return string
+function svg.variables(dark)
+  local list = {}
+  for n, colour in ipairs(dark and DARK or LIGHT) do
+    list[n] = ("--s%d: %s"):format(n, colour)
+  end
+  return table.concat(list, "; ")
+end
+
 local function rules_of(page, ink, soft, grid, series)
   local rules = {
     (".page{fill:%s}.ink{fill:%s}.soft{fill:%s}.grid{stroke:%s}.axis{stroke:%s}"):format(page, ink, soft, grid, soft),

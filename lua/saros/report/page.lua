@@ -16,11 +16,9 @@ local LAYOUT = [[
 <style>{{library_style}}</style>
 <style>
 :root { color-scheme: light dark; --page: #fcfcfb; --ink: #0b0b0b; --soft: #52514e; --grid: #e1e0d9;
-  --s1: #2a78d6; --s2: #e34948; --s3: #1baf7a; --s4: #eda100;
-  --s5: #4a3aa7; --s6: #e87ba4; --s7: #008300; --s8: #eb6834 }
+  {{light}} }
 @media (prefers-color-scheme: dark) { :root { --page: #1a1a19; --ink: #fff; --soft: #c3c2b7; --grid: #3a3a37;
-  --s1: #3987e5; --s2: #e66767; --s3: #199e70; --s4: #c98500;
-  --s5: #9085e9; --s6: #d55181; --s7: #008300; --s8: #d95926 } }
+  {{dark}} } }
 * { box-sizing: border-box }
 body { margin: 0 auto; padding: 1rem; max-width: 82rem; background: var(--page); color: var(--ink);
   font: 15px/1.5 system-ui, sans-serif }
@@ -212,6 +210,7 @@ end
 function page.of(runs, library, given)
   name_apart(runs)
   local fields = {
+    light = svg.variables(false), dark = svg.variables(true),
     title = svg.escape(given.title), smoothing = svg.number(given.smoothing), summary = summary(runs),
     averaged = averaged(runs), figures = figures(), sections = table.concat(given.pictures) .. samples(runs),
     configuration = configuration(runs), data = data_of(runs), script = script,
