@@ -10,7 +10,8 @@ local FILE_NAME = "model.safetensors" -- in a run folder
 
 local model_file = {}
 
--- kind -> function that builds an untrained model from its description
+-- kind -> function that builds an untrained model from its description, a table
+-- with the model's `options`, another table
 local builders = {}
 
 --- Let `load` know how to build a kind of model.
@@ -69,7 +70,11 @@ local function describe(metadata)
 end
 
 local function build(description, tensors)
-  return builders[description.kind](description.description):load(tensors)
+  local given = description.description
+  if type(given.options) ~= "table" then
+    error("expected the options of a model, got " .. options.describe(given.options), 0)
+  end
+  return builders[description.kind](given):load(tensors)
 end
 
 --- Load a model: a file, or the model of a run folder.

@@ -403,9 +403,6 @@ end
 
 model_file.register("encoder_decoder", function(description)
   local given = description.options
-  if type(given) ~= "table" then
-    error("expected the options of a model, got " .. options.describe(given), 0)
-  end
   given.source = from_plain(description.source)
   given.target = from_plain(description.target)
   return encoder_decoder(given)

@@ -168,9 +168,7 @@ end
 
 model_file.register("forecaster", function(description)
   local given = description.options
-  if type(given) ~= "table" then
-    error("expected the options of a model, got " .. options.describe(given), 0)
-  elseif not options.size.accept(description.horizon) then
+  if not options.size.accept(description.horizon) then
     error("expected a horizon, " .. options.size.expected .. ", got " .. options.describe(description.horizon), 0)
   end
   given.series = {

@@ -207,9 +207,6 @@ end
 
 model_file.register("language_model", function(description)
   local given = description.options
-  if type(given) ~= "table" then
-    error("expected the options of a model, got " .. options.describe(given), 0)
-  end
   given.vocabulary = vocabulary.from_table(description.vocabulary)
   return language_model(given)
 end)
