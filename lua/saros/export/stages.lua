@@ -230,10 +230,9 @@ function cells.gru_before(self, stage, now, h, H)
   call(self, "gru_finish", now, a, u, h, H)
 end
 
-local GATES = { elman_tanh = 1, elman_relu = 1, lstm = 4, gru = 3, gru_before = 3 }
-
 function stages.recurrent(self, stage)
-  local H, P = stage.weight_hh:size(1) // GATES[stage.cell], stage.weight_hh:size(2)
+  local P = stage.weight_hh:size(2)
+  local H = stage.weight_hr and stage.weight_hr:size(2) or P
   local h, zoneout = carried(self, "h", P, stage.first_h), stage.zoneout_h or 0
   local now = zoneout > 0 and scratch(self, "h_now", P) or h
   cells[stage.cell](self, stage, now, h, H)
