@@ -3,6 +3,7 @@
 local saros = require "saros"
 local cases = require "bench.cases"
 local commands = require "spec.support.commands"
+local files = require "spec.support.files"
 
 --- What the benchmark prints for these options: rows, and nothing else.
 local function rows_of(...)
@@ -61,12 +62,8 @@ describe("the benchmark", function()
   end)
 
   it("fills the tables of a page for which there are rows", function()
-    local page, rows = os.tmpname(), os.tmpname()
-    local function write(path, text)
-      local file <close> = assert(io.open(path, "w"))
-      file:write(text)
-    end
-    write(page, "<!-- table activation -->\n<!-- end -->\n<!-- table call -->\nas it was\n<!-- end -->\nand more\n")
+    local page, rows, write = os.tmpname(), os.tmpname(), files.write
+        write(page, "<!-- table activation -->\n<!-- end -->\n<!-- table call -->\nas it was\n<!-- end -->\nand more\n")
     write(rows, saros.json_encode { case = "activation", ["function"] = "exp", ns_per_element = 0.25, max_ulp = 1 })
     for _ = 1, 2 do
       commands.succeed("bench/report.lua", page, rows)

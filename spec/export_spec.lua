@@ -1,6 +1,8 @@
 -- An exported model is C that every compiler takes, and it computes what a
 -- session does.
 
+local commands = require "spec.support.commands"
+local files = require "spec.support.files"
 local saros = require "saros"
 local nn, data = saros.nn, saros.data
 
@@ -89,15 +91,7 @@ end
 
 -- --- Files and commands ----------------------------------------------------------------------
 
-local function write(path, text)
-  local file <close> = assert(io.open(path, "wb"))
-  assert(file:write(text))
-end
-
-local function read(path)
-  local file <close> = assert(io.open(path, "rb"))
-  return file:read "a"
-end
+local write, read, in_folder = files.write, files.read, files.with_folder
 
 local function has(command)
   return os.execute("command -v " .. command .. " > /dev/null 2>&1") == true
@@ -105,25 +99,14 @@ end
 
 -- What a command printed, and whether it ended well.
 local function run(command, ...)
-  local pipe = assert(io.popen(command:format(...) .. " 2>&1"))
-  local output = pipe:read "a"
-  return output, pipe:close() == true
+  local output, status = commands.shell(command:format(...))
+  return output, status == 0
 end
 
 local function succeed(...)
   local output, ok = run(...)
   assert(ok, output)
   return output
-end
-
--- Calls act(folder) with a new folder that is gone afterwards.
-local function in_folder(act)
-  local folder = os.tmpname()
-  os.remove(folder)
-  assert(saros.make_folder(folder))
-  local ok, message = xpcall(act, debug.traceback, folder)
-  os.execute("rm -r '" .. folder .. "'")
-  assert(ok, message)
 end
 
 -- --- A program of all models -------------------------------------------------------------------

@@ -1,5 +1,6 @@
 local values = require "spec.support.values"
 local folders = require "spec.support.folders"
+local files = require "spec.support.files"
 local saros = require "saros"
 local nn, data = saros.nn, saros.data
 
@@ -14,14 +15,7 @@ local function wave(given)
   return assert(data.series(saros.tensor(rows), given))
 end
 
-local function with_file(act)
-  local path = os.tmpname()
-  local ok, message = pcall(act, path)
-  os.remove(path)
-  if not ok then
-    error(message, 0)
-  end
-end
+local with_file = files.with_path
 
 describe("a forecaster", function()
   it("learns what comes next, and tells it in the units of the series", function()

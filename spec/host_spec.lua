@@ -2,18 +2,14 @@
 -- library, found through pkg-config. Those of the float build; a program that
 -- runs in another build has no library that a host could be given.
 
-local FOLDER = os.tmpname()
+local commands = require "spec.support.commands"
+local folders = require "spec.support.folders"
 
-local function shell(command)
-  local pipe = assert(io.popen(command .. " 2>&1"))
-  local output = pipe:read "a"
-  local ok = pipe:close()
-  return ok, output
-end
+local FOLDER = folders.unused()
 
-local function succeed(command)
-  local ok, output = shell(command)
-  assert(ok, output)
+local function succeed(line)
+  local output, status = commands.shell(line)
+  assert(status == 0, output)
   return output
 end
 
@@ -26,11 +22,7 @@ local function run(name, packages, words)
   return succeed(("LD_LIBRARY_PATH=%s/lib %s %s"):format(FOLDER, program, words or ""))
 end
 
-local first = 0
-while arg[first - 1] do
-  first = first - 1
-end
-local float = arg[first]:find "build/saros$"
+local float = commands.interpreter:find "build/saros$"
 
 describe(float and "a host application" or "a host application (float build only)", function()
   if not float then
@@ -38,12 +30,11 @@ describe(float and "a host application" or "a host application (float build only
   end
 
   setup(function()
-    os.remove(FOLDER)
     succeed(("make -s install PREFIX=%s"):format(FOLDER))
   end)
 
   teardown(function()
-    shell("rm -rf " .. FOLDER)
+    folders.remove(FOLDER)
   end)
 
   it("of twenty lines trains a model and lets it write", function()

@@ -1,16 +1,9 @@
+local files = require "spec.support.files"
 local values = require "spec.support.values"
 local saros = require "saros"
 local nn, data = saros.nn, saros.data
 
--- Run a function with the path of a file that is gone afterwards.
-local function with_file(act)
-  local path = os.tmpname()
-  local ok, message = pcall(act, path)
-  os.remove(path)
-  if not ok then
-    error(message, 0)
-  end
-end
+local with_file = files.with_path
 
 local function build(given)
   local options = { vocabulary = data.vocabulary.characters "ab\0é世\n", hidden = 8, seed = 3 }

@@ -1,6 +1,7 @@
 -- The saros program, as a user meets it: options, errors, Ctrl-C.
 
 local commands = require "spec.support.commands"
+local files = require "spec.support.files"
 local folders = require "spec.support.folders"
 local run, succeed = commands.run, commands.succeed
 
@@ -58,11 +59,7 @@ describe("the saros program", function()
 end)
 
 describe("the examples tell users what to mend, in one line", function()
-  local function write(path, content)
-    local file = assert(io.open(path, "w"))
-    file:write(content)
-    file:close()
-  end
+    local write = files.write
 
   local text, folder = os.tmpname(), os.tmpname()
   os.remove(folder)

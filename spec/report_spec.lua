@@ -2,6 +2,7 @@
 -- as pending where those are missing.
 
 local commands = require "spec.support.commands"
+local files = require "spec.support.files"
 local saros = require "saros"
 
 local LIBRARY = "/usr/share/javascript/dygraphs/dygraph.min.js"
@@ -11,22 +12,7 @@ local function content(path)
   return file and file:read "a"
 end
 
-local function write(path, text)
-  local file <close> = assert(io.open(path, "wb"))
-  file:write(text)
-end
-
--- Calls act(folder) with an empty folder, which is gone afterwards.
-local function with_folder(act)
-  local folder = os.tmpname()
-  os.remove(folder)
-  assert(saros.make_folder(folder))
-  local ok, message = pcall(act, folder)
-  os.execute("rm -r '" .. folder .. "'")
-  if not ok then
-    error(message, 0) -- also a case that is pending
-  end
-end
+local write, with_folder = files.write, files.with_folder
 
 -- A run folder as saros.fit leaves it.
 local function write_run(folder, epochs)

@@ -1,6 +1,7 @@
 -- Run folders: a training that stops, for whatever reason, goes on with the same
 -- bits as if it had never stopped.
 
+local files = require "spec.support.files"
 local folders = require "spec.support.folders"
 local saros = require "saros"
 local nn, data, optim = saros.nn, saros.data, saros.optim
@@ -24,15 +25,7 @@ local RULES = {
   sgd = { lr = 0.1, momentum = 0.9 }, rmsprop = { lr = 1e-3 }, adam = { lr = 1e-2 }, adamw = { lr = 1e-2 },
 }
 
-local function content(path)
-  local file <close> = assert(io.open(path, "rb"))
-  return file:read "a"
-end
-
-local function write(path, text)
-  local file <close> = assert(io.open(path, "wb"))
-  file:write(text)
-end
+local content, write = files.read, files.write
 
 local function names_in(path)
   local names = {}

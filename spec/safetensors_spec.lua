@@ -1,13 +1,8 @@
 local core = require "saros.core"
+local files = require "spec.support.files"
 require "spec.support.values"
 
---- Calls use(path) with the name of a file that is removed afterwards.
-local function with_file(use)
-  local path = os.tmpname()
-  local ok, message = pcall(use, path)
-  os.remove(path)
-  if not ok then error(message, 0) end
-end
+local with_file = files.with_path
 
 --- Writes a file of these bytes and returns the error of reading it.
 local function refusal(path, bytes)

@@ -1,20 +1,13 @@
 local saros = require "saros"
 local core = require "saros.core"
 local commands = require "spec.support.commands"
+local files = require "spec.support.files"
 local data = saros.data
 
 local TEXT = ("abc def, ghi.\njkl — mno é pqr\n"):rep(20)
 local HEADER, COUNT_AT = 64, 17
 
-local function write(path, content)
-  local file <close> = assert(io.open(path, "wb"))
-  assert(file:write(content))
-end
-
-local function content_of(path)
-  local file <close> = assert(io.open(path, "rb"))
-  return file:read "a"
-end
+local write, content_of = files.write, files.read
 
 -- Calls fn with the paths of a text and of a token file, which are removed then.
 local function with_files(content, fn)

@@ -16,15 +16,22 @@ local function quoted(text)
   return "'" .. text:gsub("'", "'\\''") .. "'"
 end
 
+--- What a line for the shell printed, and its exit status.
+---@param line string
+---@return string output, integer status
+function commands.shell(line)
+  local pipe = assert(io.popen(line .. " 2>&1"))
+  local output = pipe:read "a"
+  local _, _, status = pipe:close()
+  return output, status
+end
+
 local function run_after(words, ...)
   words[#words + 1] = quoted(interpreter)
   for _, word in ipairs { ... } do
     words[#words + 1] = quoted(tostring(word))
   end
-  local pipe = assert(io.popen(table.concat(words, " ") .. " 2>&1"))
-  local output = pipe:read "a"
-  local _, _, status = pipe:close()
-  return output, status
+  return commands.shell(table.concat(words, " "))
 end
 
 --- What a command printed, and its exit status, with something set in its
