@@ -48,7 +48,7 @@ local beam = require "saros.generate.beam"
 local EncoderDecoder = module.class "encoder_decoder"
 
 --- What the decoder knows of the sources.
----@class saros.nn.Memory
+---@class saros.nn.SourceMemory
 ---@field keys saros.Tensor  (S, B, H): the encoder's outputs
 ---@field lengths integer[]?  of the B sources; without them all have S symbols
 ---@field state saros.nn.State  where the decoder begins
@@ -73,7 +73,7 @@ end
 --- Read the sources.
 ---@param sources saros.Tensor  ids (S, B)
 ---@param lengths? integer[]  of the B sources, each in 1..S (S)
----@return saros.nn.Memory
+---@return saros.nn.SourceMemory
 function EncoderDecoder:encode(sources, lengths)
   local S, B = sources:size(1), sources:size(2)
   if lengths then
@@ -117,7 +117,7 @@ end
 --- Go on writing.
 ---@param ids saros.Tensor  ids (T, B): what was written before each step, at first the boundary
 ---@param state saros.nn.State  at first memory.state
----@param memory saros.nn.Memory  of B sources, or of a single one for all rows
+---@param memory saros.nn.SourceMemory  of B sources, or of a single one for all rows
 ---@return saros.Tensor logits  (T, B, V + 1): the last one is the end
 ---@return saros.nn.State state
 ---@return saros.Tensor? weights  (T, B, S), with attention: where each step looked
