@@ -14,15 +14,11 @@ local argparse = require "argparse"
 local saros = require "saros"
 local nn, optim = saros.nn, saros.optim
 
-local function integer(text)
-  return math.tointeger(tonumber(text))
-end
-
 local parser = argparse("adding.lua", "Add two numbers that lie far apart.")
 parser:option("--cell", "Only this cell.")
-parser:option("--length", "Steps of a sequence."):convert(integer):default "200"
-parser:option("--steps", "Updates of each net, at most."):convert(integer):default "2000"
-parser:option("--seed", "Same seed, same result."):convert(integer):default "1"
+parser:option("--length", "Steps of a sequence."):convert(math.tointeger):default "200"
+parser:option("--steps", "Updates of each net, at most."):convert(math.tointeger):default "2000"
+parser:option("--seed", "Same seed, same result."):convert(math.tointeger):default "1"
 local args = parser:parse()
 
 local HIDDEN, BATCH, SOLVED = 64, 50, 0.01

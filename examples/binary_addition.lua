@@ -7,14 +7,10 @@ local argparse = require "argparse"
 local saros = require "saros"
 local nn, optim = saros.nn, saros.optim
 
-local function integer(text)
-  return math.tointeger(tonumber(text))
-end
-
 local parser = argparse("binary_addition.lua", "Learn to add, with and without memory.")
-parser:option("--steps", "Updates of each net."):convert(integer):default "400"
-parser:option("--batch", "Sums in each update."):convert(integer):default "64"
-parser:option("--seed", "Same seed, same result."):convert(integer):default "1"
+parser:option("--steps", "Updates of each net."):convert(math.tointeger):default "400"
+parser:option("--batch", "Sums in each update."):convert(math.tointeger):default "64"
+parser:option("--seed", "Same seed, same result."):convert(math.tointeger):default "1"
 local args = parser:parse()
 
 local generator = saros.generator(args.seed)

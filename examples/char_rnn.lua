@@ -11,10 +11,6 @@ local saros = require "saros"
 local nn, optim, data = saros.nn, saros.optim, saros.data
 local cells = require("saros.nn.recurrent").names
 
-local function integer(text)
-  return math.tointeger(tonumber(text))
-end
-
 -- What a user can mend is said in one line, without a traceback.
 local function need(value, message)
   return value or error(message, 0)
@@ -23,26 +19,26 @@ end
 local parser = argparse("char_rnn.lua", "Train a recurrent network on a text.")
 parser:option("--text", "Text to learn from, or what examples/prepare.lua made of one."):count(1)
 parser:option("--unit", "What a symbol is (char)."):choices { "char", "byte", "word", "bpe" }
-parser:option("--size", "Symbols of words or BPE."):convert(integer)
+parser:option("--size", "Symbols of words or BPE."):convert(math.tointeger)
 parser:option("--cell", "Kind of recurrent cell."):choices(cells):default "rnn"
-parser:option("--layers", "Recurrent layers."):convert(integer):default "2"
-parser:option("--hidden", "Units in each layer."):convert(integer):default "128"
-parser:option("--embedding", "Size of the embedded symbols; else as a layer."):convert(integer)
+parser:option("--layers", "Recurrent layers."):convert(math.tointeger):default "2"
+parser:option("--hidden", "Units in each layer."):convert(math.tointeger):default "128"
+parser:option("--embedding", "Size of the embedded symbols; else as a layer."):convert(math.tointeger)
 parser:flag("--residual", "Add what a layer reads to what it hands on.")
-parser:option("--batch", "Rows read side by side."):convert(integer):default "50"
-parser:option("--length", "Symbols between updates."):convert(integer):default "50"
-parser:option("--epochs", "Passes through the text."):convert(integer):default "10"
+parser:option("--batch", "Rows read side by side."):convert(math.tointeger):default "50"
+parser:option("--length", "Symbols between updates."):convert(math.tointeger):default "50"
+parser:option("--epochs", "Passes through the text."):convert(math.tointeger):default "10"
 parser:option("--lr", "Learning rate of Adam."):convert(tonumber):default "2e-3"
 parser:option("--schedule", "How the rate falls."):choices { "constant", "cosine" }:default "constant"
 parser:option("--clip", "Limit of the gradients' norm."):convert(tonumber):default "5"
 parser:option("--dropout", "Dropout between layers."):convert(tonumber):default "0"
-parser:option("--patience", "Epochs without a lower held-out loss before it stops."):convert(integer)
-parser:option("--seed", "Same seed, same model."):convert(integer):default "1"
-parser:option("--threads", "Threads to compute with."):convert(integer)
+parser:option("--patience", "Epochs without a lower held-out loss before it stops."):convert(math.tointeger)
+parser:option("--seed", "Same seed, same model."):convert(math.tointeger):default "1"
+parser:option("--threads", "Threads to compute with."):convert(math.tointeger)
 parser:option("--run", "Folder to keep the model in; without, it is not kept.")
 parser:flag("--force", "Go on in a run folder although options are other ones.")
 parser:flag("--anew", "Begin anew in a run folder that has a training.")
-parser:option("--sample", "Symbols of the final sample."):convert(integer):default "400"
+parser:option("--sample", "Symbols of the final sample."):convert(math.tointeger):default "400"
 local args = parser:parse()
 
 if args.threads then

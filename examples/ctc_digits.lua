@@ -11,17 +11,13 @@ local argparse = require "argparse"
 local saros = require "saros"
 local nn, optim, ctc = saros.nn, saros.optim, saros.ctc
 
-local function integer(text)
-  return math.tointeger(tonumber(text))
-end
-
 local parser = argparse("ctc_digits.lua", "Learn to read unaligned handwriting.")
-parser:option("--steps", "Updates of the net."):convert(integer):default "2000"
-parser:option("--batch", "Strings in each update."):convert(integer):default "32"
-parser:option("--hidden", "Units in each direction."):convert(integer):default "64"
+parser:option("--steps", "Updates of the net."):convert(math.tointeger):default "2000"
+parser:option("--batch", "Strings in each update."):convert(math.tointeger):default "32"
+parser:option("--hidden", "Units in each direction."):convert(math.tointeger):default "64"
 parser:option("--lr", "Learning rate."):convert(tonumber):default "1e-2"
 parser:option("--shake", "How much the hand shakes; the pen moves by 1."):convert(tonumber):default "0.3"
-parser:option("--seed", "Same seed, same result."):convert(integer):default "1"
+parser:option("--seed", "Same seed, same result."):convert(math.tointeger):default "1"
 local args = parser:parse()
 
 -- The strokes of the digits, and of the pen's way to the next one, in the

@@ -7,20 +7,16 @@ local argparse = require "argparse"
 local saros = require "saros"
 local nn, optim, data = saros.nn, saros.optim, saros.data
 
-local function integer(text)
-  return math.tointeger(tonumber(text))
-end
-
 local parser = argparse("dates.lua", "Learn to read dates, with and without attention.")
 parser:option("--cell", "rnn, lstm or gru."):default "gru"
-parser:option("--hidden", "Units."):convert(integer):default "128"
+parser:option("--hidden", "Units."):convert(math.tointeger):default "128"
 parser:option("--attention", "dot, scaled_dot, general or additive."):default "dot"
-parser:option("--dates", "How many to use; one in twenty is held out."):convert(integer):default "36525"
-parser:option("--epochs", "Passes through the others."):convert(integer):default "1"
-parser:option("--batch", "Dates in each update."):convert(integer):default "64"
+parser:option("--dates", "How many to use; one in twenty is held out."):convert(math.tointeger):default "36525"
+parser:option("--epochs", "Passes through the others."):convert(math.tointeger):default "1"
+parser:option("--batch", "Dates in each update."):convert(math.tointeger):default "64"
 parser:option("--lr", "Learning rate at the beginning."):convert(tonumber):default "3e-3"
-parser:option("--beam", "Translations to follow at a time."):convert(integer):default "5"
-parser:option("--seed", "Same seed, same result."):convert(integer):default "1"
+parser:option("--beam", "Translations to follow at a time."):convert(math.tointeger):default "5"
+parser:option("--seed", "Same seed, same result."):convert(math.tointeger):default "1"
 local args = parser:parse()
 
 local generator = saros.generator(args.seed)

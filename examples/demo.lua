@@ -8,10 +8,6 @@ local argparse = require "argparse"
 local saros = require "saros"
 local nn, data = saros.nn, saros.data
 
-local function integer(text)
-  return math.tointeger(tonumber(text))
-end
-
 -- What a user can mend is said in one line, without a traceback.
 local function need(value, message)
   return value or error(message, 0)
@@ -19,9 +15,9 @@ end
 
 local parser = argparse("demo.lua", "Learn a text in about a minute.")
 parser:argument("text", "Text to learn from.")
-parser:option("--epochs", "Passes through the text; as many as take a minute."):convert(integer)
+parser:option("--epochs", "Passes through the text; as many as take a minute."):convert(math.tointeger)
 parser:option("--run", "Folder to keep the model in."):default "runs/demo"
-parser:option("--seed", "Same seed, same result."):convert(integer):default "1"
+parser:option("--seed", "Same seed, same result."):convert(math.tointeger):default "1"
 local args = parser:parse()
 
 local SYMBOLS_PER_MINUTE = 1e7 -- on two cores, with room to spare

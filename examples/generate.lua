@@ -5,10 +5,6 @@
 local argparse = require "argparse"
 local saros = require "saros"
 
-local function integer(text)
-  return math.tointeger(tonumber(text))
-end
-
 -- What a user can mend is said in one line, without a traceback.
 local function need(value, message)
   return value or error(message, 0)
@@ -17,12 +13,12 @@ end
 local parser = argparse("generate.lua", "Let a trained model write.")
 parser:option("--model", "Run folder or model file."):count(1)
 parser:option("--prime", "Text to begin with."):default ""
-parser:option("--length", "Symbols to write."):convert(integer):default "400"
+parser:option("--length", "Symbols to write."):convert(math.tointeger):default "400"
 parser:option("--temperature", "Below 1 bolder, above 1 wilder, 0: always the likeliest.")
   :convert(tonumber):default "0.8"
-parser:option("--top-k", "Choose among the N likeliest."):convert(integer)
+parser:option("--top-k", "Choose among the N likeliest."):convert(math.tointeger)
 parser:option("--top-p", "Choose among the likeliest that reach X together."):convert(tonumber)
-parser:option("--seed", "Same seed, same text."):convert(integer):default "1"
+parser:option("--seed", "Same seed, same text."):convert(math.tointeger):default "1"
 local args = parser:parse()
 
 local lm = need(saros.load(args.model))

@@ -13,10 +13,6 @@ local made_up = require "made_up"
 local saros = require "saros"
 local nn, optim, data = saros.nn, saros.optim, saros.data
 
-local function integer(text)
-  return math.tointeger(tonumber(text))
-end
-
 -- What a user can mend is said in one line, without a traceback.
 local function need(value, message)
   return value or error(message, 0)
@@ -24,9 +20,9 @@ end
 
 local parser = argparse("names.lua", "Write names by category.")
 parser:option("--data", "Folder of files CATEGORY.txt, or a file NAMES.txt.")
-parser:option("--epochs", "Passes through the names."):convert(integer):default "15"
+parser:option("--epochs", "Passes through the names."):convert(math.tointeger):default "15"
 parser:option("--temperature", "Below 1 bolder, above 1 wilder."):convert(tonumber):default "0.7"
-parser:option("--seed", "Same seed, same result."):convert(integer):default "1"
+parser:option("--seed", "Same seed, same result."):convert(math.tointeger):default "1"
 local args = parser:parse()
 
 local LETTER, HIDDEN, BATCH = 48, 128, 64

@@ -6,10 +6,6 @@
 local argparse = require "argparse"
 local saros = require "saros"
 
-local function integer(text)
-  return math.tointeger(tonumber(text))
-end
-
 -- What a user can mend is said in one line, without a traceback.
 local function need(value, message)
   return value or error(message, 0)
@@ -18,7 +14,7 @@ end
 local parser = argparse("neurons.lua", "Look inside a model of characters while it reads.")
 parser:option("--model", "Run folder or model file."):count(1)
 parser:option("--text", "File to read from."):count(1)
-parser:option("--symbols", "How many bytes of it, from its middle."):convert(integer):default "2000"
+parser:option("--symbols", "How many bytes of it, from its middle."):convert(math.tointeger):default "2000"
 parser:option("--save", "Folder for the pictures.")
 local args = parser:parse()
 

@@ -7,10 +7,6 @@
 local argparse = require "argparse"
 local saros = require "saros"
 
-local function integer(text)
-  return math.tointeger(tonumber(text))
-end
-
 -- What a user can mend is said in one line, without a traceback.
 local function need(value, message)
   return value or error(message, 0)
@@ -19,7 +15,7 @@ end
 local parser = argparse("next_word.lua", "Show the most likely next words.")
 parser:option("--model", "Run folder or model file."):count(1)
 parser:option("--prefix", "Text before the word; may be given several times."):count "*"
-parser:option("--top", "Words to show, if they have 1 % or more."):convert(integer):default "3"
+parser:option("--top", "Words to show, if they have 1 % or more."):convert(math.tointeger):default "3"
 local args = parser:parse()
 
 local lm = need(saros.load(args.model))

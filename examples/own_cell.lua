@@ -6,13 +6,9 @@ local argparse = require "argparse"
 local saros = require "saros"
 local nn, optim = saros.nn, saros.optim
 
-local function integer(text)
-  return math.tointeger(tonumber(text))
-end
-
 local parser = argparse("own_cell.lua", "Write a recurrent cell by hand.")
-parser:option("--steps", "Updates of the deep cell."):convert(integer):default "200"
-parser:option("--seed", "Same seed, same result."):convert(integer):default "1"
+parser:option("--steps", "Updates of the deep cell."):convert(math.tointeger):default "200"
+parser:option("--seed", "Same seed, same result."):convert(math.tointeger):default "1"
 local args = parser:parse()
 
 local T, B, I, H = 12, 4, 3, 8

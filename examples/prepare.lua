@@ -7,10 +7,6 @@
 local argparse = require "argparse"
 local saros = require "saros"
 
-local function integer(text)
-  return math.tointeger(tonumber(text))
-end
-
 -- What a user can mend is said in one line, without a traceback.
 local function need(value, message)
   return value or error(message, 0), message
@@ -20,8 +16,8 @@ local parser = argparse("prepare.lua", "Turn a text into a token file.")
 parser:option("--text", "Text to read."):count(1)
 parser:option("--out", "Token file to write."):count(1)
 parser:option("--unit", "What a symbol is."):choices { "char", "byte", "word", "bpe" }:default "char"
-parser:option("--size", "Symbols of words or BPE."):convert(integer)
-parser:option("--min-count", "How often a word has to occur."):convert(integer)
+parser:option("--size", "Symbols of words or BPE."):convert(math.tointeger)
+parser:option("--min-count", "How often a word has to occur."):convert(math.tointeger)
 parser:option("--valid", "Fraction held out from the end."):convert(tonumber):default "0.1"
 local args = parser:parse()
 

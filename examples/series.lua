@@ -8,10 +8,6 @@
 local argparse = require "argparse"
 local saros = require "saros"
 
-local function integer(text)
-  return math.tointeger(tonumber(text))
-end
-
 -- What a user can mend is said in one line, without a traceback.
 local function need(value, message)
   return value or error(message, 0)
@@ -19,11 +15,11 @@ end
 
 local parser = argparse("series.lua", "Forecast a series, and compare.")
 parser:option("--csv", "File with a row for each step.")
-parser:option("--column", "Of the values, counted from 1 (the first with numbers)."):convert(integer)
-parser:option("--season", "Steps of a season."):convert(integer):default "50"
-parser:option("--ahead", "Steps to predict."):convert(integer):default "7"
-parser:option("--epochs", "Passes through the training part."):convert(integer):default "15"
-parser:option("--seed", "Same seed, same result."):convert(integer):default "1"
+parser:option("--column", "Of the values, counted from 1 (the first with numbers)."):convert(math.tointeger)
+parser:option("--season", "Steps of a season."):convert(math.tointeger):default "50"
+parser:option("--ahead", "Steps to predict."):convert(math.tointeger):default "7"
+parser:option("--epochs", "Passes through the training part."):convert(math.tointeger):default "15"
+parser:option("--seed", "Same seed, same result."):convert(math.tointeger):default "1"
 parser:option("--save", "File to keep the forecaster in.")
 local args = parser:parse()
 

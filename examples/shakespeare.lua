@@ -8,10 +8,6 @@ local argparse = require "argparse"
 local saros = require "saros"
 local nn, optim, data = saros.nn, saros.optim, saros.data
 
-local function integer(text)
-  return math.tointeger(tonumber(text))
-end
-
 -- What a user can mend is said in one line, without a traceback.
 local function need(value, message)
   return value or error(message, 0)
@@ -19,9 +15,9 @@ end
 
 local parser = argparse("shakespeare.lua", "Learn a text of about a megabyte well.")
 parser:argument("text", "Text to learn from.")
-parser:option("--epochs", "Passes through the text."):convert(integer):default "20"
-parser:option("--seed", "Same seed, same model."):convert(integer):default "1"
-parser:option("--threads", "Threads to compute with."):convert(integer)
+parser:option("--epochs", "Passes through the text."):convert(math.tointeger):default "20"
+parser:option("--seed", "Same seed, same model."):convert(math.tointeger):default "1"
+parser:option("--threads", "Threads to compute with."):convert(math.tointeger)
 parser:option("--run", "Folder to keep the model in."):default "runs/shakespeare"
 local args = parser:parse()
 saros.threads(args.threads or saros.threads())

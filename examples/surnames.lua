@@ -12,10 +12,6 @@ local made_up = require "made_up"
 local saros = require "saros"
 local nn, optim, data = saros.nn, saros.optim, saros.data
 
-local function integer(text)
-  return math.tointeger(tonumber(text))
-end
-
 -- What a user can mend is said in one line, without a traceback.
 local function need(value, message)
   return value or error(message, 0)
@@ -23,8 +19,8 @@ end
 
 local parser = argparse("surnames.lua", "Tell languages by names.")
 parser:option("--data", "Folder of files LANGUAGE.txt.")
-parser:option("--epochs", "Passes through the names."):convert(integer):default "12"
-parser:option("--seed", "Same seed, same result."):convert(integer):default "1"
+parser:option("--epochs", "Passes through the names."):convert(math.tointeger):default "12"
+parser:option("--seed", "Same seed, same result."):convert(math.tointeger):default "1"
 local args = parser:parse()
 
 local LETTER, HIDDEN, BATCH = 48, 96, 64

@@ -11,10 +11,6 @@ local abc = require "abc"
 local argparse = require "argparse"
 local saros = require "saros"
 
-local function integer(text)
-  return math.tointeger(tonumber(text))
-end
-
 -- What a user can mend is said in one line, without a traceback.
 local function need(value, message)
   return value or error(message, 0)
@@ -22,11 +18,11 @@ end
 
 local parser = argparse("tunes.lua", "Learn tunes, and write some.")
 parser:option("--text", "File of tunes, with empty lines between them.")
-parser:option("--epochs", "Passes through the tunes."):convert(integer):default "12"
-parser:option("--hidden", "Units in each of two layers."):convert(integer):default "128"
-parser:option("--count", "Tunes to write."):convert(integer):default "5"
+parser:option("--epochs", "Passes through the tunes."):convert(math.tointeger):default "12"
+parser:option("--hidden", "Units in each of two layers."):convert(math.tointeger):default "128"
+parser:option("--count", "Tunes to write."):convert(math.tointeger):default "5"
 parser:option("--temperature", "Below 1 bolder, above 1 wilder."):convert(tonumber):default "0.7"
-parser:option("--seed", "Same seed, same tunes."):convert(integer):default "1"
+parser:option("--seed", "Same seed, same tunes."):convert(math.tointeger):default "1"
 parser:option("--run", "Folder to keep the model in.")
 local args = parser:parse()
 

@@ -5,13 +5,9 @@ local argparse = require "argparse"
 local saros = require "saros"
 local nn, optim = saros.nn, saros.optim
 
-local function integer(text)
-  return math.tointeger(tonumber(text))
-end
-
 local parser = argparse("xor.lua", "Learn the exclusive or.")
-parser:option("--steps", "Updates."):convert(integer):default "500"
-parser:option("--seed", "Same seed, same result."):convert(integer):default "1"
+parser:option("--steps", "Updates."):convert(math.tointeger):default "500"
+parser:option("--seed", "Same seed, same result."):convert(math.tointeger):default "1"
 local args = parser:parse()
 
 local inputs = saros.tensor { { 0, 0 }, { 0, 1 }, { 1, 0 }, { 1, 1 } }
