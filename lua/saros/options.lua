@@ -121,6 +121,9 @@ options.table = options.kind("a table", of_type "table")
 options.tensor = options.kind("a tensor", function(value)
   return getmetatable(value) == "saros.tensor" and value or nil
 end)
+options.generator = options.kind("a generator", function(value)
+  return getmetatable(value) == "saros.generator" and value or nil
+end)
 
 --- One of several strings.
 ---@param names string[]

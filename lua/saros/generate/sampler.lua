@@ -14,9 +14,7 @@ local check = options.declare("sampler", {
   { "temperature", options.nonnegative, 1 },
   { "top_k", options.optional(options.size) },
   { "top_p", options.optional(options.share) },
-  { "generator", options.optional(options.kind("a generator", function(value)
-    return type(value) == "userdata" and value or nil
-  end)) },
+  { "generator", options.optional(options.generator) },
   { "seed", options.integer, 1 },
 })
 
