@@ -23,20 +23,8 @@ local args = parser:parse()
 
 local HIDDEN, BATCH, SOLVED = 64, 50, 0.01
 
--- B sequences: inputs (T, B, 2), sums (B, 1).
-local function problems(generator, T, B)
-  local half = T // 2
-  local first, second = {}, {}
-  for row = 1, B do
-    first[row], second[row] = generator:integer(half), generator:integer(T - half)
-  end
-  local marked = saros.one_hot(saros.ids(first), half) .. saros.one_hot(saros.ids(second), T - half)
-  local markers = marked:transpose():contiguous()
-  local numbers = generator:uniform { T, B }
-  return saros.stack({ numbers, markers }, 3), (numbers * markers):sum(1):reshape(B, 1)
-end
-
-local test_inputs, test_sums = problems(saros.generator(args.seed + 1), args.length, 1000)
+local task = saros.data.tasks.adding { length = args.length }
+local test = task:batch(saros.generator(args.seed + 1), 1000)
 
 -- Sets what the gates start from: a unit that lets go of 1 / n of its state at
 -- each step remembers for about n (Tallec and Ollivier 2018).
@@ -49,42 +37,40 @@ local function remember(kind, cell)
   end
 end
 
-local function answers(cell, head, inputs)
-  local y = cell(inputs)
-  return head(y[-1])
+-- The loss of a batch: the answer is what the head says after the last step.
+local function loss_of(cell, head, batch)
+  local y = cell(batch.inputs)
+  return task:loss(head(y:slice(1, -1)), batch.targets)
 end
 
 -- Trains until a test shows that it is solved; the test error and the updates.
 local function train(kind)
-  local cell = nn[kind] { 2, HIDDEN }
-  local head = nn.linear { HIDDEN, 1 }
+  local cell = nn[kind] { task.inputs, HIDDEN }
+  local head = nn.linear { HIDDEN, task.outputs }
   local net = nn.chain { cell, head }
   net:init { seed = args.seed }
   if kind ~= "rnn" then
     remember(kind, cell)
   end
   local adam = optim.adam(net:parameters(), { lr = 5e-3 })
-  local generator, mse = saros.generator(args.seed), nil
-  for step = 1, args.steps do
-    local inputs, sums = problems(generator, args.length, BATCH)
+  for batch in task:batches { batch = BATCH, seed = args.seed } do
     do
       local tape <close> = saros.tape()
-      tape:backward(nn.mse(answers(cell, head, inputs), sums))
+      tape:backward(loss_of(cell, head, batch))
     end
     optim.clip_norm(net:parameters(), 1)
     adam:step()
-    if step % 100 == 0 or step == args.steps then
-      mse = nn.mse(answers(cell, head, test_inputs), test_sums):item()
-      if mse < SOLVED then
-        return mse, step
+    if adam.steps % 100 == 0 or adam.steps == args.steps then
+      local mse = loss_of(cell, head, test):item()
+      if mse < SOLVED or adam.steps == args.steps then
+        return mse, adam.steps
       end
     end
   end
-  return mse, args.steps
 end
 
 print(("sequences of %d steps; always answering 1 has an error of %.4f"):format(
-  args.length, ((test_sums - 1) ^ 2):mean():item()))
+  args.length, task:loss(saros.ones(1, 1000, 1), test.targets):item()))
 print "cell   error    updates  seconds"
 for _, kind in ipairs(args.cell and { args.cell } or { "rnn", "lstm", "gru" }) do
   local start = saros.clock()

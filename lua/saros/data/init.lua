@@ -8,6 +8,7 @@ return {
   pieces = require "saros.data.pieces",
   pipeline = require "saros.data.pipeline",
   series = require "saros.data.series",
+  tasks = require "saros.data.tasks",
   pad = require("saros.data.padding").pad,
   vocabulary = require "saros.data.vocabulary",
 }
