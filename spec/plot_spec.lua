@@ -111,6 +111,14 @@ describe("lines", function()
     end
   end)
 
+  it("do so across with log_x, where x is positive", function()
+    local text = plot.lines({ log_x = true, series = { { x = { 0, 1, 10, 100 }, y = { 9, 1, 2, 5 } } } }):svg()
+    local points = points_of(text)
+    assert.equal(3, #points)
+    assert.near(points[2][1] - points[1][1], points[3][1] - points[2][1], 0.03)
+    assert.matches(">10</text>", text, 1, true)
+  end)
+
   it("take tensors and their own x", function()
     local points = points_of(plot.lines { series = { { x = { 0, 1, 10 }, y = saros.arange(3) } } }:svg())
     assert.near(9 * (points[2][1] - points[1][1]), points[3][1] - points[2][1], 0.15)

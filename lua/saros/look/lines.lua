@@ -13,6 +13,7 @@ local svg = require "saros.look.svg"
 local check = options.declare("plot.lines", frame.options {
   { "series", options.table },
   { "log", options.boolean, false },
+  { "log_x", options.boolean, false },
 })
 
 local function complain(position, field, expected, value)
@@ -44,9 +45,9 @@ local function checked(position, given)
 end
 
 --- Calls act(x, y) for all points that can be shown, and gap() between them.
-local function walk(series, log, act, gap)
+local function walk(series, o, act, gap)
   for n, y in ipairs(series.y) do
-    if scale.shows(y, log) and scale.shows(series.x[n]) then
+    if scale.shows(y, o.log) and scale.shows(series.x[n], o.log_x) then
       act(series.x[n], y)
     elseif gap then
       gap()
@@ -54,10 +55,10 @@ local function walk(series, log, act, gap)
   end
 end
 
-local function range_of(list, log)
+local function range_of(list, o)
   local low_x, high_x, low_y, high_y = math.huge, -math.huge, math.huge, -math.huge
   for _, series in ipairs(list) do
-    walk(series, log, function(x, y)
+    walk(series, o, function(x, y)
       low_x, high_x = math.min(low_x, x), math.max(high_x, x)
       low_y, high_y = math.min(low_y, y), math.max(high_y, y)
     end)
@@ -100,7 +101,7 @@ local function stretch(points, colour)
   return svg.element("polyline", { class = "l" .. colour, points = table.concat(places, " ") })
 end
 
-local function draw(parts, series, colour, across, up, log)
+local function draw(parts, series, colour, across, up, o)
   local points = {}
   local function finish()
     if #points > 0 then
@@ -108,16 +109,17 @@ local function draw(parts, series, colour, across, up, log)
     end
     points = {}
   end
-  walk(series, log, function(x, y)
+  walk(series, o, function(x, y)
     points[#points + 1] = { across.at(x), up.at(y) }
   end, finish)
   finish()
 end
 
---- Series as lines. Values that are not finite, or not positive with log, are
---- gaps.
+--- Series as lines. Values that are not finite, or not positive on a
+--- logarithmic axis, are gaps.
 ---@param given { series: saros.look.Series[], title?: string, x?: string, y?: string, log?: boolean,
----  width?: integer, height?: integer }  x, y: names of the axes; log: of y (false); size in pixels (720, 360)
+---  log_x?: boolean, width?: integer, height?: integer }  x, y: names of the axes; log: of y, log_x: of x
+---  (false); size in pixels (720, 360)
 ---@return saros.Plot
 local function lines(given)
   local o = check(given)
@@ -128,13 +130,13 @@ local function lines(given)
   end
   local parts, top = frame.head(o, names)
   local box = frame.box(o, top)
-  local low_x, high_x, low_y, high_y = range_of(list, o.log)
-  local across = scale.new(low_x, high_x, box.left, box.right)
+  local low_x, high_x, low_y, high_y = range_of(list, o)
+  local across = scale.new(low_x, high_x, box.left, box.right, o.log_x)
   local up = scale.new(low_y, high_y, box.bottom, box.top, o.log)
   frame.left_axis(parts, box, up, o.y)
   frame.bottom_axis(parts, box, across, o.x)
   for n, series in ipairs(list) do
-    draw(parts, series, (n - 1) % svg.colours + 1, across, up, o.log)
+    draw(parts, series, (n - 1) % svg.colours + 1, across, up, o)
   end
   return frame.plot("lines", o, parts)
 end
