@@ -15,6 +15,7 @@ return {
   dropout = require "saros.nn.dropout",
   layer_norm = require "saros.nn.layer_norm",
   attention = require "saros.nn.attention",
+  windowed_attention = require "saros.nn.windowed_attention",
   -- composition
   chain = require "saros.nn.chain",
   unroll = require "saros.nn.unroll",
