@@ -63,7 +63,8 @@ typedef enum saros_status {
   SAROS_EMEMORY,    // the allocator refused
   SAROS_EFILE,      // a file could not be read or written, or is malformed
   SAROS_ENAN,       // a result that had to be finite is not
-  SAROS_ESTATE      // right call, wrong moment (a closed tape, a needed tensor)
+  SAROS_ESTATE,     // right call, wrong moment (a closed tape, a needed tensor)
+  SAROS_EINTERRUPT  // the host wanted an end; see saros_set_interrupt
 } saros_status;
 
 typedef enum saros_dtype {
@@ -158,6 +159,17 @@ enum {
 
 /* Takes capabilities away, for good. */
 SAROS_API void saros_restrict(saros_context *context, int capabilities);
+
+/*
+** Long work (products, recurrences, a tape's way back, learning and encoding
+** texts) asks wanted(user) between its blocks, in the thread that called, often
+** many times a millisecond: whether to give up. Then the call ends with
+** SAROS_EINTERRUPT, its outputs null, and all is as after any other error. The
+** function must not use the context. Null: nobody is asked.
+*/
+typedef int (*saros_interrupt)(void *user);
+SAROS_API void saros_set_interrupt(saros_context *context,
+                                   saros_interrupt wanted, void *user);
 
 /* --- Tensors -------------------------------------------------------------- */
 

@@ -239,6 +239,8 @@ saros_status bpe_learn(saros_codec *codec, const piece_table *chunks,
     status = saros_codec_merge(codec, l.pairs[best].a, l.pairs[best].b);
     if (status == SAROS_OK)
       status = merge_pair(&l, best, new);
+    if (status == SAROS_OK)
+      status = check_interrupt(l.context);
   }
   free_learner(&l);
   return status;

@@ -41,7 +41,7 @@ saros_status pack_state_weights(recurrence *r, int backward) {
 static void multiply_packed(const recurrence *r, const step *s, real *c,
                             int ldc, const real *a, int lda, int add) {
   size_t ahead = (size_t)s->rows * (size_t)r->G * (size_t)r->H;
-  if (r->alone)
+  if (r->alone)  // an interrupt is the walk's business
     packed_multiply_shared(r->context, c, ldc, a, lda, &r->packed, s->rows,
                            add);
   else

@@ -142,6 +142,12 @@ saros_status array_grow(saros_context *context, void *items, size_t used,
   return SAROS_OK;
 }
 
+void saros_set_interrupt(saros_context *context, saros_interrupt wanted,
+                         void *user) {
+  context->interrupt = wanted;
+  context->interrupt_user = user;
+}
+
 saros_memory saros_memory_of(const saros_context *context) {
   return context->pool.memory;
 }

@@ -9,6 +9,9 @@
 #ifndef CORE_H
 #define CORE_H
 
+#include <pthread.h>
+#include <stdatomic.h>
+
 #include "kernel.h"
 #include "saros.h"
 
@@ -63,6 +66,11 @@ struct saros_context {
   const kernels *kernels;
   struct team *team;  // worker threads, null until first needed
   int threads;
+  int (*interrupt)(void *user);  // asks the host whether to stop, or null
+  void *interrupt_user;
+  pthread_t caller;     // the thread that the jobs below are for
+  int jobs;             // under way, each inside the one before it
+  atomic_int stopped;   // the host wants them to end
   int restricted;       // capabilities that the host keeps: SAROS_NO_FILES, ...
   saros_tape *tape;     // the open one, or null
   unsigned long tapes;  // opened so far: the serial number of the last
@@ -94,9 +102,19 @@ saros_status array_grow(saros_context *context, void *items, size_t used,
 
 /* Calls part(arguments, block) for every block in 0..blocks-1, on the threads
 ** of the context. Blocks must write to disjoint places; so that results do not
-** depend on the number of threads, neither may their bounds. */
-void parallel_for(saros_context *context, int blocks,
-                  void (*part)(void *arguments, int block), void *arguments);
+** depend on the number of threads, neither may their bounds. SAROS_EINTERRUPT
+** if the host wanted an end before all were done. */
+__attribute__((warn_unused_result)) saros_status
+parallel_for(saros_context *context, int blocks,
+             void (*part)(void *arguments, int block), void *arguments);
+
+/* For a block of long work, on whatever thread, between its steps: is it to
+** leave the rest undone? */
+int is_interrupted(saros_context *context);
+
+/* SAROS_EINTERRUPT if the host wants an end: for long work without blocks. */
+__attribute__((warn_unused_result)) saros_status
+check_interrupt(saros_context *context);
 void team_release(saros_context *context);
 
 /* --- Tensors (tensor.c) ------------------------------------------------------ */

@@ -61,7 +61,8 @@ static void align_row(const alignment *a, size_t row, double *scratch) {
 static void align_rows(void *arguments, int slot) {
   const alignment *a = arguments;
   double *scratch = a->loss + a->B + (size_t)slot * a->scratch_of_slot;
-  for (size_t row = (size_t)slot; row < a->B; row += a->slots)
+  for (size_t row = (size_t)slot; row < a->B && !is_interrupted(a->context);
+       row += a->slots)
     align_row(a, row, scratch);
 }
 
@@ -170,8 +171,10 @@ static saros_status ctc_backward(const tape_entry *e) {
       .dy = reals(dy),
       .dy_step = dy->rank > 0,
   };
-  parallel_for(e->context, gradient->shape[0], scale_step, &s);
+  saros_status status =
+      parallel_for(e->context, gradient->shape[0], scale_step, &s);
   saros_tensor_release(dy);
+  TRY(status);
   return node_add(e->input[0], saros_tensor_retain(gradient));
 }
 
@@ -223,8 +226,9 @@ static saros_status reduce_rows(ctc_parts *parts, const alignment *a,
 static saros_status compute(ctc_parts *parts, alignment *a,
                             saros_ctc_reduction reduction, saros_tensor **out) {
   TRY(take_scratch(a));
-  parallel_for(a->context, (int)a->slots, align_rows, a);
-  saros_status status = reduce_rows(parts, a, reduction, out);
+  saros_status status = parallel_for(a->context, (int)a->slots, align_rows, a);
+  if (status == SAROS_OK)
+    status = reduce_rows(parts, a, reduction, out);
   pool_give(&a->context->pool, a->loss);
   return status;
 }

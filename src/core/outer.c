@@ -15,6 +15,7 @@
 /* One on its way. A block is a range of the columns of dy and, where these are
 ** few, a part of the columns of every x. */
 typedef struct outer_job {
+  saros_context *context;
   const outer_sum *sum;
   const kernels *kernels;
   int columns, groups;  // columns of dy in a block, groups of so many
@@ -107,7 +108,8 @@ static void work_on_outer(void *arguments, int worker) {
   outer_job *job = arguments;
   real *scratch = job->scratch + job->size * (size_t)worker;
   int block;
-  while ((block = atomic_fetch_add(&job->next, 1)) < job->groups * job->parts) {
+  while (!is_interrupted(job->context) &&
+         (block = atomic_fetch_add(&job->next, 1)) < job->groups * job->parts) {
     int first = block / job->parts * job->columns;
     int left = job->sum->m - first;
     outer_block_run(&(outer_block){
@@ -139,7 +141,7 @@ static void cut_outer(outer_job *job) {
 
 static saros_status add_outer_packed(saros_context *context,
                                      const outer_sum *s) {
-  outer_job job = {.sum = s, .kernels = context->kernels};
+  outer_job job = {.context = context, .sum = s, .kernels = context->kernels};
   cut_outer(&job);
   int blocks = job.groups * job.parts;
   int workers = context->threads < blocks ? context->threads : blocks;
@@ -147,9 +149,9 @@ static saros_status add_outer_packed(saros_context *context,
   job.scratch = pool_take(&context->pool, bytes);
   if (job.scratch == NULL)
     return out_of_memory(context, bytes);
-  parallel_for(context, workers, work_on_outer, &job);
+  saros_status status = parallel_for(context, workers, work_on_outer, &job);
   pool_give(&context->pool, job.scratch);
-  return SAROS_OK;
+  return status;
 }
 
 /* target = dy^T x by BLAS, or += with 'add'. */

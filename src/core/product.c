@@ -60,8 +60,11 @@ saros_status packed_new(saros_context *context, packed_matrix *p, const real *b,
   int columns = 4 * kernel->width;
   packing job = {context->kernels,     p, b, start, ldb, b_transposed, columns,
                  divide_up(n, columns)};
-  parallel_for(context, layers * job.groups, pack_group, &job);
-  return SAROS_OK;
+  saros_status status =
+      parallel_for(context, layers * job.groups, pack_group, &job);
+  if (status != SAROS_OK)
+    packed_release(context, p);
+  return status;
 }
 
 void packed_release(saros_context *context, packed_matrix *p) {
@@ -111,14 +114,14 @@ static void multiply_columns(void *arguments, int block) {
 
 /* The sums of a column do not depend on which others its block holds, so the
 ** blocks may be as many as the threads. */
-void packed_multiply_shared(saros_context *context, real *c, int ldc,
-                            const real *a, int lda, const packed_matrix *p,
-                            int m, int add) {
+saros_status packed_multiply_shared(saros_context *context, real *c, int ldc,
+                                    const real *a, int lda,
+                                    const packed_matrix *p, int m, int add) {
   int width = context->kernels->packed->width;
   int blocks = (double)m * p->n * p->k < 4e6 ? 1 : context->threads;
   int columns = divide_up(divide_up(p->n, width), blocks) * width;
   shared_product s = {context->kernels, c, a, p, ldc, lda, m, add, columns};
-  parallel_for(context, divide_up(p->n, columns), multiply_columns, &s);
+  return parallel_for(context, divide_up(p->n, columns), multiply_columns, &s);
 }
 
 /* --- op(A) op(B) ------------------------------------------------------------------ */
@@ -166,9 +169,10 @@ static saros_status multiply_packed(saros_context *context, product *p,
   TRY(packed_new(context, &p->packed, p->b, p->ldb, p->b_transposed, start,
                  p->n, p->k));
   p->rows = divide_up(p->m, divide_up(p->m, ROWS));
-  parallel_for(context, divide_up(p->m, p->rows), multiply_block, p);
+  saros_status status =
+      parallel_for(context, divide_up(p->m, p->rows), multiply_block, p);
   packed_release(context, &p->packed);
-  return SAROS_OK;
+  return status;
 }
 
 saros_status multiply(saros_context *context, real *c, int ldc, const real *a,
@@ -201,8 +205,7 @@ saros_status multiply(saros_context *context, real *c, int ldc, const real *a,
                                   .split = k,
                                   .factors = 1,
                                   .factor = {{{b, b}, n, c, beta != 0}}});
-  parallel_for(context, divide_up(m, p.rows), multiply_block, &p);
-  return SAROS_OK;
+  return parallel_for(context, divide_up(m, p.rows), multiply_block, &p);
 }
 
 saros_status affine(saros_context *context, real *y, const real *x,

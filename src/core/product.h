@@ -63,9 +63,9 @@ saros_status add_outer(saros_context *context, const outer_sum *sum);
 
 /* The same, the columns being shared among the threads if the product is large
 ** enough; for the calling thread of the context only. */
-void packed_multiply_shared(saros_context *context, real *c, int ldc,
-                            const real *a, int lda, const packed_matrix *p,
-                            int m, int add);
+saros_status packed_multiply_shared(saros_context *context, real *c, int ldc,
+                                    const real *a, int lda,
+                                    const packed_matrix *p, int m, int add);
 
 /* --- What product.c and outer.c share ---------------------------------------- */
 

@@ -120,9 +120,10 @@ int step_before(const recurrence *r, int t);
 ** releases r->packed. */
 saros_status pack_state_weights(recurrence *r, int backward);
 
-void walk_forward(const recurrence *r);
+saros_status walk_forward(const recurrence *r);
 /* Leaves the gradients of the first states in *dh and *dc, borrowed from r. */
-void walk_backward(const recurrence *r, saros_tensor **dh, saros_tensor **dc);
+saros_status walk_backward(const recurrence *r, saros_tensor **dh,
+                           saros_tensor **dc);
 
 saros_status recurrent_backward(const tape_entry *e);
 

@@ -337,7 +337,7 @@ static saros_status run(recurrence *r, saros_tensor **last) {
   r->alone = r->rows >= r->B;
   TRY(pack_state_weights(r, 0));
   TRY(project_input(r));
-  walk_forward(r);
+  TRY(walk_forward(r));
   TRY(copy_last(r, H_AFTER, &last[0]));
   return r->cell->facts.states == 2 ? copy_last(r, C_AFTER, &last[1])
                                     : SAROS_OK;

@@ -281,7 +281,7 @@ saros_status recurrent_backward(const tape_entry *e) {
   saros_tensor *dh, *dc;
   saros_status status;
   TRY_OR_DONE(prepare(e, &r));
-  walk_backward(&r, &dh, &dc);
+  TRY_OR_DONE(walk_backward(&r, &dh, &dc));
   TRY_OR_DONE(add_parameters(e, &r));
   if (e->input[X])
     TRY_OR_DONE(add_dx(e, &r));

@@ -133,6 +133,8 @@ static void forward_block(void *arguments, int block) {
   const recurrence *r = arguments;
   int row = block * r->rows, rows = rows_in_block(r, block);
   for (int t = first_step(r); t >= 0 && t < r->T; t = step_after(r, t)) {
+    if (is_interrupted(r->context))
+      return;
     enter_step(r, t, row, rows);
     step s = step_at(r, t, row, rows);
     s.ahead = gates_at(r, step_after(r, t), row);
@@ -146,8 +148,8 @@ static int block_count(const recurrence *r) {
   return r->B == 0 ? 0 : (r->B + r->rows - 1) / r->rows;
 }
 
-void walk_forward(const recurrence *r) {
-  parallel_for(r->context, block_count(r), forward_block, (void *)r);
+saros_status walk_forward(const recurrence *r) {
+  return parallel_for(r->context, block_count(r), forward_block, (void *)r);
 }
 
 /* --- Backward ------------------------------------------------------------------------ */
@@ -209,6 +211,8 @@ static void backward_block(void *arguments, int block) {
   int row = block * r->rows, rows = rows_in_block(r, block), place = 0;
   int t = r->reverse ? 0 : r->T - 1;
   for (int left = r->T; left > 0; left--, t = step_before(r, t)) {
+    if (is_interrupted(r->context))
+      return;
     step s = step_at(r, t, row, rows);
     s.ahead = gates_at(r, step_before(r, t), row);
     s.dh = row_of(r->dh[place], (size_t)row, r->P);
@@ -220,8 +224,9 @@ static void backward_block(void *arguments, int block) {
   }
 }
 
-void walk_backward(const recurrence *r, saros_tensor **dh, saros_tensor **dc) {
-  parallel_for(r->context, block_count(r), backward_block, (void *)r);
+saros_status walk_backward(const recurrence *r, saros_tensor **dh,
+                           saros_tensor **dc) {
   *dh = r->dh[r->T % 2];
   *dc = r->dc[r->T % 2];
+  return parallel_for(r->context, block_count(r), backward_block, (void *)r);
 }

@@ -443,7 +443,9 @@ saros_status saros_tape_backward(saros_tape *tape, saros_tensor *loss,
   saros_status status = seed(loss, gradient);
   while (tape->last != NULL && status == SAROS_OK) {
     tape_entry *e = tape->last;
-    status = run_entry(e);
+    status = check_interrupt(tape->context);
+    if (status == SAROS_OK)
+      status = run_entry(e);
     tape->last = e->previous;
     entry_free(e);
     tape->length--;

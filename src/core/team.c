@@ -7,15 +7,17 @@
 ** A job is a generation number: a worker that sees a new one takes blocks
 ** until none is left, then reports. Which thread does a block is left to
 ** chance; what a block computes is not.
+**
+** A job may be given up in between. Only the calling thread asks the host, as
+** that is where the host's functions may run; the others read the answer.
 */
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core.h"
 
 typedef struct team {
+  saros_context *context;
   pthread_mutex_t mutex;
   pthread_cond_t work, done;
   void (*part)(void *arguments, int block);
@@ -31,6 +33,43 @@ typedef struct team {
 
 /* Looks before one sleeps, some ten microseconds. */
 #define LOOKS 500
+
+/* --- Interrupts --------------------------------------------------------------- */
+
+int is_interrupted(saros_context *context) {
+  if (context->interrupt == NULL)
+    return 0;
+  if (atomic_load_explicit(&context->stopped, memory_order_relaxed))
+    return 1;
+  if (!pthread_equal(pthread_self(), context->caller) ||
+      !context->interrupt(context->interrupt_user))
+    return 0;
+  atomic_store_explicit(&context->stopped, 1, memory_order_relaxed);
+  return 1;
+}
+
+static void begin_job(saros_context *context) {
+  context->caller = pthread_self();
+  context->jobs++;
+}
+
+/* The outermost job ends what an interrupt has stopped. */
+static saros_status end_job(saros_context *context) {
+  int stopped = atomic_load_explicit(&context->stopped, memory_order_relaxed);
+  if (--context->jobs == 0 && stopped)
+    atomic_store_explicit(&context->stopped, 0, memory_order_relaxed);
+  return stopped ? saros_fail(context, SAROS_EINTERRUPT,
+                              "interrupted: the host wants an end")
+                 : SAROS_OK;
+}
+
+saros_status check_interrupt(saros_context *context) {
+  begin_job(context);
+  is_interrupted(context);
+  return end_job(context);
+}
+
+/* --- Workers ------------------------------------------------------------------ */
 
 static void pause_briefly(void) {
 #if defined(__x86_64__) || defined(__i386__)
@@ -57,7 +96,7 @@ static void watch_for_end(team *t) {
 }
 
 static void take_blocks(team *t) {
-  for (;;) {
+  while (!is_interrupted(t->context)) {
     int block = atomic_fetch_add_explicit(&t->next, 1, memory_order_relaxed);
     if (block >= t->blocks)
       return;
@@ -98,6 +137,7 @@ static team *team_new(saros_context *context) {
   if (t == NULL)
     return NULL;
   memset(t, 0, bytes);
+  t->context = context;
   pthread_mutex_init(&t->mutex, NULL);
   pthread_cond_init(&t->work, NULL);
   pthread_cond_init(&t->done, NULL);
@@ -144,14 +184,16 @@ static void run_on_team(team *t, int blocks,
   pthread_mutex_unlock(&t->mutex);
 }
 
-void parallel_for(saros_context *context, int blocks,
-                  void (*part)(void *arguments, int block), void *arguments) {
+saros_status parallel_for(saros_context *context, int blocks,
+                          void (*part)(void *arguments, int block),
+                          void *arguments) {
+  begin_job(context);
   if (blocks > 1 && context->threads > 1 && context->team == NULL)
     context->team = team_new(context);
-  if (blocks > 1 && context->team != NULL) {
+  if (blocks > 1 && context->team != NULL)
     run_on_team(context->team, blocks, part, arguments);
-    return;
-  }
-  for (int block = 0; block < blocks; block++)
-    part(arguments, block);
+  else
+    for (int block = 0; block < blocks && !is_interrupted(context); block++)
+      part(arguments, block);
+  return end_job(context);
 }

@@ -96,6 +96,7 @@ static saros_status fill(text_reader *r) {
 }
 
 saros_status reader_next(text_reader *r) {
+  TRY(check_interrupt(r->context));
   advance(&r->line, &r->column, r->at, r->used);
   if (r->path != NULL) {
     r->held -= r->used;

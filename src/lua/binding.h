@@ -35,12 +35,18 @@ typedef enum box_type {
 /* What the module keeps for each Lua state. */
 typedef struct binding {
   saros_context *context;             // null once the state is closing
+  lua_State *caller;                  // of the core, if it is running
+  double hook_due;                    // when its hook may be called again
+  int interrupted;                    // did the hook raise an error?
   const void *metatables[BOX_TYPES];  // a check is a comparison of addresses
   double collect_above;               // bytes in use that call for a cycle
   int watches_finite;                 // do results have to be finite?
 } binding;
 
 enum { BINDING_UPVALUE = 1, NAME_UPVALUE, EXTRA_UPVALUE };
+
+/* The user values of the binding: the module, what interrupted the core. */
+enum { MODULE_VALUE = 1, INTERRUPT_VALUE };
 
 /* --- Calls of the core (lua_context.c) --------------------------------------- */
 
@@ -58,16 +64,18 @@ int collect(lua_State *L);
 
 /* Is the running function to be measured? */
 int is_profiled(lua_State *L);
+/* Around a call of the core: the same question, and its answer. */
+int enter_core(lua_State *L);
+void leave_core(lua_State *L, int profiled);
 
 /* Calls the core as an operation of that name, for profiles. */
 #define MEASURE(L, name, status, call)                                         \
   do {                                                                         \
-    int profiled_ = is_profiled(L);                                            \
+    int profiled_ = enter_core(L);                                             \
     if (profiled_)                                                             \
       saros_profile_enter(context_of(L), name);                                \
     status = (call);                                                           \
-    if (profiled_)                                                             \
-      saros_profile_leave(context_of(L), 0);                                   \
+    leave_core(L, profiled_);                                                  \
   } while (0)
 
 /* Calls the core; raises its error. */
@@ -100,6 +108,14 @@ int tell_collector(lua_State *L, size_t bytes);
 /* A tape has let go of what it saved. The tensors of its window that scripts
 ** have forgotten are due before those of the next window come on top. */
 void tell_collector_of_tape(lua_State *L);
+
+/* --- Interrupts (lua_interrupt.c) ---------------------------------------------- */
+
+/* Calls the hook that the host has set, if it is due: does it want an end? For
+** saros_set_interrupt; 'user' is the binding. */
+int ask_hook(void *user);
+/* Raises what the hook raised. */
+int raise_interrupt(lua_State *L);
 
 /* --- Boxes (lua_context.c) ---------------------------------------------------- */
 

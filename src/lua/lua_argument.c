@@ -27,6 +27,7 @@ void push_culprit(lua_State *L) {
 int failure(lua_State *L, const char *format, ...) {
   if (is_profiled(L))  // an argument may be wrong inside an operation
     saros_profile_leave(context_of(L), 0);
+  binding_of(L)->caller = NULL;
   va_list values;
   va_start(values, format);
   lua_pushvfstring(L, format, values);

@@ -28,7 +28,20 @@ int is_profiled(lua_State *L) {
   return context != NULL && saros_is_profiling(context);
 }
 
+int enter_core(lua_State *L) {
+  binding_of(L)->caller = L;
+  return is_profiled(L);
+}
+
+void leave_core(lua_State *L, int profiled) {
+  binding_of(L)->caller = NULL;
+  if (profiled)
+    saros_profile_leave(context_of(L), 0);
+}
+
 int raise(lua_State *L) {
+  if (binding_of(L)->interrupted)
+    return raise_interrupt(L);
   return failure(L, "%s", saros_error(context_of(L)));
 }
 

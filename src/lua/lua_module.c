@@ -26,13 +26,12 @@ static int binding_gc(lua_State *L) {
 
 /*
 ** Pushes a new binding, kept in the registry. It is marked for finalization
-** before any object, so it is finalized after them. Its user value is the
-** table of the module.
+** before any object, so it is finalized after them.
 */
 static void push_binding(lua_State *L) {
   void *user;
   lua_Alloc allocator = lua_getallocf(L, &user);
-  binding *state = lua_newuserdatauv(L, sizeof *state, 1);
+  binding *state = lua_newuserdatauv(L, sizeof *state, INTERRUPT_VALUE);
   memset(state, 0, sizeof *state);
   lua_createtable(L, 0, 1);
   lua_pushcfunction(L, binding_gc);
@@ -44,6 +43,7 @@ static void push_binding(lua_State *L) {
   if (state->context == NULL)
     luaL_error(L, "saros: not enough memory");
   saros_set_index_base(state->context, 1);
+  saros_set_interrupt(state->context, ask_hook, state);
 }
 
 /* --- Registration ----------------------------------------------------------------- */
@@ -141,13 +141,13 @@ static void make_core(lua_State *L) {
 static int open_core(lua_State *L) {
   luaL_checkversion(L);
   if (lua_rawgetp(L, LUA_REGISTRYINDEX, &binding_key) == LUA_TUSERDATA &&
-      lua_getiuservalue(L, -1, 1) == LUA_TTABLE)
+      lua_getiuservalue(L, -1, MODULE_VALUE) == LUA_TTABLE)
     return 1;
   push_binding(L);
   make_core(L);
   lua_rawgetp(L, LUA_REGISTRYINDEX, &binding_key);
   lua_pushvalue(L, MODULE);
-  lua_setiuservalue(L, -2, 1);
+  lua_setiuservalue(L, -2, MODULE_VALUE);
   lua_settop(L, MODULE);
   return 1;
 }

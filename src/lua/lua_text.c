@@ -105,8 +105,9 @@ static int codec_learn(lua_State *L) {
       .unknown = opt_flag(L, 6, 0),
   };
   saros_codec **box = push_box(L, CODEC);
-  saros_status status =
-      saros_codec_learn(context_of(L), unit, &text, &wanted, box);
+  saros_status status;
+  MEASURE(L, function_name(L), status,
+          saros_codec_learn(context_of(L), unit, &text, &wanted, box));
   return status == SAROS_OK ? 1 : return_file_error(L, status);
 }
 
@@ -173,8 +174,10 @@ static int codec_prepare(lua_State *L) {
     argument_error(L, 4, "a number in [0, 1)");
   const char *description = check_text(L, 5);
   uint64_t count;
-  saros_status status = saros_tokens_write(check_codec(L, 1), &text, path,
-                                           held_out, description, &count);
+  saros_status status;
+  MEASURE(L, function_name(L), status,
+          saros_tokens_write(check_codec(L, 1), &text, path, held_out,
+                             description, &count));
   if (status == SAROS_OK)
     lua_pushinteger(L, (lua_Integer)count);
   return status == SAROS_OK ? 1 : return_file_error(L, status);
