@@ -28,7 +28,7 @@ need(lm.vocabulary:check(text))
 
 local seen = saros.inspect.neurons(lm, text)
 local guesses = saros.inspect.guesses(lm, text:match "^[^\n]+\n[^\n]+" or text)
-local reach = saros.inspect.reach(lm, text, { length = math.min(100, #text // 8) })
+local reach = saros.inspect.reach(lm, text, { length = math.min(100, #text // 8), recall = true })
 print(seen)
 print "\nThe text, coloured by the first of them, and what was expected under each symbol:\n"
 print(seen:ansi())

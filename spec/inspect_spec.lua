@@ -240,18 +240,121 @@ describe("the reach of gradients", function()
     assert.is_true(distance(0.8) > 4)
   end)
 
+  -- A text of two symbols, each as often.
+  local function coins(count)
+    local symbols = {}
+    for n, heads in ipairs(saros.generator(1):uniform({ count }):lt(0.5):totable()) do
+      symbols[n] = heads == 1 and "a" or "b"
+    end
+    return table.concat(symbols)
+  end
+
+  -- Unit n of a layer is what the first one was n - 1 steps before.
+  local function shift(weight_ih, weight_hh, biases)
+    for _, parameter in ipairs { weight_ih, weight_hh, table.unpack(biases) } do
+      parameter:fill(0)
+    end
+    weight_ih[1][1] = 1
+    for n = 2, #weight_hh do
+      weight_hh[n][n - 1] = 1
+    end
+  end
+
+  -- A model that says the symbol of five steps ago, and knows no more.
+  local function five_back()
+    local two = saros.data.text({ string = "ab" }, { valid = 0 }).vocabulary
+    local lm = nn.language_model { vocabulary = two, cell = "rnn", layers = 1, hidden = 5, embedding = 1 }
+    local p = lm.recurrent.layers[1]
+    shift(p.weight_ih, p.weight_hh, { p.bias_ih, p.bias_hh, lm.head.weight, lm.head.bias })
+    for id, symbol in ipairs(two.symbols) do
+      lm.embedding.weight[id][1] = symbol == "a" and 1 or -1
+      lm.head.weight[id][5] = symbol == "a" and 20 or -20
+    end
+    return lm
+  end
+
+  it("is as long as a model was made to look back", function()
+    local seen = inspect.reach(five_back(), coins(5):rep(40), { length = 30 })
+    assert.equal(5, seen.steps)
+    assert.matches("^uses about 5 steps\nsteps  gradient  loss\n1      0.00e%+00  0.6931\n", tostring(seen))
+    assert.matches(">How far back: uses about 5 steps</", seen:svg(), 1, true)
+    assert.same({ 1, 2, 3, 4, 6, 8, 12, 16, 24, 30 }, seen.contexts)
+    for n, steps in ipairs(seen.contexts) do
+      assert.near(steps < 5 and math.log(2) or 0, seen.losses[n], 1e-4)
+    end
+    for n, norm in ipairs(seen.norms) do
+      assert.equal(n == 5, norm > 0)
+    end
+  end)
+
+  it("has a readout that tells what is in the state, and no more", function()
+    local seen = inspect.reach(five_back(), coins(3000), { length = 30, recall = true })
+    assert.equal(7, #seen.recalled)
+    for n, told in ipairs(seen.recalled) do
+      if seen.contexts[n] <= 5 then
+        assert.equal(1, told)
+      else
+        assert.is_true(told < 0.6, told)
+      end
+    end
+    assert.near(0.5, seen.guessed, 0.1)
+    assert.matches("\n4 +%S+ +%S+  100 %%\n", tostring(seen))
+    assert.matches(">recalled</text>", seen:svg(), 1, true)
+  end)
+
+  it("is seen in models that read numbers, from windows", function()
+    local layer, head = nn.rnn { 2, 4, activation = "relu", bias = false }, nn.linear { 4, 1, bias = false }
+    local net = nn.chain({ layer, head }):init { seed = 1 }
+    shift(layer.layers[1].weight_ih, layer.layers[1].weight_hh, { head.weight })
+    head.weight[1][4] = 1
+    local windows = {}
+    for n = 1, 2 do
+      local x = saros.generator(n):uniform { 9, 3, 2 }
+      windows[n] = { inputs = x, targets = x:slice(3, 1, 1):slice(1, 1, 6) + 0 } -- the last: three steps before
+    end
+    local seen = inspect.reach(net, windows)
+    assert.equal(6, seen.rows)
+    assert.equal(4, seen.steps)
+    assert.near(0, seen.losses[#seen.losses], 1e-12)
+  end)
+
+  it("is at least all that was read where more would help", function()
+    local seen = inspect.reach(five_back(), coins(5):rep(40), { length = 5 })
+    assert.equal(5, seen.steps)
+    assert.matches("^uses 5 steps or more\n", tostring(seen))
+  end)
+
   it("leaves the model and its gradients as they were", function()
     local lm = model()
-    local seen = inspect.reach(lm, TEXT, { length = 10 })
+    local seen = inspect.reach(lm, TEXT, { length = 10, recall = true })
     assert.equal(10, #seen.norms)
-    assert.matches("^steps back  gradient\n0 +%d", tostring(seen))
     assert.matches("<polyline", seen:svg())
     for _, parameter in ipairs(lm:parameters()) do
       assert.is_true(parameter:trainable())
       assert.is_nil(parameter:gradient())
     end
-    assert.error_matches(function() inspect.reach(lm, "He", { length = 2 }) end,
-      "inspect.reach: expected a text of 3 or more symbols, got 2")
+  end)
+
+  it("refuses what it cannot look at", function()
+    local lm, net = model(), nn.linear({ 2, 3 }):init { seed = 1 }
+    for message, act in pairs {
+      ["inspect.reach: expected a text of 3 or more symbols, got 2"] = function()
+        inspect.reach(lm, "He", { length = 2 })
+      end,
+      ["inspect.reach: expected a language model, or a module and windows, got 3"] = function()
+        inspect.reach(3, TEXT)
+      end,
+      ["inspect.reach: expected a language model, got a saros.nn.linear"] = function() inspect.reach(net, TEXT) end,
+      ["inspect.reach: expected a text or a list of windows, got nil"] = function() inspect.reach(net) end,
+      ["inspect.reach: expected window 1 to be { inputs = tensor, targets = tensor }, got 7"] = function()
+        inspect.reach(net, { 7 })
+      end,
+      ["inspect.reach with recall: expected a language model, got a saros.nn.linear"] = function()
+        inspect.reach(net, { { inputs = saros.zeros(4, 2, 2), targets = saros.zeros(4, 2, 3) } }, { recall = true })
+      end,
+    } do
+      assert.error_matches(act, message, 1, true)
+    end
   end)
 end)
 
