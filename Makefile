@@ -71,6 +71,7 @@ $(B)/kernel/baseline/%.o: src/kernel/%.c Makefile
 	$(COMPILE) -DISA=baseline
 $(B)/kernel/avx2/%.o: src/kernel/%.c Makefile
 	$(COMPILE) -DISA=avx2 $(AVX2)
+$(B)/kernel/avx512/step_vnni.o: AVX512 += -mavx512vnni
 $(B)/kernel/avx512/%.o: src/kernel/%.c Makefile
 	$(COMPILE) -DISA=avx512 $(AVX512)
 $(B)/%.o: src/%.c Makefile

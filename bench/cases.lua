@@ -10,10 +10,11 @@ cases.cells = { "rnn", "gru", "lstm" }
 cases.VOCABULARY = 65
 
 --- How the weights of layers that are stepped are kept, and their hidden units.
-cases.step_weights = { "real", "bf16" }
+cases.step_weights = { "real", "bf16", "int8" }
 cases.step_sizes = {
   real = { 16, 32, 64, 128, 512, 1024 },
   bf16 = { 128, 512, 1024 },
+  int8 = { 128, 512, 1024 },
 }
 
 local SIZES = {

@@ -79,7 +79,8 @@ static const char *cell_name(int cell) {
 }
 
 static const char *weights_name(int kind) {
-  static const char *const names[SAROS_WEIGHTS_KINDS] = {"real", "bf16"};
+  static const char *const names[SAROS_WEIGHTS_KINDS] = {"real", "bf16",
+                                                         "int8"};
   return names[kind];
 }
 

@@ -77,7 +77,7 @@ describe("the benchmark", function()
   end)
 
   it("prints what a step of a session takes, from C and from Lua", function()
-    for _, weights in ipairs { "real", "bf16" } do
+    for _, weights in ipairs { "real", "bf16", "int8" } do
       local row = assert(saros.json_decode(commands.succeed("bench/step.lua", "gru", 16, weights)))
       assert.same({ "step", "gru", 16, weights }, { row.case, row.cell, row.hidden, row.weights })
       assert_positive(row, { "us_per_step", "us_per_step_lua" })

@@ -700,6 +700,7 @@ typedef struct saros_stage {
 typedef enum saros_weights {
   SAROS_WEIGHTS_REAL,  // as they are
   SAROS_WEIGHTS_BF16,  // 16 bits each, rounded to nearest even; sums in float
+  SAROS_WEIGHTS_INT8,  // 8 bits each, and a scale for each row of a weight
   SAROS_WEIGHTS_KINDS
 } saros_weights;
 

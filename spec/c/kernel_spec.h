@@ -26,7 +26,8 @@ static const size_t lengths[] = {0, 1, 3, 15, 16, 17, 33, 65, LONGEST};
 
 /* Runs 'spec' with the kernels of each instruction set; the exit status. */
 static inline int report_every_isa(void (*spec)(const kernels *k)) {
-  static const char *const names[] = {"baseline", "avx2", "avx512"};
+  static const char *const names[] = {"baseline", "avx2", "avx512",
+                                      "avx512vnni"};
   for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
     const kernels *k = kernels_select(names[i]);
     if (k == NULL)

@@ -29,7 +29,7 @@ typedef struct arrays {
 
 /* --- Packings ------------------------------------------------------------------ */
 
-static const char *const packings[STEP_KINDS] = {"real", "bf16"};
+static const char *const packings[STEP_KINDS] = {"real", "bf16", "int8"};
 
 /* The bf16 nearest to x, of two as near the even one, by looking for it. */
 static real nearest_bf16(real x) {
@@ -37,10 +37,28 @@ static real nearest_bf16(real x) {
   return size == 0 ? 0 : (real)copysign(rint(size / ulp) * ulp, (double)x);
 }
 
+/* The row w (k) as whole numbers of a scale, the largest being 127. */
+static void round_to_scale(real *w, int k) {
+  float largest = 0;
+  for (int p = 0; p < k; p++)
+    largest = fmaxf(largest, fabsf((float)w[p]));
+  const float scale = largest / 127;
+  for (int p = 0; p < k && scale > 0; p++)
+    w[p] = (real)rintf((float)w[p] / scale) * (real)scale;
+}
+
 /* The weights w (n, k) that a packing keeps in place of w. */
 static void keep(int packing, real *w, int n, int k) {
   for (int i = 0; packing == STEP_BF16 && i < n * k; i++)
     w[i] = nearest_bf16(w[i]);
+  for (int row = 0; packing == STEP_INT8 && row < n; row++)
+    round_to_scale(w + row * k, k);
+}
+
+/* How many roundings a sum may be off: products of bytes know the terms to 15
+** bits of the largest one. */
+static double roundings_of(const kernels *k, int packing) {
+  return packing == STEP_INT8 && strcmp(k->isa, "avx512vnni") == 0 ? 3000 : 60;
 }
 
 /* Dense layers of so many outputs keep their weights as they are. */
@@ -128,7 +146,7 @@ static double gru_unit(const arrays *a, const cell_case *t, int row, int unit) {
   return (1 - z) * n + z * (double)a->h_prev[row * STEP_WIDTH(t->P) + unit];
 }
 
-static int wrong_units(const arrays *a, const cell_case *t) {
+static int wrong_units(const arrays *a, const cell_case *t, double roundings) {
   const int width = STEP_WIDTH(t->H);
   int wrong = 0;
   for (int row = 0; row < t->rows; row++)
@@ -136,10 +154,10 @@ static int wrong_units(const arrays *a, const cell_case *t) {
       double h;
       if (t->gates == 4)
         wrong += !near(a->c[row * width + unit], lstm_unit(a, t, row, unit, &h),
-                       1, 60);
+                       1, roundings);
       else
         h = gru_unit(a, t, row, unit);
-      wrong += !near(a->h[row * width + unit], h, 1, 60);
+      wrong += !near(a->h[row * width + unit], h, 1, roundings);
     }
   return wrong;
 }
@@ -153,7 +171,7 @@ static void check_cell(const kernels *k, const cell_case *t) {
                t->peepholes ? a.peephole : NULL, t->rows, t->H);
   else
     step->gru(a.h, a.packed, a.starts, a.x, t->inputs, a.h_prev, t->rows, t->H);
-  int wrong = wrong_units(&a, t);
+  int wrong = wrong_units(&a, t, roundings_of(k, t->packing));
   CHECK(!wrong, "%s, %s: %d gates, %d inputs, H %d, P %d, %d rows: %d wrong",
         k->isa, packings[t->packing], t->gates, t->inputs, t->H, t->P, t->rows,
         wrong);
@@ -187,6 +205,7 @@ static void check_dense(const kernels *k, int packing, int n, int terms,
   fill_rows(y, rows, n);
   memcpy(before, y, sizeof y);
   const step_kernels *step = k->step[packing];
+  const double roundings = roundings_of(k, packing);
   const size_t bytes = step->dense_bytes(n, terms);
   CHECK(bytes <= sizeof a.packed, "%s: room for %zu bytes", k->isa, bytes);
   step->pack_dense(a.packed, a.u, n, terms);
@@ -200,7 +219,7 @@ static void check_dense(const kernels *k, int packing, int n, int terms,
           !near(y[row * width + i],
                 (double)before[row * width + i] +
                     product(a.u, i, a.h_prev + row * STEP_WIDTH(terms), terms),
-                1, 60);
+                1, roundings);
   CHECK(!wrong, "%s, %s: dense (%d, %d) of %d rows: %d wrong", k->isa,
         packings[packing], n, terms, rows, wrong);
 }
@@ -217,7 +236,7 @@ static void check_packing(const kernels *k, int packing) {
 
 /* What a weight is after packing, seen by a product with 1. */
 static real kept(const kernels *k, int packing, real weight) {
-  static ALIGNED real packed[80], y[16], x[16] = {1}, zeros[16];
+  static ALIGNED real packed[512], y[16], x[16] = {1}, zeros[16];
   const real w[FEW + 1] = {0, 0, weight};
   const real *const start[1] = {zeros};
   k->step[packing]->pack_dense(packed, w, FEW + 1, 1);
@@ -246,10 +265,52 @@ static void check_bf16(const kernels *k) {
   CHECK(isnan(kept(k, STEP_BF16, (real)NAN)), "%s: NaN as bf16", k->isa);
 }
 
+/* The only weight of a row is 127 of its scale, a float on both builds. */
+static void check_int8(const kernels *k) {
+  static const double cases[][2] = {
+      {0, 0},       {1, 1},           {-3, -3},        {1e-6, 1e-6},
+      {1e30, 1e30}, {1e-31, 0},       {0x1p-149, 0},   {NAN, NAN},
+      {3e38, 3e38}, {-INFINITY, NAN}, {INFINITY, NAN},
+  };
+  for (int i = 0; i < COUNT(cases); i++) {
+    const real got = kept(k, STEP_INT8, (real)cases[i][0]);
+    CHECK(near(got, cases[i][1], 0, 4 * (double)FLT_EPSILON / REAL_EPSILON),
+          "%s: %g as int8 is %g", k->isa, cases[i][0], (double)got);
+  }
+}
+
+/* Terms that are not finite reach all sums; so do many, large and tiny ones. */
+static void check_terms(const kernels *k, int packing, int terms, double x0) {
+  enum { N = FEW + 1, MOST = 9000 };
+  static ALIGNED real packed[N * MOST * 4], y[16], x[MOST + 16], zeros[16];
+  static real w[N * MOST];
+  const real *const start[1] = {zeros};
+  fill_random(w, (size_t)(N * terms), 0.5, 1);
+  fill_random(x, (size_t)terms, -1, 1);
+  x[0] = (real)x0;
+  k->step[packing]->pack_dense(packed, w, N, terms);
+  k->step[packing]->dense(y, packed, start, x, 1, N, terms);
+  keep(packing, w, N, terms);
+  for (int i = 0; i < N; i++)
+    CHECK(near(y[i], product(w, i, x, terms), sqrt(terms) * fmax(1, fabs(x0)),
+               roundings_of(k, packing)),
+          "%s, %s: %d terms, of which one is %g: %g", k->isa, packings[packing],
+          terms, x0, (double)y[i]);
+}
+
 static void check_set(const kernels *k) {
   for (int packing = 0; packing < STEP_KINDS; packing++)
     check_packing(k, packing);
   check_bf16(k);
+  check_int8(k);
+  for (int packing = 0; packing < STEP_KINDS; packing++) {
+    static const double first[] = {0, 1, NAN, INFINITY, -INFINITY, 1e20, 1e-40};
+    for (int i = 0; i < COUNT(first); i++) {
+      check_terms(k, packing, 1, first[i]);
+      check_terms(k, packing, 37, first[i]);
+      check_terms(k, packing, 8999, first[i]);
+    }
+  }
 }
 
 int main(void) {

@@ -28,11 +28,19 @@ static int runs_avx512(void) {
          __builtin_cpu_supports("avx512bw") &&
          __builtin_cpu_supports("avx512dq");
 }
+
+#ifndef SAROS_DOUBLE
+static int runs_avx512vnni(void) {
+  return runs_avx512() && __builtin_cpu_supports("avx512vnni");
+}
+#endif
 #endif
 
-#define KERNEL_SET(ISA)                                                        \
+#define KERNEL_SET(ISA) KERNEL_SET_WITH(ISA, ISA, &KERNEL_NAME(step_int8, ISA))
+
+#define KERNEL_SET_WITH(NAME, ISA, STEP_OF_INT8)                               \
   {                                                                            \
-    .isa = #ISA, .pointwise = &KERNEL_NAME(pointwise, ISA),                    \
+    .isa = #NAME, .pointwise = &KERNEL_NAME(pointwise, ISA),                   \
     .product = &KERNEL_NAME(product, ISA),                                     \
     .packed = &KERNEL_NAME(packed, ISA), .reduce = &KERNEL_NAME(reduce, ISA),  \
     .softmax = &KERNEL_NAME(softmax, ISA), .ctc = &KERNEL_NAME(ctc, ISA),      \
@@ -40,11 +48,16 @@ static int runs_avx512(void) {
     .lookup = &KERNEL_NAME(lookup, ISA), .elman = &KERNEL_NAME(elman, ISA),    \
     .lstm = &KERNEL_NAME(lstm, ISA), .gru = &KERNEL_NAME(gru, ISA),            \
     .blend = &KERNEL_NAME(blend, ISA), .update = &KERNEL_NAME(update, ISA),    \
-    .step = {&KERNEL_NAME(step, ISA), &KERNEL_NAME(step_bf16, ISA)},           \
+    .step = {&KERNEL_NAME(step, ISA), &KERNEL_NAME(step_bf16, ISA),            \
+             STEP_OF_INT8},                                                    \
   }
 
 static const candidate candidates[] = {
 #ifdef HAVE_X86_ISAS
+#ifndef SAROS_DOUBLE
+    {KERNEL_SET_WITH(avx512vnni, avx512, &KERNEL_NAME(step_vnni, avx512)),
+     runs_avx512vnni},
+#endif
     {KERNEL_SET(avx512), runs_avx512},
     {KERNEL_SET(avx2), runs_avx2},
 #endif

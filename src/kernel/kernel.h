@@ -385,6 +385,7 @@ typedef struct step_kernels {
 enum {
   STEP_REAL,  // weights as they are (step.c)
   STEP_BF16,  // rounded to bf16, sums in float (step_bf16.c)
+  STEP_INT8,  // rounded to 8 bits of a scale (step_int8.c, step_vnni.c)
   STEP_KINDS
 };
 
@@ -416,7 +417,7 @@ typedef struct update_kernels {
 /* --- Choosing a set ------------------------------------------------------- */
 
 typedef struct kernels {
-  const char *isa;  // "baseline", "avx2", "avx512"
+  const char *isa;  // "baseline", "avx2", "avx512", "avx512vnni"
   const pointwise_kernels *pointwise;
   const product_kernels *product;
   const packed_kernels *packed;
@@ -461,10 +462,14 @@ const kernels *kernels_select(const char *name);
   extern const blend_kernels KERNEL_NAME(blend, isa);                          \
   extern const update_kernels KERNEL_NAME(update, isa);                        \
   extern const step_kernels KERNEL_NAME(step, isa);                            \
-  extern const step_kernels KERNEL_NAME(step_bf16, isa);
+  extern const step_kernels KERNEL_NAME(step_bf16, isa);                       \
+  extern const step_kernels KERNEL_NAME(step_int8, isa);
 
 DECLARE_TABLES(baseline)
 DECLARE_TABLES(avx2)
 DECLARE_TABLES(avx512)
+
+/* Of the float build for x86-64 alone. */
+extern const step_kernels KERNEL_NAME(step_vnni, avx512);
 
 #endif

@@ -5,11 +5,12 @@
 
 #define PACKING step
 #define GROUP 1
+#define HEAD 0
 
 typedef real word;
 
-static inline word pack_word(const real *w, int count) {
-  (void)count;
+static inline word pack_word(const real *w, int count, const word *head) {
+  (void)count, (void)head;
   return *w;
 }
 

@@ -10,6 +10,7 @@
 
 #define PACKING step_bf16
 #define GROUP 2
+#define HEAD 0
 
 typedef uint32_t word;
 
@@ -23,7 +24,8 @@ static inline word bf16_of(real x) {
   return (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
 }
 
-static inline word pack_word(const real *w, int count) {
+static inline word pack_word(const real *w, int count, const word *head) {
+  (void)head;
   return bf16_of(w[0]) | (count > 1 ? bf16_of(w[1]) << 16 : 0);
 }
 

@@ -19,8 +19,11 @@
 **
 **   PACKING   the name of the table
 **   GROUP     terms in a word: 1, 2 (bf16) or 4 (int8)
+**   HEAD      words of each output before those of its terms: 0, or 2
 **   word      the type of a word, and
-**   pack_word, which makes one
+**   pack_word, which makes one, and pack_head where there is a head
+**   BYTES     1 if products are of bytes, one row after the other; then also
+**   row_bytes and split_row, which makes such a row (step_vnni.c)
 */
 #include "elementary.h"
 
@@ -41,11 +44,27 @@
 
 #define ALIGNED __attribute__((aligned(64)))
 
+#ifndef BYTES
+#define BYTES 0
+
+/* No row is split. */
+typedef struct row_bytes {
+  char none;
+} row_bytes;
+
+static const row_bytes *split_row(row_bytes *to, const real *x, int k) {
+  (void)to, (void)x, (void)k;
+  return NULL;
+}
+
+#endif
+
 /* What a step of a cell reads, and the state that it leaves. */
 typedef struct cell_step {
   real *h, *c;
   const real *const *start;
   const real *x, *h_prev, *peephole;
+  const row_bytes *x_bytes, *h_bytes;  // null: as they are
   int inputs, P, rows, H;
 } cell_step;
 
@@ -76,7 +95,7 @@ static int padded(int H) {
 
 /* The words of k terms of one output. */
 static size_t words_of(int k) {
-  return ((size_t)k + GROUP - 1) / GROUP;
+  return k > 0 ? ((size_t)k + GROUP - 1) / GROUP + HEAD : 0;
 }
 
 static size_t cell_bytes(int gates, int H, int inputs, int P) {
@@ -84,21 +103,30 @@ static size_t cell_bytes(int gates, int H, int inputs, int P) {
          sizeof(word);
 }
 
-/* Some terms of one panel: all of w (gates H, k) that belong to its units. */
+/* Some terms of one panel: all of w (gates H, k) that belong to its units; 'to'
+** holds zeros. */
 static word *pack_terms(word *to, const real *w, int k, int gates, int H,
                         int unit, int lanes) {
-  for (int p = 0; p < k; p += GROUP)
-    for (int gate = 0; gate < gates; gate++)
-      for (int lane = 0; lane < lanes; lane++) {
-        const real *row = w + ((ptrdiff_t)gate * H + unit + lane) * k;
-        *to++ = unit + lane < H ? pack_word(row + p, k - p) : 0;
-      }
-  return to;
+  const int outputs = gates * lanes;
+  for (int output = 0; output < outputs; output++) {
+    const int lane = output % lanes;
+    const real *row = w + ((ptrdiff_t)(output / lanes) * H + unit + lane) * k;
+    word *of = to + output;
+    if (unit + lane >= H)
+      continue;
+#if HEAD > 0
+    pack_head(of, outputs, row, k);
+#endif
+    for (int p = 0; p < k; p += GROUP)
+      of[(p / GROUP + HEAD) * (ptrdiff_t)outputs] =
+          pack_word(row + p, k - p, of);
+  }
+  return to + words_of(k) * (size_t)outputs;
 }
 
 static void pack_cell(void *packed, const real *w, int inputs, const real *u,
                       int P, int gates, int H) {
-  word *to = packed;
+  word *to = memset(packed, 0, cell_bytes(gates, H, inputs, P));
   for (int unit = 0; unit < H; unit += panel_lanes(unit, H)) {
     const int lanes = panel_lanes(unit, H);
     to = pack_terms(to, w, inputs, gates, H, unit, lanes);
@@ -205,10 +233,20 @@ step_rows(const cell_step *s, const void *packed, const int gates,
 static inline __attribute__((always_inline)) void
 step_cell(const cell_step *s, const void *packed, const int gates,
           units *const finish) {
-  if (s->rows == 1)
-    step_row(s, packed, gates, finish);
-  else
+  if (s->rows > 1 && !BYTES) {
     step_rows(s, packed, gates, finish);
+    return;
+  }
+  const ptrdiff_t width = STEP_WIDTH(s->H);
+  cell_step one = *s;
+  row_bytes x, h;
+  for (int row = 0; row < s->rows; row++) {
+    one.x_bytes = split_row(&x, one.x, s->inputs);
+    one.h_bytes = split_row(&h, one.h_prev, s->P);
+    step_row(&one, packed, gates, finish);
+    one.h += width, one.c += s->c != NULL ? width : 0, one.start++;
+    one.x += STEP_WIDTH(s->inputs), one.h_prev += STEP_WIDTH(s->P);
+  }
 }
 
 static void lstm(real *h, real *c, const void *packed, const real *const *start,
@@ -267,7 +305,7 @@ static void pack_few(real *to, const real *w, int n, int k) {
 }
 
 static void pack_dense(void *packed, const real *w, int n, int k) {
-  word *to = packed;
+  word *to = memset(packed, 0, dense_bytes(n, k));
   if (n <= FEW)
     pack_few(packed, w, n, k);
   for (int output = 0; n > FEW && output < n; output += SLOTS * WIDE)
@@ -314,38 +352,49 @@ static void dense_few(real *y, const real *w, const real *const *start,
 }
 
 static void dense_panel(real *y, const void *packed, const real *const *start,
-                        int output, const real *x, int rows, int n, int k) {
+                        int output, const real *x, int rows, int n, int k,
+                        const row_bytes *bytes) {
   const ptrdiff_t width = STEP_WIDTH(n);
   switch (panel_vectors(output, n)) {
     case 1:
-      dense_rows_wide(y, width, rows, 1, packed, start, output, x, k);
+      dense_rows_wide(y, width, rows, 1, packed, start, output, x, k, bytes);
       break;
     case 2:
-      dense_rows_wide(y, width, rows, 2, packed, start, output, x, k);
+      dense_rows_wide(y, width, rows, 2, packed, start, output, x, k, bytes);
       break;
     case 3:
-      dense_rows_wide(y, width, rows, 3, packed, start, output, x, k);
+      dense_rows_wide(y, width, rows, 3, packed, start, output, x, k, bytes);
       break;
     default:
-      dense_rows_wide(y, width, rows, 4, packed, start, output, x, k);
+      dense_rows_wide(y, width, rows, 4, packed, start, output, x, k, bytes);
+  }
+}
+
+static void dense_many(real *y, const word *w, const real *const *start,
+                       const real *x, int rows, int n, int k,
+                       const row_bytes *bytes) {
+  for (int output = 0; output < n; output += SLOTS * WIDE) {
+    for (ptrdiff_t row = 0, count; row < rows; row += count) {
+      count = rows - row < ROWS ? rows - row : ROWS;
+      dense_panel(y + row * STEP_WIDTH(n), w, start + row, output,
+                  x + row * STEP_WIDTH(k), (int)count, n, k, bytes);
+    }
+    w += (size_t)panel_vectors(output, n) * WIDE * words_of(k);
   }
 }
 
 static void dense(real *y, const void *packed, const real *const *start,
                   const real *x, int rows, int n, int k) {
-  if (n <= FEW) {
+  row_bytes bytes;
+  if (n <= FEW)
     dense_few(y, packed, start, x, rows, n, k);
-    return;
-  }
-  const word *w = packed;
-  for (int output = 0; output < n; output += SLOTS * WIDE) {
-    for (ptrdiff_t row = 0, count; row < rows; row += count) {
-      count = rows - row < ROWS ? rows - row : ROWS;
-      dense_panel(y + row * STEP_WIDTH(n), w, start + row, output,
-                  x + row * STEP_WIDTH(k), (int)count, n, k);
+  else if (!BYTES)
+    dense_many(y, packed, start, x, rows, n, k, NULL);
+  else
+    for (int row = 0; row < rows; row++) {
+      dense_many(y, packed, start + row, x, 1, n, k, split_row(&bytes, x, k));
+      y += STEP_WIDTH(n), x += STEP_WIDTH(k);
     }
-    w += (size_t)panel_vectors(output, n) * WIDE * words_of(k);
-  }
 }
 
 const step_kernels KERNEL_TABLE(PACKING) = {

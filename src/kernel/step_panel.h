@@ -22,13 +22,20 @@ static inline __attribute__((always_inline)) PANEL(vector)
 typedef word PANEL(words)
     __attribute__((vector_size(LANES * sizeof(word)), may_alias));
 typedef float PANEL(floats) __attribute__((vector_size(LANES * sizeof(float))));
+typedef int32_t PANEL(whole)
+    __attribute__((vector_size(LANES * sizeof(int32_t))));
 
 /* The weights of the term t of a group. */
 static inline __attribute__((always_inline)) PANEL(vector)
     PANEL(weights)(PANEL(words) w, const int t) {
+#if GROUP == 4
+  const PANEL(words) first = w << (24 - 8 * t);
+  return __builtin_convertvector((PANEL(whole))first >> 24, PANEL(vector));
+#else
   const PANEL(words) lower = w << 16, upper = w & 0xffff0000;
   return __builtin_convertvector((PANEL(floats))(t == 0 ? lower : upper),
                                  PANEL(vector));
+#endif
 }
 
 #endif
@@ -65,6 +72,91 @@ static inline __attribute__((always_inline)) const PANEL(words) *
   return w + (k - p + GROUP - 1) / GROUP * vectors;
 }
 
+/* Adds the sets up into the first one. */
+static inline __attribute__((always_inline)) void
+PANEL(join)(PANEL(vector) * sum, const int sets, const int rows) {
+  for (int half = sets / 2; half > 0; half /= 2)
+    for (int i = 0; i < half * rows * SLOTS; i++)
+      sum[i] += sum[half * rows * SLOTS + i];
+}
+
+#if BYTES
+
+/* part[v] = the sums of k terms for one row in bytes. They count from 32768,
+** which is 128 in the upper ones; 'sums', those of the weights, say what that
+** makes. */
+static inline __attribute__((always_inline)) const PANEL(words) *
+    PANEL(add_bytes)(PANEL(vector) * part, const int vectors,
+                     const PANEL(words) * w, const PANEL(words) * sums,
+                     const row_bytes *x, int k) {
+  PANEL(words) upper[SLOTS] = {{0}}, lower[SLOTS] = {{0}};
+  for (int p = 0; p < k; p += GROUP, w += vectors)
+    for (int v = 0; v < vectors; v++) {
+      PANEL(words) weights = w[v];
+      IN_REGISTER(weights);
+      upper[v] = PANEL(dot)(upper[v], x->upper + p, weights);
+      lower[v] = PANEL(dot)(lower[v], x->lower + p, weights);
+    }
+  for (int v = 0; v < vectors; v++) {
+    const PANEL(whole) high = (PANEL(whole))(upper[v] - 128 * sums[v]);
+    part[v] = __builtin_convertvector(high, PANEL(vector)) * 256;
+    part[v] += __builtin_convertvector((PANEL(whole))lower[v], PANEL(vector));
+    part[v] *= x->scale;
+  }
+  return w;
+}
+
+#endif
+
+#if HEAD == 0
+
+static inline __attribute__((always_inline)) const PANEL(words) *
+    PANEL(add_products)(PANEL(vector) * sum, const int sets, const int rows,
+                        const int vectors, const int last,
+                        const PANEL(words) * w, const real *x, int k,
+                        const row_bytes *bytes) {
+  (void)bytes;
+  return PANEL(add_terms)(sum, sets, rows, vectors, last, w, x, k);
+}
+
+#else
+
+/*
+** add_terms where weights have scales: these stand before them, and the sums of
+** the weights between. x as bytes, or null.
+*/
+static inline __attribute__((always_inline)) const PANEL(words) *
+    PANEL(add_products)(PANEL(vector) * sum, const int sets, const int rows,
+                        const int vectors, const int last,
+                        const PANEL(words) * w, const real *x, int k,
+                        const row_bytes *bytes) {
+  const PANEL(words) *scale = w;
+  PANEL(vector) part[4 * ROWS * SLOTS];
+  (void)bytes;
+  if (k == 0)
+    return w;
+  w += HEAD * vectors;
+#if BYTES
+  if (bytes != NULL)
+    w = PANEL(add_bytes)(part, vectors, w, scale + vectors, bytes, k);
+  else
+#endif
+  {
+    for (int i = 0; i < sets * rows * SLOTS; i++)
+      part[i] = (PANEL(vector)){0};
+    w = PANEL(add_terms)(part, sets, rows, vectors, vectors - 1, w, x, k);
+    PANEL(join)(part, sets, rows);
+  }
+  for (int row = 0; row < rows; row++)
+    for (int v = 0; v < vectors; v++)
+      sum[row * SLOTS + (v == vectors - 1 ? last : v)] +=
+          part[row * SLOTS + v] *
+          __builtin_convertvector((PANEL(floats))scale[v], PANEL(vector));
+  return w;
+}
+
+#endif
+
 /* The first set begins at start[row] + at, the others at 0. */
 static inline __attribute__((always_inline)) void
 PANEL(begin)(PANEL(vector) * sum, const int sets, const int rows,
@@ -82,9 +174,7 @@ PANEL(begin)(PANEL(vector) * sum, const int sets, const int rows,
 static inline __attribute__((always_inline)) void
 PANEL(end)(real *y, ptrdiff_t width, PANEL(vector) * sum, const int sets,
            const int rows, const int slots) {
-  for (int half = sets / 2; half > 0; half /= 2)
-    for (int i = 0; i < half * rows * SLOTS; i++)
-      sum[i] += sum[half * rows * SLOTS + i];
+  PANEL(join)(sum, sets, rows);
   for (int row = 0; row < rows; row++, y += width) {
     PANEL(vector) *to = (void *)y;
     for (int slot = 0; slot < slots; slot++)
@@ -104,10 +194,11 @@ PANEL(cell_tile)(real *y, const int rows, const int gates, const void *packed,
   PANEL(vector) sum[2 * ROWS * SLOTS];
   const PANEL(words) *w = packed;
   PANEL(begin)(sum, sets, rows, SLOTS, s->start + row, at);
-  w = PANEL(add_terms)(sum, sets, rows, gates, gates - 1, w,
-                       s->x + row * STEP_WIDTH(s->inputs), s->inputs);
-  w = PANEL(add_terms)(sum, sets, rows, gates, SLOTS - 1, w,
-                       s->h_prev + row * STEP_WIDTH(s->P), s->P);
+  w = PANEL(add_products)(sum, sets, rows, gates, gates - 1, w,
+                          s->x + row * STEP_WIDTH(s->inputs), s->inputs,
+                          s->x_bytes);
+  w = PANEL(add_products)(sum, sets, rows, gates, SLOTS - 1, w,
+                          s->h_prev + row * STEP_WIDTH(s->P), s->P, s->h_bytes);
   PANEL(end)(y, SLOTS * LANES, sum, sets, rows, SLOTS);
   return w;
 }
@@ -135,31 +226,32 @@ PANEL(cell_rows)(real *y, int rows, const int gates, const void *packed,
 static inline __attribute__((always_inline)) void
 PANEL(dense_tile)(real *y, ptrdiff_t width, const int rows, const int vectors,
                   const void *packed, const real *const *start, ptrdiff_t at,
-                  const real *x, int k) {
+                  const real *x, int k, const row_bytes *bytes) {
   const int sets = rows > 1 ? 1 : 8 / vectors >= 4 ? 4 : 2;
   PANEL(vector) sum[4 * ROWS * SLOTS];
   PANEL(begin)(sum, sets, rows, vectors, start, at);
-  PANEL(add_terms)(sum, sets, rows, vectors, vectors - 1, packed, x, k);
+  PANEL(add_products)
+  (sum, sets, rows, vectors, vectors - 1, packed, x, k, bytes);
   PANEL(end)(y + at, width, sum, sets, rows, vectors);
 }
 
 static inline __attribute__((always_inline)) void
 PANEL(dense_rows)(real *y, ptrdiff_t width, int rows, const int vectors,
                   const void *packed, const real *const *start, ptrdiff_t at,
-                  const real *x, int k) {
+                  const real *x, int k, const row_bytes *bytes) {
   switch (rows) {
     case 1:
-      PANEL(dense_tile)(y, width, 1, vectors, packed, start, at, x, k);
+      PANEL(dense_tile)(y, width, 1, vectors, packed, start, at, x, k, bytes);
       break;
     case 2:
-      PANEL(dense_tile)(y, width, 2, vectors, packed, start, at, x, k);
+      PANEL(dense_tile)(y, width, 2, vectors, packed, start, at, x, k, bytes);
       break;
 #if ROWS > 2
     case 3:
-      PANEL(dense_tile)(y, width, 3, vectors, packed, start, at, x, k);
+      PANEL(dense_tile)(y, width, 3, vectors, packed, start, at, x, k, bytes);
       break;
     case 4:
-      PANEL(dense_tile)(y, width, 4, vectors, packed, start, at, x, k);
+      PANEL(dense_tile)(y, width, 4, vectors, packed, start, at, x, k, bytes);
       break;
 #endif
   }

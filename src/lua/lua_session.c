@@ -153,12 +153,14 @@ static int finish_session(lua_State *L, size_t before) {
 }
 
 static int check_weights(lua_State *L, int arg) {
-  static const char *const names[SAROS_WEIGHTS_KINDS] = {"real", "bf16"};
+  static const char *const names[SAROS_WEIGHTS_KINDS] = {"real", "bf16",
+                                                         "int8"};
   if (lua_type(L, arg) == LUA_TSTRING)
     for (int i = 0; i < SAROS_WEIGHTS_KINDS; i++)
       if (strcmp(lua_tostring(L, arg), names[i]) == 0)
         return i;
-  return argument_error(L, arg, "a kind of weights: \"real\" or \"bf16\"");
+  return argument_error(L, arg,
+                        "a kind of weights: \"real\", \"bf16\" or \"int8\"");
 }
 
 /* core.session(stages, streams, weights) */

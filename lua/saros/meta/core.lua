@@ -407,7 +407,7 @@ function core.recurrent(cell, x, states, parameters, steps) end
 --- A session of a model; `module:session()` makes the list of its stages.
 ---@param stages saros.Stage[]
 ---@param streams integer  1..65536 rows that are stepped together
----@param weights "real"|"bf16"  how weights are kept
+---@param weights "real"|"bf16"|"int8"  how weights are kept
 ---@return saros.Session
 function core.session(stages, streams, weights) end
 

@@ -7,11 +7,11 @@ local options = require "saros.options"
 
 local check = options.declare("session", {
   { "streams", options.size, 1 },
-  { "weights", options.one_of { "real", "bf16" }, "real" },
+  { "weights", options.one_of { "real", "bf16", "int8" }, "real" },
 })
 
 ---@param model saros.nn.Module
----@param given? { streams?: integer, weights?: "real"|"bf16" }
+---@param given? { streams?: integer, weights?: "real"|"bf16"|"int8" }
 ---@return saros.Session
 local function session(model, given)
   local o = check(given)
