@@ -132,6 +132,36 @@ describe("memory", function()
     end
   end)
 
+  it("that a tape holds makes no work for the collector, and is counted", function()
+    local cycles, counting = 0, true
+    local function sentinel() -- tells when a cycle ends, and is replaced
+      setmetatable({}, { __gc = function()
+        cycles = cycles + 1
+        if counting then
+          sentinel()
+        end
+      end })
+    end
+    collectgarbage()
+    collectgarbage()
+    local before = saros.memory()
+    local x = saros.zeros(250, 1000)
+    sentinel()
+    do
+      local tape <close> = saros.tape()
+      local y = tape:watch(x)
+      for _ = 1, 60 do
+        y = y:tanh()
+      end
+      local during = saros.memory()
+      assert.is_true(during.taped - before.taped >= 60 * 250e3 * BYTES)
+      assert.is_true(during.in_use >= during.taped)
+    end
+    counting = false
+    assert.is_true(cycles <= 1, cycles .. " cycles")
+    assert.equal(before.taped, saros.memory().taped)
+  end)
+
   it("counts what is in use, its peak and what is pooled", function()
     collectgarbage()
     collectgarbage()

@@ -109,6 +109,7 @@ SAROS_API saros_status saros_fail(saros_context *context, saros_status status,
 
 typedef struct saros_memory {
   size_t in_use;  // bytes of live tensors, tapes and the like
+  size_t taped;   // those of them that the open tape is going to read
   size_t peak;    // the largest in_use so far
   size_t pooled;  // bytes kept for reuse
 } saros_memory;

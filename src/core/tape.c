@@ -184,11 +184,22 @@ static tape_entry *entry_new(saros_context *context, const record *r) {
   return e;
 }
 
+/* Keeps x from being written in place until the entry is freed. */
+static void pin(saros_tensor *x) {
+  if (x->storage->pins++ == 0)
+    x->context->pool.memory.taped += x->storage->bytes;
+}
+
+static void unpin(saros_tensor *x) {
+  if (--x->storage->pins == 0)
+    x->context->pool.memory.taped -= x->storage->bytes;
+}
+
 static void entry_free(tape_entry *e) {
   for (int i = 0; i < e->saved_count; i++) {
     if (e->saved[i] == NULL)
       continue;
-    e->saved[i]->storage->pins--;
+    unpin(e->saved[i]);
     saros_tensor_release(e->saved[i]);
   }
   for (int i = 0; i < e->inputs; i++)
@@ -203,7 +214,7 @@ static void entry_save(tape_entry *e, const record *r) {
     if (r->saved[i] == NULL)
       continue;
     e->saved[i] = saros_tensor_retain(r->saved[i]);
-    e->saved[i]->storage->pins++;
+    pin(e->saved[i]);
   }
 }
 

@@ -39,7 +39,7 @@ typedef struct binding {
   double hook_due;                    // when its hook may be called again
   int interrupted;                    // did the hook raise an error?
   const void *metatables[BOX_TYPES];  // a check is a comparison of addresses
-  double collect_above;               // bytes in use that call for a cycle
+  double collect_above;               // collectable bytes that call for a cycle
   int watches_finite;                 // do results have to be finite?
 } binding;
 
@@ -105,9 +105,10 @@ void leave_core(lua_State *L, int profiled);
 ** returns 1, as a function with one result does. */
 int tell_collector(lua_State *L, size_t bytes);
 
-/* A tape has let go of what it saved. The tensors of its window that scripts
-** have forgotten are due before those of the next window come on top. */
-void tell_collector_of_tape(lua_State *L);
+/* A tape has let go of so many bytes. The tensors of its window that scripts
+** have forgotten are due before those of the next window come on top, at once
+** if the window was so large that a cycle is little beside it. */
+void tell_collector_of_tape(lua_State *L, size_t taped);
 
 /* --- Interrupts (lua_interrupt.c) ---------------------------------------------- */
 

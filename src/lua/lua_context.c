@@ -61,17 +61,23 @@ int collect(lua_State *L) {
 
 /* --- The collector ----------------------------------------------------------------- */
 
-/* A cycle of the collector is due when the bytes in use have grown by this
-** much since the last one ended, or by a quarter, whichever is more. */
+/* A whole cycle of the collector is due when the bytes that it may find to be
+** garbage have grown by this much since the last one ended, or by a quarter,
+** whichever is more. */
 #define CYCLE_BYTES (4.0 * 1024 * 1024)
 
 /* A step of the collector goes over this many kilobytes, or more. */
 #define STEP_KILOBYTES 400.0
 
-/* How much the bytes in use may grow between two cycles. */
-static double growth(size_t in_use) {
-  double quarter = (double)in_use / 4;
-  return quarter > CYCLE_BYTES ? quarter : CYCLE_BYTES;
+/* What the tape holds stays, whatever the collector does. */
+static double collectable(const saros_context *context) {
+  saros_memory memory = saros_memory_of(context);
+  return (double)memory.in_use - (double)memory.taped;
+}
+
+/* How far the collectable bytes may rise between two cycles. */
+static double growth(double bytes) {
+  return bytes / 4 > CYCLE_BYTES ? bytes / 4 : CYCLE_BYTES;
 }
 
 /* A whole cycle, if the collector is in generational mode: leaving that mode
@@ -93,30 +99,31 @@ static int collect_steps(lua_State *L, double steps) {
 
 /*
 ** To the collector a tensor of ten megabytes looks like a pointer, so it would
-** let gigabytes of them wait. What is in use is counted here; when it has grown
-** enough, each new tensor pays for so many steps of the collector that the
+** let gigabytes of them wait. What it may collect is counted here; when that has
+** grown enough, each new tensor pays for so many steps of the collector that the
 ** cycle ends before as much has been made again. A small heap, as training
 ** scripts have, is done in a step or two.
 */
 int tell_collector(lua_State *L, size_t bytes) {
   binding *state = binding_of(L);
   saros_context *context = context_of(L);
-  size_t in_use = saros_memory_of(context).in_use;
-  if ((double)in_use <= state->collect_above || lua_gc(L, LUA_GCISRUNNING) <= 0)
+  double now = collectable(context);
+  if (now <= state->collect_above || lua_gc(L, LUA_GCISRUNNING) <= 0)
     return 1;
   double cycle = 1 + lua_gc(L, LUA_GCCOUNT) / STEP_KILOBYTES;
-  double steps = 1 + cycle * (double)bytes / growth(in_use);
+  double steps = 1 + cycle * (double)bytes / growth(now);
   if (collect_generational(L) || collect_steps(L, steps)) {
-    in_use = saros_memory_of(context).in_use;
-    state->collect_above = (double)in_use + growth(in_use);
+    now = collectable(context);
+    state->collect_above = now + growth(now);
   }
   return 1;
 }
 
-void tell_collector_of_tape(lua_State *L) {
+void tell_collector_of_tape(lua_State *L, size_t taped) {
   binding *state = binding_of(L);
-  size_t in_use = saros_memory_of(state->context).in_use;
-  double due = (double)in_use + growth(in_use);
+  double due = collectable(state->context);
+  if ((double)taped < CYCLE_BYTES)
+    due += growth(due);
   if (due < state->collect_above)
     state->collect_above = due;
 }
@@ -207,6 +214,7 @@ static int context_memory(lua_State *L) {
   saros_memory memory = saros_memory_of(context_of(L));
   lua_newtable(L);
   set_count(L, "in_use", memory.in_use);
+  set_count(L, "taped", memory.taped);
   set_count(L, "peak", memory.peak);
   set_count(L, "pooled", memory.pooled);
   return 1;

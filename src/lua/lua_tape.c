@@ -36,19 +36,21 @@ static int tape_watch(lua_State *L) {
 static int tape_backward(lua_State *L) {
   lua_settop(L, 3);
   check_open(L);
+  size_t taped = saros_memory_of(context_of(L)).taped;
   saros_status status;
   MEASURE(
       L, "backward", status,
       saros_tape_backward(check_open(L), check_tensor(L, 2), opt_tensor(L, 3)));
-  tell_collector_of_tape(L);
+  tell_collector_of_tape(L, taped);
   if (status != SAROS_OK)
     raise(L);
   return 0;
 }
 
 static int tape_close(lua_State *L) {
+  size_t taped = saros_memory_of(context_of(L)).taped;
   saros_tape_close(*(saros_tape **)check_box(L, 1, TAPE));
-  tell_collector_of_tape(L);
+  tell_collector_of_tape(L, taped);
   return 0;
 }
 

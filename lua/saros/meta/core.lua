@@ -537,9 +537,9 @@ function core.json_decode(text) end
 ---@return { version: string, real: "float"|"double", isa: string, blas: string, threads: integer }
 function core.info() end
 
---- Bytes of living tensors and tapes, the most there were, and those kept for
---- reuse.
----@return { in_use: integer, peak: integer, pooled: integer }
+--- Bytes of living tensors and tapes, those of them that the open tape is going
+--- to read, the most there were, and those kept for reuse.
+---@return { in_use: integer, taped: integer, peak: integer, pooled: integer }
 function core.memory() end
 
 --- The bytes of the block that so many bytes are kept in.
