@@ -26,17 +26,6 @@ local HIDDEN, BATCH, SOLVED = 64, 50, 0.01
 local task = saros.data.tasks.adding { length = args.length }
 local test = task:batch(saros.generator(args.seed + 1), 1000)
 
--- Sets what the gates start from: a unit that lets go of 1 / n of its state at
--- each step remembers for about n (Tallec and Ollivier 2018).
-local function remember(kind, cell)
-  local H, bias = HIDDEN, cell.layers[1].bias_ih
-  local spans = saros.log(saros.generator(args.seed):uniform({ H }, 1, args.length - 1))
-  bias:slice(1, H + 1, 2 * H):assign(spans) -- the LSTM's forget gate, the GRU's update gate
-  if kind == "lstm" then
-    bias:slice(1, 1, H):assign(-spans) -- its input gate
-  end
-end
-
 -- The loss of a batch: the answer is what the head says after the last step.
 local function loss_of(cell, head, batch)
   local y = cell(batch.inputs)
@@ -45,13 +34,11 @@ end
 
 -- Trains until a test shows that it is solved; the test error and the updates.
 local function train(kind)
-  local cell = nn[kind] { task.inputs, HIDDEN }
+  local remember = kind ~= "rnn" and args.length or nil
+  local cell = nn[kind] { task.inputs, HIDDEN, remember = remember }
   local head = nn.linear { HIDDEN, task.outputs }
   local net = nn.chain { cell, head }
   net:init { seed = args.seed }
-  if kind ~= "rnn" then
-    remember(kind, cell)
-  end
   local adam = optim.adam(net:parameters(), { lr = 5e-3 })
   for batch in task:batches { batch = BATCH, seed = args.seed } do
     do

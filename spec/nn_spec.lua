@@ -279,6 +279,38 @@ describe("init", function()
   end)
 end)
 
+describe("gates that remember", function()
+  -- What a gate's bias is in both biases together, (H).
+  local function bias_of(layer, gate, H)
+    local first, last = (gate - 1) * H + 1, gate * H
+    local p = layer.layers[1]
+    return p.bias_ih:slice(1, first, last) + p.bias_hh:slice(1, first, last)
+  end
+
+  it("let go of 1 / n in a step, for spans n up to what was asked for", function()
+    local H, steps = 200, 50
+    for _, case in ipairs { { nn.lstm, keep = 2, let_in = 1 }, { nn.gru, keep = 2 } } do
+      local layer = case[1]({ 3, H, remember = steps }):init { seed = 1 }
+      local keep = bias_of(layer, case.keep, H)
+      local spans = keep:exp() -- 1 - sigmoid(log n) is 1 / (n + 1)
+      assert.is_true(spans:min():item() >= 1 - 1e-5 and spans:max():item() < steps)
+      assert.near(steps / 2, spans:mean():item(), 4)
+      if case.let_in then
+        assert.same_values(-keep, bias_of(layer, case.let_in, H), 0)
+      end
+    end
+  end)
+
+  it("need biases, and are not told twice", function()
+    for _, given in ipairs { { bias = false }, { layer_norm = true }, { forget_bias = 1 } } do
+      given.input, given.hidden, given.remember = 2, 3, 10
+      assert.error_matches(function() nn.lstm(given) end, "nn.lstm: expected biases of the gates")
+    end
+    assert.error_matches(function() nn.gru { 2, 3, remember = 2 } end, "'remember' to be an integer, 3 or more, got 2")
+    assert.error_matches(function() nn.rnn { 2, 3, remember = 9 } end, 'unknown option "remember"')
+  end)
+end)
+
 describe("losses", function()
   it("are nats, and can be told as perplexity or bits", function()
     local logits = saros.zeros(2, 8)

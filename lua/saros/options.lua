@@ -101,6 +101,13 @@ end
 options.size = options.kind("a positive integer", integer_from(1))
 options.count = options.kind("a whole number, 0 or more", integer_from(0))
 options.integer = options.kind("an integer", integer_from(math.mininteger))
+
+---@param least integer
+---@return saros.options.Kind
+function options.at_least(least)
+  return options.kind(("an integer, %d or more"):format(least), integer_from(least))
+end
+
 options.number = options.kind("a finite number", number_where(is_finite))
 options.positive = options.kind("a positive number", number_where(function(x)
   return x > 0 and is_finite(x)

@@ -143,10 +143,7 @@ end
 -- --- Adding ----------------------------------------------------------------------------
 
 local check_adding = options.declare("data.tasks.adding", {
-  { "length", options.kind("an integer, 2 or more", function(value)
-    local length = options.size.accept(value)
-    return length and length > 1 and length or nil
-  end), 100 },
+  { "length", options.at_least(2), 100 },
 })
 
 --- One step of a stretch of T, (T, B, 1): a one-hot mark.
@@ -270,10 +267,7 @@ end
 -- --- Shapes ----------------------------------------------------------------------------
 
 local check_shapes = options.declare("data.tasks.shapes", {
-  { "size", options.kind("an integer, 8 or more", function(value)
-    local size = options.size.accept(value)
-    return size and size >= 8 and size or nil
-  end), 16 },
+  { "size", options.at_least(8), 16 },
   { "noise", options.nonnegative, 0.1 },
 })
 

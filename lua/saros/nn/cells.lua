@@ -11,17 +11,58 @@ local initialize = require "saros.nn.initialize"
 ---@field options table[]  beside those that all layers have
 ---@field check? fun(o: table): string?  what is wrong with the options, if anything
 
---- The bias (4 H) of an LSTM whose forget gates start open: b_f = forget_bias
---- in one of the two biases, and 0 in the other (Jozefowicz et al. 2015).
-local function lstm_bias(which, o, bound)
+--- A bias in which some gates, blocks of H, start at given values: in one of the
+--- two biases, and at 0 in the other. `values(generator)` gives for gates by
+--- position a number or a tensor (H).
+local function bias_with(which, o, bound, values)
   local fill = initialize.bias(bound)
-  if not o.forget_bias then
-    return fill
-  end
   return function(tensor, generator, weights)
     fill(tensor, generator, weights)
-    local value = which == "bias_ih" and o.forget_bias or 0
-    tensor:slice(1, o.hidden + 1, 2 * o.hidden):fill(value)
+    for gate, value in pairs(values(generator)) do
+      local block = tensor:slice(1, (gate - 1) * o.hidden + 1, gate * o.hidden)
+      block:assign(which == "bias_ih" and block * 0 + value or block * 0)
+    end
+  end
+end
+
+--- The values by which units start to keep their states for 1 to o.remember steps,
+--- each for its own time: sigmoid(log n) lets go of about 1 / n in a step (Tallec
+--- and Ollivier 2018). `signs` has 1 for a gate that keeps, -1 for one that lets in.
+local function keeping(o, signs)
+  return function(generator)
+    local values, spans = {}, generator:uniform({ o.hidden }, 1, o.remember - 1)
+    for gate, sign in pairs(signs) do
+      values[gate] = sign * spans:log()
+    end
+    return values
+  end
+end
+
+--- What fills the biases of a cell with the option "remember".
+local function remembering(signs)
+  return function(which, o, bound)
+    return o.remember and bias_with(which, o, bound, keeping(o, signs)) or initialize.bias(bound)
+  end
+end
+
+--- LSTM: b_f may start at forget_bias, too (Jozefowicz et al. 2015).
+local lstm_remembering = remembering { -1, 1 }
+
+local function lstm_bias(which, o, bound)
+  if not o.forget_bias then
+    return lstm_remembering(which, o, bound)
+  end
+  return bias_with(which, o, bound, function()
+    return { [2] = o.forget_bias }
+  end)
+end
+
+local remember_option = { "remember", options.optional(options.at_least(3)) }
+
+--- What is wrong with "remember" beside other options, if anything.
+local function remember_problem(o)
+  if o.remember and (o.layer_norm or not o.bias or o.forget_bias) then
+    return "expected biases of the gates and neither layer_norm nor forget_bias with remember"
   end
 end
 
@@ -43,6 +84,7 @@ local cells = {
     states = { "h", "c" },
     options = {
       { "forget_bias", options.optional(options.number) },
+      remember_option,
       { "peepholes", options.boolean, false },
       { "projection", options.optional(options.size) },
       { "zoneout_cell", options.fraction, 0 },
@@ -51,20 +93,23 @@ local cells = {
       return "lstm"
     end,
     bias = lstm_bias,
+    check = remember_problem,
   },
 
   -- Cho et al. 2014; gates r z n
   gru = {
     gates = 3,
     states = { "h" },
-    options = { { "reset", options.one_of { "after", "before" }, "after" } },
+    options = { { "reset", options.one_of { "after", "before" }, "after" }, remember_option },
     operation = function(o)
       return o.reset == "after" and "gru" or "gru_before"
     end,
+    bias = remembering { [2] = 1 },
     check = function(o)
       if o.reset == "before" and o.layer_norm then
         return 'expected reset = "after" with layer_norm, got "before"'
       end
+      return remember_problem(o)
     end,
   },
 }

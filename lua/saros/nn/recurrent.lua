@@ -458,11 +458,13 @@ local recurrent = { names = {} }
 
 ---@class saros.nn.LstmOptions: saros.nn.RecurrentOptions
 ---@field forget_bias? number  where the forget gates' bias starts (as the others)
+---@field remember? integer  gates start as if to keep values for 1 to so many steps, each unit for its own time (none)
 ---@field peepholes? boolean  (false)
 ---@field projection? integer  P: h = W_hr (o tanh(c)) of this size (none)
 ---@field zoneout_cell? number  zoneout of c (0)
 
 ---@class saros.nn.GruOptions: saros.nn.RecurrentOptions
+---@field remember? integer  as of the LSTM
 ---@field reset? "after"|"before"  does r act after the product U_n h, or before it? ("after")
 
 for name, cell in pairs(cells) do

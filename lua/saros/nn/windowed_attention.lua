@@ -201,10 +201,7 @@ end
 
 local check = options.declare("nn.windowed_attention", {
   { "size", options.size },
-  { "window", options.kind("an integer, 2 or more", function(value)
-    local window = options.size.accept(value)
-    return window and window > 1 and window or nil
-  end) },
+  { "window", options.at_least(2) },
   { "heads", options.size, 1 },
   { "residual", options.boolean, false },
 }, 2)
