@@ -231,7 +231,7 @@ describe("the examples", function()
 
   it("write tunes, and tell whether they are well-formed", function()
     local output = succeed("examples/tunes.lua", "--epochs", 1, "--hidden", 8, "--count", 2, "--seed", 1)
-    assert.matches("^pieces %(list: 300, 30 of them held out; %d+ chars, %d+ different%)\n", output)
+    assert.matches("^pieces %(list: 300, 30 of them held out; %d+ characters, %d+ different%)\n", output)
     assert.matches("\n%d of 2 tunes are well%-formed; %d+ of their %d+ bars are full\n$", output)
     local path, tunes = os.tmpname(), {}
     for n = 1, 40 do

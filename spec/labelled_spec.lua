@@ -120,6 +120,86 @@ describe("labelled sequences", function()
     assert.equal(6, #order { part = "valid" })
   end)
 
+  it("go on with a batch in the middle of a pass", function()
+    local set = saros.data.labelled({ a = numbered("a", 50), b = numbered("b", 23) }, { valid = 0 })
+    local all = {}
+    for batch in set:batches { batch = 10, seed = 3 } do
+      all[#all + 1] = batch
+      assert.same({ #all, 8, true }, { batch.index, batch.count, batch.reset })
+      assert.equal(#batch.sequences, batch.answers)
+    end
+    local rest = set:batches { batch = 10, seed = 3, first = 5 }
+    for index = 5, 8 do
+      assert.same(texts_of(all[index].sequences), texts_of(rest().sequences))
+    end
+    assert.is_nil(rest())
+  end)
+
+  it("have a digest that tells any change", function()
+    local function digest(source)
+      return saros.data.labelled(source, { valid = 0, vocabulary = saros.data.vocabulary.bytes() }).train:digest()
+    end
+    local list = { a = { "xy", "z" }, b = { "x" } }
+    assert.equal(digest(list), digest { a = { "xy", "z" }, b = { "x" } })
+    assert.not_equal(digest(list), digest { a = { "x", "yz" }, b = { "x" } })
+    assert.not_equal(digest(list), digest { a = { "xy" }, b = { "z", "x" } })
+  end)
+
+  it("are characters, bytes, words or pieces of BPE", function()
+    local list = { greeting = { "good day", "good evening to all" }, farewell = { "good night", "so long" } }
+    local function symbols(given)
+      given.valid = 0
+      local set = saros.data.labelled(list, given)
+      local text = set.train[1]
+      local found = {}
+      for position, id in ipairs(text.ids) do
+        found[position] = set.vocabulary.symbols[id]
+      end
+      assert.equal(text.text, table.concat(found))
+      return set.vocabulary
+    end
+    assert.equal("char", symbols({}).unit)
+    assert.equal(256, #symbols { unit = "byte" })
+    local words = symbols { unit = "word" }
+    assert.is_not_nil(words.ids.good)
+    assert.is_not_nil(words.ids[" day"])
+    assert.is_nil(words.ids[" so"])
+    assert.is_nil(words.unknown)
+    assert.is_number(symbols({ unit = "word", unknown = "symbol" }).unknown)
+    assert.is_not_nil(symbols({ unit = "bpe", size = 270 }).ids.good)
+    assert.error_matches(function() symbols { size = 9 } end,
+      'data.labelled: expected unit = "word" or "bpe" with size')
+  end)
+
+  it("come from a table", function()
+    with_folder({
+      ["names.csv"] = 'name,"country of\norigin",number\nRhys,Wales,1\n"Dvo, r",Bohemia,2\r\nap Owen,Wales,3\n',
+      ["plain.tsv"] = "one\todd\ntwo\teven\n",
+      ["gap.csv"] = "text,label\na,x\n\nb,\n",
+      ["short.csv"] = "text,label\na\n",
+    }, function(folder)
+      local function read(name, given)
+        given = given or {}
+        given.valid = 0
+        return saros.data.labelled(folder .. "/" .. name, given)
+      end
+      local set = assert(read("names.csv", { text = "name", label = 2 }))
+      assert.same({ "Bohemia", "Wales" }, set.labels)
+      assert.same({ "Dvo, r", "Rhys", "ap Owen" }, sorted(texts_of(set.train)))
+      set = assert(read("plain.tsv", { header = false }))
+      assert.same({ "even", "odd" }, set.labels)
+      for expected, got in pairs {
+        ["gap.csv, line 4, column 2 (label): expected some text, got none"] = { read "gap.csv" },
+        ["short.csv, line 2: expected 2 fields, as in the first line, got 1"] = { read "short.csv" },
+        ["expected a column among text, label (or 1..2), got \"name\""] = { read("gap.csv", { text = "name" }) },
+      } do
+        assert.is_nil(got[1])
+        assert.matches("data.labelled: ", got[2], 1, true)
+        assert.matches(expected, got[2], 1, true)
+      end
+    end)
+  end)
+
   it("have no batches where there is nothing", function()
     local set = saros.data.labelled({ a = { "x" } })
     assert.is_nil(set:batches { part = "valid" }())
@@ -128,12 +208,12 @@ describe("labelled sequences", function()
 
   it("say what they cannot use", function()
     for _, case in ipairs {
-      { 3, "expected a folder or a table, got 3" },
+      { 3, "expected a folder, a file or a table, got 3" },
       { {}, "expected lists of texts by label, got an empty table" },
       { { a = {} }, 'expected lists of texts by label, got a table for "a"' },
       { { "x" }, 'expected lists of texts by label, got "x" for 1' },
       { { a = { "x", "" } }, 'expected text 2 of "a" to be a string with symbols, got ""' },
-      { { a = { "\xFF" } }, "data.labelled: vocabulary.characters: expected UTF-8 text" },
+      { { a = { "\xFF" } }, 'data.labelled: text 1 of "a": expected UTF-8 text' },
     } do
       local ok, message = pcall(saros.data.labelled, case[1])
       assert.is_false(ok)
@@ -146,7 +226,7 @@ describe("labelled sequences", function()
     assert.matches('labelled_spec.lua:%d+: data.labelled: encode: expected one of the 1 characters', blamed)
     local set, message = saros.data.labelled "no/such/folder"
     assert.is_nil(set)
-    assert.equal('data.labelled: expected a folder, got "no/such/folder"', message)
+    assert.equal("data.labelled: no/such/folder: No such file or directory", message)
     with_folder({ ["notes.md"] = "" }, function(folder)
       set, message = saros.data.labelled(folder)
       assert.is_nil(set)

@@ -52,7 +52,7 @@ describe("a text of pieces", function()
     assert.same(sorted(many()), sorted(all))
     assert.same(pieces.valid.texts, assert(data.pieces(list, { valid = 0.2 })).valid.texts)
     assert.not_same(pieces.valid.texts, assert(data.pieces(list, { valid = 0.2, seed = 2 })).valid.texts)
-    assert.equal("pieces (list: 50, 10 of them held out; 1566 chars, 13 different)", tostring(pieces))
+    assert.equal("pieces (list: 50, 10 of them held out; 1566 characters, 13 different)", tostring(pieces))
   end)
 
   it("may be edited on the way", function()
@@ -63,6 +63,21 @@ describe("a text of pieces", function()
     assert.error_matches(function()
       read("one", { edit = function() return 1 end })
     end, "data.pieces: expected edit to give text or nil, got 1 for piece 1")
+  end)
+
+  it("may have a piece in each line", function()
+    local pieces = read("emma\r\n \n\nava\nzoe ", { valid = 0, lines = true })
+    assert.same({ "ava", "emma", "zoe " }, sorted(pieces.train.texts))
+  end)
+
+  it("has characters, bytes, words or pieces of BPE", function()
+    for unit, symbol in pairs { byte = "a", word = " cats", bpe = " cats" } do
+      local pieces = read("we saw cats\n\ntwo cats", { valid = 0, unit = unit })
+      assert.is_not_nil(pieces.vocabulary.ids[symbol])
+      local row = row_of(pieces, { length = 4 })
+      assert.matches("^%a+.* cats\n\n%a+.* cats\n\n$", row.targets)
+    end
+    assert.error_matches(function() read("a", { size = 9 }) end, 'data.pieces: string: expected unit = "word"')
   end)
 
   it("is laid out with a beginning and an end for each", function()
@@ -111,7 +126,7 @@ describe("a text of pieces", function()
       ["expected a path, { string = ... } or a list of texts, got 3"] = function() data.pieces(3) end,
       ["or a list of texts, got a table"] = function() data.pieces { 1, 2 } end,
       ["expected some pieces in string, got none"] = function() read " \n\n\n" end,
-      ["data.pieces: string: vocabulary.characters: expected UTF-8"] = function() read "\xFF" end,
+      ["data.pieces: string: expected UTF-8"] = function() read "\xFF" end,
       ["data.pieces: string: encode: expected one of the 2 characters"] = function()
         read("b", { vocabulary = data.vocabulary.characters "a\n" })
       end,

@@ -124,8 +124,11 @@ function columns.survey(place)
   end
 end
 
---- All records behind the heading, each with as many fields as the first.
-local function records(place)
+--- Iterate over the records behind the heading, each with as many fields as the
+--- first: fields, line.
+---@param place saros.data.Place
+---@return fun(): string[]?, integer?
+function columns.records(place)
   local next_record = csv.records(place.content, place.separator, place.name)
   if place.header then
     next_record()
@@ -147,7 +150,7 @@ end
 ---@return integer[] positions
 function columns.numeric(place, parsed)
   local known, left = {}, #place.names
-  for fields in records(place) do
+  for fields in columns.records(place) do
     for position in ipairs(place.names) do
       local text = fields[position]
       if known[position] == nil and not is_missing(text) then
@@ -165,6 +168,12 @@ function columns.numeric(place, parsed)
   return #positions > 0 and positions
     or csv.problem("%s: expected a column of numbers, got none", place.name)
 end
+
+--- For functions that take a column as an option.
+---@type saros.options.Kind
+columns.kind = options.kind("a column's name or number", function(value)
+  return (type(value) == "string" or math.type(value) == "integer") and value or nil
+end)
 
 --- The position of a column that is given by name or by number.
 ---@param place saros.data.Place
@@ -192,7 +201,7 @@ end
 ---@return integer rows
 function columns.read(place, list, missing)
   local fill, row, numbers = FILL[missing], 1, {}
-  for fields, line in records(place) do
+  for fields, line in columns.records(place) do
     local whole = true
     for n, column in ipairs(list) do
       local text = fields[column.position]

@@ -4,6 +4,7 @@
 --- What is wrong with a file is raised as a problem: `csv.try` turns it into nil
 --- and a message, and lets every other error pass.
 
+local options = require "saros.options"
 local read_file = require "saros.read_file"
 
 local csv = {}
@@ -38,6 +39,12 @@ function csv.read(path)
   end
   return (content:gsub("^\xEF\xBB\xBF", "", 1))
 end
+
+--- For functions that take a separator as an option.
+---@type saros.options.Kind
+csv.separator_kind = options.kind("one character", function(value)
+  return type(value) == "string" and value:find '^[^\r\n"]$' and value or nil
+end)
 
 --- The separator that comes most often in the first line, outside of quotes.
 ---@param content string

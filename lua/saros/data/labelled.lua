@@ -2,10 +2,14 @@
 --- learns to tell (many-to-one), or to write for a label (one-to-many).
 ---
 ---     local set = data.labelled("surnames", { valid = 0.2 })     -- Czech.txt, Dutch.txt, ...
+---     local set = data.labelled("reviews.csv", { text = "review", label = "stars" })
 ---     for batch in set:batches { batch = 64, seed = epoch } do ... end
 
 local core = require "saros.core"
 local options = require "saros.options"
+local batches = require "saros.data.batches"
+local columns = require "saros.data.columns"
+local csv = require "saros.data.csv"
 local order = require "saros.data.order"
 local pad = require("saros.data.padding").pad
 local read_file = require "saros.read_file"
@@ -14,11 +18,27 @@ local vocabulary = require "saros.data.vocabulary"
 ---@class saros.Labelled
 ---@field labels string[]  label id -> name, sorted
 ---@field vocabulary saros.Vocabulary
----@field train saros.LabelledSequence[]
----@field valid saros.LabelledSequence[]  held out: the same share of each label
-local Labelled = {}
+---@field train saros.data.LabelledPart
+---@field valid saros.data.LabelledPart  held out: the same share of each label
+---@field shuffled boolean  true: for training, the sequences are to come in a random order
+local Labelled = { shuffled = true }
 Labelled.__index = Labelled
 Labelled.__name = "saros.Labelled"
+
+---@class saros.data.LabelledPart
+---@field [integer] saros.LabelledSequence
+local Part = {}
+Part.__index = Part
+
+--- A number that tells these sequences and labels from others.
+---@return integer
+function Part:digest()
+  local lists = {}
+  for _, sequence in ipairs(self) do
+    lists[#lists + 1], lists[#lists + 2] = sequence.ids, { sequence.label }
+  end
+  return batches.digest(lists)
+end
 
 ---@class saros.LabelledSequence
 ---@field text string
@@ -26,22 +46,26 @@ Labelled.__name = "saros.Labelled"
 ---@field label integer  in 1..#labels
 
 --- B sequences side by side. What lies behind the length of a row is never looked at.
----@class saros.LabelledBatch
+---@class saros.LabelledBatch: saros.data.Batch
 ---@field inputs saros.Tensor  ids (T, B)
 ---@field lengths integer[]  B of them, each in 1..T
 ---@field labels saros.Tensor  ids (B)
 ---@field sequences saros.LabelledSequence[]  B of them
 
-local check_labelled = options.declare("data.labelled", {
-  { "unit", options.one_of { "char", "byte" }, "char" },
+local check_labelled = options.declare("data.labelled", vocabulary.with_unit {
   { "valid", options.fraction, 0.1 },
   { "seed", options.integer, 1 },
   { "vocabulary", options.optional(vocabulary.kind) },
+  { "text", columns.kind, 1 },
+  { "label", columns.kind, 2 },
+  { "separator", options.optional(csv.separator_kind) },
+  { "header", options.boolean, true },
 })
 
 local check_batches = options.declare("labelled:batches", {
   { "batch", options.size, 64 },
   { "part", options.one_of { "train", "valid" }, "train" },
+  { "first", options.size, 1 },
   { "seed", options.optional(options.integer) },
 })
 
@@ -51,7 +75,7 @@ local check_batches = options.declare("labelled:batches", {
 local function lines_of(path)
   local content, message = read_file(path)
   if not content then
-    return nil, message
+    csv.problem("%s", message)
   end
   local lines = {}
   for line in content:gmatch "[^\n]+" do
@@ -60,30 +84,51 @@ local function lines_of(path)
   return lines
 end
 
---- A folder as a table: of each LABEL.txt, the lines by label.
-local function read_folder(path)
-  local found, files = pcall(require, "lfs")
-  if not found then
-    options.fail("data.labelled: expected LuaFileSystem to be there (Debian: lua-filesystem), as "
-      .. "reading a folder needs it; a table of lists needs nothing")
-  elseif files.attributes(path, "mode") ~= "directory" then
-    return nil, ("data.labelled: expected a folder, got %q"):format(path)
-  end
+--- A folder as lists: of each LABEL.txt, the lines by label.
+local function read_folder(path, files)
   local source = {}
   for name in files.dir(path) do
     local label = name:match "^([^.].*)%.txt$"
     if label then
-      local lines, message = lines_of(path .. "/" .. name)
-      if not lines then
-        return nil, "data.labelled: " .. message
-      end
+      local lines = lines_of(path .. "/" .. name)
       source[label] = #lines > 0 and lines or nil
     end
   end
-  if not next(source) then
-    return nil, ("data.labelled: expected files LABEL.txt with lines in %q, got none"):format(path)
+  return next(source) and source
+    or csv.problem("expected files LABEL.txt with lines in %q, got none", path)
+end
+
+--- A table as lists: the texts of one column by what another one has.
+local function read_table(path, o)
+  local content = csv.read(path)
+  local place = { name = path, content = content, header = o.header,
+    separator = o.separator or csv.separator(content) }
+  columns.survey(place)
+  local text_at, label_at = columns.find(place, o.text), columns.find(place, o.label)
+  local source = {}
+  for fields, line in columns.records(place) do
+    local text, label = fields[text_at], fields[label_at]
+    for _, position in ipairs { text_at, label_at } do
+      if fields[position] == "" then
+        csv.problem("%s, line %d, column %d (%s): expected some text, got none", path, line, position,
+          place.names[position])
+      end
+    end
+    source[label] = source[label] or {}
+    table.insert(source[label], text)
   end
-  return source
+  return next(source) and source or csv.problem("%s: expected rows of texts and labels, got none", path)
+end
+
+local function read_path(path, o)
+  local found, files = pcall(require, "lfs")
+  if found and files.attributes(path, "mode") == "directory" then
+    return read_folder(path, files)
+  elseif not found and not path:find "%.[ct]sv$" then
+    options.fail("data.labelled: expected LuaFileSystem to be there (Debian: lua-filesystem), as "
+      .. "reading a folder needs it; tables and lists need nothing")
+  end
+  return read_table(path, o)
 end
 
 local function check_texts(label, texts)
@@ -113,37 +158,48 @@ local function labels_of(source)
   return labels
 end
 
-local function vocabulary_of(labels, source)
-  local texts = {}
-  for position, label in ipairs(labels) do
-    texts[position] = table.concat(source[label])
+local function vocabulary_of(labels, source, o)
+  local texts, names = {}, {}
+  for _, label in ipairs(labels) do
+    for position, text in ipairs(source[label]) do
+      texts[#texts + 1], names[#names + 1] = text, ("text %d of %q"):format(position, label)
+    end
   end
-  return vocabulary.characters(table.concat(texts))
+  return vocabulary.learn_all("data.labelled", texts, o, function(position)
+    return names[position]
+  end)
 end
 
+---@class saros.data.LabelledOptions: saros.data.UnitOptions
+---@field valid? number  the fraction of each label that is held out (0.1)
+---@field seed? integer  of the choice (1)
+---@field vocabulary? saros.Vocabulary  instead of one learned from the texts
+---@field text? string|integer  of a table: the column of the texts, by name or number (1)
+---@field label? string|integer  of a table: that of their labels (2)
+---@field separator? string  of a table (the commonest of , ; tab | in the first line)
+---@field header? boolean  of a table: does the first line name the columns? (true)
+
 --- Take in labelled texts. One that comes twice under a label counts once, so
---- that none is both learned and held out under it. A folder that cannot be
---- read gives nil and a message.
+--- that none is both learned and held out under it. What cannot be read gives
+--- nil and a message.
 ---@param source string|table<string, string[]>  a folder with a file LABEL.txt for each
----  label, a text on each line; or lists of texts by label
----@param given? { unit?: "char"|"byte", valid?: number, seed?: integer, vocabulary?: saros.Vocabulary }
----  valid: the fraction of each label that is held out (0.1); seed: of the choice (1)
+---  label, a text on each line; a CSV or TSV file; or lists of texts by label
+---@param given? saros.data.LabelledOptions
 ---@return saros.Labelled? set, string? message
 local function labelled(source, given)
   local o = check_labelled(given)
-  local message
   if type(source) == "string" then
-    source, message = read_folder(source)
-    if not source then
-      return nil, message
+    local read, message = csv.try(read_path, source, o)
+    if not read then
+      return nil, "data.labelled: " .. message
     end
+    source = read
   elseif type(source) ~= "table" then
-    options.fail("data.labelled: expected a folder or a table, got " .. options.describe(source))
+    options.fail("data.labelled: expected a folder, a file or a table, got " .. options.describe(source))
   end
   local labels, generator = labels_of(source), core.generator(o.seed)
-  local known = o.vocabulary or (o.unit == "byte" and vocabulary.bytes())
-    or options.about("data.labelled", vocabulary_of, labels, source)
-  local self = { labels = labels, vocabulary = known, train = {}, valid = {} }
+  local known = o.vocabulary or vocabulary_of(labels, source, o)
+  local self = { labels = labels, vocabulary = known, train = setmetatable({}, Part), valid = setmetatable({}, Part) }
   for id, label in ipairs(labels) do
     local texts = order.shuffled(order.once(source[label]), generator)
     local kept = #texts - math.floor(#texts * o.valid)
@@ -189,28 +245,21 @@ local function batch_of(sequences)
     ids[row], labels[row] = sequence.ids, sequence.label
   end
   local inputs, lengths = pad(ids)
-  return { inputs = inputs, lengths = lengths, labels = core.ids(labels), sequences = sequences }
+  return { inputs = inputs, lengths = lengths, labels = core.ids(labels), sequences = sequences,
+    symbols = batches.sum(lengths), answers = #sequences }
 end
 
 --- Iterate over batches, once through a part; one may be smaller. A batch has
 --- sequences of similar length, so little of it is padding.
----@param given? { batch?: integer, part?: "train"|"valid", seed?: integer }
----  batch: B (64); seed: of a random order; without it, from short to long
+---@param given? { batch?: integer, part?: "train"|"valid", first?: integer, seed?: integer }
+---  batch: B (64); first: the batch to begin with (1); seed: of a random order; without it, from
+---  short to long
 ---@return fun(): saros.LabelledBatch?
 function Labelled:batches(given)
   local o = check_batches(given)
   local part, generator = self[o.part], o.seed and core.generator(o.seed)
-  local ranked, lasts = by_length(generator and order.shuffled(part, generator) or part), {}
-  for last = o.batch, #part + o.batch - 1, o.batch do
-    lasts[#lasts + 1] = last
-  end
-  lasts = generator and order.shuffled(lasts, generator) or lasts
-  local index = 0
-  return function()
-    index = index + 1
-    local last = lasts[index]
-    return last and batch_of(table.move(ranked, last - o.batch + 1, math.min(last, #ranked), 1, {}))
-  end
+  local groups = batches.cut(by_length(generator and order.shuffled(part, generator) or part), o.batch)
+  return batches.each(generator and order.shuffled(groups, generator) or groups, o.first, batch_of)
 end
 
 return labelled

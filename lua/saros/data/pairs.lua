@@ -6,6 +6,7 @@
 
 local core = require "saros.core"
 local options = require "saros.options"
+local batches = require "saros.data.batches"
 local order = require "saros.data.order"
 local padding = require "saros.data.padding"
 local vocabulary = require "saros.data.vocabulary"
@@ -13,25 +14,40 @@ local vocabulary = require "saros.data.vocabulary"
 ---@class saros.Pairs
 ---@field source saros.Vocabulary  of what is read
 ---@field target saros.Vocabulary  of what is written
----@field train saros.Pair[]
----@field valid saros.Pair[]  held out from the end of the list
-local Pairs = {}
+---@field train saros.data.PairsPart
+---@field valid saros.data.PairsPart  held out from the end of the list
+---@field shuffled boolean  true: for training, the pairs are to come in a random order
+local Pairs = { shuffled = true }
 Pairs.__index = Pairs
 Pairs.__name = "saros.Pairs"
+
+---@class saros.data.PairsPart
+---@field [integer] saros.Pair
+local Part = {}
+Part.__index = Part
+
+--- A number that tells these pairs from others.
+---@return integer
+function Part:digest()
+  local lists = {}
+  for _, pair in ipairs(self) do
+    lists[#lists + 1], lists[#lists + 2] = pair.source, pair.target
+  end
+  return batches.digest(lists)
+end
 
 ---@class saros.Pair
 ---@field source integer[]  ids
 ---@field target integer[]  ids
 
 --- B pairs side by side. What lies behind the length of a row is never looked at.
----@class saros.PairBatch
+---@class saros.PairBatch: saros.data.Batch
 ---@field sources saros.Tensor  ids (S, B)
 ---@field source_lengths integer[]  B of them, each in 1..S
 ---@field targets saros.Tensor  ids (T, B)
 ---@field target_lengths integer[]  B of them, each in 0..T
 
-local check_pairs = options.declare("data.pairs", {
-  { "unit", options.one_of { "char", "byte" }, "char" },
+local check_pairs = options.declare("data.pairs", vocabulary.with_unit {
   { "valid", options.fraction, 0 },
   { "source", options.optional(vocabulary.kind) },
   { "target", options.optional(vocabulary.kind) },
@@ -40,6 +56,7 @@ local check_pairs = options.declare("data.pairs", {
 local check_batches = options.declare("pairs:batches", {
   { "batch", options.size, 64 },
   { "part", options.one_of { "train", "valid" }, "train" },
+  { "first", options.size, 1 },
   { "seed", options.optional(options.integer) },
 })
 
@@ -58,30 +75,33 @@ local function check_texts(list)
 end
 
 --- The symbols of one side of the pairs.
-local function vocabulary_of(list, side, unit)
-  if unit == "byte" then
-    return vocabulary.bytes()
-  end
+local function vocabulary_of(list, side, o)
   local texts = {}
   for position, pair in ipairs(list) do
     texts[position] = pair[side]
   end
-  return vocabulary.characters(table.concat(texts))
+  return vocabulary.learn_all("data.pairs", texts, o, function(position)
+    return ("pair %d"):format(position)
+  end)
 end
+
+---@class saros.data.PairsOptions: saros.data.UnitOptions
+---@field valid? number  the fraction held out from the end of the list (0)
+---@field source? saros.Vocabulary  of what is read, instead of one learned from it
+---@field target? saros.Vocabulary  of what is written, instead of one learned from it
 
 --- Take in pairs of texts.
 ---@param list { [1]: string, [2]: string }[]  { source, target }, no source being empty
----@param given? { unit?: "char"|"byte", valid?: number, source?: saros.Vocabulary, target?: saros.Vocabulary }
----  valid: the fraction held out from the end of the list (0)
+---@param given? saros.data.PairsOptions
 ---@return saros.Pairs
 local function new(list, given)
   local o = check_pairs(given)
   check_texts(list)
   local self = setmetatable({
-    source = o.source or vocabulary_of(list, 1, o.unit),
-    target = o.target or vocabulary_of(list, 2, o.unit),
-    train = {},
-    valid = {},
+    source = o.source or vocabulary_of(list, 1, o),
+    target = o.target or vocabulary_of(list, 2, o),
+    train = setmetatable({}, Part),
+    valid = setmetatable({}, Part),
   }, Pairs)
   local kept = #list - math.floor(#list * o.valid)
   for position, pair in ipairs(list) do
@@ -116,23 +136,21 @@ local function batch_of(list)
   local batch = {}
   batch.sources, batch.source_lengths = padding.pad(sources)
   batch.targets, batch.target_lengths = padding.pad(targets)
+  batch.answers = batches.sum(batch.target_lengths) + #list -- each has an end
+  batch.symbols = batches.sum(batch.source_lengths) + batch.answers
   return batch
 end
 
 --- Iterate over batches, once through a part; the last may be smaller.
----@param given? { batch?: integer, part?: "train"|"valid", seed?: integer }
----  batch: B (64); seed: of a random order; without it, the order of the list
+---@param given? { batch?: integer, part?: "train"|"valid", first?: integer, seed?: integer }
+---  batch: B (64); first: the batch to begin with (1); seed: of a random order; without it, the
+---  order of the list
 ---@return fun(): saros.PairBatch?
 function Pairs:batches(given)
   local o = check_batches(given)
   local part = self[o.part]
   part = o.seed and order.shuffled(part, core.generator(o.seed)) or part
-  local last = 0
-  return function()
-    local rows = table.move(part, last + 1, math.min(last + o.batch, #part), 1, {})
-    last = last + o.batch
-    return #rows > 0 and batch_of(rows) or nil
-  end
+  return batches.each(batches.cut(part, o.batch), o.first, batch_of)
 end
 
 return new

@@ -48,11 +48,11 @@ end
 ---@class saros.data.PiecesWindow: saros.Window
 ---@field begins saros.Tensor  (T, B): 1 where a piece begins and the state starts anew, else 0
 
-local check_pieces = options.declare("data.pieces", {
-  { "unit", options.one_of { "char", "byte" }, "char" },
+local check_pieces = options.declare("data.pieces", vocabulary.with_unit {
   { "valid", options.fraction, 0.1 },
   { "seed", options.integer, 1 },
   { "vocabulary", options.optional(vocabulary.kind) },
+  { "lines", options.boolean, false },
   { "edit", options.optional(options.callback) },
 })
 
@@ -67,11 +67,11 @@ local check_windows = options.declare("pieces:windows", {
 
 -- --- Reading -----------------------------------------------------------------------------
 
---- What stands between empty lines.
-local function split(content)
+--- What stands between empty lines; or each line.
+local function split(content, by_lines)
   local list = {}
   content = ("\n" .. content):gsub("\r\n", "\n"):gsub("\n[ \t]+%f[\n\0]", "\n") .. "\n\n"
-  for piece in content:gmatch "\n*(.-)\n\n" do
+  for piece in content:gmatch(by_lines and "[^\n]+" or "\n*(.-)\n\n") do
     list[#list + 1] = piece
   end
   return list
@@ -80,9 +80,9 @@ end
 local read_texts = options.list_of(options.string)
 
 --- The pieces of a source and its name, or nil and a message.
-local function read(source)
+local function read(source, by_lines)
   if type(source) == "table" and type(source.string) == "string" then
-    return split(source.string), "string"
+    return split(source.string, by_lines), "string"
   elseif type(source) == "table" and #source > 0 and read_texts.accept(source) then
     return source, "list"
   elseif type(source) ~= "string" then
@@ -92,7 +92,7 @@ local function read(source)
   if not content then
     return nil, "data.pieces: " .. message
   end
-  return split(content), source
+  return split(content, by_lines), source
 end
 
 --- What `edit` makes of each piece.
@@ -114,27 +114,44 @@ local function edited(list, edit)
   return kept
 end
 
+--- A piece with the new lines between which it lies.
+local function laid_out(text)
+  return "\n" .. text .. "\n\n"
+end
+
 local function part_of(texts, known)
   local part = setmetatable({ texts = texts, ids = {}, count = 0 }, Part)
   for position, text in ipairs(texts) do
-    local ids = known:encode("\n" .. text .. "\n\n")
+    local ids = known:encode(laid_out(text))
     part.ids[position], part.count = core.ids(ids), part.count + #ids - 1
   end
   return part
 end
 
+local function vocabulary_of(texts, o)
+  local all = {}
+  for position, text in ipairs(texts) do
+    all[position] = laid_out(text)
+  end
+  return vocabulary.learn({ string = table.concat(all) }, o)
+end
+
+---@class saros.data.PiecesOptions: saros.data.UnitOptions
+---@field valid? number  the fraction of the pieces that is held out (0.1)
+---@field seed? integer  of the choice (1)
+---@field vocabulary? saros.Vocabulary  instead of one learned from the pieces
+---@field lines? boolean  is each line a piece? (false)
+---@field edit? fun(piece: string): string?  what becomes of each piece; nil leaves it out
+
 --- Read a text of pieces, with empty lines between them. One that comes twice
 --- counts once, so that none is both learned and held out. A path that cannot
 --- be read gives nil and a message.
 ---@param source string|{ string: string }|string[]  a path, the text itself, or the pieces
----@param given? { unit?: "char"|"byte", valid?: number, seed?: integer,
----  vocabulary?: saros.Vocabulary, edit?: fun(piece: string): string? }
----  valid: the fraction of pieces held out (0.1); seed: of the choice (1); edit: what becomes of
----  each piece, nil leaves it out
+---@param given? saros.data.PiecesOptions
 ---@return saros.Pieces? pieces, string? message
 local function pieces(source, given)
   local o = check_pieces(given)
-  local list, name = read(source)
+  local list, name = read(source, o.lines)
   if not list then
     return nil, name
   end
@@ -143,8 +160,7 @@ local function pieces(source, given)
     options.fail(("data.pieces: expected some pieces in %s, got none"):format(name))
   end
   local owner = "data.pieces: " .. name
-  local known = o.vocabulary or o.unit == "byte" and vocabulary.bytes()
-    or options.about(owner, vocabulary.characters, "\n" .. table.concat(texts))
+  local known = o.vocabulary or options.about(owner, vocabulary_of, texts, o)
   local kept = #texts - math.floor(#texts * o.valid)
   return setmetatable({
     name = name,
@@ -162,7 +178,7 @@ end
 function Pieces:__tostring()
   return ("pieces (%s: %d, %d of them held out; %d %ss, %d different)"):format(self.name, #self,
     self.valid and #self.valid.texts or 0, #self.train + (self.valid and #self.valid or 0),
-    self.vocabulary.unit, #self.vocabulary)
+    self.vocabulary:noun(), #self.vocabulary)
 end
 
 -- --- Windows -----------------------------------------------------------------------------------

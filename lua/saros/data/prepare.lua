@@ -5,11 +5,10 @@ local core = require "saros.core"
 local options = require "saros.options"
 local vocabulary = require "saros.data.vocabulary"
 
-local check = options.declare("data.prepare", table.move(
-  vocabulary.unit_options, 1, #vocabulary.unit_options, 3, {
-    { "valid", options.fraction, 0.1 },
-    { "vocabulary", options.optional(vocabulary.kind) },
-  }))
+local check = options.declare("data.prepare", vocabulary.with_unit {
+  { "valid", options.fraction, 0.1 },
+  { "vocabulary", options.optional(vocabulary.kind) },
+})
 
 local function require_path(path, what)
   if type(path) ~= "string" then

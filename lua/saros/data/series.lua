@@ -77,14 +77,10 @@ end
 ---@field header? boolean  does the first line name the columns? (if there is no number in it)
 ---@field seed? integer  of the order of the windows (1)
 
-local function is_column(value)
-  return (type(value) == "string" or math.type(value) == "integer") and value or nil
-end
-
-local column = options.kind("a column's name or number", is_column)
+local column = columns.kind
 local list_of_columns = options.list_of(column)
 local some_columns = options.optional(options.kind("columns, by name or number", function(value)
-  local list = is_column(value) and { value } or list_of_columns.accept(value)
+  local list = column.accept(value) and { value } or list_of_columns.accept(value)
   return list and #list > 0 and list or nil
 end))
 
@@ -97,9 +93,7 @@ local check_series = options.declare("data.series", {
   { "scale", options.one_of(scale.kinds), "standard" },
   { "missing", options.one_of(columns.policies), "error" },
   { "parse", options.table, {} },
-  { "separator", options.optional(options.kind("one character", function(value)
-    return type(value) == "string" and value:find '^[^\r\n"]$' and value or nil
-  end)) },
+  { "separator", options.optional(csv.separator_kind) },
   { "header", options.optional(options.boolean) },
   { "seed", options.integer, 1 },
 })
@@ -247,7 +241,7 @@ end
 local function series(source, given)
   local o = check_series(given)
   for wanted, parse in pairs(o.parse) do
-    if not is_column(wanted) or type(parse) ~= "function" then
+    if not column.accept(wanted) or type(parse) ~= "function" then
       options.fail(("data.series: expected option 'parse' to have functions by column, got %s for %s"):format(
         options.describe(parse), options.describe(wanted)))
     end

@@ -31,11 +31,7 @@ Text.__name = "saros.Text"
 ---@field count integer  the number of windows in the pass
 ---@field reset boolean  a pass begins here: the state starts anew
 
-local function with_unit_options(fields)
-  return table.move(vocabulary.unit_options, 1, #vocabulary.unit_options, #fields + 1, fields)
-end
-
-local check_text = options.declare("data.text", with_unit_options {
+local check_text = options.declare("data.text", vocabulary.with_unit {
   { "valid", options.fraction, 0.1 },
   { "vocabulary", options.optional(vocabulary.kind) },
 })

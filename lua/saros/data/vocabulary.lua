@@ -50,13 +50,19 @@ vocabulary.unit = options.one_of { "char", "byte", "word", "bpe" }
 ---@field unknown? "error"|"symbol"  word: what becomes of other words; "symbol" has "<unk>" for
 ---  them, and is the default where size or min_count leave words out
 
---- For functions that take the options of a unit.
-vocabulary.unit_options = {
+local unit_options = {
   { "unit", vocabulary.unit, "char" },
   { "size", options.optional(options.size) },
   { "min_count", options.optional(options.size) },
   { "unknown", options.optional(options.one_of { "error", "symbol" }) },
 }
+
+--- Fields for options.declare, and behind them those of a unit.
+---@param fields table[]
+---@return table[]
+function vocabulary.with_unit(fields)
+  return table.move(unit_options, 1, #unit_options, #fields + 1, fields)
+end
 
 local BPE_SIZE = 4096
 
@@ -95,6 +101,28 @@ function vocabulary.learn(source, o)
   return new(o.unit, codec, has_unknown)
 end
 
+--- Learn the vocabulary of several texts: no word or piece reaches from one into
+--- the next. Between words and pieces there are new lines, which are a symbol, too.
+---@param owner string  for errors
+---@param texts string[]
+---@param o saros.data.UnitOptions  checked, with its unit
+---@param name_of fun(position: integer): string  what an error calls a text
+---@return saros.Vocabulary
+function vocabulary.learn_all(owner, texts, o, name_of)
+  options.about(owner, check_unit, o)
+  local together = { string = table.concat(texts, o.unit == "char" and "" or "\n") }
+  local ok, learned = pcall(vocabulary.learn, together, o)
+  if ok then
+    return learned
+  end
+  for position, text in ipairs(texts) do
+    if text ~= "" then
+      options.about(owner .. ": " .. name_of(position), vocabulary.learn, { string = text }, o)
+    end
+  end
+  options.fail(owner .. ": " .. options.without_place(learned))
+end
+
 local function learn_from(owner, text, o)
   if type(text) ~= "string" then
     options.fail(("%s: expected a string, got %s"):format(owner, options.describe(text)))
@@ -115,7 +143,7 @@ function vocabulary.characters(text)
   return learn_from("vocabulary.characters", text, { unit = "char" })
 end
 
-local check_words = options.declare("vocabulary.words", table.move(vocabulary.unit_options, 2, 4, 1, {}))
+local check_words = options.declare("vocabulary.words", table.move(unit_options, 2, 4, 1, {}))
 
 --- The words of a text, the most frequent first.
 ---@param text string  UTF-8, not empty
