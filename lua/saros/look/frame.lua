@@ -161,7 +161,8 @@ end
 
 --- The line below and the name of its axis.
 ---@param parts string[]
----@param box { left: number, right: number, top: number, bottom: number }
+---@param box { left: number, right: number, top: number, bottom: number, below?: number }  below: more
+---  room between the line and the name (0)
 ---@param name? string
 function frame.bottom_line(parts, box, name)
   parts[#parts + 1] = svg.element("line", {
@@ -169,7 +170,7 @@ function frame.bottom_line(parts, box, name)
   })
   if name then
     parts[#parts + 1] = svg.text(name, {
-      class = "soft", x = (box.left + box.right) / 2, y = box.bottom + 36, ["text-anchor"] = "middle",
+      class = "soft", x = (box.left + box.right) / 2, y = box.bottom + 36 + (box.below or 0), ["text-anchor"] = "middle",
     })
   end
 end

@@ -59,11 +59,17 @@ local function widest(labels)
   return width
 end
 
---- The room of the cells, and the size of one.
-local function grid_of(o, top, rows, columns, row_names)
-  local box = frame.box(o, top)
+--- The room of the cells, and the size of one. Names of columns that do not fit
+--- side by side stand upright.
+local function grid_of(o, top, rows, columns, row_names, column_names)
+  local box, width = frame.box(o, top), widest(column_names)
   box.left = math.min(math.max(box.left, (o.y and 32 or 16) + widest(row_names)), o.width / 2)
   box.across = (box.right - box.left) / math.max(1, columns)
+  box.upright = width + 4 > box.across and box.across >= LABEL
+  if box.upright then
+    box.below = math.min(width, (box.bottom - top) / 2)
+    box.bottom = box.bottom - box.below
+  end
   box.down = (box.bottom - box.top) / math.max(1, rows)
   return box
 end
@@ -75,10 +81,13 @@ local function add_names(parts, box, rows, columns)
       class = "soft", x = box.left - 8, y = box.top + (n - 0.5) * box.down + 4, ["text-anchor"] = "end",
     })
   end
-  every = math.max(1, math.ceil((widest(columns) + 4) / box.across))
+  every = box.upright and 1 or math.max(1, math.ceil((widest(columns) + 4) / box.across))
   for n = 1, #columns, every do
+    local x, y = box.left + (n - 0.5) * box.across, box.bottom + (box.upright and 10 or 18)
     parts[#parts + 1] = svg.text(columns[n], {
-      class = "soft", x = box.left + (n - 0.5) * box.across, y = box.bottom + 18, ["text-anchor"] = "middle",
+      class = "soft", ["text-anchor"] = box.upright and "end" or "middle",
+      transform = ("translate(%s %s)%s"):format(svg.number(box.upright and x + 4 or x), svg.number(y),
+        box.upright and " rotate(-90)" or ""),
     })
   end
 end
@@ -110,7 +119,7 @@ end
 function heat.heat(given)
   local o = check_heat(given)
   local parts, top = frame.head(o)
-  local box = grid_of(o, top, #o.values, #(o.values[1] or {}), o.rows)
+  local box = grid_of(o, top, #o.values, #(o.values[1] or {}), o.rows, o.columns)
   local most = largest(o.values)
   for r, row in ipairs(o.values) do
     for c, value in ipairs(row) do
@@ -132,7 +141,7 @@ local function sum_of(row)
 end
 
 --- Counts of what was taken for what: each row, a true class, is coloured by
---- its shares.
+--- its shares. A count of 0 is left empty.
 ---@param given { counts: number[][]|saros.Tensor, labels?: string[], title?: string, x?: string, y?: string,
 ---  width?: integer, height?: integer }  counts[true class][predicted class]
 ---@return saros.Plot
@@ -140,14 +149,14 @@ function heat.confusion(given)
   local o = check_confusion(given)
   o.x, o.y = o.x or "predicted", o.y or "true"
   local parts, top = frame.head(o)
-  local box = grid_of(o, top, #o.counts, #(o.counts[1] or {}), o.labels)
+  local box = grid_of(o, top, #o.counts, #(o.counts[1] or {}), o.labels, o.labels)
   for r, row in ipairs(o.counts) do
     local sum = sum_of(row)
     for c, value in ipairs(row) do
       local share = sum > 0 and scale.shows(value) and value / sum or 0
       add_cell(parts, box, r, c, value, share, ("%s as %s: %.4g (%.1f %%)"):format(
         o.labels[r] or r, o.labels[c] or c, value, 100 * share))
-      if box.down >= LABEL and box.across >= frame.width_of(scale.label(value)) then
+      if value ~= 0 and box.down >= LABEL and box.across >= frame.width_of(scale.label(value)) then
         parts[#parts + 1] = svg.text(scale.label(value), {
           class = "ink", x = box.left + (c - 0.5) * box.across, y = box.top + (r - 0.5) * box.down + 4,
           ["text-anchor"] = "middle", ["pointer-events"] = "none",
