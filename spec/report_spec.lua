@@ -112,12 +112,47 @@ describe("a report", function()
       confusion = { labels = { "x", "y" }, counts = { { 3, 1 }, { 0, 2 } } },
       forecast = { truth = { 1, 2, 3 }, prediction = saros.arange(3) },
     })))
-    assert.matches("<h2>Confusion</h2>\n<svg", html, 1, true)
+    assert.matches("<h2>Confusion</h2>\n<div class=\"scroll\"><svg", html, 1, true)
     assert.matches("x as y: 1 (25.0 %)", html, 1, true)
-    assert.matches("<h2>Forecast and truth</h2>\n<svg", html, 1, true)
+    assert.matches("<h2>Forecast and truth</h2>\n<div class=\"scroll\"><svg", html, 1, true)
     assert.matches(">forecast</text>", html, 1, true)
     assert.error_matches(function() saros.report(folder, { confusion = { counts = 1 } }) end,
       "^report: plot.confusion: expected option 'counts'")
+  end)
+
+  report_it("shows what the model makes of the held-out part, if the run folder knows", function(folder)
+    for _, name in ipairs { "a", "b" } do
+      assert(saros.make_folder(folder .. "/" .. name))
+      write_run(folder .. "/" .. name, 1)
+    end
+    write(folder .. "/a/held_out.json", saros.json_encode {
+      confusion = { labels = { "x", "y" }, counts = { { 3, 1 }, { 0, 2 } } },
+    })
+    write(folder .. "/b/held_out.json", saros.json_encode { forecasts = {
+      { name = "Temp <C>", x = { 7, 8 }, truth = { 1, 2 }, predictions = { { ahead = 3, y = { 1, 3 } } } },
+      { name = "broken", x = { 7 }, truth = { 1, 2 }, predictions = {} },
+      "no table",
+    } })
+    local html = content(assert(saros.report { folder .. "/a", folder .. "/b" }))
+    for _, part in ipairs { "<h2>Confusion of a</h2>", "x as y: 1 (25.0 %)",
+      "<h2>Forecast and truth: Temp &lt;C&gt; of b</h2>", ">told 3 steps before</text>" } do
+      assert.matches(part, html, 1, true)
+    end
+    assert.is_nil(html:find("broken", 1, true))
+    assert.matches("<h2>Confusion</h2>", content(assert(saros.report(folder .. "/a"))), 1, true)
+    write(folder .. "/a/held_out.json", "[]{")
+    assert.is_nil(content(assert(saros.report(folder .. "/a"))):find("<h2>Confusion", 1, true))
+  end)
+
+  report_it("has the accuracy of models that choose a label", function(folder)
+    write_run(folder, 1)
+    assert.is_nil(content(assert(saros.report(folder))):find("<th>accuracy then</th>", 1, true))
+    write(folder .. "/metrics.jsonl", [[{"step":1,"loss":1,"accuracy":0.5}
+      {"event":"epoch","epoch":1,"step":1,"train":1,"valid":2,"accuracy":0.25}]])
+    local html = content(assert(saros.report(folder)))
+    assert.matches("<th>accuracy then</th>", html, 1, true)
+    assert.matches("<td>0.2500</td>", html, 1, true)
+    assert.same({ 0.5 }, data_of(html)[1].windows.accuracy)
   end)
 
   report_it("takes what there is of a damaged folder", function(folder)

@@ -3,10 +3,9 @@
 
 local core = require "saros.core"
 local options = require "saros.options"
-local heat = require "saros.look.heat"
-local lines = require "saros.look.lines"
 local read_file = require "saros.read_file"
 local page = require "saros.report.page"
+local pictures = require "saros.report.pictures"
 local run = require "saros.report.run"
 
 -- Where Debian's libjs-dygraphs is, and its licence.
@@ -48,24 +47,22 @@ local function read_library(folder)
   }
 end
 
-local function section(title, plot)
-  return ("<h2>%s</h2>\n%s"):format(title, plot:svg())
-end
-
---- More sections, from what the caller gives for them.
-local function pictures_of(o)
-  local pictures = {}
+--- More sections: what the caller gives for them, then what the runs have.
+local function pictures_of(o, runs)
+  local parts = {}
   if o.confusion then
-    pictures[1] = section("Confusion", options.about("report", heat.confusion, o.confusion))
+    parts[1] = options.about("report", pictures.confusion, "Confusion", o.confusion)
   end
   if o.forecast then
     local f = o.forecast
-    pictures[#pictures + 1] = section("Forecast and truth", options.about("report", lines, {
-      x = "time", width = 1000, series = { { name = "truth", x = f.x, y = f.truth },
-        { name = "forecast", x = f.x, y = f.prediction } },
-    }))
+    parts[#parts + 1] = options.about("report", pictures.forecast, "Forecast and truth", {
+      { name = "truth", x = f.x, y = f.truth }, { name = "forecast", x = f.x, y = f.prediction },
+    })
   end
-  return pictures
+  for _, one in ipairs(runs) do
+    parts[#parts + 1] = pictures.of_run(one, #runs > 1 and " of " .. one.name or "")
+  end
+  return parts
 end
 
 --- Write a report.
@@ -97,7 +94,7 @@ local function report(folders, given)
   local path = o.path or list[1]:gsub("/+$", "") .. "/report.html"
   local ok, problem = core.write_file(path, page.of(runs, library, {
     title = o.title or #runs > 1 and ("%d runs"):format(#runs) or "Run " .. runs[1].name,
-    smoothing = o.smoothing, pictures = pictures_of(o),
+    smoothing = o.smoothing, pictures = pictures_of(o, runs),
   }))
   if not ok then
     return nil, problem

@@ -37,11 +37,11 @@ figcaption { font-weight: 600 }
 .scroll { overflow-x: auto }
 table { border-collapse: collapse; font-size: 14px }
 th, td { text-align: left; padding: .2rem .8rem .2rem 0; border-bottom: 1px solid var(--grid); vertical-align: top }
-td.number { font-variant-numeric: tabular-nums }
+tr.number { font-variant-numeric: tabular-nums }
 tr.differs td { font-weight: 600 }
 pre { white-space: pre-wrap; overflow-wrap: anywhere; font: 13px/1.5 ui-monospace, monospace; margin: .3rem 0 1rem }
 summary { cursor: pointer; color: var(--soft) }
-svg { max-width: 100%; height: auto }
+.scroll .saros-plot { max-width: none }
 </style></head><body>
 <h1>{{title}}</h1>
 <div class="scroll">{{summary}}</div>
@@ -64,6 +64,7 @@ svg { max-width: 100%; height: auto }
 
 local FIGURES = {
   { "loss", "Loss", "wide" },
+  { "accuracy", "Accuracy", "wide" },
   { "lr", "Learning rate" },
   { "norm", "Norm of the gradients, before clipping" },
   { "speed", "Symbols a second" },
@@ -87,6 +88,7 @@ local function row_of(cells, tag, class)
   return ('<tr class="%s">%s</tr>\n'):format(class or "", table.concat(parts))
 end
 
+--- The last value that there is; nil without one.
 local function last_number(values)
   for n = #values, 1, -1 do
     if values[n] ~= core.null then
@@ -95,36 +97,68 @@ local function last_number(values)
   end
 end
 
---- The lowest held-out loss, and when.
-local function best_of(epochs)
+--- What a field of the epochs was at the lowest held-out loss; nil without one.
+local function at_best(epochs, field)
   local best
   for n, value in ipairs(epochs.valid) do
     if value ~= core.null and (not best or value < epochs.valid[best]) then
       best = n
     end
   end
-  return best and ("%.4f"):format(epochs.valid[best]) or "-",
-    best and epochs.epoch[best] ~= core.null and ("%d"):format(epochs.epoch[best]) or "-"
+  local value = best and epochs[field][best]
+  return value ~= core.null and value or nil
 end
 
-local function show(value, format)
-  return value and format:format(value) or "-"
-end
+--- The columns of the summary: name, format, and the value; without one in any run
+--- a column is left out.
+local SUMMARY = {
+  { "run", "%s", function(run)
+    return run.name
+  end },
+  { "updates", "%.0f", function(run)
+    return last_number(run.windows.step) or last_number(run.epochs.step)
+  end },
+  { "epochs", "%.0f", function(run)
+    return last_number(run.epochs.epoch)
+  end },
+  { "training loss", "%.4f", function(run)
+    return last_number(run.epochs.train) or last_number(run.windows.loss)
+  end },
+  { "lowest validation loss", "%.4f", function(run)
+    return at_best(run.epochs, "valid")
+  end },
+  { "in epoch", "%.0f", function(run)
+    return at_best(run.epochs, "epoch")
+  end },
+  { "accuracy then", "%.4f", function(run)
+    return at_best(run.epochs, "accuracy")
+  end },
+  { "symbols a second", "%.0f", function(run)
+    return last_number(run.epochs.symbols_per_second) or last_number(run.windows.symbols_per_second)
+  end },
+}
 
 local function summary(runs)
-  local rows = { row_of({ "run", "updates", "epochs", "training loss", "lowest validation loss", "in epoch",
-    "symbols a second" }, "th") }
-  for _, run in ipairs(runs) do
-    local windows, epochs = run.windows, run.epochs
-    local valid, epoch = best_of(epochs)
-    rows[#rows + 1] = row_of({
-      run.name,
-      show(windows.step[#windows.step] or epochs.step[#epochs.step], "%.0f"),
-      show(last_number(epochs.epoch), "%.0f"),
-      show(last_number(epochs.train) or last_number(windows.loss), "%.4f"),
-      valid, epoch,
-      show(last_number(epochs.symbols_per_second) or last_number(windows.symbols_per_second), "%.0f"),
-    }, "td", "number")
+  local rows = { {} }
+  for n = 1, #runs do
+    rows[n + 1] = {}
+  end
+  for _, column in ipairs(SUMMARY) do
+    local name, format, value_of = table.unpack(column)
+    local cells, known = {}, false
+    for n, run in ipairs(runs) do
+      local value = value_of(run)
+      cells[n], known = value and format:format(value) or "-", known or value ~= nil
+    end
+    if known then
+      table.insert(rows[1], name)
+      for n, cell in ipairs(cells) do
+        table.insert(rows[n + 1], cell)
+      end
+    end
+  end
+  for n, row in ipairs(rows) do
+    rows[n] = row_of(row, n == 1 and "th" or "td", n > 1 and "number" or nil)
   end
   return "<table>" .. table.concat(rows) .. "</table>"
 end

@@ -14,8 +14,8 @@ local POINTS = 2000
 local SAMPLES = 40
 
 --- What is shown of an update, and of an epoch.
-local WINDOW = { "loss", "lr", "norm", "symbols_per_second", "memory" }
-local EPOCH = { "train", "valid", "symbols_per_second", "seconds" }
+local WINDOW = { "loss", "accuracy", "lr", "norm", "symbols_per_second", "memory" }
+local EPOCH = { "train", "valid", "accuracy", "symbols_per_second", "seconds" }
 
 ---@class saros.report.Run
 ---@field name string
@@ -24,6 +24,7 @@ local EPOCH = { "train", "valid", "symbols_per_second", "seconds" }
 ---@field averaged integer  updates in each point of the curves
 ---@field config table<string, string>  flat: "model.options.hidden" = "128"
 ---@field samples { name: string, text: string }[]
+---@field held_out { confusion: table?, forecasts: table? }  as the model's `examine` gives it, unchecked
 
 local function number(value)
   return type(value) == "number" and value == value and math.abs(value) ~= math.huge and value or nil
@@ -88,9 +89,10 @@ local function flatten(tree, path, flat)
   return flat
 end
 
-local function config_of(folder)
-  local config = core.json_decode(read_file(folder .. "/config.json") or "")
-  return type(config) == "table" and flatten(config, "", {}) or {}
+--- A table from a file of JSON; an empty one where there is none.
+local function json_of(path)
+  local value = core.json_decode(read_file(path) or "")
+  return type(value) == "table" and value or {}
 end
 
 --- The names of the files in a folder, in order; none where there is no folder.
@@ -127,7 +129,7 @@ end
 ---@return saros.report.Run? run, string? message
 function run.read(folder)
   local metrics = read_file(folder .. "/metrics.jsonl")
-  local config = config_of(folder)
+  local config = flatten(json_of(folder .. "/config.json"), "", {})
   if not metrics and not next(config) then
     return nil, ("report: expected a run folder with metrics.jsonl or config.json, got %q"):format(folder)
   end
@@ -140,6 +142,7 @@ function run.read(folder)
     averaged = averaged,
     config = config,
     samples = samples_of(folder .. "/samples"),
+    held_out = json_of(folder .. "/held_out.json"),
   }
 end
 

@@ -119,6 +119,8 @@ function add(figure, curves) {
 const curves = {
   loss: [{ from: "windows", field: "loss", name: "training" },
          { from: "epochs", field: "valid", name: "validation", points: true }],
+  accuracy: [{ from: "windows", field: "accuracy", name: "training" },
+             { from: "epochs", field: "accuracy", name: "validation", points: true }],
   lr: [{ from: "windows", field: "lr", steady: true }],
   norm: [{ from: "windows", field: "norm" }],
   speed: [{ from: "windows", field: "symbols_per_second" }],

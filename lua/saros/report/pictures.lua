@@ -1,0 +1,67 @@
+--- Pictures of what models make of data that is held out: which labels they take
+--- for which, and what they forecast beside what came.
+
+local heat = require "saros.look.heat"
+local lines = require "saros.look.lines"
+local svg = require "saros.look.svg"
+
+local pictures = {}
+
+local WIDTH = 1000 -- of a page
+
+local function section(title, plot)
+  return ('<h2>%s</h2>\n<div class="scroll">%s</div>\n'):format(svg.escape(title), plot:svg())
+end
+
+--- Large enough for the numbers in its cells, where the page has the room.
+local function size_of(labels)
+  local count = type(labels) == "table" and #labels or 0
+  return math.min(WIDTH, 240 + 44 * count), 200 + 24 * count
+end
+
+---@param title string
+---@param given { labels: string[], counts: number[][] }  counts[true class][predicted class]
+---@return string  HTML
+function pictures.confusion(title, given)
+  local width, height = size_of(given.labels)
+  return section(title, heat.confusion { labels = given.labels, counts = given.counts, width = width, height = height })
+end
+
+---@param title string
+---@param series saros.look.Series[]
+---@return string  HTML
+function pictures.forecast(title, series)
+  return section(title, lines { x = "row", width = WIDTH, series = series })
+end
+
+local function of_target(entry, suffix)
+  local series = { { name = "truth", x = entry.x, y = entry.truth } }
+  for _, told in ipairs(entry.predictions) do
+    series[#series + 1] = { x = entry.x, y = told.y,
+      name = ("told %d step%s before"):format(told.ahead, told.ahead == 1 and "" or "s") }
+  end
+  return pictures.forecast(("Forecast and truth: %s%s"):format(entry.name, suffix), series)
+end
+
+--- The pictures of what a run folder has; what makes no sense there is left out.
+---@param run saros.report.Run
+---@param suffix string  of the titles
+---@return string  HTML
+function pictures.of_run(run, suffix)
+  local parts = {}
+  local function try(make, ...)
+    local ok, html = pcall(make, ...)
+    parts[#parts + 1] = ok and html or nil
+  end
+  if run.held_out.confusion then
+    try(pictures.confusion, "Confusion" .. suffix, run.held_out.confusion)
+  end
+  if type(run.held_out.forecasts) == "table" then
+    for _, entry in ipairs(run.held_out.forecasts) do
+      try(of_target, entry, suffix)
+    end
+  end
+  return table.concat(parts)
+end
+
+return pictures
