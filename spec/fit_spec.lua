@@ -274,18 +274,30 @@ describe("fit", function()
     it("has no patience without a held-out part", function()
       local lm = small_model(text)
       assert.error_matches(function() saros.fit(lm, small_text(), { batch = 4, length = 20, patience = 1 }) end,
-        "fit: expected a text with a held%-out part, since patience is given; .*valid = 0.1")
+        "fit: expected data with a held%-out part, since patience is given; .*valid = 0.1")
       assert.error_matches(function() saros.fit(lm, text, { patience = 0 }) end,
         "expected option 'patience' to be a positive integer, got 0")
     end)
   end)
 
+  it("refuses data whose symbols or labels mean something else to the model", function()
+    local lm = small_model(small_text())
+    local other = data.text({ string = SENTENCE:rep(20):gsub("e", "E") }, { valid = 0.1 })
+    for _, name in ipairs { "fit", "evaluate", "find_rate" } do
+      assert.error_matches(function() saros[name](lm, other) end,
+        name .. ': expected data with the vocabulary of the model, got "E" as 3, which to the model is "a"')
+    end
+    saros.fit(lm, small_text(), { batch = 4, length = 20 }) -- another vocabulary of the same symbols
+  end)
+
   it("refuses what it cannot train", function()
     local text = small_text()
     local lm = small_model(text)
-    assert.error_matches(function() saros.fit(nil, text) end, "fit: expected a stateful module, got nil")
+    assert.error_matches(function() saros.fit(nil, text) end,
+      "fit: expected a stateful module, or one with a window_loss, got nil")
     assert.error_matches(function() saros.fit(nn.linear { 2, 2 }, text) end, "expected a stateful module")
-    assert.error_matches(function() saros.fit(lm, "text") end, 'fit: expected a text, got "text"')
+    assert.error_matches(function() saros.fit(lm, "text") end,
+      'fit: expected a text or other data with a training part, got "text"')
     assert.error_matches(function() saros.fit(lm, text, { epoch = 1 }) end, 'fit: unknown option "epoch"')
     assert.error_matches(function() saros.fit(lm, text, { clip = 0 }) end, "a positive number, got 0")
     assert.error_matches(function() saros.fit(lm, text, { progress = {} }) end,
@@ -354,7 +366,7 @@ describe("evaluate", function()
   it("says what is missing", function()
     local text = small_text(0)
     assert.error_matches(function() saros.evaluate(small_model(text), text) end,
-      "evaluate: expected a text with at least 2 symbols in part 'valid'")
+      "evaluate: expected data with a part 'valid', which in a text has at least 2 symbols")
   end)
 end)
 

@@ -73,7 +73,7 @@ describe("a forecaster", function()
       series:windows { batch = 1, length = 28, part = "valid" } ()):item()) < 1e-5)
     assert.error_matches(function()
       saros.evaluate(forecaster, series, { part = "test" })
-    end, "evaluate: expected a text with at least 2 symbols in part 'test'")
+    end, "evaluate: expected data with a part 'test'")
   end)
 
   it("comes back from its file, with columns and scale", function()

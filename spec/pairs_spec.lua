@@ -1,3 +1,5 @@
+local folders = require "spec.support.folders"
+local values = require "spec.support.values"
 local saros = require "saros"
 local data = saros.data
 
@@ -59,6 +61,39 @@ describe("pairs of texts", function()
     assert.equal(known, set.source)
     assert.error_matches(function() data.pairs({ { "x", "1" } }, { source = known }) end, 'pair 1: encode: .* got "x"')
     assert.equal(256, #data.pairs(list, { unit = "byte" }).target)
+  end)
+
+  it("are characters, bytes, words or pieces of BPE", function()
+    local texts = { { "one day", "ein Tag" }, { "two days", "zwei Tage" } }
+    local set = data.pairs(texts, { unit = "word" })
+    assert.same({ 2, 2 }, { #set.train[1].source, #set.train[2].target })
+    assert.is_nil(set.source.ids[" two"])
+    assert.equal("ein Tag", set.target:decode(set.train[1].target))
+    assert.is_true(#data.pairs(texts, { unit = "bpe", size = 260 }).source > 256)
+    assert.error_matches(function() data.pairs({ { "ok", "x" }, { "\xFF", "x" } }) end,
+      "data.pairs: pair 2: expected UTF%-8 text, got an invalid byte 0xFF at line 1, column 1")
+  end)
+
+  it("are learned by fit, in an order of each epoch, and go on in the middle of one", function()
+    local texts = {}
+    for n = 1, 40 do
+      texts[n] = { tostring(n), tostring(n):reverse() }
+    end
+    local set = data.pairs(texts, { valid = 0.1 })
+    local function train(run, stop)
+      local model = saros.nn.encoder_decoder { source = set.source, target = set.target, hidden = 8 }
+      local ok, history = pcall(saros.fit, model, set, { epochs = 3, batch = 8, run = run, on_window = function(record)
+        assert(record.step ~= stop)
+      end })
+      return values.fingerprint(model:tensors()), ok and history
+    end
+    local run = folders.unused()
+    local whole, history = train()
+    train(run, 7)
+    assert.equal(whole, (train(run)))
+    folders.remove(run)
+    assert.is_true(history[3].valid < history[1].valid)
+    assert.equal(history[3].valid / math.log(2), history[3].bits)
   end)
 
   it("refuse what makes no sense", function()

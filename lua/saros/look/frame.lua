@@ -170,7 +170,8 @@ function frame.bottom_line(parts, box, name)
   })
   if name then
     parts[#parts + 1] = svg.text(name, {
-      class = "soft", x = (box.left + box.right) / 2, y = box.bottom + 36 + (box.below or 0), ["text-anchor"] = "middle",
+      class = "soft", ["text-anchor"] = "middle",
+      x = (box.left + box.right) / 2, y = box.bottom + 36 + (box.below or 0),
     })
   end
 end

@@ -204,6 +204,13 @@ function EncoderDecoder:loss(batch)
   return core.cross_entropy(logits, outputs, { mask = mask })
 end
 
+--- The loss of a batch, for training with `fit`.
+---@param batch saros.PairBatch
+---@return saros.Tensor loss  of rank 0
+function EncoderDecoder:window_loss(batch)
+  return self:loss(batch)
+end
+
 local function size_of(known)
   return type(known) == "table" and #known or known
 end

@@ -43,6 +43,17 @@ local check = options.declare("nn.forecaster", {
   { "seed", options.integer, 1 },
 })
 
+local check_examine = options.declare("examine", {
+  { "part", options.one_of { "train", "valid", "test" }, "valid" },
+  { "rows", options.size, 300 },
+})
+
+---@class saros.nn.Forecasts
+---@field name string  of the target
+---@field x integer[]  numbers of the rows
+---@field truth number[]
+---@field predictions { ahead: integer, y: number[] }[]  told so many steps before
+
 --- Where each target is among the inputs; nil if one is not.
 local function places_of(inputs, targets)
   local places = {}
@@ -122,6 +133,33 @@ end
 ---@return saros.Tensor  (h, K), in the units of the targets
 function Forecaster:forecast(values)
   return self:forecasts(values):select(1, -1)
+end
+
+--- What was told of the last rows of a part, `ahead` steps before they came: for a
+--- report.
+---@param series saros.Series
+---@param given? { part?: "train"|"valid"|"test", rows?: integer }  ("valid", 300)
+---@return { forecasts: saros.nn.Forecasts[] }  for each target
+function Forecaster:examine(series, given)
+  local o = check_examine(given)
+  local part = series[o.part]
+  local last = part.first + #part - 1
+  local first = math.max(part.first, self.horizon + 1, last - o.rows + 1)
+  local told = self:forecasts(series.inputs:slice(1, 1, last))
+  local forecasts, rows = {}, {}
+  for row = first, last do
+    rows[#rows + 1] = row
+  end
+  for n, name in ipairs(self.scale.targets.names) do
+    local entry = { name = name, x = rows, predictions = {},
+      truth = series.targets:select(2, n):slice(1, first, last):totable() }
+    for k, ahead in ipairs(self.horizon > 1 and { 1, self.horizon } or { 1 }) do
+      local y = told:select(3, n):select(2, ahead):slice(1, first - ahead, last - ahead)
+      entry.predictions[k] = { ahead = ahead, y = y:totable() }
+    end
+    forecasts[n] = entry
+  end
+  return { forecasts = forecasts }
 end
 
 --- Write the whole model to one file: saros.load(path) gives it back.

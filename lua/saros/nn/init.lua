@@ -26,6 +26,7 @@ return {
   language_model = require "saros.nn.language_model",
   encoder_decoder = require "saros.nn.encoder_decoder",
   forecaster = require "saros.nn.forecaster",
+  classifier = require "saros.nn.classifier",
   -- losses
   cross_entropy = loss.cross_entropy,
   mse = loss.mse,

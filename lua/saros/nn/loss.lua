@@ -22,6 +22,7 @@ loss.ctc_loss = core.ctc_loss
 ---@param state? saros.nn.State
 ---@return saros.Tensor loss  of rank 0
 ---@return saros.nn.State? state
+---@return integer? right  of a model that chooses labels: how many are right
 function loss.of_window(model, window, state)
   if model.window_loss then
     return model:window_loss(window, state)

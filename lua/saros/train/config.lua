@@ -30,16 +30,22 @@ local function model_of(model)
   return { options = model.configuration, modules = modules, parameters = parameters }
 end
 
-local function part_of(ids)
-  return ids and { symbols = #ids, digest = ids.digest and ids:digest() }
+local function part_of(part)
+  return part and { symbols = #part, digest = part.digest and part:digest() }
+end
+
+local function vocabulary_of(known)
+  return known and { unit = known.unit, symbols = #known }
 end
 
 local function text_of(text)
-  local vocabulary = text.vocabulary
   return {
     train = part_of(text.train),
     valid = part_of(text.valid),
-    vocabulary = vocabulary and { unit = vocabulary.unit, symbols = #vocabulary },
+    vocabulary = vocabulary_of(text.vocabulary),
+    source = vocabulary_of(text.source),
+    target = vocabulary_of(text.target),
+    labels = text.labels and table.concat(text.labels, ", "),
   }
 end
 

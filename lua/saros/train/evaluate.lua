@@ -2,6 +2,7 @@
 
 local options = require "saros.options"
 local loss = require "saros.nn.loss"
+local pass = require "saros.train.pass"
 
 local check = options.declare("evaluate", {
   { "batch", options.size, 50 },
@@ -9,33 +10,29 @@ local check = options.declare("evaluate", {
   { "part", options.one_of { "train", "valid", "test" }, "valid" },
 })
 
---- The mean loss over a part of a text or series, with the state carried from
---- window to window. Nothing is recorded and dropout does not act. A part too short for
+--- The mean loss over a part of some data, with the state carried from window to
+--- window. Nothing is recorded and dropout does not act. A part too short for
 --- the batch is read in fewer rows.
----@param model saros.nn.Module  ids (T, B), state -> logits (T, B, V), state; or with a window_loss
----@param text saros.Text|saros.Series
+---@param model saros.nn.Module  as `saros.fit` takes it
+---@param data saros.train.Data
 ---@param given? { batch?: integer, length?: integer, part?: "train"|"valid"|"test" }
----@return number  nats per symbol, or as the model's own loss has it
-local function evaluate(model, text, given)
+---@return number loss  nats per symbol, or as the model's own loss has it
+---@return number? accuracy  of models that choose a label: the share that is right
+local function evaluate(model, data, given)
   local o = check(given)
-  local part = text[o.part]
-  if not part or #part < 2 then
-    options.fail(("evaluate: expected a text with at least 2 symbols in part '%s'"):format(o.part))
+  if not pass.is_data(data) or not pass.holds_out(data, o.part) then
+    options.fail(("evaluate: expected data with a part '%s', which in a text has at least 2 symbols"):format(o.part))
   end
-  local total, steps, state = 0, 0, nil
-  for window in text:windows {
-    batch = math.min(o.batch, #part - 1),
-    length = o.length,
-    part = o.part,
-    partial = true,
-  } do
-    local cost
-    cost, state = loss.of_window(model, window, state)
-    local count = window.inputs:count()
-    total = total + cost:item() * count
-    steps = steps + count
+  pass.require_same("evaluate", model, data)
+  local total, answers, right, state = 0, 0, nil, nil
+  for window in pass.evaluation(data, o) do
+    local cost, hits
+    cost, state, hits = loss.of_window(model, window, state)
+    local count = pass.answers(window)
+    total, answers = total + cost:item() * count, answers + count
+    right = hits and (right or 0) + hits
   end
-  return total / steps
+  return total / answers, right and right / answers
 end
 
 return evaluate

@@ -7,6 +7,7 @@ local loss = require "saros.nn.loss"
 local optim = require "saros.optim"
 local checkpoint = require "saros.train.checkpoint"
 local finite = require "saros.train.finite"
+local pass = require "saros.train.pass"
 
 local SMOOTHING = 0.9
 local TOO_HIGH = 2 -- times the lowest loss: nothing good comes after that
@@ -23,12 +24,12 @@ local check = options.declare("find_rate", {
 })
 
 --- Windows without an end, pass after pass; the state is nil where one begins.
-local function endless(text, o)
+local function endless(data, o)
   local windows
   return function()
     local window = windows and windows()
     if not window then
-      windows = text:windows { batch = o.batch, length = o.length, seed = text.shuffled and 1 or nil }
+      windows = pass.training(data, o, 1)
       window = windows()
     end
     return window
@@ -80,22 +81,23 @@ end
 
 --- Try growing rates. The model ends as it was.
 ---@param model saros.nn.Module  as `saros.fit` takes it
----@param text saros.Text|saros.Series
+---@param data saros.train.Data
 ---@param given? saros.train.RateOptions
 ---@return saros.train.Rates
-local function find_rate(model, text, given)
+local function find_rate(model, data, given)
   local o = check(given)
   if o.low >= o.high then
     options.fail(("find_rate: expected low < high, got %g and %g"):format(o.low, o.high))
   end
-  options.about("find_rate", text.windows, text, { batch = o.batch, length = o.length })
+  pass.require_same("find_rate", model, data)
+  options.about("find_rate", pass.training, data, o)
   local _ <close> = borrow(model)
   local ratio = (o.high / o.low) ^ (1 / math.max(1, o.steps - 1))
   local optimizer = optim[o.rule](model:parameters(), { lr = o.low, schedule = function(step)
     return ratio ^ (step - 1)
   end })
   local found, lowest = { rates = {}, losses = {}, rate = o.low }, math.huge
-  local smoothed, state, next_window = 0, nil, endless(text, o)
+  local smoothed, state, next_window = 0, nil, endless(data, o)
   for step = 1, o.steps do
     local window, rate = next_window(), optimizer:rate()
     local value

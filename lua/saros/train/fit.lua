@@ -1,27 +1,32 @@
---- Training a model on a text: truncated BPTT over windows with the state
---- carried from one to the next, clipping, an optimizer, validation.
+--- Training a model on some data: truncated BPTT over windows of a text with the
+--- state carried from one to the next, or BPTT over whole sequences; clipping, an
+--- optimizer, validation.
 ---
---- The pieces: saros.train.step makes an update, run keeps a folder, checkpoint
---- says what goes into one, config what decides the result, finite looks for what
---- is not a number.
+--- The pieces: saros.train.pass goes through the data, step makes an update, run
+--- keeps a folder, checkpoint says what goes into one, config what decides the
+--- result, finite looks for what is not a number.
 
 local core = require "saros.core"
 local options = require "saros.options"
 local module = require "saros.nn.module"
 local optim = require "saros.optim"
+local report_of = require "saros.report"
 local average = require "saros.train.average"
 local checkpoint = require "saros.train.checkpoint"
 local config = require "saros.train.config"
 local evaluate = require "saros.train.evaluate"
 local finite = require "saros.train.finite"
+local pass = require "saros.train.pass"
 local run_folder = require "saros.train.run"
 local step = require "saros.train.step"
 local undisturbed = require "saros.train.undisturbed"
 
+---@alias saros.train.Data saros.Text|saros.Pieces|saros.Series|saros.Labelled|saros.Pairs
+
 ---@class saros.train.FitOptions
 ---@field epochs? integer  passes through the training part, those of earlier calls included (1)
 ---@field batch? integer  rows that are read side by side, B (50)
----@field length? integer  symbols in a window, T (50)
+---@field length? integer  symbols in a window, T (50; sequences with labels and pairs stay whole)
 ---@field accumulate? integer  windows between updates, whose gradients are averaged (1)
 ---@field lr? number  of Adam (2e-3)
 ---@field schedule? fun(step: integer): number  factor of the rate
@@ -49,7 +54,8 @@ local undisturbed = require "saros.train.undisturbed"
 ---@field index integer  of the window in this pass, the last one of the update
 ---@field count integer  of windows in a pass
 ---@field step integer  of the optimizer
----@field loss number  in nats per symbol
+---@field loss number  in nats per symbol, or as the model's own loss has it
+---@field accuracy number?  of models that choose a label: the share that is right
 ---@field bits number?  the same in bits per symbol, where there are symbols
 ---@field perplexity number?  e to the loss
 ---@field smoothed number  the loss over about the last 20 updates
@@ -65,6 +71,7 @@ local undisturbed = require "saros.train.undisturbed"
 ---@field step integer
 ---@field train number  mean loss of the pass, in nats per symbol
 ---@field valid number?  loss on the held-out part afterwards, if there is one
+---@field accuracy number?  of labels, on the held-out part
 ---@field bits number?  `valid`, or `train` where nothing is held out, in bits per symbol
 ---@field perplexity number?  e to the same
 ---@field best integer?  the epoch with the lowest `valid` so far: this one, or an earlier one
@@ -78,6 +85,8 @@ local undisturbed = require "saros.train.undisturbed"
 ---@field resumed { step: integer, epoch: integer, damaged: string[] }?  where this call went on, and
 ---  what is wrong with later checkpoints
 
+local LENGTH = 50 -- of windows
+local REPORT_SECONDS = 60 -- from one report to the next while a training runs
 local LEAST_SCALE = 1e-4 -- a rate that has shrunk so much is not what is wrong
 
 local interval = options.kind("{ steps = N } or { epochs = N }", function(value)
@@ -91,7 +100,7 @@ end)
 local check = options.declare("fit", {
   { "epochs", options.size, 1 },
   { "batch", options.size, 50 },
-  { "length", options.size, 50 },
+  { "length", options.optional(options.size) },
   { "accumulate", options.size, 1 },
   { "lr", options.positive, 2e-3 },
   { "schedule", options.optional(options.callback) },
@@ -113,7 +122,7 @@ local check = options.declare("fit", {
 
 ---@class saros.train.Fit
 ---@field model saros.nn.Module
----@field text saros.Text
+---@field text saros.train.Data
 ---@field options table
 ---@field optimizer saros.optim.Optimizer
 ---@field average saros.train.Average?
@@ -128,8 +137,10 @@ local check = options.declare("fit", {
 ---@field broken boolean?  are weights or gradients not finite?
 ---@field started number  when this call began with the epoch
 ---@field first integer  windows of the epoch that were done before
+---@field symbols integer  learned from since this call began with the epoch
 ---@field kept integer?  the epoch whose model is in the run folder
 ---@field saved integer?  the step of the last checkpoint
+---@field reported number  when the last report was written
 
 --- Hand a record to the progress display and to the caller's function.
 local function report(self, event, record)
@@ -204,33 +215,24 @@ end
 
 -- --- An epoch --------------------------------------------------------------------------------
 
-local function holds_out(text)
-  return text.valid and #text.valid > 1
-end
-
---- The loss on the held-out part, if there is one.
+--- The loss on the held-out part, if there is one, and the accuracy.
 local function validate(self)
   local text, o = self.text, self.options
-  if holds_out(text) then
+  if pass.holds_out(text) then
     local _ <close> = self.average and self.average:in_model()
-    local value = evaluate(self.model, text, { batch = o.batch, length = o.length })
+    local value, accuracy = evaluate(self.model, text, { batch = o.batch, length = o.length })
     if not finite.is(value) then
       step.fail(self, "loss", value, ("on the held-out part after epoch %d"):format(self.cursor.epoch),
         finite.parameter(self.model))
     end
-    return value
+    return value, accuracy
   end
 end
 
 --- Windows in groups of `accumulate`; fewer at the end of the pass.
 local function groups(self)
-  local o, index = self.options, self.cursor.index
-  local windows = self.text:windows {
-    batch = o.batch,
-    length = o.length,
-    first = index > 0 and index + 1 or nil,
-    seed = self.text.shuffled and self.cursor.epoch or nil,
-  }
+  local o, cursor = self.options, self.cursor
+  local windows = pass.training(self.text, o, cursor.epoch, cursor.index > 0 and cursor.index + 1 or nil)
   return function()
     local group = {}
     repeat
@@ -244,7 +246,7 @@ end
 --- The updates that are left of a pass, then its record.
 local function run_epoch(self)
   local o, cursor = self.options, self.cursor
-  self.started, self.first = core.clock(), cursor.index
+  self.started, self.first, self.symbols = core.clock(), cursor.index, 0
   for windows in groups(self) do
     local record = step.learn(self, windows)
     log(self, "window", record)
@@ -254,14 +256,15 @@ local function run_epoch(self)
     end
   end
   local seconds = core.clock() - self.started
-  local train, valid = cursor.total / cursor.index, validate(self)
+  local train, valid, accuracy = cursor.total / cursor.index, validate(self)
   local record = {
     epoch = cursor.epoch,
     epochs = o.epochs,
     step = self.optimizer.steps,
     train = train,
     valid = valid,
-    symbols_per_second = (cursor.index - self.first) * o.batch * o.length / seconds,
+    accuracy = accuracy,
+    symbols_per_second = self.symbols / seconds,
     seconds = seconds,
     memory = core.memory().peak,
   }
@@ -296,6 +299,7 @@ local function keep(self, record)
   local _ <close> = self.average and self.average:in_model()
   if is_best(record) then
     run:keep_model(self.model)
+    run:examine(self.model, self.text)
     self.kept = record.epoch
   end
   if o.sample > 0 then
@@ -313,6 +317,12 @@ local function finish_epoch(self, record)
   end
   self.history[record.epoch] = record
   self.cursor, self.state = { epoch = record.epoch + 1, index = 0, total = 0 }, nil
+end
+
+--- The page about the run folder as it is now. Returns its path, or nil and a message.
+local function write_report(self)
+  self.reported = core.clock()
+  return report_of(self.options.run)
 end
 
 -- --- The end -----------------------------------------------------------------------------------
@@ -357,21 +367,34 @@ local function close(self, problem)
     stop_display(self)
   end
   if self.run then
+    if self.ready then
+      local path, message = write_report(self)
+      say(self, path and "report: " .. path or message)
+    end
     self.run:close()
   end
 end
 
 local Training = { __close = close }
 
-local function check_arguments(model, text, o)
-  if not (module.is(model) and model.stateful) then
-    options.fail("fit: expected a stateful module, got " .. options.describe(model))
-  elseif type(text) ~= "table" or not text.windows then
-    options.fail("fit: expected a text, got " .. options.describe(text))
+local function check_data(model, text, o)
+  if not pass.is_data(text) then
+    options.fail("fit: expected a text or other data with a training part, got " .. options.describe(text))
+  elseif o.length and text.batches then
+    options.fail(("fit: expected no option 'length', since these sequences stay whole, got %d"):format(o.length))
   end
-  options.about("fit", text.windows, text, { batch = o.batch, length = o.length })
-  if o.patience and not holds_out(text) then
-    options.fail("fit: expected a text with a held-out part, since patience is given; "
+  o.length = o.length or not text.batches and LENGTH or nil
+  pass.require_same("fit", model, text)
+  options.about("fit", pass.training, text, o, 1)
+end
+
+local function check_arguments(model, text, o)
+  if not (module.is(model) and (model.stateful or model.window_loss)) then
+    options.fail("fit: expected a stateful module, or one with a window_loss, got " .. options.describe(model))
+  end
+  check_data(model, text, o)
+  if o.patience and not pass.holds_out(text) then
+    options.fail("fit: expected data with a held-out part, since patience is given; "
       .. "data.text(..., { valid = 0.1 }) holds one out")
   elseif o.rollback and (o.rollback == 0 or not o.run) then
     options.fail "fit: expected rollback in (0, 1) and a run folder to go back to"
@@ -391,6 +414,9 @@ local function run_epochs(self)
       save(self)
     end
     report(self, "epoch", record)
+    if self.run and core.clock() - self.reported > REPORT_SECONDS then
+      write_report(self)
+    end
     if record.stopped then
       stop_display(self, ("no lower held-out loss in %d epochs"):format(o.patience))
       break
@@ -425,11 +451,11 @@ local function train(self)
   until ok
 end
 
---- Train a model on a text or series. The model is changed in place and ends as the last
+--- Train a model on a text or other data. The model is changed in place and ends as the last
 --- pass left it, or with its averaged weights; the run folder keeps the best one.
 --- A training that the run folder has goes on where it was.
 ---@param model saros.nn.Module  ids (T, B), state -> logits (T, B, V), state; or with a window_loss
----@param text saros.Text|saros.Series
+---@param text saros.train.Data
 ---@param given? saros.train.FitOptions
 ---@return saros.train.History history  one record for each epoch that was run
 local function fit(model, text, given)
@@ -445,6 +471,7 @@ local function fit(model, text, given)
     average = o.average and average(model, o.average),
     cursor = { epoch = 1, index = 0, total = 0 },
     history = {},
+    reported = core.clock(),
   }, Training)
   if o.run then
     self.run = run_folder.open(o.run)

@@ -42,8 +42,11 @@ local function memory_text(record)
   return record.memory and ("  %.0f MB"):format(record.memory / 1e6) or ""
 end
 
---- The loss in other units, where there are symbols.
+--- How often labels are right, or the loss in other units, where there are symbols.
 local function units_text(record)
+  if record.accuracy then
+    return ("  accuracy %.1f %%"):format(100 * record.accuracy)
+  end
   return record.bits and (" (%.3f bits, perplexity %.2f)"):format(record.bits, record.perplexity) or ""
 end
 

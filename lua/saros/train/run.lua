@@ -5,6 +5,8 @@
 ---     checkpoints/         the last ones, and that of the best epoch
 ---     samples/             what the model wrote after each epoch
 ---     model.safetensors    for saros.load: of the lowest held-out loss
+---     held_out.json        what that model makes of the held-out part, if it is no text
+---     report.html          all of this to look at
 ---
 --- Files appear all at once, so a crash leaves each of them old or new. The
 --- metrics only grow; what a crash left too much is cut off by `resume`.
@@ -15,6 +17,7 @@ local model_file = require "saros.model_file"
 local read_file = require "saros.read_file"
 local checkpoint = require "saros.train.checkpoint"
 local config = require "saros.train.config"
+local pass = require "saros.train.pass"
 
 ---@class saros.train.Run
 ---@field folder string
@@ -268,6 +271,15 @@ end
 ---@param model saros.nn.Module
 function Run:keep_model(model)
   need(model:save(model_file.path_in(self.folder)))
+end
+
+--- What the model makes of the held-out part, if it can tell: for the report.
+---@param model saros.nn.Module
+---@param data saros.train.Data
+function Run:examine(model, data)
+  if model.examine and pass.holds_out(data) then
+    need(core.write_file(self:path "held_out.json", core.json_encode(model:examine(data))))
+  end
 end
 
 --- What the model writes after an epoch, if it can.

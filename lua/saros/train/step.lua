@@ -11,6 +11,7 @@ local loss = require "saros.nn.loss"
 local optim = require "saros.optim"
 local checkpoint = require "saros.train.checkpoint"
 local finite = require "saros.train.finite"
+local pass = require "saros.train.pass"
 local undisturbed = require "saros.train.undisturbed"
 
 local SMOOTHING = 0.95
@@ -59,20 +60,20 @@ local function culprit_of(self, window, state)
   return finite.operation(loss.of_window, self.model, window, state)
 end
 
---- Add the gradients of a window, which is one of `share`. Returns its loss and
---- the next state.
+--- Add the gradients of a window, which is one of `share`. Returns its loss, the
+--- next state, and how many labels are right.
 local function add_gradients(self, window, state, share)
   local before = state
   local tape <close> = core.tape()
-  local cost
-  cost, state = loss.of_window(self.model, window, state)
+  local cost, right
+  cost, state, right = loss.of_window(self.model, window, state)
   local value = cost:item()
   if not finite.is(value) then
     tape:close()
     step.fail(self, "loss", value, place_of(self, window), culprit_of(self, window, before))
   end
   tape:backward(share > 1 and cost / share or cost)
-  return value, state
+  return value, state, right
 end
 
 --- Clip the gradients. Returns their norm before.
@@ -106,8 +107,8 @@ end
 ---@param record table
 ---@param nats number
 function step.add_units(self, record, nats)
-  local perplexity = loss.perplexity(nats)
-  if self.text.vocabulary and finite.is(perplexity) then
+  local perplexity, text = loss.perplexity(nats), self.text
+  if (text.vocabulary or text.target) and not text.labels and finite.is(perplexity) then
     record.bits, record.perplexity = loss.bits(nats), perplexity
   end
 end
@@ -121,7 +122,7 @@ local function complete(self, record, window)
   record.index, record.count = window.index, window.count
   record.step, record.smoothed = self.optimizer.steps, self.smoothed
   step.add_units(self, record, record.loss)
-  record.symbols_per_second = windows * o.batch * o.length / seconds
+  record.symbols_per_second = self.symbols / seconds
   record.seconds_left = windows_left * seconds / windows
   record.memory = core.memory().peak
 end
@@ -132,13 +133,14 @@ end
 ---@return saros.train.WindowRecord
 function step.learn(self, windows)
   self.before = checkpoint.generator_states(self.generators)
-  local state, total = self.state, 0
+  local state, total, answers, right = self.state, 0, 0, nil
   for _, window in ipairs(windows) do
-    local value
-    value, state = add_gradients(self, window, state, #windows)
-    total = total + value
+    local value, hits
+    value, state, hits = add_gradients(self, window, state, #windows)
+    total, answers, right = total + value, answers + pass.answers(window), hits and (right or 0) + hits
+    self.symbols = self.symbols + pass.symbols(window)
   end
-  local last, record = windows[#windows], { loss = total / #windows }
+  local last, record = windows[#windows], { loss = total / #windows, accuracy = right and right / answers }
   record.norm = clip(self, last)
   undisturbed(update, self, record, last, total, state)
   complete(self, record, last)

@@ -1,0 +1,212 @@
+--- A classifier: which label has a sequence? An embedding, a recurrent stack that
+--- reads to the end, from both ends unless told otherwise, and a head on its last
+--- states, together with the vocabulary and the labels.
+---
+---     local set = data.labelled "surnames"
+---     local classifier = nn.classifier { vocabulary = set.vocabulary, labels = set.labels }
+---     saros.fit(classifier, set, { epochs = 10, run = "runs/surnames" })
+---     print(saros.load("runs/surnames"):classify "Dvořák")
+
+local core = require "saros.core"
+local options = require "saros.options"
+local vocabulary = require "saros.data.vocabulary"
+local dropout = require "saros.nn.dropout"
+local embedding = require "saros.nn.embedding"
+local linear = require "saros.nn.linear"
+local module = require "saros.nn.module"
+local recurrent = require "saros.nn.recurrent"
+local model_file = require "saros.model_file"
+
+---@class saros.nn.Classifier: saros.nn.Module
+---@field vocabulary saros.Vocabulary
+---@field labels string[]  label id -> name
+---@field configuration table  the options it was made with, all but vocabulary and labels
+---@field embedding saros.nn.Embedding
+---@field recurrent saros.nn.Recurrent
+---@field dropout saros.nn.Dropout?  of the embedded symbols and of the last states
+---@field head saros.nn.Linear
+local Classifier = module.class "classifier"
+
+---@class saros.nn.ClassifierOptions
+---@field vocabulary saros.Vocabulary
+---@field labels string[]  their names, no two alike
+---@field cell? "rnn"|"lstm"|"gru"  ("gru")
+---@field hidden? integer  H, in each direction (128)
+---@field embedding? integer  size of the embedded symbols (H)
+---@field layers? integer  recurrent layers (1)
+---@field bidirectional? boolean  read from both ends? (true)
+---@field dropout? number  of embedded symbols, between layers and before the head, in training (0)
+---@field seed? integer  of the parameters and the dropout (1)
+
+local check = options.declare("nn.classifier", {
+  { "vocabulary", vocabulary.kind },
+  { "labels", options.list_of(options.string) },
+  { "cell", options.one_of(recurrent.names), "gru" },
+  { "hidden", options.size, 128 },
+  { "embedding", options.optional(options.size) },
+  { "layers", options.size, 1 },
+  { "bidirectional", options.boolean, true },
+  { "dropout", options.fraction, 0 },
+  { "seed", options.integer, 1 },
+})
+
+local check_examine = options.declare("examine", {
+  { "part", options.one_of { "train", "valid" }, "valid" },
+  { "batch", options.size, 500 },
+})
+
+local function drop(self, x)
+  return self.dropout and self.dropout(x) or x
+end
+
+--- What the last layer has read at the end, in each of its directions: (B, H) or
+--- (B, 2 H).
+local function last_states(self, state)
+  local ahead, back = state[#state - 1], state[#state]
+  return self.configuration.bidirectional and ahead[1] .. back[1] or back[1]
+end
+
+---@param ids saros.Tensor  ids (T, B)
+---@param lengths? integer[]  of the B sequences (T)
+---@return saros.Tensor logits  (B, number of labels)
+function Classifier:forward(ids, lengths)
+  local _, state = self.recurrent(drop(self, self.embedding(ids)), nil, { lengths = lengths })
+  return self.head(drop(self, last_states(self, state)))
+end
+
+--- The mean loss of a batch of labelled sequences, for training and evaluation.
+---@param batch saros.LabelledBatch
+---@return saros.Tensor loss  of rank 0, in nats per sequence
+---@return nil
+---@return integer right  how many labels are the likeliest
+function Classifier:window_loss(batch)
+  if not batch.labels then
+    options.fail "classifier: expected labelled sequences, as data.labelled has them, got windows without labels"
+  end
+  local logits = self(batch.inputs, batch.lengths)
+  local right = logits:argmax(-1):eq(batch.labels):sum():item()
+  return core.cross_entropy(logits, batch.labels), nil, math.tointeger(right)
+end
+
+--- The loss of any batch, for `memory`.
+function Classifier:sample_loss(T, B)
+  local zeros <close> = core.zeros(T, B, 1)
+  local ids = zeros:argmax(-1)
+  return (self:window_loss { inputs = ids, labels = ids:select(1, 1) })
+end
+
+--- The label of a text, and how likely every label is.
+---@param text string  not empty
+---@return string label  the likeliest
+---@return { label: string, probability: number }[] ranking  likeliest first
+function Classifier:classify(text)
+  local ids = options.about("classify", self.vocabulary.tensor, self.vocabulary, text)
+  if #ids == 0 then
+    options.fail "classify: expected some text, got none"
+  end
+  local probabilities = core.softmax(self(ids:reshape(-1, 1)):select(1, 1)):totable()
+  local ranking = {}
+  for id, label in ipairs(self.labels) do
+    ranking[id] = { label = label, probability = probabilities[id] }
+  end
+  table.sort(ranking, function(a, b)
+    return a.probability > b.probability or a.probability == b.probability and a.label < b.label
+  end)
+  return ranking[1].label, ranking
+end
+
+--- What becomes of the sequences of a part: for a report.
+---@param set saros.Labelled
+---@param given? { part?: "train"|"valid", batch?: integer }  ("valid", 500)
+---@return { confusion: { labels: string[], counts: integer[][] } }  counts[true label][predicted label]
+function Classifier:examine(set, given)
+  local counts = {}
+  for truth in ipairs(self.labels) do
+    counts[truth] = {}
+    for guess in ipairs(self.labels) do
+      counts[truth][guess] = 0
+    end
+  end
+  local o = check_examine(given)
+  for batch in set:batches { part = o.part, batch = o.batch } do
+    for row, guess in ipairs(self(batch.inputs, batch.lengths):argmax(-1):totable()) do
+      local line = counts[batch.sequences[row].label]
+      line[guess] = line[guess] + 1
+    end
+  end
+  return { confusion = { labels = self.labels, counts = counts } }
+end
+
+--- Without a second direction, which has to wait for the end, it can be stepped:
+--- after each symbol, the logits of what was read so far.
+function Classifier:stages()
+  local stages = {}
+  for _, member in ipairs { self.embedding, self.recurrent, self.head } do
+    local own = member:stages()
+    table.move(own, 1, #own, #stages + 1, stages)
+  end
+  return stages
+end
+
+--- Write the whole model to one file: saros.load(path) gives it back.
+---@param path string
+---@return true? ok, string? message
+function Classifier:save(path)
+  return model_file.write(path, self.kind, {
+    options = self.configuration,
+    vocabulary = self.vocabulary:to_table(),
+    labels = self.labels,
+  }, self:tensors())
+end
+
+function Classifier:describe()
+  return ("classifier (%d %ss -> %d labels; %s)"):format(
+    #self.vocabulary, self.vocabulary:noun(), #self.labels, self.recurrent:describe())
+end
+
+local function check_labels(labels)
+  local seen = {}
+  for _, label in ipairs(labels) do
+    if seen[label] then
+      options.fail(("nn.classifier: expected labels of which no two are alike, got %q twice"):format(label))
+    end
+    seen[label] = true
+  end
+  if #labels == 0 then
+    options.fail "nn.classifier: expected some labels, got none"
+  end
+end
+
+---@param given saros.nn.ClassifierOptions
+---@return saros.nn.Classifier
+local function classifier(given)
+  local o = check(given)
+  check_labels(o.labels)
+  local self = Classifier.new()
+  self.vocabulary, o.vocabulary = o.vocabulary, nil
+  self.labels, o.labels = o.labels, nil
+  o.embedding = o.embedding or o.hidden
+  self.configuration = o
+  self.embedding = self:add_member("embedding", embedding { #self.vocabulary, o.embedding })
+  self.recurrent = self:add_member("recurrent", recurrent[o.cell] {
+    input = o.embedding,
+    hidden = o.hidden,
+    layers = o.layers,
+    bidirectional = o.bidirectional,
+    dropout = o.dropout,
+  })
+  if o.dropout > 0 then
+    self.dropout = self:add_member("dropout", dropout { o.dropout })
+  end
+  self.head = self:add_member("head", linear { (o.bidirectional and 2 or 1) * o.hidden, #self.labels })
+  return self:init { seed = o.seed }
+end
+
+model_file.register("classifier", function(description)
+  local given = description.options
+  given.vocabulary = vocabulary.from_table(description.vocabulary)
+  given.labels = description.labels
+  return classifier(given)
+end)
+
+return classifier

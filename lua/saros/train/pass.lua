@@ -1,0 +1,90 @@
+--- A pass through some data: windows of a text or series, which are cut to
+--- `length`, or batches of sequences that stay whole.
+
+local options = require "saros.options"
+
+local pass = {}
+
+--- Can this be trained on?
+---@param data any
+---@return boolean
+function pass.is_data(data)
+  return type(data) == "table" and data.train ~= nil and (data.windows or data.batches) ~= nil
+end
+
+--- Is there anything in a part to evaluate?
+---@param data saros.train.Data
+---@param part? "train"|"valid"|"test"
+---@return boolean
+function pass.holds_out(data, part)
+  local held_out = data[part or "valid"]
+  return held_out ~= nil and #held_out > (data.batches and 0 or 1)
+end
+
+--- What is learned in an epoch: in an order of its own, where the data has no order.
+---@param data saros.train.Data
+---@param o { batch: integer, length?: integer }
+---@param epoch? integer
+---@param first? integer  window to begin with
+---@return fun(): saros.Window|saros.data.Batch|nil
+function pass.training(data, o, epoch, first)
+  local given = { batch = o.batch, first = first, seed = data.shuffled and epoch or nil }
+  if data.batches then
+    return data:batches(given)
+  end
+  given.length = o.length
+  return data:windows(given)
+end
+
+--- Everything in a part once. A part too short for the batch is read in fewer rows.
+---@param data saros.train.Data
+---@param o { batch: integer, length?: integer, part: "train"|"valid"|"test" }
+---@return fun(): saros.Window|saros.data.Batch|nil
+function pass.evaluation(data, o)
+  if data.batches then
+    return data:batches { batch = o.batch, part = o.part }
+  end
+  return data:windows { batch = math.min(o.batch, #data[o.part] - 1), length = o.length, part = o.part, partial = true }
+end
+
+--- The symbols or rows in a window, for the speed.
+---@param window saros.Window|saros.data.Batch
+---@return integer
+function pass.symbols(window)
+  return window.symbols or window.inputs:size(1) * window.inputs:size(2)
+end
+
+--- How many answers the loss of a window is the mean of.
+---@param window saros.Window|saros.data.Batch
+---@return integer
+function pass.answers(window)
+  return window.answers or window.inputs:count()
+end
+
+local function first_difference(known, other)
+  for id = 1, math.max(#known, #other) do
+    if known[id] ~= other[id] then
+      return id
+    end
+  end
+end
+
+--- Refuse data whose symbols or labels mean something else to the model.
+---@param owner string  for the message
+---@param model saros.nn.Module
+---@param data saros.train.Data
+function pass.require_same(owner, model, data)
+  for _, name in ipairs { "vocabulary", "source", "target", "labels" } do
+    local known, other = model[name], data[name]
+    if type(known) == "table" and type(other) == "table" and known ~= other then
+      known, other = known.symbols or known, other.symbols or other
+      local id = first_difference(known, other)
+      if id then
+        options.fail(("%s: expected data with the %s of the model, got %s as %d, which to the model is %s"):format(
+          owner, name, options.describe(other[id]), id, options.describe(known[id])))
+      end
+    end
+  end
+end
+
+return pass
