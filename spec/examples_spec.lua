@@ -28,7 +28,7 @@ describe("the examples", function()
         "--epochs", 3, "--lr", 1e-2, "--schedule", "cosine", "--clip", 5, "--dropout", 0.1,
         "--patience", 2, "--seed", 1, "--threads", 1, "--run", folder, "--sample", 40)
       assert.matches("\nepoch 3  loss %d%.%d%d%d%d  valid %d%.%d%d%d%d %b()  [%d.]+[kM]? symbols/s  %d+ MB\n", output)
-      assert.is_true(#output:match " MB\n\n(.*)\n$" >= 40)
+      assert.is_true(#output:match "\nreport: [^\n]+\n\n(.*)\n$" >= 40)
 
       output = succeed("examples/export.lua", "--model", folder, "--out", text .. ".c", "--name", "first",
         "--weights", "int8")
