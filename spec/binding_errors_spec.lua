@@ -40,7 +40,7 @@ local accepts = {
   ["empty list"] = "table", last = "positive zero negative", ["sizes or rest"] = "positive negative table",
   row = "positive", states = "table", nested = "table " .. numbers, ids = "table positive huge", file = "file",
   tensors = "table", any = "boolean string table positive negative zero fraction huge",
-  tape = "", session = "", codec = "", tokens = "", unit = "", share = "zero",
+  tape = "", session = "", codec = "", tokens = "", unit = "", share = "zero", stages = "table",
 }
 
 -- An argument: its kind, with a '?' if it may be left out, and a right value.
@@ -188,8 +188,12 @@ local generator_methods = {
   permutation = function() return A("size", 3) end,
 }
 
+local function stages()
+  return { { kind = "linear", weight = saros.ones(2, 3) } }
+end
+
 local function session()
-  return core.session({ { kind = "linear", weight = saros.ones(2, 3) } }, 2, "real")
+  return core.session(stages(), 2, "real")
 end
 
 local session_methods = {
@@ -197,6 +201,7 @@ local session_methods = {
   sample = function() return A("generator?", saros.generator(1)), A("options?", { top_k = 1 }) end,
   reset = function() return A("row?", 1) end,
   restore = function() return A("state", session():dump()) end,
+  repack = function() return A("stages", stages()) end,
   logits = function() end, probabilities = function() end, dump = function() end,
   fork = function() end, streams = function() end,
 }

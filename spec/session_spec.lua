@@ -197,6 +197,26 @@ describe("a session", function()
     assert.is_true(session:logits():abs():max():item() > 0)
   end)
 
+  it("takes the weights as they are now, and keeps its state", function()
+    local source = model()
+    local session, twin = source:session(), source:session()
+    walk(session, { 1, 2, 3 })
+    local fork = session:fork()
+    saros.generator(3):fill_normal(source:parameters()[2])
+    assert.equal(session, session:repack(source:stages()))
+    twin:restore(session:dump())
+    twin:repack(source:stages())
+    assert.same_values(source:session():restore(fork:dump()):step(4), session:step(4), 0)
+    assert.same_values(session:logits(), twin:step(4), 0)
+    assert.is_true((fork:step(4) - session:logits()):abs():max():item() > 0)
+    local before = session:dump()
+    assert.error_matches(function() session:repack(nn.linear({ 7, 4 }):stages()) end,
+      "repack: expected the stages that the session was made of, got stages of other kinds or sizes")
+    assert.error_matches(function() session:repack(source) end, "expected stages, .* got 0 stages")
+    assert.error_matches(function() session:repack(3) end, "repack: expected a table as argument 1, got 3")
+    assert.equal(before, session:dump())
+  end)
+
   it("steps its streams as if each were alone, to the last bits", function()
     local together = model():session { streams = 3 }
     for row = 1, 3 do

@@ -721,6 +721,18 @@ SAROS_API void saros_session_release(saros_session *session);  // or null
 SAROS_API saros_status saros_session_fork(const saros_session *session,
                                           saros_session **out);
 
+/*
+** Packs the weights of a session's model anew, after its parameters changed;
+** the state stays, and forks keep what they have. The stages are described as
+** for saros_session_new. The old weights go back to the pool when the new ones
+** are there, so that from the second time on nothing is asked of the allocator.
+** SAROS_EARGUMENT if the stages are of other kinds or sizes; after an error the
+** session is as it was. This is how a host learns while it steps: saros_tape
+** and saros_update on a window of its own, then this.
+*/
+SAROS_API saros_status saros_session_repack(saros_session *session, int count,
+                                            const saros_stage *stages);
+
 typedef struct saros_session_facts {
   int streams;
   int symbols;  // V: input ids are in 0..V-1; 0: the input is features

@@ -181,6 +181,78 @@ static void goes_on_from_bytes(void) {
   close_model(&m);
 }
 
+static saros_session *with_state_of(model *m, int count,
+                                    const saros_stage *stages,
+                                    saros_weights weights,
+                                    const saros_session *from) {
+  saros_session *s;
+  size_t size = saros_session_dump_size(from);
+  char *bytes = malloc(size);
+  saros_session_dump(from, bytes);
+  saros_session_new(m->context, count, stages, saros_session_of(from).streams,
+                    weights, &s);
+  saros_session_restore(s, bytes, size);
+  free(bytes);
+  return s;
+}
+
+static void packs_weights_anew(saros_weights weights) {
+  meter count = {0};
+  model m = open_model(&count);
+  saros_stage stages[16];
+  saros_session *s, *fork, *other;
+  int n = describe(&m, stages);
+  saros_session_new(m.context, n, stages, 2, weights, &s);
+  walk(s, 5);
+  saros_session_fork(s, &fork);
+  for (int i = 0; i < m.count; i++)
+    saros_fill_uniform(m.generator, -0.5, 0.5, m.tensors[i]);
+  other = with_state_of(&m, n, stages, weights, s);
+  CHECK(saros_session_repack(s, n, stages) == SAROS_OK, "packed anew");
+  walk(s, 5), walk(fork, 5), walk(other, 5);
+  CHECK(same_output(s, other), "the new weights and the old state");
+  CHECK(!same_output(s, fork), "a fork keeps its weights");
+  saros_session_release(fork);
+  saros_session_release(other);
+  saros_session_repack(s, n, stages);
+  long before = count.calls;
+  for (int i = 0; i < 100; i++)
+    saros_session_repack(s, n, stages);
+  CHECK(count.calls == before, "%ld calls", count.calls - before);
+  saros_session_release(s);
+  close_model(&m);
+}
+
+/* Other stages, and too little memory: then the old weights stay. */
+static void keeps_weights(void) {
+  meter count = {0};
+  model m = open_model(&count);
+  saros_stage stages[16], bad[16];
+  int n = describe(&m, stages);
+  saros_session *s, *twin;
+  saros_session_new(m.context, n, stages, 2, SAROS_WEIGHTS_REAL, &s);
+  saros_session_fork(s, &twin);
+  for (int i = 0; i < n; i++) {
+    memcpy(bad, stages, sizeof bad);
+    bad[i] = linear(&m, i < n - 2 ? H : O, O + 1);
+    CHECK(saros_session_repack(s, n, bad) == SAROS_EARGUMENT,
+          "stage %d is another one", i);
+  }
+  CHECK(saros_session_repack(s, n - 1, stages) == SAROS_EARGUMENT,
+        "one stage less");
+  for (int i = 0; i < m.count; i++)
+    saros_fill_uniform(m.generator, -0.5, 0.5, m.tensors[i]);
+  saros_trim(m.context);
+  count.refuse_at = count.calls + 3;
+  CHECK(saros_session_repack(s, n, stages) == SAROS_EMEMORY, "out of memory");
+  count.refuse_at = 0;
+  walk(s, 5), walk(twin, 5);
+  CHECK(same_output(s, twin), "the weights are the old ones");
+  saros_session_release(s);
+  saros_session_release(twin);
+  close_model(&m);
+}
+
 /* Bytes that are changed at one place, or too few: refused, and nothing else. */
 static void refuses_bytes(void) {
   meter count = {0};
@@ -285,7 +357,9 @@ int main(void) {
   for (int weights = 0; weights < SAROS_WEIGHTS_KINDS; weights++) {
     never_allocates(1, (saros_weights)weights);
     never_allocates(3, (saros_weights)weights);
+    packs_weights_anew((saros_weights)weights);
   }
+  keeps_weights();
   goes_on_from_bytes();
   refuses_bytes();
   refuses_models();

@@ -163,26 +163,47 @@ static int check_weights(lua_State *L, int arg) {
                         "a kind of weights: \"real\", \"bf16\" or \"int8\"");
 }
 
-/* core.session(stages, streams, weights) */
-static int session_new(lua_State *L) {
-  check_table(L, STAGES);
-  int count = (int)lua_rawlen(L, STAGES);
-  int streams = (int)check_integer(L, STREAMS, 1, INT_MAX, "a size >= 1");
-  int packing = check_weights(L, WEIGHTS);
+/* Reads the list at STAGES; what it makes is at HOLDS and LIST. */
+static saros_stage *push_stages(lua_State *L, int *count) {
+  *count = (int)lua_rawlen(L, STAGES);
   lua_settop(L, WEIGHTS);
   lua_newtable(L);  // HOLDS
   saros_stage *list =
-      lua_newuserdatauv(L, ((size_t)count + 1) * sizeof *list, 0);  // LIST
-  for (int i = 0; i < count; i++) {
+      lua_newuserdatauv(L, ((size_t)*count + 1) * sizeof *list, 0);  // LIST
+  for (int i = 0; i < *count; i++) {
     lua_rawgeti(L, STAGES, i + 1);
     list[i] = check_stage(L);
     lua_pop(L, 1);
   }
+  return list;
+}
+
+/* core.session(stages, streams, weights) */
+static int session_new(lua_State *L) {
+  check_table(L, STAGES);
+  int streams = (int)check_integer(L, STREAMS, 1, INT_MAX, "a size >= 1");
+  int packing = check_weights(L, WEIGHTS), count;
+  saros_stage *list = push_stages(L, &count);
   size_t before = saros_memory_of(context_of(L)).in_use;
   saros_session **box = push_box(L, SESSION);
   ATTEMPT(L, saros_session_new(context_of(L), count, list, streams,
                                (saros_weights)packing, box));
   return finish_session(L, before);
+}
+
+/* s:repack(stages) */
+static int session_repack(lua_State *L) {
+  check_session(L);
+  check_table(L, 2);
+  lua_settop(L, 2);
+  lua_insert(L, STAGES);  // before the session
+  int count;
+  saros_stage *list = push_stages(L, &count);
+  ATTEMPT(L, saros_session_repack(
+                 *(saros_session **)check_box(L, STAGES + 1, SESSION), count,
+                 list));
+  lua_settop(L, STAGES + 1);
+  return 1;
 }
 
 static int session_gc(lua_State *L) {
@@ -484,6 +505,7 @@ static const luaL_Reg methods[] = {
     {"dump", session_dump},
     {"restore", session_restore},
     {"fork", session_fork},
+    {"repack", session_repack},
     {"streams", session_streams},
     {NULL, NULL},
 };

@@ -64,6 +64,12 @@ function Session:restore(bytes) end
 ---@return saros.Session
 function Session:fork() end
 
+--- Go on with the parameters as they are now: `s:repack(model:stages())`. The
+--- state stays; forks keep the weights that they have.
+---@param stages saros.Stage[]  of the model that the session was made of
+---@return saros.Session self
+function Session:repack(stages) end
+
 ---@return integer
 function Session:streams() end
 
