@@ -20,6 +20,7 @@ local memory = require "saros.nn.memory"
 local scope = require "saros.nn.scope"
 local session = require "saros.nn.session"
 local summary = require "saros.nn.summary"
+local learner = require "saros.train.learner"
 
 ---@class saros.nn.Module
 ---@field kind string  what it is, for messages: "linear"
@@ -278,6 +279,14 @@ end
 ---@return saros.Session
 function Module:session(given)
   return session(self, given)
+end
+
+--- A session that learns while it steps: see saros.train.learner. The module's
+--- own parameters change.
+---@param given? saros.train.LearnerOptions
+---@return saros.train.Learner
+function Module:learner(given)
+  return learner(self, given)
 end
 
 --- What a session of this module does in a step, one stage after the other.
