@@ -415,6 +415,16 @@ typedef enum saros_cell {
   SAROS_LSTM,        // gates i f g o, states h and c
   SAROS_GRU,         // gates r z n; r acts after the product U_n h (PyTorch)
   SAROS_GRU_BEFORE,  // the same, r acts on h before it (Cho et al. 2014)
+  // linear in their state, which they do not multiply by weights: the work of
+  // all steps but a multiplication and an addition for each unit is one product
+  SAROS_MINGRU,            // gates z n: h = (1 - s(z)) h(t-1) + s(z) n, where
+                           // s is the sigmoid (Feng et al. 2024)
+  SAROS_MINGRU_POSITIVE,   // the same with n + 1/2 for n from 0 on, else s(n)
+  SAROS_MINLSTM,           // gates i f n, state h: h = f' h(t-1) + i' n with
+                           // f' = s(f) / (s(f) + s(i)), i' = 1 - f'
+  SAROS_MINLSTM_POSITIVE,  // likewise
+  SAROS_LRU,  // H / 2 complex units, as pairs of real and imaginary part:
+              // h = e^(i e^theta - e^nu) h(t-1) + W x (Orvieto et al. 2023)
   SAROS_CELLS
 } saros_cell;
 
@@ -424,6 +434,7 @@ typedef struct saros_cell_facts {
   const char *name;  // in messages and in Lua: "elman_tanh"
   int gates;         // G
   int states;        // 1: h, 2: h and c
+  int linear;        // in h(t-1): without weight_hh, bias_hh, dropout of h
 } saros_cell_facts;
 
 SAROS_API saros_cell_facts saros_cell_of(saros_cell cell);
@@ -435,7 +446,7 @@ SAROS_API saros_cell_facts saros_cell_of(saros_cell cell);
 */
 typedef struct saros_layer {
   saros_tensor *weight_ih;  // (G H, I); null: x is W x already, (T, B, G H)
-  saros_tensor *weight_hh;  // (G H, P)
+  saros_tensor *weight_hh;  // (G H, P), unless the cell is linear
   saros_tensor *bias_ih;    // (G H), or null
   saros_tensor *bias_hh;    // (G H), or null
   saros_tensor *weight_hr;  // (P, H), or null: h = W_hr (o tanh(c)); LSTM
@@ -445,6 +456,8 @@ typedef struct saros_layer {
   saros_tensor
       *table;  // (V, G H), or null: x is ids (T, B), and W x the row of
                // the table that an id names; without weight_ih
+  saros_tensor *nu, *theta;  // (H / 2) each: LRU, what its units decay and
+                             // turn by, as logarithms
 } saros_layer;
 
 /*

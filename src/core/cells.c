@@ -7,6 +7,7 @@
 ** that needs it by itself, and any cell with layer norm, gets it in u, and in v
 ** after the norm.
 */
+#include <math.h>
 #include <string.h>
 
 #include "recurrence.h"
@@ -29,7 +30,7 @@ static int fill_rows(real *y, const real *b, int rows, int n) {
 /* A step alone is not worth packing, nor can a packed U be used in parts. */
 saros_status pack_state_weights(recurrence *r, int backward) {
   int GH = r->G * r->H;
-  if (r->T < 3 || r->cell->inner)
+  if (r->T < 3 || r->cell->inner || r->cell->facts.linear)
     return SAROS_OK;
   const real *start = backward || !r->t[U] ? NULL : parameter(r, BIAS_HH);
   return packed_new(r->context, &r->packed, parameter(r, WEIGHT_HH), r->P,
@@ -237,27 +238,88 @@ static void gru_before_backward(const recurrence *r, const step *s) {
   unmultiply_gates(r, s, s->dread, 0, 2, 1);
 }
 
+/* --- Cells that are linear in their state ---------------------------------------------- */
+
+static void mingru_forward(const recurrence *r, const step *s) {
+  r->kernels->scan->mingru(s->h, s->gates, s->h_before, r->cell->positive,
+                           (size_t)s->rows, (size_t)s->units, (size_t)r->H);
+}
+
+static void mingru_backward(const recurrence *r, const step *s) {
+  r->kernels->scan->mingru_backward(s->dh_before, s->gates, s->dh, s->h_before,
+                                    r->cell->positive, (size_t)s->rows,
+                                    (size_t)s->units, (size_t)r->H);
+}
+
+static void minlstm_forward(const recurrence *r, const step *s) {
+  r->kernels->scan->minlstm(s->h, s->gates, s->h_before, r->cell->positive,
+                            (size_t)s->rows, (size_t)s->units, (size_t)r->H);
+}
+
+static void minlstm_backward(const recurrence *r, const step *s) {
+  r->kernels->scan->minlstm_backward(s->dh_before, s->gates, s->dh, s->h_before,
+                                     r->cell->positive, (size_t)s->rows,
+                                     (size_t)s->units, (size_t)r->H);
+}
+
+static void lru_forward(const recurrence *r, const step *s) {
+  r->kernels->scan->lru(s->h, s->gates, s->h_before,
+                        parameter(r, DECAY) + s->unit, (size_t)s->rows,
+                        (size_t)s->units, (size_t)r->H);
+}
+
+static void lru_backward(const recurrence *r, const step *s) {
+  r->kernels->scan->lru_backward(s->dh_before, s->da, s->dh,
+                                 parameter(r, DECAY) + s->unit, (size_t)s->rows,
+                                 (size_t)s->units, (size_t)r->H);
+}
+
+void decay_of(real *decay, const real *nu, const real *theta, int H) {
+  for (int k = 0; k < H / 2; k++) {
+    double size = exp(-exp((double)nu[k])), phase = exp((double)theta[k]);
+    decay[2 * k] = (real)(size * cos(phase));
+    decay[2 * k + 1] = (real)(size * sin(phase));
+  }
+}
+
 /* --- The table --------------------------------------------------------------------------- */
 
 const cell cells[SAROS_CELLS] = {
-    [SAROS_ELMAN_TANH] = {.facts = {"elman_tanh", 1, 1},
+    [SAROS_ELMAN_TANH] = {.facts = {"elman_tanh", 1, 1, 0},
                           .forward = elman_forward,
                           .backward = elman_backward},
-    [SAROS_ELMAN_RELU] = {.facts = {"elman_relu", 1, 1},
+    [SAROS_ELMAN_RELU] = {.facts = {"elman_relu", 1, 1, 0},
                           .forward = elman_forward,
                           .backward = elman_backward},
-    [SAROS_LSTM] = {.facts = {"lstm", 4, 2},
+    [SAROS_LSTM] = {.facts = {"lstm", 4, 2, 0},
                     .forward = lstm_forward,
                     .backward = lstm_backward},
-    [SAROS_GRU] = {.facts = {"gru", 3, 1},
+    [SAROS_GRU] = {.facts = {"gru", 3, 1, 0},
                    .separate = 1,
                    .forward = gru_forward,
                    .backward = gru_backward},
-    [SAROS_GRU_BEFORE] = {.facts = {"gru_before", 3, 1},
+    [SAROS_GRU_BEFORE] = {.facts = {"gru_before", 3, 1, 0},
                           .separate = 1,
                           .inner = 1,
                           .forward = gru_before_forward,
                           .backward = gru_before_backward},
+    [SAROS_MINGRU] = {.facts = {"mingru", 2, 1, 1},
+                      .forward = mingru_forward,
+                      .backward = mingru_backward},
+    [SAROS_MINGRU_POSITIVE] = {.facts = {"mingru_positive", 2, 1, 1},
+                               .positive = 1,
+                               .forward = mingru_forward,
+                               .backward = mingru_backward},
+    [SAROS_MINLSTM] = {.facts = {"minlstm", 3, 1, 1},
+                       .forward = minlstm_forward,
+                       .backward = minlstm_backward},
+    [SAROS_MINLSTM_POSITIVE] = {.facts = {"minlstm_positive", 3, 1, 1},
+                                .positive = 1,
+                                .forward = minlstm_forward,
+                                .backward = minlstm_backward},
+    [SAROS_LRU] = {.facts = {"lru", 1, 1, 1},
+                   .forward = lru_forward,
+                   .backward = lru_backward},
 };
 
 saros_cell_facts saros_cell_of(saros_cell c) {

@@ -305,6 +305,11 @@ int profile_row_recorded(saros_context *context, const operation *op);
 ** takes. */
 int profile_enter_backward(const tape_entry *e);
 
+/* --- Cells (cells.c) --------------------------------------------------------------- */
+
+/* decay (H): e^(i e^theta - e^nu) as pairs of real and imaginary part. */
+void decay_of(real *decay, const real *nu, const real *theta, int H);
+
 /* --- Operations that others build on (op_*.c) ---------------------------------- */
 
 /* Sums g over the axes that broadcasting repeated, down to (rank, shape);

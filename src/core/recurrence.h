@@ -28,6 +28,8 @@ enum {
   NORM_C_GAIN,  // (H)
   NORM_C_BIAS,  // (H)
   TABLE,        // (V, G H)
+  NU,           // (H / 2)
+  THETA,        // (H / 2)
   INPUTS,
 
   // given, without
@@ -55,6 +57,7 @@ enum {
   C_BEFORE,   // (T, B, H) likewise
   READ,       // (T, B, P) what the product reads, where there is dropout
   INNER,      // (T, B, H) o tanh(c) before projection; r h before the product
+  DECAY,      // (H) pairs: the factor of h(t-1), where it is always the same
   TENSORS
 };
 
@@ -66,6 +69,7 @@ typedef struct cell {
   saros_cell_facts facts;
   int separate;  // does it need U h by itself, in u?
   int inner;     // does it need the array 'inner' in any case?
+  int positive;  // is the candidate made positive? See kernel.h.
   /* From gates (W x + b) and the states before to h and c_new. */
   void (*forward)(const recurrence *r, const step *s);
   /* From dh and dc to da and du; adds to dread, dh_before and dc_before. */
@@ -80,6 +84,7 @@ struct recurrence {
   const kernels *kernels;
   int T, B, I, H, P, G;
   int rows;   // of the batch in a block
+  int units;  // of h in a block: P, unless a block has one row of a linear cell
   int alone;  // is there one block only, so that its products may be shared?
   int reverse;
   saros_tensor *t[TENSORS];
@@ -97,9 +102,10 @@ struct recurrence {
   saros_tensor *dc_seen;  // (T, B, H) where c is normalised
 };
 
-/* The arrays of a recurrence at one step, for one block of rows. */
+/* The arrays of a recurrence at one step, for one block of rows, or of units of
+** a row: arrays of units begin at the first. */
 struct step {
-  int rows;
+  int rows, unit, units;
   const real *h_before, *c_before, *read, *mask, *zoneout_h, *zoneout_c;
   real *h, *c, *gates, *u, *v, *v_mean, *v_rstd;
   real *c_new, *c_seen, *c_mean, *c_rstd, *inner;

@@ -5,11 +5,12 @@
 ** What does not depend on h(t-1) is done for all steps at once: the projection
 ** of the input is one product, and so are, backwards, the gradients of the
 ** input and of the weights. Only the product of h(t-1) and its gradient walk
-** from step to step (recurrent_walk.c).
+** from step to step (recurrent_walk.c); a cell that is linear has no such
+** product, and what walks is a multiplication and an addition for each unit.
 **
-** Arrays that can be one are one: y is h unless something is masked, Elman's
-** gates are h unless states are mixed, c is c_new likewise, v is u and c_seen
-** is c_new without layer norm.
+** Arrays that can be one are one: y is h unless something is masked, a single
+** gate is h unless states are mixed, c is c_new likewise, v is u and c_seen is
+** c_new without layer norm.
 */
 #include <string.h>
 
@@ -30,6 +31,8 @@ static const char *const names[GIVEN] = {
     [NORM_C_GAIN] = "norm_c_gain",
     [NORM_C_BIAS] = "norm_c_bias",
     [TABLE] = "table",
+    [NU] = "nu",
+    [THETA] = "theta",
     [MASK] = "mask",
     [KEEP] = "keep",
     [DROPOUT] = "dropout",
@@ -94,8 +97,8 @@ static saros_status expect_ids_of_table(const recurrence *r, int width) {
                     function, SHAPE(x));
 }
 
-/* weight_hh and x have the sizes that everything else must have. */
-static saros_status expect_sizes(recurrence *r) {
+/* H and P from weight_hh. */
+static saros_status expect_weight_hh(recurrence *r) {
   const saros_tensor *ih = r->t[WEIGHT_IH], *hh = r->t[WEIGHT_HH];
   const char *function = r->cell->facts.name;
   if (hh == NULL || hh->rank != 2 || hh->shape[0] % r->G != 0)
@@ -111,12 +114,56 @@ static saros_status expect_sizes(recurrence *r) {
     return saros_fail(r->context, SAROS_EARGUMENT,
                       "%s: expected weight_hh of shape (%d, %d), got %s",
                       function, hh->shape[0], r->H, SHAPE(hh));
+  return SAROS_OK;
+}
+
+/* H of a linear cell from what makes its gates: weight_ih, the table, or x. */
+static saros_status expect_gates(recurrence *r) {
+  const saros_tensor *ih = r->t[WEIGHT_IH], *table = r->t[TABLE];
+  const saros_tensor *from = ih ? ih : table ? table : r->t[X];
+  int units = r->cell == &cells[SAROS_LRU] ? 2 : 1;  // they come in pairs
+  int GH = from->rank == 0 ? 0 : from->shape[ih ? 0 : from->rank - 1];
+  if (from->rank != (ih || table ? 2 : 3) || GH % (r->G * units) != 0)
+    return saros_fail(r->context, SAROS_EARGUMENT,
+                      "%s: expected %s with a multiple of %d as its %s size, "
+                      "got shape %s",
+                      r->cell->facts.name,
+                      ih ? names[WEIGHT_IH] : names[table ? TABLE : X],
+                      r->G * units, ih ? "first" : "last", SHAPE(from));
+  r->P = r->H = GH / r->G;
+  return SAROS_OK;
+}
+
+/* The weights and x have the sizes that everything else must have. */
+static saros_status expect_sizes(recurrence *r) {
+  const saros_tensor *ih = r->t[WEIGHT_IH];
+  TRY(r->cell->facts.linear ? expect_gates(r) : expect_weight_hh(r));
+  int GH = r->G * r->H;
   if (r->t[TABLE] != NULL)
-    TRY(expect_ids_of_table(r, hh->shape[0]));
+    TRY(expect_ids_of_table(r, GH));
   else
-    TRY(expect_x(r, ih != NULL ? ih->shape[1] : hh->shape[0]));
+    TRY(expect_x(r, ih != NULL ? ih->shape[1] : GH));
   r->T = r->t[X]->shape[0], r->B = r->t[X]->shape[1];
-  r->I = r->t[TABLE] != NULL ? hh->shape[0] : r->t[X]->shape[2];
+  r->I = r->t[TABLE] != NULL ? GH : r->t[X]->shape[2];
+  return SAROS_OK;
+}
+
+/* A linear cell has nothing that acts on h between two steps but zoneout, and
+** the LRU alone, always, says what its units decay by. */
+static saros_status expect_linear_options(const recurrence *r) {
+  const char *function = r->cell->facts.name;
+  static const int others[] = {WEIGHT_HH, BIAS_HH, NORM_GAIN, NORM_BIAS,
+                               DROPOUT};
+  for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+    if (r->t[others[i]] && r->cell->facts.linear)
+      return saros_fail(r->context, SAROS_EARGUMENT,
+                        "%s: expected no %s: h is not multiplied by weights",
+                        function, names[others[i]]);
+  int is_lru = r->cell == &cells[SAROS_LRU];
+  for (int i = NU; i <= THETA; i++)
+    if ((r->t[i] != NULL) != is_lru)
+      return saros_fail(r->context, SAROS_EARGUMENT, "%s: expected %s%s",
+                        function, is_lru ? "a tensor " : "no ", names[i]);
   return SAROS_OK;
 }
 
@@ -147,7 +194,8 @@ static saros_status expect_options(const recurrence *r) {
 static saros_status expect_recurrence(recurrence *r) {
   TRY(expect_sizes(r));
   TRY(expect_options(r));
-  int GH = r->G * r->H;
+  TRY(expect_linear_options(r));
+  int GH = r->G * r->H, pairs = r->H / 2;
   const int weight_ih[2] = {GH, r->I};
   const int h[2] = {r->B, r->P}, c[2] = {r->B, r->H};
   const int weight_hh[2] = {GH, r->P}, weight_hr[2] = {r->P, r->H};
@@ -165,6 +213,8 @@ static saros_status expect_recurrence(recurrence *r) {
     TRY(expect_shape(r, i, 1, &GH));
   for (int i = NORM_C_GAIN; i <= NORM_C_BIAS; i++)
     TRY(expect_shape(r, i, 1, &r->H));
+  for (int i = NU; i <= THETA; i++)
+    TRY(expect_shape(r, i, 1, &pairs));
   TRY(expect_shape(r, MASK, 2, steps));
   TRY(expect_shape(r, KEEP, 2, steps));
   TRY(expect_shape(r, DROPOUT, 2, h));
@@ -212,12 +262,17 @@ static saros_status make_cell_state(recurrence *r) {
   return SAROS_OK;
 }
 
+static saros_status make_decay(recurrence *r) {
+  TRY(tensor_new(r->context, SAROS_REAL, 1, &r->H, &r->t[DECAY]));
+  decay_of(reals(r->t[DECAY]), reals(r->t[NU]), reals(r->t[THETA]), r->H);
+  return SAROS_OK;
+}
+
 static saros_status make_arrays(recurrence *r) {
   int GH = r->G * r->H, norm = r->t[NORM_GAIN] != NULL;
-  int elman = r->G == 1 && r->cell->facts.states == 1;
   TRY(make(r, Y, 3, r->P));
   TRY(make_or_share(r, H_AFTER, r->t[MASK] != NULL, r->P, Y));
-  TRY(make_or_share(r, GATES, !elman || is_blended(r), GH, H_AFTER));
+  TRY(make_or_share(r, GATES, r->G > 1 || is_blended(r), GH, H_AFTER));
   TRY(make_first(r, H_FIRST, r->P));
   if (r->cell->facts.states == 2)
     TRY(make_cell_state(r));
@@ -233,7 +288,7 @@ static saros_status make_arrays(recurrence *r) {
     TRY(make(r, READ, 3, r->P));
   if (r->cell->inner || r->t[WEIGHT_HR])
     TRY(make(r, INNER, 3, r->H));
-  return SAROS_OK;
+  return r->t[NU] ? make_decay(r) : SAROS_OK;
 }
 
 /* --- Forward -------------------------------------------------------------------------- */
@@ -321,20 +376,28 @@ static saros_status copy_last(const recurrence *r, int which,
   return status;
 }
 
-/* Rows in a block, from the shape alone: bits must not depend on threads. */
-static int rows_of_block(const recurrence *r) {
-  if ((double)r->T * r->B * r->G * r->H * r->P < 1e6)
-    return r->B > 0 ? r->B : 1;
-  int blocks = (r->B + 31) / 32;
-  if (blocks == 1 && r->B >= 8)
+/* Units of h in a block of one row: enough for a step to be worth its while. */
+#define UNITS 128
+
+/* The size of blocks, from the shape alone: bits must not depend on threads. */
+static void cut_into_blocks(recurrence *r) {
+  int linear = r->cell->facts.linear, few = r->B < 8;
+  double work = (double)r->T * r->B * r->G * r->H * (linear ? 8 : r->P);
+  int blocks = divide_up(r->B, 32);
+  if (blocks == 1 && !few)
     blocks = 2;
-  return (r->B + blocks - 1) / blocks;
+  r->units = r->P;
+  if (linear && few && work >= 1e6)
+    blocks = r->B, r->units = UNITS;
+  if (work < 1e6 || blocks == 0)
+    blocks = 1;
+  r->rows = r->B > 0 ? divide_up(r->B, blocks) : 1;
+  r->alone = r->rows >= r->B;
 }
 
 static saros_status run(recurrence *r, saros_tensor **last) {
   TRY(make_arrays(r));
-  r->rows = rows_of_block(r);
-  r->alone = r->rows >= r->B;
+  cut_into_blocks(r);
   TRY(pack_state_weights(r, 0));
   TRY(project_input(r));
   TRY(walk_forward(r));
@@ -376,7 +439,7 @@ static void take(saros_tensor **t, saros_tensor *x, saros_tensor *const *state,
   t[WEIGHT_HR] = l->weight_hr, t[PEEPHOLE] = l->peephole;
   t[NORM_GAIN] = l->norm_gain, t[NORM_BIAS] = l->norm_bias;
   t[NORM_C_GAIN] = l->norm_c_gain, t[NORM_C_BIAS] = l->norm_c_bias;
-  t[TABLE] = l->table;
+  t[TABLE] = l->table, t[NU] = l->nu, t[THETA] = l->theta;
   t[MASK] = s->mask, t[KEEP] = s->keep, t[DROPOUT] = s->dropout;
   t[ZONEOUT_H] = s->zoneout_h, t[ZONEOUT_C] = s->zoneout_c;
 }

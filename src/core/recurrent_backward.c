@@ -2,6 +2,7 @@
 ** The recurrent layer going back: the walk through time, then what can be done
 ** for all steps at once.
 */
+#include <math.h>
 #include <string.h>
 
 #include "recurrence.h"
@@ -222,22 +223,65 @@ static saros_status add_dweight_hr(const tape_entry *e, const recurrence *r) {
   return add_outer(r->context, &sum);
 }
 
+/* A state of H units as step t saw it, from the arrays where it begins anew, is
+** left, and begins. */
+static const real *state_seen(const recurrence *r, int t, int anew, int left,
+                              int first) {
+  size_t size = (size_t)r->B * (size_t)r->H;
+  int before = step_before(r, t);
+  if (r->t[anew] != NULL)
+    return reals(r->t[anew]) + (size_t)t * size;
+  return before < 0 ? reals(r->t[first])
+                    : reals(r->t[left]) + (size_t)before * size;
+}
+
 static saros_status add_dpeephole(const tape_entry *e, const recurrence *r) {
   saros_tensor *dpeephole;
   TRY(node_gradient(e->input[PEEPHOLE], &dpeephole));
   size_t rows = (size_t)r->B, H = (size_t)r->H;
   for (int t = 0; t < r->T; t++) {
     size_t at = (size_t)t * rows;
-    int before = step_before(r, t);
-    const real *c_before =
-        r->t[C_BEFORE] ? reals(r->t[C_BEFORE]) + at * H
-        : before < 0   ? reals(r->t[C_FIRST])
-                       : reals(r->t[C_AFTER]) + (size_t)before * rows * H;
-    r->kernels->lstm->peephole_backward(reals(dpeephole),
-                                        reals(r->da) + at * 4 * H, c_before,
-                                        reals(r->t[C_NEW]) + at * H, rows, H);
+    r->kernels->lstm->peephole_backward(
+        reals(dpeephole), reals(r->da) + at * 4 * H,
+        state_seen(r, t, C_BEFORE, C_AFTER, C_FIRST),
+        reals(r->t[C_NEW]) + at * H, rows, H);
   }
   return SAROS_OK;
+}
+
+/* The gradient of nu or theta from that of the decay, e^(i e^theta - e^nu). */
+static saros_status add_log_rate(tape_node *node, const recurrence *r,
+                                 int which, const double *ddecay) {
+  saros_tensor *gradient;
+  if (node == NULL)
+    return SAROS_OK;
+  TRY(node_gradient(node, &gradient));
+  const real *log_rate = reals(r->t[which]), *decay = reals(r->t[DECAY]);
+  for (int k = 0; k < r->H / 2; k++) {
+    double rate = exp((double)log_rate[k]);
+    double re = (double)decay[2 * k], im = (double)decay[2 * k + 1];
+    const double *d = &ddecay[2 * k];
+    reals(gradient)[k] += (real)(which == NU ? -rate * (d[0] * re + d[1] * im)
+                                             : rate * (d[1] * re - d[0] * im));
+  }
+  return SAROS_OK;
+}
+
+static saros_status add_ddecay(const tape_entry *e, const recurrence *r) {
+  size_t rows = (size_t)r->B, H = (size_t)r->H, bytes = H * sizeof(double);
+  double *ddecay = pool_take(&r->context->pool, bytes);
+  if (ddecay == NULL)
+    return out_of_memory(r->context, bytes);
+  memset(ddecay, 0, bytes);
+  for (int t = 0; t < r->T; t++)
+    r->kernels->scan->decay_backward(
+        ddecay, reals(r->da) + (size_t)t * rows * H,
+        state_seen(r, t, H_BEFORE, H_AFTER, H_FIRST), rows, H);
+  saros_status status = add_log_rate(e->input[NU], r, NU, ddecay);
+  if (status == SAROS_OK)
+    status = add_log_rate(e->input[THETA], r, THETA, ddecay);
+  pool_give(&r->context->pool, ddecay);
+  return status;
 }
 
 /* The gain and bias of a norm whose result has the gradient dy. */
@@ -265,6 +309,8 @@ static saros_status add_parameters(const tape_entry *e, const recurrence *r) {
     TRY(add_dweight_hr(e, r));
   if (e->input[PEEPHOLE])
     TRY(add_dpeephole(e, r));
+  if (e->input[NU] || e->input[THETA])
+    TRY(add_ddecay(e, r));
   if (e->input[NORM_GAIN] || e->input[NORM_BIAS])
     TRY(add_norm(r, e->input[NORM_GAIN], e->input[NORM_BIAS],
                  r->cell->separate ? r->t[V] : r->da,

@@ -2,7 +2,8 @@
 ** The walk over time, and all that can happen around a step of a cell: rows
 ** that begin anew, dropout of what the product reads, zoneout, masked steps.
 ** Rows of a batch never meet on the walk, so blocks of rows take it
-** independently, each through the whole window.
+** independently, each through the whole window; nor do the units of a cell that
+** is linear, so with few rows blocks of units do.
 */
 #include <string.h>
 
@@ -32,6 +33,36 @@ static real *row_of(const saros_tensor *x, size_t row, int width) {
   return x ? reals(x) + row * (size_t)width : NULL;
 }
 
+/* What a block takes with it on its walk. */
+typedef struct block {
+  int row, rows, unit, units;  // the first, and how many
+} block;
+
+static int blocks_in_row(const recurrence *r) {
+  return divide_up(r->P, r->units);
+}
+
+static int block_count(const recurrence *r) {
+  return divide_up(r->B, r->rows) * blocks_in_row(r);
+}
+
+static int at_most(int most, int n) {
+  return n < most ? n : most;
+}
+
+static block block_at(const recurrence *r, int number) {
+  int row = number / blocks_in_row(r) * r->rows;
+  int unit = number % blocks_in_row(r) * r->units;
+  return (block){row, at_most(r->rows, r->B - row), unit,
+                 at_most(r->units, r->P - unit)};
+}
+
+/* The units of a block in an array of h; null without an array. */
+static real *units_of(const recurrence *r, const saros_tensor *x, size_t row,
+                      const block *b) {
+  return x ? row_of(x, row, r->P) + b->unit : NULL;
+}
+
 /* The state before step t, as it was left or as it was given. */
 static const real *state_before(const recurrence *r, int state, int first,
                                 int t, int row, int width) {
@@ -42,24 +73,35 @@ static const real *state_before(const recurrence *r, int state, int first,
                 width);
 }
 
-/* The arrays at step t for a block of rows. */
-static step step_at(const recurrence *r, int t, int row, int rows) {
-  size_t at = (size_t)t * (size_t)r->B + (size_t)row;
-  int GH = r->G * r->H;
+/* h before step t, likewise, of a block. */
+static const real *h_before(const recurrence *r, int t, const block *b) {
+  return state_before(r, H_AFTER, H_FIRST, t, b->row, r->P) + b->unit;
+}
+
+/* Where a block begins in the arrays of all steps. */
+static size_t place_of(const recurrence *r, int t, const block *b) {
+  return (size_t)t * (size_t)r->B + (size_t)b->row;
+}
+
+/* The arrays at step t for a block. */
+static step step_at(const recurrence *r, int t, const block *b) {
+  size_t at = place_of(r, t, b);
+  int GH = r->G * r->H, row = b->row;
   step s = {
-      .rows = rows,
-      .h_before = r->t[H_BEFORE]
-                      ? row_of(r->t[H_BEFORE], at, r->P)
-                      : state_before(r, H_AFTER, H_FIRST, t, row, r->P),
+      .rows = b->rows,
+      .unit = b->unit,
+      .units = b->units,
+      .h_before = r->t[H_BEFORE] ? units_of(r, r->t[H_BEFORE], at, b)
+                                 : h_before(r, t, b),
       .c_before = r->t[C_BEFORE]
                       ? row_of(r->t[C_BEFORE], at, r->H)
                       : state_before(r, C_AFTER, C_FIRST, t, row, r->H),
       .mask = row_of(r->t[MASK], at, 1),
-      .zoneout_h = row_of(r->t[ZONEOUT_H], at, r->P),
+      .zoneout_h = units_of(r, r->t[ZONEOUT_H], at, b),
       .zoneout_c = row_of(r->t[ZONEOUT_C], at, r->H),
-      .h = row_of(r->t[H_AFTER], at, r->P),
+      .h = units_of(r, r->t[H_AFTER], at, b),
       .c = row_of(r->t[C_AFTER], at, r->H),
-      .gates = row_of(r->t[GATES], at, GH),
+      .gates = row_of(r->t[GATES], at, GH) + b->unit,
       .u = row_of(r->t[U], at, GH),
       .v = row_of(r->t[V], at, GH),
       .v_mean = row_of(r->t[V_MEAN], at, 1),
@@ -69,7 +111,7 @@ static step step_at(const recurrence *r, int t, int row, int rows) {
       .c_mean = row_of(r->t[C_MEAN], at, 1),
       .c_rstd = row_of(r->t[C_RSTD], at, 1),
       .inner = row_of(r->t[INNER], at, r->H),
-      .da = row_of(r->da, at, GH),
+      .da = r->da ? row_of(r->da, at, GH) + b->unit : NULL,
       .du = row_of(r->du, at, GH),
       .dread = row_of(r->dread, (size_t)row, r->P),
       .dinner = row_of(r->dinner, (size_t)row, r->H),
@@ -80,72 +122,60 @@ static step step_at(const recurrence *r, int t, int row, int rows) {
 }
 
 /* The gates at step t for a block, if there is such a step. */
-static const real *gates_at(const recurrence *r, int t, int row) {
+static const real *gates_at(const recurrence *r, int t, const block *b) {
   if (t < 0 || t >= r->T)
     return NULL;
-  return row_of(r->t[GATES], (size_t)t * (size_t)r->B + (size_t)row,
-                r->G * r->H);
-}
-
-static int rows_in_block(const recurrence *r, int block) {
-  int left = r->B - block * r->rows;
-  return left < r->rows ? left : r->rows;
+  return row_of(r->t[GATES], place_of(r, t, b), r->G * r->H);
 }
 
 /* --- Forward ---------------------------------------------------------------------- */
 
 /* Begins rows anew where 'keep' says so, and drops what the product reads. */
-static void enter_step(const recurrence *r, int t, int row, int rows) {
+static void enter_step(const recurrence *r, int t, const block *b) {
   const kernels *k = r->kernels;
-  size_t at = (size_t)t * (size_t)r->B + (size_t)row, n = (size_t)rows;
+  size_t at = place_of(r, t, b), n = (size_t)b->rows;
   if (r->t[KEEP]) {
     const real *keep = row_of(r->t[KEEP], at, 1);
-    k->blend->scale_rows(row_of(r->t[H_BEFORE], at, r->P),
-                         state_before(r, H_AFTER, H_FIRST, t, row, r->P), keep,
-                         n, (size_t)r->P);
+    k->blend->scale_rows(units_of(r, r->t[H_BEFORE], at, b), h_before(r, t, b),
+                         keep, n, (size_t)b->units);
     if (r->t[C_AFTER])
       k->blend->scale_rows(row_of(r->t[C_BEFORE], at, r->H),
-                           state_before(r, C_AFTER, C_FIRST, t, row, r->H),
+                           state_before(r, C_AFTER, C_FIRST, t, b->row, r->H),
                            keep, n, (size_t)r->H);
   }
   if (r->t[READ])
     k->pointwise->binary[BINARY_MULTIPLY](
-        row_of(r->t[READ], at, r->P), step_at(r, t, row, rows).h_before, 1,
-        row_of(r->t[DROPOUT], (size_t)row, r->P), 1, n * (size_t)r->P);
+        row_of(r->t[READ], at, r->P), step_at(r, t, b).h_before, 1,
+        row_of(r->t[DROPOUT], (size_t)b->row, r->P), 1, n * (size_t)r->P);
 }
 
 /* Mixes the new states with the old ones, and writes y where it is not h. */
 static void leave_step(const recurrence *r, const step *s, real *y) {
   const blend_kernels *k = r->kernels->blend;
-  size_t rows = (size_t)s->rows;
+  size_t rows = (size_t)s->rows, units = (size_t)s->units;
   if (!is_blended(r))
     return;
-  k->blend(s->h, s->h_before, s->mask, s->zoneout_h, rows, (size_t)r->P);
+  k->blend(s->h, s->h_before, s->mask, s->zoneout_h, rows, units);
   if (s->c != NULL) {
     memcpy(s->c, s->c_new, rows * (size_t)r->H * sizeof(real));
     k->blend(s->c, s->c_before, s->mask, s->zoneout_c, rows, (size_t)r->H);
   }
   if (s->mask != NULL)
-    k->scale_rows(y, s->h, s->mask, rows, (size_t)r->P);
+    k->scale_rows(y, s->h, s->mask, rows, units);
 }
 
-static void forward_block(void *arguments, int block) {
+static void forward_block(void *arguments, int number) {
   const recurrence *r = arguments;
-  int row = block * r->rows, rows = rows_in_block(r, block);
+  const block b = block_at(r, number);
   for (int t = first_step(r); t >= 0 && t < r->T; t = step_after(r, t)) {
     if (is_interrupted(r->context))
       return;
-    enter_step(r, t, row, rows);
-    step s = step_at(r, t, row, rows);
-    s.ahead = gates_at(r, step_after(r, t), row);
+    enter_step(r, t, &b);
+    step s = step_at(r, t, &b);
+    s.ahead = gates_at(r, step_after(r, t), &b);
     r->cell->forward(r, &s);
-    size_t at = (size_t)t * (size_t)r->B + (size_t)row;
-    leave_step(r, &s, row_of(r->t[Y], at, r->P));
+    leave_step(r, &s, units_of(r, r->t[Y], place_of(r, t, &b), &b));
   }
-}
-
-static int block_count(const recurrence *r) {
-  return r->B == 0 ? 0 : (r->B + r->rows - 1) / r->rows;
 }
 
 saros_status walk_forward(const recurrence *r) {
@@ -157,43 +187,46 @@ saros_status walk_forward(const recurrence *r) {
 /* The gradient of h from y, and through the mixing to the new states. */
 static void leave_step_backward(const recurrence *r, step *s, const real *dy) {
   const blend_kernels *k = r->kernels->blend;
-  size_t rows = (size_t)s->rows, P = (size_t)r->P;
-  memset(s->dh_before, 0, rows * P * sizeof(real));
+  size_t rows = (size_t)s->rows, units = (size_t)s->units;
+  memset(s->dh_before, 0, rows * units * sizeof(real));
   if (s->dc != NULL)
     memset(s->dc_before, 0, rows * (size_t)r->H * sizeof(real));
   if (s->mask != NULL)
-    k->add_scaled_rows(s->dh, dy, s->mask, rows, P);
+    k->add_scaled_rows(s->dh, dy, s->mask, rows, units);
   else
-    r->kernels->pointwise->add_scaled(s->dh, 1, dy, rows * P);
+    r->kernels->pointwise->add_scaled(s->dh, 1, dy, rows * units);
   if (!is_blended(r))
     return;
-  k->blend_backward(s->dh, s->dh_before, s->mask, s->zoneout_h, rows, P);
+  k->blend_backward(s->dh, s->dh_before, s->mask, s->zoneout_h, rows, units);
   if (s->dc != NULL)
     k->blend_backward(s->dc, s->dc_before, s->mask, s->zoneout_c, rows,
                       (size_t)r->H);
 }
 
 /* Through the dropout of what the product read, and to rows begun anew. */
-static void enter_step_backward(const recurrence *r, step *s, int t, int row) {
+static void enter_step_backward(const recurrence *r, step *s, int t,
+                                const block *b) {
   const kernels *k = r->kernels;
   size_t rows = (size_t)s->rows, n = rows * (size_t)r->P;
   if (r->t[READ]) {
     k->pointwise->binary[BINARY_MULTIPLY](
-        s->dread, s->dread, 1, row_of(r->t[DROPOUT], (size_t)row, r->P), 1, n);
+        s->dread, s->dread, 1, row_of(r->t[DROPOUT], (size_t)b->row, r->P), 1,
+        n);
     k->pointwise->add_scaled(s->dh_before, 1, s->dread, n);
   }
   if (r->t[KEEP] == NULL)
     return;
-  const real *keep = reals(r->t[KEEP]) + (size_t)t * (size_t)r->B + row;
-  k->blend->scale_rows(s->dh_before, s->dh_before, keep, rows, (size_t)r->P);
+  const real *keep = row_of(r->t[KEEP], place_of(r, t, b), 1);
+  k->blend->scale_rows(s->dh_before, s->dh_before, keep, rows,
+                       (size_t)s->units);
   if (s->dc != NULL)
     k->blend->scale_rows(s->dc_before, s->dc_before, keep, rows, (size_t)r->H);
 }
 
-static void step_backward(const recurrence *r, step *s, int t, int row) {
-  size_t at = (size_t)t * (size_t)r->B + (size_t)row;
+static void step_backward(const recurrence *r, step *s, int t, const block *b) {
+  size_t at = place_of(r, t, b);
   size_t n = (size_t)s->rows * (size_t)r->P;
-  leave_step_backward(r, s, row_of(r->dy, at, r->P));
+  leave_step_backward(r, s, units_of(r, r->dy, at, b));
   if (r->dh_new)
     memcpy(row_of(r->dh_new, at, r->P), s->dh, n * sizeof(real));
   if (r->t[READ])
@@ -201,26 +234,27 @@ static void step_backward(const recurrence *r, step *s, int t, int row) {
   else
     s->dread = s->dh_before;
   r->cell->backward(r, s);
-  enter_step_backward(r, s, t, row);
+  enter_step_backward(r, s, t, b);
 }
 
 /* The gradients after and before a step change places from step to step; an
 ** even number of changes leaves those of the first states in place 0 or 1. */
-static void backward_block(void *arguments, int block) {
+static void backward_block(void *arguments, int number) {
   const recurrence *r = arguments;
-  int row = block * r->rows, rows = rows_in_block(r, block), place = 0;
-  int t = r->reverse ? 0 : r->T - 1;
+  const block b = block_at(r, number);
+  size_t row = (size_t)b.row;
+  int place = 0, t = r->reverse ? 0 : r->T - 1;
   for (int left = r->T; left > 0; left--, t = step_before(r, t)) {
     if (is_interrupted(r->context))
       return;
-    step s = step_at(r, t, row, rows);
-    s.ahead = gates_at(r, step_before(r, t), row);
-    s.dh = row_of(r->dh[place], (size_t)row, r->P);
-    s.dc = row_of(r->dc[place], (size_t)row, r->H);
+    step s = step_at(r, t, &b);
+    s.ahead = gates_at(r, step_before(r, t), &b);
+    s.dh = units_of(r, r->dh[place], row, &b);
+    s.dc = row_of(r->dc[place], row, r->H);
     place = 1 - place;
-    s.dh_before = row_of(r->dh[place], (size_t)row, r->P);
-    s.dc_before = row_of(r->dc[place], (size_t)row, r->H);
-    step_backward(r, &s, t, row);
+    s.dh_before = units_of(r, r->dh[place], row, &b);
+    s.dc_before = row_of(r->dc[place], row, r->H);
+    step_backward(r, &s, t, &b);
   }
 }
 

@@ -317,6 +317,49 @@ typedef struct gru_kernels {
                          const real *h_prev, size_t rows, size_t H);
 } gru_kernels;
 
+/* --- Cells that are linear in their state (scan.c) --------------------------- */
+
+/*
+** h(t) = a h(t-1) + b unit by unit, where a and b come from x alone: one step of
+** n of the H units of each row, at whose first unit the pointers stand. The rows
+** of h and its like are H apart, those of 'gates' G H, the units of its gates H.
+** A unit's h(t) takes the same operations in the same order wherever it stands;
+** it is off by about as many roundings as the root of the steps it remembers.
+*/
+typedef struct scan_kernels {
+  /* minGRU (Feng et al. 2024), gates z n, which are only read:
+  ** h = (1 - sigmoid(z)) h_prev + sigmoid(z) n. If 'positive', g(n) takes the
+  ** place of n: n + 1/2 from 0 on, sigmoid(n) below. */
+  void (*mingru)(real *h, const real *gates, const real *h_prev, int positive,
+                 size_t rows, size_t n, size_t H);
+
+  /* dh_prev is added to; gates become their gradients. */
+  void (*mingru_backward)(real *dh_prev, real *gates, const real *dh,
+                          const real *h_prev, int positive, size_t rows,
+                          size_t n, size_t H);
+
+  /* minLSTM, likewise, gates i f n: with i' = sigmoid(i) and f' = sigmoid(f),
+  ** h = f' / (f' + i') h_prev + i' / (f' + i') n. */
+  void (*minlstm)(real *h, const real *gates, const real *h_prev, int positive,
+                  size_t rows, size_t n, size_t H);
+  void (*minlstm_backward)(real *dh_prev, real *gates, const real *dh,
+                           const real *h_prev, int positive, size_t rows,
+                           size_t n, size_t H);
+
+  /* LRU (Orvieto et al. 2023): h = decay h_prev + b, all of them complex, pairs
+  ** of real and imaginary part; decay (H) and n are of reals, so n is even. */
+  void (*lru)(real *h, const real *b, const real *h_prev, const real *decay,
+              size_t rows, size_t n, size_t H);
+
+  /* dh_prev is added to, db written. */
+  void (*lru_backward)(real *dh_prev, real *db, const real *dh,
+                       const real *decay, size_t rows, size_t n, size_t H);
+
+  /* ddecay (H) += what db of all rows (rows, H) says, that of other steps, too */
+  void (*decay_backward)(double *ddecay, const real *db, const real *h_prev,
+                         size_t rows, size_t H);
+} scan_kernels;
+
 /* --- What steps of all cells share (blend.c) --------------------------------- */
 
 typedef struct blend_kernels {
@@ -429,6 +472,7 @@ typedef struct kernels {
   const elman_kernels *elman;
   const lstm_kernels *lstm;
   const gru_kernels *gru;
+  const scan_kernels *scan;
   const blend_kernels *blend;
   const update_kernels *update;
   const step_kernels *step[STEP_KINDS];
@@ -459,6 +503,7 @@ const kernels *kernels_select(const char *name);
   extern const elman_kernels KERNEL_NAME(elman, isa);                          \
   extern const lstm_kernels KERNEL_NAME(lstm, isa);                            \
   extern const gru_kernels KERNEL_NAME(gru, isa);                              \
+  extern const scan_kernels KERNEL_NAME(scan, isa);                            \
   extern const blend_kernels KERNEL_NAME(blend, isa);                          \
   extern const update_kernels KERNEL_NAME(update, isa);                        \
   extern const step_kernels KERNEL_NAME(step, isa);                            \

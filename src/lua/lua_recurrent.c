@@ -7,15 +7,15 @@
 
 /* The fields of the parameters, in the order of their places on the stack. */
 static const char *const parameter_fields[] = {
-    "weight_ih",   "weight_hh",   "bias_ih",   "bias_hh",
-    "weight_hr",   "peephole",    "norm_gain", "norm_bias",
-    "norm_c_gain", "norm_c_bias", "table",     NULL};
+    "weight_ih", "weight_hh", "bias_ih",   "bias_hh",     "weight_hr",
+    "peephole",  "norm_gain", "norm_bias", "norm_c_gain", "norm_c_bias",
+    "table",     "nu",        "theta",     NULL};
 
 /* Likewise those of the steps that are tensors; "reverse" is the other one. */
 static const char *const step_fields[] = {
     "mask", "keep", "dropout", "zoneout_h", "zoneout_c", "reverse", NULL};
 
-enum { PARAMETER_COUNT = 11, WEIGHT_HH = 1, STEP_COUNT = 5 };
+enum { PARAMETER_COUNT = 13, WEIGHT_HH = 1, STEP_COUNT = 5 };
 
 /* Arguments, then where the values that they hold are brought. */
 enum {
@@ -89,8 +89,8 @@ static saros_layer layer_on_stack(lua_State *L) {
   saros_tensor *t[PARAMETER_COUNT];
   for (int i = 0; i < PARAMETER_COUNT; i++)
     t[i] = opt_tensor(L, LAYER + i);
-  return (saros_layer){t[0], t[1], t[2], t[3], t[4], t[5],
-                       t[6], t[7], t[8], t[9], t[10]};
+  return (saros_layer){t[0], t[1], t[2], t[3],  t[4],  t[5], t[6],
+                       t[7], t[8], t[9], t[10], t[11], t[12]};
 }
 
 static saros_steps steps_on_stack(lua_State *L, int reverse) {
@@ -134,7 +134,8 @@ static int recurrent(lua_State *L) {
   int states = saros_cell_of(cell).states;
   check_tensor(L, INPUT);
   lua_createtable(L, states, 0);  // RESULT
-  push_tensors(L, PARAMETERS, parameter_fields, PARAMETER_COUNT, WEIGHT_HH);
+  push_tensors(L, PARAMETERS, parameter_fields, PARAMETER_COUNT,
+               saros_cell_of(cell).linear ? -1 : WEIGHT_HH);
   push_steps(L);
   push_states(L, states);
   int reverse = get_reverse(L);

@@ -377,12 +377,17 @@ function core.linear(x, weight, bias) end
 ---| "lstm"        # gates i f g o, states h and c; G = 4
 ---| "gru"         # gates r z n, r after the product U_n h; G = 3
 ---| "gru_before"  # likewise, r before it
+---| "mingru"      # linear in h, without U and b': gates z n, h = (1 - s(z)) h(t-1) + s(z) n; G = 2
+---| "mingru_positive"  # likewise with n + 1/2 for n from 0 on and s(n) below, s being the sigmoid
+---| "minlstm"     # gates i f n, h = f' h(t-1) + i' n, f' = s(f) / (s(f) + s(i)), i' = 1 - f'; G = 3
+---| "minlstm_positive"  # likewise
+---| "lru"         # H / 2 complex units as pairs: h = e^(i e^theta - e^nu) h(t-1) + W x; G = 1
 
 --- The parameters of one recurrent layer, as PyTorch has them. P is the size of
 --- h: H, unless there is a projection.
 ---@class saros.Layer
 ---@field weight_ih? saros.Tensor  (G H, I); absent: x is W x already
----@field weight_hh saros.Tensor  (G H, P)
+---@field weight_hh? saros.Tensor  (G H, P), unless the cell is linear in h
 ---@field bias_ih? saros.Tensor  (G H)
 ---@field bias_hh? saros.Tensor  (G H)
 ---@field weight_hr? saros.Tensor  (P, H), lstm: h = W_hr (o tanh(c))
@@ -392,6 +397,8 @@ function core.linear(x, weight, bias) end
 ---@field norm_c_gain? saros.Tensor  (H), lstm: layer norm of c inside tanh(c)
 ---@field norm_c_bias? saros.Tensor  (H)
 ---@field table? saros.Tensor  (V, G H): x is ids (T, B) then, and W x the row of the id
+---@field nu? saros.Tensor  (H / 2), lru: log of the rate of decay
+---@field theta? saros.Tensor  (H / 2), lru: log of the angle
 
 --- One recurrent layer over a whole sequence, differentiable in x, the states
 --- and all parameters. One entry on the tape.
