@@ -166,6 +166,7 @@ local methods = {
   is_contiguous = function() return tensor(2, 3) end,
   fill = function() return tensor(2, 3), A("number", 1) end,
   assign = function() return tensor(2, 3), A("operand", saros.ones(3)) end,
+  adopt = function() return tensor(2, 3), tensor(2, 3) end,
   clamp = function() return tensor(2, 3), A("number", 0), A("number", 1) end,
   add_scaled = function() return tensor(2, 3), A("number", 0), tensor(2, 3) end,
   trainable = function() return tensor(2, 3), A("flag", true) end,
@@ -497,6 +498,7 @@ describe("arguments that do not fit together #binding", function()
     assign = {
       { t(), saros.zeros(2) }, { t(), saros.ids { 1, 2, 3 } }, { saros.ids { 1 }, 0 }, { saros.ids { 1 }, 1.5 },
     },
+    adopt = { { t(), saros.zeros(3, 2) }, { t(), saros.ids { { 1, 2, 3 }, { 1, 2, 3 } } } },
     fill = { { saros.ids { 1 }, 0 }, { saros.ids { 1 }, 2 ^ 31 + 1 } },
     clamp = { { t(), 2, 1 }, { t(), 0 / 0, 1 } },
     add_scaled = { { t(), 1, vector:reshape(3, 1) }, { t(), 1, saros.ids { 1 } } },

@@ -129,7 +129,7 @@ describe("a model file", function()
   end)
 
   it("wants a path", function()
-    assert.error_matches(function() saros.load() end, "load: expected a path, got nil")
+    assert.error_matches(function() saros.load() end, "load: expected a path, or tensors and their metadata, got nil")
     assert.error_matches(function() build():save() end, "save: expected a path, got nil")
   end)
 end)

@@ -53,6 +53,7 @@ typedef float saros_real;
 
 typedef struct saros_context saros_context;
 typedef struct saros_tensor saros_tensor;
+typedef struct saros_shared saros_shared;
 typedef struct saros_tape saros_tape;
 typedef struct saros_generator saros_generator;
 typedef struct saros_codec saros_codec;
@@ -209,8 +210,35 @@ SAROS_API int saros_all_finite(const saros_tensor *tensor);
 ** of elements. */
 SAROS_API uint64_t saros_digest(const saros_tensor *tensor);
 
+/* Memory of the host's. */
+typedef struct saros_buffer {
+  void *data;                   // aligned as its elements are
+  int read_only;                // may nothing write to it?
+  void (*release)(void *user);  // or null
+  void *user;
+} saros_buffer;
+
+/*
+** A tensor on memory of the host's, row-major, which is neither copied nor
+** freed; views of it and what a tape saves use it, too. When nothing does any
+** more, at the latest when the context is destroyed, release(user) is called,
+** once, in the thread that lets go. On error it is not called.
+*/
+SAROS_API saros_status saros_tensor_wrap(saros_context *context,
+                                         saros_dtype dtype, int rank,
+                                         const int *shape,
+                                         const saros_buffer *buffer,
+                                         saros_tensor **out);
+
+/* Makes the tensor a second one on the elements of source, which has its shape
+** and type, and gives up its own; views of those keep them. SAROS_ESTATE as
+** below, except that a read-only tensor may do so. */
+SAROS_API saros_status saros_tensor_adopt(saros_tensor *tensor,
+                                          saros_tensor *source);
+
 /* SAROS_ESTATE, naming the operation, if the open tape still needs the
-** contents of the tensor. 'function' begins the message. */
+** contents of the tensor, or if it is read-only. 'function' begins the
+** message. */
 SAROS_API saros_status saros_tensor_writable(const saros_tensor *tensor,
                                              const char *function);
 
@@ -840,6 +868,27 @@ SAROS_API const char *saros_archive_metadata_key(const saros_archive *archive,
 SAROS_API const char *saros_archive_metadata_value(const saros_archive *archive,
                                                    int at);
 
+/*
+** The tensors and metadata of an archive, for contexts on any number of
+** threads: one copy in memory, which nobody may write to. It has a context of
+** its own, whose allocator must be one for all threads (null: realloc and
+** free). The archive is borrowed for the call; errors are in its context.
+*/
+SAROS_API saros_status saros_shared_new(const saros_archive *archive,
+                                        saros_allocator allocator, void *user,
+                                        saros_shared **out);
+/* From any thread. The last one to let go frees it: a caller, or a context in
+** which a tensor of it is left. */
+SAROS_API saros_shared *saros_shared_retain(saros_shared *shared);
+SAROS_API void saros_shared_release(saros_shared *shared);  // or null
+SAROS_API size_t saros_shared_bytes(const saros_shared *shared);
+
+/* An archive, in the caller's context, of read-only tensors on the shared
+** elements. May be called from any thread, each with its own context. */
+SAROS_API saros_status saros_shared_archive(saros_shared *shared,
+                                            saros_context *context,
+                                            saros_archive **out);
+
 /* Writes to a temporary file in the same folder, syncs it and renames it: a
 ** crash or an error at any instant leaves the old file or the new one.
 ** SAROS_EFILE names the path and the cause. */
@@ -1014,6 +1063,22 @@ SAROS_API int luaopen_saros(struct lua_State *L);
 ** are enough for the toolkit.
 */
 SAROS_API void saros_open(struct lua_State *L, int without);
+
+/* The context of a state in which the toolkit was opened, else null. */
+SAROS_API saros_context *saros_context_in(struct lua_State *L);
+
+/* Pushes a tensor of that context; the script has a reference of its own.
+** Raises an error if Lua has no memory for that. */
+SAROS_API void saros_push_tensor(struct lua_State *L, saros_tensor *tensor);
+
+/* The tensor at an index of the stack, borrowed for as long as it is there and
+** no script runs that could close it; null if it is anything else. */
+SAROS_API saros_tensor *saros_to_tensor(struct lua_State *L, int index);
+
+/* Pushes two tables, as saros.safetensors.read returns them: tensors by name,
+** read-only, and metadata. saros.load(tensors, metadata) is then the model that
+** was saved, without a copy of its weights. Raises an error without memory. */
+SAROS_API void saros_push_shared(struct lua_State *L, saros_shared *shared);
 
 #ifdef __cplusplus
 }

@@ -10,6 +10,7 @@
 #include <saros.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 typedef struct budget {
   size_t used, limit;
@@ -30,14 +31,19 @@ static void *within_budget(void *user, void *block, size_t old, size_t new) {
   return result;
 }
 
-static void stop(lua_State *L, lua_Debug *event) {
+/* Called now and then, also while one operation of the toolkit goes on. */
+static void watch(lua_State *L, lua_Debug *event) {
   (void)event;
-  luaL_error(L, "out of time");
+  const clock_t *end = lua_getextraspace(L);
+  if (clock() > *end)
+    luaL_error(L, "out of time");
 }
 
-/* Every script gets so many instructions. */
+/* Every script gets a tenth of a second. */
 static void run(lua_State *L, const char *script) {
-  lua_sethook(L, stop, LUA_MASKCOUNT, 10000000);
+  clock_t *end = lua_getextraspace(L);  // coroutines have a copy
+  *end = clock() + CLOCKS_PER_SEC / 10;
+  lua_sethook(L, watch, LUA_MASKCOUNT, 1000);
   if (luaL_dostring(L, script))
     printf("refused: %s\n", lua_tostring(L, -1));
   else
@@ -71,6 +77,9 @@ int main(void) {
       "}:save 'stolen')");
   run(L, "saros.threads(64)");
   run(L, "while true do end");
+  run(L,
+      "local x = saros.ones(1000, 1000) for _ = 1, 100 do local y <close> = "
+      "x:matmul(x) end");
   run(L,
       "return saros.nn.gru { 3, 8 }:init { seed = 1 }(saros.ones(5, 2, "
       "3)):shape()[3]");

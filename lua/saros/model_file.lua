@@ -74,17 +74,24 @@ local function build(description, tensors)
   if type(given.options) ~= "table" then
     error("expected the options of a model, got " .. options.describe(given.options), 0)
   end
-  return builders[description.kind](given):load(tensors)
+  return builders[description.kind](given):adopt(tensors)
 end
 
---- Load a model: a file, or the model of a run folder.
----@param path string
----@return saros.nn.Module? model  whatever was saved there
----@return string? message  what is wrong with the file
-function model_file.load(path)
-  if type(path) ~= "string" then
-    options.fail("load: expected a path, got " .. options.describe(path))
+-- The model of some tensors; `place` is where they come from.
+local function model_of(tensors, metadata, place)
+  local description, message = describe(metadata)
+  if not description then
+    return nil, ("load: %s: %s"):format(place, message)
   end
+  local ok, model = pcall(build, description, tensors)
+  if not ok then
+    return nil, ("load: %s: %s"):format(place, options.without_place(model))
+  end
+  core.trim() -- the parameters gave up what they had before
+  return model
+end
+
+local function read_model(path)
   local in_folder = model_file.path_in(path)
   if exists(in_folder) then
     path = in_folder
@@ -94,15 +101,22 @@ function model_file.load(path)
     local hint = exists(path) and "; is it a model, as model:save(path) and fit's run folders keep it?" or ""
     return nil, "load: " .. metadata .. hint
   end
-  local description, message = describe(metadata)
-  if not description then
-    return nil, ("load: %s: %s"):format(path, message)
+  return model_of(tensors, metadata, path)
+end
+
+--- Load a model: a file, the model of a run folder, or what a host shares of a
+--- file: tensors, which become the model's own, and metadata.
+---@param source string|table<string, saros.Tensor>  a path, or tensors by name
+---@param metadata? table<string, string>  of the tensors
+---@return saros.nn.Module? model  whatever was saved there
+---@return string? message  what is wrong with the file
+function model_file.load(source, metadata)
+  if type(source) == "string" then
+    return read_model(source)
+  elseif type(source) ~= "table" or type(metadata) ~= "table" then
+    options.fail("load: expected a path, or tensors and their metadata, got " .. options.describe(source))
   end
-  local ok, model = pcall(build, description, tensors)
-  if not ok then
-    return nil, ("load: %s: %s"):format(path, options.without_place(model))
-  end
-  return model
+  return model_of(source, metadata, "the tensors")
 end
 
 return model_file

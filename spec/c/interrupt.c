@@ -8,7 +8,6 @@
 #include <lauxlib.h>
 #include <lualib.h>
 #include <string.h>
-#include <time.h>
 
 #include "check.h"
 #include "saros.h"
@@ -190,9 +189,9 @@ static const char script[] =
     "  do local _ <close> = w end\n"
     "end\n";
 
-/* A hook whose count never comes by itself. */
-static int work_with(lua_State *L, lua_Hook hook) {
-  lua_sethook(L, hook, LUA_MASKCOUNT, 1 << 30);
+/* A hook whose count of instructions does not come while so little Lua runs. */
+static int work_with(lua_State *L, lua_Hook hook, int instructions) {
+  lua_sethook(L, hook, LUA_MASKCOUNT, instructions);
   lua_getglobal(L, "work");
   int status = lua_pcall(L, 0, 1, 0);
   CHECK(lua_gethook(L) == hook, "the hook is still there");
@@ -206,11 +205,13 @@ static void hook_lua(void) {
   luaL_requiref(L, "saros", luaopen_saros, 1);
   CHECK(luaL_dostring(L, script) == LUA_OK, "%s", lua_tostring(L, -1));
   lua_settop(L, 0);
-  CHECK(work_with(L, refuse) == LUA_ERRRUN && lua_istable(L, -1),
+  CHECK(work_with(L, refuse, 100) == LUA_ERRRUN && lua_istable(L, -1),
         "the hook's error arrives as it is");
   lua_settop(L, 0);
-  CHECK(work_with(L, NULL) == LUA_OK, "usable: %s", lua_tostring(L, -1));
+  CHECK(work_with(L, NULL, 0) == LUA_OK, "usable: %s", lua_tostring(L, -1));
   const double right = lua_tonumber(L, -1);
+  CHECK(work_with(L, refuse, 1 << 30) == LUA_OK,
+        "a hook that has time is not called: %s", lua_tostring(L, -1));
   lua_settop(L, 0);
   CHECK(luaL_dostring(L,
                       "collectgarbage() before = saros.memory().in_use\n"
@@ -218,13 +219,11 @@ static void hook_lua(void) {
         "%s", lua_tostring(L, -1));
   lua_getglobal(L, "thread");
   lua_State *thread = lua_tothread(L, -1);
-  lua_sethook(thread, refuse, LUA_MASKCOUNT, 1 << 30);
+  lua_sethook(thread, refuse, LUA_MASKCOUNT, 100);
   int count;
   CHECK(lua_resume(thread, L, 0, &count) == LUA_ERRRUN, "in a coroutine, too");
   lua_settop(L, 0);
-  struct timespec pause = {0, 2000000};  // the hook is due again
-  nanosleep(&pause, NULL);
-  CHECK(work_with(L, meddle) == LUA_OK && lua_tonumber(L, -1) == right,
+  CHECK(work_with(L, meddle, 100) == LUA_OK && lua_tonumber(L, -1) == right,
         "what the hook does changes nothing: %s", lua_tostring(L, -1));
   CHECK(luaL_dostring(L,
                       "thread = nil collectgarbage()\n"

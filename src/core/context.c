@@ -44,14 +44,32 @@ static int default_threads(void) {
   return processors < 1 ? 1 : processors > 256 ? 256 : (int)processors;
 }
 
-/* Work is split by our own threads; OpenBLAS runs on one inside each. A host
-** that uses OpenBLAS itself gets its number back when the context closes. */
-static int quiet_blas(void) {
-  int before = openblas_get_num_threads();
-  if (before <= 1)
-    return 0;
-  openblas_set_num_threads(1);
-  return before;
+/*
+** Work is split by our own threads; OpenBLAS runs on one inside each. It has
+** one number for the whole process, so this is the one thing that contexts
+** share: the first sets the number, and the last gives it back to a host that
+** uses OpenBLAS itself.
+*/
+static struct {
+  pthread_mutex_t mutex;
+  int contexts;
+  int threads;  // that OpenBLAS had before
+} blas = {.mutex = PTHREAD_MUTEX_INITIALIZER};
+
+static void quiet_blas(void) {
+  pthread_mutex_lock(&blas.mutex);
+  if (blas.contexts++ == 0) {
+    blas.threads = openblas_get_num_threads();
+    openblas_set_num_threads(1);
+  }
+  pthread_mutex_unlock(&blas.mutex);
+}
+
+static void restore_blas(void) {
+  pthread_mutex_lock(&blas.mutex);
+  if (--blas.contexts == 0)
+    openblas_set_num_threads(blas.threads);
+  pthread_mutex_unlock(&blas.mutex);
 }
 
 saros_context *saros_context_new(saros_allocator allocator, void *user) {
@@ -66,7 +84,7 @@ saros_context *saros_context_new(saros_allocator allocator, void *user) {
   context->pool.user = user;
   context->kernels = choose_kernels();
   context->threads = default_threads();
-  context->blas_threads = quiet_blas();
+  quiet_blas();
   return context;
 }
 
@@ -74,9 +92,9 @@ void saros_context_destroy(saros_context *context) {
   if (context == NULL)
     return;
   team_release(context);
+  storage_return_all(context);
   pool_free_all(&context->pool);
-  if (context->blas_threads > 0)
-    openblas_set_num_threads(context->blas_threads);
+  restore_blas();
   context->pool.allocator(context->pool.user, context, sizeof *context, 0);
 }
 

@@ -63,6 +63,7 @@ typedef struct memory_pool {
 struct saros_context {
   int references;  // the opener's and one for each living object
   memory_pool pool;
+  struct storage *borrowed;  // those of memory that is not the pool's
   const kernels *kernels;
   struct team *team;  // worker threads, null until first needed
   int threads;
@@ -76,7 +77,6 @@ struct saros_context {
   unsigned long tapes;  // opened so far: the serial number of the last
   struct profile *profile;  // null until one is first asked for
   int index_base;           // of axes, positions and ids in messages
-  int blas_threads;  // what OpenBLAS is to have back; 0: it was not changed
   char message[512];
 };
 
@@ -122,8 +122,14 @@ void team_release(saros_context *context);
 typedef struct storage {
   int references;
   int pins;  // entries of the tape that will read it; see tape_record
+  int read_only;
+  int borrowed;
   size_t bytes;
-  char *data;  // of the storage's own block
+  char *data;  // of the storage's own block, unless it is borrowed
+  // of borrowed memory:
+  void (*release)(void *user);  // gives it back; null: nothing to do
+  void *user;
+  struct storage *newer, *older;  // in the list of the context
 } storage;
 
 struct saros_tensor {
@@ -145,6 +151,8 @@ saros_status tensor_new(saros_context *context, saros_dtype dtype, int rank,
 saros_status tensor_like(const saros_tensor *x, saros_tensor **out);
 saros_status tensor_scalar(saros_context *context, double value,
                            saros_tensor **out);
+/* Gives back all memory that is borrowed, whoever still holds it. */
+void storage_return_all(saros_context *context);
 /* A second tensor on x's storage, without history, for the caller to reshape. */
 saros_status tensor_alias(saros_tensor *x, saros_tensor **out);
 
@@ -274,6 +282,9 @@ saros_status tape_record_unary(const operation *operation, saros_tensor *x,
 
 /* Whether the tape would record an operation on x (null: no). */
 int tape_wants(const saros_context *context, const saros_tensor *x);
+
+/* SAROS_ESTATE if the open tape still needs the contents of x. */
+saros_status tape_lets_write(const saros_tensor *x, const char *function);
 
 /* Whether dropout acts. */
 int tape_is_training(const saros_context *context);

@@ -308,6 +308,15 @@ static const char *reader_of(const saros_tape *tape, const storage *s) {
 
 saros_status saros_tensor_writable(const saros_tensor *x,
                                    const char *function) {
+  if (x->storage->read_only)
+    return saros_fail(x->context, SAROS_ESTATE,
+                      "%s: tensor %s is read-only: its elements are shared or "
+                      "the host's own; write to a clone",
+                      function, SHAPE(x));
+  return tape_lets_write(x, function);
+}
+
+saros_status tape_lets_write(const saros_tensor *x, const char *function) {
   saros_context *context = x->context;
   if (x->storage->pins > 0)
     return saros_fail(context, SAROS_ESTATE,

@@ -32,10 +32,45 @@ static saros_status storage_new(saros_context *context, size_t bytes,
   return SAROS_OK;
 }
 
+/* A storage in the list of those that are borrowed. */
+static saros_status storage_borrow(saros_context *context, void *data,
+                                   size_t bytes, storage **out) {
+  TRY(object_new(context, sizeof(storage), (void **)out));
+  storage *s = *out;
+  *s = (storage){.references = 1,
+                 .bytes = bytes,
+                 .data = data,
+                 .borrowed = 1,
+                 .older = context->borrowed};
+  if (s->older != NULL)
+    s->older->newer = s;
+  context->borrowed = s;
+  return SAROS_OK;
+}
+
+static void storage_return(saros_context *context, storage *s) {
+  if (s->older != NULL)
+    s->older->newer = s->newer;
+  if (s->newer != NULL)
+    s->newer->older = s->older;
+  else
+    context->borrowed = s->older;
+  if (s->release != NULL)
+    s->release(s->user);
+}
+
+void storage_return_all(saros_context *context) {
+  while (context->borrowed != NULL)
+    storage_return(context, context->borrowed);
+}
+
 static void storage_release(saros_context *context, storage *s) {
   if (s == NULL || --s->references > 0)
     return;
-  pool_give(&context->pool, s->data);
+  if (s->borrowed)
+    storage_return(context, s);
+  else
+    pool_give(&context->pool, s->data);
   object_free(context, s);
 }
 
@@ -91,23 +126,71 @@ int same_shape(const saros_tensor *a, const saros_tensor *b) {
 
 /* --- Life ------------------------------------------------------------------ */
 
-saros_status tensor_new(saros_context *context, saros_dtype dtype, int rank,
-                        const int *shape, saros_tensor **out) {
+/* Without a storage yet. */
+static saros_status tensor_bare(saros_context *context, saros_dtype dtype,
+                                int rank, const int *shape,
+                                saros_tensor **out) {
   *out = NULL;
   TRY(check_shape(context, rank, shape));
-  saros_tensor *x;
-  TRY(object_new(context, sizeof *x, (void **)&x));
-  x->context = context;
-  x->references = 1;
-  x->dtype = dtype;
-  tensor_set_shape(x, rank, shape);
+  TRY(object_new(context, sizeof **out, (void **)out));
+  (*out)->context = context;
+  (*out)->references = 1;
+  (*out)->dtype = dtype;
+  tensor_set_shape(*out, rank, shape);
+  return SAROS_OK;
+}
+
+saros_status tensor_new(saros_context *context, saros_dtype dtype, int rank,
+                        const int *shape, saros_tensor **out) {
+  TRY(tensor_bare(context, dtype, rank, shape, out));
+  saros_tensor *x = *out;
   saros_status status =
-      storage_new(context, x->count * element_size(dtype), &x->storage);
+      storage_new(context, saros_tensor_bytes(x), &x->storage);
   if (status != SAROS_OK) {
     object_free(context, x);
+    *out = NULL;
+  }
+  return status;
+}
+
+saros_status saros_tensor_wrap(saros_context *context, saros_dtype dtype,
+                               int rank, const int *shape,
+                               const saros_buffer *buffer, saros_tensor **out) {
+  TRY(tensor_bare(context, dtype, rank, shape, out));
+  saros_tensor *x = *out;
+  saros_status status = SAROS_OK;
+  if ((buffer->data == NULL && x->count > 0) ||
+      (uintptr_t)buffer->data % element_size(dtype) != 0)
+    status = saros_fail(context, SAROS_EARGUMENT,
+                        "wrap: expected memory aligned to %zu bytes, got %p",
+                        element_size(dtype), buffer->data);
+  else
+    status = storage_borrow(context, buffer->data, saros_tensor_bytes(x),
+                            &x->storage);
+  if (status != SAROS_OK) {
+    object_free(context, x);
+    *out = NULL;
     return status;
   }
-  *out = x;
+  x->storage->read_only = buffer->read_only;
+  x->storage->release = buffer->release;
+  x->storage->user = buffer->user;
+  return SAROS_OK;
+}
+
+saros_status saros_tensor_adopt(saros_tensor *x, saros_tensor *source) {
+  TRY(expect_context("adopt", x->context, source));
+  TRY(tape_lets_write(x, "adopt"));
+  TRY(expect_same_shape("adopt", "a source", source, x));
+  if (x->dtype != source->dtype)
+    return saros_fail(x->context, SAROS_EARGUMENT,
+                      "adopt: expected elements of the same type");
+  storage *own = x->storage;
+  x->storage = source->storage;
+  x->storage->references++;
+  x->offset = source->offset;
+  memcpy(x->stride, source->stride, sizeof x->stride);
+  storage_release(x->context, own);
   return SAROS_OK;
 }
 

@@ -36,7 +36,7 @@ typedef enum box_type {
 typedef struct binding {
   saros_context *context;             // null once the state is closing
   lua_State *caller;                  // of the core, if it is running
-  double hook_due;                    // when its hook may be called again
+  double waiting_since;               // its hook; 0: not yet in this call
   int interrupted;                    // did the hook raise an error?
   const void *metatables[BOX_TYPES];  // a check is a comparison of addresses
   double collect_above;               // collectable bytes that call for a cycle
@@ -51,6 +51,9 @@ enum { MODULE_VALUE = 1, INTERRUPT_VALUE };
 /* --- Calls of the core (lua_context.c) --------------------------------------- */
 
 binding *binding_of(lua_State *L);
+/* The same for functions that are not of the module; null in a state in which
+** it was never opened. (lua_module.c) */
+binding *find_binding(lua_State *L);
 /* Raises an error once the state is closing. */
 saros_context *context_of(lua_State *L);
 
@@ -128,6 +131,8 @@ void *push_box(lua_State *L, box_type type);
 /* The box at an index; null if the value there is anything else, or once the
 ** state is closing and what was in the box is gone. */
 void *to_box(lua_State *L, int index, box_type type);
+/* The same for functions that are not of the module. */
+void *box_at(lua_State *L, int index, const binding *state, box_type type);
 /* The same for an argument; raises an error unless its box is full. */
 void *check_box(lua_State *L, int arg, box_type type);
 /* "tensor", "tape": for messages. */
@@ -236,6 +241,13 @@ int new_tensor_as(lua_State *L, const char *name, saros_tensor *const *box);
 /* Metamethods from other files: lua_tensor_print.c, lua_shape.c. */
 int tensor_tostring(lua_State *L);
 int tensor_concat(lua_State *L);
+
+/* --- Files (lua_file.c) ---------------------------------------------------------- */
+
+/* For owners of archives. */
+void release_archive(void *archive);
+/* Pushes a table of the tensors and one of the metadata. */
+void push_archive(lua_State *L, const saros_archive *archive);
 
 /* --- Generators (lua_generator.c) --------------------------------------------- */
 

@@ -29,7 +29,9 @@ int is_profiled(lua_State *L) {
 }
 
 int enter_core(lua_State *L) {
-  binding_of(L)->caller = L;
+  binding *state = binding_of(L);
+  state->caller = L;
+  state->waiting_since = 0;
   return is_profiled(L);
 }
 
@@ -139,14 +141,17 @@ void *push_box(lua_State *L, box_type type) {
   return box;
 }
 
-void *to_box(lua_State *L, int index, box_type type) {
+void *box_at(lua_State *L, int index, const binding *state, box_type type) {
   void *box = lua_touserdata(L, index);
-  if (box == NULL || binding_of(L)->context == NULL ||
-      !lua_getmetatable(L, index))
+  if (box == NULL || state->context == NULL || !lua_getmetatable(L, index))
     return NULL;
-  int same = lua_topointer(L, -1) == binding_of(L)->metatables[type];
+  int same = lua_topointer(L, -1) == state->metatables[type];
   lua_pop(L, 1);
   return same ? box : NULL;
+}
+
+void *to_box(lua_State *L, int index, box_type type) {
+  return box_at(L, index, binding_of(L), type);
 }
 
 const char *box_name(box_type type) {

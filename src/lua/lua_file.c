@@ -8,7 +8,7 @@
 
 #include "binding.h"
 
-static void release_archive(void *archive) {
+void release_archive(void *archive) {
   saros_archive_release(archive);
 }
 
@@ -193,6 +193,11 @@ static void push_metadata(lua_State *L, const saros_archive *archive) {
   }
 }
 
+void push_archive(lua_State *L, const saros_archive *archive) {
+  push_tensors(L, archive);
+  push_metadata(L, archive);
+}
+
 static int file_read(lua_State *L) {
   const char *path = check_text(L, PATH);
   saros_archive *archive = NULL;
@@ -203,8 +208,7 @@ static int file_read(lua_State *L) {
   if (status != SAROS_OK)
     return return_file_error(L, status);
   box->object = archive;
-  push_tensors(L, archive);
-  push_metadata(L, archive);
+  push_archive(L, archive);
   owner_release(box);
   return 2;
 }

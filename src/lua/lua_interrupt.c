@@ -2,7 +2,8 @@
 ** Hooks of the host in the middle of long work. A hook that counts instructions
 ** (lua_sethook with LUA_MASKCOUNT) is how hosts stop scripts, but while the core
 ** computes there are no instructions. So the core asks here between its blocks,
-** and here the hook is called, as if it were due, in the function that computes.
+** and time stands for instructions: when a call of the core has taken as long as
+** the hook's count of them, the hook is called, in the function that computes.
 ** What it raises ends the work, and is raised there.
 **
 ** The core is mid-way then and has borrowed its arguments: while the hook runs,
@@ -13,8 +14,8 @@
 
 #include "binding.h"
 
-/* Seconds from one call of the hook to the next. */
-#define PAUSE 1e-3
+/* Seconds that count as an instruction: about what one of Lua's takes. */
+#define INSTRUCTION 1e-8
 
 static double now(void) {
   struct timespec t;
@@ -72,15 +73,24 @@ static int run_hook_alone(lua_State *L, binding *state) {
   return status;
 }
 
+/* Has the hook of L been waiting for as long as its count? It waits from the
+** first question in a call of the core on. */
+static int is_due(lua_State *L, binding *state) {
+  double time = now();
+  if (state->waiting_since > 0 &&
+      time - state->waiting_since < lua_gethookcount(L) * INSTRUCTION)
+    return 0;
+  int is_first = state->waiting_since == 0;
+  state->waiting_since = time;
+  return !is_first;
+}
+
 int ask_hook(void *user) {
   binding *state = user;
   lua_State *L = state->caller;
-  if (L == NULL || !(lua_gethookmask(L) & LUA_MASKCOUNT))
+  if (L == NULL || !(lua_gethookmask(L) & LUA_MASKCOUNT) || !is_due(L, state) ||
+      !lua_checkstack(L, LUA_MINSTACK))
     return 0;
-  double time = now();
-  if (time < state->hook_due || !lua_checkstack(L, LUA_MINSTACK))
-    return 0;
-  state->hook_due = time + PAUSE;
   if (run_hook_alone(L, state) == LUA_OK)
     return 0;
   state->interrupted = 1;

@@ -46,6 +46,13 @@ static void push_binding(lua_State *L) {
   saros_set_interrupt(state->context, ask_hook, state);
 }
 
+binding *find_binding(lua_State *L) {
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &binding_key);
+  binding *state = lua_touserdata(L, -1);
+  lua_pop(L, 1);
+  return state;
+}
+
 /* --- Registration ----------------------------------------------------------------- */
 
 void push_function(lua_State *L, const char *name, lua_CFunction function) {
@@ -86,9 +93,7 @@ void register_coded(lua_State *L, const char *name, lua_CFunction function,
 }
 
 void push_metatable(lua_State *L, box_type type, const luaL_Reg *metamethods) {
-  lua_rawgetp(L, LUA_REGISTRYINDEX, &binding_key);
-  binding *state = lua_touserdata(L, -1);
-  lua_pop(L, 1);
+  binding *state = find_binding(L);
   lua_newtable(L);
   const void *address = lua_topointer(L, -1);
   lua_pushvalue(L, -1);
@@ -245,10 +250,8 @@ static void preload_modules(lua_State *L, int require) {
 
 void saros_open(lua_State *L, int without) {
   luaL_requiref(L, "saros.core", open_core, 0);
-  lua_rawgetp(L, LUA_REGISTRYINDEX, &binding_key);
-  const binding *state = lua_touserdata(L, -1);
-  saros_restrict(state->context, without);
-  lua_pop(L, 2);
+  saros_restrict(find_binding(L)->context, without);
+  lua_pop(L, 1);
   luaL_requiref(L, "saros", luaopen_saros, 0);
 }
 

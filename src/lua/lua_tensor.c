@@ -305,6 +305,11 @@ static int tensor_assign(lua_State *L) {
   return itself(L);
 }
 
+static int tensor_adopt(lua_State *L) {
+  ATTEMPT(L, saros_tensor_adopt(check_tensor(L, 1), check_tensor(L, 2)));
+  return itself(L);
+}
+
 static int tensor_fill(lua_State *L) {
   check_tensor(L, 1);
   check_number(L, 2);
@@ -368,6 +373,7 @@ static const luaL_Reg methods[] = {
     {"digest", tensor_digest},
     {"fill", tensor_fill},
     {"assign", tensor_assign},
+    {"adopt", tensor_adopt},
     {"clamp", tensor_clamp},
     {"add_scaled", tensor_add_scaled},
     {"trainable", tensor_trainable},

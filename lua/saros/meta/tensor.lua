@@ -74,6 +74,12 @@ function Tensor:fill(value) end
 ---@return saros.Tensor self
 function Tensor:assign(source) end
 
+--- Makes the tensor a second one on the elements of source, of its shape and
+--- type, in place of its own.
+---@param source saros.Tensor
+---@return saros.Tensor self
+function Tensor:adopt(source) end
+
 --- Brings every element into [low, high].
 ---@param low number
 ---@param high number

@@ -238,6 +238,18 @@ function Module:save(path)
   return core.write_tensors(path, self:tensors())
 end
 
+--- The parameters by name, once the tensors of a table are known to fit them.
+--- What does not fit is listed in one error.
+local function each_fitting(self, tensors, prefix)
+  local wanted = self:tensors(prefix)
+  local problems = misfits(wanted, tensors, prefix or "")
+  if #problems > 0 then
+    options.fail("load: the tensors do not fit this " .. self.kind .. ":\n"
+      .. table.concat(problems, "\n"))
+  end
+  return pairs(wanted)
+end
+
 --- Copy values into the parameters, by name: from a table of tensors, or from a
 --- file. Every name that is missing, unexpected or misshapen is listed in one
 --- error, and then nothing changes. Generators keep the state that they have.
@@ -255,14 +267,20 @@ function Module:load(source, prefix)
   elseif type(source) ~= "table" then
     options.fail("load: expected a path or a table of tensors by name, got " .. options.describe(source))
   end
-  local wanted = self:tensors(prefix)
-  local problems = misfits(wanted, tensors, prefix or "")
-  if #problems > 0 then
-    options.fail("load: the tensors do not fit this " .. self.kind .. ":\n"
-      .. table.concat(problems, "\n"))
-  end
-  for name, tensor in pairs(wanted) do
+  for name, tensor in each_fitting(self, tensors, prefix) do
     tensor:assign(tensors[name])
+  end
+  self:visit(mark_initialized)
+  return self
+end
+
+--- The same without a copy: the parameters become those tensors, which may be
+--- read-only.
+---@param tensors table<string, saros.Tensor>
+---@return self
+function Module:adopt(tensors)
+  for name, tensor in each_fitting(self, tensors) do
+    tensor:adopt(tensors[name])
   end
   self:visit(mark_initialized)
   return self
