@@ -10,6 +10,7 @@ local core = require "saros.core"
 local options = require "saros.options"
 local scale = require "saros.data.scale"
 local linear = require "saros.nn.linear"
+local live = require "saros.nn.live_forecaster"
 local module = require "saros.nn.module"
 local recurrent = require "saros.nn.recurrent"
 local model_file = require "saros.model_file"
@@ -17,11 +18,17 @@ local model_file = require "saros.model_file"
 ---@class saros.nn.Forecaster: saros.nn.Module
 ---@field horizon integer  steps ahead, h
 ---@field scale { inputs: saros.Scale, targets: saros.Scale }  of F and K columns
+---@field places integer[]?  where each target is among the inputs; nil if one is not
+---@field difference boolean  tells it by how much a target will differ from its last value?
+---@field net saros.nn.Module  what a session and a learner step: neither scale nor difference
 ---@field configuration table  the options it was made with, all but the series
 ---@field recurrent saros.nn.Recurrent
 ---@field head saros.nn.Linear
 local Forecaster = module.class "forecaster"
 Forecaster.stateful = true
+
+local Net = module.class "forecaster.net"
+Net.stateful = true
 
 ---@class saros.nn.ForecasterOptions
 ---@field series saros.Series  gives columns, scale and horizon
@@ -78,15 +85,40 @@ local function present(self, x)
   return core.concatenate(columns, 3):reshape(shape[1], shape[2], 1, #columns)
 end
 
+--- The recurrent stack and the head, of a forecaster or its net.
+local function run(self, x, state, given)
+  local y, last = self.recurrent(x, state, given)
+  return self.head(y), last
+end
+
+---@param x saros.Tensor  (T, B, F), scaled
+---@param state? saros.nn.State
+---@param given? saros.nn.StepOptions
+---@return saros.Tensor y  (T, B, h K)
+---@return saros.nn.State state
+Net.forward = run
+
+function Net:stages()
+  local stages, head = self.recurrent:stages(), self.head:stages()
+  return table.move(head, 1, #head, #stages + 1, stages)
+end
+
+--- The same members under the same names.
+local function net_of(self)
+  local net = Net.new()
+  net.members, net.recurrent, net.head = self.members, self.recurrent, self.head
+  return net
+end
+
 ---@param x saros.Tensor  (T, B, F), scaled
 ---@param state? saros.nn.State
 ---@return saros.Tensor y  (T, B, h, K), scaled: what follows each step
 ---@return saros.nn.State state
 function Forecaster:forward(x, state)
-  local y, last = self.recurrent(x, state)
+  local y, last = run(self, x, state)
   local shape = x:shape()
-  local ahead = self.head(y):reshape(shape[1], shape[2], self.horizon, #self.scale.targets)
-  return self.places and ahead + present(self, x) or ahead, last
+  local ahead = y:reshape(shape[1], shape[2], self.horizon, #self.scale.targets)
+  return self.difference and ahead + present(self, x) or ahead, last
 end
 
 --- The mean square error in a window of a series, for training and for `memory`.
@@ -162,6 +194,30 @@ function Forecaster:examine(series, given)
   return { forecasts = forecasts }
 end
 
+--- The forecaster as it is now, stepped with values in the units of the series.
+---@param given? { streams?: integer, weights?: string }  as of any session
+---@return saros.nn.LiveForecaster
+function Forecaster:session(given)
+  return live(self, self.net:session(given))
+end
+
+--- A session that learns while it steps. Its delay is the horizon.
+---@param given? saros.train.LearnerOptions
+---@return saros.nn.LiveForecaster
+function Forecaster:learner(given)
+  if type(given) ~= "table" and given ~= nil then
+    options.fail("learner: expected a table of options, got " .. options.describe(given))
+  elseif given and given.delay then
+    options.fail("learner: expected no delay, as that of a forecaster is its horizon, got "
+      .. options.describe(given.delay))
+  end
+  local o = { delay = self.horizon }
+  for name, value in pairs(given or {}) do
+    o[name] = value
+  end
+  return live(self, self.net:learner(o))
+end
+
 --- Write the whole model to one file: saros.load(path) gives it back.
 ---@param path string
 ---@return true? ok, string? message
@@ -192,7 +248,7 @@ local function forecaster(given)
   elseif o.difference == nil then
     o.difference = places ~= nil
   end
-  self.places = o.difference and places or nil
+  self.places, self.difference = places, o.difference
   self.configuration = o
   self.recurrent = self:add_member("recurrent", recurrent[o.cell] {
     input = #self.scale.inputs,
@@ -201,6 +257,7 @@ local function forecaster(given)
     dropout = o.dropout,
   })
   self.head = self:add_member("head", linear { o.hidden, self.horizon * #self.scale.targets })
+  self.net = net_of(self)
   return self:init { seed = o.seed }
 end
 

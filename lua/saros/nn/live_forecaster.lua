@@ -1,0 +1,156 @@
+--- A forecaster that is stepped: values go in as they come, in the units of the
+--- series, and what follows them comes out. As a session it steps alone; as a
+--- learner it also learns, since what comes is what it should have said before:
+---
+---     local s = forecaster:learner { window = 64, every = 16 }
+---     for value in sensor do
+---       local ahead, loss = s:learn(value)
+---     end
+
+local core = require "saros.core"
+local options = require "saros.options"
+local form = require "saros.train.form"
+
+---@class saros.nn.LiveForecaster
+---@field forecaster saros.nn.Forecaster
+---@field inner saros.Session|saros.train.Learner  of the forecaster's net
+---@field forms { inputs: saros.train.Form, targets: saros.train.Form }
+---@field recent saros.nn.LiveStep[]  while learning: the last horizon + 1 steps, oldest first
+local Live = {}
+Live.__index = Live
+Live.__name = "saros.nn.LiveForecaster"
+
+---@class saros.nn.LiveStep
+---@field present saros.Tensor|number  (B, 1, K) that the net's output is added to, or 0
+---@field targets saros.Tensor?  (B, K) as they came, scaled
+
+--- Some columns of x (B, F), as (B, n).
+local function columns(x, places)
+  local list = {}
+  for n, place in ipairs(places) do
+    list[n] = x:slice(2, place, place)
+  end
+  return core.concatenate(list, 2)
+end
+
+local function scaled(self, which, name, values)
+  return self.forecaster.scale[which]:apply(self.forms[which]:read(name, values))
+end
+
+--- What the net's output is added to.
+local function present(self, x)
+  local forecaster = self.forecaster
+  return forecaster.difference and columns(x, forecaster.places):reshape(self.inner:streams(), 1, -1) or 0
+end
+
+--- What the net says, (B, h K), in the units of the targets.
+local function told(self, y, x)
+  local forecaster = self.forecaster
+  local ahead = y:reshape(self.inner:streams(), forecaster.horizon, #forecaster.scale.targets) + present(self, x)
+  ahead = forecaster.scale.targets:invert(ahead)
+  return self.inner:streams() == 1 and ahead:select(1, 1) or ahead
+end
+
+--- What the net should have said `horizon` steps ago; nil if that is not known.
+local function due(self)
+  local recent, list = self.recent, {}
+  for step = 2, self.forecaster.horizon + 1 do
+    if not (recent[step] and recent[step].targets) then
+      return nil
+    end
+    list[step - 1] = recent[step].targets
+  end
+  return (core.stack(list, 2) - recent[1].present):reshape(self.inner:streams(), -1)
+end
+
+--- A step of the learner: x and, if they are known, the targets that came with it.
+local function learn(self, x, known)
+  local recent = self.recent
+  recent[#recent + 1] = { present = present(self, x), targets = known }
+  local y, loss = self.inner:learn(x, due(self))
+  if #recent > self.forecaster.horizon then
+    table.remove(recent, 1)
+  end
+  return told(self, y, x), loss
+end
+
+--- What follows the values that came. A learner does not learn from them.
+---@param values number|number[]|number[][]|saros.Tensor  F of them for each stream, in the units of the series
+---@return saros.Tensor  (h, K), or (streams, h, K), in the units of the targets
+function Live:step(values)
+  local x = scaled(self, "inputs", "step", values)
+  if self.recent then
+    return (learn(self, x))
+  end
+  return told(self, self.inner:step(x), x)
+end
+
+
+--- Step, and learn from the values what should have been said before.
+---@param values number|number[]|number[][]|saros.Tensor  F of them for each stream, in the units of the series
+---@param targets? number|number[]|number[][]|saros.Tensor  K of them that came together with the values; (those
+---  columns of the values, if they are among them)
+---@return saros.Tensor  (h, K), or (streams, h, K): what follows, in the units of the targets
+---@return number? loss  of what was said `horizon` steps ago, in squares of the scaled unit
+function Live:learn(values, targets)
+  if not self.recent then
+    options.fail "learn: expected a learner, got a session; forecaster:learner { ... } makes one"
+  end
+  local x, known = scaled(self, "inputs", "learn", values), nil
+  if targets ~= nil then
+    known = scaled(self, "targets", "learn", targets)
+  elseif self.forecaster.places then
+    known = columns(x, self.forecaster.places)
+  end
+  return learn(self, x, known)
+end
+
+--- Back to the first state: all streams or, of a session, one of them.
+---@param row? integer
+---@return saros.nn.LiveForecaster self
+function Live:reset(row)
+  self.inner:reset(row)
+  self.recent = self.recent and {}
+  return self
+end
+
+--- A learner's: see saros.train.learner.
+function Live:snapshot()
+  return { inner = self.inner:snapshot(), recent = table.move(self.recent, 1, #self.recent, 1, {}) }
+end
+
+--- What `snapshot` gave to a learner.
+---@return saros.nn.LiveForecaster self
+function Live:restore(snapshot)
+  if type(snapshot) ~= "table" then
+    options.fail("restore: expected a snapshot of this learner, got " .. options.describe(snapshot))
+  end
+  self.inner:restore(snapshot.inner)
+  self.recent = table.move(snapshot.recent, 1, #snapshot.recent, 1, {})
+  return self
+end
+
+---@return integer
+function Live:streams()
+  return self.inner:streams()
+end
+
+function Live:__tostring()
+  return ("%s of %s"):format(tostring(self.inner), tostring(self.forecaster))
+end
+
+--- A forecaster around a session or a learner of its net.
+---@param forecaster saros.nn.Forecaster
+---@param inner saros.Session|saros.train.Learner
+---@return saros.nn.LiveForecaster
+local function live(forecaster, inner)
+  local scales, B = forecaster.scale, inner:streams()
+  return setmetatable({
+    forecaster = forecaster,
+    inner = inner,
+    forms = { inputs = form.numbers(B, #scales.inputs), targets = form.numbers(B, #scales.targets) },
+    recent = type(inner) == "table" and {} or nil,
+  }, Live)
+end
+
+return live
