@@ -1,7 +1,10 @@
 -- Every example runs for a few steps, as a user would run it.
 
 local commands = require "spec.support.commands"
+local files = require "spec.support.files"
 local folders = require "spec.support.folders"
+local saros = require "saros"
+local data, nn = saros.data, saros.nn
 
 local SENTENCE = "We the People of the United States of America. "
 
@@ -18,6 +21,17 @@ local function with_text(act)
   os.remove(path)
   folders.remove(folder)
   assert(ok, message)
+end
+
+-- What examples/stream.lua prints about some lines.
+local function told_after(model, lines, options)
+  local output
+  files.with_path(function(path)
+    assert(model:save(path))
+    output = commands.shell(("printf '%s' | '%s' examples/stream.lua %s %s"):format(
+      lines, commands.interpreter, path, options or ""))
+  end)
+  return output
 end
 
 describe("the examples", function()
@@ -227,6 +241,45 @@ describe("the examples", function()
     assert.matches("^tensor %(2, 1%)\n", forecast)
     assert.equal(2, #rows)
     assert.is_true(math.abs(tonumber(rows[1][2]) - 0.177) < 0.01) -- persistence: sin' / 4 / sqrt 2
+  end)
+
+  it("go on learning where a series changes its habits", function()
+    local rows = {}
+    for row, frozen, learning in succeed("examples/adapt.lua", "--seed", 1):gmatch "\n(%d+) +([%d.]+) +([%d.]+)" do
+      rows[tonumber(row)] = { frozen = tonumber(frozen), learning = tonumber(learning) }
+    end
+    assert.is_true(rows[1800].learning < 1.2 * rows[1800].frozen)
+    assert.is_true(rows[3000].frozen > 2 * rows[1800].frozen)
+    assert.is_true(rows[3000].learning < rows[3000].frozen / 2)
+    files.with_path(function(path)
+      files.write(path, "Day;Value\n" .. ("1;2\n2;3\n3;5\n4;4\n"):rep(80))
+      local output = succeed("examples/adapt.lua", "--csv", path, "--column", 2, "--ahead", 2, "--save", path)
+      assert.matches("mean error of 'Value', 2 ahead:", output, 1, true)
+      assert.matches("^<svg .*>frozen</text>", files.read(path))
+    end)
+  end)
+
+  it("turn lines of a stream into steps", function()
+    local series = data.series({ string = "a,b\n1,4\n3,5\n2,7\n5,6\n" }, { valid = 0 })
+    local forecaster = nn.forecaster { series = series, hidden = 3 }
+    local alone = told_after(forecaster, "1,2\n3,4\n")
+    assert.matches("^%-?[%d.]+,%-?[%d.]+\n%-?[%d.]+,%-?[%d.]+\n$", alone)
+    assert.equal(alone, told_after(forecaster, "day;b;a\nx;2;1\ny;4;3\n"))
+    assert.equal(alone, told_after(forecaster, "x,\"2\",1\r\ny,4,3\r\n", "--fields 3 2"))
+    for _, flag in ipairs { "", "--learn" } do
+      local output = told_after(forecaster, "1,2\n3,nan\n3,4\n5,6,7\n", flag)
+      assert.equal(alone, output:gsub("line[^\n]*\n", ""))
+      assert.matches('line 2: expected a number for b, got "nan"\n', output, 1, true)
+      assert.matches("line 4: expected 2 fields, got 3; --fields tells which\n", output, 1, true)
+    end
+
+    local text = data.text({ string = ("ab\ncd\n"):rep(30) }, { valid = 0 })
+    local lm = nn.language_model { vocabulary = text.vocabulary, hidden = 12, layers = 1 }
+    saros.fit(lm, text, { epochs = 15, batch = 4, length = 10, lr = 2e-2 })
+    assert.equal("cd\nab\n", told_after(lm, "ab\ncd\n"))
+    local output = told_after(lm, "ab\nx\ncd\n", "--learn")
+    assert.equal("cd\nab\n", output:gsub("line[^\n]*\n", ""))
+    assert.matches('line 2: expected characters that the model knows, got "x"', output, 1, true)
   end)
 
   it("write tunes, and tell whether they are well-formed", function()
