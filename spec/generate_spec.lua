@@ -144,6 +144,13 @@ describe("generation", function()
     assert.not_equal(first, (collect(lm:generate { seed = 2 })))
   end)
 
+  it("comes as a whole, too", function()
+    local lm = untrained "abcé"
+    for _, given in ipairs { { length = 20, seed = 2 }, { length = 0 }, { stop = "a", seed = 3 } } do
+      assert.equal(collect(lm:generate(given)), lm:write(given))
+    end
+  end)
+
   it("goes on from the prime, which it does not repeat", function()
     local lm = parrot "the quick brown fox. "
     assert.equal("brown fox. the quick", (collect(lm:generate {

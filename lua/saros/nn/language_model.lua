@@ -126,6 +126,17 @@ function LanguageModel:generate(given)
   return stream(self, given)
 end
 
+--- The same text as a whole.
+---@param given? saros.generate.Options
+---@return string
+function LanguageModel:write(given)
+  local pieces = {}
+  for piece in self:generate(given) do
+    pieces[#pieces + 1] = piece
+  end
+  return table.concat(pieces)
+end
+
 --- The likeliest texts after a prime, best first, by a beam search. See
 --- saros.generate.beam for the options.
 ---@param given saros.generate.LikeliestOptions

@@ -287,15 +287,12 @@ end
 ---@param epoch integer
 ---@param length integer  in symbols
 function Run:sample(model, epoch, length)
-  if not model.generate then
+  if not model.write then
     return
   end
   make_folder(self:path "samples")
-  local pieces = {}
-  for piece in model:generate { length = length, temperature = 0.8, seed = epoch } do
-    pieces[#pieces + 1] = piece
-  end
-  need(core.write_file(self:path(("samples/epoch-%04d.txt"):format(epoch)), table.concat(pieces) .. "\n"))
+  local text = model:write { length = length, temperature = 0.8, seed = epoch }
+  need(core.write_file(self:path(("samples/epoch-%04d.txt"):format(epoch)), text .. "\n"))
 end
 
 return run
