@@ -1,6 +1,7 @@
 -- Text from a trained model, as it is made.
 --
 --   build/saros examples/generate.lua --model runs/first --prime "The " --length 500
+--   build/saros examples/generate.lua --model runs/tunes --prime '\n' --stop '\n\n' --length 2000
 
 local argparse = require "argparse"
 local saros = require "saros"
@@ -10,9 +11,15 @@ local function need(value, message)
   return value or error(message, 0)
 end
 
+-- "\n" on the command line is a new line.
+local function with_new_lines(words)
+  return (words:gsub("\\n", "\n"))
+end
+
 local parser = argparse("generate.lua", "Let a trained model write.")
 parser:option("--model", "Run folder or model file."):count(1)
-parser:option("--prime", "Text to begin with."):default ""
+parser:option("--prime", "Text to begin with; \\n is a new line."):convert(with_new_lines):default ""
+parser:option("--stop", "Text to end before."):convert(with_new_lines)
 parser:option("--length", "Symbols to write."):convert(math.tointeger):default "400"
 parser:option("--temperature", "Below 1 bolder, above 1 wilder, 0: always the likeliest.")
   :convert(tonumber):default "0.8"
@@ -27,6 +34,7 @@ io.write(args.prime)
 for piece in lm:generate {
   prime = args.prime,
   length = args.length,
+  stop = args.stop,
   temperature = args.temperature,
   top_k = args.top_k,
   top_p = args.top_p,

@@ -48,8 +48,4 @@ saros.fit(lm, text, {
   run = args.run,
   progress = saros.progress(),
 })
-print()
-for piece in need(saros.load(args.run)):generate { length = 400, temperature = 0.8, seed = args.seed } do
-  io.write(piece)
-end
-print()
+print("\n" .. need(saros.load(args.run)):write { length = 400, temperature = 0.8, seed = args.seed })

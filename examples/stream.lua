@@ -3,7 +3,7 @@
 --   tail -f sensor.csv | build/saros examples/stream.lua model.safetensors
 --   tail -f server.log | build/saros examples/stream.lua runs/log --learn
 --
--- For a forecaster (series.lua --save) a line is the next row of a CSV file. The
+-- For a forecaster (series.lua --run) a line is the next row of a CSV file. The
 -- values are those of the columns that a heading names, else of --fields, else all;
 -- what is printed are the targets, step after step. For a language model a line is
 -- text, and what is printed is the line that is likeliest next. With --learn both

@@ -3,6 +3,7 @@
 -- the network starts anew at the beginning of each.
 --
 --   build/saros examples/tunes.lua --text tunes.abc --run runs/tunes
+--   build/saros examples/generate.lua --model runs/tunes --prime '\nX:1\n' --stop '\n\n' --length 2000
 --
 -- Without a file it makes up some simple ones.
 
@@ -43,10 +44,7 @@ saros.fit(lm, tunes, { epochs = args.epochs, batch = 16, length = 64, lr = 4e-3,
 lm = args.run and need(saros.load(args.run)) or lm
 local written, bars, full = 0, 0, 0
 for n = 1, args.count do
-  local tune = ""
-  for piece in lm:generate { length = 2000, stop = "\n\n", temperature = args.temperature, seed = args.seed + n } do
-    tune = tune .. piece
-  end
+  local tune = lm:write { length = 2000, stop = "\n\n", temperature = args.temperature, seed = args.seed + n }
   local count, found = abc.bars(tune) -- and how many are full, or what is wrong
   print(("\n%s\n%% %s"):format(tune, count and ("well-formed: %d bars, %d of them full"):format(count, found) or found))
   written, bars, full = written + (count and 1 or 0), bars + (count or 0), full + (count and found or 0)

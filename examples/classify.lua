@@ -1,0 +1,30 @@
+-- What a trained classifier makes of some texts.
+--
+--   build/saros examples/classify.lua --model runs/surnames Rossi Nakamura
+
+local argparse = require "argparse"
+local saros = require "saros"
+
+-- What a user can mend is said in one line, without a traceback.
+local function need(value, message)
+  return value or error(message, 0)
+end
+
+local parser = argparse("classify.lua", "Let a trained model choose labels.")
+parser:argument("texts", "Texts to classify."):args "+"
+parser:option("--model", "Run folder or model file."):count(1)
+parser:option("--top", "Labels to show, if they have 1 % or more."):convert(math.tointeger):default "3"
+local args = parser:parse()
+
+local classifier = need(saros.load(args.model))
+need(classifier.classify, args.model .. " has a model of another kind: " .. classifier.kind)
+for _, text in ipairs(args.texts) do
+  need(classifier.vocabulary:check(text))
+  local _, ranking = classifier:classify(text)
+  local labels = {}
+  for rank = 1, math.min(args.top, #ranking) do
+    local entry = ranking[rank]
+    labels[rank] = entry.probability >= 0.01 and ("%s %.0f %%"):format(entry.label, 100 * entry.probability) or nil
+  end
+  print(("%-20s -> %s"):format(text, table.concat(labels, ", ")))
+end
