@@ -1,3 +1,4 @@
+local files = require "spec.support.files"
 local gradients = require "spec.support.gradients"
 local values = require "spec.support.values"
 local saros = require "saros"
@@ -279,17 +280,58 @@ describe("init", function()
   end)
 end)
 
+describe("a minimal cell", function()
+  local text = saros.data.text { string = ("a rose is a rose is a rose. "):rep(20) }
+
+  it("makes a language model that learns, writes, and is saved", function()
+    for _, cell in ipairs { "mingru", "minlstm" } do
+      local lm = nn.language_model { vocabulary = text.vocabulary, cell = cell, hidden = 24, residual = true, seed = 1 }
+      saros.fit(lm, text, { batch = 4, length = 10, epochs = 12, lr = 1e-2 })
+      assert.is_true(saros.evaluate(lm, text, { batch = 1, length = 10 }) < 1)
+      files.with_path(function(path)
+        assert(lm:save(path))
+        local function written_by(model)
+          local pieces = {}
+          for piece in model:generate { prime = "a r", length = 40, seed = 1 } do
+            pieces[#pieces + 1] = piece
+          end
+          return table.concat(pieces)
+        end
+        assert.equal(written_by(lm), written_by(assert(saros.load(path))))
+      end)
+    end
+  end)
+
+  it("has weights of its input alone", function()
+    assert.same({ "weight_ih_l0", "bias_ih_l0" }, nn.mingru({ 3, 4 }):parameters().names)
+    assert.same({ 12, 3 }, nn.minlstm({ 3, 4 }):tensors().weight_ih_l0:shape())
+    assert.same({ "weight_ih_l0", "norm_ih_weight_l0", "norm_ih_bias_l0" },
+      nn.mingru({ 3, 4, layer_norm = true }):parameters().names)
+    assert.error_matches(function() nn.mingru { 3, 4, recurrent_dropout = 0.2 } end,
+      "nn.mingru: expected recurrent_dropout = 0, as the state meets no weights, got 0.2", 1, true)
+  end)
+
+  it("starts to keep its state as long as it is told", function()
+    local bias = nn.mingru({ 3, 200, remember = 50 }):init({ seed = 1 }).layers[1].bias_ih
+    local spans = (-bias:slice(1, 1, 200)):exp()
+    assert.is_true(spans:min():item() >= 1 - 1e-5 and spans:max():item() < 50)
+  end)
+end)
+
 describe("gates that remember", function()
   -- What a gate's bias is in both biases together, (H).
   local function bias_of(layer, gate, H)
     local first, last = (gate - 1) * H + 1, gate * H
     local p = layer.layers[1]
-    return p.bias_ih:slice(1, first, last) + p.bias_hh:slice(1, first, last)
+    local bias = p.bias_ih:slice(1, first, last)
+    return p.bias_hh and bias + p.bias_hh:slice(1, first, last) or bias
   end
 
   it("let go of 1 / n in a step, for spans n up to what was asked for", function()
     local H, steps = 200, 50
-    for _, case in ipairs { { nn.lstm, keep = 2, let_in = 1 }, { nn.gru, keep = 2 } } do
+    for _, case in ipairs {
+      { nn.lstm, keep = 2, let_in = 1 }, { nn.gru, keep = 2 }, { nn.minlstm, keep = 2, let_in = 1 },
+    } do
       local layer = case[1]({ 3, H, remember = steps }):init { seed = 1 }
       local keep = bias_of(layer, case.keep, H)
       local spans = keep:exp() -- 1 - sigmoid(log n) is 1 / (n + 1)

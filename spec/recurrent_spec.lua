@@ -42,6 +42,13 @@ local kinds = {
   ["gru with layer norm, both ways"] = {
     new = nn.gru, options = { layer_norm = true, bidirectional = true }, corner = true },
   ["gru with residual connections"] = { new = nn.gru, options = { residual = true } },
+  mingru = { new = nn.mingru, options = { candidate = "plain" } },
+  ["mingru, positive, with layer norm"] = { new = nn.mingru, options = { layer_norm = true }, corner = true },
+  ["mingru with residual connections and a learned first state"] = {
+    new = nn.mingru, options = { candidate = "plain", residual = true, learn_state = true } },
+  minlstm = { new = nn.minlstm, options = { candidate = "plain", remember = 5 } },
+  ["minlstm, positive, both ways, without biases"] = {
+    new = nn.minlstm, options = { bidirectional = true, bias = false }, corner = true },
   ["a cell of one's own"] = { new = nn.recurrent, options = { cell = textbook } },
   ["a cell of one's own, both ways"] = { new = nn.recurrent, options = { cell = textbook, bidirectional = true } },
 }

@@ -30,6 +30,7 @@ enum {
   NORM_BIAS,
   NORM_C_GAIN,
   NORM_C_BIAS,
+  DECAY,    // (H) pairs: the factor of h, where it is always the same
   SHARE_H,  // (P) what of the new state goes into the state; else the old one
   SHARE_C,  // (H)
   FIRST_H,  // (P) where the state begins; null: zeros
@@ -64,6 +65,7 @@ struct stage {
   int G, H, P;         // of a recurrent stage; 0 otherwise
   int states;          // 0, 1 or 2
   int separate;        // is U h needed by itself?
+  int positive;        // is the candidate made positive? See kernel.h.
   int residual;        // is the input added to the output?
   int table_width;     // from symbol to symbol, in elements
   double epsilon;      // layer norm
@@ -154,6 +156,12 @@ void step_gru(saros_session *s, const stage *g, const real *x, real *h,
               const real *h_before);
 void step_gru_before(saros_session *s, const stage *g, const real *x, real *h,
                      const real *h_before);
+void step_mingru(saros_session *s, const stage *g, const real *x, real *h,
+                 const real *h_before);
+void step_minlstm(saros_session *s, const stage *g, const real *x, real *h,
+                  const real *h_before);
+void step_lru(saros_session *s, const stage *g, const real *x, real *h,
+              const real *h_before);
 
 /* The array of a stage. */
 static inline real *array_of(const saros_session *s, const stage *g,

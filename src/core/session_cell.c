@@ -20,6 +20,10 @@ static saros_status expect_optional(planner *p, const char *name,
   return x == NULL ? SAROS_OK : plan_expect(p, name, x, rank, rows, columns);
 }
 
+static int is_linear(const planner *p) {
+  return saros_cell_of(p->given->cell).linear;
+}
+
 /* Options that come in pairs, or that only some cells have. */
 static saros_status expect_options(planner *p) {
   const saros_stage *given = p->given;
@@ -41,22 +45,45 @@ static saros_status expect_options(planner *p) {
   return SAROS_OK;
 }
 
+/* What a cell that is linear in its state does without, and the LRU with. */
+static saros_status expect_linear(planner *p) {
+  const saros_layer *l = &p->given->layer;
+  int H = p->stage->H, is_lru = p->given->cell == SAROS_LRU;
+  if (is_linear(p) && (l->weight_hh || l->bias_hh || l->norm_gain))
+    return complain(p, "no weights of the state, which its cell is linear in,");
+  if (is_lru && H % 2 != 0)
+    return complain(p, "units in pairs");
+  if (is_lru != (l->nu != NULL) || is_lru != (l->theta != NULL))
+    return complain(p, is_lru ? "nu and theta" : "nu and theta with an lru");
+  TRY(expect_optional(p, "nu", l->nu, 1, H / 2, 0));
+  return expect_optional(p, "theta", l->theta, 1, H / 2, 0);
+}
+
+/* H and P from the weights of the state or, without, of the input. */
+static void measure_weights(planner *p) {
+  const saros_layer *l = &p->given->layer;
+  const saros_tensor *w = is_linear(p) ? l->weight_ih : l->weight_hh;
+  stage *g = p->stage;
+  int known = w != NULL && w->rank == 2 && w->shape[0] >= g->G &&
+              w->shape[1] > 0 && w->shape[0] <= WIDEST;
+  g->H = known ? w->shape[0] / g->G : 1;
+  g->P = known && l->weight_hr != NULL ? w->shape[1] : g->H;
+}
+
 /* Every tensor of a layer, and the sizes of the stage from them. */
 static saros_status expect_layer(planner *p) {
   const saros_stage *given = p->given;
   const saros_layer *l = &given->layer;
   stage *g = p->stage;
-  const saros_tensor *u = l->weight_hh;
   if (given->cell < 0 || given->cell >= SAROS_CELLS)
     return complain(p, "a known cell");
   g->G = saros_cell_of(given->cell).gates;
   g->states = saros_cell_of(given->cell).states;
-  int known = u != NULL && u->rank == 2 && u->shape[0] >= g->G &&
-              u->shape[1] > 0 && u->shape[0] <= WIDEST;
-  g->H = known ? u->shape[0] / g->G : 1;
-  g->P = known && l->weight_hr != NULL ? u->shape[1] : g->H;
+  measure_weights(p);
   int GH = g->G * g->H;
-  TRY(plan_expect(p, "weight_hh", u, 2, GH, g->P));
+  TRY(expect_linear(p));
+  if (!is_linear(p))
+    TRY(plan_expect(p, "weight_hh", l->weight_hh, 2, GH, g->P));
   TRY(plan_expect(p, "weight_ih", l->weight_ih, 2, GH, p->width));
   TRY(expect_optional(p, "bias_ih", l->bias_ih, 1, GH, 0));
   TRY(expect_optional(p, "bias_hh", l->bias_hh, 1, GH, 0));
@@ -235,6 +262,23 @@ static saros_status plan_norms(planner *p) {
   return plan_copy(p, NORM_C_BIAS, l->norm_c_bias);
 }
 
+/* What the units of an LRU are multiplied by, instead of a product. */
+static saros_status plan_decay(planner *p) {
+  const saros_layer *l = &p->given->layer;
+  saros_tensor *nu = NULL, *theta = NULL;
+  if (l->nu == NULL)
+    return SAROS_OK;
+  TRY(plan_own(p, DECAY, (size_t)STEP_WIDTH(p->stage->H)));
+  saros_status status = saros_contiguous(l->nu, &nu);
+  if (status == SAROS_OK)
+    status = saros_contiguous(l->theta, &theta);
+  if (status == SAROS_OK)
+    decay_of(p->stage->owned[DECAY], reals(nu), reals(theta), p->stage->H);
+  saros_tensor_release(nu);
+  saros_tensor_release(theta);
+  return status;
+}
+
 static saros_status plan_parts(planner *p, const source *from) {
   static void (*const steps[])(saros_session * s, const stage *g, const real *x,
                                real *h, const real *h_before) = {
@@ -243,14 +287,20 @@ static saros_status plan_parts(planner *p, const source *from) {
       [SAROS_LSTM] = step_lstm,
       [SAROS_GRU] = step_gru,
       [SAROS_GRU_BEFORE] = step_gru_before,
+      [SAROS_MINGRU] = step_mingru,
+      [SAROS_MINGRU_POSITIVE] = step_mingru,
+      [SAROS_MINLSTM] = step_minlstm,
+      [SAROS_MINLSTM_POSITIVE] = step_minlstm,
+      [SAROS_LRU] = step_lru,
   };
   stage *g = p->stage;
   saros_cell cell = p->given->cell;
   int GH = g->G * g->H;
   g->step = steps[cell];
   g->separate = cell == SAROS_GRU || cell == SAROS_GRU_BEFORE;
+  g->positive = cell == SAROS_MINGRU_POSITIVE || cell == SAROS_MINLSTM_POSITIVE;
   TRY(plan_norms(p));
-  TRY(plan_state_product(p, from));
+  TRY(is_linear(p) ? plan_decay(p) : plan_state_product(p, from));
   TRY(plan_starts(p, from));
   if (p->symbols == NULL)
     TRY(plan_dense(p, W, reals(from->w), GH, p->width));
@@ -277,7 +327,8 @@ static saros_status plan_projection(planner *p, const source *from) {
 
 static saros_status plan_source(const saros_layer *l, source *from) {
   TRY(saros_contiguous(l->weight_ih, &from->w));
-  TRY(saros_contiguous(l->weight_hh, &from->u));
+  if (l->weight_hh != NULL)
+    TRY(saros_contiguous(l->weight_hh, &from->u));
   if (l->bias_ih != NULL)
     TRY(saros_contiguous(l->bias_ih, &from->bias_ih));
   if (l->bias_hh != NULL)

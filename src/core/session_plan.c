@@ -153,10 +153,10 @@ static saros_status (*const makers[])(planner *p) = {
 ** part of the gates that comes from a symbol is read off a table. */
 static int folds(const saros_stage *given, int count) {
   const saros_stage *next = given + 1;
-  const saros_tensor *u = next->layer.weight_hh;
+  const saros_tensor *w = next->layer.weight_ih;
   return count > 1 && next->kind == SAROS_STAGE_RECURRENT && !next->residual &&
-         u != NULL && u->rank == 2 &&
-         (size_t)given->weight->shape[0] * (size_t)u->shape[0] * 4 / 3 <=
+         w != NULL && w->rank == 2 &&
+         (size_t)given->weight->shape[0] * (size_t)w->shape[0] * 4 / 3 <=
              LARGEST_TABLE;
 }
 

@@ -292,3 +292,44 @@ void step_gru_before(saros_session *s, const stage *g, const real *x, real *h,
   }
   mix_rows(s, h, h_before, g->owned[SHARE_H], H);
 }
+
+/* --- Cells that are linear in their state ------------------------------------------------ */
+
+static void step_linear(const saros_session *s, const stage *g, const real *x,
+                        real *h, const real *h_before,
+                        void (*step)(real *h, const real *gates,
+                                     const real *h_prev, int positive,
+                                     size_t rows, size_t n, size_t H)) {
+  const real *gates = array_of(s, g, GATES);
+  size_t H = (size_t)g->H;
+  project_input(s, g, x);
+  for (int row = 0; row < s->plan->streams; row++) {
+    const ptrdiff_t at = (ptrdiff_t)row * STEP_WIDTH(g->H);
+    step(h + at, gates + (ptrdiff_t)row * STEP_WIDTH(g->G * g->H),
+         h_before + at, g->positive, 1, H, H);
+  }
+  mix_rows(s, h, h_before, g->owned[SHARE_H], g->H);
+}
+
+void step_mingru(saros_session *s, const stage *g, const real *x, real *h,
+                 const real *h_before) {
+  step_linear(s, g, x, h, h_before, s->context->kernels->scan->mingru);
+}
+
+void step_minlstm(saros_session *s, const stage *g, const real *x, real *h,
+                  const real *h_before) {
+  step_linear(s, g, x, h, h_before, s->context->kernels->scan->minlstm);
+}
+
+void step_lru(saros_session *s, const stage *g, const real *x, real *h,
+              const real *h_before) {
+  const real *gates = array_of(s, g, GATES);
+  size_t H = (size_t)g->H;
+  project_input(s, g, x);
+  for (int row = 0; row < s->plan->streams; row++) {
+    const ptrdiff_t at = (ptrdiff_t)row * STEP_WIDTH(g->H);
+    s->context->kernels->scan->lru(h + at, gates + at, h_before + at,
+                                   g->owned[DECAY], 1, H, H);
+  }
+  mix_rows(s, h, h_before, g->owned[SHARE_H], g->H);
+}

@@ -82,6 +82,8 @@ static saros_layer stage_layer(lua_State *L) {
       .norm_bias = stage_tensor(L, "norm_bias"),
       .norm_c_gain = stage_tensor(L, "norm_c_gain"),
       .norm_c_bias = stage_tensor(L, "norm_c_bias"),
+      .nu = stage_tensor(L, "nu"),
+      .theta = stage_tensor(L, "theta"),
   };
 }
 

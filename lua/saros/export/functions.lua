@@ -164,6 +164,35 @@ static void $name_gru_finish($real *h_new, const $real *a, const $real *u,
 }
 ]])
 
+add("candidate", [[
+/* The candidate of a minimal cell: as it is, or made positive. */
+static $real $name_candidate($real n, int positive) {
+  return !positive ? n : n < 0 ? $name_sigmoid(n) : n + ($real)0.5;
+}
+]])
+
+add("mingru", [[
+/* A minimal GRU from the sums of its gates z, n. */
+static void $name_mingru($real *h, const $real *a, int positive, int n) {
+  for (int k = 0; k < n; k++)
+    h[k] = $name_sigmoid(-a[k]) * h[k] +
+           $name_sigmoid(a[k]) * $name_candidate(a[n + k], positive);
+}
+]])
+
+add("minlstm", [[
+/* A minimal LSTM from the sums of its gates i, f, n. i and f over their sum are
+** made of exponentials none of which is above 1. */
+static void $name_minlstm($real *h, const $real *a, int positive, int n) {
+  for (int k = 0; k < n; k++) {
+    const $real low = a[k] < a[n + k] ? a[k] : a[n + k];
+    const $real least = low < 0 ? low : 0, one = exp$f(least);
+    const $real i = one + exp$f(least - a[n + k]), f = one + exp$f(least - a[k]);
+    h[k] = (f * h[k] + i * $name_candidate(a[2 * n + k], positive)) / (i + f);
+  }
+}
+]])
+
 -- Functions of each element.
 for _, entry in ipairs {
   { "tanh", "tanh$f(x[i])" },

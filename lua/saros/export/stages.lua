@@ -230,9 +230,35 @@ function cells.gru_before(self, stage, now, h, H)
   call(self, "gru_finish", now, a, u, h, H)
 end
 
-function stages.recurrent(self, stage)
+--- The cells without weights of the state: function, gates, is n made positive?
+local minimal = {
+  mingru = { "mingru", 2, 0 }, mingru_positive = { "mingru", 2, 1 },
+  minlstm = { "minlstm", 3, 0 }, minlstm_positive = { "minlstm", 3, 1 },
+}
+
+for cell, facts in pairs(minimal) do
+  cells[cell] = function(self, stage, now, h, H)
+    local a = project_input(self, stage)
+    self.used.sigmoid, self.used.candidate = true, true
+    if now ~= h then -- it is changed in place
+      say(self, "memcpy(%s, %s, %d * sizeof *%s)", now, h, H, now)
+    end
+    call(self, facts[1], now, a, facts[3], H)
+  end
+end
+
+--- The sizes of h and of the units of a recurrent stage.
+local function sizes_of(stage)
+  if minimal[stage.cell] then
+    local H = stage.weight_ih:size(1) // minimal[stage.cell][2]
+    return H, H
+  end
   local P = stage.weight_hh:size(2)
-  local H = stage.weight_hr and stage.weight_hr:size(2) or P
+  return P, stage.weight_hr and stage.weight_hr:size(2) or P
+end
+
+function stages.recurrent(self, stage)
+  local P, H = sizes_of(stage)
   local h, zoneout = carried(self, "h", P, stage.first_h), stage.zoneout_h or 0
   local now = zoneout > 0 and scratch(self, "h_now", P) or h
   cells[stage.cell](self, stage, now, h, H)

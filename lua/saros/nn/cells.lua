@@ -6,6 +6,7 @@ local initialize = require "saros.nn.initialize"
 
 ---@class saros.nn.Cell
 ---@field gates integer  G: blocks of H rows in the weights
+---@field linear? boolean  in the state, which meets no weights
 ---@field states string[]  what is carried from step to step
 ---@field operation fun(o: table): string  the core's name for these options
 ---@field options table[]  beside those that all layers have
@@ -66,6 +67,31 @@ local function remember_problem(o)
   end
 end
 
+--- What is wrong with the options of a linear cell, if anything.
+local function linear_problem(o)
+  if o.recurrent_dropout > 0 then
+    return ("expected recurrent_dropout = 0, as the state meets no weights, got %g"):format(o.recurrent_dropout)
+  end
+  return remember_problem(o)
+end
+
+--- A cell of Feng et al. 2024 ("Were RNNs All We Needed?"). Its candidate is as
+--- the weights make it, or made positive, which the paper's way through log space
+--- needs and its results have; walking in the order of time needs neither.
+local function minimal(name, gates, signs)
+  return {
+    gates = gates,
+    states = { "h" },
+    linear = true,
+    options = { { "candidate", options.one_of { "positive", "plain" }, "positive" }, remember_option },
+    operation = function(o)
+      return o.candidate == "plain" and name or name .. "_positive"
+    end,
+    bias = remembering(signs),
+    check = linear_problem,
+  }
+end
+
 ---@type table<string, saros.nn.Cell>
 local cells = {
   -- Elman 1990
@@ -112,6 +138,9 @@ local cells = {
       return remember_problem(o)
     end,
   },
+
+  mingru = minimal("mingru", 2, { -1 }), -- gates z n
+  minlstm = minimal("minlstm", 3, { -1, 1 }), -- gates i f n
 }
 
 return cells

@@ -11,6 +11,8 @@ return {
   rnn = recurrent.rnn,
   lstm = recurrent.lstm,
   gru = recurrent.gru,
+  mingru = recurrent.mingru,
+  minlstm = recurrent.minlstm,
   recurrent = recurrent.own,
   dropout = require "saros.nn.dropout",
   layer_norm = require "saros.nn.layer_norm",

@@ -247,7 +247,7 @@ function Recurrent:stages()
     options.fail("session: expected layers of one direction, got bidirectional ones, "
       .. "which read a sequence to its end first")
   elseif self.directions[1].cell then
-    options.fail("session: expected fused layers (nn.rnn, nn.lstm, nn.gru), got cells of one's own; "
+    options.fail("session: expected fused layers (nn.rnn, nn.lstm, nn.gru and the like), got cells of one's own; "
       .. "call those step by step")
   end
   local stages = {}
@@ -310,11 +310,15 @@ local function add_fused(self, direction, cell, inputs, suffix)
     return p[name]
   end
   local weight_ih = add("weight_ih", { GH, inputs }, initialize.gates(bound, cell.gates, false))
-  add("weight_hh", { GH, P }, initialize.gates(bound, cell.gates, true))
+  if not cell.linear then
+    add("weight_hh", { GH, P }, initialize.gates(bound, cell.gates, true))
+  end
   if o.layer_norm then
     local one, zero = initialize.constant(1), initialize.constant(0)
-    add("norm_gain", { GH }, one, "norm_hh_weight")
-    add("norm_bias", { GH }, zero, "norm_hh_bias")
+    if not cell.linear then
+      add("norm_gain", { GH }, one, "norm_hh_weight")
+      add("norm_bias", { GH }, zero, "norm_hh_bias")
+    end
     if #cell.states == 2 then
       add("norm_c_gain", { H }, one, "norm_c_weight")
       add("norm_c_bias", { H }, zero, "norm_c_bias")
@@ -325,7 +329,7 @@ local function add_fused(self, direction, cell, inputs, suffix)
     }
     direction.weight_ih, p.weight_ih = weight_ih, nil -- applied before the norm
   elseif o.bias then
-    for _, name in ipairs { "bias_ih", "bias_hh" } do
+    for _, name in ipairs { "bias_ih", not cell.linear and "bias_hh" or nil } do
       add(name, { GH }, cell.bias and cell.bias(name, o, bound) or initialize.bias(bound))
     end
   end
@@ -467,6 +471,10 @@ local recurrent = { names = {} }
 ---@field remember? integer  as of the LSTM
 ---@field reset? "after"|"before"  does r act after the product U_n h, or before it? ("after")
 
+---@class saros.nn.MinimalOptions: saros.nn.RecurrentOptions
+---@field candidate? "positive"|"plain"  is n + 1/2 for n from 0 on, else sigmoid(n), or n itself ("positive")
+---@field remember? number  spans of memory, in steps, that units start with: 1 to so many (none)
+
 for name, cell in pairs(cells) do
   recurrent[name] = constructor(name, cell)
   recurrent.names[#recurrent.names + 1] = name
@@ -486,6 +494,18 @@ recurrent.lstm = recurrent.lstm
 --- `nn.gru { 64, 128 }`: gated recurrent units.
 ---@type fun(given: saros.nn.GruOptions): saros.nn.Recurrent
 recurrent.gru = recurrent.gru
+
+--- `nn.mingru { 64, 128 }`: the minimal GRU, linear in its state, so that all work
+--- but a multiplication and an addition for each unit is one product for all steps:
+---
+---     h(t) = (1 - z(t)) h(t-1) + z(t) n(t),  z = sigmoid(W_z x + b_z),  n = g(W_n x + b_n)
+---@type fun(given: saros.nn.MinimalOptions): saros.nn.Recurrent
+recurrent.mingru = recurrent.mingru
+
+--- `nn.minlstm { 64, 128 }`: the minimal LSTM, likewise, with gates i f n of which
+--- i and f are divided by their sum; its state is h.
+---@type fun(given: saros.nn.MinimalOptions): saros.nn.Recurrent
+recurrent.minlstm = recurrent.minlstm
 
 local check_own = options.declare("nn.recurrent", joined(common_options, {
   { "cell", options.callback },
