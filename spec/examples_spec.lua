@@ -343,6 +343,19 @@ describe("the examples", function()
     assert.not_matches("not solved", output)
   end)
 
+  it("show where recurrence ends, in a table and a picture", function()
+    local path = os.tmpname()
+    local output = succeed("examples/limits.lua", "--lengths", 10, 20, "--symbols", 3, 4, "--updates", 20,
+      "--save", path)
+    assert.matches("^\nadding over steps +10 +20   updates  us/symbol  bytes/symbol\ntanh +%d+ %%", output)
+    assert.matches("\nrepeating symbols +3 +4 .*\nwith attention +%d+ %% +%d+ %% +%d+ +%d+%.%d%d +%d+\n$", output)
+    local svg = files.read(path)
+    os.remove(path)
+    assert.matches(">encoder-decoder</text>", svg, 1, true)
+    output = succeed("examples/limits.lua", "--task", "copy", "--only", "GRU", "--lengths", 2, "--updates", 20)
+    assert.matches("^\ncopy over steps +2 .*\nGRU .*\n$", output)
+  end)
+
   it("say what is wrong without a model or with wrong arguments", function()
     for _, arguments in ipairs {
       { "examples/generate.lua", "--model", "no/such/model" },

@@ -1,0 +1,215 @@
+-- Where recurrence ends, and what goes on from there. Each net learns a task
+-- over short sequences first, then over longer and longer ones, as far as it
+-- gets: at a length that it does not learn it stays, and is only tested beyond.
+-- An answer is right or wrong; for a sum, right is within 0.08.
+--
+-- The cells carry something through time in one state: in "adding" two numbers,
+-- in "copy" ten symbols. The tanh cell cannot even over a hundred steps; gates
+-- can. The encoders and decoders repeat n symbols; who must squeeze them all into
+-- one state fails where attention does not.
+--
+--   build/saros examples/limits.lua                        -- a minute or two
+--   build/saros examples/limits.lua --task copy
+--   build/saros examples/limits.lua --full --save limits.svg
+
+local argparse = require "argparse"
+local saros = require "saros"
+local nn, optim, tasks = saros.nn, saros.optim, saros.data.tasks
+
+local parser = argparse("limits.lua", "Which nets remember for how long?")
+parser:option("--task", "What cells learn."):choices { "adding", "copy" }:default "adding"
+parser:option("--lengths", "Of the cells' sequences."):args "+":convert(math.tointeger)
+parser:option("--symbols", "To be repeated by encoders and decoders."):args "+":convert(math.tointeger)
+parser:option("--updates", "At each length, at most."):convert(math.tointeger):default "2000"
+parser:option("--only", "These nets, by name."):args "+"
+parser:option("--seed", "Same seed, same result."):convert(math.tointeger):default "1"
+parser:option("--save", "Picture to draw.")
+parser:flag("--full", "Up to 10,000 steps and 100 symbols: about an hour.")
+local args = parser:parse()
+
+local lengths = args.lengths or args.full and { 100, 300, 1000, 3000, 10000 } or { 100, 300, 1000 }
+local symbols = args.symbols or args.full and { 10, 20, 50, 100 } or { 10, 20, 50 }
+
+local HIDDEN, BATCH, TESTED, EVERY, SOLVED = 64, 16, 128, 20, 0.95
+
+-- --- Who competes -------------------------------------------------------------------
+
+local function cell_task(length)
+  return args.task == "copy" and tasks.copy { lag = length } or tasks.adding { length = length }
+end
+
+-- A net of layers, made for inputs and a number of steps, with a head on the steps
+-- that are to be answered.
+local function answering(layers)
+  local longest = cell_task(lengths[#lengths])
+  local head = nn.linear { HIDDEN, longest.outputs }
+  local body = nn.chain(layers(longest.inputs, longest.length))
+  local function outputs(batch)
+    local y <close> = body(batch.inputs)
+    return head(y:slice(1, -#batch.targets))
+  end
+  return {
+    net = nn.chain { body, head },
+    lengths = lengths,
+    task = cell_task,
+    loss = function(task, batch)
+      return task:loss(outputs(batch), batch.targets)
+    end,
+    score = function(task, batch)
+      return task:score(outputs(batch), batch.targets)
+    end,
+  }
+end
+
+local SYMBOLS = 8
+
+-- An encoder that reads some symbols, and a decoder that repeats them.
+local function repeating(attention)
+  local net = nn.encoder_decoder {
+    source = SYMBOLS, target = SYMBOLS, cell = "gru", hidden = HIDDEN, attention = attention,
+  }
+  return {
+    net = net,
+    lengths = symbols,
+    task = function(length)
+      return { length = 2 * length, batch = function(_, generator, B)
+        local ids = generator:categorical(saros.ones(length, B, SYMBOLS))
+        return { sources = ids, targets = ids }
+      end }
+    end,
+    loss = function(_, batch)
+      return net:loss(batch)
+    end,
+    score = function(_, batch) -- of each symbol, those before it being right
+      local logits = net(batch)
+      local right = logits:slice(1, 1, #batch.targets):argmax(-1):eq(batch.targets)
+      return right:sum():item() / right:count()
+    end,
+  }
+end
+
+-- Their gates begin as if to keep values for as long as the longest sequence is.
+local nets = {
+  { "tanh", function()
+    return answering(function(I) return { nn.rnn { I, HIDDEN } } end)
+  end },
+  { "LSTM", function()
+    return answering(function(I, T) return { nn.lstm { I, HIDDEN, remember = T } } end)
+  end },
+  { "GRU", function()
+    return answering(function(I, T) return { nn.gru { I, HIDDEN, remember = T } } end)
+  end },
+  { "encoder-decoder", function()
+    return repeating(false)
+  end },
+  { "with attention", function()
+    return repeating "dot"
+  end },
+}
+
+-- --- Learning -----------------------------------------------------------------------
+
+-- Learns at one length until a test says that it is solved. The score, and the
+-- updates that it took.
+local function learn(entrant, task, test)
+  local score = entrant.score(task, test)
+  local adam = optim.adam(entrant.net:parameters(), { lr = 1e-2 })
+  local generator = saros.generator(args.seed)
+  while score < SOLVED and adam.steps < args.updates do
+    do
+      local batch = task:batch(generator, BATCH)
+      local tape <close> = saros.tape()
+      tape:backward(entrant.loss(task, batch))
+    end
+    optim.clip_norm(entrant.net:parameters(), 1)
+    adam:step()
+    if adam.steps % EVERY == 0 then
+      score = entrant.score(task, test)
+    end
+  end
+  return score, adam.steps
+end
+
+-- Seconds and bytes for each symbol of an update over sequences of this length.
+local function cost(entrant, task)
+  local function loss_of(_, B)
+    return entrant.loss(task, task:batch(saros.generator(1), B))
+  end
+  local start = saros.clock()
+  do
+    local tape <close> = saros.tape()
+    tape:backward(loss_of(nil, BATCH))
+  end
+  entrant.net:clear_gradients()
+  local seconds = saros.clock() - start
+  local memory = entrant.net:memory { length = task.length, batch = BATCH, loss = loss_of }
+  local count = BATCH * task.length
+  return seconds / count, (memory.activations + memory.backward) / count
+end
+
+-- Scores by length, updates in all, and what it costs.
+local function compete(make)
+  local entrant = make()
+  entrant.net:init { seed = args.seed }
+  local result = { lengths = entrant.lengths, scores = {}, updates = 0 }
+  local solved = true
+  for n, length in ipairs(entrant.lengths) do
+    local task = entrant.task(length)
+    local test, steps = task:batch(saros.generator(args.seed + 1), TESTED), 0
+    if solved then
+      result.scores[n], steps = learn(entrant, task, test)
+    else
+      result.scores[n] = entrant.score(task, test)
+    end
+    solved = result.scores[n] >= SOLVED
+    result.updates = result.updates + steps
+  end
+  result.seconds, result.bytes = cost(entrant, entrant.task(entrant.lengths[#entrant.lengths]))
+  return result
+end
+
+-- --- Showing ------------------------------------------------------------------------
+
+local function print_head(name, list)
+  local columns = {}
+  for n, length in ipairs(list) do
+    columns[n] = ("%7d"):format(length)
+  end
+  print(("\n%-18s%s   updates  us/symbol  bytes/symbol"):format(name, table.concat(columns)))
+end
+
+local function print_result(name, result)
+  local columns = {}
+  for n, score in ipairs(result.scores) do
+    columns[n] = ("%5.0f %%"):format(100 * score)
+  end
+  print(("%-18s%s   %7d  %9.2f  %12.0f"):format(
+    name, table.concat(columns), result.updates, 1e6 * result.seconds, result.bytes))
+end
+
+local function is_wanted(name)
+  for _, wanted in ipairs(args.only or { name }) do
+    if wanted == name then
+      return true
+    end
+  end
+  return false
+end
+
+local series, shown = {}, nil
+for _, entry in ipairs(nets) do
+  local name, make = table.unpack(entry)
+  if is_wanted(name) then
+    local result = compete(make)
+    if result.lengths ~= shown then
+      shown = result.lengths
+      print_head(shown == symbols and "repeating symbols" or args.task .. " over steps", shown)
+    end
+    print_result(name, result)
+    series[#series + 1] = { name = name, x = result.lengths, y = result.scores }
+  end
+end
+if args.save then
+  local plot = saros.plot.lines { series = series, log_x = true, x = "length", y = "right answers", title = "Limits" }
+  assert(plot:save(args.save))
+end
