@@ -4,8 +4,7 @@
 --   build/saros examples/char_rnn.lua --text input.txt --run runs/first
 --   build/saros examples/generate.lua --model runs/first --prime "The "
 --
--- The run folder has the model with the lowest held-out loss, and a report. The
--- same command goes on where a training stopped.
+-- The run folder has the best model and a report; the same command goes on.
 
 local argparse = require "argparse"
 local saros = require "saros"
@@ -34,7 +33,7 @@ parser:option("--dropout", "Dropout between layers."):convert(tonumber):default 
 parser:option("--patience", "Epochs without a lower held-out loss before it stops."):convert(math.tointeger)
 parser:option("--seed", "Same seed, same model."):convert(math.tointeger):default "1"
 parser:option("--threads", "Threads to compute with."):convert(math.tointeger):default(saros.threads())
-parser:option("--run", "Folder to keep the model in; without, it is not kept.")
+parser:option("--run", "Folder to keep the model in.")
 parser:flag("--force", "Go on in a run folder although options are other ones."):default(false)
 parser:flag("--anew", "Begin anew in a run folder that has a training.")
 parser:option("--sample", "Symbols of the final sample."):convert(math.tointeger):default "400"
@@ -48,7 +47,8 @@ local lm = saros.nn.language_model { vocabulary = text.vocabulary, cell = args.c
 print(saros.info())
 print(text)
 print(lm:summary())
-print(("losses are in nats per %s"):format(text.vocabulary:noun()))
+print(("losses are in nats per %s; %s"):format(text.vocabulary:noun(),
+  args.run and "kept in " .. args.run or "not kept, --run FOLDER keeps it"))
 
 local updates = args.epochs * ((#text.train - 1) // args.batch // args.length)
 saros.fit(lm, text, { epochs = args.epochs, batch = args.batch, length = args.length, lr = args.lr, clip = args.clip,
