@@ -39,7 +39,7 @@ local function measure(words, describe)
 end
 
 local function describe_training(row)
-  return ("%-2s %-4s %d thread%s %9.0f symbols/s  %6.1f of %6.1f GFLOP/s  %5.1f %%  %7.1f MB"):format(
+  return ("%-2s %-7s %d thread%s %9.0f symbols/s  %6.1f of %6.1f GFLOP/s  %5.1f %%  %7.1f MB"):format(
     row.case, row.cell, row.threads, row.threads == 1 and " " or "s", row.symbols_per_s,
     row.gflops, row.peak_gflops, 100 * row.fraction, row.peak_mb)
 end
@@ -98,7 +98,7 @@ function others.step()
     for _, weights in ipairs(cases.step_weights) do
       for _, hidden in ipairs(cases.step_sizes[weights]) do
         measure({ host.program, "bench/step.lua", cell, hidden, weights }, function(row)
-          return ("step %-4s of %4d, %-4s %9.3f us from C, %9.3f us from Lua"):format(
+          return ("step %-7s of %4d, %-4s %9.3f us from C, %9.3f us from Lua"):format(
             cell, hidden, weights, row.us_per_step, row.us_per_step_lua)
         end)
       end

@@ -5,7 +5,8 @@ local cases = {}
 
 --- In the order of the output.
 cases.names = { "A", "B", "C", "S1", "S2", "S3" }
-cases.cells = { "rnn", "gru", "lstm" }
+cases.cells = { "rnn", "gru", "lstm", "mingru", "minlstm" }
+cases.peer_cells = { "rnn", "gru", "lstm" } -- that PyTorch has, too
 
 cases.VOCABULARY = 65
 
@@ -35,7 +36,8 @@ cases.growth = {
   { size = "layers", values = { 1, 2, 3, 4, 6, 8 } },
 }
 
-local GATES = { rnn = 1, gru = 3, lstm = 4 }
+--- Weights of a layer of I = H inputs that are in products, in H^2.
+local WEIGHTS = { rnn = 2, gru = 6, lstm = 8, mingru = 2, minlstm = 3 }
 
 ---@class bench.Case
 ---@field case string
@@ -60,15 +62,16 @@ end
 
 --- Floating-point operations per symbol, in training. Only matrix products are
 --- counted, a multiply-add as two: for each layer, of G gates and I = H inputs,
---- 2 G H (I + H), and for the head 2 H V; all that times three, as the backward
---- pass has a product for the weights and one for what they read. (The first
+--- 2 G H (I + H), or 2 G H I where the state meets no weights, and for the head
+--- 2 H V; all that times three, as the backward pass has a product for the weights
+--- and one for what they read. (The first
 --- layer's input has a gradient, too: the embedding needs it. The embedding
 --- itself counts as nothing.)
 ---@param case bench.Case
 ---@return number
 function cases.flops_per_symbol(case)
   local H = case.hidden
-  local layer = 2 * GATES[case.cell] * H * (H + H)
+  local layer = 2 * WEIGHTS[case.cell] * H * H
   return 3 * (case.layers * layer + 2 * H * cases.VOCABULARY)
 end
 

@@ -15,7 +15,7 @@ local FEWEST = 3 -- turns
 
 local parser = argparse("peers", "Compare with PyTorch; see docs/performance.md.")
 parser:option("--case", "Only this case."):choices(cases.names):count "*"
-parser:option("--cell", "Only this cell."):choices(cases.cells):count "*"
+parser:option("--cell", "Only this cell."):choices(cases.peer_cells):count "*"
 parser:option("--threads", "Only so many threads."):convert(math.tointeger):count "*"
 parser:option("--seconds", "Compare each for about so long."):convert(tonumber):default "5"
 parser:option("--python", "A Python that has PyTorch."):default ""
@@ -137,7 +137,7 @@ if not python then
   return
 end
 for _, name in ipairs(chosen(options.case, { "A", "B", "C" })) do
-  for _, cell in ipairs(chosen(options.cell, cases.cells)) do
+  for _, cell in ipairs(chosen(options.cell, cases.peer_cells)) do
     for _, threads in ipairs(chosen(options.threads, { 1, 2 })) do
       local row = run(python, name, cell, threads)
       host.emit(row)

@@ -31,18 +31,20 @@ static saros_tensor *weights(saros_generator *g, saros_context *context,
 
 static saros_session *open_session(saros_context *context, saros_cell cell,
                                    int H, saros_weights kind) {
-  const int GH = saros_cell_of(cell).gates * H;
+  const saros_cell_facts facts = saros_cell_of(cell);
+  const int GH = facts.gates * H;
   saros_generator *g;
   saros_session *s;
   if (saros_generator_new(context, 1, &g) != SAROS_OK)
     fail(context);
-  const saros_stage stage = {
-      .kind = SAROS_STAGE_RECURRENT,
-      .cell = cell,
-      .layer = {.weight_ih = weights(g, context, 2, GH, 1),
-                .weight_hh = weights(g, context, 2, GH, H),
-                .bias_ih = weights(g, context, 1, GH, 0),
-                .bias_hh = weights(g, context, 1, GH, 0)}};
+  saros_stage stage = {.kind = SAROS_STAGE_RECURRENT,
+                       .cell = cell,
+                       .layer = {.weight_ih = weights(g, context, 2, GH, 1),
+                                 .bias_ih = weights(g, context, 1, GH, 0)}};
+  if (!facts.linear) {
+    stage.layer.weight_hh = weights(g, context, 2, GH, H);
+    stage.layer.bias_hh = weights(g, context, 1, GH, 0);
+  }
   if (saros_session_new(context, 1, &stage, 1, kind, &s) != SAROS_OK)
     fail(context);
   return s;

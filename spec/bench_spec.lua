@@ -77,9 +77,10 @@ describe("the benchmark", function()
   end)
 
   it("prints what a step of a session takes, from C and from Lua", function()
-    for _, weights in ipairs { "real", "bf16", "int8" } do
-      local row = assert(saros.json_decode(commands.succeed("bench/step.lua", "gru", 16, weights)))
-      assert.same({ "step", "gru", 16, weights }, { row.case, row.cell, row.hidden, row.weights })
+    for _, case in ipairs { { "gru", "real" }, { "gru", "bf16" }, { "gru", "int8" }, { "mingru", "real" } } do
+      local cell, weights = table.unpack(case)
+      local row = assert(saros.json_decode(commands.succeed("bench/step.lua", cell, 16, weights)))
+      assert.same({ "step", cell, 16, weights }, { row.case, row.cell, row.hidden, row.weights })
       assert_positive(row, { "us_per_step", "us_per_step_lua" })
     end
   end)
