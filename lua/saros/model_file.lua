@@ -3,6 +3,7 @@
 --- description; it never runs code from the file.
 
 local core = require "saros.core"
+local open_file = require "saros.open_file"
 local options = require "saros.options"
 
 local FORMAT = 1
@@ -43,7 +44,7 @@ function model_file.write(path, kind, description, tensors)
 end
 
 local function exists(path)
-  local file = io and io.open(path, "rb") -- a host may not have it
+  local file = open_file(path)
   return file and file:close()
 end
 

@@ -44,10 +44,24 @@ static void check_without(void) {
       "return select(2, saros.safetensors.write('x', {}))",
       "return select(2, saros.safetensors.read 'x')",
       "return select(2, saros.load 'x')",
+      "return select(2, saros.data.prepare('x', 'y'))",
+      "return select(2, pcall(saros.fit, saros.nn.language_model {\n"
+      "  vocabulary = saros.data.vocabulary.characters 'a' },\n"
+      "  saros.data.text { string = ('a'):rep(3000) }, { run = 'x' }))",
+  };
+  static const char *const library[] = {
+      "return select(2, saros.data.text 'x')",
+      "return select(2, saros.data.pieces 'x')",
+      "return select(2, saros.data.labelled 'x')",
+      "return select(2, saros.data.series 'x')",
+      "return select(2, saros.report 'x')",
+      "return select(2, pcall(saros.progress))",
   };
   lua_State *L = open_state(SAROS_NO_FILES | SAROS_NO_THREADS);
   for (size_t i = 0; i < sizeof files / sizeof *files; i++)
     expect(L, files[i], "no way to files from the host");
+  for (size_t i = 0; i < sizeof library / sizeof *library; i++)
+    expect(L, library[i], "expected a way to files from the host, got none");
   expect(L, "return saros.threads(2)", "expected 1");
   expect(L, "return saros.threads()", "1");
   expect(L, "return saros.threads(1)", "1");

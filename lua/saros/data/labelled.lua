@@ -124,7 +124,7 @@ local function read_path(path, o)
   local found, files = pcall(require, "lfs")
   if found and files.attributes(path, "mode") == "directory" then
     return read_folder(path, files)
-  elseif not found and not path:find "%.[ct]sv$" then
+  elseif io and not found and not path:find "%.[ct]sv$" then
     options.fail("data.labelled: expected LuaFileSystem to be there (Debian: lua-filesystem), as "
       .. "reading a folder needs it; tables and lists need nothing")
   end

@@ -10,6 +10,7 @@
 ---     row 1  a b c d e f                     window 1: inputs abc, targets bcd
 ---     row 2  g h i j k l                     window 2: inputs def, targets efg
 
+local open_file = require "saros.open_file"
 local options = require "saros.options"
 local rows = require "saros.data.rows"
 local vocabulary = require "saros.data.vocabulary"
@@ -52,7 +53,7 @@ local function read(source)
   elseif type(source) ~= "string" then
     options.fail("data.text: expected a path or { string = ... }, got " .. options.describe(source))
   end
-  local file <close>, message = io.open(source, "rb")
+  local file <close>, message = open_file(source)
   if not file then
     return nil, "data.text: " .. message
   end

@@ -33,11 +33,11 @@ end
 
 --- The charting library as it is installed, or nil and a message.
 local function read_library(folder)
-  local script = read_file(folder .. "/dygraph.min.js")
-  local style = read_file(folder .. "/dygraph.min.css")
+  local script, message = read_file(folder .. "/dygraph.min.js")
+  local style, other = read_file(folder .. "/dygraph.min.css")
   if not (script and style) then
-    return nil, ("report: expected dygraph.min.js and dygraph.min.css in %q, got none; Debian has them in "
-      .. "libjs-dygraphs: make setup"):format(folder)
+    return nil, ("report: expected dygraph.min.js and dygraph.min.css, got %s; Debian has them in "
+      .. "libjs-dygraphs: make setup"):format(message or other)
   end
   local licence = read_file(LICENCE) or read_file(folder .. "/LICENSE.txt") or "MIT licence, https://dygraphs.com"
   return {

@@ -146,8 +146,11 @@ end
 ---  width: columns of the live line, by default those of the terminal
 ---@return saros.Progress
 local function progress(given)
+  if not io then
+    options.fail "progress: expected a way to files from the host, got none"
+  end
   local o = check(given)
-  o.file = o.file or io.stdout -- asked for late: a host may not have it
+  o.file = o.file or io.stdout
   if o.live == nil then
     o.live = core.is_terminal(o.file)
   end

@@ -14,6 +14,7 @@
 local core = require "saros.core"
 local options = require "saros.options"
 local model_file = require "saros.model_file"
+local open_file = require "saros.open_file"
 local read_file = require "saros.read_file"
 local checkpoint = require "saros.train.checkpoint"
 local config = require "saros.train.config"
@@ -78,7 +79,7 @@ end
 
 --- Only one process may train into a folder; the lock ends with the process.
 local function lock(self)
-  local file, message = io.open(self:path "lock", "a")
+  local file, message = open_file(self:path "lock", "a")
   if not file then
     options.fail("fit: expected to write to the run folder: " .. message)
   elseif not self.files.lock(file, "w") then
@@ -92,8 +93,8 @@ end
 ---@param folder string
 ---@return saros.train.Run
 function run.open(folder)
-  local self = setmetatable({ folder = folder, files = file_system() }, Run)
   make_folder(folder)
+  local self = setmetatable({ folder = folder, files = file_system() }, Run)
   make_folder(self:path "checkpoints")
   lock(self)
   remove_temporary(self)
@@ -158,7 +159,7 @@ local function cut_metrics(self, step, epoch)
 end
 
 local function open_metrics(self)
-  local file, message = io.open(self:path "metrics.jsonl", "a")
+  local file, message = open_file(self:path "metrics.jsonl", "a")
   self.metrics = file or fail("%s", message)
   file:setvbuf "full"
 end
