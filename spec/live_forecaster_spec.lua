@@ -60,7 +60,7 @@ describe("a forecaster that is stepped", function()
       end
       local one = series:windows { batch = 1, length = window }()
       local tape <close> = saros.tape()
-      tape:backward(twin:window_loss(one))
+      tape:backward((twin:window_loss(one)))
       optim.clip_norm(twin:parameters(), 5)
       optim.adam(twin:parameters(), { lr = 1e-2 }):step()
       for position, parameter in ipairs(twin:parameters()) do

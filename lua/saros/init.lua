@@ -8,6 +8,7 @@
 ---     optim      optimizers, schedules and clipping
 ---     fit        training a model on a text
 ---     find_rate  a learning rate to begin with
+---     backward_in_segments   gradients through a window that is too long for one tape
 ---     evaluate   its loss on held-out text
 ---     progress   shows on a terminal what fit does
 ---     beam_search   the likeliest sequences of any step function
@@ -44,6 +45,7 @@ saros.nn = require "saros.nn"
 saros.optim = require "saros.optim"
 saros.fit = require "saros.train.fit"
 saros.find_rate = require "saros.train.find_rate"
+saros.backward_in_segments = require("saros.train.segments").backward
 saros.evaluate = require "saros.train.evaluate"
 saros.progress = require "saros.train.progress"
 saros.load = require("saros.model_file").load

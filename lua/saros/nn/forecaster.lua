@@ -123,17 +123,20 @@ end
 
 --- The mean square error in a window of a series, for training and for `memory`.
 ---@param window saros.data.SeriesWindow
+---@param state? saros.nn.State  of the steps before, unless the window begins anew
 ---@return saros.Tensor loss  of rank 0, in squares of the scaled unit
-function Forecaster:window_loss(window)
-  return core.mse((self(window.inputs)), window.targets)
+---@return saros.nn.State state
+function Forecaster:window_loss(window, state)
+  local y, last = self(window.inputs, not window.reset and state or nil)
+  return core.mse(y, window.targets), last
 end
 
 --- The loss of any window, for `memory`.
 function Forecaster:sample_loss(T, B)
-  return self:window_loss {
+  return (self:window_loss {
     inputs = core.zeros(T, B, #self.scale.inputs),
     targets = core.zeros(T, B, self.horizon, #self.scale.targets),
-  }
+  })
 end
 
 --- Values from a script as (T, F).

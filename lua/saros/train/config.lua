@@ -66,6 +66,7 @@ function config.of(training)
       real = core.info().real,
       batch = o.batch,
       length = o.length,
+      segment = o.segment,
       clip = o.clip,
       accumulate = o.accumulate,
       average = o.average,

@@ -27,6 +27,8 @@ local undisturbed = require "saros.train.undisturbed"
 ---@field epochs? integer  passes through the training part, those of earlier calls included (1)
 ---@field batch? integer  rows that are read side by side, B (50)
 ---@field length? integer  symbols in a window, T (50; sequences with labels and pairs stay whole)
+---@field segment? integer  steps of the parts in which windows too long for the memory are learned from,
+---  best about the root of `length`, see saros.train.segments; twice the forward passes (whole)
 ---@field accumulate? integer  windows between updates, whose gradients are averaged (1)
 ---@field lr? number  of Adam (2e-3)
 ---@field schedule? fun(step: integer): number  factor of the rate
@@ -101,6 +103,7 @@ local check = options.declare("fit", {
   { "epochs", options.size, 1 },
   { "batch", options.size, 50 },
   { "length", options.optional(options.size) },
+  { "segment", options.optional(options.size) },
   { "accumulate", options.size, 1 },
   { "lr", options.positive, 2e-3 },
   { "schedule", options.optional(options.callback) },
@@ -396,6 +399,8 @@ local function check_arguments(model, text, o)
   if o.patience and not pass.holds_out(text) then
     options.fail("fit: expected data with a held-out part, since patience is given; "
       .. "data.text(..., { valid = 0.1 }) holds one out")
+  elseif o.segment and text.batches then
+    options.fail "fit: expected no segment, as these sequences stay whole"
   elseif o.rollback and (o.rollback == 0 or not o.run) then
     options.fail "fit: expected rollback in (0, 1) and a run folder to go back to"
   elseif o.run and o.optimizer and not (o.optimizer.state and o.optimizer.restore) then

@@ -12,6 +12,7 @@ local optim = require "saros.optim"
 local checkpoint = require "saros.train.checkpoint"
 local finite = require "saros.train.finite"
 local pass = require "saros.train.pass"
+local segments = require "saros.train.segments"
 local undisturbed = require "saros.train.undisturbed"
 
 local SMOOTHING = 0.95
@@ -56,13 +57,33 @@ local function culprit_of(self, window, state)
     return parameter
   end
   checkpoint.restore_generators(self.model, self.before)
+  if self.options.segment then
+    return finite.operation(segments.backward, self.model, window, state, { segment = self.options.segment })
+  end
   local _ <close> = core.tape()
   return finite.operation(loss.of_window, self.model, window, state)
+end
+
+local function require_finite(self, value, window, before)
+  if not finite.is(value) then
+    step.fail(self, "loss", value, place_of(self, window), culprit_of(self, window, before))
+  end
+end
+
+--- The same as `add_gradients` for a window that is cut into segments.
+local function add_in_segments(self, window, state, share)
+  local value, last = segments.backward(self.model, window, state,
+    { segment = self.options.segment, scale = 1 / share })
+  require_finite(self, value, window, state)
+  return value, last
 end
 
 --- Add the gradients of a window, which is one of `share`. Returns its loss, the
 --- next state, and how many labels are right.
 local function add_gradients(self, window, state, share)
+  if self.options.segment then
+    return add_in_segments(self, window, state, share)
+  end
   local before = state
   local tape <close> = core.tape()
   local cost, right
@@ -70,8 +91,8 @@ local function add_gradients(self, window, state, share)
   local value = cost:item()
   if not finite.is(value) then
     tape:close()
-    step.fail(self, "loss", value, place_of(self, window), culprit_of(self, window, before))
   end
+  require_finite(self, value, window, before)
   tape:backward(share > 1 and cost / share or cost)
   return value, state, right
 end
