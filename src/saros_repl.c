@@ -95,6 +95,9 @@ static void add_once(lua_State *L, int list) {
 ** text that stands before it. */
 static void add_matches(lua_State *L, int list, int before, const char *typed,
                         bool only_methods) {
+  int top = lua_gettop(L);
+  luaL_callmeta(L, -1, "__pairs");  // may bring fields that were not there yet
+  lua_settop(L, top);
   for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1)) {
     if (!is_match(L, -2, typed) || (only_methods && !lua_isfunction(L, -1)))
       continue;

@@ -23,6 +23,7 @@
 ---     gradient_check   finite differences for any function
 
 local core = require "saros.core"
+local lazy = require "saros.lazy"
 
 ---@class saros: saros.core
 local saros = {}
@@ -40,25 +41,6 @@ saros.profiling, saros.layer = nil, nil -- for saros.profile
 saros.watch_finite = nil -- for saros.fit
 saros.trace, saros.block_bytes = nil, nil -- for model:memory
 
-saros.data = require "saros.data"
-saros.nn = require "saros.nn"
-saros.optim = require "saros.optim"
-saros.fit = require "saros.train.fit"
-saros.find_rate = require "saros.train.find_rate"
-saros.backward_in_segments = require("saros.train.segments").backward
-saros.evaluate = require "saros.train.evaluate"
-saros.progress = require "saros.train.progress"
-saros.load = require("saros.model_file").load
-saros.export_c = require "saros.export"
-saros.sampler = require "saros.generate.sampler"
-saros.beam_search = require("saros.generate.beam").search
-saros.ctc = require "saros.generate.ctc"
-saros.profile = require("saros.profile").of
-saros.plot = require "saros.look.plot"
-saros.inspect = require "saros.inspect"
-saros.report = require "saros.report"
-saros.gradient_check = require "saros.gradient_check"
-
 local Info = {}
 function Info:__tostring()
   return ("Saros %s: %s, %s, %d thread%s, %s"):format(
@@ -72,4 +54,23 @@ function saros.info()
   return setmetatable(core.info(), Info)
 end
 
-return saros
+return lazy(saros, {
+  data = { "saros.data" },
+  nn = { "saros.nn" },
+  optim = { "saros.optim" },
+  fit = { "saros.train.fit" },
+  find_rate = { "saros.train.find_rate" },
+  backward_in_segments = { "saros.train.segments", "backward" },
+  evaluate = { "saros.train.evaluate" },
+  progress = { "saros.train.progress" },
+  load = { "saros.model_file", "load" },
+  export_c = { "saros.export" },
+  sampler = { "saros.generate.sampler" },
+  beam_search = { "saros.generate.beam", "search" },
+  ctc = { "saros.generate.ctc" },
+  profile = { "saros.profile", "of" },
+  plot = { "saros.look.plot" },
+  inspect = { "saros.inspect" },
+  report = { "saros.report" },
+  gradient_check = { "saros.gradient_check" },
+})

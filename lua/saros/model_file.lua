@@ -5,6 +5,7 @@
 local core = require "saros.core"
 local open_file = require "saros.open_file"
 local options = require "saros.options"
+local require = require -- which scripts cannot take away
 
 local FORMAT = 1
 local FILE_NAME = "model.safetensors" -- in a run folder
@@ -48,6 +49,12 @@ local function exists(path)
   return file and file:close()
 end
 
+-- Loads the model of that name in saros.nn, which registers itself.
+local function builder_of(kind)
+  local _ = type(kind) == "string" and require("saros.nn")[kind]
+  return builders[kind]
+end
+
 -- Returns the description, or nil and what is wrong with it.
 local function describe(metadata)
   if not metadata.saros then
@@ -64,7 +71,7 @@ local function describe(metadata)
       FORMAT, description.format)
   elseif type(description.description) ~= "table" then
     return nil, "expected a description, got " .. options.describe(description.description)
-  elseif not builders[description.kind] then
+  elseif not builder_of(description.kind) then
     return nil, "expected a known kind of model, got " .. options.describe(description.kind)
   end
   return description
@@ -75,7 +82,7 @@ local function build(description, tensors)
   if type(given.options) ~= "table" then
     error("expected the options of a model, got " .. options.describe(given.options), 0)
   end
-  return builders[description.kind](given):adopt(tensors)
+  return builder_of(description.kind)(given):adopt(tensors)
 end
 
 -- The model of some tensors; `place` is where they come from.

@@ -9,6 +9,8 @@
 #include "binding.h"
 #include "modules.h"
 
+#define CORE "saros.core"
+
 /* Its address is the key of the binding in the registry. */
 static const char binding_key = 0;
 
@@ -166,34 +168,58 @@ int is_library_chunk(const char *source) {
   return module->name != NULL;
 }
 
-/* Upvalues: the module, and the 'require' of a state that has none. */
+static int own_require(lua_State *L);
+
+/* Pushes the environment that the modules are loaded in: the globals, a
+** 'require' that scripts cannot take away, and utf8, which a host may not have
+** opened. */
+static void push_environment(lua_State *L) {
+  lua_createtable(L, 0, 2);
+  lua_pushvalue(L, -1);
+  lua_pushcclosure(L, own_require, 1);
+  lua_setfield(L, -2, "require");
+  luaL_requiref(L, LUA_UTF8LIBNAME, luaopen_utf8, 0);
+  lua_setfield(L, -2, LUA_UTF8LIBNAME);
+  lua_createtable(L, 0, 1);
+  lua_pushglobaltable(L);
+  lua_setfield(L, -2, "__index");
+  lua_setmetatable(L, -2);
+}
+
+/*
+** Upvalues: the module, and the environment. A state has one of each module,
+** whatever becomes of its package.loaded. Once it is loaded, its functions see
+** the globals themselves, which is quicker, if they find all that they need.
+*/
 static int load_module(lua_State *L) {
   const saros_lua_module *module = lua_touserdata(L, lua_upvalueindex(1));
+  lua_settop(L, 0);
+  if (lua_rawgetp(L, LUA_REGISTRYINDEX, module) != LUA_TNIL)
+    return 1;
   if (luaL_loadbufferx(L, module->source, module->size, module->chunk, "t") !=
       LUA_OK)
     return lua_error(L);
-  if (!lua_isnil(L, lua_upvalueindex(2))) {  // its globals, and what is missing
-    lua_newtable(L);
-    luaL_requiref(L, LUA_UTF8LIBNAME, luaopen_utf8, 0);
-    lua_setfield(L, -2, LUA_UTF8LIBNAME);
-    lua_pushvalue(L, lua_upvalueindex(2));
-    lua_setfield(L, -2, "require");
-    lua_createtable(L, 0, 1);
-    lua_pushglobaltable(L);
-    lua_setfield(L, -2, "__index");
-    lua_setmetatable(L, -2);
-    lua_setupvalue(L, -2, 1);
-  }
+  lua_pushvalue(L, lua_upvalueindex(2));
+  lua_setupvalue(L, 2, 1);
+  lua_pushvalue(L, 2);
   lua_pushstring(L, module->name);
   lua_call(L, 1, 1);
+  lua_pushglobaltable(L);
+  if (lua_getfield(L, -1, LUA_UTF8LIBNAME) == LUA_TTABLE) {
+    lua_pushvalue(L, -2);
+    lua_setupvalue(L, 2, 1);
+  }
+  lua_settop(L, 3);
+  lua_pushvalue(L, 3);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, module);
   return 1;
 }
 
-/* Pushes the loader of a module; 'require' is at that index of the stack. */
+/* Pushes the loader of a module; the environment is at that index. */
 static void push_loader(lua_State *L, const saros_lua_module *module,
-                        int require) {
+                        int environment) {
   lua_pushlightuserdata(L, (void *)module);
-  lua_pushvalue(L, require);
+  lua_pushvalue(L, environment);
   lua_pushcclosure(L, load_module, 2);
 }
 
@@ -204,52 +230,37 @@ static const saros_lua_module *find_module(const char *name) {
   return module->name != NULL ? module : NULL;
 }
 
-/* What 'require' does for our modules, where a host opened no 'package'. The
-** upvalue is a table with the function itself. */
-static int small_require(lua_State *L) {
+/* Our modules; any other by the 'require' of the state, if it has one. Upvalue:
+** the environment. */
+static int own_require(lua_State *L) {
   const char *name = luaL_checkstring(L, 1);
   const saros_lua_module *module = find_module(name);
   lua_settop(L, 1);
-  luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
-  if (lua_getfield(L, 2, name) != LUA_TNIL)
-    return 1;
-  if (module == NULL)
+  if (module != NULL)
+    push_loader(L, module, lua_upvalueindex(1));
+  else if (strcmp(name, CORE) == 0)
+    lua_pushcfunction(L, open_core);
+  else if (lua_getglobal(L, "require") != LUA_TFUNCTION)
     return luaL_error(L, "module '%s' not found", name);
-  lua_rawgeti(L, lua_upvalueindex(1), 1);
-  push_loader(L, module, 4);
-  lua_call(L, 0, 1);
-  lua_pushvalue(L, -1);
-  lua_setfield(L, 2, name);
+  lua_pushvalue(L, 1);
+  lua_call(L, 1, 1);
   return 1;
 }
 
-/* Pushes our own 'require', or nil where the state has one. */
-static void push_require(lua_State *L) {
-  if (lua_getglobal(L, "require") == LUA_TFUNCTION) {
-    lua_pushnil(L);
-    return;
-  }
-  lua_createtable(L, 1, 0);
-  lua_pushvalue(L, -1);
-  lua_pushcclosure(L, small_require, 1);
-  lua_pushvalue(L, -1);
-  lua_rawseti(L, -3, 1);
-}
-
 /* Every module into package.preload, if there is a package.preload. */
-static void preload_modules(lua_State *L, int require) {
+static void preload_modules(lua_State *L, int environment) {
   luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
   lua_pushcfunction(L, open_core);
-  lua_setfield(L, -2, "saros.core");
+  lua_setfield(L, -2, CORE);
   for (const saros_lua_module *m = saros_lua_modules; m->name != NULL; m++) {
-    push_loader(L, m, require);
+    push_loader(L, m, environment);
     lua_setfield(L, -2, m->name);
   }
   lua_pop(L, 1);
 }
 
 void saros_open(lua_State *L, int without) {
-  luaL_requiref(L, "saros.core", open_core, 0);
+  luaL_requiref(L, CORE, open_core, 0);
   saros_restrict(find_binding(L)->context, without);
   lua_pop(L, 1);
   luaL_requiref(L, "saros", luaopen_saros, 0);
@@ -258,13 +269,13 @@ void saros_open(lua_State *L, int without) {
 int luaopen_saros(lua_State *L) {
   const saros_lua_module *module = find_module("saros");
   lua_settop(L, 0);
-  luaL_requiref(L, "saros.core", open_core, 0);
-  push_require(L);
-  int require = lua_gettop(L);
-  preload_modules(L, require);
+  luaL_requiref(L, CORE, open_core, 0);
+  push_environment(L);
+  int environment = lua_gettop(L);
+  preload_modules(L, environment);
   if (module == NULL)
     return luaL_error(L, "saros: no Lua modules built in");
-  push_loader(L, module, require);
+  push_loader(L, module, environment);
   lua_call(L, 0, 1);
   return 1;
 }

@@ -6,9 +6,11 @@
 ---     io.write(seen:ansi())       -- the text, coloured by the closest of them
 ---     seen:save "neurons.html"
 
-return {
-  neurons = require "saros.inspect.neurons",
-  gates = require "saros.inspect.gates",
-  reach = require "saros.inspect.reach",
-  guesses = require "saros.inspect.guesses",
-}
+local lazy = require "saros.lazy"
+
+return lazy({}, {
+  neurons = { "saros.inspect.neurons" },
+  gates = { "saros.inspect.gates" },
+  reach = { "saros.inspect.reach" },
+  guesses = { "saros.inspect.guesses" },
+})

@@ -1,38 +1,36 @@
 --- saros.nn: layers, models and losses.
 
-local loss = require "saros.nn.loss"
-local module = require "saros.nn.module"
-local recurrent = require "saros.nn.recurrent"
+local lazy = require "saros.lazy"
 
-return {
+return lazy({}, {
   -- layers
-  linear = require "saros.nn.linear",
-  embedding = require "saros.nn.embedding",
-  rnn = recurrent.rnn,
-  lstm = recurrent.lstm,
-  gru = recurrent.gru,
-  mingru = recurrent.mingru,
-  minlstm = recurrent.minlstm,
-  recurrent = recurrent.own,
-  dropout = require "saros.nn.dropout",
-  layer_norm = require "saros.nn.layer_norm",
-  attention = require "saros.nn.attention",
-  windowed_attention = require "saros.nn.windowed_attention",
+  linear = { "saros.nn.linear" },
+  embedding = { "saros.nn.embedding" },
+  rnn = { "saros.nn.recurrent", "rnn" },
+  lstm = { "saros.nn.recurrent", "lstm" },
+  gru = { "saros.nn.recurrent", "gru" },
+  mingru = { "saros.nn.recurrent", "mingru" },
+  minlstm = { "saros.nn.recurrent", "minlstm" },
+  recurrent = { "saros.nn.recurrent", "own" },
+  dropout = { "saros.nn.dropout" },
+  layer_norm = { "saros.nn.layer_norm" },
+  attention = { "saros.nn.attention" },
+  windowed_attention = { "saros.nn.windowed_attention" },
   -- composition
-  chain = require "saros.nn.chain",
-  unroll = require "saros.nn.unroll",
-  state = require "saros.nn.state",
-  module = module.class,
-  initialize = require "saros.nn.initialize",
+  chain = { "saros.nn.chain" },
+  unroll = { "saros.nn.unroll" },
+  state = { "saros.nn.state" },
+  module = { "saros.nn.module", "class" },
+  initialize = { "saros.nn.initialize" },
   -- models
-  language_model = require "saros.nn.language_model",
-  encoder_decoder = require "saros.nn.encoder_decoder",
-  forecaster = require "saros.nn.forecaster",
-  classifier = require "saros.nn.classifier",
+  language_model = { "saros.nn.language_model" },
+  encoder_decoder = { "saros.nn.encoder_decoder" },
+  forecaster = { "saros.nn.forecaster" },
+  classifier = { "saros.nn.classifier" },
   -- losses
-  cross_entropy = loss.cross_entropy,
-  mse = loss.mse,
-  ctc_loss = loss.ctc_loss,
-  perplexity = loss.perplexity,
-  bits = loss.bits,
-}
+  cross_entropy = { "saros.nn.loss", "cross_entropy" },
+  mse = { "saros.nn.loss", "mse" },
+  ctc_loss = { "saros.nn.loss", "ctc_loss" },
+  perplexity = { "saros.nn.loss", "perplexity" },
+  bits = { "saros.nn.loss", "bits" },
+})
