@@ -1,11 +1,15 @@
 /*
-** Training in a Lua state whose allocator refuses: once at the n-th request,
-** for many n, or from the n-th on. Whatever is refused, the script gets an
-** error, the state stays usable, and closing it gives every byte back.
+** Training, saving, loading and stepping in a Lua state whose allocator refuses:
+** once at the n-th request, for many n, or from the n-th on. Whatever is refused,
+** the script gets an error, the state stays usable, and closing it gives every
+** byte back.
+**
+** SAROS_REFUSALS=0 build/spec/allocator   refuses every request there is
 */
 #include <lauxlib.h>
 #include <lualib.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "check.h"
 #include "saros.h"
@@ -44,7 +48,9 @@ static void *metered(void *user, void *block, size_t old_size,
   return result;
 }
 
-/* Two windows of training, a sample, a tape that is left open. */
+static char path[] = "/tmp/saros-XXXXXX";
+
+/* Two windows of training, a sample, a model file, a session. */
 static const char script[] =
     "local saros = require 'saros'\n"
     "local text = saros.data.text { string = ('hello world '):rep(20) }\n"
@@ -66,11 +72,17 @@ static const char script[] =
     "for piece in lm:generate { length = 5, seed = 1 } do assert(piece) end\n"
     "assert(lm:memory { length = 5, batch = 2 }.total > 0)\n"
     "assert(saros.profile(saros.tanh, saros.ones(2)).rows[1])\n"
-    "saros.json_decode(saros.json_encode { a = { 1, 2, 'x' } })\n";
+    "saros.json_decode(saros.json_encode { a = { 1, 2, 'x' } })\n"
+    "assert(lm:save(path))\n"
+    "local session = assert(saros.load(path)):session { streams = 2 }\n"
+    "for id = 1, 3 do session:step { id, id } end\n"
+    "assert(session:fork():restore(session:dump()):probabilities())\n";
 
 static int open_all(lua_State *L) {
   luaL_openlibs(L);
   luaL_requiref(L, "saros", luaopen_saros, 0);
+  lua_pushstring(L, path);
+  lua_setglobal(L, "path");
   return 0;
 }
 
@@ -151,8 +163,11 @@ static void limit_memory(void) {
 }
 
 int main(void) {
-  const long runs = 150;
+  CHECK(close(mkstemp(path)) == 0, "a place for a file");
+  const char *wanted = getenv("SAROS_REFUSALS");
   long opening = count_requests(1), running = count_requests(0);
+  long runs = wanted != NULL ? atol(wanted) : 80;
+  runs = runs > 0 ? runs : opening > running ? opening : running;
   for (long i = 0; i < runs; i++) {
     refuse_while_running(1 + i * running / runs, 0);
     refuse_while_running(1 + i * running / runs, 1);
@@ -162,5 +177,6 @@ int main(void) {
   for (long at = 150; at < 250; at++)
     refuse_while_running(at, 1);
   limit_memory();
+  remove(path);
   return report();
 }
