@@ -1,5 +1,5 @@
--- A training that is killed at any moment, or has no room on the disk, leaves a
--- folder from which it goes on with the same bits.
+-- A training that is killed at any moment, or has no room on the disk, or no
+-- permission, leaves a folder from which it goes on with the same bits.
 --
 -- SAROS_KILLS=100 build/saros spec/busted.lua spec/kill_spec.lua   kills more often
 
@@ -113,13 +113,18 @@ describe("a training in a process of its own", function()
     stop_often("INT", KILLS // 4 + 1, 128 + 2)
   end)
 
-  it("keeps what it had where the disk is full, and says so", function()
+  -- Trains up to step 10.
+  local function begin()
     commands.succeed("-e", ("arg = { %q }"):format(run), "-e", [[
       local fit = saros.fit
       saros.fit = function(lm, text, o)
         o.on_window = function(record) if record.step == 10 then error("stop", 0) end end
         fit(lm, text, o)
       end]], "-e", ("pcall(dofile, %q)"):format(script))
+  end
+
+  it("keeps what it had where the disk is full, and says so", function()
+    begin()
     local before = content(run .. "/checkpoints/step-000000010.safetensors")
     local limited = ("trap '' XFSZ; ulimit -f 16; exec %s %s %s 2>&1"):format(commands.interpreter, script, run)
     local pipe = assert(io.popen(limited))
@@ -132,6 +137,83 @@ describe("a training in a process of its own", function()
     assert.equal(before, content(run .. "/checkpoints/step-000000010.safetensors"))
     assert.equal(0, check_folder())
     assert.equal(wanted, commands.succeed(script, run):match "bits: [^\n]+")
+  end)
+
+  it("ends with an error at whatever there is no room for, and goes on once there is", function()
+    local refused = {}
+    for _, blocks in ipairs { 1, 2, 4, 8, 12, 16, 24, 32 } do
+      local output, status = commands.shell(("trap '' XFSZ; ulimit -f %d; exec %s %s %s 1000"):format(
+        blocks, commands.interpreter, script, run))
+      local what = output:match 'saros: fit: .-expected to write "[^"]-([^/"]+)", got "File too large"\n$'
+      assert.equal(what and 1 or 0, status, output)
+      refused[(what or "nothing"):gsub("%d+", "N")] = true
+      check_folder()
+    end
+    for _, what in ipairs { "config.json", "metrics.jsonl", "model.safetensors", "step-N.safetensors" } do
+      assert.is_true(refused[what], what)
+    end
+    assert.equal(wanted, commands.succeed(script, run, 1000):match "bits: [^\n]+")
+  end)
+
+  describe("without the permission", function()
+    -- What a user may not do, root may; without its privileges, neither may.
+    local unprivileged = "exec "
+
+    setup(function()
+      local folder = folders.unused()
+      local _, status = commands.shell(("mkdir %s && chmod 555 %s && touch %s/x"):format(folder, folder, folder))
+      if status == 0 then
+        unprivileged = "exec setpriv --bounding-set=-all --inh-caps=-all --ambient-caps=-all "
+      end
+      folders.remove(folder)
+    end)
+    before_each(function()
+      commands.succeed("-e", "arg = {}", "-e", ("saros.make_folder(%q)"):format(run))
+    end)
+    after_each(function()
+      commands.shell("chmod -R u+rwX " .. run)
+    end)
+
+    local function refused()
+      local output, status = commands.shell(unprivileged .. commands.interpreter .. " " .. script .. " " .. run)
+      assert.equal(1, status, output)
+      return output
+    end
+
+    local function bits()
+      commands.shell("chmod -R u+rwX " .. run)
+      return commands.succeed(script, run):match "bits: [^\n]+"
+    end
+
+    it("to write to the folder, says so at once", function()
+      commands.shell("chmod 555 " .. run)
+      assert.matches('fit: expected to make the run folder ".*/checkpoints": Permission denied', refused())
+      assert.equal(wanted, bits())
+    end)
+
+    for path, expected in pairs {
+      ["checkpoints"] = "cannot open .*/checkpoints: Permission denied",
+      ["config.json"] = "expected a readable .*/config.json",
+      ["checkpoints/*"] = "expected a readable checkpoint in .*, got none;.*Permission denied",
+      ["metrics.jsonl"] = "metrics.jsonl: Permission denied",
+    } do
+      it(("to read %s, keeps it"):format(path), function()
+        begin()
+        commands.shell(("chmod 000 %s/%s"):format(run, path))
+        assert.matches("saros: fit: [^\n]*" .. expected, refused())
+        assert.equal(wanted, bits())
+      end)
+    end
+  end)
+
+  it("says what stands where its folder should be", function()
+    for _, part in ipairs { "", "/checkpoints", "/samples" } do
+      commands.shell(part == "" and "touch " .. run or ("mkdir %s && touch %s%s"):format(run, run, part))
+      local output, status = commands.run(script, run)
+      assert.equal(1, status)
+      assert.matches(('fit: expected to make the run folder "%s%s": '):format(run, part), output, 1, true)
+      folders.remove(run)
+    end
   end)
 
   it("has its folder for itself", function()

@@ -3,6 +3,7 @@
 
 local files = require "spec.support.files"
 local folders = require "spec.support.folders"
+local lfs = require "lfs"
 local saros = require "saros"
 local nn, data, optim = saros.nn, saros.data, saros.optim
 
@@ -29,7 +30,7 @@ local content, write = files.read, files.write
 
 local function names_in(path, other_than)
   local names = {}
-  for name in require("lfs").dir(path) do
+  for name in lfs.dir(path) do
     names[#names + 1] = name ~= other_than and name:match "^[^.].*" or nil
   end
   table.sort(names)
@@ -267,6 +268,38 @@ describe("a run folder", function()
           "fit: expected the text that " .. run
           .. " was trained on, got another one; .*\n  text.train.digest: %x+ then")
       end
+    end
+  end)
+
+  it("leaves everything as it was where it refuses to go on", function()
+    train({}, 27)
+    local function everything()
+      local all = {}
+      for _, folder in ipairs { run, run .. "/checkpoints", run .. "/samples" } do
+        for _, name in ipairs(names_in(folder)) do
+          local path = folder .. "/" .. name
+          all[path] = lfs.attributes(path, "mode") == "file" and content(path) or "folder"
+        end
+      end
+      return all
+    end
+    local path = run .. "/checkpoints/step-000000027.safetensors"
+    local bytes = content(path)
+    for _, case in ipairs {
+      { "got another one", function() train({}, nil, small_text "another text altogether. ") end },
+      { "then, 5 now", function() train { length = 5 } end },
+      { "tensors do not fit", function() train({ force = true }, nil, nil, small_model(text, { hidden = 4 })) end },
+      { "written by a newer version", function()
+        write(path, (bytes:gsub('\\"format\\": 1', '\\"format\\": 9')))
+        train()
+      end },
+    } do
+      local before = everything()
+      local ok, message = pcall(case[2])
+      assert.is_false(ok)
+      assert.matches(case[1], message, 1, true)
+      before[path] = content(path)
+      assert.same(before, everything())
     end
   end)
 

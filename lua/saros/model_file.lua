@@ -3,6 +3,7 @@
 --- description; it never runs code from the file.
 
 local core = require "saros.core"
+local folder_of = require "saros.folder"
 local open_file = require "saros.open_file"
 local options = require "saros.options"
 local require = require -- which scripts cannot take away
@@ -100,10 +101,7 @@ local function model_of(tensors, metadata, place)
 end
 
 local function read_model(path)
-  local in_folder = model_file.path_in(path)
-  if exists(in_folder) then
-    path = in_folder
-  end
+  path = folder_of.is_there(path) and model_file.path_in(path) or path
   local tensors, metadata = core.read_tensors(path)
   if not tensors then
     local hint = exists(path) and "; is it a model, as model:save(path) and fit's run folders keep it?" or ""

@@ -10,6 +10,7 @@ local options = require "saros.options"
 local batches = require "saros.data.batches"
 local columns = require "saros.data.columns"
 local csv = require "saros.data.csv"
+local folder_of = require "saros.folder"
 local order = require "saros.data.order"
 local pad = require("saros.data.padding").pad
 local read_file = require "saros.read_file"
@@ -85,10 +86,11 @@ local function lines_of(path)
 end
 
 --- A folder as lists: of each LABEL.txt, the lines by label.
-local function read_folder(path, files)
+local function read_folder(path)
+  local names, message = folder_of.names(path)
   local source = {}
-  for name in files.dir(path) do
-    local label = name:match "^([^.].*)%.txt$"
+  for _, name in ipairs(names or csv.problem("%s", message)) do
+    local label = name:match "^(.+)%.txt$"
     if label then
       local lines = lines_of(path .. "/" .. name)
       source[label] = #lines > 0 and lines or nil
@@ -118,17 +120,6 @@ local function read_table(path, o)
     table.insert(source[label], text)
   end
   return next(source) and source or csv.problem("%s: expected rows of texts and labels, got none", path)
-end
-
-local function read_path(path, o)
-  local found, files = pcall(require, "lfs")
-  if found and files.attributes(path, "mode") == "directory" then
-    return read_folder(path, files)
-  elseif io and not found and not path:find "%.[ct]sv$" then
-    options.fail("data.labelled: expected LuaFileSystem to be there (Debian: lua-filesystem), as "
-      .. "reading a folder needs it; tables and lists need nothing")
-  end
-  return read_table(path, o)
 end
 
 local function check_texts(label, texts)
@@ -189,7 +180,7 @@ end
 local function labelled(source, given)
   local o = check_labelled(given)
   if type(source) == "string" then
-    local read, message = csv.try(read_path, source, o)
+    local read, message = csv.try(folder_of.is_there(source) and read_folder or read_table, source, o)
     if not read then
       return nil, "data.labelled: " .. message
     end

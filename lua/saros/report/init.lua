@@ -97,7 +97,7 @@ local function report(folders, given)
     smoothing = o.smoothing, pictures = pictures_of(o, runs),
   }))
   if not ok then
-    return nil, problem
+    return nil, "report: " .. problem
   end
   return path
 end

@@ -2,6 +2,7 @@
 --- damaged or unknown is left out: a report is also for a training under way.
 
 local core = require "saros.core"
+local folder_of = require "saros.folder"
 local svg = require "saros.look.svg"
 local read_file = require "saros.read_file"
 
@@ -95,23 +96,8 @@ local function json_of(path)
   return type(value) == "table" and value or {}
 end
 
---- The names of the files in a folder, in order; none where there is no folder.
-local function names_in(folder)
-  local found, files = pcall(require, "lfs")
-  local names = {}
-  if found and files.attributes(folder, "mode") == "directory" then
-    for name in files.dir(folder) do
-      if name:find "^[^.]" then
-        names[#names + 1] = name
-      end
-    end
-  end
-  table.sort(names)
-  return names
-end
-
 local function samples_of(folder)
-  local names, samples = names_in(folder), {}
+  local names, samples = folder_of.names(folder) or {}, {}
   local step = math.max(1, (#names - 1) / (SAMPLES - 1))
   for n = 0, math.min(#names, SAMPLES) - 1 do
     local name = names[math.floor(n * step + 0.5) + 1]

@@ -207,10 +207,10 @@ local function resume(self)
     end
     return
   end
-  self.run:require_same(now, self.options.force)
+  local changed = self.run:require_same(now, self.options.force)
   local tensors, snapshot, damaged = self.run:latest()
   options.about("fit", checkpoint.restore, self, tensors, snapshot)
-  self.run:continue(self.optimizer.steps, self.cursor.epoch)
+  self.run:continue(self.optimizer.steps, self.cursor.epoch, changed and now or nil)
   self.saved, self.kept = self.optimizer.steps, self.best and self.best.epoch or self.cursor.epoch - 1
   self.history.resumed = { step = self.optimizer.steps, epoch = self.cursor.epoch, damaged = damaged }
   tell_resumed(self)
@@ -296,6 +296,10 @@ local function is_best(record)
   return (record.best or record.epoch) == record.epoch
 end
 
+local function writes_samples(self)
+  return self.options.sample > 0 and self.model.write ~= nil
+end
+
 --- Write model and sample into the run folder.
 local function keep(self, record)
   local run, o = self.run, self.options
@@ -305,7 +309,7 @@ local function keep(self, record)
     run:examine(self.model, self.text)
     self.kept = record.epoch
   end
-  if o.sample > 0 then
+  if writes_samples(self) then
     run:sample(self.model, record.epoch, o.sample)
   end
 end
@@ -363,17 +367,15 @@ end
 
 --- An error, or Ctrl-C, ends the training.
 local function close(self, problem)
-  if problem ~= nil then
-    if self.ready then
-      save_rest(self)
-    end
+  if problem ~= nil and self.ready then
+    save_rest(self)
     stop_display(self)
   end
+  if self.run and self.ready then
+    local path, message = write_report(self)
+    say(self, path and "report: " .. path or message)
+  end
   if self.run then
-    if self.ready then
-      local path, message = write_report(self)
-      say(self, path and "report: " .. path or message)
-    end
     self.run:close()
   end
 end
@@ -479,7 +481,7 @@ local function fit(model, text, given)
     reported = core.clock(),
   }, Training)
   if o.run then
-    self.run = run_folder.open(o.run)
+    self.run = run_folder.open(o.run, writes_samples(self))
     resume(self)
   end
   self.ready = true

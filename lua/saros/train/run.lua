@@ -12,6 +12,7 @@
 --- metrics only grow; what a crash left too much is cut off by `resume`.
 
 local core = require "saros.core"
+local folder_of = require "saros.folder"
 local options = require "saros.options"
 local model_file = require "saros.model_file"
 local open_file = require "saros.open_file"
@@ -53,12 +54,9 @@ local function make_folder(path)
   end
 end
 
-local function names_in(self, path)
-  local names = {}
-  for name in self.files.dir(path) do
-    names[#names + 1] = name
-  end
-  return names
+local function names_in(path)
+  local names, message = folder_of.names(path)
+  return names or fail("%s", message)
 end
 
 function Run:path(name)
@@ -68,8 +66,7 @@ end
 --- What a killed process had begun to write.
 local function remove_temporary(self)
   for _, folder in ipairs { self.folder, self:path "checkpoints", self:path "samples" } do
-    local is_there = self.files.attributes(folder, "mode") == "directory"
-    for _, name in ipairs(is_there and names_in(self, folder) or {}) do
+    for _, name in ipairs(folder_of.is_there(folder) and names_in(folder) or {}) do
       if name:find "%.tmp%-%d+%-%d+$" then
         os.remove(folder .. "/" .. name)
       end
@@ -91,11 +88,15 @@ end
 
 --- Open a run folder, which is made unless it is there.
 ---@param folder string
+---@param has_samples boolean  will the model write some?
 ---@return saros.train.Run
-function run.open(folder)
+function run.open(folder, has_samples)
   make_folder(folder)
   local self = setmetatable({ folder = folder, files = file_system() }, Run)
   make_folder(self:path "checkpoints")
+  if has_samples then
+    make_folder(self:path "samples")
+  end
   lock(self)
   remove_temporary(self)
   return self
@@ -113,7 +114,7 @@ end
 --- The steps of the checkpoints there are, latest first.
 ---@return integer[]
 function Run:steps()
-  return checkpoint.steps(names_in(self, self:path "checkpoints"))
+  return checkpoint.steps(names_in(self:path "checkpoints"))
 end
 
 -- --- Metrics --------------------------------------------------------------------------
@@ -178,11 +179,9 @@ function Run:begin(now)
     os.remove(checkpoint.path(self:path "checkpoints", step))
   end
   local samples = self:path "samples"
-  if self.files.attributes(samples, "mode") == "directory" then
-    for _, name in ipairs(names_in(self, samples)) do
-      if name:find "^epoch%-%d+%.txt$" then
-        os.remove(samples .. "/" .. name)
-      end
+  for _, name in ipairs(folder_of.is_there(samples) and names_in(samples) or {}) do
+    if name:find "^epoch%-%d+%.txt$" then
+      os.remove(samples .. "/" .. name)
     end
   end
   need(core.write_file(self:path "metrics.jsonl", ""))
@@ -198,6 +197,7 @@ end
 --- Errors at what differs from the configuration of the folder.
 ---@param now table
 ---@param force boolean  may the training go on with another configuration, if the text is the same?
+---@return boolean changed  is it another one?
 function Run:require_same(now, force)
   local before = core.json_decode(read_file(self:path "config.json") or "")
   if type(before) ~= "table" then
@@ -214,9 +214,8 @@ function Run:require_same(now, force)
   elseif #others > 0 and not force then
     fail("expected the configuration of %s; force = true goes on with the new one, resume = false "
       .. "begins anew:\n  %s", self.folder, table.concat(others, "\n  "))
-  elseif #others > 0 then
-    write_config(self, now)
   end
+  return #others > 0
 end
 
 --- The latest checkpoint that can be read. Damaged ones are put aside.
@@ -242,8 +241,14 @@ function Run:latest()
   end
 end
 
---- Go on with the metrics from a step.
-function Run:continue(step, epoch)
+--- Go on with the metrics from a step, and with another configuration if one is given.
+---@param step integer
+---@param epoch integer
+---@param now? table
+function Run:continue(step, epoch, now)
+  if now then
+    write_config(self, now)
+  end
   if self.metrics then
     self.metrics:close()
   end
@@ -283,15 +288,11 @@ function Run:examine(model, data)
   end
 end
 
---- What the model writes after an epoch, if it can.
----@param model saros.nn.Module
+--- What the model writes after an epoch.
+---@param model saros.nn.LanguageModel
 ---@param epoch integer
 ---@param length integer  in symbols
 function Run:sample(model, epoch, length)
-  if not model.write then
-    return
-  end
-  make_folder(self:path "samples")
   local text = model:write { length = length, temperature = 0.8, seed = epoch }
   need(core.write_file(self:path(("samples/epoch-%04d.txt"):format(epoch)), text .. "\n"))
 end
