@@ -94,7 +94,7 @@ function others.call()
 end
 
 function others.step()
-  for _, cell in ipairs(chosen(options.cell, cases.cells)) do
+  for _, cell in ipairs(chosen(options.cell, cases.step_cells)) do
     for _, weights in ipairs(cases.step_weights) do
       for _, hidden in ipairs(cases.step_sizes[weights]) do
         measure({ host.program, "bench/step.lua", cell, hidden, weights }, function(row)

@@ -5,7 +5,8 @@ local cases = {}
 
 --- In the order of the output.
 cases.names = { "A", "B", "C", "S1", "S2", "S3" }
-cases.cells = { "rnn", "gru", "lstm", "mingru", "minlstm" }
+cases.cells = { "rnn", "gru", "lstm", "mingru", "minlstm", "lru" }
+cases.step_cells = { "rnn", "gru", "lstm", "mingru", "minlstm" } -- that are one stage of a session
 cases.peer_cells = { "rnn", "gru", "lstm" } -- that PyTorch has, too
 
 cases.VOCABULARY = 65
@@ -37,7 +38,7 @@ cases.growth = {
 }
 
 --- Weights of a layer of I = H inputs that are in products, in H^2.
-local WEIGHTS = { rnn = 2, gru = 6, lstm = 8, mingru = 2, minlstm = 3 }
+local WEIGHTS = { rnn = 2, gru = 6, lstm = 8, mingru = 2, minlstm = 3, lru = 2 }
 
 ---@class bench.Case
 ---@field case string

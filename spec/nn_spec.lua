@@ -280,11 +280,11 @@ describe("init", function()
   end)
 end)
 
-describe("a minimal cell", function()
+describe("a cell that is linear in its state", function()
   local text = saros.data.text { string = ("a rose is a rose is a rose. "):rep(20) }
 
   it("makes a language model that learns, writes, and is saved", function()
-    for _, cell in ipairs { "mingru", "minlstm" } do
+    for _, cell in ipairs { "mingru", "minlstm", "lru" } do
       local lm = nn.language_model { vocabulary = text.vocabulary, cell = cell, hidden = 24, residual = true, seed = 1 }
       saros.fit(lm, text, { batch = 4, length = 10, epochs = 12, lr = 1e-2 })
       assert.is_true(saros.evaluate(lm, text, { batch = 1, length = 10 }) < 1)
@@ -315,6 +315,70 @@ describe("a minimal cell", function()
     local bias = nn.mingru({ 3, 200, remember = 50 }):init({ seed = 1 }).layers[1].bias_ih
     local spans = (-bias:slice(1, 1, 200)):exp()
     assert.is_true(spans:min():item() >= 1 - 1e-5 and spans:max():item() < 50)
+  end)
+end)
+
+describe("linear recurrent units", function()
+  it("start on a ring, at any angle up to the largest, with states of the size of their input", function()
+    local N = 400
+    local p = nn.lru({ 3, 5, units = N, r_min = 0.5, r_max = 0.9, max_phase = 1 }):init({ seed = 1 }):tensors()
+    local size = (-p.nu_log_l0:exp()):exp()
+    assert.is_true(size:min():item() >= 0.5 - 1e-6 and size:max():item() <= 0.9 + 1e-6)
+    assert.near((0.5 ^ 2 + 0.9 ^ 2) / 2, (size * size):mean():item(), 0.02) -- areas
+    local phase = p.theta_log_l0:exp()
+    assert.is_true(phase:min():item() > 0 and phase:max():item() <= 1 + 1e-6)
+    assert.near(0.5, phase:mean():item(), 0.05)
+    assert.same_values(1 - size * size, (p.gamma_log_l0 * 2):exp(), 1e-5)
+  end)
+
+  it("compute what the paper's equations say", function()
+    local T, B, I, H, N = 4, 2, 3, 3, 2
+    local net = nn.lru({ I, H, units = N }):init { seed = 1 }
+    local p, x = net:tensors(), random(1, T, B, I)
+    local y = net(x):totable()
+    local nu, theta, gamma = p.nu_log_l0:totable(), p.theta_log_l0:totable(), p.gamma_log_l0:totable()
+    local b, c, d, input = p.weight_ih_l0:totable(), p.weight_hr_l0:totable(), p.skip_l0:totable(), x:totable()
+    for row = 1, B do
+      local re, im = { 0, 0 }, { 0, 0 }
+      for t = 1, T do
+        for unit = 1, N do
+          local size, angle = math.exp(-math.exp(nu[unit])), math.exp(theta[unit])
+          local l_re, l_im = size * math.cos(angle), size * math.sin(angle)
+          local u_re, u_im = 0, 0
+          for i = 1, I do
+            u_re = u_re + b[2 * unit - 1][i] * input[t][row][i]
+            u_im = u_im + b[2 * unit][i] * input[t][row][i]
+          end
+          local scale, r, m = math.exp(gamma[unit]), re[unit], im[unit]
+          re[unit], im[unit] = l_re * r - l_im * m + scale * u_re, l_re * m + l_im * r + scale * u_im
+        end
+        for o = 1, H do
+          local expected = d[o] * input[t][row][o]
+          for unit = 1, N do
+            expected = expected + c[o][2 * unit - 1] * re[unit] + c[o][2 * unit] * im[unit]
+          end
+          assert.near(expected, y[t][row][o], ROUNDING)
+        end
+      end
+    end
+  end)
+
+  it("have names of their own, and d where the sizes agree", function()
+    assert.same({ "nu_log_l0", "theta_log_l0", "gamma_log_l0", "weight_ih_l0", "weight_hr_l0" },
+      nn.lru({ 3, 4 }):parameters().names)
+    assert.same({ 4 }, nn.lru({ 4, 4 }):tensors().skip_l0:shape())
+    assert.same({ 5, 6 }, nn.lru({ 4, 5 }):tensors().weight_hr_l0:shape())
+  end)
+
+  it("refuse options that make no sense", function()
+    local function refuses(given, message)
+      given.input, given.hidden = 3, 4
+      assert.error_matches(function() nn.lru(given) end, "nn.lru: expected " .. message, 1, true)
+    end
+    refuses({ layer_norm = true }, "no layer_norm, which this cell does not have")
+    refuses({ recurrent_dropout = 0.5 }, "no recurrent_dropout")
+    refuses({ r_min = 0.9, r_max = 0.5 }, "r_min < r_max, got 0.9 and 0.5")
+    refuses({ r_max = 1 }, "option 'r_max' to be a number in [0, 1), got 1")
   end)
 end)
 

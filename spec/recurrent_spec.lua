@@ -46,6 +46,10 @@ local kinds = {
   ["mingru, positive, with layer norm"] = { new = nn.mingru, options = { layer_norm = true }, corner = true },
   ["mingru with residual connections and a learned first state"] = {
     new = nn.mingru, options = { candidate = "plain", residual = true, learn_state = true } },
+  lru = { new = nn.lru, options = { units = 3, max_phase = 1 } },
+  ["lru with residual connections, a learned first state"] = {
+    new = nn.lru, options = { residual = true, learn_state = true } },
+  ["lru, both ways"] = { new = nn.lru, options = { bidirectional = true } },
   minlstm = { new = nn.minlstm, options = { candidate = "plain", remember = 5 } },
   ["minlstm, positive, both ways, without biases"] = {
     new = nn.minlstm, options = { bidirectional = true, bias = false }, corner = true },

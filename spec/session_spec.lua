@@ -4,6 +4,7 @@
 local saros = require "saros"
 require "spec.support.values"
 local commands = require "spec.support.commands"
+local core = require "saros.core"
 local nn, data = saros.nn, saros.data
 
 local is_double = saros.info().real == "double"
@@ -91,6 +92,14 @@ describe("a session agrees with its model", function()
     end)
   end
 
+  it("over 1,000 steps, where units remember the roundings of many: LRU", function()
+    local tolerance = is_double and TOLERANCE or 1e-5
+    for _, B in ipairs { 1, 5 } do
+      assert_agrees(nn.lru { I, H, layers = 3, units = 7, zoneout = 0.1 }, features, B, I, tolerance)
+      assert_agrees(nn.lru { I, H, layers = 2, residual = true }, features, B, I, tolerance)
+    end
+  end)
+
   it("where symbols are embedded", function()
     local V = 11
     for name, layer in pairs { rnn = nn.rnn, lstm = nn.lstm, gru = nn.gru, mingru = nn.mingru } do
@@ -102,6 +111,11 @@ describe("a session agrees with its model", function()
       assert_agrees(residual, symbols, 1, V, TOLERANCE)
       assert_agrees(normal, symbols, 2, V, NORM_TOLERANCE)
       assert.is_string(name)
+    end
+    for _, E in ipairs { 6, H } do -- folded into the layer's table, and needed beside it
+      local lru = nn.chain { nn.embedding { V, E }, nn.lru { E, H, residual = true, r_max = 0.5 } }
+      assert_agrees(lru, symbols, 1, V, TOLERANCE)
+      assert_agrees(lru, symbols, 3, V, TOLERANCE)
     end
     assert_agrees(nn.chain { nn.embedding { V, 70 }, nn.linear { 70, 3 } }, symbols, 2, V, TOLERANCE)
   end)
@@ -172,6 +186,18 @@ describe("a session agrees with its model", function()
 end)
 
 describe("a session", function()
+  it("refuses to add what no earlier stage read", function()
+    local w, table = saros.ones(4, 4), saros.ones(7, 4)
+    local function refuses(stages, back)
+      assert.error_matches(function() core.session(stages, 1, "real") end,
+        "session: expected in stage 2 to add what an earlier stage read, of 4 features, got one " .. back, 1, true)
+    end
+    refuses({ { kind = "linear", weight = w }, { kind = "add" } }, 0)
+    refuses({ { kind = "linear", weight = w }, { kind = "add", back = 2 } }, 2)
+    refuses({ { kind = "linear", weight = saros.ones(4, 3) }, { kind = "add", back = 1 } }, 1)
+    refuses({ { kind = "embedding", weight = table }, { kind = "add", back = 1 } }, 1)
+  end)
+
   local function model()
     return nn.chain { nn.embedding { 7, 4 }, nn.lstm { 4, 10 }, nn.linear { 10, 7 } }:init { seed = 2 }
   end

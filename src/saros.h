@@ -713,6 +713,7 @@ typedef enum saros_stage_kind {
   SAROS_STAGE_LAYER_NORM,  // as saros_layer_norm
   SAROS_STAGE_FUNCTION,    // of each element
   SAROS_STAGE_RECURRENT,   // one layer, as saros_recurrent
+  SAROS_STAGE_ADD,         // x + weight * (what an earlier stage read)
   SAROS_STAGE_KINDS
 } saros_stage_kind;
 
@@ -720,16 +721,21 @@ typedef enum saros_stage_kind {
 ** its kind does not name are not read. */
 typedef struct saros_stage {
   saros_stage_kind kind;
-  saros_tensor *weight;     // embedding (V, E); linear (O, I); layer norm (n)
+  saros_tensor *weight;     // embedding (V, E); linear (O, I); layer norm (n);
+                            // add (n), or null: ones
   saros_tensor *bias;       // linear (O), or null; layer norm (n)
   double epsilon;           // layer norm
   saros_function function;  // function
+  int back;  // add: how far back in the list the stage is that read features
+             // of the same size, >= 1
   // recurrent:
   saros_cell cell;
   saros_layer layer;  // weight_ih must be there, and no table
   saros_tensor *norm_ih_gain, *norm_ih_bias;  // (G H), or null: layer norm of
                                               // W x, before the biases
-  saros_tensor *first[SAROS_MAX_STATES];      // (P) and (H), or null: zeros
+  saros_tensor *gamma;  // (H / 2), or null: logarithms of what both rows of a
+                        // complex unit in weight_ih are multiplied by; LRU
+  saros_tensor *first[SAROS_MAX_STATES];  // (P) and (H), or null: zeros
   double zoneout[SAROS_MAX_STATES];  // share of the old state kept, in [0, 1)
   int residual;                      // y = h + x, if they are of one size
 } saros_stage;

@@ -17,9 +17,10 @@ static saros_status take_memory(saros_session *s) {
   size_t outputs = (size_t)p->outputs, streams = (size_t)p->streams;
   s->memory = pool_take(pool, p->memory * sizeof(real));
   s->starts = pool_take(pool, streams * sizeof *s->starts);
+  s->read = pool_take(pool, (size_t)p->count * sizeof *s->read);
   s->weights = pool_take(pool, outputs * sizeof *s->weights);
   s->order = pool_take(pool, outputs * sizeof *s->order);
-  if (!s->memory || !s->starts || !s->weights || !s->order)
+  if (!s->memory || !s->starts || !s->read || !s->weights || !s->order)
     return out_of_memory(s->context, p->memory * sizeof(real));
   TRY(saros_tensor_new(s->context, SAROS_REAL, 2, shape, &s->output));
   return saros_tensor_new(s->context, SAROS_REAL, 2, shape, &s->probabilities);
@@ -73,6 +74,7 @@ void saros_session_release(saros_session *s) {
   plan_release(s->plan);
   pool_give(pool, s->memory);
   pool_give(pool, s->starts);
+  pool_give(pool, s->read);
   pool_give(pool, s->weights);
   pool_give(pool, s->order);
   saros_tensor_release(s->output);
@@ -100,8 +102,10 @@ static void run_stages(saros_session *s, const real *x) {
   size_t n = (size_t)p->outputs;
   real *y = reals(s->output);
   s->odd = !s->odd;
-  for (const stage *g = p->stages; g < p->stages + p->count; g++)
-    x = g->run(s, g, x);
+  for (int i = 0; i < p->count; i++) {
+    s->read[i] = x;
+    x = p->stages[i].run(s, &p->stages[i], x);
+  }
   for (int row = 0; row < p->streams; row++, y += n, x += STEP_WIDTH(n))
     for (size_t i = 0; i < n; i++)
       y[i] = x[i];

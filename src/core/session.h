@@ -22,6 +22,7 @@ enum {
   BIAS_U,    // (G H) likewise of U h, where the cell needs that by itself
   BIAS_N,    // (H) likewise for n's part alone
   BIAS_R,    // (P) zeros
+  SCALE,     // (n) of what is added
   TABLE,     // (V, table_width) where the sums begin for each symbol
   PEEPHOLE,  // (3, H), the rows STEP_WIDTH(H) apart if the cell is fused
   NORM_X_GAIN,
@@ -70,6 +71,7 @@ struct stage {
   int table_width;     // from symbol to symbol, in elements
   double epsilon;      // layer norm
   unary function;      // a function of each element
+  int back;            // how many stages before it what is added was read
   void *owned[OWNED];  // blocks of the pool
   size_t at[ARRAYS];   // places in the memory, in elements
 };
@@ -90,9 +92,10 @@ struct saros_session {
   saros_context *context;
   plan *plan;
   real *memory;
-  int odd;                               // is the current h in the odd arrays?
-  const int32_t *ids;                    // of the step under way
-  const real **starts;                   // (streams) scratch: where sums begin
+  int odd;              // is the current h in the odd arrays?
+  const int32_t *ids;   // of the step under way
+  const real **starts;  // (streams) scratch: where sums begin
+  const real **read;    // (stages) what each reads in this step
   saros_tensor *output, *probabilities;  // (streams, outputs)
   real *weights;                         // (outputs) scratch of sampling
   int32_t *order;                        // (outputs) likewise
@@ -142,6 +145,7 @@ const real *run_linear(saros_session *s, const stage *g, const real *x);
 const real *run_layer_norm(saros_session *s, const stage *g, const real *x);
 const real *run_function(saros_session *s, const stage *g, const real *x);
 const real *run_recurrent(saros_session *s, const stage *g, const real *x);
+const real *run_add(saros_session *s, const stage *g, const real *x);
 void step_fused_lstm(saros_session *s, const stage *g, const real *x, real *h,
                      const real *h_before);
 void step_fused_gru(saros_session *s, const stage *g, const real *x, real *h,

@@ -2,6 +2,7 @@
 ** The plan of a recurrent stage: which way its cell takes, what it owns for
 ** that, and where the sums of its gates begin.
 */
+#include <math.h>
 #include <string.h>
 
 #include "session.h"
@@ -55,6 +56,9 @@ static saros_status expect_linear(planner *p) {
     return complain(p, "units in pairs");
   if (is_lru != (l->nu != NULL) || is_lru != (l->theta != NULL))
     return complain(p, is_lru ? "nu and theta" : "nu and theta with an lru");
+  if (!is_lru && p->given->gamma != NULL)
+    return complain(p, "no gamma without an lru");
+  TRY(expect_optional(p, "gamma", p->given->gamma, 1, H / 2, 0));
   TRY(expect_optional(p, "nu", l->nu, 1, H / 2, 0));
   return expect_optional(p, "theta", l->theta, 1, H / 2, 0);
 }
@@ -325,8 +329,29 @@ static saros_status plan_projection(planner *p, const source *from) {
   return plan_dense(p, R, reals(from->weight_hr), g->P, g->H);
 }
 
-static saros_status plan_source(const saros_layer *l, source *from) {
+/* weight_ih as an LRU's product has it: its rows times e^gamma, in pairs. */
+static saros_status scale_rows(planner *p, source *from) {
+  const saros_tensor *gamma = p->given->gamma;
+  saros_tensor *w;
+  if (gamma == NULL)
+    return SAROS_OK;
+  TRY(tensor_like(from->w, &w));
+  int columns = p->width;
+  for (int row = 0; row < p->stage->H; row++) {
+    double factor = exp(saros_tensor_get(gamma, (size_t)row / 2));
+    ptrdiff_t at = (ptrdiff_t)row * columns;
+    for (int i = 0; i < columns; i++)
+      reals(w)[at + i] = (real)(factor * (double)reals(from->w)[at + i]);
+  }
+  saros_tensor_release(from->w);
+  from->w = w;
+  return SAROS_OK;
+}
+
+static saros_status plan_source(planner *p, source *from) {
+  const saros_layer *l = &p->given->layer;
   TRY(saros_contiguous(l->weight_ih, &from->w));
+  TRY(scale_rows(p, from));
   if (l->weight_hh != NULL)
     TRY(saros_contiguous(l->weight_hh, &from->u));
   if (l->bias_ih != NULL)
@@ -365,7 +390,7 @@ saros_status plan_recurrent(planner *p) {
   plan_state(p);
   TRY(plan_copy(p, FIRST_H, p->given->first[0]));
   TRY(plan_copy(p, FIRST_C, p->given->first[1]));
-  saros_status status = plan_source(&p->given->layer, &from);
+  saros_status status = plan_source(p, &from);
   if (status == SAROS_OK)
     status = is_fused(p->given) ? plan_fused(p, &from) : plan_parts(p, &from);
   if (status == SAROS_OK)

@@ -136,6 +136,24 @@ static saros_status plan_function(planner *p) {
   return plan_output(p, p->width);
 }
 
+/* The stage that read what is added is one of the plan, whose input is features:
+** not the embedding, nor the stage that an embedding became part of. */
+static saros_status plan_add(planner *p) {
+  int back = p->given->back, first = p->plan->symbols > 0;
+  if (back < 1 || back > p->number - first ||
+      p->stage[-back].inputs != p->width)
+    return saros_fail(p->plan->context, SAROS_EARGUMENT,
+                      "session: expected in stage %d to add what an earlier "
+                      "stage read, of %d features, got one %d stages back",
+                      p->number + p->plan->context->index_base, p->width, back);
+  p->stage->run = run_add;
+  p->stage->back = back;
+  if (p->given->weight != NULL)
+    TRY(plan_expect(p, "weight", p->given->weight, 1, p->width, 0));
+  TRY(plan_copy(p, SCALE, p->given->weight));
+  return plan_output(p, p->width);
+}
+
 /* --- The whole model -------------------------------------------------------------------- */
 
 static saros_status (*const makers[])(planner *p) = {
@@ -144,10 +162,19 @@ static saros_status (*const makers[])(planner *p) = {
     [SAROS_STAGE_LAYER_NORM] = plan_layer_norm,
     [SAROS_STAGE_FUNCTION] = plan_function,
     [SAROS_STAGE_RECURRENT] = plan_recurrent,
+    [SAROS_STAGE_ADD] = plan_add,
 };
 
 /* The tables of a folded embedding have at most so many elements. */
 #define LARGEST_TABLE ((size_t)1 << 22)
+
+/* Does a later stage add what the second stage read? */
+static int is_added(const saros_stage *given, int count) {
+  for (int i = 2; i < count; i++)
+    if (given[i].kind == SAROS_STAGE_ADD && given[i].back == i - 1)
+      return 1;
+  return 0;
+}
 
 /* Whether the embedding and the recurrent stage after it become one: then the
 ** part of the gates that comes from a symbol is read off a table. */
@@ -155,7 +182,7 @@ static int folds(const saros_stage *given, int count) {
   const saros_stage *next = given + 1;
   const saros_tensor *w = next->layer.weight_ih;
   return count > 1 && next->kind == SAROS_STAGE_RECURRENT && !next->residual &&
-         w != NULL && w->rank == 2 &&
+         !is_added(given, count) && w != NULL && w->rank == 2 &&
          (size_t)given->weight->shape[0] * (size_t)w->shape[0] * 4 / 3 <=
              LARGEST_TABLE;
 }
@@ -177,8 +204,9 @@ static saros_status plan_begin(planner *p, const saros_stage *given,
   }
   if (given->kind == SAROS_STAGE_RECURRENT)
     w = given->layer.weight_ih;
-  if (given->kind == SAROS_STAGE_FUNCTION || w == NULL || w->rank < 1 ||
-      w->shape[w->rank - 1] < 1 || w->shape[w->rank - 1] > WIDEST)
+  if (given->kind == SAROS_STAGE_FUNCTION || given->kind == SAROS_STAGE_ADD ||
+      w == NULL || w->rank < 1 || w->shape[w->rank - 1] < 1 ||
+      w->shape[w->rank - 1] > WIDEST)
     return saros_fail(made->context, SAROS_EARGUMENT,
                       "session: expected a first stage with a weight that "
                       "says how many features go in, got none");

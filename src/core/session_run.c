@@ -103,6 +103,20 @@ const real *run_function(saros_session *s, const stage *g, const real *x) {
   return y;
 }
 
+const real *run_add(saros_session *s, const stage *g, const real *x) {
+  const real *read = s->read[g - s->plan->stages - g->back];
+  real *y = array_of(s, g, Y);
+  const real *scale = g->owned[SCALE];
+  const int n = g->outputs, width = STEP_WIDTH(n);
+  copy_rows(s, y, width, read, width, n);
+  for (int row = 0; scale != NULL && row < s->plan->streams; row++)
+    s->context->kernels->pointwise->binary[BINARY_MULTIPLY](
+        y + (ptrdiff_t)row * width, y + (ptrdiff_t)row * width, 1, scale, 1,
+        (size_t)n);
+  add_rows(s, y, x, n);
+  return y;
+}
+
 /* --- Recurrent stages --------------------------------------------------------------- */
 
 const real *run_recurrent(saros_session *s, const stage *g, const real *x) {

@@ -20,6 +20,7 @@ static const char *const stage_kinds[] = {
     [SAROS_STAGE_LAYER_NORM] = "layer_norm",
     [SAROS_STAGE_FUNCTION] = "function",
     [SAROS_STAGE_RECURRENT] = "recurrent",
+    [SAROS_STAGE_ADD] = "add",
 };
 
 static const char *kind_name(int kind) {
@@ -87,6 +88,12 @@ static saros_layer stage_layer(lua_State *L) {
   };
 }
 
+/* The number of stages in a field of the stage on top; 0 if it is none. */
+static int field_count(lua_State *L, const char *field) {
+  double count = field_number(L, lua_gettop(L), field, 0);
+  return count >= 1 && count <= INT_MAX ? (int)count : 0;
+}
+
 /* The stage that is the table on top. */
 static saros_stage check_stage(lua_State *L) {
   int table = lua_gettop(L);
@@ -98,12 +105,14 @@ static saros_stage check_stage(lua_State *L) {
       .weight = stage_tensor(L, "weight"),
       .bias = stage_tensor(L, "bias"),
       .epsilon = field_number(L, table, "epsilon", 0),
+      .back = field_count(L, "back"),
       .function = (saros_function)field_name(L, "function", SAROS_FUNCTIONS,
                                              function_of, 0),
       .cell = (saros_cell)field_name(L, "cell", SAROS_CELLS, cell_name, 0),
       .layer = stage_layer(L),
       .norm_ih_gain = stage_tensor(L, "norm_ih_gain"),
       .norm_ih_bias = stage_tensor(L, "norm_ih_bias"),
+      .gamma = stage_tensor(L, "gamma"),
       .first = {stage_tensor(L, "first_h"), stage_tensor(L, "first_c")},
       .zoneout = {field_number(L, table, "zoneout_h", 0),
                   field_number(L, table, "zoneout_c", 0)},

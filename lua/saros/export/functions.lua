@@ -71,6 +71,15 @@ static void $name_add($real *y, const $real *a, const $real *b, int n) {
 }
 ]])
 
+add("add_scaled", [[
+/* y = a + scale b */
+static void $name_add_scaled($real *y, const $real *a, const $real *scale,
+                             const $real *b, int n) {
+  for (int i = 0; i < n; i++)
+    y[i] = a[i] + scale[i] * b[i];
+}
+]])
+
 add("mix", [[
 /* Zoneout: a share of the new state, the rest of the old one. */
 static void $name_mix($real *state, const $real *now, $real share, int n) {
@@ -189,6 +198,18 @@ static void $name_minlstm($real *h, const $real *a, int positive, int n) {
     const $real least = low < 0 ? low : 0, one = exp$f(least);
     const $real i = one + exp$f(least - a[n + k]), f = one + exp$f(least - a[k]);
     h[k] = (f * h[k] + i * $name_candidate(a[2 * n + k], positive)) / (i + f);
+  }
+}
+]])
+
+add("lru", [[
+/* n / 2 complex units, pairs of real and imaginary part: h = decay h + scale a. */
+static void $name_lru($real *h, const $real *a, const $real *decay,
+                      const $real *scale, int n) {
+  for (int k = 0; k < n; k += 2) {
+    const $real re = h[k], im = h[k + 1];
+    h[k] = decay[k] * re - decay[k + 1] * im + scale[k / 2] * a[k];
+    h[k + 1] = decay[k] * im + decay[k + 1] * re + scale[k / 2] * a[k + 1];
   }
 }
 ]])

@@ -1,6 +1,8 @@
 --- Stages of a model (see saros.Stage) as C: what each adds to the step, the
 --- state and the constants of a file.
 
+local core = require "saros.core"
+
 ---@class saros.export.Builder
 ---@field real string  "float", or "double" in the double build
 ---@field f string  what follows the functions of math.h and literals
@@ -12,6 +14,7 @@
 ---@field first string[]  statements of reset
 ---@field scratch table<string, integer>  sizes of what a step needs besides
 ---@field step string[]  statements
+---@field kept table<integer, true>  stages whose input is added later
 ---@field width integer  of x, the output of the stages so far
 ---@field number integer  of the stage
 ---@field last boolean  is it the last stage?
@@ -230,7 +233,30 @@ function cells.gru_before(self, stage, now, h, H)
   call(self, "gru_finish", now, a, u, h, H)
 end
 
---- The cells without weights of the state: function, gates, is n made positive?
+--- For cells that change the new state in place: it begins as h.
+local function begin_as(self, now, h, size)
+  if now ~= h then
+    say(self, "memcpy(%s, %s, %d * sizeof *%s)", now, h, size, now)
+  end
+end
+
+--- The factors of the state of an LRU, as pairs.
+local function decay_of(stage)
+  local decay, nu, theta = {}, stage.nu:totable(), stage.theta:totable()
+  for unit = 1, #nu do
+    local size, phase = math.exp(-math.exp(nu[unit])), math.exp(theta[unit])
+    decay[2 * unit - 1], decay[2 * unit] = size * math.cos(phase), size * math.sin(phase)
+  end
+  return core.tensor(decay)
+end
+
+function cells.lru(self, stage, now, h, H)
+  local a = project_input(self, stage)
+  begin_as(self, now, h, H)
+  call(self, "lru", now, a, constant(self, "decay", decay_of(stage)), constant(self, "gamma", stage.gamma:exp()), H)
+end
+
+--- The cells with gates that come from x alone: function, gates, is n made positive?
 local minimal = {
   mingru = { "mingru", 2, 0 }, mingru_positive = { "mingru", 2, 1 },
   minlstm = { "minlstm", 3, 0 }, minlstm_positive = { "minlstm", 3, 1 },
@@ -240,17 +266,15 @@ for cell, facts in pairs(minimal) do
   cells[cell] = function(self, stage, now, h, H)
     local a = project_input(self, stage)
     self.used.sigmoid, self.used.candidate = true, true
-    if now ~= h then -- it is changed in place
-      say(self, "memcpy(%s, %s, %d * sizeof *%s)", now, h, H, now)
-    end
+    begin_as(self, now, h, H)
     call(self, facts[1], now, a, facts[3], H)
   end
 end
 
 --- The sizes of h and of the units of a recurrent stage.
 local function sizes_of(stage)
-  if minimal[stage.cell] then
-    local H = stage.weight_ih:size(1) // minimal[stage.cell][2]
+  if not stage.weight_hh then
+    local H = stage.weight_ih:size(1) // (minimal[stage.cell] or { nil, 1 })[2]
     return H, H
   end
   local P = stage.weight_hh:size(2)
@@ -273,6 +297,17 @@ function stages.recurrent(self, stage)
   pass_on(self, h, P)
 end
 
+--- x and what an earlier stage read, which has been kept.
+function stages.add(self, stage)
+  local y, read = result(self, self.width), "read_" .. self.number - stage.back
+  if stage.weight then
+    call(self, "add_scaled", y, "x", constant(self, "scale", stage.weight), read, self.width)
+  else
+    call(self, "add", y, "x", read, self.width)
+  end
+  pass_on(self, y, self.width)
+end
+
 -- --- All of them -----------------------------------------------------------------------------
 
 --- What a line of comment calls a stage.
@@ -285,6 +320,9 @@ end
 local function add_stage(self, stage)
   local at, before = #self.step + 1, self.width
   self.step[at] = ""
+  if self.kept[self.number] then
+    say(self, "const $real *read_%d = x", self.number)
+  end
   stages[stage.kind](self, stage)
   self.step[at] = ("\n  /* %d: %s */"):format(self.number, title(stage, before, self.width))
 end
@@ -298,8 +336,13 @@ end
 local function build(list, inputs, real, quantised)
   local self = setmetatable({
     real = real, f = real == "float" and "f" or "", quantised = quantised,
-    used = {}, constants = {}, names = {}, state = {}, first = {}, scratch = {}, step = {}, width = inputs,
+    used = {}, constants = {}, names = {}, state = {}, first = {}, scratch = {}, step = {}, kept = {}, width = inputs,
   }, Builder)
+  for number, stage in ipairs(list) do
+    if stage.kind == "add" then
+      self.kept[number - stage.back] = true
+    end
+  end
   for number, stage in ipairs(list) do
     self.number, self.last = number, number == #list
     add_stage(self, stage)

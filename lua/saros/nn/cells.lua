@@ -3,6 +3,7 @@
 
 local options = require "saros.options"
 local initialize = require "saros.nn.initialize"
+local lru = require "saros.nn.lru"
 
 ---@class saros.nn.Cell
 ---@field gates integer  G: blocks of H rows in the weights
@@ -141,6 +142,18 @@ local cells = {
 
   mingru = minimal("mingru", 2, { -1 }), -- gates z n
   minlstm = minimal("minlstm", 3, { -1, 1 }), -- gates i f n
+
+  -- Orvieto et al. 2023
+  lru = {
+    gates = 1,
+    states = { "h" },
+    linear = true,
+    options = lru.options,
+    operation = function()
+      return "lru"
+    end,
+    check = lru.check,
+  },
 }
 
 return cells

@@ -30,7 +30,7 @@ local Classifier = module.class "classifier"
 ---@class saros.nn.ClassifierOptions
 ---@field vocabulary saros.Vocabulary
 ---@field labels string[]  their names, no two alike
----@field cell? "rnn"|"lstm"|"gru"|"mingru"|"minlstm"  ("gru")
+---@field cell? "rnn"|"lstm"|"gru"|"mingru"|"minlstm"|"lru"  ("gru")
 ---@field hidden? integer  H, in each direction (128)
 ---@field embedding? integer  size of the embedded symbols (H)
 ---@field layers? integer  recurrent layers (1)

@@ -348,7 +348,7 @@ local check = options.declare("nn.encoder_decoder", {
 ---@class saros.nn.EncoderDecoderOptions
 ---@field source saros.Vocabulary|integer  of what is read, or the number of its symbols
 ---@field target saros.Vocabulary|integer  of what is written, V symbols
----@field cell? "rnn"|"lstm"|"gru"|"mingru"|"minlstm"  ("rnn")
+---@field cell? "rnn"|"lstm"|"gru"|"mingru"|"minlstm"|"lru"  ("rnn")
 ---@field hidden? integer  H (128)
 ---@field embedding? integer  size of the embedded symbols (H)
 ---@field layers? integer  of the encoder and of the decoder (1)

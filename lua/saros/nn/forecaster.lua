@@ -32,7 +32,7 @@ Net.stateful = true
 
 ---@class saros.nn.ForecasterOptions
 ---@field series saros.Series  gives columns, scale and horizon
----@field cell? "rnn"|"lstm"|"gru"|"mingru"|"minlstm"  ("gru")
+---@field cell? "rnn"|"lstm"|"gru"|"mingru"|"minlstm"|"lru"  ("gru")
 ---@field hidden? integer  H (32)
 ---@field layers? integer  recurrent layers (1)
 ---@field dropout? number  between layers, in training (0)

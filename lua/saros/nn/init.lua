@@ -11,6 +11,7 @@ return lazy({}, {
   gru = { "saros.nn.recurrent", "gru" },
   mingru = { "saros.nn.recurrent", "mingru" },
   minlstm = { "saros.nn.recurrent", "minlstm" },
+  lru = { "saros.nn.recurrent", "lru" },
   recurrent = { "saros.nn.recurrent", "own" },
   dropout = { "saros.nn.dropout" },
   layer_norm = { "saros.nn.layer_norm" },

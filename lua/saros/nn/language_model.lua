@@ -28,7 +28,7 @@ LanguageModel.stateful = true
 
 ---@class saros.nn.LanguageModelOptions
 ---@field vocabulary saros.Vocabulary
----@field cell? "rnn"|"lstm"|"gru"|"mingru"|"minlstm"  ("rnn")
+---@field cell? "rnn"|"lstm"|"gru"|"mingru"|"minlstm"|"lru"  ("rnn")
 ---@field hidden? integer  H (128)
 ---@field embedding? integer  size of the embedded symbols (H)
 ---@field layers? integer  recurrent layers (2)

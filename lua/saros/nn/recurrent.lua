@@ -10,6 +10,7 @@ local core = require "saros.core"
 local options = require "saros.options"
 local cells = require "saros.nn.cells"
 local initialize = require "saros.nn.initialize"
+local lru = require "saros.nn.lru"
 local module = require "saros.nn.module"
 local scope = require "saros.nn.scope"
 local steps_of = require("saros.nn.steps").of
@@ -23,6 +24,7 @@ local unroll = require "saros.nn.unroll"
 ---@field sizes integer[]  of its states
 ---@field parameters saros.Layer?  of a fused cell
 ---@field norm_ih saros.Tensor[]?  gain and bias of the norm of W x
+---@field lru saros.nn.Lru?  what surrounds the walk of an LRU
 ---@field cell saros.nn.Module?  of one's own
 ---@field initial saros.Tensor[]?  learned first states
 
@@ -153,9 +155,14 @@ local function run(self, position, x, state, steps, table)
   if direction.norm_ih then
     x = core.layer_norm(core.linear(x, direction.weight_ih), direction.norm_ih[1], direction.norm_ih[2])
   end
-  local parameters = table and looking_up(direction.parameters, table) or direction.parameters
-  return core.recurrent(self.operation, x, state, parameters,
+  local p = direction.lru and lru.scaled(direction.parameters, direction.lru) or direction.parameters
+  local h, last = core.recurrent(self.operation, x, state, table and looking_up(p, table) or p,
     direction_steps(self, direction, steps, T, B))
+  if not direction.lru then
+    return h, last
+  end
+  local _ <close> = h -- the tape keeps what it needs of it
+  return lru.output(direction.lru, h, x, steps and steps.mask), last
 end
 
 --- Dropout of what a layer reads, nil without: at every element, or the same
@@ -220,8 +227,8 @@ function Recurrent:sample_loss(T, B)
   return y:sum()
 end
 
---- The stage of one direction, which is its layer.
-local function stage_of(self, direction)
+--- The stages of one direction, which is its layer: mostly one.
+local function stages_of(self, direction)
   local stage = {
     kind = "recurrent",
     cell = self.operation,
@@ -239,7 +246,11 @@ local function stage_of(self, direction)
   if direction.initial then
     stage.first_h, stage.first_c = table.unpack(direction.initial)
   end
-  return stage
+  if not direction.lru then
+    return { stage }
+  end
+  stage.gamma, stage.residual = direction.lru.gamma, false
+  return { stage, table.unpack(lru.stages_after(direction.lru, self.o.residual)) }
 end
 
 function Recurrent:stages()
@@ -251,8 +262,9 @@ function Recurrent:stages()
       .. "call those step by step")
   end
   local stages = {}
-  for position, direction in ipairs(self.directions) do
-    stages[position] = stage_of(self, direction)
+  for _, direction in ipairs(self.directions) do
+    local own = stages_of(self, direction)
+    table.move(own, 1, #own, #stages + 1, stages)
   end
   return stages
 end
@@ -262,7 +274,7 @@ end
 local function pays_to_look_up(self, ids, table)
   local direction = self.directions[1]
   return options.tensor.accept(ids) and ids:rank() == 2 and 2 * table:size(1) <= ids:count()
-    and direction.parameters and not direction.norm_ih
+    and direction.parameters and not direction.norm_ih and not (direction.lru and direction.lru.skip)
     and not (self.o.residual and self.o.input == self.output)
 end
 
@@ -341,6 +353,15 @@ local function add_fused(self, direction, cell, inputs, suffix)
   end
   direction.parameters = p
   direction.output, direction.sizes = P, { P, #cell.states == 2 and H or nil }
+end
+
+--- Those of an LRU.
+local function add_lru(self, direction, inputs, suffix)
+  local p, own = lru.add(self.o, inputs, function(name, shape, fill)
+    return self:add_parameter(name .. suffix, shape, fill)
+  end)
+  direction.parameters, direction.lru = p, own
+  direction.output, direction.sizes = self.o.hidden, { p.weight_ih:size(1) }
 end
 
 --- The module that a user's function makes for one direction.
@@ -433,7 +454,11 @@ local function constructor(name, cell)
     local self = new(name, o, cell.states)
     self.operation = cell.operation(o)
     build(self, function(direction, inputs, suffix)
-      add_fused(self, direction, cell, inputs, suffix)
+      if cell == cells.lru then
+        add_lru(self, direction, inputs, suffix)
+      else
+        add_fused(self, direction, cell, inputs, suffix)
+      end
     end)
     return self
   end
@@ -475,6 +500,12 @@ local recurrent = { names = {} }
 ---@field candidate? "positive"|"plain"  is n + 1/2 for n from 0 on, else sigmoid(n), or n itself ("positive")
 ---@field remember? number  spans of memory, in steps, that units start with: 1 to so many (none)
 
+---@class saros.nn.LruOptions: saros.nn.RecurrentOptions  without biases and layer_norm
+---@field units? integer  N: complex ones (half of hidden)
+---@field r_min? number  the least part of its state that a unit starts to keep in a step (0)
+---@field r_max? number  the largest (0.999)
+---@field max_phase? number  the largest angle that a unit starts to turn by in a step (2 pi)
+
 for name, cell in pairs(cells) do
   recurrent[name] = constructor(name, cell)
   recurrent.names[#recurrent.names + 1] = name
@@ -506,6 +537,11 @@ recurrent.mingru = recurrent.mingru
 --- i and f are divided by their sum; its state is h.
 ---@type fun(given: saros.nn.MinimalOptions): saros.nn.Recurrent
 recurrent.minlstm = recurrent.minlstm
+
+--- `nn.lru { 64, 128 }`: linear recurrent units, complex and with a decay of their
+--- own, between two products; see saros.nn.lru. The state h is (B, 2 units).
+---@type fun(given: saros.nn.LruOptions): saros.nn.Recurrent
+recurrent.lru = recurrent.lru
 
 local check_own = options.declare("nn.recurrent", joined(common_options, {
   { "cell", options.callback },
