@@ -73,6 +73,23 @@ for name, entry in pairs(modules) do
   end)
 end
 
+describe("a summary", function()
+  it("has what a step of each member multiplies", function()
+    local lm = nn.language_model { vocabulary = saros.data.vocabulary.characters "abc", cell = "lstm", hidden = 5,
+      layers = 2, tie = true }
+    local summary = lm:summary()
+    local products = {}
+    for position, row in ipairs(summary.rows) do
+      products[position] = row.multiply_adds
+    end
+    assert.same({ 0, 2 * 4 * 5 * (5 + 5), 3 * 5 }, products)
+    assert.equal(415, summary.multiply_adds)
+    assert.equal(3 * 5 + 2 * 4 * 5 * (5 + 5 + 2) + 3, summary.parameters)
+    assert.matches("\n +in all, [^\n]+ 498 +415$", tostring(summary))
+    assert.equal(6, nn.linear({ 2, 3 }):summary().multiply_adds)
+  end)
+end)
+
 describe("a linear layer", function()
   it("computes x W^T + b", function()
     local net = nn.linear { 2, 2 }

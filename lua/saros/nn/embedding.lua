@@ -8,6 +8,7 @@ local module = require "saros.nn.module"
 ---@class saros.nn.Embedding: saros.nn.Module
 ---@field weight saros.Tensor  (V, E)
 local Embedding = module.class "embedding"
+Embedding.looks_up = true -- and multiplies nothing
 
 local check = options.declare("nn.embedding", {
   { "symbols", options.size },

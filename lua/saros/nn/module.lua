@@ -25,6 +25,7 @@ local learner = require "saros.train.learner"
 ---@class saros.nn.Module
 ---@field kind string  what it is, for messages: "linear"
 ---@field stateful boolean?  takes and returns a state
+---@field looks_up boolean?  are its parameters a table of vectors, which multiply nothing?
 ---@field own { name: string, tensor: saros.Tensor, fill: saros.nn.Filler }[]
 ---@field members { name: string, module: saros.nn.Module }[]
 ---@field place { owner: saros.nn.Module, name: string }?  as a member

@@ -4,10 +4,18 @@
 local core = require "saros.core"
 
 ---@class saros.nn.Summary
----@field rows { name: string, description: string, parameters: integer }[]
+---@field rows saros.nn.SummaryRow[]
 ---@field parameters integer  in all
+---@field multiply_adds integer  in all
 ---@field bytes integer  that they take
 local Summary = {}
+
+---@class saros.nn.SummaryRow
+---@field name string
+---@field description string  with its shapes
+---@field parameters integer
+---@field multiply_adds integer  of a step of one row, forward: each weight takes part once
+
 Summary.__index = Summary
 
 local BYTES = core.info().real == "double" and 8 or 4
@@ -26,19 +34,19 @@ local function size_text(bytes)
 end
 
 function Summary:__tostring()
-  local rows = { { "member", "layer", "parameters" } }
+  local rows = { { "member", "layer", "parameters", "multiply-adds a step" } }
   for _, row in ipairs(self.rows) do
-    rows[#rows + 1] = { row.name, row.description, grouped(row.parameters) }
+    rows[#rows + 1] = { row.name, row.description, grouped(row.parameters), grouped(row.multiply_adds) }
   end
-  rows[#rows + 1] = { "", "in all, " .. size_text(self.bytes), grouped(self.parameters) }
+  rows[#rows + 1] = { "", "in all, " .. size_text(self.bytes), grouped(self.parameters), grouped(self.multiply_adds) }
 
-  local widths = { 0, 0, 0 }
+  local widths = { 0, 0, 0, 0 }
   for _, row in ipairs(rows) do
     for column, cell in ipairs(row) do
       widths[column] = math.max(widths[column], #cell)
     end
   end
-  local layout = ("%%-%ds  %%-%ds  %%%ds"):format(table.unpack(widths))
+  local layout = ("%%-%ds  %%-%ds  %%%ds  %%%ds"):format(table.unpack(widths))
   local lines = {}
   for position, row in ipairs(rows) do
     lines[position] = layout:format(table.unpack(row))
@@ -46,22 +54,35 @@ function Summary:__tostring()
   return table.concat(lines, "\n")
 end
 
+--- The weights that are multiplied: matrices, but for tables of vectors.
+local function multiply_adds(module)
+  local count = 0
+  module:visit(function(part)
+    for _, parameter in ipairs(part.looks_up and {} or part.own) do
+      count = count + (parameter.tensor:rank() > 1 and parameter.tensor:count() or 0)
+    end
+  end)
+  return count
+end
+
+local function row_of(name, module)
+  return { name = name, description = module:describe(), parameters = module:count(),
+    multiply_adds = multiply_adds(module) }
+end
+
 ---@param module saros.nn.Module
 ---@return saros.nn.Summary
 local function summary(module)
   local rows = {}
   for position, member in ipairs(module.members) do
-    rows[position] = {
-      name = member.name,
-      description = member.module:describe(),
-      parameters = member.module:count(),
-    }
+    rows[position] = row_of(member.name, member.module)
   end
   if #rows == 0 then
-    rows[1] = { name = "", description = module:describe(), parameters = module:count() }
+    rows[1] = row_of("", module)
   end
   local count = module:count()
-  return setmetatable({ rows = rows, parameters = count, bytes = count * BYTES }, Summary)
+  return setmetatable({ rows = rows, parameters = count, bytes = count * BYTES,
+    multiply_adds = multiply_adds(module) }, Summary)
 end
 
 return summary

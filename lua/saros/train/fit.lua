@@ -6,11 +6,11 @@
 --- keeps a folder, checkpoint says what goes into one, config what decides the
 --- result, finite looks for what is not a number.
 
+local require = require -- for the report; scripts may lose theirs
 local core = require "saros.core"
 local options = require "saros.options"
 local module = require "saros.nn.module"
 local optim = require "saros.optim"
-local report_of = require "saros.report"
 local average = require "saros.train.average"
 local checkpoint = require "saros.train.checkpoint"
 local config = require "saros.train.config"
@@ -329,7 +329,7 @@ end
 --- The page about the run folder as it is now. Returns its path, or nil and a message.
 local function write_report(self)
   self.reported = core.clock()
-  return report_of(self.options.run)
+  return require("saros.report")(self.options.run)
 end
 
 -- --- The end -----------------------------------------------------------------------------------
