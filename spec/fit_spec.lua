@@ -329,6 +329,9 @@ describe("find_rate", function()
     end
     assert.equal(found.rates[lowest] / 10, found.rate)
     assert.is_true(found.rate > 2e-4 and found.rate < 0.1, tostring(found.rate))
+    assert.matches("^rate       loss\n1.0e%-04   %d%.%d%d%d%d\n.*\nbegin with %d%.%de%-%d+$", tostring(found))
+    local _, lines = tostring(found):gsub("\n", "\n")
+    assert.is_true(lines > 6 and lines <= 13)
   end)
 
   it("ends at a loss that is not finite", function()

@@ -159,7 +159,8 @@ describe("a report", function()
     write(folder .. "/metrics.jsonl", table.concat({
       '{"step": 1, "loss": 2, "extra": {"a": 1}}', "", "not JSON", '{"step": "x"}', "[1]", "null",
       '{"step": 2, "norm": 1e999}', '{"step": 2, "loss": null}', '{"event": "epoch", "step": 2, "train": 1}',
-      '{"step": 3, "loss": 1}', '{"step": 2, "loss": 7}', '{"step": 3, "lo',
+      '{"step": 3, "loss": 1}', '{"step": 2, "loss": 7}',
+      '{"event": "rollback", "step": 2, "scale": 0.5}', '{"step": 3, "lo',
     }, "\n"))
     write(folder .. "/config.json", "{")
     write(folder .. "/samples", "a file, not a folder")

@@ -372,8 +372,12 @@ describe("a run folder", function()
 
   describe("with rollback", function()
     it("goes back to the last checkpoint with a smaller rate, which it keeps", function()
-      local broken, rates, steps = 0, {}, {}
-      local given = { rollback = 0.25, checkpoint = { steps = 5 }, on_window = function(record, lm)
+      local broken, rates, steps, shown = 0, {}, {}, {}
+      local progress = {
+        window = function() end, epoch = function() end,
+        write = function(_, line) shown[#shown + 1] = line:find "going back" and line or nil end,
+      }
+      local given = { rollback = 0.25, checkpoint = { steps = 5 }, progress = progress, on_window = function(record, lm)
         rates[#rates + 1], steps[#steps + 1] = record.lr, record.step
         if record.step == 13 and broken < 2 then
           broken = broken + 1
@@ -381,6 +385,9 @@ describe("a run folder", function()
         end
       end }
       train(given, 40)
+      assert.same({ "expected a finite loss, got nan in window 14 of epoch 1, first in parameter 'head.bias'; "
+        .. "going back to step 10, with 0.25 times the rate\n" }, { shown[1] })
+      assert.equal(2, #shown)
       for position, rate in ipairs(rates) do
         local times = position <= 13 and 0 or position <= 16 and 1 or 2
         assert.near(2e-3 * 0.25 ^ times, rate, 1e-12)

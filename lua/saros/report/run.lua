@@ -37,7 +37,7 @@ local function records_of(content)
   local windows, epochs = {}, {}
   for line in content:gmatch "[^\n]+" do
     local record = core.json_decode(line)
-    if type(record) == "table" and number(record.step) then
+    if type(record) == "table" and number(record.step) and record.event ~= "rollback" then
       local list = (record.event == "epoch" or record.train) and epochs or windows
       while list[#list] and list[#list].step >= record.step do
         list[#list] = nil

@@ -74,10 +74,27 @@ end
 ---@field length? integer  (50)
 ---@field clip? number  limit of the gradients' norm (5)
 
+--- What to begin with, and how it was found; tostring lays it out.
 ---@class saros.train.Rates
 ---@field rate number  to begin with: a tenth of the one at which the loss was lowest
 ---@field rates number[]  that were tried
 ---@field losses number[]  smoothed, at each of them
+
+local Rates = {}
+Rates.__name = "saros.train.Rates"
+
+-- So many rows say enough.
+local ROWS = 12
+
+function Rates:__tostring()
+  local lines = { "rate       loss" }
+  local every = math.max(1, math.ceil(#self.rates / ROWS))
+  for position = 1, #self.rates, every do
+    lines[#lines + 1] = ("%.1e  %7.4f"):format(self.rates[position], self.losses[position])
+  end
+  lines[#lines + 1] = ("begin with %.1e"):format(self.rate)
+  return table.concat(lines, "\n")
+end
 
 --- Try growing rates. The model ends as it was.
 ---@param model saros.nn.Module  as `saros.fit` takes it
@@ -96,7 +113,7 @@ local function find_rate(model, data, given)
   local optimizer = optim[o.rule](model:parameters(), { lr = o.low, schedule = function(step)
     return ratio ^ (step - 1)
   end })
-  local found, lowest = { rates = {}, losses = {}, rate = o.low }, math.huge
+  local found, lowest = setmetatable({ rates = {}, losses = {}, rate = o.low }, Rates), math.huge
   local smoothed, state, next_window = 0, nil, endless(data, o)
   for step = 1, o.steps do
     local window, rate = next_window(), optimizer:rate()

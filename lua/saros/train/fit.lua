@@ -137,7 +137,7 @@ local check = options.declare("fit", {
 ---@field smoothed number?
 ---@field best saros.train.EpochRecord?  of the lowest held-out loss so far
 ---@field before table<string, string>?  the generators' states, inside an update
----@field broken boolean?  are weights or gradients not finite?
+---@field broken string?  what is not finite, of loss, weights or gradients
 ---@field started number  when this call began with the epoch
 ---@field first integer  windows of the epoch that were done before
 ---@field symbols integer  learned from since this call began with the epoch
@@ -432,15 +432,15 @@ local function run_epochs(self)
 end
 
 --- Go back to the last checkpoint with a smaller rate, which stays in it.
-local function roll_back(self, problem)
-  local scale, resumed = self.optimizer.scale * self.options.rollback, self.history.resumed
+local function roll_back(self)
+  local scale, resumed, problem = self.optimizer.scale * self.options.rollback, self.history.resumed, self.broken
   step.undo(self)
   checkpoint.restore(self, self.run:latest())
   self.optimizer.scale, self.history.resumed, self.broken = scale, resumed, nil
   self.run:continue(self.optimizer.steps, self.cursor.epoch)
   self.run:log { event = "rollback", step = self.optimizer.steps, problem = problem, scale = scale }
   save(self)
-  say(self, ("%s; back to step %d, with %g times the rate"):format(problem, self.saved, scale))
+  say(self, ("%s; going back to step %d, with %g times the rate"):format(problem, self.saved, scale))
 end
 
 --- All epochs that are left, from the last checkpoint again where that helps.
@@ -453,7 +453,7 @@ local function train(self)
     if not ok and (not self.broken or self.optimizer.scale < LEAST_SCALE) then
       error(problem, 0)
     elseif not ok then
-      roll_back(self, problem)
+      roll_back(self)
     end
   until ok
 end

@@ -28,10 +28,10 @@ local step = {}
 ---@param place string
 ---@param culprit? string  where it comes from
 function step.fail(self, what, value, place, culprit)
-  self.broken = true
   value = value ~= value and "nan" or value
-  error(("fit: expected a finite %s, got %s %s%s; a smaller lr or clip may help"):format(
-    what, value, place, culprit and (", first in %s"):format(culprit) or ""), 0)
+  self.broken = ("expected a finite %s, got %s %s%s"):format(
+    what, value, place, culprit and (", first in %s"):format(culprit) or "")
+  error(("fit: %s; a smaller lr or clip may help"):format(self.broken), 0)
 end
 
 --- Fail unless all parameters are finite, as those of a checkpoint have to be.
