@@ -273,6 +273,12 @@ describe("the examples", function()
     end)
   end)
 
+  it("learn what lies further back than a window", function()
+    local output = succeed("examples/far_back.lua", "--lag", 20, "--window", 4, "--steps", 20000)
+    assert.is_true(tonumber(output:match "window +([%d.]+) %% right") < 75, output)
+    assert.is_true(tonumber(output:match "exact +([%d.]+) %% right") > 95, output)
+  end)
+
   it("turn lines of a stream into steps", function()
     local series = data.series({ string = "a,b\n1,4\n3,5\n2,7\n5,6\n" }, { valid = 0 })
     local forecaster = nn.forecaster { series = series, hidden = 3 }

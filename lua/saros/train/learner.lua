@@ -11,13 +11,15 @@
 --- many: `s:learn(value, value)` with delay = 1 forecasts what follows, and learns
 --- what should have been said a step ago.
 ---
---- How gradients are made is the business of saros.train.rolling, and whether
+--- How gradients are made is the business of saros.train.rolling or, where they
+--- reach back to the beginning of the stream, saros.train.exact, and whether
 --- learning does good that of saros.train.guard.
 
 local core = require "saros.core"
 local options = require "saros.options"
 local optim = require "saros.optim"
 local checkpoint = require "saros.train.checkpoint"
+local exact = require "saros.train.exact"
 local finite = require "saros.train.finite"
 local form = require "saros.train.form"
 local guard = require "saros.train.guard"
@@ -27,6 +29,8 @@ local undisturbed = require "saros.train.undisturbed"
 
 ---@class saros.train.LearnerOptions
 ---@field streams? integer  rows that are stepped together, B (1)
+---@field method? "window"|"exact"  exact: where layers are nn.mingru or nn.minlstm, and for one stream, gradients
+---  reach back to its beginning, whatever the window ("window")
 ---@field window? integer  steps that a gradient reaches back (32)
 ---@field every? integer  steps from one update to the next, a divisor of `window` (window)
 ---@field delay? integer  steps after which a target is known (0)
@@ -53,7 +57,7 @@ local undisturbed = require "saros.train.undisturbed"
 ---@field output saros.Tensor  (B, O), of the session
 ---@field forms { input: saros.train.Form, target: saros.train.Form }
 ---@field loss fun(y: saros.Tensor, target: saros.Tensor, options?: table): saros.Tensor
----@field rolling saros.train.Rolling
+---@field rolling saros.train.Rolling|saros.train.Exact
 ---@field guard saros.train.Guard?
 ---@field pending saros.train.Told[]  steps whose targets are not known yet, oldest first
 ---@field resets saros.Tensor?  (B): rows that begin anew with the next step
@@ -70,10 +74,12 @@ Learner.__name = "saros.train.Learner"
 ---@field reference saros.Tensor?  what the guard's session said
 ---@field reset saros.Tensor?
 
+local METHODS = { window = rolling.new, exact = exact.new }
 local LOSSES = { cross_entropy = core.cross_entropy, mse = core.mse }
 
 local check = options.declare("learner", {
   { "streams", options.size, 1 },
+  { "method", options.one_of { "window", "exact" }, "window" },
   { "window", options.size, 32 },
   { "every", options.optional(options.size) },
   { "delay", options.count, 0 },
@@ -327,7 +333,7 @@ local function learner(model, given)
     rollbacks = 0,
   }, Learner)
   self.optimizer = o.optimizer or optim.adam(self.parameters, { lr = o.lr })
-  self.rolling = rolling.new(model, self.forms, o, self.loss)
+  self.rolling = METHODS[o.method](model, self.forms, o, self.loss)
   self.guard = o.guard and guard.new(self, o.guard)
   return self
 end

@@ -51,21 +51,21 @@ function Rolling:is_due()
   return self.fresh == self.every
 end
 
-local function forward(self, first, last, state)
+local function run(self, first, last, state)
   local given = self.resets and { reset = steps(self, "resets", first, last) } or nil
   return self.model(steps(self, "inputs", first, last), state, given)
 end
 
---- Outputs of all steps, or of all but the oldest ones, which have none to be
---- learned from. Where these leave, the state behind them is kept.
-local function run(self)
+--- Run the window. Where the oldest steps leave, the state behind them is kept.
+---@return saros.Tensor y  of all steps, or of all but the oldest, of which nothing is to be learned
+function Rolling:forward()
   local leaving = self.every
   if self.filled < self.window then
-    return (forward(self, 1, self.filled, self.state))
+    return (run(self, 1, self.filled, self.state))
   end
-  local y, border = forward(self, 1, leaving, self.state)
+  local y, border = run(self, 1, leaving, self.state)
   self.border = border
-  return leaving == self.filled and y or (forward(self, leaving + 1, self.filled, border))
+  return leaving == self.filled and y or (run(self, leaving + 1, self.filled, border))
 end
 
 --- Which of the new targets are known: nil if all are, else a mask of their
@@ -86,10 +86,14 @@ local function mask_of(self, targets, first)
 end
 
 --- Add the gradients of the mean loss of the new steps.
+---@param watched? saros.Tensor[]  of the state: they get gradients, too
 ---@return number? loss  nil if no target of them is known
-function Rolling:gradients()
+function Rolling:gradients(watched)
   local tape <close> = core.tape()
-  local y, first = run(self), self.filled - self.every + 1
+  for _, tensor in ipairs(watched or {}) do
+    tape:watch(tensor)
+  end
+  local y, first = self:forward(), self.filled - self.every + 1
   local targets = steps(self, "targets", first, self.filled)
   local mask = mask_of(self, targets, first)
   if mask == false then
