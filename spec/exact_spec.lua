@@ -80,6 +80,17 @@ describe("exact gradients on a stream", function()
     end
   end
 
+  it("are those of the whole stream: lru", function()
+    for _, size in ipairs { H, I } do -- without and with a skip
+      local model = nn.chain { nn.lru { I, size, units = 4, r_min = 0.9, r_max = 0.99 }, nn.linear { size, 2 } }
+        :init { seed = 1 }
+      for _, window in ipairs { 1, 4, 15 } do
+        local off = difference(model, window, ".")
+        assert.is_true(off <= TOLERANCE, off)
+      end
+    end
+  end)
+
   it("are exact in the last of several layers, and an approximation in the others", function()
     local model = nn.chain { nn.mingru { I, H, remember = 50 }, nn.minlstm { H, H, layers = 2, remember = 50 },
       nn.linear { H, 2 } }:init { seed = 1 }
@@ -146,7 +157,8 @@ describe("exact gradients on a stream", function()
     refuses(nn.mingru { 2, 3 }, { streams = 2 },
       "one stream and every = window with method \"exact\", got 2, 32 and 32")
     refuses(nn.mingru { 2, 3 }, { window = 4, every = 2 }, "one stream and every = window")
-    refuses(nn.gru { 2, 3 }, {}, "layers nn.mingru or nn.minlstm, without layer norm, with method \"exact\", got gru 2")
-    refuses(nn.mingru { 2, 3, layer_norm = true }, {}, "layers nn.mingru or nn.minlstm, without layer norm")
+    refuses(nn.gru { 2, 3 }, {},
+      "nn.mingru, nn.minlstm or nn.lru, without layer norm, with method \"exact\", got gru 2")
+    refuses(nn.mingru { 2, 3, layer_norm = true }, {}, "nn.mingru, nn.minlstm or nn.lru, without layer norm")
   end)
 end)

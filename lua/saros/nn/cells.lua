@@ -8,7 +8,8 @@ local lru = require "saros.nn.lru"
 ---@class saros.nn.Cell
 ---@field gates integer  G: blocks of H rows in the weights
 ---@field linear? boolean  in the state, which meets no weights
----@field diagonal? boolean  does the state of a unit follow from x and rows of weights of its own?
+---@field diagonal? integer  where the state of a unit follows from x and rows of weights of its own: how
+---  many numbers it has, that lie side by side
 ---@field states string[]  what is carried from step to step
 ---@field operation fun(o: table): string  the core's name for these options
 ---@field options table[]  beside those that all layers have
@@ -85,7 +86,7 @@ local function minimal(name, gates, signs)
     gates = gates,
     states = { "h" },
     linear = true,
-    diagonal = true,
+    diagonal = 1,
     options = { { "candidate", options.one_of { "positive", "plain" }, "positive" }, remember_option },
     operation = function(o)
       return o.candidate == "plain" and name or name .. "_positive"
@@ -150,6 +151,7 @@ local cells = {
     gates = 1,
     states = { "h" },
     linear = true,
+    diagonal = 2,
     options = lru.options,
     operation = function()
       return "lru"

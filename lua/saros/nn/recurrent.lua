@@ -32,7 +32,8 @@ local unroll = require "saros.nn.unroll"
 ---@field directions saros.nn.Direction[]  layer by layer; of each forward, then reverse
 ---@field layers saros.Layer[]  the parameters of each of them
 ---@field o table  the options
----@field diagonal boolean?  does each unit's state follow from x and weights of its own?
+---@field gates integer?  of a fused cell, G
+---@field diagonal integer?  see saros.nn.Cell
 ---@field generator saros.Generator?
 local Recurrent = module.class "recurrent"
 Recurrent.stateful = true
@@ -453,7 +454,7 @@ local function constructor(name, cell)
       options.fail(("nn.%s: %s"):format(name, problem))
     end
     local self = new(name, o, cell.states)
-    self.operation, self.diagonal = cell.operation(o), cell.diagonal
+    self.operation, self.gates, self.diagonal = cell.operation(o), cell.gates, cell.diagonal
     build(self, function(direction, inputs, suffix)
       if cell == cells.lru then
         add_lru(self, direction, inputs, suffix)

@@ -20,34 +20,44 @@ local options = require "saros.options"
 local checkpoint = require "saros.train.checkpoint"
 local rolling = require "saros.train.rolling"
 
---- A layer whose units are diagonal.
+--- A layer whose units are diagonal, U of them. The state of a unit has one part,
+--- or, if it is complex, two, and each of them a trace of its own.
 ---@class saros.train.DiagonalLayer
----@field state fun(state: saros.nn.State): saros.Tensor  (1, H), in the state of the model
----@field parameters saros.Tensor[]  (G H, ...)
+---@field parts integer
+---@field blocks integer  G of rows for the units
+---@field state fun(state: saros.nn.State): saros.Tensor  (1, U parts), in the state of the model
+---@field parameters saros.Tensor[]  of G U rows, or one element for each unit
 
 ---@class saros.train.Exact
 ---@field model saros.nn.Module
 ---@field rolling saros.train.Rolling  of windows that do not overlap
 ---@field layers saros.train.DiagonalLayer[]
----@field traces saros.Tensor[][]  for each layer and parameter, at the beginning of the window
----@field next saros.Tensor[][]  and at its end
+---@field traces saros.Tensor[][][]  for each layer, part and parameter, at the beginning of the window
+---@field next saros.Tensor[][][]  and at its end
 local Exact = {}
 Exact.__index = Exact
 
 -- --- Layers ----------------------------------------------------------------------------
 
+--- What the states of a direction follow from, row by row.
+local function parameters_of(direction)
+  local list = { direction.lru and direction.lru.gamma }
+  for _, parameter in pairs(direction.parameters) do
+    list[#list + 1] = parameter
+  end
+  return list
+end
+
 --- Append the layers of a module; `branch` finds its state in that of the model.
 local function collect(module, branch, layers)
-  if module.diagonal then
+  if module.diagonal and not module.directions[1].norm_ih then
     for position, direction in ipairs(module.directions) do
-      local parameters = {}
-      for _, parameter in pairs(direction.norm_ih and {} or direction.parameters) do
-        parameters[#parameters + 1] = parameter
-      end
-      layers[#layers + 1] = #parameters > 0 and {
-        parameters = parameters,
+      layers[#layers + 1] = {
+        parts = module.diagonal,
+        blocks = module.gates,
         state = function(state) return branch(state)[position][1] end,
-      } or nil
+        parameters = parameters_of(direction),
+      }
     end
   elseif module.recurrent then
     collect(module.recurrent, branch, layers)
@@ -66,15 +76,26 @@ end
 
 -- --- Traces ----------------------------------------------------------------------------
 
---- A trace (G H, ...), or a gradient, times what each unit has in (1, H).
-local function times(trace, units)
-  local H = units:size(2)
-  return (trace:reshape(-1, H, trace:count() // trace:size(1)) * units:reshape(1, H, 1)):reshape(trace:shape())
+--- A part of all units, (1, U, 1), of a value like the state.
+local function part_of(layer, x, part)
+  return x:reshape(1, -1, layer.parts):slice(3, part, part)
 end
 
---- Run the window for the trace of a layer at its end.
-local function trace(self, number)
-  local layer, old = self.layers[number], self.traces[number]
+--- Add the traces at the beginning of the window, each times what its units have in
+--- a value like the state there; none means zeros.
+local function add_traces(layer, gradients, traces, value)
+  for part, list in ipairs(value and traces or {}) do
+    local units = part_of(layer, value, part)
+    for n, trace in ipairs(list) do
+      local product = trace:reshape(layer.blocks, units:size(2), -1) * units
+      gradients[n]:add_scaled(1, product:reshape(trace:shape()))
+    end
+  end
+end
+
+--- Run the window for the trace of a part of a layer at its end.
+local function trace_of(self, number, part)
+  local layer = self.layers[number]
   local tape <close> = core.tape()
   local before = self.rolling.state and layer.state(self.rolling.state):clear_gradient()
   if before then
@@ -82,25 +103,25 @@ local function trace(self, number)
   end
   self.model:clear_gradients()
   self.rolling:forward()
-  tape:backward(layer.state(self.rolling.border):sum())
+  tape:backward(part_of(layer, layer.state(self.rolling.border), part):sum())
   local new = {}
   for n, parameter in ipairs(layer.parameters) do
     new[n] = parameter:gradient():clone()
-    if old then
-      new[n]:add_scaled(1, times(old[n], before:gradient()))
-    end
+  end
+  if self.traces[number] then
+    add_traces(layer, new, self.traces[number], before:gradient())
   end
   return new
 end
 
 --- Add what the past has to do with the loss, by the state before the window.
 local function add_past(self)
-  for number, old in ipairs(self.traces) do
-    local layer = self.layers[number]
-    local blame = layer.state(self.rolling.state):gradient()
-    for n, parameter in ipairs(blame and layer.parameters or {}) do
-      parameter:gradient():add_scaled(1, times(old[n], blame))
+  for number, traces in ipairs(self.traces) do
+    local layer, gradients = self.layers[number], {}
+    for n, parameter in ipairs(layer.parameters) do
+      gradients[n] = parameter:gradient()
     end
+    add_traces(layer, gradients, traces, layer.state(self.rolling.state):gradient())
   end
 end
 
@@ -108,9 +129,12 @@ end
 ---@return number? loss  nil if no target in the window is known
 function Exact:gradients()
   local generators, watched = checkpoint.generator_states(self.model:generators()), {}
-  for number in ipairs(self.layers) do
-    self.next[number] = trace(self, number)
-    checkpoint.restore_generators(self.model, generators)
+  for number, layer in ipairs(self.layers) do
+    self.next[number] = {}
+    for part = 1, layer.parts do
+      self.next[number][part] = trace_of(self, number, part)
+      checkpoint.restore_generators(self.model, generators)
+    end
   end
   self.model:clear_gradients()
   for number, layer in ipairs(self.rolling.state and self.layers or {}) do
@@ -165,7 +189,7 @@ function exact.new(model, forms, o, loss)
     options.fail(("learner: expected one stream and every = window with method \"exact\", got %d, %d and %d"):format(
       o.streams, o.every, o.window))
   elseif #layers == 0 then
-    options.fail("learner: expected layers nn.mingru or nn.minlstm, without layer norm, with method \"exact\", got "
+    options.fail("learner: expected nn.mingru, nn.minlstm or nn.lru, without layer norm, with method \"exact\", got "
       .. model:describe())
   end
   return setmetatable({ model = model, rolling = rolling.new(model, forms, o, loss), layers = layers,
