@@ -99,6 +99,11 @@ local nets = {
   { "GRU", function()
     return answering(function(I, T) return { nn.gru { I, HIDDEN, remember = T } } end)
   end },
+  { "minGRU", function()
+    return answering(function(I, T)
+      return { nn.mingru { I, HIDDEN, layers = 2, remember = T, candidate = "plain" } }
+    end)
+  end },
   { "encoder-decoder", function()
     return repeating(false)
   end },
