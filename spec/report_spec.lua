@@ -221,7 +221,7 @@ describe("a report", function()
     assert.matches('data-state="ready"', root, 1, true)
     assert.is_nil(root:find "data%-error", root)
     assert.matches('data-charts="5"', root, 1, true)
-    assert.matches('data%-legend="step 20training 0%.2%d+validation 0%.5"', root)
+    assert.matches('data%-legend="step 20 *training 0%.2%d+ *validation 0%.5"', root)
     assert.equal(10, select(2, dom:gsub("<canvas", "")))
   end)
 

@@ -31,7 +31,6 @@ figcaption { font-weight: 600 }
 .wide { grid-column: 1 / -1 }
 .chart { width: 100%; height: 15rem } .wide .chart { height: 22rem }
 .legend { min-height: 1.5em; color: var(--soft); font-size: 13px; display: flex; flex-wrap: wrap; gap: 0 1rem }
-.legend i { display: inline-block; width: .9em; height: .25em; margin-right: .35em; vertical-align: middle }
 .legend b { color: var(--ink); font-variant-numeric: tabular-nums }
 .dygraph-axis-label { color: var(--soft) }
 .scroll { overflow-x: auto }

@@ -61,7 +61,8 @@ function legend(data) {
   const at = data.x === undefined ? "" : "<span>step " + brief(data.x) + "</span>";
   return at + data.series.filter((s) => s.isVisible).map(function (s) {
     const value = s.y === undefined || s.y === null ? "" : " <b>" + brief(s.y) + "</b>";
-    return '<span><i style="background:' + s.color + '"></i>' + escape(s.label) + value + "</span>";
+    const line = '<i style="color:' + s.color + '">' + s.dashHTML + "</i> ";
+    return "<span>" + line + escape(s.label) + value + "</span>";
   }).join("");
 }
 
