@@ -77,6 +77,17 @@ describe("a report", function()
     end
   end)
 
+  report_it("is in the run folder when a training ends, however it ends", function(folder)
+    local text = saros.data.text({ string = ("abc "):rep(100) }, { valid = 0 })
+    local lm = saros.nn.language_model { vocabulary = text.vocabulary, hidden = 4, seed = 1 }
+    local o = { batch = 4, length = 10, run = folder .. "/run" }
+    function o.on_window(record)
+      lm.head.bias:fill(record.step == 3 and 0 / 0 or 0)
+    end
+    assert.is_false(pcall(saros.fit, lm, text, o))
+    assert.same({ 1, 2, 3 }, data_of(content(folder .. "/run/report.html"))[1].windows.step)
+  end)
+
   report_it("needs no network and no other file, and keeps the library's licence", function(folder)
     write_run(folder, 1)
     local html = content(assert(saros.report(folder)))

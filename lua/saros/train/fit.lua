@@ -329,6 +329,7 @@ end
 --- The page about the run folder as it is now. Returns its path, or nil and a message.
 local function write_report(self)
   self.reported = core.clock()
+  pcall(self.run.flush, self.run) -- a full disk has been told
   return require("saros.report")(self.options.run)
 end
 
