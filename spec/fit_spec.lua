@@ -386,16 +386,16 @@ describe("a progress display", function()
   end
 
   local window = {
-    epoch = 2, epochs = 4, index = 5, count = 10, smoothed = 1.5,
+    epoch = 2, epochs = 4, index = 5, count = 10, step = 15, loss = 1.625, smoothed = 1.5,
     symbols_per_second = 45210, seconds_left = 75,
   }
 
   it("redraws one line on a terminal", function()
-    assert.equal("\r\27[Kepoch 2/4 [########............]  loss 1.5000  45.2k symbols/s  1:15 left",
+    assert.equal("\r\27[Kepoch 2/4 [########............]  step 15  loss 1.5000, now 1.6250  45.2k symbols/s  1:15 left",
       shown({ live = true }, function(progress) progress:window(window) end))
   end)
 
-  it("leaves out the bar, then the speed, where the terminal is narrow", function()
+  it("leaves out the step, the bar, then the speed, where the terminal is narrow", function()
     local function line(width)
       return shown({ live = true, width = width }, function(progress) progress:window(window) end):sub(5)
     end

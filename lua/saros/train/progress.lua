@@ -71,7 +71,8 @@ local function erase(self)
   end
 end
 
---- As much as fits: the bar is left out first, then memory, then the speed.
+--- As much as fits: the step and its own loss are left out first, then the bar,
+--- then memory, then the speed. The loss is the smoothed one.
 local function line_text(record, width)
   local done = (record.epoch - 1 + record.index / record.count) / record.epochs
   local epoch = ("epoch %d/%d"):format(record.epoch, record.epochs)
@@ -79,7 +80,9 @@ local function line_text(record, width)
   local speed = ("  %s symbols/s"):format(count_text(record.symbols_per_second))
   local left = ("  %s left"):format(time_text(record.seconds_left))
   local memory = memory_text(record)
+  local step = ("  step %d%s, now %.4f"):format(record.step, loss, record.loss)
   for _, line in ipairs {
+    epoch .. " " .. bar_text(done) .. step .. speed .. memory .. left,
     epoch .. " " .. bar_text(done) .. loss .. speed .. memory .. left,
     epoch .. loss .. speed .. memory .. left,
     epoch .. loss .. speed .. left,
