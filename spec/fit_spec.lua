@@ -391,7 +391,8 @@ describe("a progress display", function()
   }
 
   it("redraws one line on a terminal", function()
-    assert.equal("\r\27[Kepoch 2/4 [########............]  step 15  loss 1.5000, now 1.6250  45.2k symbols/s  1:15 left",
+    assert.equal("\r\27[Kepoch 2/4 [########............]  step 15"
+      .. "  loss 1.5000, now 1.6250  45.2k symbols/s  1:15 left",
       shown({ live = true }, function(progress) progress:window(window) end))
   end)
 
