@@ -98,7 +98,8 @@ local check = options.declare("learner", {
 --- Go back to the good weights; they also take over what was told and waits.
 local function roll_back(self)
   local own = self.guard
-  local record = { step = self.steps, loss = own.loss / own.count, reference = own.reference / own.count }
+  local count = math.max(own.count, 1)
+  local record = { step = self.steps, loss = own.loss / count, reference = own.reference / count }
   own:roll_back()
   for _, told in ipairs(self.pending) do
     told.y = told.reference

@@ -40,9 +40,11 @@ function Rolling:add(x, target, reset)
   if target then
     steps(self, "targets", t, t):assign(target)
   end
-  steps(self, "resets", t, t):assign(reset or 0)
-  self.known[t], self.resets = target ~= nil, self.resets or reset ~= nil
-  self.filled, self.fresh = t, self.fresh + 1
+  if reset or self.resets then
+    steps(self, "resets", t, t):assign(reset or 0)
+    self.resets = true
+  end
+  self.known[t], self.filled, self.fresh = target ~= nil, t, self.fresh + 1
 end
 
 --- Is it time to learn?
