@@ -71,6 +71,8 @@ describe("a window in segments", function()
   models["lstm with a projection, peepholes and layer norm"] = nn.lstm { I, 7, projection = H, peepholes = true,
     layer_norm = true, layers = 2 }
   models["gru that resets before the product"] = nn.gru { I, H, reset = "before", residual = true, layers = 2 }
+  models["attention over past steps"] = nn.chain { nn.linear { I, 8 }, nn.windowed_attention { 8, 6, heads = 2 },
+    nn.gru { 8, H } }
   models["a chain"] = nn.chain { nn.linear { I, 4 }, saros.tanh, nn.lstm { 4, 6 }, nn.gru { 6, H }, nn.linear { H, H } }
 
   for name, model in pairs(models) do
