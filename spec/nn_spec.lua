@@ -17,6 +17,9 @@ local modules = {
   embedding = { nn.embedding { 5, 3 }, saros.ids { { 1, 5 }, { 2, 2 } } },
   layer_norm = { nn.layer_norm { 3 }, random(1, 4, 3) },
   rnn = { nn.rnn { 3, 4, layers = 2, learn_state = true }, random(1, 5, 2, 3) },
+  residual = {
+    nn.residual { nn.layer_norm { 3 }, nn.rnn { 3, 4 }, nn.linear { 4, 3 } }, random(1, 5, 2, 3),
+  },
   chain = {
     nn.chain { nn.embedding { 5, 3 }, nn.rnn { 3, 4 }, saros.tanh, nn.linear { 4, 2 } },
     saros.ids { { 1, 5 }, { 2, 2 } },
@@ -332,6 +335,29 @@ describe("a cell that is linear in its state", function()
     local bias = nn.mingru({ 3, 200, remember = 50 }):init({ seed = 1 }).layers[1].bias_ih
     local spans = (-bias:slice(1, 1, 200)):exp()
     assert.is_true(spans:min():item() >= 1 - 1e-5 and spans:max():item() < 50)
+  end)
+end)
+
+describe("residual blocks", function()
+  it("carry the states of their members", function()
+    local net = nn.chain {
+      nn.residual { nn.mingru { 3, 3 } }, nn.residual { nn.linear { 3, 5 }, saros.relu, nn.linear { 5, 3 } },
+    }
+    local x = random(1, 6, 2, 3)
+    local whole, last = net:init({ seed = 1 })(x)
+    local _, state = net(x:slice(1, 1, 4))
+    local rest, after = net(x:slice(1, 5, 6), state)
+    assert.same_values(whole:slice(1, 5, 6), rest, ROUNDING)
+    assert.same_values(last[1][1][1][1], after[1][1][1][1], ROUNDING)
+    assert.same_values(x, (nn.residual({ nn.dropout { 0.5 } }):init({ seed = 1 })(x)) - x, ROUNDING)
+  end)
+
+  it("keep the size of their input", function()
+    local net = nn.residual({ nn.linear { 3, 4 } }):init { seed = 1 }
+    assert.error_matches(function() net(random(1, 2, 3)) end,
+      "nn.residual: expected members that keep the size of their input, got a tensor (2, 4) from a tensor (2, 3)",
+      1, true)
+    assert.error_matches(function() nn.residual {} end, "nn.residual: nn.chain: expected a list of modules", 1, true)
   end)
 end)
 

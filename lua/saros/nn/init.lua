@@ -19,6 +19,7 @@ return lazy({}, {
   windowed_attention = { "saros.nn.windowed_attention" },
   -- composition
   chain = { "saros.nn.chain" },
+  residual = { "saros.nn.residual" },
   unroll = { "saros.nn.unroll" },
   state = { "saros.nn.state" },
   module = { "saros.nn.module", "class" },
