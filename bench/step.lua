@@ -10,8 +10,7 @@ local measure = require "bench.measure"
 local SAMPLES, SAMPLE_SECONDS = 31, 0.01
 
 local cell, hidden, weights = arg[1], math.tointeger(arg[2]), arg[3] or "real"
--- In C, where they differ.
-local names = { rnn = "elman_tanh", mingru = "mingru_positive", minlstm = "minlstm_positive" }
+local names = { rnn = "elman_tanh" } -- in C, where they differ
 
 local function time_steps(session, steps)
   local begin = saros.clock()

@@ -73,7 +73,7 @@ end
 describe("the memory that a model foretells", function()
   for _, case in ipairs {
     { "rnn", 128, 2, 50, 50 }, { "lstm", 96, 1, 33, 35 }, { "lstm", 64, 2, 20, 100 }, { "gru", 128, 3, 24, 30 },
-    { "gru", 200, 1, 64, 20 },
+    { "gru", 200, 1, 64, 20 }, { "mingru", 128, 2, 24, 60 }, { "lru", 64, 2, 50, 100 },
   } do
     it(("is what training takes, within 5 %%: %s %d, %d layers, %d rows of %d steps"):format(
       table.unpack(case)), function()

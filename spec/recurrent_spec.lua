@@ -42,17 +42,18 @@ local kinds = {
   ["gru with layer norm, both ways"] = {
     new = nn.gru, options = { layer_norm = true, bidirectional = true }, corner = true },
   ["gru with residual connections"] = { new = nn.gru, options = { residual = true } },
-  mingru = { new = nn.mingru, options = { candidate = "plain" } },
-  ["mingru, positive, with layer norm"] = { new = nn.mingru, options = { layer_norm = true }, corner = true },
+  mingru = { new = nn.mingru, options = {} },
+  ["mingru, positive, with layer norm"] = {
+    new = nn.mingru, options = { candidate = "positive", layer_norm = true }, corner = true },
   ["mingru with residual connections and a learned first state"] = {
-    new = nn.mingru, options = { candidate = "plain", residual = true, learn_state = true } },
+    new = nn.mingru, options = { residual = true, learn_state = true } },
   lru = { new = nn.lru, options = { units = 3, max_phase = 1 } },
   ["lru with residual connections, a learned first state"] = {
     new = nn.lru, options = { residual = true, learn_state = true } },
   ["lru, both ways"] = { new = nn.lru, options = { bidirectional = true } },
-  minlstm = { new = nn.minlstm, options = { candidate = "plain", remember = 5 } },
+  minlstm = { new = nn.minlstm, options = { remember = 5 } },
   ["minlstm, positive, both ways, without biases"] = {
-    new = nn.minlstm, options = { bidirectional = true, bias = false }, corner = true },
+    new = nn.minlstm, options = { candidate = "positive", bidirectional = true, bias = false }, corner = true },
   ["a cell of one's own"] = { new = nn.recurrent, options = { cell = textbook } },
   ["a cell of one's own, both ways"] = { new = nn.recurrent, options = { cell = textbook, bidirectional = true } },
 }

@@ -80,14 +80,15 @@ end
 
 --- A cell of Feng et al. 2024 ("Were RNNs All We Needed?"). Its candidate is as
 --- the weights make it, or made positive, which the paper's way through log space
---- needs and its results have; walking in the order of time needs neither.
+--- needs. Walking in the order of time does not need it, and text is learned better
+--- without: 1.85 against 1.89 after two epochs of Shakespeare (H 128, 2 layers).
 local function minimal(name, gates, signs)
   return {
     gates = gates,
     states = { "h" },
     linear = true,
     diagonal = 1,
-    options = { { "candidate", options.one_of { "positive", "plain" }, "positive" }, remember_option },
+    options = { { "candidate", options.one_of { "plain", "positive" }, "plain" }, remember_option },
     operation = function(o)
       return o.candidate == "plain" and name or name .. "_positive"
     end,

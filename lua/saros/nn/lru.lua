@@ -91,10 +91,10 @@ end
 ---@param mask saros.Tensor?  (T, B)
 ---@return saros.Tensor y  (T, B, H)
 function lru.output(own, h, x, mask)
-  local y = core.linear(h, own.weight_hr)
   if not own.skip then
-    return y
+    return core.linear(h, own.weight_hr)
   end
+  local y <close> = core.linear(h, own.weight_hr)
   local passed <close> = x * own.skip
   local counted <close> = mask and passed * mask:reshape(mask:size(1), -1, 1)
   return y + (counted or passed)

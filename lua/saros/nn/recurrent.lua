@@ -499,8 +499,8 @@ local recurrent = { names = {} }
 ---@field reset? "after"|"before"  does r act after the product U_n h, or before it? ("after")
 
 ---@class saros.nn.MinimalOptions: saros.nn.RecurrentOptions
----@field candidate? "positive"|"plain"  is n + 1/2 for n from 0 on, else sigmoid(n), or n itself ("positive")
----@field remember? number  spans of memory, in steps, that units start with: 1 to so many (none)
+---@field candidate? "plain"|"positive"  is n itself, or n + 1/2 from 0 on and sigmoid(n) below ("plain")
+---@field remember? integer  as of the LSTM
 
 ---@class saros.nn.LruOptions: saros.nn.RecurrentOptions  without biases and layer_norm
 ---@field units? integer  N: complex ones (half of hidden)
@@ -531,7 +531,7 @@ recurrent.gru = recurrent.gru
 --- `nn.mingru { 64, 128 }`: the minimal GRU, linear in its state, so that all work
 --- but a multiplication and an addition for each unit is one product for all steps:
 ---
----     h(t) = (1 - z(t)) h(t-1) + z(t) n(t),  z = sigmoid(W_z x + b_z),  n = g(W_n x + b_n)
+---     h(t) = (1 - z(t)) h(t-1) + z(t) n(t),  z = sigmoid(W_z x + b_z),  n = W_n x + b_n
 ---@type fun(given: saros.nn.MinimalOptions): saros.nn.Recurrent
 recurrent.mingru = recurrent.mingru
 
