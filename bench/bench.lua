@@ -9,8 +9,8 @@ local cases = require "bench.cases"
 local host = require "bench.host"
 
 -- What is measured beside the training of the cases, by `case` in the rows. The
--- last is not measured unless it is asked for.
-local OTHERS = { "machine", "product", "activation", "call", "step", "growth" }
+-- last two are not measured unless they are asked for.
+local OTHERS = { "machine", "product", "activation", "call", "step", "growth", "long" }
 local CASES = table.move(OTHERS, 1, #OTHERS, #cases.names + 1, { table.unpack(cases.names) })
 
 local parser = argparse("bench", "Measure speed and memory; see docs/performance.md.")
@@ -118,12 +118,23 @@ function others.growth()
   end
 end
 
+function others.long()
+  for _, cell in ipairs(chosen(options.cell, cases.long.cells)) do
+    for _, length in ipairs(cases.long.lengths) do
+      measure({ host.program, "bench/train.lua", "long", cell, 1, options.seconds / 4, "length", length }, function(row)
+        return ("%-7s %6d steps  %8.2f us and %7.1f kB a symbol"):format(
+          cell, length, 1e6 / row.symbols_per_s, 1e3 * row.peak_mb / length)
+      end)
+    end
+  end
+end
+
 --- What is measured if no case was asked for.
 local function usual_cases()
   if #options.cell + #options.threads > 0 then
     return cases.names
   end
-  return options.all and CASES or { table.unpack(CASES, 1, #CASES - 1) }
+  return options.all and CASES or { table.unpack(CASES, 1, #CASES - 2) }
 end
 
 for _, case in ipairs(chosen(options.case, usual_cases())) do

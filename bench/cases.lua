@@ -27,6 +27,7 @@ local SIZES = {
   S2 = { layers = 1, hidden = 32, batch = 4, length = 50 },
   S3 = { layers = 1, hidden = 64, batch = 8, length = 50 },
   growth = { layers = 1, hidden = 128, batch = 32, length = 64 },
+  long = { layers = 1, hidden = 128, batch = 1, length = 128 },
 }
 
 --- How cost grows: from the case "growth", one size at a time.
@@ -35,6 +36,12 @@ cases.growth = {
   { size = "batch", values = { 1, 2, 4, 8, 16, 32, 64, 128, 256 } },
   { size = "hidden", values = { 16, 32, 64, 128, 256, 512, 1024 } },
   { size = "layers", values = { 1, 2, 3, 4, 6, 8 } },
+}
+
+--- One sequence, longer and longer: from the case "long".
+cases.long = {
+  cells = { "lstm", "mingru", "lru" },
+  lengths = { 128, 1024, 8192, 131072 },
 }
 
 --- Weights of a layer of I = H inputs that are in products, in H^2.

@@ -125,6 +125,16 @@ function tables.peer(rows)
   end)
 end
 
+function tables.long(rows)
+  local order = { "cell", "steps", "a symbol", "memory", "of it a symbol" }
+  return rows.long and build_table(order, rows.long, function(row)
+    return {
+      row.cell, thousands(row.length), ("%.2f us"):format(1e6 / row.symbols_per_s), ("%.1f MB"):format(row.peak_mb),
+      ("%.1f kB"):format(1e3 * row.peak_mb / row.length),
+    }
+  end)
+end
+
 -- --- The drawing -------------------------------------------------------------
 
 local function highest_peak(rows)
