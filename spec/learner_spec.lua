@@ -278,7 +278,7 @@ describe("a learner's guard", function()
     local first = records[1]
     assert.is_true(first.step > 1000 and first.loss > 2 * first.reference, first.loss)
     s.optimizer.options.lr = 1e-4
-    run(30) -- the last of the harm is found and taken back
+    run(100) -- the last of the harm is found and taken back
     local after = run(200)
     assert.is_true(after < 1.5 * good, ("%g, %g before"):format(after, good))
   end)

@@ -2,13 +2,16 @@
 --- them beside the learner's own. A stream that becomes harder is harder for both;
 --- where the learner does worse than that session, learning has done harm.
 ---
---- Both losses are summed over as many targets as a window has steps. The learner
---- has run away if its loss is not finite, or `factor` times as large as the
---- other. If it was no worse, the weights that it had when the sums began become
---- the good ones: of later ones the effect may not be seen yet.
+--- Both losses are summed over as many targets as a window has steps, and enough
+--- that chance does not decide. The learner has run away if its loss is not finite,
+--- or `factor` times as large as the other. If it was no worse, the weights that it
+--- had when the sums began become the good ones: of later ones the effect may not be
+--- seen yet.
 
 local finite = require "saros.train.finite"
 local saved = require "saros.train.saved"
+
+local ENOUGH = 64 -- targets
 
 --- Weights, and a session that has them.
 ---@class saros.train.GuardedWeights
@@ -70,7 +73,7 @@ function Guard:judge(loss, reference)
   self.count, self.loss, self.reference = self.count + 1, self.loss + loss, self.reference + reference
   if not finite.is(loss) then
     return true
-  elseif self.count < self.learner.options.window then
+  elseif self.count < math.max(self.learner.options.window, ENOUGH) then
     return false
   elseif self.loss > self.factor * self.reference then
     return true
