@@ -87,19 +87,21 @@ static inline float power_of_two(int32_t n) {
 ** exp(r) - 1, a polynomial as |r| <= log(2) / 2. Adding 1.5 * 2^23 rounds
 ** x / log(2) and leaves n in the low bits of the sum. log(2) is taken off in
 ** two parts, the first so short that n times it is exact.
+**
+** Here and below, sums are written so that few operations wait for each other:
+** a step of a small cell takes no longer than its longest chain of them.
 */
 static inline float exp_parts(float x, int32_t *n) {
   const float rounder = 12582912.0f;
   const float sum = x * 1.442695041f + rounder;
   const float rounded = sum - rounder;
   const float r = x - rounded * 0.693145752f - rounded * 1.428606820e-6f;
-  float p = 1.389823388e-3f;
-  p = p * r + 8.366076276e-3f;
-  p = p * r + 4.166685417e-2f;
-  p = p * r + 1.666654795e-1f;
-  p = p * r + 0.5f;
+  const float r2 = r * r;
+  const float p =
+      (1.389823388e-3f * r2 + (8.366076276e-3f * r + 4.166685417e-2f)) * r2 +
+      (1.666654795e-1f * r + 0.5f);
   *n = (int32_t)(bits_of(sum) - bits_of(rounder));
-  return p * (r * r) + r;
+  return p * r2 + r;
 }
 
 /*
@@ -124,9 +126,10 @@ static inline float exp_of(float x) {
 static inline float sigmoid_of(float x) {
   const float distance = -fabsf(x);
   int32_t n;
-  const float p = 1 + exp_parts(distance < -88 ? -88 : distance, &n);
-  const float e = p * power_of_two(n);
-  return (x < 0 ? e : 1) / (1 + e);
+  const float p = exp_parts(distance < -88 ? -88 : distance, &n);
+  const float scale = power_of_two(n);
+  const float e = scale * p + scale;
+  return (x < 0 ? e : 1) / (scale * p + (scale + 1));
 }
 
 /*
@@ -140,7 +143,7 @@ static inline float tanh_of(float x) {
   const float p = exp_parts(distance < -20 ? -20 : distance, &n);
   const float scale = power_of_two(n);
   const float e = scale * p + (scale - 1);
-  return copysignf(e / (2 + e), x);
+  return copysignf(e / (scale * p + (scale + 1)), x);
 }
 
 /*
