@@ -386,7 +386,7 @@ typedef struct blend_kernels {
 
 /* From row to row, the arrays of a step whose rows have n elements are this
 ** many elements apart. What lies between is written to, and never counts. */
-#define STEP_WIDTH(n) (((n) + 15) / 16 * 16)
+#define STEP_WIDTH(n) (((n) + 15) & ~15)
 
 /*
 ** All arrays but x are aligned to 64 bytes, and so are the rows of 'start',

@@ -316,8 +316,6 @@ static void pack_dense(void *packed, const real *w, int n, int k) {
 typedef real eight __attribute__((vector_size(8 * sizeof(real)),
                                   aligned(sizeof(real)), may_alias));
 
-#define TOGETHER 4
-
 /* The sum of the elements of x, in pairs. */
 static inline __attribute__((always_inline)) real total_of(const eight *x) {
   real part[8];
@@ -327,19 +325,21 @@ static inline __attribute__((always_inline)) real total_of(const eight *x) {
 }
 
 static real dot(const real *w, const real *x, int k) {
-  eight sum[TOGETHER] = {{0}};
+  eight even = {0}, odd = {0};
   real rest = 0;
   int p = 0;
-  for (; p + TOGETHER * 8 <= k; p += TOGETHER * 8)
-    for (int i = 0; i < TOGETHER; i++)
-      sum[i] +=
-          *(const eight *)(w + p + i * 8) * *(const eight *)(x + p + i * 8);
-  for (int i = 0; i < TOGETHER - 1 && p + 8 <= k; i++, p += 8)
-    sum[i] += *(const eight *)(w + p) * *(const eight *)(x + p);
-  for (; p < k; p++)
+  for (; p + 16 <= k; p += 16) {
+    even += *(const eight *)(w + p) * *(const eight *)(x + p);
+    odd += *(const eight *)(w + p + 8) * *(const eight *)(x + p + 8);
+  }
+  if (p + 8 <= k) {
+    odd += *(const eight *)(w + p) * *(const eight *)(x + p);
+    p += 8;
+  }
+  for (int i = 0; i < 7 && p < k; i++, p++)
     rest += w[p] * x[p];
-  sum[0] = (sum[0] + sum[1]) + (sum[2] + sum[3]);
-  return total_of(&sum[0]) + rest;
+  even += odd;
+  return total_of(&even) + rest;
 }
 
 static void dense_few(real *y, const real *w, const real *const *start,

@@ -40,13 +40,27 @@ static inline __attribute__((always_inline)) PANEL(vector)
 
 #endif
 
+/* Adds the products with the term t of a group to a set of sums. */
+static inline __attribute__((always_inline)) void
+PANEL(add_term)(PANEL(vector) * sum, const int set, const int rows,
+                const int vectors, const int last, const PANEL(words) * w,
+                const int t, const real *x, ptrdiff_t width) {
+  for (int row = 0; row < rows; row++)
+    for (int v = 0; v < vectors; v++)
+      sum[(set * rows + row) * SLOTS + (v == vectors - 1 ? last : v)] +=
+          x[row * width] * PANEL(weights)(w[v], t);
+}
+
 /*
 ** Adds the products of k terms to 'sum' and returns where their weights end.
 ** The sum of a set, a row and a slot is at (set * rows + row) * SLOTS + slot.
 ** Terms go to the sets in turn: an addition waits for the one before it, so
 ** several sums must be under way at once. The vectors of a term belong to the
-** slots 0, 1, ..., but the last one to the slot 'last'. All but w, x and k are
-** constants where this is inlined, so the loops vanish and sums are registers.
+** slots 0, 1, ..., but the last one to the slot 'last'.
+**
+** All but w, x and k are constants where this is inlined, so the inner loops
+** vanish and sums are registers: as long as the place of a sum does not depend
+** on a loop that stays, or that is too long to vanish.
 */
 static inline __attribute__((always_inline)) const PANEL(words) *
     PANEL(add_terms)(PANEL(vector) * sum, const int sets, const int rows,
@@ -57,27 +71,29 @@ static inline __attribute__((always_inline)) const PANEL(words) *
   int p = 0;
   for (; p + together <= k; p += together, w += together / GROUP * vectors)
     for (int t = 0; t < together; t++)
-      for (int row = 0; row < rows; row++)
-        for (int v = 0; v < vectors; v++)
-          sum[(t % sets * rows + row) * SLOTS +
-              (v == vectors - 1 ? last : v)] +=
-              x[row * width + p + t] *
-              PANEL(weights)(w[t / GROUP * vectors + v], t % GROUP);
-  for (int t = 0; t < together - 1 && p + t < k; t++)
-    for (int row = 0; row < rows; row++)
-      for (int v = 0; v < vectors; v++)
-        sum[(t % sets * rows + row) * SLOTS + (v == vectors - 1 ? last : v)] +=
-            x[row * width + p + t] *
-            PANEL(weights)(w[t / GROUP * vectors + v], t % GROUP);
-  return w + (k - p + GROUP - 1) / GROUP * vectors;
+      PANEL(add_term)
+  (sum, t % sets, rows, vectors, last, w + t / GROUP * vectors, t % GROUP,
+   x + p + t, width);
+  for (; p + GROUP <= k; p += GROUP, w += vectors)
+    for (int t = 0; t < GROUP; t++)
+      PANEL(add_term)
+  (sum, t % sets, rows, vectors, last, w, t, x + p + t, width);
+  if (p == k)
+    return w;
+  for (int t = 0; p + t < k; t++)
+    PANEL(add_term)(sum, 0, rows, vectors, last, w, t, x + p + t, width);
+  return w + vectors;
 }
 
 /* Adds the sets up into the first one. */
 static inline __attribute__((always_inline)) void
 PANEL(join)(PANEL(vector) * sum, const int sets, const int rows) {
   for (int half = sets / 2; half > 0; half /= 2)
-    for (int i = 0; i < half * rows * SLOTS; i++)
-      sum[i] += sum[half * rows * SLOTS + i];
+    for (int set = 0; set < half; set++)
+      for (int row = 0; row < rows; row++)
+        for (int slot = 0; slot < SLOTS; slot++)
+          sum[(set * rows + row) * SLOTS + slot] +=
+              sum[((set + half) * rows + row) * SLOTS + slot];
 }
 
 #if BYTES
@@ -161,8 +177,10 @@ static inline __attribute__((always_inline)) const PANEL(words) *
 static inline __attribute__((always_inline)) void
 PANEL(begin)(PANEL(vector) * sum, const int sets, const int rows,
              const int slots, const real *const *start, ptrdiff_t at) {
-  for (int i = 0; i < sets * rows * SLOTS; i++)
-    sum[i] = (PANEL(vector)){0};
+  for (int set = 0; set < sets; set++)
+    for (int row = 0; row < rows; row++)
+      for (int slot = 0; slot < SLOTS; slot++)
+        sum[(set * rows + row) * SLOTS + slot] = (PANEL(vector)){0};
   for (int row = 0; row < rows; row++) {
     const PANEL(vector) *from = (const void *)(start[row] + at);
     for (int slot = 0; slot < slots; slot++)
