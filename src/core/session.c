@@ -17,7 +17,7 @@ static saros_status take_memory(saros_session *s) {
   size_t outputs = (size_t)p->outputs, streams = (size_t)p->streams;
   s->memory = pool_take(pool, p->memory * sizeof(real));
   s->starts = pool_take(pool, streams * sizeof *s->starts);
-  s->read = pool_take(pool, (size_t)p->count * sizeof *s->read);
+  s->read = pool_take(pool, ((size_t)p->count + 1) * sizeof *s->read);
   s->weights = pool_take(pool, outputs * sizeof *s->weights);
   s->order = pool_take(pool, outputs * sizeof *s->order);
   if (!s->memory || !s->starts || !s->read || !s->weights || !s->order)
@@ -96,19 +96,10 @@ static saros_status expect_writable(const saros_session *s) {
   return saros_tensor_writable(s->output, "step");
 }
 
-/* Runs all stages and brings the result to the output. */
 static void run_stages(saros_session *s, const real *x) {
-  const plan *p = s->plan;
-  size_t n = (size_t)p->outputs;
-  real *y = reals(s->output);
   s->odd = !s->odd;
-  for (int i = 0; i < p->count; i++) {
-    s->read[i] = x;
-    x = p->stages[i].run(s, &p->stages[i], x);
-  }
-  for (int row = 0; row < p->streams; row++, y += n, x += STEP_WIDTH(n))
-    for (size_t i = 0; i < n; i++)
-      y[i] = x[i];
+  s->read[0] = x;
+  s->plan->stages->run(s, s->plan->stages, x);
 }
 
 static saros_status wrong_input(const saros_session *s, const char *got) {

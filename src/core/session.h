@@ -57,8 +57,8 @@ enum {
 typedef struct stage stage;
 
 struct stage {
-  /* Returns where the output of the stage is, from its input x. */
-  const real *(*run)(saros_session *s, const stage *g, const real *x);
+  /* Makes the output of the stage from its input x, and runs the next stage. */
+  void (*run)(saros_session *s, const stage *g, const real *x);
   /* A recurrent stage's: h from x and the states. */
   void (*step)(saros_session *s, const stage *g, const real *x, real *h,
                const real *h_before);
@@ -71,6 +71,7 @@ struct stage {
   int table_width;     // from symbol to symbol, in elements
   double epsilon;      // layer norm
   unary function;      // a function of each element
+  int number;          // of the stage, from 0
   int back;            // how many stages before it what is added was read
   void *owned[OWNED];  // blocks of the pool
   size_t at[ARRAYS];   // places in the memory, in elements
@@ -85,7 +86,7 @@ typedef struct plan {
   size_t input;   // place of (streams, inputs) in the memory
   size_t memory;  // of a session, in elements
   int count;
-  stage *stages;
+  stage *stages;  // these, and one that brings the result to the output
 } plan;
 
 struct saros_session {
@@ -95,7 +96,7 @@ struct saros_session {
   int odd;              // is the current h in the odd arrays?
   const int32_t *ids;   // of the step under way
   const real **starts;  // (streams) scratch: where sums begin
-  const real **read;    // (stages) what each reads in this step
+  const real **read;    // (stages + 1) what each reads in this step
   saros_tensor *output, *probabilities;  // (streams, outputs)
   real *weights;                         // (outputs) scratch of sampling
   int32_t *order;                        // (outputs) likewise
@@ -140,12 +141,13 @@ saros_status plan_dense(planner *p, int which, const real *w, int n, int k);
 saros_status plan_recurrent(planner *p);
 
 /* How the stages run (session_run.c). */
-const real *run_embedding(saros_session *s, const stage *g, const real *x);
-const real *run_linear(saros_session *s, const stage *g, const real *x);
-const real *run_layer_norm(saros_session *s, const stage *g, const real *x);
-const real *run_function(saros_session *s, const stage *g, const real *x);
-const real *run_recurrent(saros_session *s, const stage *g, const real *x);
-const real *run_add(saros_session *s, const stage *g, const real *x);
+void run_embedding(saros_session *s, const stage *g, const real *x);
+void run_linear(saros_session *s, const stage *g, const real *x);
+void run_layer_norm(saros_session *s, const stage *g, const real *x);
+void run_function(saros_session *s, const stage *g, const real *x);
+void run_recurrent(saros_session *s, const stage *g, const real *x);
+void run_add(saros_session *s, const stage *g, const real *x);
+void run_output(saros_session *s, const stage *g, const real *x);
 void step_fused_lstm(saros_session *s, const stage *g, const real *x, real *h,
                      const real *h_before);
 void step_fused_gru(saros_session *s, const stage *g, const real *x, real *h,

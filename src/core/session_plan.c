@@ -226,7 +226,8 @@ static saros_status plan_stage(planner *p, const saros_stage *given) {
                       p->number + p->plan->context->index_base,
                       kind == SAROS_STAGE_EMBEDDING ? "an embedding"
                                                     : "an unknown kind");
-  p->stage = &p->plan->stages[p->plan->count++];
+  p->stage = &p->plan->stages[p->plan->count];
+  p->stage->number = p->plan->count++;
   p->given = given;
   p->stage->inputs = p->width;
   TRY(makers[kind](p));
@@ -244,6 +245,8 @@ static saros_status plan_stages(plan *made, int count,
   }
   made->outputs = p.width;
   made->memory = p.at;
+  made->stages[made->count] =
+      (stage){.run = run_output, .number = made->count, .outputs = p.width};
   return SAROS_OK;
 }
 
@@ -263,7 +266,7 @@ saros_status plan_new(saros_context *context, int count,
                  .references = 1,
                  .kernels = context->kernels->step[weights],
                  .streams = streams};
-  size_t bytes = (size_t)count * sizeof *made->stages;
+  size_t bytes = ((size_t)count + 1) * sizeof *made->stages;
   saros_status status = out_of_memory(context, bytes);
   made->stages = pool_take(&context->pool, bytes);
   if (made->stages != NULL) {
