@@ -119,6 +119,102 @@ describe("a classifier", function()
     assert.is_nil(best.bits)
   end)
 
+  describe("of numbers", function()
+    -- Waves that rise quickly or fall quickly: the values are the same, their order is not.
+    local function waves(given)
+      local generator, lists = saros.generator(3), { falling = {}, rising = {} }
+      for n = 1, 40 do
+        local rising, falling, length = {}, {}, 5 + generator:integer(8)
+        for t = 1, length do
+          rising[t] = { 500 + 100 * math.fmod(t / 4 + n / 7, 1), generator:number() }
+          falling[length - t + 1] = rising[t]
+        end
+        lists.rising[n], lists.falling[n] = rising, n % 2 == 0 and saros.tensor(falling) or falling
+      end
+      return data.labelled(lists, given)
+    end
+
+    local function build_for(set, given)
+      local o = { features = set.features, labels = set.labels, hidden = 12, seed = 1 }
+      for name, value in pairs(given or {}) do
+        o[name] = value
+      end
+      return nn.classifier(o)
+    end
+
+    it("learns, is kept, and goes on with the same bits", function()
+      local set = waves { valid = 0.2 }
+      assert.equal("labelled sequences (80, 16 of them held out; 2 labels, 2 features)", tostring(set))
+      local function train(run, stop)
+        local classifier = build_for(set)
+        local ok, history = pcall(saros.fit, classifier, set, { epochs = 20, batch = 16, lr = 1e-2, run = run,
+          on_window = function(record) assert(record.step ~= stop) end })
+        return classifier, ok and history
+      end
+      local run = folders.unused()
+      local whole, history = train()
+      assert.is_true(history[20].accuracy > 0.9, "accuracy " .. history[20].accuracy)
+      train(run, 17)
+      assert.equal(values.fingerprint(whole:tensors()), values.fingerprint(train(run):tensors()))
+      local loaded = assert(saros.load(run))
+      folders.remove(run)
+      assert.same(set.features:to_table(), loaded.features:to_table())
+      assert.equal("classifier (2 features -> 2 labels; gru 2 -> 12, 1 layer, both ways)", tostring(loaded))
+      local sequence = { { 500, 0.5 }, { 525, 0.5 }, { 550, 0.5 }, { 575, 0.5 }, { 500, 0.5 }, { 525, 0.5 } }
+      assert.equal("rising", (loaded:classify(sequence)))
+      assert.equal("rising", (loaded:classify(saros.tensor(sequence))))
+    end)
+
+    it("gives each row of a batch what it has alone", function()
+      local set = waves { valid = 0 }
+      local classifier = build_for(set)
+      local batch = set:batches { batch = 30, seed = 1 } ()
+      local logits = classifier(batch.inputs, batch.lengths)
+      for row, sequence in ipairs(batch.sequences) do
+        assert.same_values(classifier(sequence.rows:reshape(sequence.length, 1, 2)):select(1, 1),
+          logits:select(1, row), 1e-5)
+      end
+      assert.is_true(classifier:memory({ length = 5, batch = 4 }).total > 0)
+    end)
+
+    it("says what it cannot use", function()
+      local set = waves()
+      local classifier = build_for(set)
+      for expected, act in pairs {
+        ["classify: expected values of shape (T, 2), for 1, 2, got a tensor (3)"] = function()
+          classifier:classify { 1, 2, 3 }
+        end,
+        ["classify: expected values, got \"x\""] = function() classifier:classify "x" end,
+        ["nn.classifier: expected either a vocabulary, of texts, or features, of numbers"] = function()
+          build_for(set, { vocabulary = data.vocabulary.bytes() })
+        end,
+        ['expected sequence 2 of "a" to be finite numbers of shape (T, 1), or (T), got a table'] = function()
+          data.labelled { a = { { 1, 2 }, { { 1, 2 } } } }
+        end,
+        ['data.labelled: expected sequence 1 of "b" to be finite numbers of shape (T, 1), or (T), got "x"'] = function()
+          data.labelled { a = { { 1, 2 } }, b = { "x" } }
+        end,
+        ['sequence 1 of "a" to be text with symbols, or finite numbers (T, F) or (T), got a table'] = function()
+          data.labelled { a = { { 0 / 0 } } }
+        end,
+        ['expected sequence 2 of "a" to be text with symbols, got a table'] = function()
+          data.labelled { a = { "x", { 1 } } }
+        end,
+      } do
+        assert.error_matches(act, expected, 1, true)
+      end
+    end)
+
+    it("has a digest that tells any change", function()
+      local function digest(source)
+        return data.labelled(source, { valid = 0, scale = "none" }).train:digest()
+      end
+      assert.equal(digest { a = { { 1, 2 }, { 3 } } }, digest { a = { { 1, 2 }, { 3 } } })
+      assert.not_equal(digest { a = { { 1, 2 } }, b = { { 3 } } }, digest { a = { { 1 } }, b = { { 2, 3 } } })
+      assert.not_equal(digest { a = { { 1, 2 } } }, digest { a = { { 1, 3 } } })
+    end)
+  end)
+
   it("shows its accuracy", function()
     local output = commands.succeed("-e", [[
       local set = saros.data.labelled({ a = { "x", "xx", "xxx" }, b = { "y", "yy", "yyy" } }, { valid = 0.4 })

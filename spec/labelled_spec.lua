@@ -209,10 +209,10 @@ describe("labelled sequences", function()
   it("say what they cannot use", function()
     for _, case in ipairs {
       { 3, "expected a folder, a file or a table, got 3" },
-      { {}, "expected lists of texts by label, got an empty table" },
-      { { a = {} }, 'expected lists of texts by label, got a table for "a"' },
-      { { "x" }, 'expected lists of texts by label, got "x" for 1' },
-      { { a = { "x", "" } }, 'expected text 2 of "a" to be a string with symbols, got ""' },
+      { {}, "expected lists of sequences by label, got an empty table" },
+      { { a = {} }, 'expected lists of sequences by label, got a table for "a"' },
+      { { "x" }, 'expected lists of sequences by label, got "x" for 1' },
+      { { a = { "x", "" } }, 'expected sequence 2 of "a" to be text with symbols, got ""' },
       { { a = { "\xFF" } }, 'data.labelled: text 1 of "a": expected UTF-8 text' },
     } do
       local ok, message = pcall(saros.data.labelled, case[1])

@@ -3,6 +3,7 @@
 ---
 ---     local set = data.labelled("surnames", { valid = 0.2 })     -- Czech.txt, Dutch.txt, ...
 ---     local set = data.labelled("reviews.csv", { text = "review", label = "stars" })
+---     local set = data.labelled { wave = { { { 0.1, 0.9 }, ... }, ... }, rest = { ... } } -- rows of numbers
 ---     for batch in set:batches { batch = 64, seed = epoch } do ... end
 
 local core = require "saros.core"
@@ -10,15 +11,16 @@ local options = require "saros.options"
 local batches = require "saros.data.batches"
 local columns = require "saros.data.columns"
 local csv = require "saros.data.csv"
-local folder_of = require "saros.folder"
+local label_lists = require "saros.data.label_lists"
 local order = require "saros.data.order"
-local pad = require("saros.data.padding").pad
-local read_file = require "saros.read_file"
+local padding = require "saros.data.padding"
+local scale = require "saros.data.scale"
 local vocabulary = require "saros.data.vocabulary"
 
 ---@class saros.Labelled
 ---@field labels string[]  label id -> name, sorted
----@field vocabulary saros.Vocabulary
+---@field vocabulary saros.Vocabulary?  of texts
+---@field features saros.Scale?  of sequences of numbers, fitted on the training part
 ---@field train saros.data.LabelledPart
 ---@field valid saros.data.LabelledPart  held out: the same share of each label
 ---@field shuffled boolean  true: for training, the sequences are to come in a random order
@@ -32,23 +34,28 @@ local Part = {}
 Part.__index = Part
 
 --- A number that tells these sequences and labels from others.
----@return integer
+---@return integer|string
 function Part:digest()
-  local lists = {}
-  for _, sequence in ipairs(self) do
-    lists[#lists + 1], lists[#lists + 2] = sequence.ids, { sequence.label }
+  local lists, rows = {}, {}
+  for n, sequence in ipairs(self) do
+    lists[2 * n - 1], lists[2 * n] = sequence.ids or { sequence.length }, { sequence.label }
+    rows[n] = sequence.rows
   end
-  return batches.digest(lists)
+  return rows[1] and ("%s %s"):format(batches.digest(lists), core.concatenate(rows, 1):digest())
+    or batches.digest(lists)
 end
 
 ---@class saros.LabelledSequence
----@field text string
----@field ids integer[]  its symbols, at least one
+---@field text string?
+---@field ids integer[]?  the symbols of the text, at least one
+---@field values saros.Tensor?  (T, F): numbers in their own units
+---@field rows saros.Tensor?  (T, F): the same, scaled
+---@field length integer
 ---@field label integer  in 1..#labels
 
 --- B sequences side by side. What lies behind the length of a row is never looked at.
 ---@class saros.LabelledBatch: saros.data.Batch
----@field inputs saros.Tensor  ids (T, B)
+---@field inputs saros.Tensor  ids (T, B), or numbers (T, B, F)
 ---@field lengths integer[]  B of them, each in 1..T
 ---@field labels saros.Tensor  ids (B)
 ---@field sequences saros.LabelledSequence[]  B of them
@@ -61,6 +68,7 @@ local check_labelled = options.declare("data.labelled", vocabulary.with_unit {
   { "label", columns.kind, 2 },
   { "separator", options.optional(csv.separator_kind) },
   { "header", options.boolean, true },
+  { "scale", options.one_of(scale.kinds), "standard" },
 })
 
 local check_batches = options.declare("labelled:batches", {
@@ -70,84 +78,7 @@ local check_batches = options.declare("labelled:batches", {
   { "seed", options.optional(options.integer) },
 })
 
--- --- Reading ----------------------------------------------------------------------
-
---- The lines of a file without white space around them; none is empty.
-local function lines_of(path)
-  local content, message = read_file(path)
-  if not content then
-    csv.problem("%s", message)
-  end
-  local lines = {}
-  for line in content:gmatch "[^\n]+" do
-    lines[#lines + 1] = line:match "^%s*(.*%S)"
-  end
-  return lines
-end
-
---- A folder as lists: of each LABEL.txt, the lines by label.
-local function read_folder(path)
-  local names, message = folder_of.names(path)
-  local source = {}
-  for _, name in ipairs(names or csv.problem("%s", message)) do
-    local label = name:match "^(.+)%.txt$"
-    if label then
-      local lines = lines_of(path .. "/" .. name)
-      source[label] = #lines > 0 and lines or nil
-    end
-  end
-  return next(source) and source
-    or csv.problem("expected files LABEL.txt with lines in %q, got none", path)
-end
-
---- A table as lists: the texts of one column by what another one has.
-local function read_table(path, o)
-  local content = csv.read(path)
-  local place = { name = path, content = content, header = o.header,
-    separator = o.separator or csv.separator(content) }
-  columns.survey(place)
-  local text_at, label_at = columns.find(place, o.text), columns.find(place, o.label)
-  local source = {}
-  for fields, line in columns.records(place) do
-    local text, label = fields[text_at], fields[label_at]
-    for _, position in ipairs { text_at, label_at } do
-      if fields[position] == "" then
-        csv.problem("%s, line %d, column %d (%s): expected some text, got none", path, line, position,
-          place.names[position])
-      end
-    end
-    source[label] = source[label] or {}
-    table.insert(source[label], text)
-  end
-  return next(source) and source or csv.problem("%s: expected rows of texts and labels, got none", path)
-end
-
-local function check_texts(label, texts)
-  if type(label) ~= "string" or type(texts) ~= "table" or #texts == 0 then
-    options.fail(("data.labelled: expected lists of texts by label, got %s for %s"):format(
-      options.describe(texts), options.describe(label)))
-  end
-  for position, text in ipairs(texts) do
-    if type(text) ~= "string" or text == "" then
-      options.fail(("data.labelled: expected text %d of %q to be a string with symbols, got %s"):format(
-        position, label, options.describe(text)))
-    end
-  end
-end
-
---- The labels of a checked source, sorted.
-local function labels_of(source)
-  local labels = {}
-  for label, texts in pairs(source) do
-    check_texts(label, texts)
-    labels[#labels + 1] = label
-  end
-  if #labels == 0 then
-    options.fail("data.labelled: expected lists of texts by label, got an empty table")
-  end
-  table.sort(labels)
-  return labels
-end
+-- --- From sequences to ids or rows ----------------------------------------------------
 
 local function vocabulary_of(labels, source, o)
   local texts, names = {}, {}
@@ -161,6 +92,35 @@ local function vocabulary_of(labels, source, o)
   end)
 end
 
+--- Texts become ids of a vocabulary.
+local function encode(self, source, o)
+  self.vocabulary = o.vocabulary or vocabulary_of(self.labels, source, o)
+  for _, part in ipairs { self.train, self.valid } do
+    for _, sequence in ipairs(part) do
+      sequence.ids = options.about("data.labelled", self.vocabulary.encode, self.vocabulary, sequence.text)
+      sequence.length = #sequence.ids
+    end
+  end
+end
+
+--- Numbers become those of a scale.
+local function apply_scale(self, o)
+  local rows, names = {}, {}
+  for n, sequence in ipairs(self.train) do
+    rows[n] = sequence.values
+  end
+  for feature = 1, rows[1]:size(2) do
+    names[feature] = tostring(feature)
+  end
+  self.features = scale.fit(core.concatenate(rows, 1), names, o.scale)
+  for _, part in ipairs { self.train, self.valid } do
+    for _, sequence in ipairs(part) do
+      sequence.rows = self.features:apply(sequence.values)
+      sequence.length = sequence.rows:size(1)
+    end
+  end
+end
+
 ---@class saros.data.LabelledOptions: saros.data.UnitOptions
 ---@field valid? number  the fraction of each label that is held out (0.1)
 ---@field seed? integer  of the choice (1)
@@ -169,18 +129,19 @@ end
 ---@field label? string|integer  of a table: that of their labels (2)
 ---@field separator? string  of a table (the commonest of , ; tab | in the first line)
 ---@field header? boolean  of a table: does the first line name the columns? (true)
+---@field scale? "standard"|"minmax"|"none"  of numbers: to mean 0 and deviation 1, or to 0..1 ("standard")
 
---- Take in labelled texts. One that comes twice under a label counts once, so
+--- Take in labelled texts, or sequences of numbers. A text that comes twice under a label counts once, so
 --- that none is both learned and held out under it. What cannot be read gives
 --- nil and a message.
----@param source string|table<string, string[]>  a folder with a file LABEL.txt for each
----  label, a text on each line; a CSV or TSV file; or lists of texts by label
+---@param source string|table<string, (string|saros.Tensor|number[]|number[][])[]>  a folder with a file LABEL.txt
+---  for each label, a text on each line; a CSV or TSV file; or lists by label: of texts, or of numbers, (T, F) or (T)
 ---@param given? saros.data.LabelledOptions
 ---@return saros.Labelled? set, string? message
 local function labelled(source, given)
   local o = check_labelled(given)
   if type(source) == "string" then
-    local read, message = csv.try(folder_of.is_there(source) and read_folder or read_table, source, o)
+    local read, message = csv.try(label_lists.read, source, o)
     if not read then
       return nil, "data.labelled: " .. message
     end
@@ -188,16 +149,21 @@ local function labelled(source, given)
   elseif type(source) ~= "table" then
     options.fail("data.labelled: expected a folder, a file or a table, got " .. options.describe(source))
   end
-  local labels, generator = labels_of(source), core.generator(o.seed)
-  local known = o.vocabulary or vocabulary_of(labels, source, o)
-  local self = { labels = labels, vocabulary = known, train = setmetatable({}, Part), valid = setmetatable({}, Part) }
+  local labels, accepted, are_texts = label_lists.check(source)
+  local generator = core.generator(o.seed)
+  local self = { labels = labels, train = setmetatable({}, Part), valid = setmetatable({}, Part) }
   for id, label in ipairs(labels) do
-    local texts = order.shuffled(order.once(source[label]), generator)
-    local kept = #texts - math.floor(#texts * o.valid)
-    for position, text in ipairs(texts) do
+    local list = order.shuffled(order.once(accepted[label]), generator)
+    local kept = #list - math.floor(#list * o.valid)
+    for position, sequence in ipairs(list) do
       local part = position <= kept and self.train or self.valid
-      part[#part + 1] = { text = text, ids = options.about("data.labelled", known.encode, known, text), label = id }
+      part[#part + 1] = { [are_texts and "text" or "values"] = sequence, label = id }
     end
+  end
+  if are_texts then
+    encode(self, accepted, o)
+  else
+    apply_scale(self, o)
   end
   return setmetatable(self, Labelled)
 end
@@ -210,8 +176,8 @@ function Labelled:__len()
 end
 
 function Labelled:__tostring()
-  return ("labelled sequences (%d, %d of them held out; %d labels, %d different symbols)"):format(
-    #self, #self.valid, #self.labels, #self.vocabulary)
+  return ("labelled sequences (%d, %d of them held out; %d labels, %d %s)"):format(#self, #self.valid, #self.labels,
+    #(self.vocabulary or self.features), self.vocabulary and "different symbols" or "features")
 end
 
 --- Sequences from short to long, those of one length in the order that they have.
@@ -221,8 +187,8 @@ local function by_length(list)
     rank[sequence] = position
   end
   table.sort(ranked, function(a, b)
-    if #a.ids ~= #b.ids then
-      return #a.ids < #b.ids
+    if a.length ~= b.length then
+      return a.length < b.length
     end
     return rank[a] < rank[b]
   end)
@@ -231,11 +197,11 @@ end
 
 ---@return saros.LabelledBatch
 local function batch_of(sequences)
-  local ids, labels = {}, {}
+  local list, labels = {}, {}
   for row, sequence in ipairs(sequences) do
-    ids[row], labels[row] = sequence.ids, sequence.label
+    list[row], labels[row] = sequence.ids or sequence.rows, sequence.label
   end
-  local inputs, lengths = pad(ids)
+  local inputs, lengths = (sequences[1].ids and padding.pad or padding.pad_rows)(list)
   return { inputs = inputs, lengths = lengths, labels = core.ids(labels), sequences = sequences,
     symbols = batches.sum(lengths), answers = #sequences }
 end

@@ -27,6 +27,23 @@ local function check_sequences(sequences)
   end
 end
 
+--- Sequences of rows side by side; behind the shorter ones there are zeros.
+---@param sequences saros.Tensor[]  B of them, each (t, F), t >= 1
+---@return saros.Tensor rows  (T, B, F)
+---@return integer[] lengths
+function padding.pad_rows(sequences)
+  local lengths, longest, filled = {}, 1, {}
+  for row, x in ipairs(sequences) do
+    lengths[row] = x:size(1)
+    longest = math.max(longest, lengths[row])
+  end
+  for row, x in ipairs(sequences) do
+    local left = longest - lengths[row]
+    filled[row] = left > 0 and core.concatenate({ x, core.zeros(left, x:size(2)) }, 1) or x
+  end
+  return core.stack(filled, 2), lengths
+end
+
 --- Put sequences side by side. Those without ids are allowed; T is at least 1.
 ---@param sequences integer[][]  B lists of ids
 ---@return saros.Tensor ids  (T, B), T being the largest length

@@ -61,6 +61,24 @@ function Scale:invert(x)
   return x * core.tensor(self.factor) + core.tensor(self.shift)
 end
 
+--- Values from a script, in the units of the columns, as (T, F).
+---@param owner string  for errors
+---@param values saros.Tensor|number[]|number[][]  (T, F), or (T) if F is 1
+---@return saros.Tensor
+function Scale:rows(owner, values)
+  local x = options.tensor.accept(values)
+    or type(values) == "table" and #values > 0 and options.about(owner, core.tensor, values)
+    or options.fail(("%s: expected values, got %s"):format(owner, options.describe(values)))
+  local shape, F = x:shape(), #self
+  if #shape == 1 and F == 1 and x:dtype() ~= "ids" then
+    return x:reshape(-1, 1)
+  elseif #shape ~= 2 or shape[2] ~= F or x:dtype() == "ids" then
+    options.fail(("%s: expected values of shape (T, %d), for %s, got %s"):format(
+      owner, F, table.concat(self.names, ", "), options.describe(x)))
+  end
+  return x
+end
+
 --- The number of columns, F.
 function Scale:__len()
   return #self.names
@@ -71,6 +89,12 @@ end
 function Scale:to_table()
   return { names = self.names, shift = self.shift, factor = self.factor }
 end
+
+--- For functions that take a scale as an option.
+---@type saros.options.Kind
+scale.kind = options.kind("a scale", function(value)
+  return getmetatable(value) == Scale and value or nil
+end)
 
 local names = options.list_of(options.string)
 local numbers = options.list_of(options.number)

@@ -1,14 +1,16 @@
---- A classifier: which label has a sequence? An embedding, a recurrent stack that
---- reads to the end, from both ends unless told otherwise, and a head on its last
---- states, together with the vocabulary and the labels.
+--- A classifier: which label has a sequence? A recurrent stack that reads to the
+--- end, from both ends unless told otherwise, and a head on its last states,
+--- together with the labels and what the sequences are made of: the vocabulary of
+--- texts, with an embedding, or the features of numbers, with their scale.
 ---
 ---     local set = data.labelled "surnames"
 ---     local classifier = nn.classifier { vocabulary = set.vocabulary, labels = set.labels }
 ---     saros.fit(classifier, set, { epochs = 10, run = "runs/surnames" })
----     print(saros.load("runs/surnames"):classify "Dvořák")
+---     print(saros.load("runs/surnames"):classify "Novak")
 
 local core = require "saros.core"
 local options = require "saros.options"
+local scale = require "saros.data.scale"
 local vocabulary = require "saros.data.vocabulary"
 local dropout = require "saros.nn.dropout"
 local embedding = require "saros.nn.embedding"
@@ -18,28 +20,31 @@ local recurrent = require "saros.nn.recurrent"
 local model_file = require "saros.model_file"
 
 ---@class saros.nn.Classifier: saros.nn.Module
----@field vocabulary saros.Vocabulary
+---@field vocabulary saros.Vocabulary?  of texts
+---@field features saros.Scale?  of numbers
 ---@field labels string[]  label id -> name
----@field configuration table  the options it was made with, all but vocabulary and labels
----@field embedding saros.nn.Embedding
+---@field configuration table  the options it was made with, all but vocabulary, features and labels
+---@field embedding saros.nn.Embedding?  of texts
 ---@field recurrent saros.nn.Recurrent
----@field dropout saros.nn.Dropout?  of the embedded symbols and of the last states
+---@field dropout saros.nn.Dropout?  of embedded symbols and of the last states
 ---@field head saros.nn.Linear
 local Classifier = module.class "classifier"
 
 ---@class saros.nn.ClassifierOptions
----@field vocabulary saros.Vocabulary
+---@field vocabulary? saros.Vocabulary  of texts
+---@field features? saros.Scale  of numbers: one of the two is given
 ---@field labels string[]  their names, no two alike
 ---@field cell? "rnn"|"lstm"|"gru"|"mingru"|"minlstm"|"lru"  ("gru")
 ---@field hidden? integer  H, in each direction (128)
----@field embedding? integer  size of the embedded symbols (H)
+---@field embedding? integer  size of the embedded symbols of texts (H)
 ---@field layers? integer  recurrent layers (1)
 ---@field bidirectional? boolean  read from both ends? (true)
 ---@field dropout? number  of embedded symbols, between layers and before the head, in training (0)
 ---@field seed? integer  of the parameters and the dropout (1)
 
 local check = options.declare("nn.classifier", {
-  { "vocabulary", vocabulary.kind },
+  { "vocabulary", options.optional(vocabulary.kind) },
+  { "features", options.optional(scale.kind) },
   { "labels", options.list_of(options.string) },
   { "cell", options.one_of(recurrent.names), "gru" },
   { "hidden", options.size, 128 },
@@ -66,11 +71,12 @@ local function last_states(self, state)
   return self.configuration.bidirectional and ahead[1] .. back[1] or back[1]
 end
 
----@param ids saros.Tensor  ids (T, B)
+---@param x saros.Tensor  ids (T, B), or numbers (T, B, F), scaled
 ---@param lengths? integer[]  of the B sequences (T)
 ---@return saros.Tensor logits  (B, number of labels)
-function Classifier:forward(ids, lengths)
-  local _, state = self.recurrent(drop(self, self.embedding(ids)), nil, { lengths = lengths })
+function Classifier:forward(x, lengths)
+  local read = self.embedding and drop(self, self.embedding(x)) or x
+  local _, state = self.recurrent(read, nil, { lengths = lengths })
   return self.head(drop(self, last_states(self, state)))
 end
 
@@ -90,21 +96,31 @@ end
 
 --- The loss of any batch, for `memory`.
 function Classifier:sample_loss(T, B)
-  local zeros <close> = core.zeros(T, B, 1)
+  local zeros = core.zeros(T, B, self.features and #self.features or 1)
   local ids = zeros:argmax(-1)
-  return (self:window_loss { inputs = ids, labels = ids:select(1, 1) })
+  return (self:window_loss { inputs = self.features and zeros or ids, labels = ids:select(1, 1) })
 end
 
---- The label of a text, and how likely every label is.
----@param text string  not empty
----@return string label  the likeliest
----@return { label: string, probability: number }[] ranking  likeliest first
-function Classifier:classify(text)
-  local ids = options.about("classify", self.vocabulary.tensor, self.vocabulary, text)
+--- A sequence from a script as a batch of one row.
+local function one_row(self, sequence)
+  if self.features then
+    local rows = self.features:rows("classify", sequence)
+    return self.features:apply(rows):reshape(rows:size(1), 1, -1)
+  end
+  local ids = options.about("classify", self.vocabulary.tensor, self.vocabulary, sequence)
   if #ids == 0 then
     options.fail "classify: expected some text, got none"
   end
-  local probabilities = core.softmax(self(ids:reshape(-1, 1)):select(1, 1)):totable()
+  return ids:reshape(-1, 1)
+end
+
+--- The label of a sequence, and how likely every label is.
+---@param sequence string|saros.Tensor|number[]|number[][]  a text, not empty; or numbers (T, F), or (T) if
+---  F is 1, in their own units
+---@return string label  the likeliest
+---@return { label: string, probability: number }[] ranking  likeliest first
+function Classifier:classify(sequence)
+  local probabilities = core.softmax(self(one_row(self, sequence)):select(1, 1)):totable()
   local ranking = {}
   for id, label in ipairs(self.labels) do
     ranking[id] = { label = label, probability = probabilities[id] }
@@ -138,10 +154,10 @@ function Classifier:examine(set, given)
 end
 
 --- Without a second direction, which has to wait for the end, it can be stepped:
---- after each symbol, the logits of what was read so far.
+--- after each symbol, or row of scaled numbers, the logits of what was read so far.
 function Classifier:stages()
-  local stages = {}
-  for _, member in ipairs { self.embedding, self.recurrent, self.head } do
+  local stages = self.embedding and self.embedding:stages() or {}
+  for _, member in ipairs { self.recurrent, self.head } do
     local own = member:stages()
     table.move(own, 1, #own, #stages + 1, stages)
   end
@@ -154,14 +170,16 @@ end
 function Classifier:save(path)
   return model_file.write(path, self.kind, {
     options = self.configuration,
-    vocabulary = self.vocabulary:to_table(),
+    vocabulary = self.vocabulary and self.vocabulary:to_table(),
+    features = self.features and self.features:to_table(),
     labels = self.labels,
   }, self:tensors())
 end
 
 function Classifier:describe()
+  local known = self.vocabulary or self.features
   return ("classifier (%d %ss -> %d labels; %s)"):format(
-    #self.vocabulary, self.vocabulary:noun(), #self.labels, self.recurrent:describe())
+    #known, self.features and "feature" or known:noun(), #self.labels, self.recurrent:describe())
 end
 
 local function check_labels(labels)
@@ -182,14 +200,20 @@ end
 local function classifier(given)
   local o = check(given)
   check_labels(o.labels)
+  if (o.vocabulary == nil) == (o.features == nil) then
+    options.fail "nn.classifier: expected either a vocabulary, of texts, or features, of numbers"
+  end
   local self = Classifier.new()
   self.vocabulary, o.vocabulary = o.vocabulary, nil
+  self.features, o.features = o.features, nil
   self.labels, o.labels = o.labels, nil
-  o.embedding = o.embedding or o.hidden
   self.configuration = o
-  self.embedding = self:add_member("embedding", embedding { #self.vocabulary, o.embedding })
+  if self.vocabulary then
+    o.embedding = o.embedding or o.hidden
+    self.embedding = self:add_member("embedding", embedding { #self.vocabulary, o.embedding })
+  end
   self.recurrent = self:add_member("recurrent", recurrent[o.cell] {
-    input = o.embedding,
+    input = self.features and #self.features or o.embedding,
     hidden = o.hidden,
     layers = o.layers,
     bidirectional = o.bidirectional,
@@ -204,7 +228,11 @@ end
 
 model_file.register("classifier", function(description)
   local given = description.options
-  given.vocabulary = vocabulary.from_table(description.vocabulary)
+  if description.features then
+    given.features = scale.from_table(description.features)
+  else
+    given.vocabulary = vocabulary.from_table(description.vocabulary)
+  end
   given.labels = description.labels
   return classifier(given)
 end)

@@ -139,26 +139,11 @@ function Forecaster:sample_loss(T, B)
   })
 end
 
---- Values from a script as (T, F).
-local function history_of(self, values)
-  local x = options.tensor.accept(values)
-    or type(values) == "table" and #values > 0 and options.about("forecast", core.tensor, values)
-    or options.fail("forecast: expected values, got " .. options.describe(values))
-  local shape, F = x:shape(), #self.scale.inputs
-  if #shape == 1 and F == 1 and x:dtype() ~= "ids" then
-    return x:reshape(-1, 1)
-  elseif #shape ~= 2 or shape[2] ~= F or x:dtype() == "ids" then
-    options.fail(("forecast: expected values of shape (T, %d), for %s, got %s"):format(
-      F, table.concat(self.scale.inputs.names, ", "), options.describe(x)))
-  end
-  return x
-end
-
 --- What follows each step of a series, told from what comes before it.
 ---@param values saros.Tensor|number[]|number[][]  (T, F), or (T) if F is 1, in the units of the series
 ---@return saros.Tensor  (T, h, K), in the units of the targets
 function Forecaster:forecasts(values)
-  local x = history_of(self, values)
+  local x = self.scale.inputs:rows("forecast", values)
   local y = self(self.scale.inputs:apply(x):reshape(#x, 1, #self.scale.inputs))
   return self.scale.targets:invert(y:select(2, 1))
 end
