@@ -17,7 +17,8 @@ parser:option("--top", "Labels to show, if they have 1 % or more."):convert(math
 local args = parser:parse()
 
 local classifier = need(saros.load(args.model))
-need(classifier.classify, args.model .. " has a model of another kind: " .. classifier.kind)
+need(classifier.classify, ("expected a classifier in %s, got a %s"):format(args.model, classifier.kind))
+need(classifier.vocabulary, "expected a classifier of texts, got one of numbers")
 for _, text in ipairs(args.texts) do
   need(classifier.vocabulary:check(text))
   local _, ranking = classifier:classify(text)

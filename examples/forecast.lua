@@ -16,7 +16,7 @@ parser:option("--csv", "File with a row for each step so far."):count(1)
 local args = parser:parse()
 
 local forecaster = need(saros.load(args.model))
-need(forecaster.forecast, args.model .. " has a model of another kind: " .. forecaster.kind)
+need(forecaster.forecast, ("expected a forecaster in %s, got a %s"):format(args.model, forecaster.kind))
 local series = need(saros.data.series(args.csv, { inputs = forecaster.scale.inputs.names, valid = 0 }))
 print("steps ahead  " .. table.concat(forecaster.scale.targets.names, "  "))
 for ahead, values in ipairs(forecaster:forecast(series.inputs):totable()) do

@@ -29,6 +29,7 @@ parser:option("--seed", "Same seed, same text."):convert(math.tointeger):default
 local args = parser:parse()
 
 local lm = need(saros.load(args.model))
+need(lm.generate, ("expected a language model in %s, got a %s"):format(args.model, lm.kind))
 need(lm.vocabulary:check(args.prime))
 io.write(args.prime)
 for piece in lm:generate {

@@ -19,6 +19,7 @@ parser:option("--save", "Folder for the pictures.")
 local args = parser:parse()
 
 local lm = need(saros.load(args.model))
+need(lm.generate, ("expected a language model in %s, got a %s"):format(args.model, lm.kind))
 local file <close> = need(io.open(args.text, "rb"))
 local all = file:read "a"
 local first = math.max(1, (#all - args.symbols) // 2)

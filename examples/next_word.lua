@@ -19,6 +19,7 @@ parser:option("--top", "Words to show, if they have 1 % or more."):convert(math.
 local args = parser:parse()
 
 local lm = need(saros.load(args.model))
+need(lm.generate, ("expected a language model in %s, got a %s"):format(args.model, lm.kind))
 local prefixes = args.prefix
 if #prefixes == 0 then
   prefixes = { "the", "the United", "the United States", "the United States of" }

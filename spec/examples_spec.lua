@@ -191,6 +191,11 @@ describe("the examples", function()
     assert.is_true(tonumber(output:match "GRU, both ways +([%d.]+) %%") > 95)
     output = succeed("examples/classify.lua", "--model", folder, "kelish", "thyzan")
     assert.matches("^kelish +%-> Kelish %d+ %%[^\n]*\nthyzan +%-> Zethan %d+ %%[^\n]*\n$", output)
+    for _, name in ipairs { "generate", "next_word", "neurons" } do
+      output = run("examples/" .. name .. ".lua", "--model", folder, table.unpack(name == "neurons" and
+        { "--text", "README.md" } or {}))
+      assert.equal(("saros: expected a language model in %s, got a classifier\n"):format(folder), output)
+    end
     output = run("examples/classify.lua", "--model", folder, "1")
     assert.matches('^saros: expected characters that the model knows, got "1" [^\n]*\n$', output)
     folders.remove(folder)

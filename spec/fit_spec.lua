@@ -298,6 +298,9 @@ describe("fit", function()
     assert.error_matches(function() saros.fit(nn.linear { 2, 2 }, text) end, "expected a stateful module")
     assert.error_matches(function() saros.fit(lm, "text") end,
       'fit: expected a text or other data with a training part, got "text"')
+    local set = data.labelled({ a = { SENTENCE } }, { vocabulary = text.vocabulary })
+    assert.error_matches(function() saros.fit(lm, set) end,
+      "language_model: expected windows of a text or of pieces, got batches without targets")
     assert.error_matches(function() saros.fit(lm, text, { epoch = 1 }) end, 'fit: unknown option "epoch"')
     assert.error_matches(function() saros.fit(lm, text, { clip = 0 }) end, "a positive number, got 0")
     assert.error_matches(function() saros.fit(lm, text, { progress = {} }) end,

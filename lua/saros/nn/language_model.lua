@@ -97,6 +97,9 @@ end
 ---@return saros.Tensor loss  of rank 0
 ---@return saros.nn.State state
 function LanguageModel:window_loss(window, state)
+  if not window.targets then
+    options.fail "language_model: expected windows of a text or of pieces, got batches without targets"
+  end
   local logits <close>, last = self(window.inputs, state, window.begins and { reset = window.begins })
   return core.cross_entropy(logits, window.targets), last
 end
