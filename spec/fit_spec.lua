@@ -285,7 +285,8 @@ describe("fit", function()
     local other = data.text({ string = SENTENCE:rep(20):gsub("e", "E") }, { valid = 0.1 })
     for _, name in ipairs { "fit", "evaluate", "find_rate" } do
       assert.error_matches(function() saros[name](lm, other) end,
-        name .. ': expected data with the vocabulary of the model, got "E" as 3, which to the model is "a"')
+        name .. ': expected data with the vocabulary of the model, got "E" as 3, which to the model is "a"; '
+          .. "option 'vocabulary' of the data takes the model's")
     end
     saros.fit(lm, small_text(), { batch = 4, length = 20 }) -- another vocabulary of the same symbols
   end)

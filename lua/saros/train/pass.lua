@@ -80,8 +80,9 @@ function pass.require_same(owner, model, data)
       known, other = known.symbols or known, other.symbols or other
       local id = first_difference(known, other)
       if id then
-        options.fail(("%s: expected data with the %s of the model, got %s as %d, which to the model is %s"):format(
-          owner, name, options.describe(other[id]), id, options.describe(known[id])))
+        options.fail(("%s: expected data with the %s of the model, got %s as %d, which to the model is %s%s"):format(
+          owner, name, options.describe(other[id]), id, options.describe(known[id]),
+          name ~= "labels" and ("; option '%s' of the data takes the model's"):format(name) or ""))
       end
     end
   end
