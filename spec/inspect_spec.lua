@@ -184,6 +184,27 @@ describe("the gates of a model", function()
     assert.same({ "reset", "update" }, { seen.rows[1].name, seen.rows[2].name })
   end)
 
+  it("are those of its minimal layers", function()
+    for cell, name in pairs { mingru = "update", minlstm = "forget" } do
+      local lm = model { cell = cell, layer_norm = cell == "minlstm", residual = true }
+      local seen = inspect.gates(lm, TEXT)
+      assert.same({ name, name }, { seen.rows[1].name, seen.rows[2].name })
+      -- The state lies between the old one, 0 at first, and the candidate, as far
+      -- as the gate says.
+      local d, x = lm.recurrent.directions[1], lm.embedding(saros.ids(vocabulary:encode(TEXT)))
+      local a = d.norm_ih and saros.layer_norm(saros.linear(x, d.weight_ih), d.norm_ih[1], d.norm_ih[2])
+        or saros.linear(x, d.parameters.weight_ih, d.parameters.bias_ih)
+      local all = require("saros.inspect.reading").of("spec", lm, TEXT).layers[1].h
+      local h = saros.zeros(5)
+      for t = 1, 9 do
+        local gate, n = seen.rows[1].values[t], a[t]:slice(1, -5)
+        local taken = cell == "mingru" and gate or 1 - gate
+        h = h + taken * (n - h)
+        assert.same_values(h, all[t], 1e-5)
+      end
+    end
+  end)
+
   it("are counted where they are shut and open", function()
     local lm = model { layers = 1 }
     lm.recurrent.directions[1].parameters.bias_ih:slice(1, 1, 5):fill(9) -- i
@@ -200,7 +221,7 @@ describe("the gates of a model", function()
 
   it("are not there in a plain layer", function()
     assert.error_matches(function() inspect.gates(model { cell = "rnn" }, TEXT) end,
-      "inspect.gates: expected a model with gates %(lstm, gru%), got elman_tanh")
+      "inspect.gates: expected a model with gates (lstm, gru, mingru, minlstm), got elman_tanh", 1, true)
   end)
 end)
 

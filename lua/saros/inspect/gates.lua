@@ -1,4 +1,4 @@
---- Which gates of an LSTM or GRU are shut or wide open while it reads: a gate
+--- Which gates of an LSTM, a GRU or a minimal one are shut or wide open while it reads: a gate
 --- that is always below 0.1 or above 0.9 no longer decides anything.
 
 local frame = require "saros.look.frame"
@@ -7,7 +7,8 @@ local reading = require "saros.inspect.reading"
 
 ---@class saros.inspect.Gate
 ---@field layer integer
----@field name string  "input", "forget", "output" of an LSTM; "reset", "update" of a GRU
+---@field name string  "input", "forget", "output" of an LSTM; "reset", "update" of a GRU; the minimal cells
+---  have "update" and "forget" alone
 ---@field values saros.Tensor  (T, H) in (0, 1)
 ---@field shut number  fraction below 0.1
 ---@field open number  fraction above 0.9
@@ -24,7 +25,7 @@ Gates.__name = "saros.inspect.Gates"
 local SHUT, OPEN, BINS = 0.1, 0.9, 20
 
 --- Let a model read a text and look at its gates.
----@param model saros.nn.LanguageModel  of LSTM or GRU layers
+---@param model saros.nn.LanguageModel  of layers with gates
 ---@param text string  two symbols or more
 ---@return saros.inspect.Gates
 local function gates(model, text)

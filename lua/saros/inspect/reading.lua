@@ -80,14 +80,19 @@ local function before(states, first)
   return core.concatenate({ begin, states:slice(1, 1, states:size(1) - 1) }, 1)
 end
 
---- W x + U h + biases of a layer, (T, G H).
+--- W x + U h + biases of a layer, (T, G H); without U in a cell that has none.
 local function activations(direction, x, h_before)
-  local p = direction.parameters
+  local p, from_x = direction.parameters, nil
   if direction.norm_ih then
-    local from_x = core.layer_norm(core.linear(x, direction.weight_ih), table.unpack(direction.norm_ih))
-    return from_x + core.layer_norm(core.linear(h_before, p.weight_hh), p.norm_gain, p.norm_bias)
+    from_x = core.layer_norm(core.linear(x, direction.weight_ih), table.unpack(direction.norm_ih))
+  else
+    from_x = core.linear(x, p.weight_ih, p.bias_ih)
   end
-  return core.linear(x, p.weight_ih, p.bias_ih) + core.linear(h_before, p.weight_hh, p.bias_hh)
+  if not p.weight_hh then
+    return from_x
+  end
+  local from_h = core.linear(h_before, p.weight_hh, p.bias_hh)
+  return from_x + (p.norm_gain and core.layer_norm(from_h, p.norm_gain, p.norm_bias) or from_h)
 end
 
 --- The part of (T, G H) that belongs to one gate.
@@ -117,6 +122,19 @@ local gates_of = {
 }
 gates_of.gru_before = gates_of.gru
 
+function gates_of.mingru(a, states)
+  return { { name = "update", values = part(a, states.h:size(2), 1):sigmoid() } }
+end
+gates_of.mingru_positive = gates_of.mingru
+
+--- The share of the old state, which with that of the new one makes a whole.
+function gates_of.minlstm(a, states)
+  local H = states.h:size(2)
+  local i, f = part(a, H, 1):sigmoid(), part(a, H, 2):sigmoid()
+  return { { name = "forget", values = f / (i + f) } }
+end
+gates_of.minlstm_positive = gates_of.minlstm
+
 --- The gates of every layer while the text was read, computed anew from the
 --- weights and the states.
 ---@param owner string
@@ -126,7 +144,8 @@ function reading.gates(owner, read)
   local recurrent = read.model.recurrent
   local compute = gates_of[recurrent.operation]
   if not compute then
-    options.fail(("%s: expected a model with gates (lstm, gru), got %s"):format(owner, recurrent:describe()))
+    options.fail(("%s: expected a model with gates (lstm, gru, mingru, minlstm), got %s"):format(
+      owner, recurrent:describe()))
   end
   local x, layers = read.model.embedding(read.ids), {}
   for layer, direction in ipairs(recurrent.directions) do
