@@ -82,6 +82,8 @@ for weights, limit in pairs(KINDS) do
         nn.gru { 1, 21 }, nn.gru { 1, 21, reset = "before" },
         nn.lstm { 1, 21, peepholes = true, projection = 9, layers = 2 },
         nn.gru { 1, 21, zoneout = 0.1, learn_state = true },
+        nn.chain { nn.linear { 1, 30 }, nn.mingru { 30, 17, layers = 2, residual = true }, nn.minlstm { 17, 9 } },
+        nn.chain { nn.linear { 1, 30 }, nn.lru { 30, 17, r_max = 0.9 } },
         nn.chain { nn.linear { 1, 30 }, saros.relu, nn.gru { 30, 17, layers = 2, residual = true } },
       } do
         local off = difference(model:init { seed = 1 }, weights)
