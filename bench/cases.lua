@@ -19,6 +19,10 @@ cases.step_sizes = {
   int8 = { 128, 512, 1024 },
 }
 
+--- Small layers, with a dense head of one output: what controllers and audio run.
+cases.headed_cells = { "gru", "lstm" }
+cases.headed_sizes = { 8, 16, 24, 32, 64, 128 }
+
 local SIZES = {
   A = { layers = 2, hidden = 128, batch = 50, length = 50 },
   B = { layers = 2, hidden = 512, batch = 64, length = 128 },

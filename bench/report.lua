@@ -93,9 +93,11 @@ function tables.product(rows)
 end
 
 function tables.step(rows)
-  return rows.step and build_table({ "cell", "H", "weights", "a step from C", "from Lua" }, rows.step, function(row)
+  local order = { "cell", "H", "outputs", "weights", "a step from C", "from Lua", "one of 1000 takes" }
+  return rows.step and build_table(order, rows.step, function(row)
     return {
-      row.cell, row.hidden, row.weights, ("%.3g us"):format(row.us_per_step), ("%.3g us"):format(row.us_per_step_lua),
+      row.cell, row.hidden, row.outputs > 0 and row.outputs or "", row.weights, ("%.3g us"):format(row.us_per_step),
+      ("%.3g us"):format(row.us_per_step_lua), ("%.2f medians"):format(row.us_single_999 / row.us_single),
     }
   end)
 end

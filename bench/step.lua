@@ -1,15 +1,15 @@
 --- One step of a recurrent layer in a session, with one input and one stream:
---- from C (bench/step.c), and from Lua.
+--- from C (bench/step.c), and from Lua. With OUTPUTS, it has a dense head.
 ---
----   build/saros bench/step.lua CELL HIDDEN [WEIGHTS]
+---   build/saros bench/step.lua CELL HIDDEN [WEIGHTS [OUTPUTS]]
 
 local saros = require "saros"
 local host = require "bench.host"
 local measure = require "bench.measure"
 
-local SAMPLES, SAMPLE_SECONDS = 31, 0.01
+local SAMPLES, SAMPLE_SECONDS = 101, 0.001
 
-local cell, hidden, weights = arg[1], math.tointeger(arg[2]), arg[3] or "real"
+local cell, hidden, weights, outputs = arg[1], math.tointeger(arg[2]), arg[3] or "real", math.tointeger(arg[4]) or 0
 local names = { rnn = "elman_tanh" } -- in C, where they differ
 
 local function time_steps(session, steps)
@@ -32,11 +32,20 @@ local function median_step(session)
   return measure.median(times)
 end
 
-for line in host.lines { host.folder .. "step", names[cell] or cell, hidden, weights } do
-  local session = saros.nn[cell]({ 1, hidden }):init({ seed = 1 }):session { weights = weights }
+local function new_session()
+  local nn = saros.nn
+  local model = nn[cell] { 1, hidden }
+  if outputs > 0 then
+    model = nn.chain { model, nn.linear { hidden, outputs } }
+  end
+  return model:init({ seed = 1 }):session { weights = weights }
+end
+
+for line in host.lines { host.folder .. "step", names[cell] or cell, hidden, weights, outputs } do
+  local row = assert(saros.json_decode(line))
   host.emit {
-    case = "step", cell = cell, hidden = hidden, weights = weights,
-    us_per_step = assert(saros.json_decode(line)).us_per_step,
-    us_per_step_lua = median_step(session),
+    case = "step", cell = cell, hidden = hidden, weights = weights, outputs = outputs,
+    us_per_step = row.us_per_step, us_per_step_lua = median_step(new_session()),
+    us_single = row.us_single, us_single_999 = row.us_single_999,
   }
 end

@@ -77,11 +77,14 @@ describe("the benchmark", function()
   end)
 
   it("prints what a step of a session takes, from C and from Lua", function()
-    for _, case in ipairs { { "gru", "real" }, { "gru", "bf16" }, { "gru", "int8" }, { "mingru", "real" } } do
-      local cell, weights = table.unpack(case)
-      local row = assert(saros.json_decode(commands.succeed("bench/step.lua", cell, 16, weights)))
-      assert.same({ "step", cell, 16, weights }, { row.case, row.cell, row.hidden, row.weights })
-      assert_positive(row, { "us_per_step", "us_per_step_lua" })
+    for _, case in ipairs {
+      { "gru", "real", 0 }, { "gru", "bf16", 0 }, { "gru", "int8", 0 }, { "mingru", "real", 0 }, { "lstm", "real", 1 },
+    } do
+      local cell, weights, outputs = table.unpack(case)
+      local row = assert(saros.json_decode(commands.succeed("bench/step.lua", cell, 16, weights, outputs)))
+      assert.same({ "step", cell, 16, weights, outputs },
+        { row.case, row.cell, row.hidden, row.weights, row.outputs })
+      assert_positive(row, { "us_per_step", "us_per_step_lua", "us_single", "us_single_999" })
     end
   end)
 
