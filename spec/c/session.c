@@ -1,6 +1,8 @@
 /*
 ** Sessions from C: no call of the allocator while they step, states as bytes,
 ** bytes that are no states, and what does not fit.
+**
+**   SAROS_STEPS=10000000 build/spec/session    steps longer without allocating
 */
 #include <math.h>
 #include <stdlib.h>
@@ -9,7 +11,7 @@
 #include "check.h"
 #include "saros.h"
 
-#define STEPS 100000
+#define STEPS 100000  // unless the environment says more
 
 enum { V = 11, E = 6, H = 24, O = 5 };
 
@@ -135,7 +137,13 @@ static int same_output(const saros_session *a, const saros_session *b) {
 
 /* --- Checks --------------------------------------------------------------------------- */
 
+static long wanted_steps(void) {
+  const char *given = getenv("SAROS_STEPS");
+  return given != NULL ? atol(given) : STEPS;
+}
+
 static void never_allocates(int streams, saros_weights weights) {
+  const long steps = wanted_steps();
   meter count = {0};
   model m = open_model(&count);
   saros_session *s = open_weights(&m, streams, weights);
@@ -143,15 +151,15 @@ static void never_allocates(int streams, saros_weights weights) {
   int32_t ids[8];
   const saros_sampling how = {.temperature = 1, .top_k = 3, .top_p = 0.9};
   long before = count.calls;
-  for (int t = 0; t < STEPS; t++) {
+  for (long t = 0; t < steps; t++) {
     walk(s, 1);
     saros_session_probabilities(s, &p);
     saros_session_sample(s, m.generator, &how, ids);
     if (t % 1000 == 0)
-      saros_session_reset(s, t % streams);
+      saros_session_reset(s, (int)(t % streams));
   }
-  CHECK(count.calls == before, "%d streams, weights %d: %ld calls", streams,
-        (int)weights, count.calls - before);
+  CHECK(count.calls == before, "%ld steps of %d streams, weights %d: %ld calls",
+        steps, streams, (int)weights, count.calls - before);
   saros_session_release(s);
   close_model(&m);
 }
