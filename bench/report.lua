@@ -127,18 +127,6 @@ function tables.peer(rows)
   end)
 end
 
-function tables.long(rows)
-  local order = { "cell", "steps", "a symbol", "memory", "of it a symbol" }
-  return rows.long and build_table(order, rows.long, function(row)
-    return {
-      row.cell, thousands(row.length), ("%.2f us"):format(1e6 / row.symbols_per_s), ("%.1f MB"):format(row.peak_mb),
-      ("%.1f kB"):format(1e3 * row.peak_mb / row.length),
-    }
-  end)
-end
-
--- --- The drawing -------------------------------------------------------------
-
 local function highest_peak(rows)
   local highest = 0
   for _, row in ipairs(rows) do
@@ -153,6 +141,20 @@ local function undisturbed(row, peak)
   local flops = cases.flops_per_symbol(row) * row.batch * row.length
   return 1e3 * flops / (row.fraction * peak * 1e9)
 end
+
+function tables.long(rows)
+  local order = { "cell", "steps", "a symbol", "memory", "of it a symbol" }
+  local peak = rows.long and highest_peak(rows.long)
+  return rows.long and build_table(order, rows.long, function(row)
+    local us = 1e3 * undisturbed(row, peak) / row.length
+    return {
+      row.cell, thousands(row.length), ("%.1f us"):format(us), ("%.1f MB"):format(row.peak_mb),
+      ("%.1f kB"):format(1e3 * row.peak_mb / row.length),
+    }
+  end)
+end
+
+-- --- The drawing -------------------------------------------------------------
 
 --- The rows of one size after the other, as gnuplot reads them: a size, the
 --- milliseconds of an update, megabytes.
