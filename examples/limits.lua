@@ -5,12 +5,14 @@
 --
 -- The cells carry something through time in one state: in "adding" two numbers,
 -- in "copy" ten symbols. The tanh cell cannot even over a hundred steps; gates can,
--- and cells that are linear in their state go on to ten thousand, at less cost. The
--- encoders and decoders repeat n symbols; who must squeeze them all into one state
--- fails where attention does not.
+-- and cells that are linear in their state go on to ten thousand, at less cost. But
+-- "parity", a state that every step may turn over, needs a cell that is not linear,
+-- and "recall" of values by their keys is what attention is for, as far as its
+-- window reaches. The encoders and decoders repeat n symbols; who must squeeze
+-- them all into one state fails where attention does not.
 --
---   build/saros examples/limits.lua                        -- a minute or two
---   build/saros examples/limits.lua --task copy
+--   build/saros examples/limits.lua                        -- about a minute
+--   build/saros examples/limits.lua --task recall
 --   build/saros examples/limits.lua --full --save limits.svg
 
 local argparse = require "argparse"
@@ -18,8 +20,8 @@ local saros = require "saros"
 local nn, optim, tasks = saros.nn, saros.optim, saros.data.tasks
 
 local parser = argparse("limits.lua", "Which nets remember for how long?")
-parser:option("--task", "What cells learn."):choices { "adding", "copy" }:default "adding"
-parser:option("--lengths", "Of the cells' sequences."):args "+":convert(math.tointeger)
+parser:option("--task", "What cells learn."):choices { "adding", "copy", "parity", "recall" }:default "adding"
+parser:option("--lengths", "Steps of the cells' sequences, or pairs to recall."):args "+":convert(math.tointeger)
 parser:option("--symbols", "To be repeated by encoders and decoders."):args "+":convert(math.tointeger)
 parser:option("--updates", "At each length, at most."):convert(math.tointeger):default "2000"
 parser:option("--only", "These nets, by name."):args "+"
@@ -28,21 +30,48 @@ parser:option("--save", "Picture to draw.")
 parser:flag("--full", "Up to 10,000 steps and 100 symbols: about an hour.")
 local args = parser:parse()
 
-local lengths = args.lengths or args.full and { 100, 300, 1000, 3000, 10000 } or { 100, 300, 1000 }
+-- By name: the task of a length, the usual and the full lengths, and by how much the
+-- units of an LRU may turn at each of T steps. What comes symbol by symbol they tell
+-- apart by its angle; what is to be summed up should stay in place.
+local TASKS = {
+  adding = {
+    heading = "adding over steps", usual = { 100, 300, 1000 }, full = { 100, 300, 1000, 3000, 10000 },
+    make = function(n) return tasks.adding { length = n } end,
+    turn = function(T) return 1 / T end,
+  },
+  copy = {
+    heading = "copy over steps", usual = { 100, 300, 1000 }, full = { 100, 300, 1000, 3000, 10000 },
+    make = function(n) return tasks.copy { lag = n } end,
+    turn = function() return math.pi end,
+  },
+  parity = {
+    heading = "parity of steps", usual = { 10, 30, 100 }, full = { 10, 30, 100, 300, 1000 },
+    make = function(n) return tasks.parity { length = n } end,
+    turn = function() return math.pi end,
+  },
+  recall = {
+    heading = "recall of pairs", usual = { 3, 10, 30 }, full = { 3, 10, 30, 50 },
+    make = function(n, most) return tasks.recall { pairs = n, keys = 2 * most } end,
+    turn = function() return math.pi end,
+  },
+}
+local chosen = TASKS[args.task]
+local lengths = args.lengths or (args.full and chosen.full or chosen.usual)
 local symbols = args.symbols or args.full and { 10, 20, 50, 100 } or { 10, 20, 50 }
 
-local HIDDEN, UNITS, BATCH, TESTED, EVERY, SOLVED, RATE = 64, 128, 16, 128, 20, 0.95, 1e-2
+local HIDDEN, UNITS, WINDOW = 64, 128, 32
+local BATCH, TESTED, EVERY, SOLVED, RATE = 16, 128, 20, 0.95, 1e-2
 
 -- --- Who competes -------------------------------------------------------------------
 
-local function cell_task(length)
-  return args.task == "copy" and tasks.copy { lag = length } or tasks.adding { length = length }
+local function task_of(length)
+  return chosen.make(length, lengths[#lengths])
 end
 
 -- A net of layers, made for inputs and a number of steps, with a head on the steps
 -- that are to be answered.
 local function answering(layers)
-  local longest = cell_task(lengths[#lengths])
+  local longest = task_of(lengths[#lengths])
   local head = nn.linear { HIDDEN, longest.outputs }
   local body = nn.chain(layers(longest.inputs, longest.length))
   local function outputs(batch)
@@ -52,7 +81,7 @@ local function answering(layers)
   return {
     net = nn.chain { body, head },
     lengths = lengths,
-    task = cell_task,
+    task = task_of,
     loss = function(task, batch)
       return task:loss(outputs(batch), batch.targets)
     end,
@@ -89,12 +118,6 @@ local function repeating(attention)
   }
 end
 
--- By how much units of an LRU may turn in a step: what comes symbol by symbol they
--- tell apart by its angle, what is to be summed up should stay in place.
-local function max_phase(T)
-  return args.task == "copy" and math.pi or 1 / T
-end
-
 -- All begin as if to keep values for as long as the longest sequence is.
 local nets = {
   { "tanh", function()
@@ -114,9 +137,15 @@ local nets = {
   { "LRU", function()
     return answering(function(I, T)
       local lru = nn.lru {
-        HIDDEN, HIDDEN, units = UNITS, r_min = 1 - 0.5 / T, r_max = 1 - 0.05 / T, max_phase = max_phase(T),
+        HIDDEN, HIDDEN, units = UNITS, r_min = 1 - 0.5 / T, r_max = 1 - 0.05 / T, max_phase = chosen.turn(T),
       }
       return { nn.linear { I, HIDDEN }, saros.relu, lru }
+    end)
+  end },
+  { "attention", function()
+    return answering(function(I)
+      local look = nn.windowed_attention { HIDDEN, WINDOW, heads = 4, residual = true }
+      return { nn.linear { I, HIDDEN }, look, nn.linear { HIDDEN, HIDDEN }, saros.relu }
     end)
   end },
   { "encoder-decoder", function()
@@ -241,7 +270,7 @@ for _, entry in ipairs(nets) do
     local result = compete(make)
     if result.lengths ~= shown then
       shown = result.lengths
-      print_head(shown == symbols and "repeating symbols" or args.task .. " over steps", shown)
+      print_head(shown == symbols and "repeating symbols" or chosen.heading, shown)
     end
     print_result(name, result)
     series[#series + 1] = { name = name, x = result.lengths, y = result.scores }

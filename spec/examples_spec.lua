@@ -363,7 +363,8 @@ describe("the examples", function()
     local svg = files.read(path)
     os.remove(path)
     assert.matches(">encoder-decoder</text>", svg, 1, true)
-    output = succeed("examples/limits.lua", "--task", "copy", "--only", "GRU", "LRU", "--lengths", 2, 4, "--updates", 60)
+    output = succeed("examples/limits.lua", "--task", "copy", "--only", "GRU", "LRU", "--lengths", 2, 4,
+      "--updates", 60)
     assert.matches("^\ncopy over steps +2 +4 .*\nGRU .*\nLRU +%d+ %% +[19][0-9]+ %%", output)
   end)
 
