@@ -5,22 +5,23 @@ TEXT     :=#            the file that `make demo` learns from
 SPEC     :=#            options for busted, such as --tags=binding
 BENCH    :=#            options for the benchmarks, such as --case A --cell lstm --threads 1
 PYTHON   :=#            one that has PyTorch, for the comparison
-SANITIZE :=#            1: watch addresses, leaks and undefined behaviour
+SANITIZE :=#            1: watch addresses, leaks and undefined behaviour; thread: watch threads
 STRICT   :=#            1: warnings are errors
 
 OPTIMIZE := -O3 -g
 AVX2     := -mavx2 -mfma
 AVX512   := -mavx512f -mavx512vl -mavx512bw -mavx512dq -mfma -mprefer-vector-width=512
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wmissing-prototypes
-WATCHED  := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
-VALGRIND := SAROS_ISA=avx2 OPENBLAS_CORETYPE=Haswell valgrind -q --leak-check=full \
-            --errors-for-leak-kinds=definite --show-leak-kinds=definite --error-exitcode=1
+WATCHED  := -O1 -g -fno-omit-frame-pointer -fno-sanitize-recover=undefined $(if $(filter thread,$(SANITIZE)),\
+              -fsanitize=thread,-fsanitize=undefined -fsanitize=address)
+VALGRIND := SAROS_ISA=avx2 OPENBLAS_CORETYPE=Haswell valgrind -q --error-exitcode=1
+LEAKS    := --leak-check=full --errors-for-leak-kinds=definite --show-leak-kinds=definite
 
 # --- Machinery ---------------------------------------------------------------
 DOUBLE := $(filter double,$(REAL))
 X86    := $(filter x86_64,$(shell uname -m))
 MAC    := $(filter Darwin,$(shell uname))
-ROOT   := build$(if $(SANITIZE),/sanitize)$(if $(STRICT),/strict)
+ROOT   := build$(if $(SANITIZE),/sanitize$(SANITIZE:1=))$(if $(STRICT),/strict)
 B      := $(ROOT)$(if $(DOUBLE),/double)
 SHARED := libsaros.$(if $(MAC),dylib,so)
 CFLAGS := -std=gnu11 $(if $(SANITIZE),$(WATCHED),$(OPTIMIZE)) -ffp-contract=fast -fno-math-errno \
@@ -47,6 +48,7 @@ OBJECTS := $(patsubst src/%.c,$(B)/%.o,$(wildcard src/kernel/dispatch.c src/core
 PROGRAM := $(patsubst src/%.c,$(B)/%.o,$(wildcard src/*.c))
 C_SPECS := $(patsubst spec/c/%.c,$(B)/spec/%,$(wildcard spec/c/*.c))
 BENCHES := $(B)/bench/peak.so $(B)/bench/micro $(B)/bench/step
+THREADED := $(patsubst %,build/sanitizethread/spec/%,threads sharing interrupt)
 SUITES   = "$(1)/saros spec/busted.lua $(SPEC)" $(C_SPECS:$(B)/%=$(1)/%)
 
 all: $(B)/libsaros.a $(B)/saros.so $(B)/saros ## build the library, the Lua module and the program
@@ -112,11 +114,12 @@ bench-peers: ## the same work on PyTorch, run by run, where a python3 (or PYTHON
 	@src/setup.sh build >&2 && $(MAKE) -s all $(BENCHES) >&2
 	@$(B)/saros bench/peers.lua --python="$(PYTHON)" $(BENCH)
 
-check: ## run the specs under the sanitizers, those tagged "binding" under valgrind
+check: ## run the specs under the sanitizers, some of them under valgrind and helgrind
 	@src/setup.sh build spec check
-	@$(MAKE) specs SANITIZE=1 && $(MAKE) specs SANITIZE=
+	@$(MAKE) specs SANITIZE=1 && $(MAKE) $(THREADED) SANITIZE=thread && $(MAKE) specs SANITIZE=
 	@ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1 spec/run.sh $(call SUITES,build/sanitize) \
-	  "$(VALGRIND) build/saros spec/busted.lua --tags=binding"
+	  $(THREADED) "$(VALGRIND) --tool=helgrind build/spec/threads" \
+	  "$(VALGRIND) $(LEAKS) build/saros spec/busted.lua --tags=binding \$$(grep -l '#binding' spec/*_spec.lua)"
 
 lint: ## check the style of Lua and C, and that no compiler warning is left
 	@src/setup.sh build lint

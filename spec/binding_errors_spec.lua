@@ -596,38 +596,6 @@ describe("objects that are closed or forged #binding", function()
       assert.matches("closed", tostring(object))
     end
   end)
-
-  it("may be closed by a finalizer in the middle of a call", function()
-    collectgarbage("incremental", 1, 400, 14) -- a cycle in a few allocations
-    collectgarbage()
-    local victims, collected = {}, 0
-    local function trap()
-      setmetatable({}, { __gc = function()
-        collected = collected + 1
-        for _, victim in ipairs(victims) do
-          local _ <close> = victim
-        end
-      end })
-    end
-    for _ = 1, 30 do
-      local a, list = grid(), { grid(), grid() }
-      victims = { a, list[1], list[2] }
-      trap()
-      for _, f in ipairs {
-        function() return a + 1 end,
-        function() return saros.concatenate(list, 1) end,
-        function() return a:totable() end,
-        function() return tostring(a) end,
-        function() return a:cross_entropy(saros.ids { 1, 2 }, { mask = saros.ones(2) }) end,
-        function() return a[1][2] end,
-      } do
-        local ok, message = pcall(f)
-        assert.is_true(ok or type(message) == "string")
-      end
-    end
-    collectgarbage("incremental", 200, 100, 13) -- as it was
-    assert.is_true(collected > 10, ("only %d were finalized"):format(collected))
-  end)
 end)
 
 describe("20,000 calls of anything with anything #binding", function()

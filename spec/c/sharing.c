@@ -147,7 +147,8 @@ static saros_archive *make_archive(saros_context *context) {
   return archive;
 }
 
-/* Steps a session on shared weights; gives back the sum of what came out. */
+/* Steps a session on shared weights; gives back the sum of what came out, or 0
+** if there was no session. No thread but the first counts checks. */
 static double run_session(saros_context *context, saros_archive *archive) {
   const saros_stage stage = {
       .kind = SAROS_STAGE_RECURRENT,
@@ -157,9 +158,9 @@ static double run_session(saros_context *context, saros_archive *archive) {
   saros_session *session = NULL;
   saros_real x[H] = {1};
   double sum = 0;
-  CHECK(saros_session_new(context, 1, &stage, 1, SAROS_WEIGHTS_REAL,
-                          &session) == SAROS_OK,
-        "%s", saros_error(context));
+  if (saros_session_new(context, 1, &stage, 1, SAROS_WEIGHTS_REAL, &session) !=
+      SAROS_OK)
+    return 0;
   for (int step = 0; step < 50; step++) {
     saros_session_step(session, x);
     sum += saros_tensor_get(saros_session_output(session), (size_t)step % H);
@@ -212,7 +213,7 @@ static void share_among_threads(void) {
   saros_shared_release(shared);
   for (int i = 0; i < READERS; i++) {
     pthread_join(threads[i], NULL);
-    CHECK(readers[i].sum == right, "thread %d: %g, not %g", i, readers[i].sum,
+    CHECK(readers[i].sum == right && right != 0, "thread %d: %g, not %g", i, readers[i].sum,
           right);
     CHECK(readers[i].elements == readers[0].elements, "one copy for all");
   }

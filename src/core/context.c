@@ -48,17 +48,20 @@ static int default_threads(void) {
 ** Work is split by our own threads; OpenBLAS runs on one inside each. It has
 ** one number for the whole process, so this is the one thing that contexts
 ** share: the first sets the number, and the last gives it back to a host that
-** uses OpenBLAS itself.
+** uses OpenBLAS itself. What OpenBLAS says of itself it writes to one place each
+** time it is asked, so it is asked here.
 */
 static struct {
   pthread_mutex_t mutex;
   int contexts;
   int threads;  // that OpenBLAS had before
+  char config[128];
 } blas = {.mutex = PTHREAD_MUTEX_INITIALIZER};
 
 static void quiet_blas(void) {
   pthread_mutex_lock(&blas.mutex);
   if (blas.contexts++ == 0) {
+    snprintf(blas.config, sizeof blas.config, "%s", openblas_get_config());
     blas.threads = openblas_get_num_threads();
     openblas_set_num_threads(1);
   }
@@ -183,7 +186,7 @@ saros_build saros_info(const saros_context *context) {
       .version = SAROS_VERSION,
       .real = sizeof(real) == sizeof(float) ? "float" : "double",
       .isa = context->kernels->isa,
-      .blas = openblas_get_config(),
+      .blas = blas.config,
       .threads = context->threads,
   };
 }
