@@ -158,7 +158,10 @@ describe("a layer of a linear cell", function()
     refuses("mingru: expected the state h of shape (2, 3), got (2, 4)", "mingru", x, { saros.zeros(2, 4) }, {})
   end)
 
-  it("runs over no rows at all", function()
+  it("runs over no rows and no units at all", function()
     assert.same({ 5, 0, 3 }, saros.recurrent("mingru", saros.zeros(5, 0, 6), nil, {}):shape())
+    assert.same({ 5, 2, 0 }, saros.recurrent("mingru", saros.zeros(5, 2, 0), nil, {}):shape())
+    local none = { weight_ih = saros.zeros(0, 3), weight_hh = saros.zeros(0, 0) }
+    assert.same({ 5, 2, 0 }, saros.recurrent("elman_tanh", saros.zeros(5, 2, 3), nil, none):shape())
   end)
 end)

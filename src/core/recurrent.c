@@ -386,7 +386,7 @@ static void cut_into_blocks(recurrence *r) {
   int blocks = divide_up(r->B, 32);
   if (blocks == 1 && !few)
     blocks = 2;
-  r->units = r->P;
+  r->units = r->P > 0 ? r->P : 1;
   if (linear && few && work >= 1e6)
     blocks = r->B, r->units = UNITS;
   if (work < 1e6 || blocks == 0)
