@@ -168,6 +168,11 @@ SAROS_API void saros_restrict(saros_context *context, int capabilities);
 ** many times a millisecond: whether to give up. Then the call ends with
 ** SAROS_EINTERRUPT, its outputs null, and all is as after any other error. The
 ** function must not use the context. Null: nobody is asked.
+**
+** In a Lua state there is such a function already: it calls the hook that the
+** host has set with LUA_MASKCOUNT, when a single call has taken as long as that
+** many instructions, 10 ns each. The hook may raise an error there, not yield,
+** and finds all objects of the toolkit closed to it.
 */
 typedef int (*saros_interrupt)(void *user);
 SAROS_API void saros_set_interrupt(saros_context *context,
@@ -879,6 +884,8 @@ SAROS_API const char *saros_archive_metadata_value(const saros_archive *archive,
 ** threads: one copy in memory, which nobody may write to. It has a context of
 ** its own, whose allocator must be one for all threads (null: realloc and
 ** free). The archive is borrowed for the call; errors are in its context.
+** Operations read the elements where they are; a session packs weights of its
+** own, whatever it is made from, and only its forks share those.
 */
 SAROS_API saros_status saros_shared_new(const saros_archive *archive,
                                         saros_allocator allocator, void *user,
