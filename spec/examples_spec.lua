@@ -111,6 +111,16 @@ describe("the examples", function()
     end)
   end)
 
+  it("follow the recipe with minimal GRUs in blocks", function()
+    with_text(function(text, path)
+      local output = succeed("examples/blocks.lua", text, "--epochs", 1, "--size", 12, "--hidden", 16, "--blocks", 2,
+        "--threads", 1, "--save", path)
+      os.remove(path)
+      assert.matches("\nepoch 1  loss %d%.%d%d%d%d  valid %d%.%d%d%d%d ", output)
+      assert.equal(400, #output:match " MB\n(.*)\n$")
+    end)
+  end)
+
   it("prepare a text, and train a model of pieces and one of words", function()
     with_text(function(text, folder)
       local tokens = folder .. ".tokens"

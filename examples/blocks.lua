@@ -1,0 +1,104 @@
+-- A recipe for a megabyte of text whose cells learn all steps of a window at once:
+-- blocks around minimal GRUs, each of which adds to what it reads,
+--
+--     y = x + W_o (sigmoid(W_g n) * mingru(n)),   n(t) = norm(x(t)) + m * norm(x(t-1))
+--
+-- A minimal GRU decides what to keep by what it reads alone, so n has a part of the
+-- step before as well, and the gate W_g chooses what of the state is of use now.
+--
+--   build/saros examples/blocks.lua TEXT
+
+local argparse = require "argparse"
+local saros = require "saros"
+local nn, optim, data = saros.nn, saros.optim, saros.data
+
+-- What a user can mend is said in one line, without a traceback.
+local function need(value, message)
+  return value or error(message, 0)
+end
+
+local parser = argparse("blocks.lua", "Learn a text of about a megabyte with minimal GRUs.")
+parser:argument("text", "Text to learn from.")
+parser:option("--epochs", "Passes through the text."):convert(math.tointeger):default "7"
+parser:option("--size", "Features between the blocks."):convert(math.tointeger):default "192"
+parser:option("--hidden", "Units of a block."):convert(math.tointeger):default "320"
+parser:option("--blocks", "How many."):convert(math.tointeger):default "3"
+parser:option("--dropout", "In training."):convert(tonumber):default "0.3"
+parser:option("--seed", "Same seed, same model."):convert(math.tointeger):default "1"
+parser:option("--threads", "Threads to compute with."):convert(math.tointeger)
+parser:option("--save", "File for the parameters.")
+local args = parser:parse()
+saros.threads(args.threads or saros.threads())
+
+local BATCH, LENGTH = 32, 64
+
+-- --- The model ----------------------------------------------------------------------
+
+local Block = nn.module "block"
+Block.stateful = true
+
+-- The state is that of the cell, and the last step that was read.
+function Block:forward(x, state)
+  local B, F = x:size(2), x:size(3)
+  local normal, last = self.norm(x), nn.state.new {}
+  local before = state and state[2] or saros.zeros(B, F)
+  local shifted = saros.concatenate({ before:reshape(1, B, F), normal:slice(1, 1, #normal - 1) }, 1)
+  local read = normal + shifted * self.mix
+  local h
+  h, last[1] = self.cell(read, state and state[1])
+  last[2] = normal:select(1, -1)
+  return x + self.dropout(self.out(h * self.gate(read):sigmoid())), last
+end
+
+local function block()
+  local self = Block.new()
+  self.norm = self:add_member("norm", nn.layer_norm { args.size })
+  self.mix = self:add_parameter("mix", { args.size }, nn.initialize.constant(0))
+  self.cell = self:add_member("cell", nn.mingru { args.size, args.hidden, candidate = "plain" })
+  self.gate = self:add_member("gate", nn.linear { args.size, args.hidden })
+  self.out = self:add_member("out", nn.linear { args.hidden, args.size })
+  self.dropout = self:add_member("dropout", nn.dropout { args.dropout })
+  return self
+end
+
+local function model(V)
+  local layers = { nn.embedding { V, args.size } }
+  for _ = 1, args.blocks do
+    layers[#layers + 1] = block()
+  end
+  layers[#layers + 1] = nn.layer_norm { args.size }
+  layers[#layers + 1] = nn.dropout { args.dropout }
+  layers[#layers + 1] = nn.linear { args.size, V }
+  return nn.chain(layers):init { seed = args.seed }
+end
+
+-- --- Training and writing --------------------------------------------------------------
+
+local text = need(data.text(args.text, { valid = 0.1 }))
+need(text:enough { batch = BATCH, length = LENGTH })
+local net = model(#text.vocabulary)
+local updates = args.epochs * ((#text.train - 1) // BATCH // LENGTH)
+local schedule = optim.schedule.cosine { steps = updates, warmup = updates // 20 }
+print(saros.info())
+print(text)
+print(("%d parameters"):format(net:count()))
+saros.fit(net, text, {
+  epochs = args.epochs,
+  batch = BATCH,
+  length = LENGTH,
+  optimizer = optim.adamw(net:parameters(), { lr = 4e-3, schedule = schedule }),
+  progress = saros.progress(),
+})
+if args.save then
+  need(net:save(args.save))
+end
+
+local choose = saros.sampler { temperature = 0.8, seed = args.seed }
+local id, state = text.train[1], nil
+for _ = 1, 400 do
+  local logits
+  logits, state = net(saros.ids { { id } }, state)
+  id = choose(logits:flatten())
+  io.write(text.vocabulary:decode { id })
+end
+print()
