@@ -189,6 +189,12 @@ describe("a classifier", function()
           classifier:classify { 1, 2, 3 }
         end,
         ["classify: expected values, got \"x\""] = function() classifier:classify "x" end,
+        ["fit: expected data with the features of the model, got "] = function()
+          saros.fit(classifier, waves { seed = 2 })
+        end,
+        ["data.labelled: expected values of shape (T, 2), for 1, 2, got a tensor (2, 1)"] = function()
+          data.labelled({ a = { { 1, 2 } } }, { features = set.features })
+        end,
         ["nn.classifier: expected either a vocabulary, of texts, or features, of numbers"] = function()
           build_for(set, { vocabulary = data.vocabulary.bytes() })
         end,
@@ -207,6 +213,12 @@ describe("a classifier", function()
       } do
         assert.error_matches(act, expected, 1, true)
       end
+    end)
+
+    it("goes on with other sequences in its own scale", function()
+      local classifier = build_for(waves())
+      local other = waves { seed = 2, features = classifier.features }
+      assert.equal(1, #saros.fit(classifier, other, { batch = 16 }))
     end)
 
     it("has a digest that tells any change", function()

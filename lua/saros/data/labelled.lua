@@ -69,6 +69,7 @@ local check_labelled = options.declare("data.labelled", vocabulary.with_unit {
   { "separator", options.optional(csv.separator_kind) },
   { "header", options.boolean, true },
   { "scale", options.one_of(scale.kinds), "standard" },
+  { "features", options.optional(scale.kind) },
 })
 
 local check_batches = options.declare("labelled:batches", {
@@ -103,8 +104,8 @@ local function encode(self, source, o)
   end
 end
 
---- Numbers become those of a scale.
-local function apply_scale(self, o)
+--- The scale of the training part.
+local function fit_scale(self, o)
   local rows, names = {}, {}
   for n, sequence in ipairs(self.train) do
     rows[n] = sequence.values
@@ -112,7 +113,13 @@ local function apply_scale(self, o)
   for feature = 1, rows[1]:size(2) do
     names[feature] = tostring(feature)
   end
-  self.features = scale.fit(core.concatenate(rows, 1), names, o.scale)
+  return scale.fit(core.concatenate(rows, 1), names, o.scale)
+end
+
+--- Numbers become those of a scale.
+local function apply_scale(self, o)
+  self.features = o.features or fit_scale(self, o)
+  self.features:rows("data.labelled", self.train[1].values)
   for _, part in ipairs { self.train, self.valid } do
     for _, sequence in ipairs(part) do
       sequence.rows = self.features:apply(sequence.values)
@@ -130,6 +137,7 @@ end
 ---@field separator? string  of a table (the commonest of , ; tab | in the first line)
 ---@field header? boolean  of a table: does the first line name the columns? (true)
 ---@field scale? "standard"|"minmax"|"none"  of numbers: to mean 0 and deviation 1, or to 0..1 ("standard")
+---@field features? saros.Scale  of numbers, instead of a scale fitted on the training part
 
 --- Take in labelled texts, or sequences of numbers. A text that comes twice under a label counts once, so
 --- that none is both learned and held out under it. What cannot be read gives

@@ -61,28 +61,32 @@ function pass.answers(window)
   return window.answers or window.inputs:count()
 end
 
-local function first_difference(known, other)
+--- What a vocabulary, a scale or a list of labels consists of, as lists.
+local function lists_of(known)
+  return known.symbols and { known.symbols } or known.shift and { known.shift, known.factor } or { known }
+end
+
+local function require_list(owner, name, known, other)
   for id = 1, math.max(#known, #other) do
     if known[id] ~= other[id] then
-      return id
+      options.fail(("%s: expected data with the %s of the model, got %s as %d, which to the model is %s%s"):format(
+        owner, name, options.describe(other[id]), id, options.describe(known[id]),
+        name ~= "labels" and ("; option '%s' of the data takes the model's"):format(name) or ""))
     end
   end
 end
 
---- Refuse data whose symbols or labels mean something else to the model.
+--- Refuse data whose symbols, numbers or labels mean something else to the model.
 ---@param owner string  for the message
 ---@param model saros.nn.Module
 ---@param data saros.train.Data
 function pass.require_same(owner, model, data)
-  for _, name in ipairs { "vocabulary", "source", "target", "labels" } do
+  for _, name in ipairs { "vocabulary", "source", "target", "features", "labels" } do
     local known, other = model[name], data[name]
     if type(known) == "table" and type(other) == "table" and known ~= other then
-      known, other = known.symbols or known, other.symbols or other
-      local id = first_difference(known, other)
-      if id then
-        options.fail(("%s: expected data with the %s of the model, got %s as %d, which to the model is %s%s"):format(
-          owner, name, options.describe(other[id]), id, options.describe(known[id]),
-          name ~= "labels" and ("; option '%s' of the data takes the model's"):format(name) or ""))
+      local lists = lists_of(other)
+      for n, list in ipairs(lists_of(known)) do
+        require_list(owner, name, list, lists[n])
       end
     end
   end
