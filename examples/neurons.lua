@@ -36,7 +36,8 @@ print(seen:ansi())
 print(guesses:ansi())
 print(reach)
 
-local has_gates, gates = lm.configuration.cell ~= "rnn", nil
+local cell = lm.configuration.cell
+local has_gates, gates = cell ~= "rnn" and cell ~= "lru", nil
 if has_gates then
   gates = saros.inspect.gates(lm, text)
   print("\n" .. tostring(gates))

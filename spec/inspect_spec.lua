@@ -321,6 +321,8 @@ describe("the reach of gradients", function()
     assert.near(0.5, seen.guessed, 0.1)
     assert.matches("\n4 +%S+ +%S+  100 %%\n", tostring(seen))
     assert.matches(">recalled</text>", seen:svg(), 1, true)
+    assert.equal(1, seen.steps) -- as what it tells is no help with coins
+    assert.matches("^uses one step\n", tostring(seen))
   end)
 
   it("is seen in models that read numbers, from windows", function()

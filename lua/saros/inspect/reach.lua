@@ -147,10 +147,13 @@ local function contexts_up_to(T)
 end
 
 --- The smallest number of steps from which the loss is no higher than with all of
---- them, but for what is negligible.
+--- them, but for what is negligible; 1 where more are no help.
 local function needed(loss_from, contexts, losses)
   local n, all = #contexts, losses[#losses]
-  local limit = all + NEGLIGIBLE * math.max(0, losses[1] - all)
+  if losses[1] <= all then
+    return 1
+  end
+  local limit = all + NEGLIGIBLE * (losses[1] - all)
   while n > 1 and losses[n - 1] <= limit do
     n = n - 1
   end
@@ -214,7 +217,8 @@ end
 
 local function summary(self)
   local all = self.contexts[#self.contexts]
-  return self.steps < all and ("uses about %d steps"):format(self.steps) or ("uses %d steps or more"):format(all)
+  return self.steps == 1 and "uses one step" or self.steps < all and ("uses about %d steps"):format(self.steps)
+    or ("uses %d steps or more"):format(all)
 end
 
 --- The curves as shares of their beginnings; without that of the loss where one
