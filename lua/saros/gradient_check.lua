@@ -15,6 +15,8 @@ local check_options = options.declare("gradient_check", {
   { "seed", options.integer, 1 },
 })
 
+local each_a_tensor = options.kind("a table of tensors", options.tensor.accept)
+
 --- Sorted keys: numbers first, so that the order never depends on hashing.
 local function sorted_keys(inputs)
   local keys = {}
@@ -125,6 +127,10 @@ end
 ---@return string description  where it was found
 local function gradient_check(fn, inputs, given)
   local o = check_options(given)
+  options.argument("gradient_check", 2, options.table, inputs)
+  for _, tensor in pairs(inputs) do
+    options.argument("gradient_check", 2, each_a_tensor, tensor)
+  end
   local keys = sorted_keys(inputs)
   local gradients = gradients_of(fn, inputs, keys)
   local generator = core.generator(o.seed)

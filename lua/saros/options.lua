@@ -132,6 +132,18 @@ options.generator = options.kind("a generator", function(value)
   return getmetatable(value) == "saros.generator" and value or nil
 end)
 
+--- Refuse an argument that is not of a kind, as functions in C do.
+---@param owner string  the function, for the message
+---@param number integer  of the argument
+---@param kind saros.options.Kind
+---@param value any
+function options.argument(owner, number, kind, value)
+  if kind.accept(value) == nil then
+    options.fail(("%s: expected %s as argument %d, got %s"):format(
+      owner, kind.expected, number, options.describe(value)))
+  end
+end
+
 --- One of several strings.
 ---@param names string[]
 ---@return saros.options.Kind

@@ -35,7 +35,7 @@ local function steps_of_rows(owner, logits, o)
   local function complain(...)
     error(owner .. ": " .. (...):format(select(2, ...)), 4)
   end
-  if type(logits) ~= "userdata" or logits:dtype() ~= "real" or logits:rank() ~= 3 then
+  if not options.tensor.accept(logits) or logits:dtype() ~= "real" or logits:rank() ~= 3 then
     complain("expected logits of shape (T, B, V), got %s", options.describe(logits))
   end
   local T, B, V = table.unpack(logits:shape())
@@ -272,6 +272,8 @@ end
 ---@param b any[]
 ---@return integer
 function ctc.distance(a, b)
+  options.argument("ctc.distance", 1, options.table, a)
+  options.argument("ctc.distance", 2, options.table, b)
   local costs = {}
   for j = 0, #b do
     costs[j] = j
@@ -294,6 +296,8 @@ end
 ---@param truth integer[][]
 ---@return number
 function ctc.error_rate(decoded, truth)
+  options.argument("ctc.error_rate", 1, options.table, decoded)
+  options.argument("ctc.error_rate", 2, options.table, truth)
   if #decoded ~= #truth then
     error(("ctc.error_rate: expected as many rows as the truth's %d, got %d"):format(#truth, #decoded), 2)
   end

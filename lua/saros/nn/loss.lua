@@ -1,6 +1,7 @@
 --- Losses, and what they mean.
 
 local core = require "saros.core"
+local options = require "saros.options"
 
 local loss = {}
 
@@ -32,10 +33,15 @@ function loss.of_window(model, window, state)
   return core.cross_entropy(logits, window.targets), state
 end
 
+local any_number = options.kind("a number", function(value)
+  return type(value) == "number" and value or nil
+end)
+
 --- How many equally likely symbols would be as surprising: e^nats.
 ---@param nats number
 ---@return number
 function loss.perplexity(nats)
+  options.argument("perplexity", 1, any_number, nats)
   return math.exp(nats)
 end
 
@@ -43,6 +49,7 @@ end
 ---@param nats number
 ---@return number
 function loss.bits(nats)
+  options.argument("bits", 1, any_number, nats)
   return nats / math.log(2)
 end
 

@@ -357,6 +357,7 @@ local module = {}
 ---@param kind string
 ---@return table class
 function module.class(kind)
+  options.argument("module", 1, options.string, kind)
   local class = { kind = kind }
   for name, method in pairs(Module) do
     class[name] = method
