@@ -82,7 +82,8 @@ end
 
 --- W x + U h + biases of a layer, (T, G H); without U in a cell that has none.
 local function activations(direction, x, h_before)
-  local p, from_x = direction.parameters, nil
+  local p = direction.parameters
+  local from_x
   if direction.norm_ih then
     from_x = core.layer_norm(core.linear(x, direction.weight_ih), table.unpack(direction.norm_ih))
   else
