@@ -4,12 +4,13 @@
 -- An answer is right or wrong; for a sum, right is within 0.08.
 --
 -- The cells carry something through time in one state: in "adding" two numbers,
--- in "copy" ten symbols. The tanh cell cannot even over a hundred steps; gates can,
--- and cells that are linear in their state go on to ten thousand, at less cost. But
--- "parity", a state that every step may turn over, needs a cell that is not linear,
--- and "recall" of values by their keys is what attention is for, as far as its
--- window reaches. The encoders and decoders repeat n symbols; who must squeeze
--- them all into one state fails where attention does not.
+-- which the tanh cell cannot over a hundred steps, gated cells can over a thousand
+-- and those that are linear in their state over ten thousand; in "copy" ten symbols,
+-- which of them the LRU alone can. But "parity", a state that every step may turn
+-- over, needs a cell that is not linear, and "recall" of values by their keys is
+-- what attention is for, as far as its window reaches. The encoders and decoders
+-- repeat n symbols; who must squeeze them all into one state fails where attention
+-- does not.
 --
 --   build/saros examples/limits.lua                        -- about a minute
 --   build/saros examples/limits.lua --task recall
