@@ -43,18 +43,18 @@ for t = first, #series do
   told[1][t] = frozen:step(row)[last][1]
   told[2][t] = learner:learn(row)[last][1]
   for n = 1, 2 do
-    local off = math.abs((told[n][t - last] or truth[t]) - truth[t])
-    local before = errors[n][t - first] or off
-    errors[n][t - first + 1] = before + 0.02 * (off - before) -- smoothed over about 50 steps
+    local off = told[n][t - last] and math.abs(told[n][t - last] - truth[t])
+    local before = errors[n][#errors[n]] or off
+    errors[n][#errors[n] + 1] = off and before + 0.02 * (off - before) -- smoothed over about 50 steps
   end
 end
 
 print(("%s\nmean error of '%s', %d ahead:\nrow        frozen   learning"):format(series, name, last))
 for tenth = 1, 10 do
   local at = #errors[1] * tenth // 10
-  print(("%-7d %9.3f  %9.3f"):format(first + at - 1, errors[1][at], errors[2][at]))
+  print(("%-7d %9.3f  %9.3f"):format(first + last + at - 1, errors[1][at], errors[2][at]))
 end
 if args.save then
-  need(saros.plot.lines { title = "Error on the stream, smoothed", x = "step", y = name, series = {
+  need(saros.plot.lines { title = "Error on the stream, smoothed", x = "step", y = "error", series = {
     { name = "frozen", y = errors[1] }, { name = "learning", y = errors[2] } } }:save(args.save))
 end
