@@ -213,8 +213,8 @@ static void share_among_threads(void) {
   saros_shared_release(shared);
   for (int i = 0; i < READERS; i++) {
     pthread_join(threads[i], NULL);
-    CHECK(readers[i].sum == right && right != 0, "thread %d: %g, not %g", i, readers[i].sum,
-          right);
+    CHECK(readers[i].sum == right && right != 0, "thread %d: %g, not %g", i,
+          readers[i].sum, right);
     CHECK(readers[i].elements == readers[0].elements, "one copy for all");
   }
   CHECK(m.live == 0, "the last one frees it, %zu bytes left", m.live);
