@@ -57,6 +57,7 @@ describe(float and "a host application" or "a host application (float build only
   end)
 
   it("without Lua steps a model sample by sample, and allocates nothing", function()
-    assert.matches("^%d+ blocks: median .* us, 99 %% .*, worst .* us of 1333 us; 0 bytes more\n$", run("realtime", "saros", "0.05"))
+    assert.matches("^%d+ blocks: median .* us, 99 %% .*, worst .* us of 1333 us; 0 bytes more\n$",
+      run("realtime", "saros", "0.05"))
   end)
 end)

@@ -40,15 +40,16 @@ static inline __attribute__((always_inline)) PANEL(vector)
 
 #endif
 
-/* Adds the products with the term t of a group to a set of sums. */
+/* Adds the products with the term t of x to a set of sums. */
 static inline __attribute__((always_inline)) void
-PANEL(add_term)(PANEL(vector) * sum, const int set, const int rows,
-                const int vectors, const int last, const PANEL(words) * w,
-                const int t, const real *x, ptrdiff_t width) {
+PANEL(add)(PANEL(vector) * sum, const int set, const int rows,
+           const int vectors, const int last, const PANEL(words) * w,
+           const real *x, ptrdiff_t width, const int t) {
   for (int row = 0; row < rows; row++)
     for (int v = 0; v < vectors; v++)
       sum[(set * rows + row) * SLOTS + (v == vectors - 1 ? last : v)] +=
-          x[row * width] * PANEL(weights)(w[v], t);
+          x[row * width + t] *
+          PANEL(weights)(w[t / GROUP * vectors + v], t % GROUP);
 }
 
 /*
@@ -71,17 +72,14 @@ static inline __attribute__((always_inline)) const PANEL(words) *
   int p = 0;
   for (; p + together <= k; p += together, w += together / GROUP * vectors)
     for (int t = 0; t < together; t++)
-      PANEL(add_term)
-  (sum, t % sets, rows, vectors, last, w + t / GROUP * vectors, t % GROUP,
-   x + p + t, width);
+      PANEL(add)(sum, t % sets, rows, vectors, last, w, x + p, width, t);
   for (; p + GROUP <= k; p += GROUP, w += vectors)
     for (int t = 0; t < GROUP; t++)
-      PANEL(add_term)
-  (sum, t % sets, rows, vectors, last, w, t, x + p + t, width);
+      PANEL(add)(sum, t % sets, rows, vectors, last, w, x + p, width, t);
   if (p == k)
     return w;
   for (int t = 0; p + t < k; t++)
-    PANEL(add_term)(sum, 0, rows, vectors, last, w, t, x + p + t, width);
+    PANEL(add)(sum, 0, rows, vectors, last, w, x + p, width, t);
   return w + vectors;
 }
 
