@@ -7,7 +7,7 @@ local commands = require "spec.support.commands"
 local nn, data = saros.nn, saros.data
 
 local is_double = saros.info().real == "double"
-local TOLERANCE = is_double and 1e-12 or 2e-6
+local TOLERANCE = is_double and 1e-12 or 1e-5
 
 local function gradients_of(model)
   local gradients = {}

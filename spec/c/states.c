@@ -11,6 +11,14 @@
 #include "check.h"
 #include "saros.h"
 
+#ifdef __SANITIZE_ADDRESS__
+/* Pages that are freed come back soon, so that they can be counted. */
+__attribute__((visibility("default"))) const char *__asan_default_options(void);
+const char *__asan_default_options(void) {
+  return "quarantine_size_mb=8";
+}
+#endif
+
 static size_t live;
 
 static void *metered(void *user, void *block, size_t old, size_t new) {
