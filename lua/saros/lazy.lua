@@ -1,6 +1,7 @@
 --- A table with more fields than it has: each of these is a module, or a field of
 --- one, that is loaded when it is first asked for. A host that only steps a model
---- so keeps little else in memory; `pairs` loads them all.
+--- so keeps little else in memory; `pairs` loads them all. Modules that need each
+--- other, or one that is seldom needed, find it in such a table, too.
 
 local require = require -- which scripts cannot take away
 

@@ -5,8 +5,10 @@
 local core = require "saros.core"
 local folder_of = require "saros.folder"
 local open_file = require "saros.open_file"
+local lazy = require "saros.lazy"
 local options = require "saros.options"
-local require = require -- which scripts cannot take away
+
+local late = lazy({}, { nn = { "saros.nn" } }) -- which has need of this module
 
 local FORMAT = 1
 local FILE_NAME = "model.safetensors" -- in a run folder
@@ -52,7 +54,7 @@ end
 
 -- Loads the model of that name in saros.nn, which registers itself.
 local function builder_of(kind)
-  local _ = type(kind) == "string" and require("saros.nn")[kind]
+  local _ = type(kind) == "string" and late.nn[kind]
   return builders[kind]
 end
 

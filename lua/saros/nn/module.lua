@@ -15,12 +15,16 @@
 
 local core = require "saros.core"
 local options = require "saros.options"
+local lazy = require "saros.lazy"
 local initialize = require "saros.nn.initialize"
-local memory = require "saros.nn.memory"
 local scope = require "saros.nn.scope"
-local session = require "saros.nn.session"
-local summary = require "saros.nn.summary"
-local learner = require "saros.train.learner"
+
+local late = lazy({}, {
+  learner = { "saros.train.learner" },
+  memory = { "saros.nn.memory" },
+  session = { "saros.nn.session" },
+  summary = { "saros.nn.summary" },
+})
 
 ---@class saros.nn.Module
 ---@field kind string  what it is, for messages: "linear"
@@ -297,7 +301,7 @@ end
 ---@param given? { streams?: integer, weights?: "real"|"bf16"|"int8" }  rows stepped together (1); how weights are kept
 ---@return saros.Session
 function Module:session(given)
-  return session(self, given)
+  return late.session(self, given)
 end
 
 --- A session that learns while it steps: see saros.train.learner. The module's
@@ -305,7 +309,7 @@ end
 ---@param given? saros.train.LearnerOptions
 ---@return saros.train.Learner
 function Module:learner(given)
-  return learner(self, given)
+  return late.learner(self, given)
 end
 
 --- What a session of this module does in a step, one stage after the other.
@@ -318,7 +322,7 @@ end
 --- A table of the members with their sizes; tostring lays it out.
 ---@return saros.nn.Summary
 function Module:summary()
-  return summary(self)
+  return late.summary(self)
 end
 
 --- How many bytes training takes for windows of `length` steps and `batch` rows,
@@ -326,7 +330,7 @@ end
 ---@param given saros.nn.MemoryOptions
 ---@return saros.nn.Memory
 function Module:memory(given)
-  return memory(self, given)
+  return late.memory(self, given)
 end
 
 --- One line on what this module is; classes say more.

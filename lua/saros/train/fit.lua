@@ -6,8 +6,8 @@
 --- keeps a folder, checkpoint says what goes into one, config what decides the
 --- result, finite looks for what is not a number.
 
-local require = require -- for the report; scripts may lose theirs
 local core = require "saros.core"
+local lazy = require "saros.lazy"
 local options = require "saros.options"
 local module = require "saros.nn.module"
 local optim = require "saros.optim"
@@ -20,6 +20,8 @@ local pass = require "saros.train.pass"
 local run_folder = require "saros.train.run"
 local step = require "saros.train.step"
 local undisturbed = require "saros.train.undisturbed"
+
+local late = lazy({}, { report = { "saros.report" } })
 
 ---@alias saros.train.Data saros.Text|saros.Pieces|saros.Series|saros.Labelled|saros.Pairs
 
@@ -330,7 +332,7 @@ end
 local function write_report(self)
   self.reported = core.clock()
   pcall(self.run.flush, self.run) -- a full disk has been told
-  return require("saros.report")(self.options.run)
+  return late.report(self.options.run)
 end
 
 -- --- The end -----------------------------------------------------------------------------------
