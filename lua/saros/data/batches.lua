@@ -1,4 +1,5 @@
---- Batches of whole sequences, for data whose sequences are not cut.
+--- What passes through data have in common, and batches of whole sequences, for
+--- data whose sequences are not cut.
 
 local core = require "saros.core"
 
@@ -24,6 +25,25 @@ function batches.cut(list, size)
   return groups
 end
 
+--- Iterate over the windows or batches of a pass, each with its number.
+---@generic T
+---@param count integer
+---@param first integer  the one to begin with
+---@param make fun(index: integer): T
+---@return fun(): T?
+function batches.numbered(count, first, make)
+  local index = first - 1
+  return function()
+    index = index + 1
+    if index > count then
+      return nil
+    end
+    local made = make(index)
+    made.index, made.count = index, count
+    return made
+  end
+end
+
 --- Iterate over the batches that are made of some groups.
 ---@generic T
 ---@param groups T[][]
@@ -31,16 +51,11 @@ end
 ---@param make fun(group: T[]): saros.data.Batch
 ---@return fun(): saros.data.Batch?
 function batches.each(groups, first, make)
-  local index = first - 1
-  return function()
-    index = index + 1
-    if index > #groups then
-      return nil
-    end
+  return batches.numbered(#groups, first, function(index)
     local batch = make(groups[index])
-    batch.index, batch.count, batch.reset = index, #groups, true
+    batch.reset = true
     return batch
-  end
+  end)
 end
 
 --- The sum of the lengths of some sequences.

@@ -1,6 +1,8 @@
 --- Windows (T, B) of streams that are laid out as B rows, which lie one behind the
 --- other in each stream. Window after window moves along all rows at once.
 
+local batches = require "saros.data.batches"
+
 local rows = {}
 
 --- A function that gives steps first..last of all rows, one tensor for each
@@ -31,23 +33,11 @@ end
 ---@return fun(): saros.Window?
 function rows.windows(window, steps, o)
   local count = o.partial and (steps - 1) // o.length + 1 or steps // o.length
-  local index = o.first - 1
-  return function()
-    index = index + 1
-    if index > count then
-      return nil
-    end
+  return batches.numbered(count, o.first, function(index)
     local first = (index - 1) * o.length + 1
     local inputs, targets, begins = window(first, math.min(first + o.length - 1, steps))
-    return {
-      inputs = inputs,
-      targets = targets,
-      begins = begins,
-      index = index,
-      count = count,
-      reset = index == 1,
-    }
-  end
+    return { inputs = inputs, targets = targets, begins = begins, reset = index == 1 }
+  end)
 end
 
 return rows

@@ -15,6 +15,7 @@
 
 local core = require "saros.core"
 local options = require "saros.options"
+local batches = require "saros.data.batches"
 local columns = require "saros.data.columns"
 local csv = require "saros.data.csv"
 local order = require "saros.data.order"
@@ -322,16 +323,11 @@ function Series:windows(given)
   local stride = o.stride or o.part == "train" and 1 or length
   local starts = starts_of(#part, length + self.horizon, stride, generator)
   local count = o.partial and (#starts - 1) // o.batch + 1 or #starts // o.batch
-  local index = o.first - 1
-  return function()
-    index = index + 1
-    if index > count then
-      return nil
-    end
+  return batches.numbered(count, o.first, function(index)
     local own = table.move(starts, (index - 1) * o.batch + 1, math.min(index * o.batch, #starts), 1, {})
     local inputs, targets = window_at(part, own, length, self.horizon)
-    return { inputs = inputs, targets = targets, index = index, count = count, reset = true }
-  end
+    return { inputs = inputs, targets = targets, reset = true }
+  end)
 end
 
 return series
