@@ -128,6 +128,16 @@ options.table = options.kind("a table", of_type "table")
 options.tensor = options.kind("a tensor", function(value)
   return getmetatable(value) == "saros.tensor" and value or nil
 end)
+
+--- Is a value a tensor of real numbers with these sizes?
+---@param value any
+---@param ... integer
+---@return boolean
+function options.has_shape(value, ...)
+  return options.tensor.accept(value) ~= nil and value:dtype() == "real"
+    and table.concat(value:shape(), " ") == table.concat({ ... }, " ")
+end
+
 options.generator = options.kind("a generator", function(value)
   return getmetatable(value) == "saros.generator" and value or nil
 end)

@@ -63,7 +63,7 @@ end
 
 local function check_outputs(self, outputs, targets)
   local A, B = targets:size(1), targets:size(2)
-  if options.describe(outputs) ~= ("a tensor (%d, %d, %d)"):format(A, B, self.outputs) then
+  if not options.has_shape(outputs, A, B, self.outputs) then
     options.fail(("%s: expected outputs of shape (%d, %d, %d), got %s"):format(
       self.name, A, B, self.outputs, options.describe(outputs)))
   end

@@ -70,7 +70,6 @@ local function rows_of(ids, length, count)
   return { inputs = core.stack(rows, 2), targets = core.ids { targets } }
 end
 
-
 --- Windows side by side.
 local function joined(windows)
   local inputs, targets = {}, {}

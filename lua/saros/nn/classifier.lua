@@ -156,12 +156,8 @@ end
 --- Without a second direction, which has to wait for the end, it can be stepped:
 --- after each symbol, or row of scaled numbers, the logits of what was read so far.
 function Classifier:stages()
-  local stages = self.embedding and self.embedding:stages() or {}
-  for _, member in ipairs { self.recurrent, self.head } do
-    local own = member:stages()
-    table.move(own, 1, #own, #stages + 1, stages)
-  end
-  return stages
+  return module.stages_of(self.features and { self.recurrent, self.head }
+    or { self.embedding, self.recurrent, self.head })
 end
 
 --- Write the whole model to one file: saros.load(path) gives it back.

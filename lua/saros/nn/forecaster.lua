@@ -75,14 +75,16 @@ local function places_of(inputs, targets)
   return places
 end
 
---- The present values of the targets: (T, B, F) -> (T, B, 1, K).
-local function present(self, x)
+--- The present values of the targets, all of which are among the inputs:
+--- (..., F) -> (..., K).
+---@param x saros.Tensor
+---@return saros.Tensor
+function Forecaster:present(x)
   local columns = {}
   for n, place in ipairs(self.places) do
-    columns[n] = x:slice(3, place, place)
+    columns[n] = x:slice(-1, place, place)
   end
-  local shape = x:shape()
-  return core.concatenate(columns, 3):reshape(shape[1], shape[2], 1, #columns)
+  return core.concatenate(columns, -1)
 end
 
 --- The recurrent stack and the head, of a forecaster or its net.
@@ -99,8 +101,7 @@ end
 Net.forward = run
 
 function Net:stages()
-  local stages, head = self.recurrent:stages(), self.head:stages()
-  return table.move(head, 1, #head, #stages + 1, stages)
+  return module.stages_of { self.recurrent, self.head }
 end
 
 --- The same members under the same names.
@@ -116,9 +117,9 @@ end
 ---@return saros.nn.State state
 function Forecaster:forward(x, state)
   local y, last = run(self, x, state)
-  local shape = x:shape()
-  local ahead = y:reshape(shape[1], shape[2], self.horizon, #self.scale.targets)
-  return self.difference and ahead + present(self, x) or ahead, last
+  local T, B, K = x:size(1), x:size(2), #self.scale.targets
+  local ahead = y:reshape(T, B, self.horizon, K)
+  return self.difference and ahead + self:present(x):reshape(T, B, 1, K) or ahead, last
 end
 
 --- The mean square error in a window of a series, for training and for `memory`.

@@ -163,11 +163,7 @@ function LanguageModel:next_words(given)
 end
 
 function LanguageModel:stages()
-  local stages = {}
-  for _, member in ipairs { self.embedding, self.recurrent, self.head } do
-    table.move(member:stages(), 1, #member:stages(), #stages + 1, stages)
-  end
-  return stages
+  return module.stages_of { self.embedding, self.recurrent, self.head }
 end
 
 --- Write the whole model to one file: saros.load(path) gives it back.

@@ -24,15 +24,6 @@ Live.__name = "saros.nn.LiveForecaster"
 ---@field present saros.Tensor|number  (B, 1, K) that the net's output is added to, or 0
 ---@field targets saros.Tensor?  (B, K) as they came, scaled
 
---- Some columns of x (B, F), as (B, n).
-local function columns(x, places)
-  local list = {}
-  for n, place in ipairs(places) do
-    list[n] = x:slice(2, place, place)
-  end
-  return core.concatenate(list, 2)
-end
-
 local function scaled(self, which, name, values)
   return self.forecaster.scale[which]:apply(self.forms[which]:read(name, values))
 end
@@ -40,7 +31,7 @@ end
 --- What the net's output is added to.
 local function present(self, x)
   local forecaster = self.forecaster
-  return forecaster.difference and columns(x, forecaster.places):reshape(self.inner:streams(), 1, -1) or 0
+  return forecaster.difference and forecaster:present(x):reshape(self.inner:streams(), 1, -1) or 0
 end
 
 --- What the net says, (B, h K), in the units of the targets.
@@ -85,7 +76,6 @@ function Live:step(values)
   return told(self, self.inner:step(x), x)
 end
 
-
 --- Step, and learn from the values what should have been said before.
 ---@param values number|number[]|number[][]|saros.Tensor  F of them for each stream, in the units of the series
 ---@param targets? number|number[]|number[][]|saros.Tensor  K of them that came together with the values; (those
@@ -100,7 +90,7 @@ function Live:learn(values, targets)
   if targets ~= nil then
     known = scaled(self, "targets", "learn", targets)
   elseif self.forecaster.places then
-    known = columns(x, self.forecaster.places)
+    known = self.forecaster:present(x)
   end
   return learn(self, x, known)
 end

@@ -378,6 +378,18 @@ function module.class(kind)
   return class
 end
 
+--- The stages of several modules, one after the other.
+---@param modules saros.nn.Module[]
+---@return saros.Stage[]
+function module.stages_of(modules)
+  local stages = {}
+  for _, member in ipairs(modules) do
+    local own = member:stages()
+    table.move(own, 1, #own, #stages + 1, stages)
+  end
+  return stages
+end
+
 --- Is a value a module?
 ---@param value any
 ---@return boolean

@@ -59,7 +59,7 @@ local function state_problem(self, position, entry, B)
   end
   for n, size in ipairs(direction.sizes) do
     local h = entry[n]
-    if not options.tensor.accept(h) or options.describe(h) ~= ("a tensor (%d, %d)"):format(B, size) then
+    if not options.has_shape(h, B, size) then
       return ("%s at [%d][%d]"):format(options.describe(h), position, n)
     end
   end

@@ -158,7 +158,7 @@ local function check_inputs(self, x, o)
   if o.lengths then
     options.about("windowed_attention", steps.check_lengths, o.lengths, T, B, 0)
   end
-  if o.reset and options.describe(o.reset) ~= ("a tensor (%d, %d)"):format(T, B) then
+  if o.reset and not options.has_shape(o.reset, T, B) then
     options.fail(("windowed_attention: expected reset of shape (%d, %d), got %s"):format(
       T, B, options.describe(o.reset)))
   end
