@@ -120,6 +120,10 @@ struct step {
 int is_blended(const recurrence *r);  // is a new state mixed with the old one?
 /* The step before t on the walk; -1 at the beginning. */
 int step_before(const recurrence *r, int t);
+/* The state before step t from a row on, as it was left in the array 'state', or
+** given in 'first'; its rows are of that width. */
+const real *state_before(const recurrence *r, int state, int first, int t,
+                         int row, int width);
 
 /* Packs U for the walk forward, or back ('backward'), if the steps are so many
 ** that it pays, and with it b' where the product is to start from it. The caller

@@ -227,12 +227,9 @@ static saros_status add_dweight_hr(const tape_entry *e, const recurrence *r) {
 ** left, and begins. */
 static const real *state_seen(const recurrence *r, int t, int anew, int left,
                               int first) {
-  size_t size = (size_t)r->B * (size_t)r->H;
-  int before = step_before(r, t);
   if (r->t[anew] != NULL)
-    return reals(r->t[anew]) + (size_t)t * size;
-  return before < 0 ? reals(r->t[first])
-                    : reals(r->t[left]) + (size_t)before * size;
+    return reals(r->t[anew]) + (size_t)t * (size_t)r->B * (size_t)r->H;
+  return state_before(r, left, first, t, 0, r->H);
 }
 
 static saros_status add_dpeephole(const tape_entry *e, const recurrence *r) {

@@ -63,9 +63,8 @@ static real *units_of(const recurrence *r, const saros_tensor *x, size_t row,
   return x ? row_of(x, row, r->P) + b->unit : NULL;
 }
 
-/* The state before step t, as it was left or as it was given. */
-static const real *state_before(const recurrence *r, int state, int first,
-                                int t, int row, int width) {
+const real *state_before(const recurrence *r, int state, int first, int t,
+                         int row, int width) {
   int before = step_before(r, t);
   if (before < 0)
     return row_of(r->t[first], (size_t)row, width);

@@ -71,6 +71,9 @@ int is_profiled(lua_State *L);
 int enter_core(lua_State *L);
 void leave_core(lua_State *L, int profiled);
 
+/* Seconds on a clock that only goes forward. */
+double clock_seconds(void);
+
 /* Calls the core as an operation of that name, for profiles. */
 #define MEASURE(L, name, status, call)                                         \
   do {                                                                         \

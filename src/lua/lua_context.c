@@ -277,10 +277,14 @@ static int context_watch_finite(lua_State *L) {
   return 0;
 }
 
-static int context_clock(lua_State *L) {
+double clock_seconds(void) {
   struct timespec now;
   clock_gettime(CLOCK_MONOTONIC, &now);
-  lua_pushnumber(L, (double)now.tv_sec + (double)now.tv_nsec * 1e-9);
+  return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
+static int context_clock(lua_State *L) {
+  lua_pushnumber(L, clock_seconds());
   return 1;
 }
 

@@ -10,18 +10,11 @@
 ** no object of the toolkit can be used or closed, and nothing is collected.
 */
 #include <limits.h>
-#include <time.h>
 
 #include "binding.h"
 
 /* Seconds that count as an instruction: about what one of Lua's takes. */
 #define INSTRUCTION 1e-8
-
-static double now(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 typedef struct host_hook {
   lua_Hook function;
@@ -76,7 +69,7 @@ static int run_hook_alone(lua_State *L, binding *state) {
 /* Has the hook of L been waiting for as long as its count? It waits from the
 ** first question in a call of the core on. */
 static int is_due(lua_State *L, binding *state) {
-  double time = now();
+  double time = clock_seconds();
   if (state->waiting_since > 0 &&
       time - state->waiting_since < lua_gethookcount(L) * INSTRUCTION)
     return 0;
