@@ -132,7 +132,7 @@ local nets = {
   end },
   { "minGRU", function()
     return answering(function(I, T)
-      return { nn.mingru { I, HIDDEN, layers = 2, remember = T, candidate = "plain" } }
+      return { nn.mingru { I, HIDDEN, layers = 2, remember = T } }
     end)
   end },
   { "LRU", function()

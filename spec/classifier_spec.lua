@@ -21,7 +21,7 @@ local function words(given)
 end
 
 local function build(set, given)
-  local o = { vocabulary = set.vocabulary, labels = set.labels, hidden = 12, seed = 1 }
+  local o = { vocabulary = set.vocabulary, features = set.features, labels = set.labels, hidden = 12, seed = 1 }
   for name, value in pairs(given or {}) do
     o[name] = value
   end
@@ -138,19 +138,11 @@ describe("a classifier", function()
       return data.labelled(lists, given)
     end
 
-    local function build_for(set, given)
-      local o = { features = set.features, labels = set.labels, hidden = 12, seed = 1 }
-      for name, value in pairs(given or {}) do
-        o[name] = value
-      end
-      return nn.classifier(o)
-    end
-
     it("learns, is kept, and goes on with the same bits", function()
       local set = waves { valid = 0.2 }
       assert.equal("labelled sequences (80, 16 of them held out; 2 labels, 2 features)", tostring(set))
       local function train(run, stop)
-        local classifier = build_for(set)
+        local classifier = build(set)
         local ok, history = pcall(saros.fit, classifier, set, { epochs = 20, batch = 16, lr = 1e-2, run = run,
           on_window = function(record) assert(record.step ~= stop) end })
         return classifier, ok and history
@@ -171,7 +163,7 @@ describe("a classifier", function()
 
     it("gives each row of a batch what it has alone", function()
       local set = waves { valid = 0 }
-      local classifier = build_for(set)
+      local classifier = build(set)
       local batch = set:batches { batch = 30, seed = 1 } ()
       local logits = classifier(batch.inputs, batch.lengths)
       for row, sequence in ipairs(batch.sequences) do
@@ -183,7 +175,7 @@ describe("a classifier", function()
 
     it("says what it cannot use", function()
       local set = waves()
-      local classifier = build_for(set)
+      local classifier = build(set)
       for expected, act in pairs {
         ["classify: expected values of shape (T, 2), for 1, 2, got a tensor (3)"] = function()
           classifier:classify { 1, 2, 3 }
@@ -196,7 +188,7 @@ describe("a classifier", function()
           data.labelled({ a = { { 1, 2 } } }, { features = set.features })
         end,
         ["nn.classifier: expected either a vocabulary, of texts, or features, of numbers"] = function()
-          build_for(set, { vocabulary = data.vocabulary.bytes() })
+          build(set, { vocabulary = data.vocabulary.bytes() })
         end,
         ['expected sequence 2 of "a" to be finite numbers of shape (T, 1), or (T), got a table'] = function()
           data.labelled { a = { { 1, 2 }, { { 1, 2 } } } }
@@ -216,7 +208,7 @@ describe("a classifier", function()
     end)
 
     it("goes on with other sequences in its own scale", function()
-      local classifier = build_for(waves())
+      local classifier = build(waves())
       local other = waves { seed = 2, features = classifier.features }
       assert.equal(1, #saros.fit(classifier, other, { batch = 16 }))
     end)

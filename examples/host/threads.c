@@ -25,11 +25,9 @@ static const char trains[] =
     "assert(lm:save(path))\n";
 
 static const char writes[] =
-    "local lm, written = assert(saros.load(...)), {}\n"
-    "for piece in lm:generate { prime = 'a st', length = 60, seed = 1 } do\n"
-    "  written[#written + 1] = piece\n"
-    "end\n"
-    "return table.concat(written), saros.memory().in_use\n";
+    "local lm = assert(saros.load(...))\n"
+    "local text = lm:write { prime = 'a st', length = 60, seed = 1 }\n"
+    "return text, saros.memory().in_use\n";
 
 typedef struct writer {
   saros_shared *model;
