@@ -208,12 +208,12 @@ static void lstm_backward(const recurrence *r, const step *s) {
 
 static void gru_forward(const recurrence *r, const step *s) {
   project(r, s);
-  r->kernels->gru->step(s->h, s->gates, s->v, s->h_before, (size_t)s->rows,
-                        (size_t)r->H);
+  r->kernels->gru->step(s->h, s->gates, s->u_n, s->v, s->h_before,
+                        (size_t)s->rows, (size_t)r->H);
 }
 
 static void gru_backward(const recurrence *r, const step *s) {
-  r->kernels->gru->step_backward(s->dh_before, s->gates, s->v, s->dh,
+  r->kernels->gru->step_backward(s->dh_before, s->gates, s->u_n, s->v, s->dh,
                                  s->h_before, (size_t)s->rows, (size_t)r->H);
   unproject(r, s, s->v);
 }
@@ -222,19 +222,18 @@ static void gru_backward(const recurrence *r, const step *s) {
 static void gru_before_forward(const recurrence *r, const step *s) {
   const gru_kernels *k = r->kernels->gru;
   size_t rows = (size_t)s->rows, H = (size_t)r->H;
-  int biased = fill_rows(s->u, parameter(r, BIAS_HH), s->rows, 3 * r->H);
-  multiply_gates(r, s, s->u, s->read, 0, 2, biased ? 1 : 0);
-  k->reset(s->inner, s->gates, s->u, s->read, rows, H);
-  multiply_gates(r, s, s->u, s->inner, 2, 1, biased ? 1 : 0);
-  k->finish(s->h, s->gates, s->u, s->h_before, rows, H);
+  multiply_gates(r, s, s->gates, s->read, 0, 2, 1);
+  k->reset(s->inner, s->gates, s->read, rows, H);
+  multiply_gates(r, s, s->gates, s->inner, 2, 1, 1);
+  k->finish(s->h, s->gates, s->h_before, rows, H);
 }
 
 static void gru_before_backward(const recurrence *r, const step *s) {
   const gru_kernels *k = r->kernels->gru;
   size_t rows = (size_t)s->rows, H = (size_t)r->H;
-  k->finish_backward(s->dh_before, s->gates, s->u, s->dh, s->h_before, rows, H);
+  k->finish_backward(s->dh_before, s->gates, s->dh, s->h_before, rows, H);
   unmultiply_gates(r, s, s->dinner, 2, 1, 0);
-  k->reset_backward(s->dread, s->gates, s->u, s->dinner, s->read, rows, H);
+  k->reset_backward(s->dread, s->gates, s->dinner, s->read, rows, H);
   unmultiply_gates(r, s, s->dread, 0, 2, 1);
 }
 
@@ -299,7 +298,6 @@ const cell cells[SAROS_CELLS] = {
                    .forward = gru_forward,
                    .backward = gru_backward},
     [SAROS_GRU_BEFORE] = {.facts = {"gru_before", 3, 1, 0},
-                          .separate = 1,
                           .inner = 1,
                           .forward = gru_before_forward,
                           .backward = gru_before_backward},

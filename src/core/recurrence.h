@@ -45,8 +45,10 @@ enum {
   H_AFTER,    // (T, B, P) state after the step; y itself if nothing is masked
   C_AFTER,    // (T, B, H) likewise
   GATES,      // (T, B, G H) activations; Elman's are h itself where they can be
-  U,          // (T, B, G H) U h + b', where the cell needs it by itself
-  V,          // (T, B, G H) the same after layer norm; u itself without
+  U,          // (T, B, G H) U h + b', where the cell needs it by itself; of the
+              // present step alone, (B, G H), if u_n is all that it needs later
+  U_N,        // (T, B, H) n's part of it
+  V,          // the same as u after layer norm; u itself without
   V_MEAN,     // (T, B)
   V_RSTD,     // (T, B)
   C_NEW,      // (T, B, H) c before zoneout and mask; c itself without
@@ -67,7 +69,7 @@ typedef struct step step;
 /* A cell: its facts, and one step of a block of rows either way. */
 typedef struct cell {
   saros_cell_facts facts;
-  int separate;  // does it need U h by itself, in u?
+  int separate;  // does it need U h by itself, in u, and n's part to go back?
   int inner;     // does it need the array 'inner' in any case?
   int positive;  // is the candidate made positive? See kernel.h.
   /* From gates (W x + b) and the states before to h and c_new. */
@@ -93,7 +95,7 @@ struct recurrence {
   // going back
   saros_tensor *dy;       // (T, B, P)
   saros_tensor *da;       // (T, B, G H) gradient of W x + b
-  saros_tensor *du;       // (T, B, G H) of U h + b'; da itself if not separate
+  saros_tensor *du;       // of U h + b', shaped as u; da itself if not separate
   saros_tensor *dh[2];    // (B, P) after and before the step, in turn
   saros_tensor *dc[2];    // (B, H)
   saros_tensor *dread;    // (B, P) where there is dropout
@@ -107,7 +109,7 @@ struct recurrence {
 struct step {
   int rows, unit, units;
   const real *h_before, *c_before, *read, *mask, *zoneout_h, *zoneout_c;
-  real *h, *c, *gates, *u, *v, *v_mean, *v_rstd;
+  real *h, *c, *gates, *u, *u_n, *v, *v_mean, *v_rstd;
   real *c_new, *c_seen, *c_mean, *c_rstd, *inner;
   real *da, *du, *dh, *dc, *dh_before, *dc_before, *dread, *dinner;
   real *dc_seen;

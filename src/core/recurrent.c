@@ -262,6 +262,24 @@ static saros_status make_cell_state(recurrence *r) {
   return SAROS_OK;
 }
 
+/* u and what belongs to it. */
+static saros_status make_state_projection(recurrence *r) {
+  int GH = r->G * r->H, norm = r->t[NORM_GAIN] != NULL;
+  const int rows[2] = {r->B, GH};
+  if (r->cell->separate)
+    TRY(make(r, U_N, 3, r->H));
+  if (norm) {
+    TRY(make(r, U, 3, GH));
+    TRY(make(r, V, 3, GH));
+    return make_norm(r, V_MEAN, V_RSTD);
+  }
+  if (!r->cell->separate)
+    return SAROS_OK;
+  TRY(tensor_new(r->context, SAROS_REAL, 2, rows, &r->t[U]));
+  r->t[V] = saros_tensor_retain(r->t[U]);
+  return SAROS_OK;
+}
+
 static saros_status make_decay(recurrence *r) {
   TRY(tensor_new(r->context, SAROS_REAL, 1, &r->H, &r->t[DECAY]));
   decay_of(reals(r->t[DECAY]), reals(r->t[NU]), reals(r->t[THETA]), r->H);
@@ -269,19 +287,14 @@ static saros_status make_decay(recurrence *r) {
 }
 
 static saros_status make_arrays(recurrence *r) {
-  int GH = r->G * r->H, norm = r->t[NORM_GAIN] != NULL;
+  int GH = r->G * r->H;
   TRY(make(r, Y, 3, r->P));
   TRY(make_or_share(r, H_AFTER, r->t[MASK] != NULL, r->P, Y));
   TRY(make_or_share(r, GATES, r->G > 1 || is_blended(r), GH, H_AFTER));
   TRY(make_first(r, H_FIRST, r->P));
   if (r->cell->facts.states == 2)
     TRY(make_cell_state(r));
-  if (r->cell->separate || norm) {
-    TRY(make(r, U, 3, GH));
-    TRY(make_or_share(r, V, norm, GH, U));
-  }
-  if (norm)
-    TRY(make_norm(r, V_MEAN, V_RSTD));
+  TRY(make_state_projection(r));
   if (r->t[KEEP])
     TRY(make(r, H_BEFORE, 3, r->P));
   if (r->t[DROPOUT])

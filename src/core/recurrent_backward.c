@@ -99,109 +99,116 @@ static saros_status add_dx(const tape_entry *e, const recurrence *r) {
                   reals(r->t[WEIGHT_IH]), r->I, 0, r->T * r->B, r->I, GH, beta);
 }
 
-/* The gradient that 'node' wants of a weight, as a factor: rows of x (n). */
-static saros_status add_factor(outer_sum *sum, tape_node *node, const real *x,
-                               int n) {
-  saros_tensor *dweight;
-  real beta;
-  TRY(node_target(node, &dweight, &beta));
-  sum->factor[sum->factors++] = (outer_factor){
-      {x, x + (ptrdiff_t)sum->split * n}, n, reals(dweight), beta != 0};
+/* Gradients of W and U that are being made, a range of gates at a time. */
+typedef struct weight_sums {
+  const recurrence *r;
+  saros_tensor *dw, *du;  // null where nobody wants them
+  real beta_w, beta_u;    // 0: there is nothing in them yet
+  tape_node *bias_ih, *bias_hh;
+} weight_sums;
+
+static saros_status weight_sums_of(const tape_entry *e, const recurrence *r,
+                                   weight_sums *w) {
+  *w = (weight_sums){
+      .r = r, .bias_ih = e->input[BIAS_IH], .bias_hh = e->input[BIAS_HH]};
+  if (e->input[WEIGHT_IH] != NULL)
+    TRY(node_target(e->input[WEIGHT_IH], &w->dw, &w->beta_w));
+  if (e->input[WEIGHT_HH] != NULL)
+    TRY(node_target(e->input[WEIGHT_HH], &w->du, &w->beta_u));
   return SAROS_OK;
 }
 
-/* dW_hh = du^T read for gates first.. of U, where read(t) is h(t-1) as it was
-** left: that of the first step on the walk was given. */
-static void add_shifted(const recurrence *r, outer_factor *f) {
-  const real *first = reals(r->t[H_FIRST]), *h = reals(r->t[H_AFTER]);
-  f->x[0] = r->reverse ? h + (ptrdiff_t)r->B * r->P : first;
-  f->x[1] = r->reverse ? first : h;
+/* Some gates of an array of da or du, and which of the sums they belong to. */
+typedef struct gates {
+  const saros_tensor *array;
+  int column;        // of the array, where the first of them begins
+  int first, count;  // of the cell's gates
+  int meet_x, meet_h;
+} gates;
+
+static void add_factor(outer_sum *sum, const real *x, int n, real *target,
+                       real beta) {
+  sum->factor[sum->factors++] =
+      (outer_factor){{x, x + (ptrdiff_t)sum->split * n}, n, target, beta != 0};
 }
 
-/* What the product of the state read, in one array; null: h as it was left. */
-static const real *read_of(const recurrence *r) {
-  saros_tensor *read = r->t[READ] ? r->t[READ] : r->t[H_BEFORE];
-  return read ? reals(read) : NULL;
+/* What the product of the state read for these gates: r h for the last one of
+** gru_before; one array or, mostly, h as it was left by the step before, which
+** for the first step on the walk was given. */
+static void add_read(const weight_sums *w, const gates *g, outer_sum *sum) {
+  const recurrence *r = w->r;
+  const saros_tensor *read = r->t[READ] ? r->t[READ] : r->t[H_BEFORE];
+  if (r->cell->inner && g->first == 2)
+    read = r->t[INNER];
+  const real *h = reals(read ? read : r->t[H_AFTER]);
+  add_factor(sum, h, r->P, reals(w->du) + (ptrdiff_t)g->first * r->H * r->P,
+             w->beta_u);
+  if (read != NULL)
+    return;
+  outer_factor *f = &sum->factor[sum->factors - 1];
+  f->x[0] = r->reverse ? h + (ptrdiff_t)r->B * r->P : reals(r->t[H_FIRST]);
+  f->x[1] = r->reverse ? reals(r->t[H_FIRST]) : h;
 }
 
-/* The rows of da or du, cut at the step whose h before it was given. */
-static outer_sum sum_over(const recurrence *r, const saros_tensor *dy) {
-  int GH = r->G * r->H, rows = r->T * r->B;
-  return (outer_sum){.dy = reals(dy),
-                     .ldy = GH,
-                     .m = GH,
-                     .rows = rows,
-                     .split = r->reverse ? rows - r->B : r->B};
-}
-
-static saros_status add_read(const tape_entry *e, const recurrence *r,
-                             outer_sum *sum) {
-  const real *read = read_of(r);
-  if (e->input[WEIGHT_HH] == NULL)
-    return SAROS_OK;
-  TRY(add_factor(sum, e->input[WEIGHT_HH], read ? read : reals(r->t[H_AFTER]),
-                 r->P));
-  if (read == NULL)
-    add_shifted(r, &sum->factor[sum->factors - 1]);
-  return SAROS_OK;
-}
-
-/* Takes the last gate of gru_before, which read r h ('inner'), off the sum. */
-static saros_status add_inner(const recurrence *r, outer_sum *sum) {
-  int first = 2 * r->H;
-  const real *inner = reals(r->t[INNER]);
-  outer_sum last = *sum;
-  last.dy += first, last.m = r->H;
-  last.dbias += last.dbias ? first : 0;
-  last.factor[0].x[0] = inner;
-  last.factor[0].x[1] = inner + (ptrdiff_t)sum->split * r->P;
-  last.factor[0].target += (ptrdiff_t)first * r->P;
-  sum->m = first;
-  return add_outer(r->context, &last);
-}
-
-static saros_status add_to(tape_node *node, const recurrence *r,
-                           const saros_tensor *x) {
+/* Adds x to the elements of a gradient from the first one on. */
+static saros_status add_part(tape_node *node, const recurrence *r, int first,
+                             const saros_tensor *x) {
   saros_tensor *gradient;
   if (node == NULL)
     return SAROS_OK;
   TRY(node_gradient(node, &gradient));
-  r->kernels->pointwise->add_scaled(reals(gradient), 1, reals(x), x->count);
+  r->kernels->pointwise->add_scaled(reals(gradient) + first, 1, reals(x),
+                                    x->count);
   return SAROS_OK;
 }
 
-/* Does the sum, its bias going to up to two nodes. */
-static saros_status add_sum(const recurrence *r, outer_sum *sum,
-                            tape_node *bias, tape_node *other) {
+/* The rows of dW, dU and their biases that belong to some gates. The rows of
+** time are cut at the step whose h before it was given. */
+static saros_status add_gates(const weight_sums *w, const gates *g) {
+  const recurrence *r = w->r;
+  const int first = g->first * r->H, rows = r->T * r->B;
+  tape_node *bias = g->meet_x ? w->bias_ih : NULL;
+  tape_node *other = g->meet_h ? w->bias_hh : NULL;
   saros_tensor *dbias = NULL;
+  outer_sum sum = {.dy = reals(g->array) + g->column,
+                   .ldy = g->array->shape[2],
+                   .m = g->count * r->H,
+                   .rows = rows,
+                   .split = r->reverse ? rows - r->B : r->B};
   saros_status status = SAROS_OK;
+  if (g->meet_x && w->dw != NULL)
+    add_factor(&sum, reals(r->t[X]), r->I,
+               reals(w->dw) + (ptrdiff_t)first * r->I, w->beta_w);
+  if (g->meet_h && w->du != NULL)
+    add_read(w, g, &sum);
   if (bias != NULL || other != NULL) {
-    TRY(saros_tensor_new(r->context, SAROS_REAL, 1, &sum->m, &dbias));
-    sum->dbias = reals(dbias);
+    TRY(saros_tensor_new(r->context, SAROS_REAL, 1, &sum.m, &dbias));
+    sum.dbias = reals(dbias);
   }
-  if (r->cell->inner && sum->factors > 0 && sum->dy == reals(r->du))
-    TRY_OR_DONE(add_inner(r, sum));
-  TRY_OR_DONE(add_outer(r->context, sum));
-  TRY_OR_DONE(add_to(bias, r, dbias));
-  status = add_to(other, r, dbias);
+  TRY_OR_DONE(add_outer(r->context, &sum));
+  TRY_OR_DONE(add_part(bias, r, first, dbias));
+  status = add_part(other, r, first, dbias);
 done:
   saros_tensor_release(dbias);
   return status;
 }
 
-/* The gradients of W, U and their biases; in one pass where da is du. */
+/* The gradients of W, U and their biases. All in one pass, if da is du and all
+** gates read the same; in a GRU of either kind the last one is different. */
 static saros_status add_weights(const tape_entry *e, const recurrence *r) {
-  outer_sum sum = sum_over(r, r->da);
-  if (e->input[WEIGHT_IH])
-    TRY(add_factor(&sum, e->input[WEIGHT_IH], reals(r->t[X]), r->I));
-  if (r->du == r->da) {
-    TRY(add_read(e, r, &sum));
-    return add_sum(r, &sum, e->input[BIAS_IH], e->input[BIAS_HH]);
+  weight_sums w;
+  const int G = r->G, last = 2, apart = r->cell->separate;
+  TRY(weight_sums_of(e, r, &w));
+  if (r->t[NORM_GAIN] != NULL) {
+    TRY(add_gates(&w, &(gates){r->da, 0, 0, G, 1, 0}));
+    return add_gates(&w, &(gates){r->du, 0, 0, G, 0, 1});
   }
-  TRY(add_sum(r, &sum, e->input[BIAS_IH], NULL));
-  sum = sum_over(r, r->du);
-  TRY(add_read(e, r, &sum));
-  return add_sum(r, &sum, e->input[BIAS_HH], NULL);
+  if (!apart && !r->cell->inner)
+    return add_gates(&w, &(gates){r->da, 0, 0, G, 1, 1});
+  TRY(add_gates(&w, &(gates){r->da, 0, 0, last, 1, 1}));
+  TRY(add_gates(&w, &(gates){r->da, last * r->H, last, 1, 1, !apart}));
+  return apart ? add_gates(&w, &(gates){r->t[U_N], 0, last, 1, 0, 1})
+               : SAROS_OK;
 }
 
 static saros_status add_dtable(const tape_entry *e, const recurrence *r) {
@@ -214,12 +221,15 @@ static saros_status add_dtable(const tape_entry *e, const recurrence *r) {
 
 static saros_status add_dweight_hr(const tape_entry *e, const recurrence *r) {
   int rows = r->T * r->B;
+  saros_tensor *dweight;
+  real beta;
+  TRY(node_target(e->input[WEIGHT_HR], &dweight, &beta));
   outer_sum sum = {.dy = reals(r->dh_new),
                    .ldy = r->P,
                    .m = r->P,
                    .rows = rows,
                    .split = rows};
-  TRY(add_factor(&sum, e->input[WEIGHT_HR], reals(r->t[INNER]), r->H));
+  add_factor(&sum, reals(r->t[INNER]), r->H, reals(dweight), beta);
   return add_outer(r->context, &sum);
 }
 

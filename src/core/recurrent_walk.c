@@ -33,6 +33,12 @@ static real *row_of(const saros_tensor *x, size_t row, int width) {
   return x ? reals(x) + row * (size_t)width : NULL;
 }
 
+/* The same of an array of all steps, (T, B, width), or of the present one. */
+static real *row_of_step(const saros_tensor *x, size_t at, size_t row,
+                         int width) {
+  return row_of(x, x && x->rank == 2 ? row : at, width);
+}
+
 /* What a block takes with it on its walk. */
 typedef struct block {
   int row, rows, unit, units;  // the first, and how many
@@ -101,8 +107,9 @@ static step step_at(const recurrence *r, int t, const block *b) {
       .h = units_of(r, r->t[H_AFTER], at, b),
       .c = row_of(r->t[C_AFTER], at, r->H),
       .gates = row_of(r->t[GATES], at, GH) + b->unit,
-      .u = row_of(r->t[U], at, GH),
-      .v = row_of(r->t[V], at, GH),
+      .u = row_of_step(r->t[U], at, (size_t)row, GH),
+      .u_n = row_of(r->t[U_N], at, r->H),
+      .v = row_of_step(r->t[V], at, (size_t)row, GH),
       .v_mean = row_of(r->t[V_MEAN], at, 1),
       .v_rstd = row_of(r->t[V_RSTD], at, 1),
       .c_new = row_of(r->t[C_NEW], at, r->H),
@@ -111,7 +118,7 @@ static step step_at(const recurrence *r, int t, const block *b) {
       .c_rstd = row_of(r->t[C_RSTD], at, 1),
       .inner = row_of(r->t[INNER], at, r->H),
       .da = r->da ? row_of(r->da, at, GH) + b->unit : NULL,
-      .du = row_of(r->du, at, GH),
+      .du = row_of_step(r->du, at, (size_t)row, GH),
       .dread = row_of(r->dread, (size_t)row, r->P),
       .dinner = row_of(r->dinner, (size_t)row, r->H),
       .dc_seen = row_of(r->dc_seen, at, r->H),

@@ -20,7 +20,6 @@ enum {
   R,         // of the projection
   BIAS,      // (n) where the sums of W x begin; of a fused cell, arranged
   BIAS_U,    // (G H) likewise of U h, where the cell needs that by itself
-  BIAS_N,    // (H) likewise for n's part alone
   BIAS_R,    // (P) zeros
   SCALE,     // (n) of what is added
   TABLE,     // (V, table_width) where the sums begin for each symbol

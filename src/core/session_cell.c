@@ -225,7 +225,7 @@ static saros_status plan_fused(planner *p, const source *from) {
   return SAROS_OK;
 }
 
-/* U, in two parts for the reset before the product, and its biases. */
+/* U, in two parts for the reset before the product, and its bias. */
 static saros_status plan_state_product(planner *p, const source *from) {
   stage *g = p->stage;
   int GH = g->G * g->H, first = GH;
@@ -233,9 +233,6 @@ static saros_status plan_state_product(planner *p, const source *from) {
     first = 2 * g->H;
     TRY(plan_dense(p, U_N, reals(from->u) + (ptrdiff_t)first * g->P, g->H,
                    g->P));
-    TRY(plan_own(p, BIAS_N, (size_t)STEP_WIDTH(g->H)));
-    for (int i = first; i < GH; i++)
-      ((real *)g->owned[BIAS_N])[i - first] = bias_at(from->bias_hh, i);
   }
   TRY(plan_dense(p, U, reals(from->u), first, g->P));
   if (!g->separate && g->owned[NORM_GAIN] == NULL)
@@ -301,7 +298,7 @@ static saros_status plan_parts(planner *p, const source *from) {
   saros_cell cell = p->given->cell;
   int GH = g->G * g->H;
   g->step = steps[cell];
-  g->separate = cell == SAROS_GRU || cell == SAROS_GRU_BEFORE;
+  g->separate = cell == SAROS_GRU;
   g->positive = cell == SAROS_MINGRU_POSITIVE || cell == SAROS_MINLSTM_POSITIVE;
   TRY(plan_norms(p));
   TRY(is_linear(p) ? plan_decay(p) : plan_state_product(p, from));

@@ -285,11 +285,12 @@ void step_gru(saros_session *s, const stage *g, const real *x, real *h,
               const real *h_before) {
   const int H = g->H, width = STEP_WIDTH(3 * H);
   real *gates = array_of(s, g, GATES), *u = array_of(s, g, U_H);
+  real *part = array_of(s, g, PART);
   project_input(s, g, x);
   project_state(s, g, h_before);
   for (int row = 0; row < s->plan->streams; row++) {
     const ptrdiff_t at = (ptrdiff_t)row * STEP_WIDTH(H);
-    s->context->kernels->gru->step(h + at, gates + (ptrdiff_t)row * width,
+    s->context->kernels->gru->step(h + at, gates + (ptrdiff_t)row * width, part,
                                    u + (ptrdiff_t)row * width, h_before + at, 1,
                                    (size_t)H);
   }
@@ -301,24 +302,25 @@ void step_gru_before(saros_session *s, const stage *g, const real *x, real *h,
                      const real *h_before) {
   const gru_kernels *k = s->context->kernels->gru;
   const int H = g->H, width = STEP_WIDTH(3 * H);
-  real *gates = array_of(s, g, GATES), *u = array_of(s, g, U_H);
+  real *gates = array_of(s, g, GATES), *n = gates + 2 * H;
+  real *u = array_of(s, g, U_H);
   real *part = array_of(s, g, PART), *inner = array_of(s, g, INNER);
   project_input(s, g, x);
-  multiply_rows(s, part, g->owned[U], at_row(s, g->owned[BIAS_U]), h_before,
-                2 * H, H);
-  copy_rows(s, u, width, part, STEP_WIDTH(2 * H), 2 * H);
-  for (int row = 0; row < s->plan->streams; row++) {
-    const ptrdiff_t at = (ptrdiff_t)row * STEP_WIDTH(H);
-    k->reset(inner + at, gates + (ptrdiff_t)row * width,
-             u + (ptrdiff_t)row * width, h_before + at, 1, (size_t)H);
-  }
-  multiply_rows(s, part, g->owned[U_N], at_row(s, g->owned[BIAS_N]), inner, H,
+  multiply_rows(s, part, g->owned[U], at_rows(s, gates, 3 * H), h_before, 2 * H,
                 H);
-  copy_rows(s, u + 2 * H, width, part, STEP_WIDTH(H), H);
+  copy_rows(s, gates, width, part, STEP_WIDTH(2 * H), 2 * H);
   for (int row = 0; row < s->plan->streams; row++) {
     const ptrdiff_t at = (ptrdiff_t)row * STEP_WIDTH(H);
-    k->finish(h + at, gates + (ptrdiff_t)row * width,
-              u + (ptrdiff_t)row * width, h_before + at, 1, (size_t)H);
+    k->reset(inner + at, gates + (ptrdiff_t)row * width, h_before + at, 1,
+             (size_t)H);
+  }
+  copy_rows(s, u, STEP_WIDTH(H), n, width, H);  // where rows of vectors begin
+  multiply_rows(s, part, g->owned[U_N], at_rows(s, u, H), inner, H, H);
+  copy_rows(s, n, width, part, STEP_WIDTH(H), H);
+  for (int row = 0; row < s->plan->streams; row++) {
+    const ptrdiff_t at = (ptrdiff_t)row * STEP_WIDTH(H);
+    k->finish(h + at, gates + (ptrdiff_t)row * width, h_before + at, 1,
+              (size_t)H);
   }
   mix_rows(s, h, h_before, g->owned[SHARE_H], H);
 }

@@ -6,87 +6,90 @@
 **   r, z = sigmoid(...),  n = tanh(...),  h = (1 - z) n + z h_prev
 **
 ** Going back, the gradients of the pre-activations take the place of the
-** activations in gates, and those of the projection of h that of u.
+** activations in gates. Those of the projection of h are the same but for n, so
+** of that projection only n's part need be kept from step to step.
 */
 #include "elementary.h"
 
 /* The three gates of a row of (rows, 3H). */
 #define GATES(row) *r = (row), *z = r + H, *n = z + H
 
-static void step_row(real *h, real *gates, const real *u, const real *h_prev,
-                     size_t H) {
+static void step_row(real *h, real *gates, real *u_n, const real *u,
+                     const real *h_prev, size_t H) {
   real GATES(gates);
   INDEPENDENT
   for (size_t k = 0; k < H; k++) {
     r[k] = sigmoid_of(r[k] + u[k]);
     z[k] = sigmoid_of(z[k] + u[H + k]);
-    n[k] = tanh_of(n[k] + r[k] * u[2 * H + k]);
+    u_n[k] = u[2 * H + k];
+    n[k] = tanh_of(n[k] + r[k] * u_n[k]);
     h[k] = n[k] + z[k] * (h_prev[k] - n[k]);
   }
 }
 
-static void step(real *h, real *gates, const real *u, const real *h_prev,
-                 size_t rows, size_t H) {
+static void step(real *h, real *gates, real *u_n, const real *u,
+                 const real *h_prev, size_t rows, size_t H) {
   for (size_t row = 0; row < rows; row++) {
-    step_row(h, gates, u, h_prev, H);
-    h += H, h_prev += H, gates += 3 * H, u += 3 * H;
+    step_row(h, gates, u_n, u, h_prev, H);
+    h += H, h_prev += H, gates += 3 * H, u += 3 * H, u_n += H;
   }
 }
 
-static void step_row_backward(real *dh_prev, real *gates, real *u,
+static void step_row_backward(real *dh_prev, real *gates, real *u_n, real *du,
                               const real *dh, const real *h_prev, size_t H) {
-  real GATES(gates), *u_r = u, *u_z = u + H, *u_n = u + 2 * H;
+  real GATES(gates), *du_z = du + H, *du_n = du_z + H;
   INDEPENDENT
   for (size_t k = 0; k < H; k++) {
     const real da_n = dh[k] * (1 - z[k]) * (1 - n[k] * n[k]);
     const real da_z = dh[k] * (h_prev[k] - n[k]) * z[k] * (1 - z[k]);
     const real da_r = da_n * u_n[k] * r[k] * (1 - r[k]);
     dh_prev[k] += dh[k] * z[k];
-    u_n[k] = da_n * r[k];
-    u_r[k] = r[k] = da_r;
-    u_z[k] = z[k] = da_z;
+    du_n[k] = u_n[k] = da_n * r[k];
+    du[k] = r[k] = da_r;
+    du_z[k] = z[k] = da_z;
     n[k] = da_n;
   }
 }
 
-static void step_backward(real *dh_prev, real *gates, real *u, const real *dh,
-                          const real *h_prev, size_t rows, size_t H) {
+static void step_backward(real *dh_prev, real *gates, real *u_n, real *du,
+                          const real *dh, const real *h_prev, size_t rows,
+                          size_t H) {
   for (size_t row = 0; row < rows; row++) {
-    step_row_backward(dh_prev, gates, u, dh, h_prev, H);
-    dh_prev += H, dh += H, h_prev += H, gates += 3 * H, u += 3 * H;
+    step_row_backward(dh_prev, gates, u_n, du, dh, h_prev, H);
+    dh_prev += H, dh += H, h_prev += H, gates += 3 * H, du += 3 * H, u_n += H;
   }
 }
 
 /* --- The reset before the product ------------------------------------------ */
 
-static void reset(real *read, real *gates, const real *u, const real *h_prev,
-                  size_t rows, size_t H) {
+static void reset(real *read, real *gates, const real *h_prev, size_t rows,
+                  size_t H) {
   for (size_t row = 0; row < rows; row++) {
     real *r = gates, *z = gates + H;
     INDEPENDENT
     for (size_t k = 0; k < H; k++) {
-      r[k] = sigmoid_of(r[k] + u[k]);
-      z[k] = sigmoid_of(z[k] + u[H + k]);
+      r[k] = sigmoid_of(r[k]);
+      z[k] = sigmoid_of(z[k]);
       read[k] = r[k] * h_prev[k];
     }
-    read += H, h_prev += H, gates += 3 * H, u += 3 * H;
+    read += H, h_prev += H, gates += 3 * H;
   }
 }
 
-static void finish(real *h, real *gates, const real *u, const real *h_prev,
-                   size_t rows, size_t H) {
+static void finish(real *h, real *gates, const real *h_prev, size_t rows,
+                   size_t H) {
   for (size_t row = 0; row < rows; row++) {
     real *z = gates + H, *n = z + H;
     INDEPENDENT
     for (size_t k = 0; k < H; k++) {
-      n[k] = tanh_of(n[k] + u[2 * H + k]);
+      n[k] = tanh_of(n[k]);
       h[k] = n[k] + z[k] * (h_prev[k] - n[k]);
     }
-    h += H, h_prev += H, gates += 3 * H, u += 3 * H;
+    h += H, h_prev += H, gates += 3 * H;
   }
 }
 
-static void finish_backward(real *dh_prev, real *gates, real *u, const real *dh,
+static void finish_backward(real *dh_prev, real *gates, const real *dh,
                             const real *h_prev, size_t rows, size_t H) {
   for (size_t row = 0; row < rows; row++) {
     real *z = gates + H, *n = z + H;
@@ -95,24 +98,23 @@ static void finish_backward(real *dh_prev, real *gates, real *u, const real *dh,
       const real da_n = dh[k] * (1 - z[k]) * (1 - n[k] * n[k]);
       const real da_z = dh[k] * (h_prev[k] - n[k]) * z[k] * (1 - z[k]);
       dh_prev[k] += dh[k] * z[k];
-      u[2 * H + k] = n[k] = da_n;
-      u[H + k] = z[k] = da_z;
+      n[k] = da_n;
+      z[k] = da_z;
     }
-    dh_prev += H, dh += H, h_prev += H, gates += 3 * H, u += 3 * H;
+    dh_prev += H, dh += H, h_prev += H, gates += 3 * H;
   }
 }
 
-static void reset_backward(real *dh_prev, real *gates, real *u,
-                           const real *dread, const real *h_prev, size_t rows,
-                           size_t H) {
+static void reset_backward(real *dh_prev, real *gates, const real *dread,
+                           const real *h_prev, size_t rows, size_t H) {
   for (size_t row = 0; row < rows; row++) {
     real *r = gates;
     INDEPENDENT
     for (size_t k = 0; k < H; k++) {
       dh_prev[k] += dread[k] * r[k];
-      u[k] = r[k] = dread[k] * h_prev[k] * r[k] * (1 - r[k]);
+      r[k] = dread[k] * h_prev[k] * r[k] * (1 - r[k]);
     }
-    dh_prev += H, dread += H, h_prev += H, gates += 3 * H, u += 3 * H;
+    dh_prev += H, dread += H, h_prev += H, gates += 3 * H;
   }
 }
 

@@ -294,26 +294,29 @@ typedef struct gru_kernels {
   **   r = sigmoid(gates_r + u_r), z = sigmoid(gates_z + u_z)
   **   n = tanh(gates_n + r u_n),  h = (1 - z) n + z h_prev
   **
-  ** The activations replace the pre-activations in gates. */
-  void (*step)(real *h, real *gates, const real *u, const real *h_prev,
-               size_t rows, size_t H);
+  ** The activations replace the pre-activations in gates; u_n (rows, H) becomes
+  ** a copy of that part of u, as all that going back needs of it. */
+  void (*step)(real *h, real *gates, real *u_n, const real *u,
+               const real *h_prev, size_t rows, size_t H);
 
-  /* gates and u become their own gradients; dh_prev is added to (the way
-  ** through u is the caller's). */
-  void (*step_backward)(real *dh_prev, real *gates, real *u, const real *dh,
-                        const real *h_prev, size_t rows, size_t H);
+  /* gates and u_n become their own gradients, and du (rows, 3H) that of u;
+  ** dh_prev is added to (the way through u is the caller's). */
+  void (*step_backward)(real *dh_prev, real *gates, real *u_n, real *du,
+                        const real *dh, const real *h_prev, size_t rows,
+                        size_t H);
 
-  /* The other convention resets h_prev before the product: after the first
-  ** call read (rows, H) = r h_prev; the caller then puts U_n read + b'_n into
-  ** u_n, and the second call goes on with n = tanh(gates_n + u_n). */
-  void (*reset)(real *read, real *gates, const real *u, const real *h_prev,
-                size_t rows, size_t H);
-  void (*finish)(real *h, real *gates, const real *u, const real *h_prev,
-                 size_t rows, size_t H);
-  void (*finish_backward)(real *dh_prev, real *gates, real *u, const real *dh,
+  /* The other convention resets h_prev before the product, which gates hold from
+  ** the beginning for r and z. After the first call read (rows, H) = r h_prev; the
+  ** caller then adds U_n read to gates_n, and the second call goes on with
+  ** n = tanh(gates_n). */
+  void (*reset)(real *read, real *gates, const real *h_prev, size_t rows,
+                size_t H);
+  void (*finish)(real *h, real *gates, const real *h_prev, size_t rows,
+                 size_t H);
+  void (*finish_backward)(real *dh_prev, real *gates, const real *dh,
                           const real *h_prev, size_t rows, size_t H);
   /* dread (rows, H): the gradient of read */
-  void (*reset_backward)(real *dh_prev, real *gates, real *u, const real *dread,
+  void (*reset_backward)(real *dh_prev, real *gates, const real *dread,
                          const real *h_prev, size_t rows, size_t H);
 } gru_kernels;
 
