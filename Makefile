@@ -114,7 +114,7 @@ bench-peers: ## the same work on PyTorch, run by run, where a python3 (or PYTHON
 	@src/setup.sh build >&2 && $(MAKE) -s all $(BENCHES) >&2
 	@$(B)/saros bench/peers.lua --python="$(PYTHON)" $(BENCH)
 
-check: ## run the specs under the sanitizers, some of them under valgrind and helgrind
+check: ## run the specs under the sanitizers, in a browser and for ARM, some of them under valgrind and helgrind
 	@src/setup.sh build spec check
 	@$(MAKE) specs SANITIZE=1 && $(MAKE) $(THREADED) SANITIZE=thread && $(MAKE) specs SANITIZE=
 	@ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1 spec/run.sh $(call SUITES,build/sanitize) \

@@ -17,6 +17,10 @@ need() {
   brew_missing="$brew_missing $brew"
 }
 
+has_browser() {
+  command -v chromium || command -v chromium-browser || command -v google-chrome
+}
+
 find_missing() {
   apt_missing='' brew_missing=''
   for purpose in "$@"; do
@@ -34,7 +38,13 @@ find_missing() {
     text) need miscfiles - test -r /usr/share/state/us-constitution.gz ;;
     report) need libjs-dygraphs - test -r /usr/share/javascript/dygraphs/dygraph.min.js ;;
     spec) need lua-busted rock:busted lua5.4 -e 'require "busted.runner"' ;;
-    check) need valgrind - command -v valgrind ;;
+    check)
+      need valgrind - command -v valgrind
+      need clang - command -v clang
+      need chromium - has_browser
+      need qemu-user - command -v qemu-arm
+      need 'gcc-arm-linux-gnueabihf libc6-dev-armhf-cross' - command -v arm-linux-gnueabihf-gcc
+      need 'gcc-aarch64-linux-gnu libc6-dev-arm64-cross' - command -v aarch64-linux-gnu-gcc ;;
     lint)
       need lua-check rock:luacheck command -v luacheck
       need clang-format clang-format command -v clang-format ;;
