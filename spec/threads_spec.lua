@@ -50,6 +50,24 @@ describe("threads", function()
     end
   end)
 
+  it("share elements and rows, and give the same bits as one", function()
+    local norm = saros.nn.layer_norm { 131 }:init { seed = 1 }
+    local function results_with(threads)
+      saros.threads(threads)
+      local generator = saros.generator(4)
+      local x, mix = generator:normal { 70, 70, 131 }, generator:normal { 131 }
+      local tape <close> = saros.tape()
+      tape:watch(x)
+      local y = saros.softmax(norm(saros.tanh(x * mix + x:transpose(1, 2))))
+      tape:backward((y * y):sum())
+      return y:detach(), x:gradient()
+    end
+    local one, gradient_of_one = results_with(1)
+    local many, gradient_of_many = results_with(3)
+    assert.equal(0, (one - many):abs():max():item())
+    assert.equal(0, (gradient_of_one - gradient_of_many):abs():max():item())
+  end)
+
   for _, wrong in ipairs { 0, -1, 257, 1.5, "two" } do
     it("cannot be " .. tostring(wrong), function()
       assert.has_error(function() saros.threads(wrong) end)

@@ -120,6 +120,38 @@ static saros_status text(bench *b, saros_tensor **y) {
   return status;
 }
 
+/* Rows in blocks, elements in blocks, and the way back through both. */
+static saros_status elements(bench *b, saros_tensor **y) {
+  enum { CHAIN = 6 };
+  saros_tensor *t[CHAIN] = {NULL}, *gain = NULL;
+  saros_tape *tape = NULL;
+  const int rows[2] = {700, 300}, row[1] = {300};
+  saros_status status = SAROS_OK;
+  *y = NULL;
+#define DO(call) status = status == SAROS_OK ? (call) : status
+  DO(saros_tensor_new(b->context, SAROS_REAL, 2, rows, &t[0]));
+  DO(saros_tensor_new(b->context, SAROS_REAL, 1, row, &gain));
+  DO(saros_tape_open(b->context, 1, &tape));
+  DO(saros_tape_watch(tape, t[0]));
+  DO(saros_combine(SAROS_ADD, t[0], gain, &t[1]));
+  DO(saros_apply(SAROS_SIGMOID, t[1], &t[2]));
+  DO(saros_layer_norm(t[2], gain, gain, 1e-5, &t[3]));
+  DO(saros_softmax(t[3], -1, &t[4]));
+  DO(saros_combine(SAROS_MULTIPLY, t[4], t[4], &t[5]));
+  DO(saros_sum(t[5], SAROS_ALL_AXES, 0, y));
+  DO(saros_tape_backward(tape, *y, NULL));
+#undef DO
+  if (status != SAROS_OK) {
+    saros_tensor_release(*y);
+    *y = NULL;
+  }
+  for (int i = 0; i < CHAIN; i++)
+    saros_tensor_release(t[i]);
+  saros_tensor_release(gain);
+  saros_tape_release(tape);
+  return status;
+}
+
 static double sum_of(const saros_tensor *x) {
   double sum = 0;
   for (size_t i = 0; i < saros_tensor_count(x); i++)
@@ -239,6 +271,7 @@ int main(void) {
     stop_everywhere("a recurrence", recurrence, threads);
     stop_everywhere("an alignment", alignment, threads);
     stop_everywhere("a way back", way_back, threads);
+    stop_everywhere("elements and rows", elements, threads);
     stop_everywhere("learning a text", text, threads);
   }
   hook_lua();

@@ -108,6 +108,13 @@ __attribute__((warn_unused_result)) saros_status
 parallel_for(saros_context *context, int blocks,
              void (*part)(void *arguments, int block), void *arguments);
 
+/* The same for n rows of so many elements each, a range of rows at a time: as
+** many as make a block worth sharing out. */
+__attribute__((warn_unused_result)) saros_status
+parallel_rows(saros_context *context, size_t n, size_t width,
+              void (*part)(void *arguments, size_t from, size_t rows),
+              void *arguments);
+
 /* For a block of long work, on whatever thread, between its steps: is it to
 ** leave the rest undone? */
 int is_interrupted(saros_context *context);
@@ -200,6 +207,10 @@ saros_status expect_generator(const char *function, saros_context *context,
 ** if they are no weights. (random.c) */
 int draw(saros_generator *generator, const real *weight, int n);
 
+/* An output is the caller's, or null if there is an error: releases it then, and
+** returns the status. */
+saros_status or_nothing(saros_status status, saros_tensor **out);
+
 /* A walk over the rows (last axes) of up to three tensors that broadcast to
 ** one shape; axes that can be merged are. Used by copies and binaries. */
 #define MAX_WALK 3
@@ -216,7 +227,8 @@ typedef struct walk {
 /* Shapes must broadcast to (rank, shape). */
 void walk_start(walk *w, int rank, const int *shape, int tensors,
                 const saros_tensor *const *x);
-int walk_next(walk *w);  // 0 after the last row
+void walk_skip(walk *w, size_t rows);  // from the first row
+int walk_next(walk *w);                // 0 after the last row
 
 /* --- Tape (tape.c) ------------------------------------------------------------ */
 

@@ -263,13 +263,9 @@ saros_status saros_ctc_loss(saros_tensor *logits, saros_tensor *targets,
       tape_record(logits->context, &(record){&ctc_operation, 1, &parts.logits,
                                              1, out, 2, saved, NULL, 0});
 done:
-  if (status != SAROS_OK) {
-    saros_tensor_release(*out);
-    *out = NULL;
-  }
   saros_tensor_release(parts.logits);
   saros_tensor_release(parts.targets);
   saros_tensor_release(parts.gradient);
   saros_tensor_release(parts.weights);
-  return status;
+  return or_nothing(status, out);
 }

@@ -74,6 +74,21 @@ static saros_status expect_layer_norm(saros_tensor *x, saros_tensor *gain,
   return expect_vector("bias", bias, x);
 }
 
+typedef struct norm {
+  const layer_norm_kernels *kernels;
+  saros_tensor *y, *mean, *rstd;
+  const saros_tensor *x, *gain, *bias;
+  double epsilon;
+} norm;
+
+static void normalise_rows(void *arguments, size_t from, size_t rows) {
+  const norm *a = arguments;
+  size_t n = a->gain->count, at = from * n;
+  a->kernels->forward(reals(a->y) + at, reals(a->mean) + from,
+                      reals(a->rstd) + from, reals(a->x) + at, reals(a->gain),
+                      reals(a->bias), a->epsilon, rows, n);
+}
+
 saros_status saros_layer_norm(saros_tensor *x, saros_tensor *gain,
                               saros_tensor *bias, double epsilon,
                               saros_tensor **out) {
@@ -89,14 +104,15 @@ saros_status saros_layer_norm(saros_tensor *x, saros_tensor *gain,
       tensor_new(x->context, SAROS_REAL, x->rank - 1, x->shape, &t[MEAN]));
   TRY_OR_DONE(tensor_like(t[MEAN], &t[RSTD]));
   TRY_OR_DONE(tensor_like(t[X], out));
-  x->context->kernels->layer_norm->forward(
-      reals(*out), reals(t[MEAN]), reals(t[RSTD]), reals(t[X]), reals(t[GAIN]),
-      reals(t[BIAS]), epsilon, t[MEAN]->count, t[GAIN]->count);
+  TRY_OR_DONE(
+      parallel_rows(x->context, t[MEAN]->count, t[GAIN]->count, normalise_rows,
+                    &(norm){x->context->kernels->layer_norm, *out, t[MEAN],
+                            t[RSTD], t[X], t[GAIN], t[BIAS], epsilon}));
   saros_tensor *saved[4] = {t[X], t[GAIN], t[MEAN], t[RSTD]};
   status = tape_record(x->context, &(record){&layer_norm_operation, 3, t, 1,
                                              out, 4, saved, NULL, 0});
 done:
   for (int i = 0; i < ALL; i++)
     saros_tensor_release(t[i]);
-  return status;
+  return or_nothing(status, out);
 }

@@ -15,33 +15,63 @@ static const operation softmax_operation = {"softmax", softmax_backward};
 static const operation log_softmax_operation = {"log_softmax",
                                                 softmax_backward};
 
+/* Rows (n) of y from those of x or, going back, of dx from those of dy and y. */
+typedef struct softmax_rows {
+  const softmax_kernels *kernels;
+  int is_log;
+  real *to;
+  const real *x, *y;
+  size_t n;
+} softmax_rows;
+
+static void make_rows(void *arguments, size_t from, size_t rows) {
+  const softmax_rows *s = arguments;
+  size_t at = from * s->n;
+  (s->is_log ? s->kernels->log_softmax
+             : s->kernels->softmax)(s->to + at, s->x + at, rows, s->n);
+}
+
+static void make_rows_backward(void *arguments, size_t from, size_t rows) {
+  const softmax_rows *s = arguments;
+  size_t at = from * s->n;
+  (s->is_log ? s->kernels->log_softmax_backward : s->kernels->softmax_backward)(
+      s->to + at, s->x + at, s->y + at, rows, s->n);
+}
+
+/* Does it to all rows of the last axis, in which there may be nothing. */
+static saros_status each_row(const operation *op, saros_tensor *to,
+                             const saros_tensor *x, const saros_tensor *y) {
+  size_t n = (size_t)to->shape[to->rank - 1];
+  softmax_rows s = {to->context->kernels->softmax,
+                    op == &log_softmax_operation,
+                    reals(to),
+                    reals(x),
+                    y != NULL ? reals(y) : NULL,
+                    n};
+  return parallel_rows(to->context, n ? to->count / n : 0, n,
+                       y != NULL ? make_rows_backward : make_rows, &s);
+}
+
 static saros_status softmax_backward(const tape_entry *e) {
   saros_tensor *dx, *dy;
   TRY(node_gradient(e->input[0], &dx));
   TRY(entry_gradient(e, 0, &dy));
-  const softmax_kernels *k = e->context->kernels->softmax;
-  size_t n = (size_t)dx->shape[dx->rank - 1], rows = n ? dx->count / n : 0;
-  (e->operation == &softmax_operation ? k->softmax_backward
-                                      : k->log_softmax_backward)(
-      reals(dx), reals(dy), reals(e->saved[0]), rows, n);
+  saros_status status = each_row(e->operation, dx, dy, e->saved[0]);
   saros_tensor_release(dy);
-  return SAROS_OK;
+  return status;
 }
 
 static saros_status softmax_of_rows(const operation *op, saros_tensor *x,
                                     saros_tensor **out) {
   saros_tensor *from;
   TRY(saros_contiguous(x, &from));
-  saros_status status = tensor_like(from, out);
-  if (status == SAROS_OK) {
-    const softmax_kernels *k = x->context->kernels->softmax;
-    size_t n = (size_t)x->shape[x->rank - 1], rows = n ? x->count / n : 0;
-    (op == &softmax_operation ? k->softmax : k->log_softmax)(
-        reals(*out), reals(from), rows, n);
-    status = tape_record_unary(op, from, *out, NULL, 0, out);
-  }
+  saros_status status;
+  TRY_OR_DONE(tensor_like(from, out));
+  TRY_OR_DONE(each_row(op, *out, from, NULL));
+  status = tape_record_unary(op, from, *out, NULL, 0, out);
+done:
   saros_tensor_release(from);
-  return status;
+  return or_nothing(status, out);
 }
 
 static saros_status softmax_over(const operation *op, saros_tensor *x, int axis,
@@ -135,6 +165,41 @@ static saros_status logits_target(tape_node *n, saros_tensor *logits,
   return SAROS_OK;
 }
 
+typedef struct cross_entropy {
+  saros_tensor *logits, *targets, *log_norm, *weights, *loss;
+  saros_tensor
+      *dlogits;  // going back, when 'loss' is the gradient of the losses
+  real beta;
+} cross_entropy;
+
+static size_t symbols_of(const cross_entropy *c) {
+  return (size_t)c->logits->shape[c->logits->rank - 1];
+}
+
+static void losses_of_rows(void *arguments, size_t from, size_t rows) {
+  const cross_entropy *c = arguments;
+  size_t V = symbols_of(c);
+  c->logits->context->kernels->softmax->cross_entropy(
+      reals(c->loss) + from, reals(c->log_norm) + from,
+      reals(c->logits) + from * V, ids_of(c->targets) + from, rows, V);
+}
+
+static void losses_of_rows_backward(void *arguments, size_t from, size_t rows) {
+  const cross_entropy *c = arguments;
+  size_t V = symbols_of(c);
+  c->logits->context->kernels->softmax->cross_entropy_backward(
+      reals(c->dlogits) + from * V, reals(c->loss) + from,
+      reals(c->logits) + from * V, reals(c->log_norm) + from,
+      ids_of(c->targets) + from, c->beta, rows, V);
+}
+
+static saros_status each_position(cross_entropy *c,
+                                  void (*part)(void *arguments, size_t from,
+                                               size_t rows)) {
+  return parallel_rows(c->logits->context, c->loss->count, symbols_of(c), part,
+                       c);
+}
+
 /* saved: logits, targets, log_norm, weights */
 static saros_status cross_entropy_backward(const tape_entry *e) {
   saros_tensor *dlogits, *dloss, *logits = e->saved[0];
@@ -143,14 +208,16 @@ static saros_status cross_entropy_backward(const tape_entry *e) {
   TRY(tensor_like(e->saved[3], &dloss));
   tensor_copy(dloss, e->saved[3]);
   real dy = reals(e->output[0]->gradient)[0];
-  const kernels *k = e->context->kernels;
-  k->pointwise->scale(reals(dloss), dy, dloss->count);
-  k->softmax->cross_entropy_backward(reals(dlogits), reals(dloss),
-                                     reals(logits), reals(e->saved[2]),
-                                     ids_of(e->saved[1]), beta, dloss->count,
-                                     (size_t)logits->shape[logits->rank - 1]);
+  e->context->kernels->pointwise->scale(reals(dloss), dy, dloss->count);
+  cross_entropy c = {.logits = logits,
+                     .targets = e->saved[1],
+                     .log_norm = e->saved[2],
+                     .loss = dloss,
+                     .dlogits = dlogits,
+                     .beta = beta};
+  saros_status status = each_position(&c, losses_of_rows_backward);
   saros_tensor_release(dloss);
-  return SAROS_OK;
+  return status;
 }
 
 static const operation cross_entropy_operation = {"cross_entropy",
@@ -172,10 +239,6 @@ static saros_status expect_targets(saros_tensor *logits,
                     SHAPE(logits), SHAPE(targets));
 }
 
-typedef struct cross_entropy {
-  saros_tensor *logits, *targets, *log_norm, *weights, *loss;
-} cross_entropy;
-
 static saros_status compute_cross_entropy(cross_entropy *c,
                                           saros_tensor *logits,
                                           saros_tensor *targets,
@@ -187,10 +250,7 @@ static saros_status compute_cross_entropy(cross_entropy *c,
   TRY(mean_weights("cross_entropy", mask, targets, targets->rank, &c->weights));
   TRY(tensor_like(c->weights, &c->log_norm));
   TRY(tensor_like(c->weights, &c->loss));
-  logits->context->kernels->softmax->cross_entropy(
-      reals(c->loss), reals(c->log_norm), reals(c->logits), ids_of(c->targets),
-      c->loss->count, (size_t)V);
-  return SAROS_OK;
+  return each_position(c, losses_of_rows);
 }
 
 saros_status saros_cross_entropy(saros_tensor *logits, saros_tensor *targets,

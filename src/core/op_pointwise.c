@@ -24,15 +24,36 @@ const char *saros_function_name(saros_function f) {
   return functions[f].name;
 }
 
+/* A function of elements, or dx += its slope times dy. */
+typedef struct application {
+  const pointwise_kernels *kernels;
+  long function;
+  real *y;
+  const real *x, *dy;  // of x or y, whichever the slope is known by; or null
+} application;
+
+static void apply_rows(void *arguments, size_t from, size_t rows) {
+  const application *a = arguments;
+  a->kernels->unary[a->function](a->y + from, a->x + from, rows);
+}
+
+static void apply_rows_backward(void *arguments, size_t from, size_t rows) {
+  const application *a = arguments;
+  const real *x = a->x != NULL ? a->x + from : NULL;
+  a->kernels->unary_backward[a->function](a->y + from, a->dy + from, x, x,
+                                          rows);
+}
+
 static saros_status apply_backward(const tape_entry *e) {
-  long f = e->operation - functions;
   saros_tensor *dy, *dx;
   TRY(entry_gradient(e, 0, &dy));
   saros_status status = node_gradient(e->input[0], &dx);
-  const real *saved = e->saved_count > 0 ? reals(e->saved[0]) : NULL;
   if (status == SAROS_OK)
-    e->context->kernels->pointwise->unary_backward[f](reals(dx), reals(dy),
-                                                      saved, saved, dx->count);
+    status = parallel_rows(
+        e->context, dx->count, 1, apply_rows_backward,
+        &(application){e->context->kernels->pointwise, e->operation - functions,
+                       reals(dx), e->saved_count ? reals(e->saved[0]) : NULL,
+                       reals(dy)});
   saros_tensor_release(dy);
   return status;
 }
@@ -43,17 +64,18 @@ saros_status saros_apply(saros_function f, saros_tensor *x,
   TRY(expect_real(functions[f].name, "the tensor", x));
   saros_tensor *from;
   TRY(saros_contiguous(x, &from));
-  saros_status status = tensor_like(from, out);
-  if (status == SAROS_OK) {
-    x->context->kernels->pointwise->unary[f](reals(*out), reals(from),
-                                             from->count);
-    saros_tensor *saved = UNARY_BACKWARD_READS_X((unary)f) ? from : *out;
-    if (f == SAROS_NEGATE)
-      saved = NULL;
-    status = tape_record_unary(&functions[f], from, saved, NULL, 0, out);
-  }
+  saros_status status;
+  TRY_OR_DONE(tensor_like(from, out));
+  TRY_OR_DONE(parallel_rows(x->context, from->count, 1, apply_rows,
+                            &(application){x->context->kernels->pointwise, f,
+                                           reals(*out), reals(from), NULL}));
+  saros_tensor *saved = UNARY_BACKWARD_READS_X((unary)f) ? from : *out;
+  if (f == SAROS_NEGATE)
+    saved = NULL;
+  status = tape_record_unary(&functions[f], from, saved, NULL, 0, out);
+done:
   saros_tensor_release(from);
-  return status;
+  return or_nothing(status, out);
 }
 
 /* --- Broadcasting ------------------------------------------------------------------ */
@@ -321,22 +343,55 @@ static double number_at(const saros_tensor *x, size_t at) {
   return (double)ids_of(x)[at] + x->context->index_base;
 }
 
-/* y = f(a, b) row by row; only equality is for ids, too. */
-static void combine_rows(saros_operator f, saros_tensor *y,
-                         const saros_tensor *a, const saros_tensor *b) {
-  int ids = a->dtype == SAROS_IDS || b->dtype == SAROS_IDS;
-  walk w;
-  walk_start(&w, y->rank, y->shape, 3, (const saros_tensor *const[]){y, a, b});
-  do {
-    real *row = reals(y) + w.at[0];
-    if (!ids)
-      y->context->kernels->pointwise->binary[f](row, reals(a) + w.at[1],
-                                                w.step[1], reals(b) + w.at[2],
-                                                w.step[2], w.inner);
-    for (size_t i = 0; ids && i < w.inner; i++)
-      row[i] = number_at(a, w.at[1] + i * (size_t)w.step[1]) ==
-               number_at(b, w.at[2] + i * (size_t)w.step[2]);
-  } while (walk_next(&w));
+/* y = f(a, b) along a walk; only equality is for ids, too. */
+typedef struct combination {
+  saros_operator f;
+  saros_tensor *y;
+  const saros_tensor *a, *b;
+  walk walk;
+} combination;
+
+/* n elements of the row where the walk stands, from one of them on. */
+static void combine_row(const combination *c, const walk *w, size_t from,
+                        size_t n) {
+  const saros_tensor *a = c->a, *b = c->b;
+  size_t at_a = w->at[1] + from * (size_t)w->step[1];
+  size_t at_b = w->at[2] + from * (size_t)w->step[2];
+  real *row = reals(c->y) + w->at[0] + from;
+  if (a->dtype == SAROS_REAL && b->dtype == SAROS_REAL) {
+    c->y->context->kernels->pointwise->binary[c->f](
+        row, reals(a) + at_a, w->step[1], reals(b) + at_b, w->step[2], n);
+    return;
+  }
+  for (size_t i = 0; i < n; i++)
+    row[i] = number_at(a, at_a + i * (size_t)w->step[1]) ==
+             number_at(b, at_b + i * (size_t)w->step[2]);
+}
+
+static void combine_part(void *arguments, size_t from, size_t n) {
+  const combination *c = arguments;
+  combine_row(c, &c->walk, from, n);
+}
+
+static void combine_rows(void *arguments, size_t from, size_t rows) {
+  const combination *c = arguments;
+  walk w = c->walk;
+  walk_skip(&w, from);
+  for (size_t row = 0; row < rows; row++, walk_next(&w))
+    combine_row(c, &w, 0, w.inner);
+}
+
+/* All of it, by its rows, or by the elements of its only row. */
+static saros_status combine(combination *c) {
+  const saros_tensor *const tensors[] = {c->y, c->a, c->b};
+  walk *w = &c->walk;
+  if (c->y->count == 0)
+    return SAROS_OK;
+  walk_start(w, c->y->rank, c->y->shape, 3, tensors);
+  if (w->inner == c->y->count)
+    return parallel_rows(c->y->context, w->inner, 1, combine_part, c);
+  return parallel_rows(c->y->context, c->y->count / w->inner, w->inner,
+                       combine_rows, c);
 }
 
 saros_status saros_combine(saros_operator f, saros_tensor *a, saros_tensor *b,
@@ -351,7 +406,9 @@ saros_status saros_combine(saros_operator f, saros_tensor *a, saros_tensor *b,
   }
   TRY(broadcast_shape(name, a, b, &rank, shape));
   TRY(tensor_new(a->context, SAROS_REAL, rank, shape, out));
-  if ((*out)->count > 0)
-    combine_rows(f, *out, a, b);
-  return record_combine(f, a, b, out);
+  saros_status status =
+      combine(&(combination){.f = f, .y = *out, .a = a, .b = b});
+  if (status == SAROS_OK)
+    status = record_combine(f, a, b, out);
+  return or_nothing(status, out);
 }

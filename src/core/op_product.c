@@ -95,11 +95,7 @@ static saros_status product_of(saros_tensor *a, saros_tensor *b,
 done:
   saros_tensor_release(left);
   saros_tensor_release(right);
-  if (status != SAROS_OK) {
-    saros_tensor_release(*out);
-    *out = NULL;
-  }
-  return status;
+  return or_nothing(status, out);
 }
 
 static saros_status record_product(saros_tensor *a, saros_tensor *b,
@@ -330,13 +326,9 @@ static saros_status linear_forward(saros_tensor *x, saros_tensor *weight,
   memcpy(shape, x->shape, sizeof shape);
   shape[x->rank - 1] = O;
   TRY(tensor_new(x->context, SAROS_REAL, x->rank, shape, out));
-  saros_status status = affine(x->context, reals(*out), reals(x), reals(weight),
-                               bias != NULL ? reals(bias) : NULL, rows, O, I);
-  if (status != SAROS_OK) {
-    saros_tensor_release(*out);
-    *out = NULL;
-  }
-  return status;
+  return or_nothing(affine(x->context, reals(*out), reals(x), reals(weight),
+                           bias != NULL ? reals(bias) : NULL, rows, O, I),
+                    out);
 }
 
 /* The product of all sizes but the last. */

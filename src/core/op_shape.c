@@ -258,11 +258,8 @@ static saros_status record_join(const operation *op, int count,
   saros_context *context = x[0]->context;
   size_t bytes = sizeof(int) * (stacked ? 1 : (size_t)count + 1);
   int *arguments = pool_take(&context->pool, bytes);
-  if (arguments == NULL) {
-    saros_tensor_release(*out);
-    *out = NULL;
-    return out_of_memory(context, bytes);
-  }
+  if (arguments == NULL)
+    return or_nothing(out_of_memory(context, bytes), out);
   arguments[0] = axis;
   for (int i = 0; i < count && !stacked; i++)
     arguments[i + 1] = x[i]->shape[axis];
@@ -293,9 +290,7 @@ static saros_status join(const operation *op, int count, saros_tensor *const *x,
   saros_status status = place_parts(*out, count, x, axis, stacked);
   if (status == SAROS_OK)
     return record_join(op, count, x, axis, stacked, out);
-  saros_tensor_release(*out);
-  *out = NULL;
-  return status;
+  return or_nothing(status, out);
 }
 
 /* Adds the size of x along axis to shape, whose other sizes x must have. */

@@ -26,12 +26,7 @@ static saros_status checked_ids(const char *function, saros_tensor *ids,
                                 int limit, saros_tensor **out) {
   TRY(expect_ids(function, "ids", ids));
   TRY(saros_contiguous(ids, out));
-  saros_status status = expect_ids_below(function, *out, limit);
-  if (status == SAROS_OK)
-    return SAROS_OK;
-  saros_tensor_release(*out);
-  *out = NULL;
-  return status;
+  return or_nothing(expect_ids_below(function, *out, limit), out);
 }
 
 /* The shape of ids with one more axis. */

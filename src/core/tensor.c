@@ -358,6 +358,24 @@ void walk_start(walk *w, int rank, const int *shape, int tensors,
     w->step[i] = w->stride[i][w->rank];
 }
 
+saros_status or_nothing(saros_status status, saros_tensor **out) {
+  if (status != SAROS_OK) {
+    saros_tensor_release(*out);
+    *out = NULL;
+  }
+  return status;
+}
+
+void walk_skip(walk *w, size_t rows) {
+  for (int axis = w->rank - 1; axis >= 0; axis--) {
+    const size_t size = (size_t)w->shape[axis];
+    w->index[axis] = (int)(rows % size);
+    for (int i = 0; i < w->tensors; i++)
+      w->at[i] += (size_t)(w->stride[i][axis] * w->index[axis]);
+    rows /= size;
+  }
+}
+
 int walk_next(walk *w) {
   for (int axis = w->rank - 1; axis >= 0; axis--) {
     int wraps = ++w->index[axis] == w->shape[axis];
