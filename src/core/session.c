@@ -8,26 +8,30 @@
 
 /* --- Life --------------------------------------------------------------------------- */
 
+static size_t memory_bytes(const saros_session *s) {
+  return s->plan->memory * (size_t)s->streams * sizeof(real);
+}
+
 /* Everything that a session allocates. What it has after a failure is released
 ** by saros_session_release. */
 static saros_status take_memory(saros_session *s) {
   const plan *p = s->plan;
   memory_pool *pool = &s->context->pool;
-  const int shape[2] = {p->streams, p->outputs};
-  size_t outputs = (size_t)p->outputs, streams = (size_t)p->streams;
-  s->memory = pool_take(pool, p->memory * sizeof(real));
+  const int shape[2] = {s->streams, p->outputs};
+  size_t outputs = (size_t)p->outputs, streams = (size_t)s->streams;
+  s->memory = pool_take(pool, memory_bytes(s));
   s->starts = pool_take(pool, streams * sizeof *s->starts);
   s->read = pool_take(pool, ((size_t)p->count + 1) * sizeof *s->read);
   s->weights = pool_take(pool, outputs * sizeof *s->weights);
   s->order = pool_take(pool, outputs * sizeof *s->order);
   if (!s->memory || !s->starts || !s->read || !s->weights || !s->order)
-    return out_of_memory(s->context, p->memory * sizeof(real));
+    return out_of_memory(s->context, memory_bytes(s));
   TRY(saros_tensor_new(s->context, SAROS_REAL, 2, shape, &s->output));
   return saros_tensor_new(s->context, SAROS_REAL, 2, shape, &s->probabilities);
 }
 
 /* A session of a plan, of which it takes over one reference. */
-static saros_status session_of_plan(plan *p, saros_session **out) {
+static saros_status session_of_plan(plan *p, int streams, saros_session **out) {
   saros_session *s;
   *out = NULL;
   saros_status status = object_new(p->context, sizeof *s, (void **)&s);
@@ -37,6 +41,7 @@ static saros_status session_of_plan(plan *p, saros_session **out) {
   }
   s->context = p->context;
   s->plan = p;
+  s->streams = streams;
   status = take_memory(s);
   if (status == SAROS_OK)
     *out = s;
@@ -50,18 +55,21 @@ saros_status saros_session_new(saros_context *context, int count,
                                saros_weights weights, saros_session **out) {
   plan *p;
   *out = NULL;
-  TRY(plan_new(context, count, stages, streams, weights, &p));
-  TRY(session_of_plan(p, out));
-  memset((*out)->memory, 0, p->memory * sizeof(real));
+  if (streams < 1 || streams > 65536)
+    return saros_fail(context, SAROS_EARGUMENT,
+                      "session: expected 1..65536 streams, got %d", streams);
+  TRY(plan_new(context, count, stages, weights, &p));
+  TRY(session_of_plan(p, streams, out));
+  memset((*out)->memory, 0, memory_bytes(*out));
   return saros_session_reset(*out, -1);
 }
 
 saros_status saros_session_fork(const saros_session *from,
                                 saros_session **out) {
   from->plan->references++;
-  TRY(session_of_plan(from->plan, out));
+  TRY(session_of_plan(from->plan, from->streams, out));
   saros_session *s = *out;
-  memcpy(s->memory, from->memory, s->plan->memory * sizeof(real));
+  memcpy(s->memory, from->memory, memory_bytes(s));
   s->odd = from->odd;
   tensor_copy(s->output, from->output);
   return SAROS_OK;
@@ -84,7 +92,7 @@ void saros_session_release(saros_session *s) {
 
 saros_session_facts saros_session_of(const saros_session *s) {
   const plan *p = s->plan;
-  return (saros_session_facts){p->streams, p->symbols, p->inputs, p->outputs};
+  return (saros_session_facts){s->streams, p->symbols, p->inputs, p->outputs};
 }
 
 /* --- Steps ---------------------------------------------------------------------------- */
@@ -112,12 +120,12 @@ saros_status saros_session_step(saros_session *s, const saros_real *x) {
   if (p->symbols)
     return wrong_input(s, "features");
   TRY(expect_writable(s));
-  if (p->streams == 1) {
+  if (s->streams == 1) {
     run_stages(s, x);
     return SAROS_OK;
   }
-  real *rows = s->memory + p->input;
-  for (int row = 0; row < p->streams; row++)
+  real *rows = array_at(s, p->input);
+  for (int row = 0; row < s->streams; row++)
     memcpy(rows + (ptrdiff_t)row * STEP_WIDTH(p->inputs),
            x + (ptrdiff_t)row * p->inputs, (size_t)p->inputs * sizeof(real));
   run_stages(s, rows);
@@ -128,7 +136,7 @@ saros_status saros_session_step_ids(saros_session *s, const int32_t *ids) {
   int base = s->context->index_base;
   if (!s->plan->symbols)
     return wrong_input(s, "ids");
-  for (int row = 0; row < s->plan->streams; row++)
+  for (int row = 0; row < s->streams; row++)
     if (ids[row] < 0 || ids[row] >= s->plan->symbols)
       return saros_fail(s->context, SAROS_EARGUMENT,
                         "step: expected ids in %d..%d, got %lld in row %d",
@@ -154,12 +162,12 @@ static void reset_row(real *state, const real *first, int row, int n) {
 saros_status saros_session_reset(saros_session *s, int row) {
   const plan *p = s->plan;
   int base = s->context->index_base;
-  if (row < -1 || row >= p->streams)
+  if (row < -1 || row >= s->streams)
     return saros_fail(s->context, SAROS_EARGUMENT,
                       "reset: expected a row in %d..%d, got %d", base,
-                      p->streams - 1 + base, row + base);
+                      s->streams - 1 + base, row + base);
   TRY(saros_tensor_writable(s->output, "reset"));
-  int first = row < 0 ? 0 : row, last = row < 0 ? p->streams - 1 : row;
+  int first = row < 0 ? 0 : row, last = row < 0 ? s->streams - 1 : row;
   for (int at = first; at <= last; at++) {
     for (const stage *g = p->stages; g < p->stages + p->count; g++) {
       if (g->states > 0)
@@ -183,9 +191,9 @@ saros_tensor *saros_session_output(const saros_session *s) {
 saros_status saros_session_probabilities(saros_session *s, saros_tensor **out) {
   *out = NULL;
   TRY(saros_tensor_writable(s->probabilities, "probabilities"));
-  s->context->kernels->softmax->softmax(
-      reals(s->probabilities), reals(s->output), (size_t)s->plan->streams,
-      (size_t)s->plan->outputs);
+  s->context->kernels->softmax->softmax(reals(s->probabilities),
+                                        reals(s->output), (size_t)s->streams,
+                                        (size_t)s->plan->outputs);
   *out = s->probabilities;
   return SAROS_OK;
 }

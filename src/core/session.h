@@ -73,17 +73,17 @@ struct stage {
   int number;          // of the stage, from 0
   int back;            // how many stages before it what is added was read
   void *owned[OWNED];  // blocks of the pool
-  size_t at[ARRAYS];   // places in the memory, in elements
+  size_t at[ARRAYS];   // places in the memory, in elements for each stream
 };
 
 typedef struct plan {
   saros_context *context;
   int references;
   const step_kernels *kernels;  // those of the packing of the weights
-  int streams, inputs, outputs;
+  int inputs, outputs;
   int symbols;    // V; 0: the input is features
-  size_t input;   // place of (streams, inputs) in the memory
-  size_t memory;  // of a session, in elements
+  size_t input;   // place of (streams, inputs) in the memory; as those below
+  size_t memory;  // of a session, in elements for each stream
   int count;
   stage *stages;  // these, and one that brings the result to the output
 } plan;
@@ -91,6 +91,7 @@ typedef struct plan {
 struct saros_session {
   saros_context *context;
   plan *plan;
+  int streams;
   real *memory;
   int odd;              // is the current h in the odd arrays?
   const int32_t *ids;   // of the step under way
@@ -109,8 +110,8 @@ struct saros_session {
 
 /* Packs a model. (session_plan.c, session_cell.c) */
 saros_status plan_new(saros_context *context, int count,
-                      const saros_stage *given, int streams,
-                      saros_weights weights, plan **out);
+                      const saros_stage *given, saros_weights weights,
+                      plan **out);
 void plan_release(plan *p);
 
 /* --- While a plan is made --------------------------------------------------- */
@@ -122,7 +123,7 @@ typedef struct planner {
   int number;                   // of that, from 0
   int width;                    // of its input
   const saros_tensor *symbols;  // table (V, E) of an embedding right before it
-  size_t at;                    // elements of the memory given away so far
+  size_t at;                    // elements for each stream given away so far
 } planner;
 
 /* "session: expected ..., got ... in stage 2" */
@@ -168,10 +169,16 @@ void step_minlstm(saros_session *s, const stage *g, const real *x, real *h,
 void step_lru(saros_session *s, const stage *g, const real *x, real *h,
               const real *h_before);
 
+/* What lies at a place of the plan. Arrays of all streams follow each other, so
+** a place is where the array would begin for one stream, times the streams. */
+static inline real *array_at(const saros_session *s, size_t place) {
+  return s->memory + place * (size_t)s->streams;
+}
+
 /* The array of a stage. */
 static inline real *array_of(const saros_session *s, const stage *g,
                              int which) {
-  return s->memory + g->at[which];
+  return array_at(s, g->at[which]);
 }
 
 #endif

@@ -54,13 +54,13 @@ size_t saros_session_dump_size(const saros_session *s) {
   size_t reals_of_row = (size_t)p->outputs;
   for (int i = 0; i < state_count(p); i++)
     reals_of_row += (size_t)state_at(s, i).n;
-  return header_bytes(p) + (size_t)p->streams * reals_of_row * sizeof(real);
+  return header_bytes(p) + (size_t)s->streams * reals_of_row * sizeof(real);
 }
 
 /* Writes the header, which says all that a state must agree with. */
 static unsigned char *put_header(const saros_session *s, unsigned char *to) {
   const plan *p = s->plan;
-  const uint32_t words[] = {VERSION, sizeof(real), (uint32_t)p->streams,
+  const uint32_t words[] = {VERSION, sizeof(real), (uint32_t)s->streams,
                             (uint32_t)p->outputs, (uint32_t)state_count(p)};
   memcpy(to, MAGIC, MAGIC_BYTES);
   to += MAGIC_BYTES;
@@ -98,10 +98,10 @@ void saros_session_dump(const saros_session *s, void *bytes) {
   unsigned char *to = put_header(s, bytes);
   for (int i = 0; i < state_count(p); i++) {
     state x = state_at(s, i);
-    for (int row = 0; row < p->streams; row++)
+    for (int row = 0; row < s->streams; row++)
       to = put_reals(to, x.rows + (ptrdiff_t)row * STEP_WIDTH(x.n), x.n);
   }
-  for (int row = 0; row < p->streams; row++)
+  for (int row = 0; row < s->streams; row++)
     to = put_reals(to, reals(s->output) + (ptrdiff_t)row * p->outputs,
                    p->outputs);
 }
@@ -114,7 +114,7 @@ static saros_status check_header(const saros_session *s,
   const plan *p = s->plan;
   static const char *const names[] = {"version", "bytes for each number",
                                       "streams", "outputs", "states"};
-  const uint32_t expected[] = {VERSION, sizeof(real), (uint32_t)p->streams,
+  const uint32_t expected[] = {VERSION, sizeof(real), (uint32_t)s->streams,
                                (uint32_t)p->outputs, (uint32_t)state_count(p)};
   if (size < FIXED_BYTES || memcmp(bytes, MAGIC, MAGIC_BYTES) != 0)
     return saros_fail(s->context, SAROS_EARGUMENT,
@@ -158,10 +158,10 @@ saros_status saros_session_restore(saros_session *s, const void *bytes,
   from += header_bytes(p);
   for (int i = 0; i < state_count(p); i++) {
     state x = state_at(s, i);
-    for (int row = 0; row < p->streams; row++)
+    for (int row = 0; row < s->streams; row++)
       from = get_reals(x.rows + (ptrdiff_t)row * STEP_WIDTH(x.n), from, x.n);
   }
-  for (int row = 0; row < p->streams; row++)
+  for (int row = 0; row < s->streams; row++)
     from = get_reals(reals(s->output) + (ptrdiff_t)row * p->outputs, from,
                      p->outputs);
   return SAROS_OK;

@@ -58,7 +58,7 @@ saros_status plan_copy(planner *p, int which, const saros_tensor *x) {
 
 void plan_array(planner *p, int which, int n) {
   p->stage->at[which] = p->at;
-  p->at += (size_t)p->plan->streams * (size_t)STEP_WIDTH(n);
+  p->at += (size_t)STEP_WIDTH(n);
 }
 
 saros_status plan_dense(planner *p, int which, const real *w, int n, int k) {
@@ -212,7 +212,7 @@ static saros_status plan_begin(planner *p, const saros_stage *given,
                       "says how many features go in, got none");
   made->inputs = p->width = w->shape[w->rank - 1];
   made->input = p->at;
-  p->at += (size_t)made->streams * (size_t)STEP_WIDTH(p->width);
+  p->at += (size_t)STEP_WIDTH(p->width);
   return SAROS_OK;
 }
 
@@ -251,21 +251,19 @@ static saros_status plan_stages(plan *made, int count,
 }
 
 saros_status plan_new(saros_context *context, int count,
-                      const saros_stage *given, int streams,
-                      saros_weights weights, plan **out) {
+                      const saros_stage *given, saros_weights weights,
+                      plan **out) {
   *out = NULL;
-  if (count < 1 || streams < 1 || streams > 65536 || weights < 0 ||
-      weights >= SAROS_WEIGHTS_KINDS)
+  if (count < 1 || weights < 0 || weights >= SAROS_WEIGHTS_KINDS)
     return saros_fail(context, SAROS_EARGUMENT,
-                      "session: expected stages, 1..65536 streams and a known "
-                      "kind of weights, got %d stages, %d streams and kind %d",
-                      count, streams, (int)weights);
+                      "session: expected stages and a known kind of weights, "
+                      "got %d stages and kind %d",
+                      count, (int)weights);
   plan *made;
   TRY(object_new(context, sizeof *made, (void **)&made));
   *made = (plan){.context = context,
                  .references = 1,
-                 .kernels = context->kernels->step[weights],
-                 .streams = streams};
+                 .kernels = context->kernels->step[weights]};
   size_t bytes = ((size_t)count + 1) * sizeof *made->stages;
   saros_status status = out_of_memory(context, bytes);
   made->stages = pool_take(&context->pool, bytes);

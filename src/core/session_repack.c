@@ -31,7 +31,7 @@ static saros_weights weights_of(const plan *p) {
 saros_status saros_session_repack(saros_session *s, int count,
                                   const saros_stage *stages) {
   plan *old = s->plan, *new;
-  TRY(plan_new(s->context, count, stages, old->streams, weights_of(old), &new));
+  TRY(plan_new(s->context, count, stages, weights_of(old), &new));
   if (!lie_alike(old, new)) {
     plan_release(new);
     return saros_fail(s->context, SAROS_EARGUMENT,

@@ -14,7 +14,7 @@
 
 /* Sums of all rows begin at one row. */
 static const real *const *at_row(const saros_session *s, const real *row) {
-  for (int stream = 0; stream < s->plan->streams; stream++)
+  for (int stream = 0; stream < s->streams; stream++)
     s->starts[stream] = row;
   return s->starts;
 }
@@ -22,7 +22,7 @@ static const real *const *at_row(const saros_session *s, const real *row) {
 /* Sums of each row go on from what is in it. */
 static const real *const *at_rows(const saros_session *s, const real *rows,
                                   int n) {
-  for (int stream = 0; stream < s->plan->streams; stream++)
+  for (int stream = 0; stream < s->streams; stream++)
     s->starts[stream] = rows + (ptrdiff_t)stream * STEP_WIDTH(n);
   return s->starts;
 }
@@ -30,7 +30,7 @@ static const real *const *at_rows(const saros_session *s, const real *rows,
 /* Sums begin where the table has them for the symbol of each row. */
 static const real *const *at_symbols(const saros_session *s, const stage *g) {
   const real *table = g->owned[TABLE];
-  for (int stream = 0; stream < s->plan->streams; stream++)
+  for (int stream = 0; stream < s->streams; stream++)
     s->starts[stream] = table + (ptrdiff_t)s->ids[stream] * g->table_width;
   return s->starts;
 }
@@ -38,20 +38,20 @@ static const real *const *at_symbols(const saros_session *s, const stage *g) {
 static void multiply_rows(const saros_session *s, real *y, const void *packed,
                           const real *const *start, const real *x, int n,
                           int k) {
-  s->plan->kernels->dense(y, packed, start, x, s->plan->streams, n, k);
+  s->plan->kernels->dense(y, packed, start, x, s->streams, n, k);
 }
 
 /* y (streams, n) += x, or = x */
 static void add_rows(const saros_session *s, real *y, const real *x, int n) {
   const pointwise_kernels *k = s->context->kernels->pointwise;
-  for (int row = 0; row < s->plan->streams; row++)
+  for (int row = 0; row < s->streams; row++)
     k->add_scaled(y + (ptrdiff_t)row * STEP_WIDTH(n), 1,
                   x + (ptrdiff_t)row * STEP_WIDTH(n), (size_t)n);
 }
 
 static void copy_rows(const saros_session *s, real *y, int y_width,
                       const real *x, int x_width, int n) {
-  for (int row = 0; row < s->plan->streams; row++)
+  for (int row = 0; row < s->streams; row++)
     memcpy(y + (ptrdiff_t)row * y_width, x + (ptrdiff_t)row * x_width,
            (size_t)n * sizeof(real));
 }
@@ -60,7 +60,7 @@ static void normalise_rows(const saros_session *s, real *y, const real *x,
                            const real *gain, const real *bias, double epsilon,
                            int n) {
   real mean, rstd;
-  for (int row = 0; row < s->plan->streams; row++) {
+  for (int row = 0; row < s->streams; row++) {
     const ptrdiff_t at = (ptrdiff_t)row * STEP_WIDTH(n);
     s->context->kernels->layer_norm->forward(y + at, &mean, &rstd, x + at, gain,
                                              bias, epsilon, 1, (size_t)n);
@@ -79,7 +79,7 @@ static inline void run_next(saros_session *s, const stage *g, const real *x) {
 void run_output(saros_session *s, const stage *g, const real *x) {
   size_t n = (size_t)g->outputs;
   real *y = reals(s->output);
-  for (int row = 0; row < s->plan->streams; row++, y += n, x += STEP_WIDTH(n))
+  for (int row = 0; row < s->streams; row++, y += n, x += STEP_WIDTH(n))
     memcpy(y, x, n * sizeof(real));
 }
 
@@ -89,7 +89,7 @@ void run_embedding(saros_session *s, const stage *g, const real *x) {
   real *y = array_of(s, g, Y);
   const real *const *row = at_symbols(s, g);
   (void)x;
-  for (int stream = 0; stream < s->plan->streams; stream++)
+  for (int stream = 0; stream < s->streams; stream++)
     memcpy(y + (ptrdiff_t)stream * STEP_WIDTH(g->outputs), row[stream],
            (size_t)g->outputs * sizeof(real));
   run_next(s, g, y);
@@ -111,7 +111,7 @@ void run_layer_norm(saros_session *s, const stage *g, const real *x) {
 
 void run_function(saros_session *s, const stage *g, const real *x) {
   real *y = array_of(s, g, Y);
-  for (int row = 0; row < s->plan->streams; row++) {
+  for (int row = 0; row < s->streams; row++) {
     const ptrdiff_t at = (ptrdiff_t)row * STEP_WIDTH(g->outputs);
     s->context->kernels->pointwise->unary[g->function](y + at, x + at,
                                                        (size_t)g->outputs);
@@ -125,7 +125,7 @@ void run_add(saros_session *s, const stage *g, const real *x) {
   const real *scale = g->owned[SCALE];
   const int n = g->outputs, width = STEP_WIDTH(n);
   copy_rows(s, y, width, read, width, n);
-  for (int row = 0; scale != NULL && row < s->plan->streams; row++)
+  for (int row = 0; scale != NULL && row < s->streams; row++)
     s->context->kernels->pointwise->binary[BINARY_MULTIPLY](
         y + (ptrdiff_t)row * width, y + (ptrdiff_t)row * width, 1, scale, 1,
         (size_t)n);
@@ -162,7 +162,7 @@ void step_fused_lstm(saros_session *s, const stage *g, const real *x, real *h,
   real *output = g->owned[R] ? array_of(s, g, INNER) : h;
   s->plan->kernels->lstm(output, array_of(s, g, C), g->owned[W],
                          fused_start(s, g), x, g->inputs, h_before, g->P,
-                         g->owned[PEEPHOLE], s->plan->streams, g->H);
+                         g->owned[PEEPHOLE], s->streams, g->H);
   if (g->owned[R])
     project_output(s, g, h);
 }
@@ -170,7 +170,7 @@ void step_fused_lstm(saros_session *s, const stage *g, const real *x, real *h,
 void step_fused_gru(saros_session *s, const stage *g, const real *x, real *h,
                     const real *h_before) {
   s->plan->kernels->gru(h, g->owned[W], fused_start(s, g), x, g->inputs,
-                        h_before, s->plan->streams, g->H);
+                        h_before, s->streams, g->H);
 }
 
 /* --- Cells from their parts ----------------------------------------------------------- */
@@ -182,7 +182,7 @@ static void project_input(const saros_session *s, const stage *g,
   real *gates = array_of(s, g, GATES);
   if (g->owned[TABLE] != NULL) {
     const real *const *row = at_symbols(s, g);
-    for (int stream = 0; stream < s->plan->streams; stream++)
+    for (int stream = 0; stream < s->streams; stream++)
       memcpy(gates + (ptrdiff_t)stream * STEP_WIDTH(n), row[stream],
              (size_t)n * sizeof(real));
     return;
@@ -216,7 +216,7 @@ static void project_state(const saros_session *s, const stage *g,
 /* Zoneout: a share of the new state, the rest of the old one. */
 static void mix_rows(const saros_session *s, real *now, const real *before,
                      const real *share, int n) {
-  for (int row = 0; share != NULL && row < s->plan->streams; row++) {
+  for (int row = 0; share != NULL && row < s->streams; row++) {
     const ptrdiff_t at = (ptrdiff_t)row * STEP_WIDTH(n);
     s->context->kernels->blend->blend(now + at, before + at, NULL, share, 1,
                                       (size_t)n);
@@ -229,7 +229,7 @@ static void step_elman(saros_session *s, const stage *g, const real *x, real *h,
   const real *gates = array_of(s, g, GATES);
   project_input(s, g, x);
   project_state(s, g, h_before);
-  for (int row = 0; row < s->plan->streams; row++)
+  for (int row = 0; row < s->streams; row++)
     activate(h + (ptrdiff_t)row * STEP_WIDTH(g->H),
              gates + (ptrdiff_t)row * STEP_WIDTH(g->H), (size_t)g->H);
   mix_rows(s, h, h_before, g->owned[SHARE_H], g->H);
@@ -253,7 +253,7 @@ static void lstm_rows(const saros_session *s, const stage *g, real *output) {
   real *gates = array_of(s, g, GATES), *c = array_of(s, g, C);
   real *c_new = g->owned[SHARE_C] ? array_of(s, g, C_NEW) : c;
   real *c_seen = c_new, mean, rstd;
-  for (int row = 0; row < s->plan->streams; row++) {
+  for (int row = 0; row < s->streams; row++) {
     const ptrdiff_t at = (ptrdiff_t)row * width;
     real *row_gates = gates + (ptrdiff_t)row * STEP_WIDTH(4 * g->H);
     k->lstm->cell(c_new + at, row_gates, c + at, g->owned[PEEPHOLE], 1, H);
@@ -288,7 +288,7 @@ void step_gru(saros_session *s, const stage *g, const real *x, real *h,
   real *part = array_of(s, g, PART);
   project_input(s, g, x);
   project_state(s, g, h_before);
-  for (int row = 0; row < s->plan->streams; row++) {
+  for (int row = 0; row < s->streams; row++) {
     const ptrdiff_t at = (ptrdiff_t)row * STEP_WIDTH(H);
     s->context->kernels->gru->step(h + at, gates + (ptrdiff_t)row * width, part,
                                    u + (ptrdiff_t)row * width, h_before + at, 1,
@@ -309,7 +309,7 @@ void step_gru_before(saros_session *s, const stage *g, const real *x, real *h,
   multiply_rows(s, part, g->owned[U], at_rows(s, gates, 3 * H), h_before, 2 * H,
                 H);
   copy_rows(s, gates, width, part, STEP_WIDTH(2 * H), 2 * H);
-  for (int row = 0; row < s->plan->streams; row++) {
+  for (int row = 0; row < s->streams; row++) {
     const ptrdiff_t at = (ptrdiff_t)row * STEP_WIDTH(H);
     k->reset(inner + at, gates + (ptrdiff_t)row * width, h_before + at, 1,
              (size_t)H);
@@ -317,7 +317,7 @@ void step_gru_before(saros_session *s, const stage *g, const real *x, real *h,
   copy_rows(s, u, STEP_WIDTH(H), n, width, H);  // where rows of vectors begin
   multiply_rows(s, part, g->owned[U_N], at_rows(s, u, H), inner, H, H);
   copy_rows(s, n, width, part, STEP_WIDTH(H), H);
-  for (int row = 0; row < s->plan->streams; row++) {
+  for (int row = 0; row < s->streams; row++) {
     const ptrdiff_t at = (ptrdiff_t)row * STEP_WIDTH(H);
     k->finish(h + at, gates + (ptrdiff_t)row * width, h_before + at, 1,
               (size_t)H);
@@ -335,7 +335,7 @@ static void step_linear(const saros_session *s, const stage *g, const real *x,
   const real *gates = array_of(s, g, GATES);
   size_t H = (size_t)g->H;
   project_input(s, g, x);
-  for (int row = 0; row < s->plan->streams; row++) {
+  for (int row = 0; row < s->streams; row++) {
     const ptrdiff_t at = (ptrdiff_t)row * STEP_WIDTH(g->H);
     step(h + at, gates + (ptrdiff_t)row * STEP_WIDTH(g->G * g->H),
          h_before + at, g->positive, 1, H, H);
@@ -358,7 +358,7 @@ void step_lru(saros_session *s, const stage *g, const real *x, real *h,
   const real *gates = array_of(s, g, GATES);
   size_t H = (size_t)g->H;
   project_input(s, g, x);
-  for (int row = 0; row < s->plan->streams; row++) {
+  for (int row = 0; row < s->streams; row++) {
     const ptrdiff_t at = (ptrdiff_t)row * STEP_WIDTH(g->H);
     s->context->kernels->scan->lru(h + at, gates + at, h_before + at,
                                    g->owned[DECAY], 1, H, H);

@@ -121,7 +121,7 @@ saros_status saros_session_sample(saros_session *s, saros_generator *generator,
   TRY(expect_sampling(s, how));
   if (how->temperature != 0 && how->top_k != 1)
     TRY(expect_generator("sample", s->context, generator));
-  for (int row = 0; row < s->plan->streams; row++) {
+  for (int row = 0; row < s->streams; row++) {
     ids[row] = sample_row(s, logits, generator, how);
     if (ids[row] < 0)
       return bad_logits(s, row);
