@@ -704,8 +704,10 @@ SAROS_API saros_status saros_permutation(saros_generator *generator, int n,
 ** A session runs a model one step at a time: for an event, a sample, a symbol.
 ** Its weights are packed when it is made, so what happens to the parameters
 ** afterwards does not reach it; all memory is taken then, too, and a step takes
-** none. It may step several independent streams together; they are rows, and
-** row 0 is the only one where there is one stream.
+** none. Forks read one packing, and so do sessions on shared weights, whatever
+** their contexts: see saros_shared_new. A session may step several independent
+** streams together; they are rows, and row 0 is the only one where there is one
+** stream.
 **
 ** A step computes what the operations compute without a tape, up to rounding:
 ** sums are taken in another order.
@@ -884,17 +886,24 @@ SAROS_API const char *saros_archive_metadata_value(const saros_archive *archive,
 ** threads: one copy in memory, which nobody may write to. It has a context of
 ** its own, whose allocator must be one for all threads (null: realloc and
 ** free). The archive is borrowed for the call; errors are in its context.
-** Operations read the elements where they are; a session packs weights of its
-** own, whatever it is made from, and only its forks share those.
+**
+** Operations read the elements where they are. Sessions whose stages have no
+** tensors but these, each of them whole, read one packing, in whatever contexts
+** and of however many streams they are. The first of them makes it, with the same
+** allocator, and it stays as long as the elements do, so that nothing grows when
+** sessions come and go. There is one for each list of stages and kind of weights,
+** and 16 at most; beyond those, and for other stages, a session packs its own in
+** its context.
 */
 SAROS_API saros_status saros_shared_new(const saros_archive *archive,
                                         saros_allocator allocator, void *user,
                                         saros_shared **out);
 /* From any thread. The last one to let go frees it: a caller, or a context in
-** which a tensor of it is left. */
+** which a tensor of it or a session on it is left. */
 SAROS_API saros_shared *saros_shared_retain(saros_shared *shared);
 SAROS_API void saros_shared_release(saros_shared *shared);  // or null
-SAROS_API size_t saros_shared_bytes(const saros_shared *shared);
+/* Of tensors and packed weights; from any thread. */
+SAROS_API size_t saros_shared_bytes(saros_shared *shared);
 
 /* An archive, in the caller's context, of read-only tensors on the shared
 ** elements. May be called from any thread, each with its own context. */

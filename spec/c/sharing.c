@@ -147,35 +147,60 @@ static saros_archive *make_archive(saros_context *context) {
   return archive;
 }
 
-/* Steps a session on shared weights; gives back the sum of what came out, or 0
-** if there was no session. No thread but the first counts checks. */
-static double run_session(saros_context *context, saros_archive *archive) {
-  const saros_stage stage = {
+/* A layer on the weights of an archive. */
+static saros_stage layer_on(const saros_archive *archive) {
+  return (saros_stage){
       .kind = SAROS_STAGE_RECURRENT,
       .cell = SAROS_LSTM,
       .layer = {.weight_ih = saros_archive_tensor(archive, 0),
                 .weight_hh = saros_archive_tensor(archive, 1)}};
-  saros_session *session = NULL;
-  saros_real x[H] = {1};
+}
+
+static saros_session *open_session(saros_context *context,
+                                   const saros_archive *archive, int streams,
+                                   saros_weights weights) {
+  const saros_stage stage = layer_on(archive);
+  saros_session *s = NULL;
+  saros_session_new(context, 1, &stage, streams, weights, &s);
+  return s;
+}
+
+/* Steps a session of one stream; the sum of what came out, of its fork if there
+** is to be one half way. */
+static double walk(saros_session *s, int forks) {
+  const saros_real x[H] = {1};
+  saros_session *fork = NULL;
   double sum = 0;
-  if (saros_session_new(context, 1, &stage, 1, SAROS_WEIGHTS_REAL, &session) !=
-      SAROS_OK)
-    return 0;
   for (int step = 0; step < 50; step++) {
-    saros_session_step(session, x);
-    sum += saros_tensor_get(saros_session_output(session), (size_t)step % H);
+    if (forks && step == 25 && saros_session_fork(s, &fork) == SAROS_OK)
+      s = fork;
+    saros_session_step(s, x);
+    sum += saros_tensor_get(saros_session_output(s), (size_t)step % H);
   }
-  saros_session_release(session);
+  saros_session_release(fork);
   return sum;
 }
 
+/* 0 if there was no session. No thread but the first counts checks. */
+static double run_session(saros_context *context, const saros_archive *archive,
+                          saros_weights weights) {
+  saros_session *s = open_session(context, archive, 1, weights);
+  double sum = s != NULL ? walk(s, 1) : 0;
+  saros_session_release(s);
+  return sum;
+}
+
+enum { ROUNDS = 6 };
+
 typedef struct reader {
   saros_shared *shared;
-  double sum;
+  int number;
+  double sums[ROUNDS];
   const void *elements;
 } reader;
 
-/* Whole life of a context in a thread; it lets go of the weights last. */
+/* Whole life of a context in a thread; it lets go of the weights last. Sessions
+** with weights of all kinds come and go, in another order in each thread. */
 static void *read_shared(void *argument) {
   reader *r = argument;
   saros_archive *archive = NULL;
@@ -183,7 +208,9 @@ static void *read_shared(void *argument) {
   if (saros_shared_archive(r->shared, context, &archive) == SAROS_OK) {
     r->elements = saros_tensor_reals(saros_archive_tensor(archive, 1));
     saros_shared_release(r->shared);
-    r->sum = run_session(context, archive);
+    for (int i = r->number; i < r->number + ROUNDS; i++)
+      r->sums[i % ROUNDS] = run_session(
+          context, archive, (saros_weights)(i % ROUNDS % SAROS_WEIGHTS_KINDS));
   }
   saros_archive_release(archive);
   saros_context_release(context);
@@ -197,7 +224,9 @@ static void share_among_threads(void) {
   pthread_t threads[READERS];
   saros_context *context = saros_context_new(NULL, NULL);
   saros_archive *archive = make_archive(context);
-  const double right = run_session(context, archive);
+  double right[SAROS_WEIGHTS_KINDS];
+  for (int kind = 0; kind < SAROS_WEIGHTS_KINDS; kind++)
+    right[kind] = run_session(context, archive, (saros_weights)kind);
   CHECK(saros_shared_new(archive, metered, &m, &shared) == SAROS_OK, "%s",
         saros_error(context));
   saros_archive_release(archive);
@@ -206,15 +235,18 @@ static void share_among_threads(void) {
             saros_shared_bytes(shared) <= m.live,
         "%zu bytes, %zu shared", m.live, saros_shared_bytes(shared));
   for (int i = 0; i < READERS; i++) {
-    readers[i].shared = saros_shared_retain(shared);
+    readers[i].shared = saros_shared_retain(shared), readers[i].number = i;
     CHECK(pthread_create(&threads[i], NULL, read_shared, &readers[i]) == 0,
           "a thread");
   }
   saros_shared_release(shared);
   for (int i = 0; i < READERS; i++) {
     pthread_join(threads[i], NULL);
-    CHECK(readers[i].sum == right && right != 0, "thread %d: %g, not %g", i,
-          readers[i].sum, right);
+    for (int round = 0; round < ROUNDS; round++) {
+      const double sum = right[round % SAROS_WEIGHTS_KINDS];
+      CHECK(readers[i].sums[round] == sum && sum != 0, "thread %d: %g, not %g",
+            i, readers[i].sums[round], sum);
+    }
     CHECK(readers[i].elements == readers[0].elements, "one copy for all");
   }
   CHECK(m.live == 0, "the last one frees it, %zu bytes left", m.live);
@@ -258,6 +290,216 @@ static void refuse_readers(void) {
     CHECK(m.live == 0, "refusal %ld: %zu bytes lost", at, m.live);
   }
   saros_shared_release(shared);
+}
+
+/* --- Sessions that read one packing ---------------------------------------------- */
+
+/* Shared weights and, in a context, tensors on them. */
+typedef struct borrowing {
+  meter lent, own;
+  saros_shared *shared;
+  saros_context *context;
+  saros_archive *archive;
+} borrowing;
+
+static void borrow(borrowing *b) {
+  saros_context *source = saros_context_new(NULL, NULL);
+  saros_archive *archive = make_archive(source);
+  *b = (borrowing){.shared = NULL};
+  b->context = saros_context_new(metered, &b->own);
+  CHECK(saros_shared_new(archive, metered, &b->lent, &b->shared) == SAROS_OK &&
+            saros_shared_archive(b->shared, b->context, &b->archive) ==
+                SAROS_OK,
+        "weights are shared");
+  saros_archive_release(archive);
+  saros_context_release(source);
+}
+
+static void give_back(borrowing *b) {
+  saros_archive_release(b->archive);
+  saros_shared_release(b->shared);
+  CHECK(saros_memory_of(b->context).in_use == 0, "nothing is left");
+  saros_context_release(b->context);
+  CHECK(b->lent.live == 0 && b->own.live == 0, "%zu and %zu bytes are lost",
+        b->lent.live, b->own.live);
+}
+
+/* How many bytes of the shared weights a session takes that stays for a while. */
+static size_t bytes_for(borrowing *b, const saros_stage *stage, int streams,
+                        saros_weights weights) {
+  size_t before = saros_shared_bytes(b->shared);
+  saros_session *s = NULL;
+  CHECK(saros_session_new(b->context, 1, stage, streams, weights, &s) ==
+            SAROS_OK,
+        "%s", saros_error(b->context));
+  saros_session_release(s);
+  return saros_shared_bytes(b->shared) - before;
+}
+
+static void pack_once(void) {
+  borrowing b;
+  saros_context *contexts[READERS];
+  saros_archive *archives[READERS];
+  saros_session *sessions[READERS];
+  size_t packed = 0;
+  borrow(&b);
+  const size_t weights = saros_shared_bytes(b.shared);
+  for (int i = 0; i < READERS; i++) {
+    contexts[i] = saros_context_new(NULL, NULL);
+    saros_shared_archive(b.shared, contexts[i], &archives[i]);
+    sessions[i] =
+        open_session(contexts[i], archives[i], 1 + i % 3, SAROS_WEIGHTS_REAL);
+    packed = i == 0 ? saros_shared_bytes(b.shared) - weights : packed;
+    CHECK(saros_memory_of(contexts[i]).in_use < weights / 2,
+          "session %d has %zu bytes and no weights", i,
+          saros_memory_of(contexts[i]).in_use);
+  }
+  CHECK(packed > weights / 2 &&
+            saros_shared_bytes(b.shared) == weights + packed,
+        "%zu bytes packed once, not %zu", packed,
+        saros_shared_bytes(b.shared) - weights);
+  for (int i = 0; i < READERS; i++) {
+    saros_session_release(sessions[i]);
+    saros_archive_release(archives[i]);
+    saros_context_release(contexts[i]);
+  }
+  give_back(&b);
+}
+
+/* What makes a packing another one, and how many there are. */
+static void tell_packings_apart(void) {
+  borrowing b;
+  borrow(&b);
+  saros_stage stage = layer_on(b.archive);
+  for (int kind = 0; kind < SAROS_WEIGHTS_KINDS; kind++) {
+    CHECK(bytes_for(&b, &stage, 1, (saros_weights)kind) > 0, "kind %d", kind);
+    CHECK(bytes_for(&b, &stage, 2, (saros_weights)kind) == 0, "is kept");
+  }
+  stage.bias = (saros_tensor *)&b;  // not read
+  CHECK(bytes_for(&b, &stage, 1, SAROS_WEIGHTS_REAL) == 0, "the same stage");
+  for (int i = SAROS_WEIGHTS_KINDS; i < 20; i++) {
+    stage.zoneout[0] = i / 20.0;
+    CHECK((bytes_for(&b, &stage, 1, SAROS_WEIGHTS_REAL) > 0) == (i < 16),
+          "packing %d", i);
+  }
+  give_back(&b);
+}
+
+/* A part of shared weights, and weights of the context's own. */
+static void pack_apart(void) {
+  borrowing b;
+  saros_tensor *part = NULL, *own = NULL;
+  borrow(&b);
+  saros_stage stage = layer_on(b.archive);
+  stage.cell = SAROS_ELMAN_TANH;
+  saros_slice(stage.layer.weight_hh, 0, 0, H, &stage.layer.weight_hh);
+  saros_slice(stage.layer.weight_ih, 0, 0, H, &part);
+  saros_tensor_new(b.context, SAROS_REAL, 2, (const int[]){H, H}, &own);
+  for (int i = 0; i < 2; i++) {
+    stage.layer.weight_ih = i == 0 ? part : own;
+    CHECK(bytes_for(&b, &stage, 1, SAROS_WEIGHTS_REAL) == 0, "apart");
+  }
+  saros_tensor_release(stage.layer.weight_hh);
+  saros_tensor_release(part);
+  saros_tensor_release(own);
+  give_back(&b);
+}
+
+/* A packing is for the instructions of a context; those of another come from the
+** environment. */
+static void pack_for_instructions(void) {
+  borrowing b;
+  saros_archive *archive = NULL;
+  const char *chosen = getenv("SAROS_ISA");
+  borrow(&b);
+  setenv("SAROS_ISA", "baseline", 1);
+  saros_context *context = saros_context_new(NULL, NULL);
+  if (chosen != NULL)
+    setenv("SAROS_ISA", chosen, 1);
+  else
+    unsetenv("SAROS_ISA");
+  const size_t before = saros_shared_bytes(b.shared);
+  saros_shared_archive(b.shared, context, &archive);
+  CHECK(run_session(context, archive, SAROS_WEIGHTS_REAL) != 0, "a session");
+  int same = strcmp(saros_info(context).isa, saros_info(b.context).isa) == 0;
+  CHECK((saros_shared_bytes(b.shared) > before) == same,
+        "%s reads what was packed for %s", saros_info(context).isa,
+        saros_info(b.context).isa);
+  saros_archive_release(archive);
+  saros_context_release(context);
+  give_back(&b);
+}
+
+/* A session and its fork are all that is left of the weights; then others take
+** the place of theirs. */
+static void outlive_shared(void) {
+  borrowing b;
+  saros_session *s, *fork, *other;
+  borrow(&b);
+  s = open_session(b.context, b.archive, 1, SAROS_WEIGHTS_REAL);
+  other = open_session(b.context, b.archive, 1, SAROS_WEIGHTS_REAL);
+  saros_session_fork(s, &fork);
+  saros_archive_release(b.archive);
+  saros_shared_release(b.shared);
+  b.archive = NULL, b.shared = NULL;
+  saros_archive *archive = make_archive(b.context);
+  const saros_stage stage = layer_on(archive);
+  saros_fill(stage.layer.weight_ih, 0);
+  CHECK(saros_session_repack(other, 1, &stage) == SAROS_OK, "other weights");
+  CHECK(walk(s, 0) == walk(fork, 1) && walk(other, 0) == 0,
+        "only one session has them");
+  saros_session_release(s);
+  saros_session_release(other);
+  CHECK(b.lent.live > 0, "a fork keeps the weights");
+  saros_session_release(fork);
+  CHECK(b.lent.live == 0, "no longer");
+  saros_archive_release(archive);
+  give_back(&b);
+}
+
+static void destroy_borrower(void) {
+  borrowing b;
+  borrow(&b);
+  CHECK(open_session(b.context, b.archive, 1, SAROS_WEIGHTS_REAL) != NULL,
+        "a session");
+  saros_shared_release(b.shared);
+  saros_context_destroy(b.context);
+  CHECK(b.lent.live == 0 && b.own.live == 0, "all goes with the context");
+}
+
+static void blame_caller(void) {
+  borrowing b;
+  saros_session *s;
+  borrow(&b);
+  saros_stage stage = layer_on(b.archive);
+  stage.cell = SAROS_GRU_BEFORE;
+  saros_set_index_base(b.context, 1);
+  CHECK(saros_session_new(b.context, 1, &stage, 1, SAROS_WEIGHTS_REAL, &s) ==
+                SAROS_EARGUMENT &&
+            s == NULL && strstr(saros_error(b.context), "in stage 1, got"),
+        "%s", saros_error(b.context));
+  give_back(&b);
+}
+
+/* Refuses each request for a session in turn, of one allocator or the other. */
+static void refuse_sessions(int lent) {
+  borrowing b;
+  saros_session *s = NULL;
+  for (long at = 1; s == NULL; at++) {
+    borrow(&b);
+    meter *m = lent ? &b.lent : &b.own;
+    const size_t before = b.lent.live;
+    m->refuse_at = m->requests + at;
+    s = open_session(b.context, b.archive, 1, SAROS_WEIGHTS_REAL);
+    CHECK(s != NULL || strstr(saros_error(b.context), "bytes of memory"),
+          "refusal %ld: %s", at, saros_error(b.context));
+    CHECK(s != NULL || !lent || b.lent.live == before,
+          "refusal %ld: %zu bytes more", at, b.lent.live - before);
+    CHECK(run_session(b.context, b.archive, SAROS_WEIGHTS_REAL) != 0,
+          "refusal %ld: another attempt", at);
+    saros_session_release(s);
+    give_back(&b);
+  }
 }
 
 /* --- Between a host and its scripts ----------------------------------------------- */
@@ -313,6 +555,15 @@ int main(void) {
   share_among_threads();
   refuse_sharing();
   refuse_readers();
+  pack_once();
+  tell_packings_apart();
+  pack_apart();
+  pack_for_instructions();
+  outlive_shared();
+  destroy_borrower();
+  blame_caller();
+  refuse_sessions(1);
+  refuse_sessions(0);
   cross_border();
   return report();
 }

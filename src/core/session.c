@@ -30,18 +30,27 @@ static saros_status take_memory(saros_session *s) {
   return saros_tensor_new(s->context, SAROS_REAL, 2, shape, &s->probabilities);
 }
 
-/* A session of a plan, of which it takes over one reference. */
-static saros_status session_of_plan(plan *p, int streams, saros_session **out) {
+/* The lender goes last: with it may go the memory that the plan is in. */
+static void let_go(const saros_session *s) {
+  plan_release(s->plan);
+  saros_tensor_release(s->lender);
+}
+
+/* A session with the context, plan, lender and streams of another. It takes over
+** one reference to the plan and the lender, also on failure. */
+static saros_status session_like(const saros_session *given,
+                                 saros_session **out) {
   saros_session *s;
   *out = NULL;
-  saros_status status = object_new(p->context, sizeof *s, (void **)&s);
+  saros_status status = object_new(given->context, sizeof *s, (void **)&s);
   if (status != SAROS_OK) {
-    plan_release(p);
+    let_go(given);
     return status;
   }
-  s->context = p->context;
-  s->plan = p;
-  s->streams = streams;
+  *s = (saros_session){.context = given->context,
+                       .plan = given->plan,
+                       .lender = given->lender,
+                       .streams = given->streams};
   status = take_memory(s);
   if (status == SAROS_OK)
     *out = s;
@@ -53,21 +62,26 @@ static saros_status session_of_plan(plan *p, int streams, saros_session **out) {
 saros_status saros_session_new(saros_context *context, int count,
                                const saros_stage *stages, int streams,
                                saros_weights weights, saros_session **out) {
-  plan *p;
+  saros_session wanted = {.context = context, .streams = streams};
   *out = NULL;
   if (streams < 1 || streams > 65536)
     return saros_fail(context, SAROS_EARGUMENT,
                       "session: expected 1..65536 streams, got %d", streams);
-  TRY(plan_new(context, count, stages, weights, &p));
-  TRY(session_of_plan(p, streams, out));
+  TRY(plan_shared(context, count, stages, weights, &wanted.plan,
+                  &wanted.lender));
+  if (wanted.plan == NULL)
+    TRY(plan_new(context, count, stages, weights, &wanted.plan));
+  TRY(session_like(&wanted, out));
   memset((*out)->memory, 0, memory_bytes(*out));
   return saros_session_reset(*out, -1);
 }
 
 saros_status saros_session_fork(const saros_session *from,
                                 saros_session **out) {
-  from->plan->references++;
-  TRY(session_of_plan(from->plan, from->streams, out));
+  plan_retain(from->plan);
+  if (from->lender != NULL)
+    saros_tensor_retain(from->lender);
+  TRY(session_like(from, out));
   saros_session *s = *out;
   memcpy(s->memory, from->memory, memory_bytes(s));
   s->odd = from->odd;
@@ -79,7 +93,7 @@ void saros_session_release(saros_session *s) {
   if (s == NULL)
     return;
   memory_pool *pool = &s->context->pool;
-  plan_release(s->plan);
+  let_go(s);
   pool_give(pool, s->memory);
   pool_give(pool, s->starts);
   pool_give(pool, s->read);

@@ -1,9 +1,9 @@
 /*
 ** What the files of sessions share. A plan is what a model became when its
-** weights were packed: it never changes, and forks share it. A session is a
-** plan and one block of memory with everything that changes: the states of all
-** layers and what lies between them. So a copy of that block is a fork, and no
-** step allocates anything.
+** weights were packed: it never changes, and forks share it, and so do sessions
+** of several contexts on shared weights. A session is a plan and one block of
+** memory with everything that changes: the states of all layers and what lies
+** between them. So a copy of that block is a fork, and no step allocates anything.
 **
 ** Rows of arrays lie STEP_WIDTH(n) apart, as the kernels of a step want them.
 */
@@ -78,7 +78,7 @@ struct stage {
 
 typedef struct plan {
   saros_context *context;
-  int references;
+  atomic_int references;
   const step_kernels *kernels;  // those of the packing of the weights
   int inputs, outputs;
   int symbols;    // V; 0: the input is features
@@ -91,6 +91,7 @@ typedef struct plan {
 struct saros_session {
   saros_context *context;
   plan *plan;
+  saros_tensor *lender;  // keeps the saros_shared that has the plan; or null
   int streams;
   real *memory;
   int odd;              // is the current h in the odd arrays?
@@ -112,7 +113,16 @@ struct saros_session {
 saros_status plan_new(saros_context *context, int count,
                       const saros_stage *given, saros_weights weights,
                       plan **out);
-void plan_release(plan *p);
+void plan_retain(plan *p);
+void plan_release(plan *p);  // null is allowed
+
+/* The plan that sessions of all contexts have of stages whose tensors are those
+** of one saros_shared, which *lender keeps; both are references of the caller's,
+** who releases the plan first. Null, and no error, for other stages: what they
+** need is a plan of their own. (shared.c) */
+saros_status plan_shared(saros_context *context, int count,
+                         const saros_stage *given, saros_weights weights,
+                         plan **out, saros_tensor **lender);
 
 /* --- While a plan is made --------------------------------------------------- */
 

@@ -278,8 +278,12 @@ saros_status plan_new(saros_context *context, int count,
   return status;
 }
 
+void plan_retain(plan *p) {
+  atomic_fetch_add(&p->references, 1);
+}
+
 void plan_release(plan *p) {
-  if (p == NULL || --p->references > 0)
+  if (p == NULL || atomic_fetch_sub(&p->references, 1) > 1)
     return;
   memory_pool *pool = &p->context->pool;
   for (int i = 0; p->stages != NULL && i < p->count; i++)

@@ -40,5 +40,7 @@ saros_status saros_session_repack(saros_session *s, int count,
   }
   s->plan = new;
   plan_release(old);
+  saros_tensor_release(s->lender);
+  s->lender = NULL;  // the new plan is the session's own
   return SAROS_OK;
 }
