@@ -244,7 +244,8 @@ function Module:save(path)
 end
 
 --- The parameters by name, once the tensors of a table are known to fit them.
---- What does not fit is listed in one error.
+--- What does not fit is listed in one error. Names come in order, as the last of
+--- those that are tied has the last word: the same one everywhere.
 local function each_fitting(self, tensors, prefix)
   local wanted = self:tensors(prefix)
   local problems = misfits(wanted, tensors, prefix or "")
@@ -252,7 +253,11 @@ local function each_fitting(self, tensors, prefix)
     options.fail("load: the tensors do not fit this " .. self.kind .. ":\n"
       .. table.concat(problems, "\n"))
   end
-  return pairs(wanted)
+  local names, at = sorted_names(wanted), 0
+  return function()
+    at = at + 1
+    return names[at], wanted[names[at]]
+  end
 end
 
 --- Copy values into the parameters, by name: from a table of tensors, or from a
