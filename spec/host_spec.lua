@@ -52,8 +52,10 @@ describe(float and "a host application" or "a host application (float build only
     end
   end)
 
-  it("has eight states on eight threads with one model, which give the same answers", function()
-    assert.matches("^8 of 8 wrote: ", run("threads", "saros lua5.4"))
+  it("has eight states on eight threads with one model, which give the same answers and hold no weights", function()
+    local packed, own = run("threads", "saros lua5.4"):match(
+      "^8 of 8 wrote: .*\nshared: %d+ bytes of weights, (%d+) packed; in each state: (%d+)\n$")
+    assert.is_true(tonumber(own) < tonumber(packed) / 4)
   end)
 
   it("without Lua steps a model sample by sample, and allocates nothing", function()

@@ -1,7 +1,8 @@
 /*
 ** Eight threads, each with a Lua state of its own, and one model: its weights
-** are in memory once, where all of them read. Each state writes a text with the
-** model, none has threads or files, and all write the same.
+** are in memory once, and once more packed, as sessions read them; no state holds
+** any. Each state writes a text with the model, none has threads or files, and all
+** write the same.
 **
 **   cc threads.c $(pkg-config --cflags --libs saros lua5.4) -lpthread && ./a.out
 */
@@ -91,6 +92,7 @@ int main(void) {
   int same = 0;
   if (model == NULL)
     return EXIT_FAILURE;
+  const size_t weights = saros_shared_bytes(model);
   for (int i = 0; i <= STATES; i++)
     writers[i].model = model;
   for (int i = 0; i < STATES; i++)
@@ -102,8 +104,8 @@ int main(void) {
   for (int i = 0; i < STATES; i++)
     same += strcmp(writers[i].text, writers[STATES].text) == 0;
   printf("%d of %d wrote: %s\n", same, STATES, writers[STATES].text);
-  printf("%zu bytes shared, %ld in each state\n", saros_shared_bytes(model),
-         writers[STATES].bytes);
+  printf("shared: %zu bytes of weights, %zu packed; in each state: %ld\n",
+         weights, saros_shared_bytes(model) - weights, writers[STATES].bytes);
   saros_shared_release(model);
   return same != STATES;
 }
