@@ -164,13 +164,20 @@ saros_status saros_session_step_ids(saros_session *s, const int32_t *ids) {
 
 /* --- The state ---------------------------------------------------------------------------- */
 
+state state_of(const saros_session *s, const stage *g, int which) {
+  if (which == 1)
+    return (state){array_of(s, g, C), g->owned[FIRST_C], g->H};
+  return (state){array_of(s, g, s->odd ? H_ODD : H_EVEN), g->owned[FIRST_H],
+                 g->P};
+}
+
 /* One row of a state as it is at first. */
-static void reset_row(real *state, const real *first, int row, int n) {
-  real *to = state + (ptrdiff_t)row * STEP_WIDTH(n);
-  if (first != NULL)
-    memcpy(to, first, (size_t)n * sizeof(real));
+static void reset_row(state x, int row) {
+  real *to = x.rows + (ptrdiff_t)row * STEP_WIDTH(x.n);
+  if (x.first != NULL)
+    memcpy(to, x.first, (size_t)x.n * sizeof(real));
   else
-    memset(to, 0, (size_t)n * sizeof(real));
+    memset(to, 0, (size_t)x.n * sizeof(real));
 }
 
 saros_status saros_session_reset(saros_session *s, int row) {
@@ -183,13 +190,9 @@ saros_status saros_session_reset(saros_session *s, int row) {
   TRY(saros_tensor_writable(s->output, "reset"));
   int first = row < 0 ? 0 : row, last = row < 0 ? s->streams - 1 : row;
   for (int at = first; at <= last; at++) {
-    for (const stage *g = p->stages; g < p->stages + p->count; g++) {
-      if (g->states > 0)
-        reset_row(array_of(s, g, s->odd ? H_ODD : H_EVEN), g->owned[FIRST_H],
-                  at, g->P);
-      if (g->states == 2)
-        reset_row(array_of(s, g, C), g->owned[FIRST_C], at, g->H);
-    }
+    for (const stage *g = p->stages; g < p->stages + p->count; g++)
+      for (int which = 0; which < g->states; which++)
+        reset_row(state_of(s, g, which), at);
     memset(reals(s->output) + (ptrdiff_t)at * p->outputs, 0,
            (size_t)p->outputs * sizeof(real));
   }

@@ -179,6 +179,16 @@ void step_minlstm(saros_session *s, const stage *g, const real *x, real *h,
 void step_lru(saros_session *s, const stage *g, const real *x, real *h,
               const real *h_before);
 
+/* A state of a stage: rows (streams, n), and how each begins; null: as zeros. */
+typedef struct state {
+  real *rows;
+  const real *first;
+  int n;
+} state;
+
+/* The state of a stage that has more than 'which'. (session.c) */
+state state_of(const saros_session *s, const stage *g, int which);
+
 /* What lies at a place of the plan. Arrays of all streams follow each other, so
 ** a place is where the array would begin for one stream, times the streams. */
 static inline real *array_at(const saros_session *s, size_t place) {

@@ -22,12 +22,6 @@
 /* Magic, and five words. */
 #define FIXED_BYTES (MAGIC_BYTES + 5 * 4)
 
-/* A state of a session: (streams, n), rows STEP_WIDTH(n) apart. */
-typedef struct state {
-  real *rows;
-  int n;
-} state;
-
 static int state_count(const plan *p) {
   int count = 0;
   for (int i = 0; i < p->count; i++)
@@ -40,9 +34,7 @@ static state state_at(const saros_session *s, int position) {
   const stage *g = s->plan->stages;
   while (position >= g->states)
     position -= g->states, g++;
-  if (position == 1)
-    return (state){array_of(s, g, C), g->H};
-  return (state){array_of(s, g, s->odd ? H_ODD : H_EVEN), g->P};
+  return state_of(s, g, position);
 }
 
 static size_t header_bytes(const plan *p) {
