@@ -48,6 +48,7 @@ static int runs_avx512vnni(void) {
     .lookup = &KERNEL_NAME(lookup, ISA), .elman = &KERNEL_NAME(elman, ISA),    \
     .lstm = &KERNEL_NAME(lstm, ISA), .gru = &KERNEL_NAME(gru, ISA),            \
     .scan = &KERNEL_NAME(scan, ISA), .blend = &KERNEL_NAME(blend, ISA),        \
+    .attention = &KERNEL_NAME(attention, ISA),                                 \
     .update = &KERNEL_NAME(update, ISA),                                       \
     .step = {&KERNEL_NAME(step, ISA), &KERNEL_NAME(step_bf16, ISA),            \
              STEP_OF_INT8},                                                    \

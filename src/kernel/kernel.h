@@ -435,6 +435,27 @@ enum {
   STEP_KINDS
 };
 
+/* --- A step of attention over the last W steps (attention.c) ---------------- */
+
+/* Keys lie in blocks of so many slots, (W / 16, F, 16); those of W slots take so
+** many elements. */
+#define ATTENTION_SLOTS 16
+#define ATTENTION_KEYS(F, W)                                                   \
+  ((F) * (((W) + ATTENTION_SLOTS - 1) & -ATTENTION_SLOTS))
+
+/* Heads divide F; the features of each follow each other. */
+typedef struct attention_kernels {
+  /* scores (heads, n): q (F) times the key of each of the first n slots, over
+  ** sqrt(F / heads), + distance (heads, n), whose rows are 2 W elements apart.
+  ** keys: as above. */
+  void (*score)(real *scores, const real *q, const real *keys,
+                const real *distance, int heads, int F, int n, int W);
+
+  /* y (F): of each head the sum of weights (heads, n) times values (n, F) */
+  void (*read)(real *y, const real *weights, const real *values, int heads,
+               int F, int n);
+} attention_kernels;
+
 /* --- Parameter updates (update.c) ----------------------------------------- */
 
 typedef struct update_kernels {
@@ -477,6 +498,7 @@ typedef struct kernels {
   const gru_kernels *gru;
   const scan_kernels *scan;
   const blend_kernels *blend;
+  const attention_kernels *attention;
   const update_kernels *update;
   const step_kernels *step[STEP_KINDS];
 } kernels;
@@ -508,6 +530,7 @@ const kernels *kernels_select(const char *name);
   extern const gru_kernels KERNEL_NAME(gru, isa);                              \
   extern const scan_kernels KERNEL_NAME(scan, isa);                            \
   extern const blend_kernels KERNEL_NAME(blend, isa);                          \
+  extern const attention_kernels KERNEL_NAME(attention, isa);                  \
   extern const update_kernels KERNEL_NAME(update, isa);                        \
   extern const step_kernels KERNEL_NAME(step, isa);                            \
   extern const step_kernels KERNEL_NAME(step_bf16, isa);                       \
