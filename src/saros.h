@@ -721,11 +721,21 @@ typedef enum saros_stage_kind {
   SAROS_STAGE_FUNCTION,    // of each element
   SAROS_STAGE_RECURRENT,   // one layer, as saros_recurrent
   SAROS_STAGE_ADD,         // x + weight * (what an earlier stage read)
+  SAROS_STAGE_ATTENTION,   // over the last W steps, see below
   SAROS_STAGE_KINDS
 } saros_stage_kind;
 
-/* One stage of a model; each reads what the one before it makes. Fields that
-** its kind does not name are not read. */
+/*
+** One stage of a model; each reads what the one before it makes. Fields that
+** its kind does not name are not read.
+**
+** Attention reads q, k and v, F features each, in equal parts for the heads, so
+** that linear stages stand before and after it. Of each head, over the steps s
+** since the row began with t - W < s <= t:
+**
+**   score(t, s) = q(t) . k(s) / sqrt(F / heads) + distance[W - 1 - (t - s)]
+**   y(t) = sum over s of softmax(score(t, .))(s) v(s)
+*/
 typedef struct saros_stage {
   saros_stage_kind kind;
   saros_tensor *weight;     // embedding (V, E); linear (O, I); layer norm (n);
@@ -735,6 +745,7 @@ typedef struct saros_stage {
   saros_function function;  // function
   int back;  // add: how far back in the list the stage is that read features
              // of the same size, >= 1
+  saros_tensor *distance;  // attention (heads, W)
   // recurrent:
   saros_cell cell;
   saros_layer layer;  // weight_ih must be there, and no table

@@ -13,7 +13,7 @@
 
 #define STEPS 100000  // unless the environment says more
 
-enum { V = 11, E = 6, H = 24, O = 5 };
+enum { V = 11, E = 6, H = 24, O = 5, HEADS = 3, WINDOW = 7 };
 
 typedef struct meter {
   long calls;
@@ -97,6 +97,9 @@ static int describe(model *m, saros_stage *stages) {
                               .weight = tensor(m, 1, H, 0),
                               .bias = tensor(m, 1, H, 0),
                               .epsilon = 1e-5};
+  stages[n++] = linear(m, H, 3 * H);
+  stages[n++] = (saros_stage){.kind = SAROS_STAGE_ATTENTION,
+                              .distance = tensor(m, 2, HEADS, WINDOW)};
   stages[n++] = linear(m, H, O);
   stages[n++] =
       (saros_stage){.kind = SAROS_STAGE_FUNCTION, .function = SAROS_TANH};
@@ -269,7 +272,7 @@ static void refuses_bytes(void) {
   walk(s, 3);
   saros_session_fork(s, &twin);
   size_t size = saros_session_dump_size(s);
-  size_t header = 8 + 5 * 4 + 4 * 5;  // five states
+  size_t header = 8 + 5 * 4 + 4 * 8;  // eight states
   char *bytes = malloc(size);
   saros_session_dump(s, bytes);
   for (size_t at = 0; at < header; at++) {
@@ -290,6 +293,32 @@ static void refuses_bytes(void) {
   CHECK(same_output(s, twin), "refused bytes change nothing");
   CHECK(saros_session_restore(s, bytes, size) == SAROS_OK, "%s",
         saros_error(m.context));
+  free(bytes);
+  saros_session_release(s);
+  saros_session_release(twin);
+  close_model(&m);
+}
+
+/* A place in the ring of attention that would lead a step out of it. */
+static void refuses_places(void) {
+  static const double places[] = {-1,  0.5,      2 * WINDOW, 1e9,
+                                  NAN, INFINITY, -INFINITY};
+  meter count = {0};
+  model m = open_model(&count);
+  saros_session *s = open_session(&m, 2), *twin;
+  walk(s, 3);
+  saros_session_fork(s, &twin);
+  size_t size = saros_session_dump_size(s);
+  char *bytes = malloc(size);
+  saros_session_dump(s, bytes);
+  for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+    saros_real place = (saros_real)places[i];
+    memcpy(bytes + size - (1 + 2 * O) * sizeof place, &place, sizeof place);
+    CHECK(saros_session_restore(s, bytes, size) == SAROS_EARGUMENT, "place %g",
+          places[i]);
+  }
+  walk(s, 3), walk(twin, 3);
+  CHECK(same_output(s, twin), "refused places change nothing");
   free(bytes);
   saros_session_release(s);
   saros_session_release(twin);
@@ -370,6 +399,7 @@ int main(void) {
   keeps_weights();
   goes_on_from_bytes();
   refuses_bytes();
+  refuses_places();
   refuses_models();
   survives_refusals();
   return report();

@@ -165,10 +165,19 @@ saros_status saros_session_step_ids(saros_session *s, const int32_t *ids) {
 /* --- The state ---------------------------------------------------------------------------- */
 
 state state_of(const saros_session *s, const stage *g, int which) {
-  if (which == 1)
-    return (state){array_of(s, g, C), g->owned[FIRST_C], g->H};
-  return (state){array_of(s, g, s->odd ? H_ODD : H_EVEN), g->owned[FIRST_H],
-                 g->P};
+  const int F = g->outputs, window = g->window;
+  const state of_attention[] = {
+      {.rows = array_of(s, g, KEYS), .n = ATTENTION_KEYS(F, window)},
+      {.rows = array_of(s, g, VALUES), .n = F * window},
+      {.rows = array_of(s, g, PLACE), .n = 1, .places = 2 * window},
+  };
+  const state of_recurrent[] = {
+      {.rows = array_of(s, g, s->odd ? H_ODD : H_EVEN),
+       .first = g->owned[FIRST_H],
+       .n = g->P},
+      {.rows = array_of(s, g, C), .first = g->owned[FIRST_C], .n = g->H},
+  };
+  return window > 0 ? of_attention[which] : of_recurrent[which];
 }
 
 /* One row of a state as it is at first. */

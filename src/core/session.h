@@ -30,11 +30,12 @@ enum {
   NORM_BIAS,
   NORM_C_GAIN,
   NORM_C_BIAS,
-  DECAY,    // (H) pairs: the factor of h, where it is always the same
-  SHARE_H,  // (P) what of the new state goes into the state; else the old one
-  SHARE_C,  // (H)
-  FIRST_H,  // (P) where the state begins; null: zeros
-  FIRST_C,  // (H)
+  DECAY,     // (H) pairs: the factor of h, where it is always the same
+  SHARE_H,   // (P) what of the new state goes into the state; else the old one
+  SHARE_C,   // (H)
+  FIRST_H,   // (P) where the state begins; null: zeros
+  FIRST_C,   // (H)
+  DISTANCE,  // (heads, 2 W) of attention: twice what is added to the scores
   OWNED
 };
 
@@ -49,6 +50,10 @@ enum {
   C_NEW,   // (H) before it is mixed with the old c
   C_SEEN,  // (H) after layer norm
   INNER,   // (H) what a projection or the product for n reads
+  KEYS,    // (W, F) of attention, in blocks of slots; see kernel.h
+  VALUES,  // (W, F)
+  PLACE,   // (1) of the next step in their ring
+  SCORES,  // (heads, W)
   Y,       // (outputs), unless that is h
   ARRAYS
 };
@@ -63,7 +68,8 @@ struct stage {
                const real *h_before);
   int inputs, outputs;
   int G, H, P;         // of a recurrent stage; 0 otherwise
-  int states;          // 0, 1 or 2
+  int heads, window;   // of attention; 0 otherwise
+  int states;          // how many
   int separate;        // is U h needed by itself?
   int positive;        // is the candidate made positive? See kernel.h.
   int residual;        // is the input added to the output?
@@ -149,8 +155,11 @@ void plan_array(planner *p, int which, int n);
 saros_status plan_dense(planner *p, int which, const real *w, int n, int k);
 /* Makes a recurrent stage. */
 saros_status plan_recurrent(planner *p);
+/* Makes one of attention over the last steps. (session_attention.c) */
+saros_status plan_attention(planner *p);
+void run_attention(saros_session *s, const stage *g, const real *x);
 
-/* How the stages run (session_run.c). */
+/* How the other stages run (session_run.c). */
 void run_embedding(saros_session *s, const stage *g, const real *x);
 void run_linear(saros_session *s, const stage *g, const real *x);
 void run_layer_norm(saros_session *s, const stage *g, const real *x);
@@ -184,6 +193,7 @@ typedef struct state {
   real *rows;
   const real *first;
   int n;
+  int places;  // rows are one whole number in 0..places - 1; 0: they are not
 } state;
 
 /* The state of a stage that has more than 'which'. (session.c) */
@@ -199,6 +209,13 @@ static inline real *array_at(const saros_session *s, size_t place) {
 static inline real *array_of(const saros_session *s, const stage *g,
                              int which) {
   return array_at(s, g->at[which]);
+}
+
+/* A stage ends with a jump to the next one: the processor foresees a jump better
+** than a loop's calls, which lead elsewhere each time. */
+static inline void run_next(saros_session *s, const stage *g, const real *x) {
+  s->read[g[1].number] = x;
+  g[1].run(s, g + 1, x);
 }
 
 #endif

@@ -6,7 +6,8 @@
 **   bytes of a real       u32: 4 or 8
 **   streams, outputs      u32, u32
 **   count of states       u32
-**   their sizes           u32 each, in the order of the stages, h before c
+**   their sizes           u32 each, in the order of the stages: h before c;
+**                         of attention keys, values and their place in the ring
 **   the states            reals, (streams, size) each
 **   the output            reals, (streams, outputs)
 */
@@ -140,6 +141,31 @@ static saros_status check_sizes(const saros_session *s,
   return SAROS_OK;
 }
 
+static int is_place(real x, int places) {
+  return x >= 0 && x < (real)places && x == (real)(int)x;
+}
+
+/* A step writes to the slot of a ring that its place says, so that must be one.
+** 'from': the states. */
+static saros_status check_places(const saros_session *s,
+                                 const unsigned char *from) {
+  const plan *p = s->plan;
+  for (int i = 0; i < state_count(p); i++) {
+    state x = state_at(s, i);
+    for (int row = 0; row < s->streams; row++, from += x.n * sizeof(real)) {
+      real place;
+      swap_copy(&place, from);
+      if (x.places > 0 && !is_place(place, x.places))
+        return saros_fail(s->context, SAROS_EARGUMENT,
+                          "restore: expected a place in 0..%d as state %d, "
+                          "got %g",
+                          x.places - 1, i + s->context->index_base,
+                          (double)place);
+    }
+  }
+  return SAROS_OK;
+}
+
 saros_status saros_session_restore(saros_session *s, const void *bytes,
                                    size_t size) {
   const plan *p = s->plan;
@@ -148,6 +174,7 @@ saros_status saros_session_restore(saros_session *s, const void *bytes,
   TRY(check_sizes(s, from));
   TRY(saros_tensor_writable(s->output, "restore"));
   from += header_bytes(p);
+  TRY(check_places(s, from));
   for (int i = 0; i < state_count(p); i++) {
     state x = state_at(s, i);
     for (int row = 0; row < s->streams; row++)

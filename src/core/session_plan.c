@@ -163,6 +163,7 @@ static saros_status (*const makers[])(planner *p) = {
     [SAROS_STAGE_FUNCTION] = plan_function,
     [SAROS_STAGE_RECURRENT] = plan_recurrent,
     [SAROS_STAGE_ADD] = plan_add,
+    [SAROS_STAGE_ATTENTION] = plan_attention,
 };
 
 /* The tables of a folded embedding have at most so many elements. */
@@ -205,8 +206,8 @@ static saros_status plan_begin(planner *p, const saros_stage *given,
   if (given->kind == SAROS_STAGE_RECURRENT)
     w = given->layer.weight_ih;
   if (given->kind == SAROS_STAGE_FUNCTION || given->kind == SAROS_STAGE_ADD ||
-      w == NULL || w->rank < 1 || w->shape[w->rank - 1] < 1 ||
-      w->shape[w->rank - 1] > WIDEST)
+      given->kind == SAROS_STAGE_ATTENTION || w == NULL || w->rank < 1 ||
+      w->shape[w->rank - 1] < 1 || w->shape[w->rank - 1] > WIDEST)
     return saros_fail(made->context, SAROS_EARGUMENT,
                       "session: expected a first stage with a weight that "
                       "says how many features go in, got none");

@@ -9,7 +9,8 @@
 static int is_alike(const stage *a, const stage *b) {
   return a->run == b->run && a->step == b->step && a->outputs == b->outputs &&
          a->H == b->H && a->P == b->P && a->states == b->states &&
-         a->back == b->back && memcmp(a->at, b->at, sizeof a->at) == 0;
+         a->heads == b->heads && a->window == b->window && a->back == b->back &&
+         memcmp(a->at, b->at, sizeof a->at) == 0;
 }
 
 static int lie_alike(const plan *a, const plan *b) {

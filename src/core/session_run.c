@@ -67,14 +67,7 @@ static void normalise_rows(const saros_session *s, real *y, const real *x,
   }
 }
 
-/* --- From stage to stage ------------------------------------------------------------ */
-
-/* A stage ends with a jump to the next one: the processor foresees a jump better
-** than a loop's calls, which lead elsewhere each time. */
-static inline void run_next(saros_session *s, const stage *g, const real *x) {
-  s->read[g[1].number] = x;
-  g[1].run(s, g + 1, x);
-}
+/* --- Stages without a state ------------------------------------------------------- */
 
 void run_output(saros_session *s, const stage *g, const real *x) {
   size_t n = (size_t)g->outputs;
@@ -82,8 +75,6 @@ void run_output(saros_session *s, const stage *g, const real *x) {
   for (int row = 0; row < s->streams; row++, y += n, x += STEP_WIDTH(n))
     memcpy(y, x, n * sizeof(real));
 }
-
-/* --- Stages without a state ------------------------------------------------------- */
 
 void run_embedding(saros_session *s, const stage *g, const real *x) {
   real *y = array_of(s, g, Y);

@@ -21,6 +21,7 @@ static const char *const stage_kinds[] = {
     [SAROS_STAGE_FUNCTION] = "function",
     [SAROS_STAGE_RECURRENT] = "recurrent",
     [SAROS_STAGE_ADD] = "add",
+    [SAROS_STAGE_ATTENTION] = "attention",
 };
 
 static const char *kind_name(int kind) {
@@ -106,6 +107,7 @@ static saros_stage check_stage(lua_State *L) {
       .bias = stage_tensor(L, "bias"),
       .epsilon = field_number(L, table, "epsilon", 0),
       .back = field_count(L, "back"),
+      .distance = stage_tensor(L, "distance"),
       .function = (saros_function)field_name(L, "function", SAROS_FUNCTIONS,
                                              function_of, 0),
       .cell = (saros_cell)field_name(L, "cell", SAROS_CELLS, cell_name, 0),
