@@ -13,6 +13,10 @@ local function regressor(make, given)
   return nn.chain { make(o), nn.linear { 6, 3 } }:init { seed = 1 }
 end
 
+local function attention(sizes)
+  return nn.chain { nn.linear { sizes[1], sizes[2] }, nn.windowed_attention { sizes[2], 4, heads = 2 } }
+end
+
 local function speaker()
   return nn.chain { nn.embedding { 7, 4 }, nn.lstm { 4, 10 }, nn.linear { 10, 7 } }:init { seed = 2 }
 end
@@ -47,9 +51,58 @@ local function learn_by_hand(model, x, targets, window, every, clip)
   end
 end
 
+-- A learner of two streams of the model, the twin of which tells what to expect.
+local function begins_anew(model, twin)
+  local x, targets = saros.generator(1):normal { 8, 2, 2 }, saros.generator(2):normal { 8, 2, 3 }
+  local s = model:learner { streams = 2, window = 8, lr = 1e-2 }
+  local reset = saros.zeros(8, 2)
+  reset[4][2] = 1
+  local expected = twin(x, nil, { reset = reset })
+  for t = 1, 8 do
+    if t == 4 then
+      assert.equal(s, s:reset(2))
+    end
+    assert.same_values(expected[t], s:learn(x[t], targets[t]), TOLERANCE)
+  end
+  local tape <close> = saros.tape()
+  tape:backward(saros.mse(twin(x, nil, { reset = reset }), targets))
+  optim.clip_norm(twin:parameters(), 5)
+  optim.adam(twin:parameters(), { lr = 1e-2 }):step()
+  assert_same_weights(twin, model, 0)
+  s:step(x[1])
+  s:reset()
+  assert.same_values(model(x:slice(1, 1, 1))[1], s:step(x[1]), TOLERANCE)
+  assert.error_matches(function() s:reset(3) end, "reset: expected a row in 1..2")
+  assert.error_matches(function() regressor(nn.gru):learner({ delay = 1 }):reset(1) end,
+    "reset: expected no row, since delay = 1, got 1")
+end
+
+-- From a snapshot of a learner of the model the same follows each time.
+local function goes_back(model)
+  local s = model:learner { window = 8, every = 2, delay = 1, lr = 1e-2, guard = 2 }
+  local function run(seed, steps)
+    local generator, told = saros.generator(seed), {}
+    for t = 1, steps do
+      local y, loss = s:learn(generator:normal { 2 }, generator:normal { 3 })
+      told[t] = { y:clone(), loss }
+    end
+    return require("spec.support.values").fingerprint { told, model:tensors() }
+  end
+  run(1, 13)
+  local snapshot = s:snapshot()
+  local first = run(2, 21)
+  for _ = 1, 2 do
+    run(3, 5)
+    assert.equal(s, s:restore(snapshot))
+    assert.equal(first, run(2, 21))
+  end
+  assert.error_matches(function() s:restore {} end, "restore: expected a snapshot of this learner, got a table")
+  assert.error_matches(function() s:restore(nil) end, "restore: expected a snapshot of this learner, got nil")
+end
+
 describe("a learner", function()
   it("learns what the loop over windows learns, to the last bits", function()
-    for _, make in ipairs { nn.rnn, nn.lstm, nn.gru } do
+    for _, make in ipairs { nn.rnn, nn.lstm, nn.gru, attention } do
       for _, size in ipairs { { 5, 5 }, { 12, 3 }, { 6, 1 } } do
         local window, every = table.unpack(size)
         local given = { dropout = 0.2, layers = 2 }
@@ -155,52 +208,14 @@ describe("a learner", function()
   end)
 
   it("begins streams anew, one or all", function()
-    local model, twin = regressor(nn.lstm), regressor(nn.lstm)
-    local x, targets = saros.generator(1):normal { 8, 2, 2 }, saros.generator(2):normal { 8, 2, 3 }
-    local s = model:learner { streams = 2, window = 8, lr = 1e-2 }
-    local reset = saros.zeros(8, 2)
-    reset[4][2] = 1
-    local expected = twin(x, nil, { reset = reset })
-    for t = 1, 8 do
-      if t == 4 then
-        assert.equal(s, s:reset(2))
-      end
-      assert.same_values(expected[t], s:learn(x[t], targets[t]), TOLERANCE)
+    for _, make in ipairs { nn.lstm, attention } do
+      begins_anew(regressor(make), regressor(make))
     end
-    local tape <close> = saros.tape()
-    tape:backward(saros.mse(twin(x, nil, { reset = reset }), targets))
-    optim.clip_norm(twin:parameters(), 5)
-    optim.adam(twin:parameters(), { lr = 1e-2 }):step()
-    assert_same_weights(twin, model, 0)
-    s:step(x[1])
-    s:reset()
-    assert.same_values(model(x:slice(1, 1, 1))[1], s:step(x[1]), TOLERANCE)
-    assert.error_matches(function() s:reset(3) end, "reset: expected a row in 1..2")
-    assert.error_matches(function() regressor(nn.gru):learner({ delay = 1 }):reset(1) end,
-      "reset: expected no row, since delay = 1, got 1")
   end)
 
   it("goes back to a snapshot, bit for bit and more than once", function()
-    local model = regressor(nn.lstm, { dropout = 0.3, layers = 2 })
-    local s = model:learner { window = 8, every = 2, delay = 1, lr = 1e-2, guard = 2 }
-    local function run(seed, steps)
-      local generator, told = saros.generator(seed), {}
-      for t = 1, steps do
-        local y, loss = s:learn(generator:normal { 2 }, generator:normal { 3 })
-        told[t] = { y:clone(), loss }
-      end
-      return require("spec.support.values").fingerprint { told, model:tensors() }
-    end
-    run(1, 13)
-    local snapshot = s:snapshot()
-    local first = run(2, 21)
-    for _ = 1, 2 do
-      run(3, 5)
-      assert.equal(s, s:restore(snapshot))
-      assert.equal(first, run(2, 21))
-    end
-    assert.error_matches(function() s:restore {} end, "restore: expected a snapshot of this learner, got a table")
-    assert.error_matches(function() s:restore(nil) end, "restore: expected a snapshot of this learner, got nil")
+    goes_back(regressor(nn.lstm, { dropout = 0.3, layers = 2 }))
+    goes_back(regressor(attention))
   end)
 
   it("takes the same memory over 20,000 steps", function()

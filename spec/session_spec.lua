@@ -71,6 +71,7 @@ describe("a session agrees with its model", function()
     ["positive minGRU, with zoneout"] = nn.mingru { I, H, candidate = "positive", zoneout = 0.2, bias = false },
     ["minLSTM"] = nn.minlstm { I, H, layers = 2, dropout = 0.5 },
     ["positive minLSTM"] = nn.minlstm { I, H, candidate = "positive", remember = 20 },
+    ["attention over past steps"] = nn.chain { nn.linear { I, H }, nn.windowed_attention { H, 9, heads = 3 } },
   }
   for name, model in pairs(cases) do
     for _, B in ipairs { 1, 5 } do
@@ -479,7 +480,7 @@ describe("the memory of a session", function()
     local session, generator = model:session(), saros.generator(1)
     local sampling = { temperature = 0.8, top_k = 10 }
     local list, x = { 0.5 }, saros.tensor { 0.5 }
-    local numbers = nn.rnn { 1, 4 }:init { seed = 1 }:session()
+    local numbers = nn.chain { nn.rnn { 1, 4 }, nn.windowed_attention { 4, 3 } }:init({ seed = 1 }):session()
     local function step()
       session:step(session:sample(generator, sampling))
       numbers:step(list)

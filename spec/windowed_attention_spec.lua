@@ -207,9 +207,156 @@ describe("windowed attention", function()
       ['windowed_attention: unknown option "mask"'] = function() net(x, nil, { mask = saros.ones(5, 3) }) end,
       ["with a tensor (3, 16) at [1], got a tensor (3, 4)"] = function() net(x, { saros.zeros(3, 4) }) end,
       ["with a tensor (3, 2) at [2], got a table"] = function() net(x, { saros.zeros(3, 16) }) end,
-      ["session: expected"] = function() net:session() end,
     } do
       assert.error_matches(act, message, 1, true)
     end
+  end)
+end)
+
+describe("a session of windowed attention", function()
+  -- Sums are taken in another order, and over sequences in blocks.
+  local BOUND = saros.info().real == "double" and 1e-12 or 4e-6
+
+  -- The session's outputs for steps first..last of x (T, B, F).
+  local function walk(session, x, first, last)
+    local steps = {}
+    for t = first, last do
+      steps[#steps + 1] = session:step(x[t]):reshape(x:size(2), -1):clone()
+    end
+    return saros.stack(steps)
+  end
+
+  it("says what the module says of a sequence, before the window is full and long after", function()
+    for _, given in ipairs {
+      {}, { residual = true }, { window = 2, heads = 1 }, { window = 16, heads = 4 },
+      { size = 24, window = 17, heads = 3, residual = true }, { size = 40, window = 40, heads = 2 },
+    } do
+      for _, streams in ipairs { 1, 5 } do
+        local net = build(given)
+        local x = random(20, 100, streams, net.o.size)
+        assert.same_values((net(x)), walk(net:session { streams = streams }, x, 1, 100), BOUND)
+      end
+    end
+  end)
+
+  it("stands between other layers, and inside residual blocks", function()
+    local model = nn.chain {
+      nn.embedding { 7, 12 }, nn.windowed_attention { 12, 5, heads = 3, residual = true }, nn.gru { 12, 10 },
+      nn.residual { nn.layer_norm { 10 }, nn.windowed_attention { 10, 4 }, saros.tanh }, nn.linear { 10, 7 },
+    }:init { seed = 1 }
+    local ids, generator = {}, saros.generator(21)
+    for n = 1, 2 * 60 do
+      ids[n] = generator:integer(7)
+    end
+    local x = saros.ids(ids):reshape(60, 2)
+    assert.same_values((model(x)), walk(model:session { streams = 2 }, x, 1, 60),
+      saros.info().real == "double" and 1e-10 or 1e-4) -- as the norm divides by a deviation
+  end)
+
+  it("begins rows anew, each at its own time", function()
+    local net, x = build { window = 4 }, random(22, 30, B, F)
+    local reset, session = saros.zeros(30, B), net:session { streams = B }
+    for row, times in ipairs { { 3, 20 }, { 2, 3, 4, 9 }, { 30 } } do
+      for _, t in ipairs(times) do
+        reset[t][row] = 1
+      end
+    end
+    local y = net(x, nil, { reset = reset })
+    for t = 1, 30 do
+      for row = 1, B do
+        if reset[t][row] == 1 then
+          session:reset(row)
+        end
+      end
+      assert.same_values(y[t], session:step(x[t]), BOUND)
+    end
+    assert.equal(net:session({ streams = B }):dump(), session:reset():dump())
+  end)
+
+  it("goes on from bytes and in forks, bit for bit, wherever it is in its ring", function()
+    local net, x = build { window = 5 }, random(23, 40, B, F)
+    for taken = 1, 14 do
+      local session, other = net:session { streams = B }, net:session { streams = B }
+      walk(session, x, 1, taken)
+      session:reset(2)
+      local bytes, fork = session:dump(), session:fork()
+      walk(other, x, 20, 27)
+      assert.equal(bytes, other:restore(bytes):dump())
+      local y = walk(session, x, taken + 1, taken + 12)
+      assert.same_values(y, walk(other, x, taken + 1, taken + 12), 0)
+      assert.equal(bytes, fork:dump())
+      assert.same_values(y, walk(fork, x, taken + 1, taken + 12), 0)
+    end
+  end)
+
+  it("takes new weights and keeps what it remembers", function()
+    local net, x = build(), random(24, 20, 1, F)
+    local session = net:session()
+    walk(session, x, 1, 9)
+    net:init { seed = 5 }
+    local twin = net:session():restore(session:dump())
+    session:repack(net:stages())
+    assert.same_values(walk(twin, x, 10, 20), walk(session, x, 10, 20), 0)
+    -- Windows and heads whose arrays lie in the same places are others all the same.
+    for _, given in ipairs { { window = 4 }, { heads = 4 }, { residual = true } } do
+      assert.error_matches(function() session:repack(build(given):stages()) end,
+        "repack: expected the stages that the session was made of, got stages of other kinds or sizes")
+    end
+  end)
+
+  it("trusts no place in a ring that bytes tell", function()
+    local pack = saros.info().real == "double" and "<d" or "<f"
+    local net = build()
+    local session = net:session()
+    session:step { 1, 2, 3, 4 }
+    local bytes = session:dump()
+    local at = #bytes - (F + 1) * pack:packsize() -- before the output
+    local function with(place)
+      return bytes:sub(1, at) .. pack:pack(place) .. bytes:sub(at + pack:packsize() + 1)
+    end
+    assert.equal(bytes, with(1))
+    for _, place in ipairs { -1, 0.5, 2 * W, 1e30, -1e30, 1 / 0, -1 / 0, 0 / 0 } do
+      assert.error_matches(function() session:restore(with(place)) end,
+        "restore: expected a place in 0..5 as state 3, got ", 1, true)
+      assert.equal(bytes, session:dump())
+    end
+    for place = 0, 2 * W - 1 do
+      session:restore(with(place)):step { 4, 3, 2, 1 }
+    end
+  end)
+
+  it("forgets what is not a number with the step that it was in", function()
+    local net = build { residual = true }
+    local session, state = net:session(), nil
+    for t, x in ipairs { 1, 0 / 0, 1 / 0, 2, 3, 4, 5 } do
+      local y
+      y, state = net(saros.full({ 1, 1, F }, x), state)
+      local z = session:step { x, x, x, x }
+      for n = 1, F do
+        local expected = y[1][1][n]
+        assert.is_true(expected ~= expected and z[n] ~= z[n] or math.abs(expected - z[n]) <= BOUND, t)
+      end
+    end
+    assert.is_true(session:logits()[1] == session:logits()[1])
+  end)
+
+  it("is refused where stages do not fit", function()
+    local core = require "saros.core"
+    local function refuses(distance, message)
+      assert.error_matches(function()
+        core.session({ { kind = "linear", weight = saros.ones(12, 4) }, { kind = "attention", distance = distance } },
+          1, "real")
+      end, "session: expected " .. message, 1, true)
+    end
+    refuses(nil, "distance of shape (1, 1) in stage 2, got none")
+    refuses(saros.ones(3), "distance of shape (1, 1) in stage 2, got (3)")
+    refuses(saros.ones(0, 3), "distance of shape (1, 1) in stage 2, got (0, 3)")
+    refuses(saros.ones(2, 0), "distance of shape (1, 1) in stage 2, got (2, 0)")
+    refuses(saros.ids { { 1, 2 } }, "distance to be real numbers, got ids (1, 2)")
+    refuses(saros.ones(3, 5), "queries, keys and values of 3 heads in stage 2, got 12 features")
+    refuses(saros.zeros(1, 2 ^ 23 + 1), "a window of at most 8388608 steps in stage 2, got 8388609")
+    assert.error_matches(function()
+      core.session({ { kind = "attention", distance = saros.ones(1, 2) } }, 1, "real")
+    end, "session: expected a first stage with a weight that says how many features go in, got none", 1, true)
   end)
 end)

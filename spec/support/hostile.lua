@@ -109,6 +109,9 @@ local kinds = {
   { "generator", function() return saros.generator(1) end },
   { "tape", function() return saros.tape() end },
   { "session", function() return saros.nn.linear { 3, 2 }:init { seed = 1 }:session() end },
+  { "attention session", function()
+    return saros.nn.windowed_attention({ 4, 3, heads = 2 }):init({ seed = 1 }):session { streams = 2 }
+  end },
   { "text session", function() return model():session { streams = 2 } end },
   { "codec", function() return core.codec("bpe", { 98, 99 }) end },
   { "linear", function() return saros.nn.linear { 3, 2 }:init { seed = 1 } end },

@@ -6,7 +6,11 @@ local nn = saros.nn
 
 local tolerance = saros.info().real == "double" and 1e-12 or 1e-6
 
-for _, make in ipairs { nn.rnn, nn.lstm, nn.gru, nn.mingru, nn.minlstm } do
+local function attention(sizes)
+  return nn.chain { nn.linear(sizes), nn.windowed_attention { sizes[2], 20 } }
+end
+
+for _, make in ipairs { nn.rnn, nn.lstm, nn.gru, nn.mingru, nn.minlstm, attention } do
   for _, hidden in ipairs { 3, 8, 24, 40 } do
     for _, streams in ipairs { 1, 3 } do
       local model = nn.chain { make { 2, hidden }, nn.linear { hidden, 5 } }:init { seed = 1 }

@@ -9,13 +9,14 @@ local Session = {}
 
 --- One stage of a model, as the C function takes it; see saros_stage in saros.h.
 ---@class saros.Stage: saros.Layer
----@field kind "embedding"|"linear"|"layer_norm"|"function"|"recurrent"|"add"
+---@field kind "embedding"|"linear"|"layer_norm"|"function"|"recurrent"|"add"|"attention"
 ---@field weight? saros.Tensor  embedding (V, E); linear (O, I); layer_norm (n); add (n), or nil: ones
 ---@field bias? saros.Tensor  linear (O); layer_norm (n)
 ---@field epsilon? number  of a layer_norm
 ---@field function? string  "tanh" and the like
 ---@field cell? string  "lstm" and the like
 ---@field back? integer  add: how far back the stage is that read what is added
+---@field distance? saros.Tensor  attention (heads, W)
 ---@field gamma? saros.Tensor  (H / 2)
 ---@field norm_ih_gain? saros.Tensor  (G H)
 ---@field norm_ih_bias? saros.Tensor  (G H)

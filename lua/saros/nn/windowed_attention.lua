@@ -193,6 +193,18 @@ function WindowedAttention:forward(x, state, given)
   return y, state_after(self, memory, sight, o.lengths)
 end
 
+function WindowedAttention:stages()
+  local stages = {
+    { kind = "linear", weight = self.in_proj_weight, bias = self.in_proj_bias },
+    { kind = "attention", distance = self.distance },
+    self.out_proj:stages()[1],
+  }
+  if self.o.residual then
+    stages[4] = { kind = "add", back = 3 }
+  end
+  return stages
+end
+
 function WindowedAttention:describe()
   local o = self.o
   return ("windowed attention %d, over %d steps, %d head%s"):format(
