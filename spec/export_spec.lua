@@ -47,6 +47,10 @@ local models = {
   language_model { cell = "lru", residual = true },
   nn.chain { nn.linear { I, H }, nn.residual { saros.tanh }, nn.residual { nn.layer_norm { H }, nn.gru { H, H } } },
   nn.minlstm { I, H, candidate = "positive", layer_norm = true },
+  nn.windowed_attention { I, 7 },
+  nn.windowed_attention { 12, 5, heads = 3, residual = true },
+  nn.chain { nn.embedding { V, 8 }, nn.residual { nn.windowed_attention { 8, 2, heads = 8 } }, nn.lstm { 8, 3 },
+    nn.windowed_attention { 3, 100, residual = true } },
   nn.lstm { 1, 1 },
   nn.linear { I, 2 },
   nn.chain { nn.linear { I, 5, bias = false }, saros.tanh, nn.linear { 5, 2 }, saros.sigmoid, saros.exp },
@@ -59,12 +63,13 @@ local models = {
   language_model { cell = "gru", head = { 7, 5 }, layer_norm = true, zoneout = 0.1, learn_state = true },
 }
 
--- First states and norms are no longer what they begin with.
+-- First states, norms and what begins as zeros are no longer what they begin with.
 for _, model in ipairs(models) do
   local generator = saros.generator(2)
   model:init { seed = 1 }
   for position, parameter in ipairs(model:parameters()) do
-    if model:parameters().names[position]:find "initial" or model:parameters().names[position]:find "norm" then
+    local name = model:parameters().names[position]
+    if name:find "initial" or name:find "norm" or name:find "distance" or name:find "in_proj_bias" then
       generator:fill_normal(parameter)
     end
   end
@@ -386,8 +391,8 @@ describe("export_c", function()
       return
     end
     local model = nn.chain { nn.embedding { 7, 20 }, nn.gru { 20, 20, reset = "before" },
-      nn.lstm { 20, 20, projection = 9 }, nn.linear { 9, 7 } }:init { seed = 1 }
-    model.steps[4].weight:slice(1, 2, 2):fill(0)
+      nn.lstm { 20, 20, projection = 9 }, nn.windowed_attention { 9, 4 }, nn.linear { 9, 7 } }:init { seed = 1 }
+    model.steps[5].weight:slice(1, 2, 2):fill(0)
     in_folder(function(folder)
       assert(saros.export_c(model, folder .. "/a.c", { weights = "int8" }))
       local text = read(folder .. "/a.c")

@@ -214,6 +214,52 @@ static void $name_lru($real *h, const $real *a, const $real *decay,
 }
 ]])
 
+add("attention_weights", [[
+/* The weights of the first 'seen' slots of a ring of w, for a head of d features
+** of f: the softmax of what its q and their keys say, by how far back they lie. */
+static void $name_attention_weights($real *weights, const $real *q,
+                                    const $real *keys, const $real *distance,
+                                    int f, int d, int w, int slot, int seen) {
+  $real top = 0, sum = 0;
+  for (int s = 0; s < seen; s++) {
+    $real product = 0;
+    for (int i = 0; i < d; i++)
+      product += q[i] * keys[s * f + i];
+    weights[s] = product / sqrt$f(($real)d) + distance[(s + w - 1 - slot) % w];
+    top = s == 0 || weights[s] > top ? weights[s] : top;
+  }
+  for (int s = 0; s < seen; s++)
+    sum += weights[s] = exp$f(weights[s] - top);
+  for (int s = 0; s < seen; s++)
+    weights[s] /= sum;
+}
+]])
+
+add("attention", [[
+/*
+** Attention over the last w steps, of heads of d features, from x = q, k, v. Step
+** t since the beginning is in slot t mod w of a ring; place: that of this step,
+** which counts on, but from 2 w - 1 back to w.
+*/
+static void $name_attention($real *y, $real *keys, $real *values, $real *place,
+                            $real *weights, const $real *x,
+                            const $real *distance, int heads, int d, int w) {
+  const int f = heads * d, at = (int)*place, slot = at % w;
+  const int seen = at < w ? at + 1 : w;
+  memcpy(keys + slot * f, x + f, (size_t)f * sizeof *keys);
+  memcpy(values + slot * f, x + 2 * f, (size_t)f * sizeof *values);
+  *place = ($real)(at + 1 < 2 * w ? at + 1 : w);
+  for (int first = 0; first < f; first += d, distance += w) {
+    $name_attention_weights(weights, x + first, keys + first, distance, f, d, w,
+                            slot, seen);
+    memset(y + first, 0, (size_t)d * sizeof *y);
+    for (int s = 0; s < seen; s++)
+      for (int i = first; i < first + d; i++)
+        y[i] += weights[s] * values[s * f + i];
+  }
+}
+]])
+
 -- Functions of each element.
 for _, entry in ipairs {
   { "tanh", "tanh$f(x[i])" },

@@ -308,6 +308,17 @@ function stages.add(self, stage)
   pass_on(self, y, self.width)
 end
 
+--- q, k and v of all heads to what these look back at.
+function stages.attention(self, stage)
+  local heads, W, F = stage.distance:size(1), stage.distance:size(2), self.width // 3
+  local y = result(self, F)
+  self.used.attention_weights = true
+  call(self, "attention", y, carried(self, "keys", W * F), carried(self, "values", W * F),
+    carried(self, "place", 1), scratch(self, "weights", W), "x", constant(self, "distance", stage.distance),
+    heads, F // heads, W)
+  pass_on(self, y, F)
+end
+
 -- --- All of them -----------------------------------------------------------------------------
 
 --- What a line of comment calls a stage.
