@@ -90,6 +90,8 @@ describe("a summary", function()
     assert.equal(3 * 5 + 2 * 4 * 5 * (5 + 5 + 2) + 3, summary.parameters)
     assert.matches("\n +in all, [^\n]+ 498 +415$", tostring(summary))
     assert.equal(6, nn.linear({ 2, 3 }):summary().multiply_adds)
+    local look = nn.windowed_attention({ 6, 9, heads = 2 }):summary()
+    assert.equal(3 * 6 * 6 + 2 * 9 * 6 + 6 * 6, look.multiply_adds)
   end)
 end)
 

@@ -14,7 +14,8 @@ local Summary = {}
 ---@field name string
 ---@field description string  with its shapes
 ---@field parameters integer
----@field multiply_adds integer  of a step of one row, forward: each weight takes part once
+---@field multiply_adds integer  of a step of one row, forward: each weight takes part once, and with attention
+---  over past steps what is kept of each of them
 
 Summary.__index = Summary
 
@@ -54,10 +55,15 @@ function Summary:__tostring()
   return table.concat(lines, "\n")
 end
 
---- The weights that are multiplied: matrices, but for tables of vectors.
+--- The weights that are multiplied: matrices, but for tables of vectors. A
+--- module that multiplies something else says so itself.
 local function multiply_adds(module)
   local count = 0
   module:visit(function(part)
+    if part.multiply_adds then
+      count = count + part:multiply_adds()
+      return
+    end
     for _, parameter in ipairs(part.looks_up and {} or part.own) do
       count = count + (parameter.tensor:rank() > 1 and parameter.tensor:count() or 0)
     end

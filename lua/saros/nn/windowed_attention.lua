@@ -205,6 +205,11 @@ function WindowedAttention:stages()
   return stages
 end
 
+--- Of a step, but for its members: distances are added, keys and values multiplied.
+function WindowedAttention:multiply_adds()
+  return self.in_proj_weight:count() + 2 * self.o.window * self.o.size
+end
+
 function WindowedAttention:describe()
   local o = self.o
   return ("windowed attention %d, over %d steps, %d head%s"):format(
