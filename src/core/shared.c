@@ -200,7 +200,8 @@ static int replace_stage(borrower *b, saros_stage *s) {
                 {1, &s->norm_ih_gain},
                 {1, &s->norm_ih_bias},
                 {1, &s->gamma},
-                {SAROS_MAX_STATES, s->first}};
+                {SAROS_MAX_STATES, s->first},
+                {1, &s->distance}};
   for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
     if (!replace_tensors(b, fields[i].count, fields[i].x))
       return 0;
@@ -239,6 +240,9 @@ static int copy_stage(saros_stage *to, const saros_stage *from) {
       return 1;
     case SAROS_STAGE_RECURRENT:
       copy_recurrent(to, from);
+      return 1;
+    case SAROS_STAGE_ATTENTION:
+      to->distance = from->distance;
       return 1;
     default:
       return 0;
