@@ -38,6 +38,9 @@
 #define ROWS 2
 #endif
 
+/* Do panels go by twos where there is one row? */
+#define PAIRS (GROUP == 1)
+
 #define WIDE ((int)(VECTOR_BYTES / sizeof(real)))
 #define NARROW (WIDE / 2)
 #define SLOTS 4
@@ -188,12 +191,78 @@ gru_units(const cell_step *s, const real *a, ptrdiff_t at, const size_t lanes) {
   }
 }
 
+#if PAIRS
+
+/* Two vectors of a narrow panel, wherever they are. */
+typedef real neighbours __attribute__((vector_size(VECTOR_BYTES),
+                                       aligned(sizeof(real)), may_alias));
+
+/* Sums of a wide panel and of the narrow one behind it, whose slots lie two to a
+** vector; with three gates, the last one's parts from x and from h by itself. */
+typedef struct mixed_sums {
+  vector_wide wide[SLOTS];
+  neighbours two[SLOTS / 2];
+  vector_narrow last[2];
+} mixed_sums;
+
+/* Adds the products of k terms, of which the last gate's go to the slot 'last'. */
+static inline __attribute__((always_inline)) void
+add_mixed(mixed_sums *sum, const int gates, const int last,
+          const vector_wide *w, const real *narrow, const real *x, int k) {
+  for (int p = 0; p < k; p++, w += gates, narrow += gates * NARROW) {
+    const neighbours *two = (const void *)narrow;
+    for (int v = 0; v < gates; v++)
+      sum->wide[v == gates - 1 ? last : v] += x[p] * w[v];
+    for (int v = 0; v < gates / 2; v++)
+      sum->two[v] += x[p] * two[v];
+    if (gates % 2 == 1)
+      sum->last[last - gates + 1] +=
+          x[p] * *(const vector_narrow *)(const void *)(two + gates / 2);
+  }
+}
+
+/* Both panels of one row: y (SLOTS, WIDE) and then (SLOTS, NARROW). */
+static inline __attribute__((always_inline)) void
+cell_mixed(real *y, const int gates, const void *packed, const cell_step *s,
+           ptrdiff_t at) {
+  const vector_wide *w = packed, *start = (const void *)(s->start[0] + at);
+  const real *narrow =
+      (const void *)(w + (ptrdiff_t)gates * (s->inputs + s->P));
+  const vector_narrow *singly = (const void *)(start + SLOTS);
+  mixed_sums sum;
+  memcpy(sum.wide, start, sizeof sum.wide);
+  memcpy(sum.two, start + SLOTS, sizeof sum.two);
+  memcpy(sum.last, singly + 2, sizeof sum.last);
+  add_mixed(&sum, gates, gates - 1, w, narrow, s->x, s->inputs);
+  add_mixed(&sum, gates, SLOTS - 1, w + (ptrdiff_t)gates * s->inputs,
+            narrow + (ptrdiff_t)gates * NARROW * s->inputs, s->h_prev, s->P);
+  memcpy(y, sum.wide, sizeof sum.wide);
+  memcpy(y + SLOTS * WIDE, sum.two, sizeof sum.two);
+  if (gates == 3)
+    memcpy(y + SLOTS * WIDE + 2 * NARROW, sum.last, sizeof sum.last);
+}
+
+#endif
+
 /* One step of a single row: the sums go from registers to registers. */
 static inline __attribute__((always_inline)) void
 step_row(const cell_step *s, const void *packed, const int gates,
          units *const finish) {
-  ALIGNED real a[SLOTS * WIDE];
+  ALIGNED real a[2 * SLOTS * WIDE];
   int unit = 0;
+#if PAIRS
+  for (; s->H - unit > WIDE + NARROW; unit += 2 * WIDE) {
+    packed = cell_pair_wide(a, gates, packed, s, unit * SLOTS);
+    finish(s, a, unit, WIDE);
+    finish(s, a + SLOTS * WIDE, unit + WIDE, WIDE);
+  }
+  if (s->H - unit > WIDE) {
+    cell_mixed(a, gates, packed, s, unit * SLOTS);
+    finish(s, a, unit, WIDE);
+    finish(s, a + SLOTS * WIDE, unit + WIDE, NARROW);
+    return;
+  }
+#endif
   for (; s->H - unit > NARROW; unit += WIDE) {
     packed = cell_tile_wide(a, 1, gates, packed, s, 0, unit * SLOTS);
     finish(s, a, unit, WIDE);
@@ -233,8 +302,11 @@ step_rows(const cell_step *s, const void *packed, const int gates,
 static inline __attribute__((always_inline)) void
 step_cell(const cell_step *s, const void *packed, const int gates,
           units *const finish) {
-  if (s->rows > 1 && !BYTES) {
-    step_rows(s, packed, gates, finish);
+  if (!BYTES) {
+    if (s->rows == 1)
+      step_row(s, packed, gates, finish);
+    else
+      step_rows(s, packed, gates, finish);
     return;
   }
   const ptrdiff_t width = STEP_WIDTH(s->H);

@@ -219,6 +219,43 @@ PANEL(cell_tile)(real *y, const int rows, const int gates, const void *packed,
   return w;
 }
 
+#if GROUP == 1
+
+/* Adds the products of k terms to the sums of two panels. */
+static inline __attribute__((always_inline)) void
+PANEL(add_pair)(PANEL(vector) * sum, const int vectors, const int last,
+                const PANEL(words) * w, const PANEL(words) * other,
+                const real *x, int k) {
+  for (int p = 0; p < k; p++, w += vectors, other += vectors)
+    for (int v = 0; v < vectors; v++) {
+      const int slot = v == vectors - 1 ? last : v;
+      sum[slot] += x[p] * w[v];
+      sum[SLOTS + slot] += x[p] * other[v];
+    }
+}
+
+/* Two panels of one row at once: y (2, SLOTS, LANES). As many sums are under way
+** as in two sets of one panel, but each term of x is read once, and what becomes
+** of both panels' sums need not wait for each other. */
+static inline __attribute__((always_inline)) const void *
+PANEL(cell_pair)(real *y, const int gates, const void *packed,
+                 const cell_step *s, ptrdiff_t at) {
+  const PANEL(words) *w = packed;
+  const ptrdiff_t of_x = (ptrdiff_t)gates * s->inputs;
+  const ptrdiff_t panel = of_x + (ptrdiff_t)gates * s->P;
+  PANEL(vector) sum[2 * SLOTS];
+  PANEL(begin)(sum, 1, 1, SLOTS, s->start, at);
+  PANEL(begin)(sum + SLOTS, 1, 1, SLOTS, s->start, at + SLOTS * LANES);
+  PANEL(add_pair)(sum, gates, gates - 1, w, w + panel, s->x, s->inputs);
+  PANEL(add_pair)
+  (sum, gates, SLOTS - 1, w + of_x, w + of_x + panel, s->h_prev, s->P);
+  PANEL(end)(y, 0, sum, 1, 1, SLOTS);
+  PANEL(end)(y + SLOTS * LANES, 0, sum + SLOTS, 1, 1, SLOTS);
+  return w + 2 * panel;
+}
+
+#endif
+
 static inline __attribute__((always_inline)) const void *
 PANEL(cell_rows)(real *y, int rows, const int gates, const void *packed,
                  const cell_step *s, ptrdiff_t row, ptrdiff_t at) {
