@@ -82,6 +82,7 @@ $(B)/bench/%.o: bench/%.c Makefile
 	$(COMPILE)
 $(B)/bench/peak.so: $(B)/bench/peak.o $(B)/bench/lua_peak.o
 	@echo "ld  $@"; $(CC) $(CFLAGS) -shared $(if $(MAC),-undefined dynamic_lookup) $^ -o $@
+$(B)/bench/step: $(B)/bench/plain.o
 $(B)/bench/micro $(B)/bench/step: $(B)/bench/%: $(B)/bench/%.o $(B)/bench/peak.o $(B)/libsaros.a
 	@echo "ld  $@"; $(CC) $(CFLAGS) $^ $(LIBS) -o $@
 $(B)/lua_modules.o: $(B)/lua_modules.c

@@ -92,12 +92,18 @@ function tables.product(rows)
     end)
 end
 
+--- Nothing where there is no time.
+local function microseconds(us)
+  return us and ("%.3g us"):format(us) or ""
+end
+
 function tables.step(rows)
-  local order = { "cell", "H", "outputs", "weights", "a step from C", "from Lua", "one of 1000 takes" }
+  local order = { "cell", "H", "outputs", "weights", "a step from C", "by hand", "from Lua", "one of 1000 takes" }
   return rows.step and build_table(order, rows.step, function(row)
     return {
-      row.cell, row.hidden, row.outputs > 0 and row.outputs or "", row.weights, ("%.3g us"):format(row.us_per_step),
-      ("%.3g us"):format(row.us_per_step_lua), ("%.2f medians"):format(row.us_single_999 / row.us_single),
+      row.cell, row.hidden, row.outputs > 0 and row.outputs or "", row.weights, microseconds(row.us_per_step),
+      microseconds(row.us_plain), microseconds(row.us_per_step_lua),
+      ("%.2f medians"):format(row.us_single_999 / row.us_single),
     }
   end)
 end

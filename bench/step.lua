@@ -1,5 +1,6 @@
 --- One step of a recurrent layer in a session, with one input and one stream:
---- from C (bench/step.c), and from Lua. With OUTPUTS, it has a dense head.
+--- from C (bench/step.c), and from Lua. With OUTPUTS, it has a dense head; with
+--- one, small cells are compared with what one writes by hand (bench/plain.c).
 ---
 ---   build/saros bench/step.lua CELL HIDDEN [WEIGHTS [OUTPUTS]]
 
@@ -46,6 +47,6 @@ for line in host.lines { host.folder .. "step", names[cell] or cell, hidden, wei
   host.emit {
     case = "step", cell = cell, hidden = hidden, weights = weights, outputs = outputs,
     us_per_step = row.us_per_step, us_per_step_lua = median_step(new_session()),
-    us_single = row.us_single, us_single_999 = row.us_single_999,
+    us_single = row.us_single, us_single_999 = row.us_single_999, us_plain = row.us_plain,
   }
 end

@@ -85,6 +85,11 @@ describe("the benchmark", function()
       assert.same({ "step", cell, 16, weights, outputs },
         { row.case, row.cell, row.hidden, row.weights, row.outputs })
       assert_positive(row, { "us_per_step", "us_per_step_lua", "us_single", "us_single_999" })
+      if outputs == 1 then
+        assert_positive(row, { "us_plain" })
+      else
+        assert.is_nil(row.us_plain)
+      end
     end
   end)
 
