@@ -389,8 +389,9 @@ static saros_status copy_last(const recurrence *r, int which,
   return status;
 }
 
-/* Units of h in a block of one row: enough for a step to be worth its while. */
-#define UNITS 128
+/* Units of h in a block of one row: a quarter of them, as whole pages of memory
+** pass by, in so many at a time that a step is worth its while. */
+#define UNITS 64
 
 /* The size of blocks, from the shape alone: bits must not depend on threads. */
 static void cut_into_blocks(recurrence *r) {
@@ -401,7 +402,7 @@ static void cut_into_blocks(recurrence *r) {
     blocks = 2;
   r->units = r->P > 0 ? r->P : 1;
   if (linear && few && work >= 1e6)
-    blocks = r->B, r->units = UNITS;
+    blocks = r->B, r->units = divide_up(r->P, 4 * UNITS) * UNITS;
   if (work < 1e6 || blocks == 0)
     blocks = 1;
   r->rows = r->B > 0 ? divide_up(r->B, blocks) : 1;
