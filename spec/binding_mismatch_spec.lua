@@ -1,0 +1,159 @@
+-- Arguments that are right one by one, but not together: errors that say which
+-- function expected what.
+
+local saros = require "saros"
+local core = require "saros.core"
+local refusals = require "spec.support.refusals"
+local grid, refuses, sorted = refusals.grid, refusals.refuses, refusals.sorted
+
+describe("arguments that do not fit together #binding", function()
+  local t, vector = grid, saros.arange(3)
+  local eight = { 1, 1, 1, 1, 1, 1, 1, 1 }
+  local weights = { weight_ih = saros.ones(4, 3), weight_hh = saros.ones(4, 4) }
+  local x = saros.zeros(5, 2, 3)
+  local wrong = {
+    zeros = {
+      { -1 }, { 1, -1 }, { { 2, "3" } }, { { 2, 0.5 } }, { 2 ^ 31 }, { 2 ^ 20, 2 ^ 20 },
+      { { 2 ^ 30, 2 ^ 30 } }, { 1, 1, 1, 1, 1, 1, 1, 1, 1 }, { { 1, 1, 1, 1, 1, 1, 1, 1, 1 } },
+      { 2, nil, 3, n = 3 }, { {}, {} },
+    },
+    full = { { { -1 }, 0 }, { { 2 }, "0" } },
+    ids = { { { 0 } }, { { -1 } }, { { 1.5 } }, { { 2 ^ 31 + 1 } }, { { { 1 }, { 1, 2 } } } },
+    tensor = { { { 1, { 2 } } }, { { 1, false } }, { { { 1 }, 2 } }, { { t() } } },
+    add = { { t(), saros.zeros(2) }, { t(), saros.zeros(3, 2) }, { t(), saros.ids { 1, 2, 3 } } },
+    matmul = {
+      { t(), t() }, { t(), saros.zeros(2) }, { saros.zeros(), t() }, { t(), saros.ids { 1, 2, 3 } },
+      { saros.zeros(2, 3, 4), saros.zeros(3, 4, 5) },
+    },
+    sum = { { t(), 3 }, { t(), -3 }, { saros.zeros(), 1 }, { saros.ids { 1 } } },
+    max = { { saros.zeros(0) }, { saros.zeros(2, 0), 2 } },
+    argmax = { { t(), 3 }, { saros.zeros() }, { saros.zeros(2, 0) } },
+    softmax = { { t(), 3 }, { saros.zeros() }, { saros.ids { 1 } } },
+    slice = {
+      { t(), 3, 1 }, { t(), 1, 0 }, { t(), 1, 1, 3 }, { t(), 1, 4 }, { t(), 1, -3 }, { t(), 1, 2, -3 },
+      { t(), 1, 1, 2 ^ 31 }, { saros.zeros(), 1, 1 },
+    },
+    select = { { t(), 1, 3 }, { t(), 1, 0 }, { t(), 1, -3 }, { t(), 4, 1 }, { saros.zeros(), 1, 1 } },
+    transpose = { { vector }, { t(), 1, 3 }, { saros.zeros() } },
+    reshape = {
+      { t(), 4 }, { t(), -1, -1 }, { t(), 4, -1 }, { saros.zeros(0), -1, 0 }, { t(), { -2, -3 } },
+      { t(), 1, 1, 1, 1, 1, 1, 1, 2, 3 },
+    },
+    concatenate = {
+      { {}, 1 }, { { t(), vector }, 1 }, { { t(), saros.zeros(2, 2) }, 1 }, { { t(), t() }, 3 },
+      { { t(), saros.ids { 1 } }, 1 }, { { t(), "t" }, 1 }, { { saros.zeros() }, 1 },
+    },
+    stack = {
+      { {} }, { { t(), vector } }, { { t(), t() }, 4 }, { { saros.zeros(eight) } },
+      { { vector, saros.ids { 1, 2, 3 } } },
+    },
+    embedding = {
+      { t(), vector }, { vector, saros.ids { 1 } }, { t(), saros.ids { 3 } }, { saros.ids { 1 }, saros.ids { 1 } },
+    },
+    pick = { { t(), saros.ids { 1 } }, { t(), saros.ids { 1, 4 } }, { saros.zeros(), saros.ids(1) } },
+    one_hot = { { saros.ids { 3 }, 2 }, { t(), 3 }, { saros.ids(eight):reshape(eight[1], 8), 2 ^ 31 } },
+    cross_entropy = {
+      { t(), saros.ids { 1 } }, { t(), saros.ids { 1, 4 } }, { t(), vector }, { saros.zeros(), saros.ids(1) },
+      { t(), saros.ids { 1, 2 }, { mask = vector } }, { t(), saros.ids { 1, 2 }, { mask = saros.zeros(2) } },
+      { t(), saros.ids { 1, 2 }, { masc = saros.ones(2) } }, { t(), saros.ids { 1, 2 }, { mask = 1 } },
+      { t(), saros.ids { 1, 2 }, { mask = saros.tensor { 0 / 0, 1 } } },
+    },
+    ctc_loss = { -- more of them in ctc_spec
+      { x, saros.ids { { 2, 5 } } }, { x, saros.ids { { 2, 1 } } }, { x, saros.ids { 2, 2 } }, { t(), saros.ids { 2 } },
+      { x, saros.ids { { 2, 2 } }, { input_lengths = { 5 } } }, { x, saros.ids { { 2, 2 } }, { blank = 4 } },
+      { x, saros.ids { { 2, 2 } }, { target_lengths = { 1, -1 } } }, { x, x },
+    },
+    mse = { { t(), vector }, { t(), t(), { mask = vector } }, { t(), saros.ids { 1 } } },
+    dropout = { { t(), 1, saros.generator(1) }, { t(), -0.1, saros.generator(1) }, { t(), 0 / 0, saros.generator(1) } },
+    layer_norm = {
+      { t(), saros.ones(2), saros.ones(3) }, { t(), saros.ones(3), saros.ones(1, 3) },
+      { t(), saros.ones(3), saros.ones(3), -1 }, { t(), saros.ones(3), saros.ones(3), 0 / 0 },
+      { saros.zeros(), saros.ones(1), saros.ones(1) },
+    },
+    linear = { { t(), t():transpose() }, { t(), saros.ones(4, 3), vector }, { t(), vector }, { saros.zeros(), t() } },
+    recurrent = {
+      { "elman", x, nil, weights, n = 4 }, { "elman_tanh", t(), nil, weights, n = 4 },
+      { "elman_tanh", saros.zeros(5, 2, 4), nil, weights, n = 4 },
+      { "elman_tanh", saros.zeros(0, 2, 3), nil, weights, n = 4 },
+      { "elman_tanh", x, { saros.zeros(2, 3) }, weights }, { "elman_tanh", x, { 1 }, weights },
+      { "elman_tanh", x, { saros.zeros(2, 4), saros.zeros(2, 4) }, weights },
+      { "elman_tanh", x, {}, { weight_ih = saros.ones(4, 3) } },
+      { "elman_tanh", x, {}, { weight_ih = saros.ones(4, 3), weight_hh = saros.ones(4, 5) } },
+      { "elman_tanh", x, {}, { weight_ih = saros.ones(4, 3), weight_hh = saros.ones(4, 4), bias = 1 } },
+      { "elman_tanh", x, {}, { weight_ih = saros.ones(4, 3), weight_hh = saros.ones(4, 4), bias_ih = vector } },
+    },
+    tape = { { { train = true } }, { { training = 1 } } },
+    clip_norm = { { { t() }, 0 }, { { t() }, -1 }, { { t() }, 0 / 0 }, { { t(), 1 }, 1 } },
+    clip_value = { { { t() }, 0 }, { { t() }, 0 / 0 } },
+    update = {
+      { {}, t() }, { { rule = "newton", lr = 1 }, t() }, { { rule = "sgd" }, t() },
+      { { rule = "sgd", lr = "1" }, t() }, { { rule = "sgd", lr = 1, rate = 1 }, t() },
+      { { rule = "sgd", lr = 1, [1] = 2 }, t() },
+    },
+    threads = { { 0 }, { 257 }, { -1 } },
+    write_tensors = {
+      { "a\0b", {} }, { "/nowhere/x", { vector } }, { "/nowhere/x", { a = 1 } }, { "/nowhere/x", {}, { a = 1 } },
+      { "/nowhere/x", { ["a\0"] = vector } }, { "/nowhere/x", {}, { a = "\0" } },
+    },
+    write_source = { { "a\0b", {} }, { "/nowhere/x", { 1 } }, { "/nowhere/x", { "a", {} } } },
+    item = { { t() }, { saros.zeros(0) } },
+    size = { { t(), 3 }, { t(), -3 }, { t(), 0 }, { saros.zeros(), 1 } },
+    assign = {
+      { t(), saros.zeros(2) }, { t(), saros.ids { 1, 2, 3 } }, { saros.ids { 1 }, 0 }, { saros.ids { 1 }, 1.5 },
+    },
+    adopt = { { t(), saros.zeros(3, 2) }, { t(), saros.ids { { 1, 2, 3 }, { 1, 2, 3 } } } },
+    fill = { { saros.ids { 1 }, 0 }, { saros.ids { 1 }, 2 ^ 31 + 1 } },
+    clamp = { { t(), 2, 1 }, { t(), 0 / 0, 1 } },
+    add_scaled = { { t(), 1, vector:reshape(3, 1) }, { t(), 1, saros.ids { 1 } } },
+    trainable = { { saros.ids { 1 }, true } },
+  }
+
+  for _, name in ipairs(sorted(wrong)) do
+    it("are refused by " .. name, function()
+      for number, values in ipairs(wrong[name]) do
+        values.n = values.n or #values
+        refuses(name, core[name] or grid()[name], values, "case " .. number)
+      end
+    end)
+  end
+
+  it("are refused by generators", function()
+    local g = saros.generator(1)
+    for name, cases in pairs {
+      uniform = { { { 2 }, 1, 0 }, { { -1 } }, { { 2 }, 0 / 0, 1 } },
+      normal = { { { 2 }, 0, -1 }, { { 2 }, 0, 0 / 0 } },
+      fill_uniform = { { saros.ids { 1 } } },
+      fill_orthogonal = { { vector } },
+      categorical = { { saros.zeros(2) }, { saros.zeros() }, { saros.ids { 1 } }, { saros.zeros(2, 0) } },
+      permutation = { { -1 }, { 2 ^ 31 } },
+      integer = { { 0 } },
+    } do
+      for number, values in ipairs(cases) do
+        refuses(name, function(...)
+          return g[name](g, ...)
+        end, values, "case " .. number)
+      end
+    end
+  end)
+
+  it("are refused by indexing and by operators", function()
+    local a = grid()
+    for name, f in pairs {
+      index = function() return a[{}] end,
+      newindex = function() a[3] = 1 end,
+      concat = function() return a .. 1 end,
+      len = function() return #saros.zeros() end,
+      add = function() return a + "1" end,
+      subtract = function() return {} - a end,
+      multiply = function() return a * {} end,
+      divide = function() return a / saros.ids { 1, 2, 3 } end,
+      power = function() return a ^ io.stdout end,
+    } do
+      refuses(name, f, { n = 0 }, "junk")
+    end
+    assert.is_false(pcall(function() a.size = 1 end))
+    assert.is_false(pcall(function() a[1] = "x" end))
+    assert.is_false(pcall(function() return a < a end))
+    assert.is_false(pcall(function() return a // 2 end))
+  end)
+end)
