@@ -49,6 +49,8 @@ local cases = {
   { "a tensor with itself", { x }, function(t) return t[1] * t[1] - t[1] / (t[1] * t[1] + 1) end },
   { "a tensor and numbers", { x }, function(t) return 2 * t[1] + 1 - t[1] / 3 end },
   { "a broadcast row", { x, random({ 4 }, 8) }, function(t) return t[1] * t[2] end },
+  { "a row before a cube", { random({ 1, 1, 4 }, 80), cube }, function(t) return t[1] * t[2] end },
+  { "a row and a view", { x, random({ 3 }, 81) }, function(t) return t[1]:transpose() * t[2] * t[2] end },
   { "a broadcast column", { x, random({ 3, 1 }, 9) }, function(t) return t[1] / (t[2] * t[2] + 1) end },
   { "a broadcast number", { x, random({}, 10) }, function(t) return t[1] * t[2] end },
   { "two broadcast operands", { random({ 3, 1 }, 11), random({ 1, 4 }, 12) }, function(t) return t[1] * t[2] end },

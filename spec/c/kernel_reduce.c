@@ -33,6 +33,25 @@ static void check_same_sum(const kernels *k, size_t n) {
 }
 
 /* Multiples of 1/4, so that there are ties; sometimes a NaN. */
+static void check_products(const kernels *k, size_t rows, size_t n) {
+  static real b[ROOM];
+  fill_random(x, rows * n, -1, 1);
+  fill_random(b, rows * n, -1, 1);
+  fill_random(y, n, -1, 1);
+  int wrong = 0;
+  double expected[3 * LONGEST];
+  for (size_t i = 0; i < n; i++) {
+    expected[i] = (double)y[i];
+    for (size_t row = 0; row < rows; row++)
+      expected[i] += (double)x[row * n + i] * (double)b[row * n + i];
+  }
+  k->reduce->add_products(y, x, b, rows, n);
+  for (size_t i = 0; i < n; i++)
+    wrong +=
+        fabs((double)y[i] - expected[i]) > (2 + (double)rows) * REAL_EPSILON;
+  CHECK(!wrong, "%s: products of (%zu, %zu): %d wrong", k->isa, rows, n, wrong);
+}
+
 static void fill_for_max(size_t n, int with_nan) {
   fill_random(x, n, -20, 20);
   for (size_t i = 0; i < n; i++)
@@ -100,6 +119,7 @@ static void check_set(const kernels *k) {
       if (3 * n * inner > ROOM)
         continue;
       check_sum(k, 3, n, inner);
+      check_products(k, n, inner);
       if (n == 0)
         continue;
       check_max(k, 3, n, inner, 0);

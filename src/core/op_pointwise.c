@@ -302,12 +302,41 @@ const char *saros_operator_name(saros_operator f) {
   return operators[f].operation.name;
 }
 
+/* Is n a row (..., 1, size) that met every row of x in a product? */
+static int is_row_factor(const operator_row *row, const tape_node *n,
+                         const saros_tensor *dy, const saros_tensor *x) {
+  size_t count = 1;
+  if (row != &operators[SAROS_MULTIPLY] || n->rank < 1 || dy->count == 0)
+    return 0;
+  for (int axis = 0; axis < n->rank; axis++)
+    count *= (size_t)n->shape[axis];
+  return count == (size_t)n->shape[n->rank - 1] && count < dy->count &&
+         dy->shape[dy->rank - 1] == n->shape[n->rank - 1] &&
+         same_shape(x, dy) && saros_tensor_is_contiguous(x) &&
+         saros_tensor_is_contiguous(dy);
+}
+
+/* Its gradient, the sum of dy x, without an array of all products. */
+static saros_status add_row_gradient(tape_node *n, const saros_tensor *dy,
+                                     const saros_tensor *x) {
+  saros_tensor *d;
+  TRY(node_gradient(n, &d));
+  n->context->kernels->reduce->add_products(reals(d), reals(dy), reals(x),
+                                            dy->count / d->count, d->count);
+  return SAROS_OK;
+}
+
 static saros_status combine_backward(const tape_entry *e) {
   const operator_row *row = &operators[*(const saros_operator *)e->arguments];
+  const saros_tensor *dy = e->output[0]->gradient;
   for (int i = 0; i < 2; i++) {
     tape_node *n = e->input[i];
     if (n == NULL)
       continue;
+    if (is_row_factor(row, n, dy, e->saved[1 - i])) {
+      TRY(add_row_gradient(n, dy, e->saved[1 - i]));
+      continue;
+    }
     saros_tensor *g = saros_tensor_retain(e->output[0]->gradient);
     saros_status status = row->slope[i](&g, e->saved);
     if (status != SAROS_OK) {

@@ -137,6 +137,11 @@ typedef struct reduce_kernels {
   ** accumulated in double */
   void (*sum)(real *y, const real *x, size_t outer, size_t n, size_t inner);
 
+  /* y (n) += the sum of the products of a (rows, n) and b, accumulated in
+  ** double */
+  void (*add_products)(real *y, const real *a, const real *b, size_t rows,
+                       size_t n);
+
   /* y (outer, inner) = largest of x over its middle axis, and its first
   ** position in at (outer, inner), which may be null; NaN counts as the
   ** largest. n >= 1 */

@@ -33,6 +33,24 @@ static void sum(real *y, const real *x, size_t outer, size_t n, size_t inner) {
     }
 }
 
+/* y (width) += the sum of the products of rows that lie n apart */
+static void add_products_of_columns(real *y, const real *a, const real *b,
+                                    size_t rows, size_t n, size_t width) {
+  double total[BLOCK] = {0};
+  for (size_t row = 0; row < rows; row++, a += n, b += n)
+    for (size_t column = 0; column < width; column++)
+      total[column] += (double)(a[column] * b[column]);
+  for (size_t column = 0; column < width; column++)
+    y[column] += (real)total[column];
+}
+
+static void add_products(real *y, const real *a, const real *b, size_t rows,
+                         size_t n) {
+  for (size_t left = 0; left < n; left += BLOCK)
+    add_products_of_columns(y + left, a + left, b + left, rows, n,
+                            n - left < BLOCK ? n - left : BLOCK);
+}
+
 /* The first place in x[0..n-1] of 'value', which occurs there; perhaps NaN. */
 static int32_t position(const real *x, real value) {
   size_t i = 0;
@@ -97,6 +115,7 @@ static int all_finite(const real *x, size_t n) {
 
 const reduce_kernels KERNEL_TABLE(reduce) = {
     .sum = sum,
+    .add_products = add_products,
     .max = max,
     .sum_of_squares = sum_of_squares,
     .all_finite = all_finite,
