@@ -112,7 +112,7 @@ typedef struct saros_memory {
   size_t in_use;  // bytes of live tensors, tapes and the like
   size_t taped;   // those of them that the open tape is going to read
   size_t peak;    // the largest in_use so far
-  size_t pooled;  // bytes kept for reuse
+  size_t pooled;  // bytes kept for reuse, as long as some is made of them
 } saros_memory;
 
 SAROS_API saros_memory saros_memory_of(const saros_context *context);

@@ -57,6 +57,8 @@ typedef struct memory_pool {
   struct pool_block *free[POOL_CLASSES];
   struct pool_block *all;  // every block, in use or not
   saros_memory memory;
+  uint64_t taken;     // bytes, since the beginning
+  uint64_t sweep_at;  // so many, stale blocks are looked for
   memory_trace trace;
 } memory_pool;
 

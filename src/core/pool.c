@@ -7,6 +7,10 @@
 ** same sizes in every window, so after the first windows nothing is asked of
 ** the allocator any more. When it refuses, the free blocks are given back and
 ** it is asked once more.
+**
+** Other work asks for other sizes. So a block goes back to the allocator, too,
+** when it has been waiting for long: while STALE times as many bytes were taken
+** as were ever in use at once, which is many windows.
 */
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +18,7 @@
 #include "core.h"
 
 #define ALIGNMENT 64
+#define STALE 32
 
 /* Under the address sanitizer, what lies in the pool may not be touched. */
 #ifdef __SANITIZE_ADDRESS__
@@ -29,8 +34,8 @@ typedef struct pool_block {
   struct pool_block *next;           // in the list of its class
   struct pool_block *newer, *older;  // among all blocks
   void *raw;                         // what the allocator returned
-  size_t raw_size;
-  size_t size;  // of the class, without the header
+  size_t size;                       // of the class, without the header
+  uint64_t given;                    // bytes taken when it came back
   int class;
   unsigned trace;  // the trace that it was taken in; 0: none
   int64_t taken;   // its number there, from 1
@@ -62,20 +67,21 @@ static void *ask(memory_pool *pool, size_t bytes) {
   return raw;
 }
 
+/* Bytes of a block with its header, wherever the allocator lets it begin. */
+static size_t raw_size(size_t size) {
+  return size + 2 * ALIGNMENT;
+}
+
 static pool_block *new_block(memory_pool *pool, int class, size_t size) {
-  size_t raw_size = size + 2 * ALIGNMENT;
-  char *raw = ask(pool, raw_size);
+  char *raw = ask(pool, raw_size(size));
   if (raw == NULL)
     return NULL;
   size_t skip = ALIGNMENT - ((uintptr_t)raw & (ALIGNMENT - 1));
   pool_block *b = (pool_block *)(void *)(raw + skip);
   _Static_assert(2 * ALIGNMENT >= ALIGNMENT + sizeof(pool_block),
                  "room for both");
-  *b = (pool_block){.raw = raw,
-                    .raw_size = raw_size,
-                    .size = size,
-                    .class = class,
-                    .older = pool->all};
+  *b = (pool_block){
+      .raw = raw, .size = size, .class = class, .older = pool->all};
   if (pool->all != NULL)
     pool->all->newer = b;
   pool->all = b;
@@ -114,6 +120,33 @@ static void trace_give(memory_pool *pool, const pool_block *b) {
 
 /* --- Taking and giving ------------------------------------------------------ */
 
+static void free_block(memory_pool *pool, pool_block *b) {
+  if (b->older != NULL)
+    b->older->newer = b->newer;
+  if (b->newer != NULL)
+    b->newer->older = b->older;
+  else
+    pool->all = b->older;
+  UNPOISON((char *)b + ALIGNMENT, b->size);
+  pool->allocator(pool->user, b->raw, raw_size(b->size), 0);
+}
+
+/* Gives back what has been waiting for long. */
+static void sweep(memory_pool *pool) {
+  const uint64_t most = (uint64_t)STALE * pool->memory.peak;
+  for (int class = 0; class < POOL_CLASSES; class ++)
+    for (pool_block **at = &pool->free[class], *b; (b = *at) != NULL;) {
+      if (pool->taken - b->given <= most) {
+        at = &b->next;
+        continue;
+      }
+      *at = b->next;
+      pool->memory.pooled -= b->size;
+      free_block(pool, b);
+    }
+  pool->sweep_at = pool->taken + most / 4;
+}
+
 void *pool_take(memory_pool *pool, size_t bytes) {
   if (bytes > (size_t)1 << 50)
     return NULL;
@@ -134,6 +167,9 @@ void *pool_take(memory_pool *pool, size_t bytes) {
   memory->in_use += size;
   if (memory->in_use > memory->peak)
     memory->peak = memory->in_use;
+  pool->taken += size;
+  if (pool->taken >= pool->sweep_at)
+    sweep(pool);
   return (char *)b + ALIGNMENT;
 }
 
@@ -142,22 +178,12 @@ void pool_give(memory_pool *pool, void *data) {
     return;
   pool_block *b = (pool_block *)(void *)((char *)data - ALIGNMENT);
   trace_give(pool, b);
+  b->given = pool->taken;
   b->next = pool->free[b->class];
   pool->free[b->class] = b;
   pool->memory.in_use -= b->size;
   pool->memory.pooled += b->size;
   POISON(data, b->size);
-}
-
-static void free_block(memory_pool *pool, pool_block *b) {
-  if (b->older != NULL)
-    b->older->newer = b->newer;
-  if (b->newer != NULL)
-    b->newer->older = b->older;
-  else
-    pool->all = b->older;
-  UNPOISON((char *)b + ALIGNMENT, b->size);
-  pool->allocator(pool->user, b->raw, b->raw_size, 0);
 }
 
 void pool_trim(memory_pool *pool) {
