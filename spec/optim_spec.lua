@@ -192,6 +192,24 @@ describe("clipping", function()
     assert.has_error(function() optim.clip_norm({ 3 }, 1) end)
   end)
 
+  it("refuses what is no list of parameters, as it would clip nothing", function()
+    local net = nn.linear { 2, 1 }
+    for name, call in pairs {
+      ["optim.clip_norm"] = function(list) optim.clip_norm(list, 1) end,
+      ["optim.clip_value"] = function(list) optim.clip_value(list, 1) end,
+      ["optim.adam"] = function(list) optim.adam(list) end,
+    } do
+      local expected = name .. ": expected a list of parameters, got "
+      local hint = "a saros.nn.linear; model:parameters() is one"
+      assert.error_matches(function() call(net) end, expected .. hint, 1, true)
+      assert.error_matches(function() call {} end, expected .. "an empty list", 1, true)
+      assert.error_matches(function() call(net:tensors()) end, expected .. "a table without a first element", 1, true)
+      assert.error_matches(function() call(3) end, expected .. "3", 1, true)
+      local second = name .. ": expected tensors, got 3 at position 2"
+      assert.error_matches(function() call { net.weight, 3 } end, second, 1, true)
+    end
+  end)
+
   it("refuses a step for which there is no gradient", function()
     local w = saros.ones(2):trainable(true)
     local adam = optim.adam { w }

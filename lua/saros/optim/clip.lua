@@ -1,6 +1,7 @@
 --- Clipping: keep one steep place from throwing the parameters far away.
 
 local core = require "saros.core"
+local parameter_list = require "saros.optim.parameters"
 
 local clip = {}
 
@@ -10,6 +11,7 @@ local clip = {}
 ---@param limit number  > 0
 ---@return number norm  before clipping
 function clip.norm(parameters, limit)
+  parameter_list.check("optim.clip_norm", parameters)
   return core.clip_norm(parameters, limit)
 end
 
@@ -17,6 +19,7 @@ end
 ---@param parameters saros.Tensor[]
 ---@param limit number  > 0
 function clip.value(parameters, limit)
+  parameter_list.check("optim.clip_value", parameters)
   core.clip_value(parameters, limit)
 end
 

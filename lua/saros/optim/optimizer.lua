@@ -3,6 +3,7 @@
 
 local core = require "saros.core"
 local options = require "saros.options"
+local parameter_list = require "saros.optim.parameters"
 
 ---@class saros.optim.Optimizer
 ---@field rule string
@@ -138,19 +139,6 @@ function Optimizer:__tostring()
     self.rule, #self.parameters, self.options.lr, self.steps)
 end
 
-local function check_parameters(rule, parameters)
-  if type(parameters) ~= "table" or #parameters == 0 then
-    options.fail(("optim.%s: expected a list of parameters, got %s"):format(
-      rule, options.describe(parameters)))
-  end
-  for position, parameter in ipairs(parameters) do
-    if type(parameter) ~= "userdata" then
-      options.fail(("optim.%s: expected tensors, got %s at position %d"):format(
-        rule, options.describe(parameter), position))
-    end
-  end
-end
-
 local function names_of(parameters)
   local names = {}
   for position in ipairs(parameters) do
@@ -187,7 +175,7 @@ end
 local function constructor(rule)
   local check = options.declare("optim." .. rule, fields_of(rule))
   return function(parameters, given)
-    check_parameters(rule, parameters)
+    parameter_list.check("optim." .. rule, parameters)
     local o = check(given)
     local schedule = o.schedule
     o.schedule = nil
