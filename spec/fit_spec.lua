@@ -98,6 +98,19 @@ describe("fit", function()
     assert.near(1e-3 / 2, rates[2], 1e-12)
   end)
 
+  it("refuses a rate beside an optimizer, which has its own", function()
+    local text = small_text()
+    local lm = small_model(text)
+    local sgd = optim.sgd(lm:parameters(), { lr = 0.5 })
+    for name, value in pairs { lr = 0.1, schedule = optim.schedule.constant() } do
+      assert.error_matches(function()
+        saros.fit(lm, text, { batch = 4, length = 20, optimizer = sgd, [name] = value })
+      end, ("fit: expected no option '%s', since optimizer is given; make the optimizer with it, as in "
+        .. "optim.adam(model:parameters(), { %s = ... })"):format(name, name), 1, true)
+    end
+    assert.equal(0, sgd.steps)
+  end)
+
   it("trains any stateful module", function()
     local text = small_text()
     local V = #text.vocabulary

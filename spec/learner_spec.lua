@@ -407,6 +407,8 @@ describe("a learner says what it takes:", function()
   it("options", function()
     refuses({ windows = 3 }, "unknown option \"windows\"")
     refuses({ window = 10, every = 3 }, "expected every to divide window = 10, got 3")
+    refuses({ lr = 0.1, optimizer = optim.sgd(nn.rnn({ 1, 1 }):parameters(), { lr = 0.1 }) },
+      "expected no option 'lr', since optimizer is given")
     refuses({ guard = 1 }, "expected option 'guard' to be a number above 1, got 1")
     refuses({ loss = "mae" }, "expected option 'loss' to be \"cross_entropy\" or \"mse\"")
     refuses({ delay = -1 }, "expected option 'delay' to be a whole number")

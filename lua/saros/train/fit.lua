@@ -34,7 +34,7 @@ local late = lazy({}, { report = { "saros.report" } })
 ---@field accumulate? integer  windows between updates, whose gradients are averaged (1)
 ---@field lr? number  of Adam (2e-3)
 ---@field schedule? fun(step: integer): number  factor of the rate
----@field optimizer? saros.optim.Optimizer  instead of Adam with lr and schedule
+---@field optimizer? saros.optim.Optimizer  instead of Adam with lr and schedule, which are then its own
 ---@field clip? number  limit of the gradients' norm (5)
 ---@field average? number  decay of a moving average of the weights, such as 0.999, which is what is
 ---  evaluated, kept and left in the model (none)
@@ -90,6 +90,7 @@ local late = lazy({}, { report = { "saros.report" } })
 ---  what is wrong with later checkpoints
 
 local LENGTH = 50 -- of windows
+local RATE = 2e-3 -- of Adam
 local REPORT_SECONDS = 60 -- from one report to the next while a training runs
 local LEAST_SCALE = 1e-4 -- a rate that has shrunk so much is not what is wrong
 
@@ -107,7 +108,7 @@ local check = options.declare("fit", {
   { "length", options.optional(options.size) },
   { "segment", options.optional(options.size) },
   { "accumulate", options.size, 1 },
-  { "lr", options.positive, 2e-3 },
+  { "lr", options.optional(options.positive) },
   { "schedule", options.optional(options.callback) },
   { "optimizer", options.optional(options.having("an optimizer", { "step", "parameters" })) },
   { "clip", options.positive, 5 },
@@ -396,11 +397,25 @@ local function check_data(model, text, o)
   options.about("fit", pass.training, text, o, 1)
 end
 
+--- An optimizer has a rate of its own.
+local function check_optimizer(o)
+  for _, name in ipairs { "lr", "schedule" } do
+    if o.optimizer and o[name] ~= nil then
+      options.fail(("fit: expected no option '%s', since optimizer is given; make the optimizer with it, "
+        .. "as in optim.adam(model:parameters(), { %s = ... })"):format(name, name))
+    end
+  end
+  if o.run and o.optimizer and not (o.optimizer.state and o.optimizer.restore) then
+    options.fail "fit: expected an optimizer with state and restore, since run is given"
+  end
+end
+
 local function check_arguments(model, text, o)
   if not (module.is(model) and (model.stateful or model.window_loss)) then
     options.fail("fit: expected a stateful module, or one with a window_loss, got " .. options.describe(model))
   end
   check_data(model, text, o)
+  check_optimizer(o)
   if o.patience and not pass.holds_out(text) then
     options.fail("fit: expected data with a held-out part, since patience is given; "
       .. "data.text(..., { valid = 0.1 }) holds one out")
@@ -408,8 +423,6 @@ local function check_arguments(model, text, o)
     options.fail "fit: expected no segment, as these sequences stay whole"
   elseif o.rollback and (o.rollback == 0 or not o.run) then
     options.fail "fit: expected rollback in (0, 1) and a run folder to go back to"
-  elseif o.run and o.optimizer and not (o.optimizer.state and o.optimizer.restore) then
-    options.fail "fit: expected an optimizer with state and restore, since run is given"
   end
 end
 
@@ -476,7 +489,7 @@ local function fit(model, text, given)
     text = text,
     options = o,
     optimizer = o.optimizer
-      or optim.adam(model:parameters(), { lr = o.lr, schedule = o.schedule }),
+      or optim.adam(model:parameters(), { lr = o.lr or RATE, schedule = o.schedule }),
     generators = model:generators(),
     average = o.average and average(model, o.average),
     cursor = { epoch = 1, index = 0, total = 0 },

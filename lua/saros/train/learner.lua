@@ -75,6 +75,7 @@ Learner.__name = "saros.train.Learner"
 ---@field reset saros.Tensor?
 
 local METHODS = { window = rolling.new, exact = exact.new }
+local RATE = 1e-3 -- of Adam
 local LOSSES = { cross_entropy = core.cross_entropy, mse = core.mse }
 
 local check = options.declare("learner", {
@@ -84,7 +85,7 @@ local check = options.declare("learner", {
   { "every", options.optional(options.size) },
   { "delay", options.count, 0 },
   { "loss", options.optional(options.one_of { "cross_entropy", "mse" }) },
-  { "lr", options.positive, 1e-3 },
+  { "lr", options.optional(options.positive) },
   { "optimizer", options.optional(options.having("an optimizer", { "step", "state", "restore" })) },
   { "clip", options.positive, 5 },
   { "guard", options.optional(options.kind("a number above 1", function(value)
@@ -298,6 +299,8 @@ local function check_options(given)
   o.every = o.every or o.window
   if o.window % o.every ~= 0 then
     options.fail(("learner: expected every to divide window = %d, got %d"):format(o.window, o.every))
+  elseif o.optimizer and o.lr then
+    options.fail "learner: expected no option 'lr', since optimizer is given; make the optimizer with it"
   end
   return o
 end
@@ -333,7 +336,7 @@ local function learner(model, given)
     steps = 0,
     rollbacks = 0,
   }, Learner)
-  self.optimizer = o.optimizer or optim.adam(self.parameters, { lr = o.lr })
+  self.optimizer = o.optimizer or optim.adam(self.parameters, { lr = o.lr or RATE })
   self.rolling = METHODS[o.method](model, self.forms, o, self.loss)
   self.guard = o.guard and guard.new(self, o.guard)
   return self
