@@ -204,6 +204,15 @@ describe("loading tensors", function()
     assert.error_matches(function() net:load() end, "expected a path or a table of tensors by name, got nil")
     assert.error_matches(function() net:load { weight = 3 } end, "misshapen weight: expected a tensor, got 3")
   end)
+
+  it("names a prefix that is none, such as the metadata of a file", function()
+    local net = nn.linear { 2, 1 }
+    for name, call in pairs { load = net.load, tensors = net.tensors } do
+      assert.error_matches(function()
+        local _ = name == "load" and call(net, net:tensors(), {}) or call(net, {})
+      end, name .. ": expected the prefix of names, a string or nil, got a table", 1, true)
+    end
+  end)
 end)
 
 describe("a file of parameters", function()

@@ -128,10 +128,19 @@ function Module:parameters()
   return list
 end
 
+--- A prefix is a string. Readers give two tables, and the second one is none.
+local function check_prefix(owner, prefix)
+  if prefix ~= nil and type(prefix) ~= "string" then
+    options.fail(("%s: expected the prefix of names, a string or nil, got %s"):format(
+      owner, options.describe(prefix)))
+  end
+end
+
 --- All parameters by name, as files hold them.
 ---@param prefix? string  put before each name
 ---@return table<string, saros.Tensor>
 function Module:tensors(prefix)
+  check_prefix("tensors", prefix)
   local tensors = {}
   self:visit(function(module, path)
     for _, parameter in ipairs(module.own) do
@@ -267,6 +276,7 @@ end
 ---@param prefix? string  of the names that belong to this module
 ---@return self?, string? message
 function Module:load(source, prefix)
+  check_prefix("load", prefix)
   local tensors = source
   if type(source) == "string" then
     local metadata
