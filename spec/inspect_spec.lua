@@ -118,6 +118,10 @@ describe("the neurons of a model", function()
     assert.equal(seen:html(), file:read "a")
     os.remove(path)
     assert.is_nil((seen:save "no/such/folder/x.html"))
+    for _, page in ipairs { seen, inspect.guesses(model(), TEXT) } do
+      assert.error_matches(function() page:save "no/such/folder/x.svg" end,
+        'save: expected a name that ends in .html or .htm, as it is a page, got "no/such/folder/x.svg"', 1, true)
+    end
   end)
 
   it("refuse what they cannot show", function()

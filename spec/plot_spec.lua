@@ -90,6 +90,17 @@ describe("a plot", function()
     assert.error_matches(function() chart:save(3) end, "save: expected a path, got 3$")
   end)
 
+  it("refuses a name that promises another format", function()
+    local chart = plot.bars { values = { 1 } }
+    for _, path in ipairs { "no/such/x.png", "no/such/x.PDF", "no/such/x.html" } do
+      assert.error_matches(function() chart:save(path) end,
+        ("save: expected a name that ends in .svg, as pictures are SVG, got %q"):format(path), 1, true)
+    end
+    for _, path in ipairs { "no/such/x", "no/such/x.SVG", "no/such.png/x", "no/such/run.2" } do
+      assert.is_nil((chart:save(path)))
+    end
+  end)
+
   it("says what it is", function()
     assert.equal("plot (heat, 720 x 360)", tostring(plot.heat(ALL.heat)))
   end)

@@ -248,6 +248,8 @@ describe("a report", function()
       assert.is_nil(path)
       assert.matches("^report: expected a run folder with metrics.jsonl or config.json, got ", message)
       write_run(folder, 1)
+      assert.error_matches(function() saros.report(folder, { path = "x.svg" }) end,
+        'report: expected a name that ends in .html or .htm, as it is a page, got "x.svg"', 1, true)
       path, message = saros.report(folder, { library = folder, path = folder .. "/no/such/x.html" })
       assert.is_nil(path)
       assert.matches("no/such", message, 1, true)

@@ -69,7 +69,7 @@ end
 ---@param path string
 ---@return true? ok, string? message
 function Gates:save(path)
-  return frame.write(path, self:svg())
+  return frame.write(path, "svg", self:svg())
 end
 
 function Gates:__tostring()

@@ -121,7 +121,7 @@ end
 ---@param path string
 ---@return true? ok, string? message
 function Guesses:save(path)
-  return frame.write(path, self:html())
+  return frame.write(path, "html", self:html())
 end
 
 function Guesses:__tostring()

@@ -179,7 +179,7 @@ end
 ---@param list? { layer?: integer, unit: integer }[]
 ---@return true? ok, string? message
 function Neurons:save(path, list)
-  return frame.write(path, self:html(list))
+  return frame.write(path, "html", self:html(list))
 end
 
 function Neurons:__tostring()

@@ -255,7 +255,7 @@ end
 ---@param path string
 ---@return true? ok, string? message
 function Reach:save(path)
-  return frame.write(path, self:svg())
+  return frame.write(path, "svg", self:svg())
 end
 
 function Reach:__tostring()

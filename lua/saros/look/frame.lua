@@ -7,14 +7,40 @@ local svg = require "saros.look.svg"
 
 local frame = {}
 
+-- --- Files --------------------------------------------------------------------------
+
+--- How names of the files end.
+local ENDINGS = { svg = { svg = true }, html = { html = true, htm = true } }
+local EXPECTED = { svg = ".svg, as pictures are SVG", html = ".html or .htm, as it is a page" }
+
+--- What other programs take for something else by its name.
+local OTHERS = {}
+for ending in ("svg html htm png jpg jpeg gif webp bmp tif tiff pdf ps eps txt csv json"):gmatch "%a+" do
+  OTHERS[ending] = true
+end
+
+--- Refuse a path that promises another format. Names without an ending, or with
+--- one that says nothing, are left to the caller.
+---@param owner string  for the message
+---@param format "svg"|"html"
+---@param path any
+function frame.check_path(owner, format, path)
+  if type(path) ~= "string" then
+    options.fail(("%s: expected a path, got %s"):format(owner, options.describe(path)))
+  end
+  local ending = (path:match "%.(%a+)$" or ""):lower()
+  if OTHERS[ending] and not ENDINGS[format][ending] then
+    options.fail(("%s: expected a name that ends in %s, got %q"):format(owner, EXPECTED[format], path))
+  end
+end
+
 --- Write what `save` is to write.
 ---@param path string
+---@param format "svg"|"html"
 ---@param text string
 ---@return true? ok, string? message
-function frame.write(path, text)
-  if type(path) ~= "string" then
-    options.fail("save: expected a path, got " .. options.describe(path))
-  end
+function frame.write(path, format, text)
+  frame.check_path("save", format, path)
   return core.write_file(path, text)
 end
 
@@ -41,10 +67,10 @@ function Plot:__tostring()
 end
 
 --- Write the picture to a file.
----@param path string
+---@param path string  that ends in .svg, or in nothing that is a format
 ---@return true? ok, string? message
 function Plot:save(path)
-  return frame.write(path, self:svg())
+  return frame.write(path, "svg", self:svg())
 end
 
 ---@param kind string

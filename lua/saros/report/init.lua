@@ -3,6 +3,7 @@
 
 local core = require "saros.core"
 local options = require "saros.options"
+local frame = require "saros.look.frame"
 local read_file = require "saros.read_file"
 local page = require "saros.report.page"
 local pictures = require "saros.report.pictures"
@@ -79,6 +80,9 @@ local function report(folders, given)
   local list = type(folders) == "string" and { folders } or folders
   if type(list) ~= "table" or #list == 0 or not options.list_of(options.string).accept(list) then
     options.fail("report: expected a run folder or a list of them, got " .. options.describe(folders))
+  end
+  if o.path then
+    frame.check_path("report", "html", o.path)
   end
   local library, message = read_library(o.library)
   if not library then
