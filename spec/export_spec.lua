@@ -351,6 +351,97 @@ describe("an exported language model", function()
   end)
 end)
 
+-- A user of a forecaster: its numbers for those of standard input.
+local SERIES_USER = [[
+#define MODEL_DECLARE
+#include "a.c"
+#include <stdio.h>
+int main(void) {
+  static model_state s;
+  %s x[MODEL_INPUTS], y[MODEL_OUTPUTS];
+  double number;
+  model_reset(&s);
+  for (int n = 0; scanf("%%lf", &number) == 1; n++) {
+    x[n %% MODEL_INPUTS] = (%s)number;
+    if ((n + 1) %% MODEL_INPUTS > 0)
+      continue;
+    model_step(&s, x, y);
+    for (int i = 0; i < MODEL_OUTPUTS; i++)
+      printf(" %%.17g", (double)y[i]);
+  }
+  return 0;
+}
+]]
+
+local function series_of(given)
+  local rows = {}
+  for t = 1, 100 do
+    rows[t] = { 50 + 7 * math.sin(t / 3), -3 + 0.1 * math.sin((t + 1) / 3), 1000 * t }
+  end
+  return assert(data.series(saros.tensor(rows), given))
+end
+
+-- What a session tells of the first rows, and what the file does.
+local function assert_forecasts(model, series, compiler, given)
+  in_folder(function(folder)
+    assert(saros.export_c(model, folder .. "/a.c", given))
+    write(folder .. "/user.c", SERIES_USER:format(is_double and "double" or "float", is_double and "double" or "float"))
+    local session, expected, lines = model:session(given), {}, {}
+    for t = 1, 20 do
+      expected[t] = session:step(series.inputs[t]):reshape(-1)
+      local row = series.inputs[t]:totable()
+      lines[t] = (("%.17g "):rep(#row)):format(table.unpack(row))
+    end
+    write(folder .. "/rows", table.concat(lines, "\n"))
+    succeed("cd '%s' && %s %s user.c a.c -o user -lm", folder, compiler, FLAGS)
+    local numbers = {}
+    for number in succeed("cd '%s' && ./user < rows", folder):gmatch "%S+" do
+      numbers[#numbers + 1] = tonumber(number)
+    end
+    expected = saros.stack(expected)
+    assert_agrees(model.net, saros.tensor(numbers):reshape(expected:shape()), expected)
+    local output, ok = test_alone(folder, compiler, "MODEL")
+    assert(ok, output)
+  end)
+end
+
+describe("an exported forecaster", function()
+  it("takes and tells the units of the series", function()
+    local compiler = any_compiler()
+    if not compiler then
+      return
+    end
+    for _, given in ipairs {
+      { horizon = 3 }, { horizon = 2, inputs = { 3, 1 }, targets = { 1 } }, { inputs = { 1 }, targets = { 2, 3 } },
+    } do
+      local series = series_of(given)
+      assert_forecasts(nn.forecaster { series = series, hidden = H }, series, compiler)
+    end
+    local series = series_of { horizon = 2 }
+    assert_forecasts(nn.forecaster { series = series, cell = "lru", layers = 2, difference = false }, series, compiler)
+  end)
+
+  it("has a test that passes with weights in 8 bits", function()
+    local compiler = any_compiler()
+    if not compiler then
+      return
+    end
+    in_folder(function(folder)
+      assert(saros.export_c(nn.forecaster { series = series_of {} }, folder .. "/a.c", { weights = "int8" }))
+      local output, ok = test_alone(folder, compiler, "MODEL")
+      assert(ok, output)
+    end)
+  end)
+
+  it("says which numbers go in and come out", function()
+    local text = source_of(nn.forecaster { series = series_of { horizon = 2, inputs = { 3, 1 }, targets = { 1 } } })
+    assert.matches("input:   2 numbers in the units of the series: 3, 1\n", text, 1, true)
+    assert.matches("in the units of the series, 1 for each of the next 2 steps: 1\n", text, 1, true)
+    assert.matches("scale:   inside, (x - model_mean_1) / model_scale_1, and back at the end\n", text, 1, true)
+    assert.matches("static const %w+ model_mean_1%[2%] = {", text)
+  end)
+end)
+
 describe("export_c", function()
   it("writes numbers that are exactly the weights, and the same bytes each time", function()
     local model = nn.linear { 4, 4, bias = false }:init { seed = 1 }

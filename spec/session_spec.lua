@@ -396,7 +396,8 @@ describe("a session", function()
       "expected member 2 of the chain to be a layer or a function")
     refuses(nn.chain { nn.linear { 2, 3 }, nn.linear { 4, 3 } }:init { seed = 1 },
       "expected weight of shape %(3, 3%) in stage 2, got %(3, 4%)")
-    refuses(nn.attention { 2, 2 }:init { seed = 1 }, "expected nn.embedding")
+    refuses(nn.attention { 2, 2 }:init { seed = 1 }, "expected nn.embedding, .* nn.mingru, nn.minlstm, nn.lru, "
+      .. ".* a chain, nn.residual or language model of these, got attention")
     refuses(model(), "unknown option \"stream\"", { stream = 1 })
     refuses(model(), "expected option 'weights' to be \"real\"", { weights = "int4" })
     local Own = nn.module "own"

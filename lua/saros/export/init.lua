@@ -67,8 +67,10 @@ end
 
 --- Some input, a row for each step: ids (T) or features (T, inputs).
 local function draw(facts)
-  local generator = core.generator(1)
-  if not facts.symbols then
+  local generator, scale = core.generator(1), facts.before
+  if scale then
+    return generator:normal { TEST_STEPS, facts.inputs } * scale.factor + scale.shift
+  elseif not facts.symbols then
     return generator:normal { TEST_STEPS, facts.inputs }
   end
   local ids = {}
@@ -84,19 +86,42 @@ local function walk(session, input, facts)
   for step = 1, TEST_STEPS do
     local output = session:step(facts.symbols and input[step] or input:select(1, step))
     y = y or core.zeros(TEST_STEPS, output:count())
-    y[step] = output
+    y[step] = output:reshape(-1)
   end
   return y
 end
 
---- How many symbols or features a model reads.
-local function facts_of(stages)
+--- How many symbols or features a model reads, and the units of a forecaster's.
+local function facts_of(stages, parts)
   local first = stages[1]
   local weight = first.weight or first.weight_ih
   if first.kind == "embedding" then
     return { symbols = weight:size(1) }
   end
-  return { inputs = weight:size(-1) }
+  return { inputs = weight:size(-1), before = parts.before, behind = parts.behind }
+end
+
+-- --- What is exported ----------------------------------------------------------------------
+
+--- What steps, and what stands before and behind it.
+local function parts_of(model)
+  if model.export_parts then
+    return model:export_parts()
+  end
+  return { net = model, session = function(session)
+    return session
+  end }
+end
+
+--- All stages, those before and behind the net among them.
+local function whole(stages, parts)
+  if not parts.before then
+    return stages
+  end
+  local list = { parts.before, table.unpack(stages) }
+  parts.behind.back = parts.behind.places and #stages or nil
+  list[#list + 1] = parts.behind
+  return list
 end
 
 -- --- Text ---------------------------------------------------------------------------------
@@ -177,16 +202,39 @@ local function sizes_text(facts, outputs)
   return ("%s\n#define $NAME_OUTPUTS %d /* numbers that come out */\n"):format(input, outputs)
 end
 
+--- What goes in.
+local function input_text(facts)
+  if facts.symbols then
+    return ("an id in 0..%d; another one is refused: -1, and nothing changes"):format(facts.symbols - 1)
+  elseif facts.before then
+    return ("%d numbers in the units of the series: %s"):format(facts.inputs,
+      harmless(table.concat(facts.before.names, ", ")))
+  end
+  return ("%d numbers"):format(facts.inputs)
+end
+
+--- What comes out.
+local function output_text(facts, outputs)
+  local text, series = ("%d numbers; not where the input is"):format(outputs), facts.behind
+  if not series then
+    return text
+  end
+  return ("%s\n**          in the units of the series, %d for each of the next %d steps: %s"):format(text,
+    #series.names, series.horizon, harmless(table.concat(series.names, ", ")))
+end
+
 --- What a reader wants to know first.
 local function about_text(facts, outputs, parameters, state_bytes, weights)
-  local input = facts.symbols and ("an id in 0..%d; another one is refused: -1, and nothing changes"):format(
-    facts.symbols - 1) or ("%d numbers"):format(facts.inputs)
-  return table.concat({
-    "input:   " .. input,
-    ("output:  %d numbers; not where the input is"):format(outputs),
+  local lines = {
+    "input:   " .. input_text(facts),
+    "output:  " .. output_text(facts, outputs),
     ("weights: %d, constant%s"):format(parameters, weights == "int8" and ", matrices in 8 bits" or ""),
     ("state:   %d bytes; nothing else changes, nothing is allocated"):format(state_bytes),
-  }, "\n** ")
+  }
+  if facts.before then
+    table.insert(lines, 3, "scale:   inside, (x - $name_mean_1) / $name_scale_1, and back at the end")
+  end
+  return table.concat(lines, "\n** ")
 end
 
 --- What differs between models of symbols and of features.
@@ -280,7 +328,8 @@ end
 --- -DNAME_TEST (in capitals) it steps through some input and returns 0 if the
 --- outputs are what a session has here.
 ---
---- A model that sessions refuse is refused with their error. In 8 bits matrices
+--- A forecaster takes and tells numbers in the units of its series. A model that
+--- sessions refuse is refused with their error. In 8 bits matrices
 --- are whole numbers and a scale for each row, and so a quarter of the size; the
 --- test then compares with a session that has these weights.
 ---@param model saros.nn.Module
@@ -295,15 +344,16 @@ local function export_c(model, path, given)
   elseif type(path) ~= "string" then
     options.fail("export_c: expected a path, got " .. options.describe(path))
   end
-  local session, stages, quantised = model:session(), model:stages(), {}
+  local parts = parts_of(model)
+  local session, stages, quantised = parts.net:session(), parts.net:stages(), {}
   if o.weights == "int8" then
     stages, quantised = quantise_stages(stages)
     session = core.session(stages, 1, "real")
   end
-  local facts = facts_of(stages)
+  local facts = facts_of(stages, parts)
   local input = draw(facts)
-  local output = walk(session, input, facts)
-  local builder = build(stages, facts.inputs or 1, core.info().real, quantised)
+  local output = walk(parts.session(session), input, facts)
+  local builder = build(whole(stages, parts), facts.inputs or 1, core.info().real, quantised)
   local values = values_of(model, o, builder, facts, output:size(2))
   return core.write_source(path, pieces_of(values, builder, symbols_of(model, facts), input, output))
 end

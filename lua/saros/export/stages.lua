@@ -158,6 +158,35 @@ stages["function"] = function(self, stage)
   pass_on(self, y, self.width)
 end
 
+-- --- The units of a series ---------------------------------------------------------------
+
+---@class saros.export.Scale: saros.Stage  of the columns that go in
+---@field shift saros.Tensor  (F)
+---@field factor saros.Tensor  (F)
+---@field names string[]  of the columns
+
+---@class saros.export.Ahead: saros.export.Scale  of the columns that come out
+---@field horizon integer
+---@field places saros.Tensor?  ids (K): where their present values are among those that go in
+---@field back integer?  so many stages before it read these
+
+function stages.scale(self, stage)
+  local y = result(self, self.width)
+  call(self, "scale", y, "x", constant(self, "mean", stage.shift), constant(self, "scale", stage.factor), self.width)
+  pass_on(self, y, self.width)
+end
+
+function stages.ahead(self, stage)
+  local y, now, place = result(self, self.width), "NULL", "NULL"
+  if stage.places then
+    now, place = "read_" .. self.number - stage.back, "$name_place"
+    declare(self, "int32_t", "place", stage.places)
+  end
+  call(self, "ahead", y, "x", now, place, constant(self, "mean", stage.shift), constant(self, "scale", stage.factor),
+    stage.horizon, stage.shift:count())
+  pass_on(self, y, self.width)
+end
+
 -- --- Recurrent stages ---------------------------------------------------------------------
 
 --- The layer norm of cells has PyTorch's epsilon.
@@ -350,7 +379,7 @@ local function build(list, inputs, real, quantised)
     used = {}, constants = {}, names = {}, state = {}, first = {}, scratch = {}, step = {}, kept = {}, width = inputs,
   }, Builder)
   for number, stage in ipairs(list) do
-    if stage.kind == "add" then
+    if stage.back then
       self.kept[number - stage.back] = true
     end
   end

@@ -190,6 +190,23 @@ function Forecaster:session(given)
   return live(self, self.net:session(given))
 end
 
+--- For saros.export_c: what stands before and behind the stages of the net, so
+--- that they take and tell the units of the series, as `session` does.
+---@return { net: saros.nn.Module, before: saros.export.Scale, behind: saros.export.Ahead, session: function }
+function Forecaster:export_parts()
+  local inputs, targets = self.scale.inputs, self.scale.targets
+  return {
+    net = self.net,
+    before = { kind = "scale", shift = core.tensor(inputs.shift), factor = core.tensor(inputs.factor),
+      names = inputs.names },
+    behind = { kind = "ahead", shift = core.tensor(targets.shift), factor = core.tensor(targets.factor),
+      names = targets.names, horizon = self.horizon, places = self.difference and core.ids(self.places) or nil },
+    session = function(session)
+      return live(self, session)
+    end,
+  }
+end
+
 --- A session that learns while it steps. Its delay is the horizon.
 ---@param given? saros.train.LearnerOptions
 ---@return saros.nn.LiveForecaster

@@ -330,8 +330,9 @@ end
 --- What a session of this module does in a step, one stage after the other.
 ---@return saros.Stage[]
 function Module:stages()
-  options.fail("session: expected nn.embedding, nn.linear, nn.rnn, nn.lstm, nn.gru, nn.windowed_attention, "
-    .. "nn.layer_norm, nn.dropout, or a chain or language model of these, got " .. self.kind)
+  options.fail("session: expected nn.embedding, nn.linear, nn.rnn, nn.lstm, nn.gru, nn.mingru, nn.minlstm, nn.lru, "
+    .. "nn.windowed_attention, nn.layer_norm, nn.dropout, or a chain, nn.residual or language model of these, got "
+    .. self.kind)
 end
 
 --- A table of the members with their sizes; tostring lays it out.
