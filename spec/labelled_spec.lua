@@ -44,7 +44,7 @@ describe("labelled sequences", function()
   it("come from a folder of files, a label each", function()
     with_folder({
       ["Welsh.txt"] = "Rhys\r\n\n  ap Owen \nRhys\n",
-      ["Czech.txt"] = "Dvořák",
+      ["Czech.txt"] = "\u{FEFF}Dvořák", -- with a byte order mark
       ["Empty.txt"] = "\n",
       ["notes.md"] = "not a label",
     }, function(folder)

@@ -1,4 +1,5 @@
 require "spec.support.values"
+local files = require "spec.support.files"
 local saros = require "saros"
 local nn, data = saros.nn, saros.data
 
@@ -68,6 +69,14 @@ describe("a text of pieces", function()
   it("may have a piece in each line", function()
     local pieces = read("emma\r\n \n\nava\nzoe ", { valid = 0, lines = true })
     assert.same({ "ava", "emma", "zoe " }, sorted(pieces.train.texts))
+  end)
+
+  it("begins behind a byte order mark", function()
+    files.with_path(function(path)
+      files.write(path, "\u{FEFF}ab\n\nc")
+      assert.same({ "ab", "c" }, sorted(assert(data.pieces(path, { valid = 0 })).train.texts))
+      assert.same({ "c", "\u{FEFF}ab" }, sorted(assert(data.pieces(path, { valid = 0, unit = "byte" })).train.texts))
+    end)
   end)
 
   it("has characters, bytes, words or pieces of BPE", function()

@@ -1,3 +1,4 @@
+local files = require "spec.support.files"
 local saros = require "saros"
 local data = saros.data
 
@@ -89,6 +90,26 @@ describe("a text", function()
     local text, message = data.text(path)
     assert.is_nil(text)
     assert.matches("data.text: .*" .. path:gsub("%p", "%%%0"), message)
+  end)
+
+  it("leaves out the byte order mark of a file, unless it is read as bytes", function()
+    local function read(content, given)
+      local text
+      files.with_path(function(path)
+        files.write(path, content)
+        text = assert(data.text(path, given))
+      end)
+      return text
+    end
+    for _, unit in ipairs { "char", "word", "bpe" } do
+      local text = read("\u{FEFF}ab ab \u{FEFF}ab", { unit = unit, valid = 0 })
+      assert.equal("ab ab \u{FEFF}ab", text.vocabulary:decode(text.train))
+    end
+    local text = read("\u{FEFF}ab", { unit = "byte", valid = 0 })
+    assert.equal("\u{FEFF}ab", text.vocabulary:decode(text.train))
+    assert.equal(2, #read("\u{FEFF}ab", { vocabulary = text_of("ab").vocabulary }))
+    assert.equal(3, #text_of "\u{FEFF}ab") -- no file
+    assert.error_matches(function() read "\u{FEFF}" end, "expected some text in .*, got none")
   end)
 
   it("names the position of bytes that are no UTF-8, and the way out", function()

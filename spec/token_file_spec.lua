@@ -57,6 +57,24 @@ describe("a prepared text", function()
     end)
   end)
 
+  it("leaves out a byte order mark, unless it is read as bytes", function()
+    local long = TEXT:rep(600) -- more than is read at once
+    for _, content in ipairs { TEXT, long, "ab" } do
+      with_files("\u{FEFF}" .. content, function(path, tokens)
+        for _, unit in ipairs { "char", "word", "bpe" } do
+          assert(data.prepare(path, tokens, { unit = unit, size = unit == "bpe" and 300 or nil, valid = 0 }))
+          local text = assert(data.text(tokens))
+          assert.equal(#text.vocabulary:tensor(content), #text)
+          assert.is_nil(text.vocabulary.ids["\u{FEFF}"])
+        end
+        assert.equal(#content + 3, (data.prepare(path, tokens, { unit = "byte" })))
+      end)
+    end
+    with_files("\u{FEFF}", function(path, tokens)
+      assert.error_matches(function() data.prepare(path, tokens) end, "expected some text, got none")
+    end)
+  end)
+
   it("needs 32 bits for many symbols", function()
     local characters = {}
     for code = 1, 0x12000 do

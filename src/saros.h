@@ -976,7 +976,8 @@ typedef enum saros_unit {
 } saros_unit;
 
 /* A text: a file, or bytes in memory if path is null. Of a file, which may be
-** larger than memory, a part at a time is held. */
+** larger than memory, a part at a time is held; a UTF-8 byte order mark at its
+** beginning is no text, unless it is read as bytes. */
 typedef struct saros_text {
   const char *path;
   const char *bytes;

@@ -194,7 +194,7 @@ saros_status saros_codec_encode(saros_codec *codec, const saros_text *text,
   text_reader reader;
   block *blocks = NULL;
   size_t count = 0;
-  TRY(reader_open(&reader, context, "encode", text));
+  TRY(reader_open(&reader, context, "encode", codec->unit, text));
   saros_status status = encode_all(codec, &reader, &blocks, &count);
   reader_close(&reader);
   if (status == SAROS_OK && count > INT32_MAX)

@@ -158,7 +158,7 @@ static saros_status choose_words(learner *l, const saros_learning *wanted) {
 static saros_status learn(learner *l, const saros_text *text,
                           const saros_learning *wanted) {
   saros_context *context = l->codec->context;
-  TRY(reader_open(&l->reader, context, "learn", text));
+  TRY(reader_open(&l->reader, context, "learn", l->codec->unit, text));
   if (l->codec->unit == SAROS_CHARACTERS) {
     l->seen = pool_take(&context->pool, SEEN_BYTES);
     if (l->seen == NULL)

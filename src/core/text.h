@@ -72,11 +72,15 @@ typedef struct text_reader {
   size_t used;          // for the caller: how much of the stretch is done
   size_t left;          // of a text in memory, from 'at'
   int ended;            // the file is
+  int may_have_mark;    // a byte order mark may be next, and is no text
   size_t line, column;  // of 'at', from 1; columns are characters
 } text_reader;
 
+/* Of a file that is not read as bytes, a byte order mark at the beginning is
+** left out. */
 saros_status reader_open(text_reader *r, saros_context *context,
-                         const char *function, const saros_text *text);
+                         const char *function, saros_unit unit,
+                         const saros_text *text);
 /* The next stretch, which begins behind what was used of the last one. */
 saros_status reader_next(text_reader *r);
 /* Accepts a reader of zeros. */

@@ -17,11 +17,13 @@
 /* --- Opening -------------------------------------------------------------- */
 
 saros_status reader_open(text_reader *r, saros_context *context,
-                         const char *function, const saros_text *text) {
+                         const char *function, saros_unit unit,
+                         const saros_text *text) {
   *r = (text_reader){.context = context,
                      .function = function,
                      .path = text->path,
                      .descriptor = -1,
+                     .may_have_mark = unit != SAROS_BYTES,
                      .line = 1,
                      .column = 1};
   if (r->path == NULL) {
@@ -95,6 +97,18 @@ static saros_status fill(text_reader *r) {
   return SAROS_OK;
 }
 
+/* Leaves out the mark that some programs put before UTF-8. */
+static void drop_mark(text_reader *r) {
+  static const char mark[] = "\xEF\xBB\xBF";
+  const size_t size = sizeof mark - 1;
+  if (r->may_have_mark && r->held >= size &&
+      memcmp(r->buffer, mark, size) == 0) {
+    r->held -= size;
+    memmove(r->buffer, r->buffer + size, r->held);
+  }
+  r->may_have_mark = 0;
+}
+
 saros_status reader_next(text_reader *r) {
   TRY(check_interrupt(r->context));
   advance(&r->line, &r->column, r->at, r->used);
@@ -102,6 +116,7 @@ saros_status reader_next(text_reader *r) {
     r->held -= r->used;
     memmove(r->buffer, r->buffer + r->used, r->held);
     TRY(fill(r));
+    drop_mark(r);
     r->size = r->held;
     r->stop = r->ended ? r->held : r->held - LOOKAHEAD;
   } else {

@@ -148,7 +148,7 @@ saros_status saros_tokens_write(saros_codec *codec, const saros_text *text,
       (file_writer){.context = context, .function = "prepare", .path = path};
   *count = 0;
   TRY(expect_another(context, text, path));
-  TRY(reader_open(&w.reader, context, "prepare", text));
+  TRY(reader_open(&w.reader, context, "prepare", codec->unit, text));
   saros_status status = write_file(&w, held_out, description);
   reader_close(&w.reader);
   file_discard(&w.file);

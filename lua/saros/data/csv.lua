@@ -6,6 +6,7 @@
 
 local options = require "saros.options"
 local read_file = require "saros.read_file"
+local without_mark = require "saros.data.byte_order_mark"
 
 local csv = {}
 
@@ -29,7 +30,7 @@ function csv.try(fn, ...)
   error(result, 0)
 end
 
---- The text of a file, without the mark that Windows puts before UTF-8.
+--- The text of a file, without a byte order mark.
 ---@param path string
 ---@return string
 function csv.read(path)
@@ -37,7 +38,7 @@ function csv.read(path)
   if not content then
     csv.problem("%s", message)
   end
-  return (content:gsub("^\xEF\xBB\xBF", "", 1))
+  return without_mark(content)
 end
 
 --- For functions that take a separator as an option.

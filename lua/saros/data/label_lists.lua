@@ -5,7 +5,6 @@ local options = require "saros.options"
 local columns = require "saros.data.columns"
 local csv = require "saros.data.csv"
 local folder_of = require "saros.folder"
-local read_file = require "saros.read_file"
 
 local label_lists = {}
 
@@ -13,11 +12,7 @@ local label_lists = {}
 
 --- The lines of a file without white space around them; none is empty.
 local function lines_of(path)
-  local content, message = read_file(path)
-  if not content then
-    csv.problem("%s", message)
-  end
-  local lines = {}
+  local content, lines = csv.read(path), {}
   for line in content:gmatch "[^\n]+" do
     lines[#lines + 1] = line:match "^%s*(.*%S)"
   end

@@ -16,6 +16,7 @@ local order = require "saros.data.order"
 local read_file = require "saros.read_file"
 local rows = require "saros.data.rows"
 local vocabulary = require "saros.data.vocabulary"
+local without_mark = require "saros.data.byte_order_mark"
 
 ---@class saros.Pieces
 ---@field name string  the path, "string" or "list"
@@ -80,9 +81,9 @@ end
 local read_texts = options.list_of(options.string)
 
 --- The pieces of a source and its name, or nil and a message.
-local function read(source, by_lines)
+local function read(source, o)
   if type(source) == "table" and type(source.string) == "string" then
-    return split(source.string, by_lines), "string"
+    return split(source.string, o.lines), "string"
   elseif type(source) == "table" and #source > 0 and read_texts.accept(source) then
     return source, "list"
   elseif type(source) ~= "string" then
@@ -92,7 +93,8 @@ local function read(source, by_lines)
   if not content then
     return nil, "data.pieces: " .. message
   end
-  return split(content, by_lines), source
+  local unit = o.vocabulary and o.vocabulary.unit or o.unit
+  return split(unit == "byte" and content or without_mark(content), o.lines), source
 end
 
 --- What `edit` makes of each piece.
@@ -151,7 +153,7 @@ end
 ---@return saros.Pieces? pieces, string? message
 local function pieces(source, given)
   local o = check_pieces(given)
-  local list, name = read(source, o.lines)
+  local list, name = read(source, o)
   if not list then
     return nil, name
   end

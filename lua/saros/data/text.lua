@@ -14,6 +14,7 @@ local open_file = require "saros.open_file"
 local options = require "saros.options"
 local rows = require "saros.data.rows"
 local vocabulary = require "saros.data.vocabulary"
+local without_mark = require "saros.data.byte_order_mark"
 local token_part = require "saros.data.token_part"
 
 ---@class saros.Text
@@ -92,7 +93,8 @@ end
 ---@field vocabulary? saros.Vocabulary  instead of one learned from the text
 
 --- Read a text, or open a token file that `data.prepare` made. A path that
---- cannot be read gives nil and a message.
+--- cannot be read gives nil and a message. A byte order mark at the beginning of a
+--- file is no part of the text, unless its unit is the byte.
 ---@param source string|{ string: string }  a path, or the text itself
 ---@param given? saros.data.TextOptions
 ---@return saros.Text? text, string? message
@@ -103,7 +105,12 @@ local function text(source, given)
     return nil, name
   elseif content == token_part.MAGIC and type(source) == "string" then
     return open_prepared(source, given, o.valid)
-  elseif content == "" then
+  end
+  local unit = o.vocabulary and o.vocabulary.unit or o.unit
+  if type(source) == "string" and unit ~= "byte" then
+    content = without_mark(content)
+  end
+  if content == "" then
     options.fail(("data.text: expected some text in %s, got none"):format(name))
   end
   local owner = "data.text: " .. name
