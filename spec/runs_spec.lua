@@ -210,9 +210,14 @@ describe("a run folder", function()
     local given = { epochs = 60, patience = 1, lr = 2e-2 }
     local _, history = train(given, nil, text_to_learn)
     assert.is_true(#history < 60 and history[#history].stopped)
+    local shown = {}
+    given.progress = { window = function() end, epoch = function() end, write = function(_, line)
+      shown[#shown + 1] = line
+    end }
     local _, same = train(given, nil, text_to_learn)
     assert.equal(#history, #same)
-    given.patience = 3
+    assert.equal(("nothing is left to do in %s: no lower held-out loss in 1 epochs\n"):format(run), shown[1])
+    given.patience, given.progress = 3, nil
     local _, longer = train(given, nil, text_to_learn)
     assert.is_true(#longer > #history)
   end)
@@ -232,10 +237,13 @@ describe("a run folder", function()
     }
     train({ progress = progress }, 27)
     train { progress = progress }
+    local _, history = train { progress = progress }
     assert.same({
       ("the model after epoch 1 is in %s; the same call goes on after step 27"):format(run),
       ("going on in %s after step 27, in epoch 2\n"):format(run),
+      ("nothing is left to do in %s: all 3 epochs are done; more of them would go on\n"):format(run),
     }, shown)
+    assert.equal(60, history.resumed.step)
   end)
 
   it("lists what is configured otherwise, and goes on with it only if forced", function()
@@ -256,8 +264,15 @@ describe("a run folder", function()
     assert.equal(3, #history)
     assert.equal(0.001, saros.json_decode(content(run .. "/config.json")).training.optimizer.options.lr)
     local smaller = small_model(text, { hidden = 4 })
-    assert.error_matches(function() train({ epochs = 4, force = true }, nil, nil, smaller) end,
-      "fit: load: the tensors do not fit this language_model")
+    for _, force in ipairs { false, true } do
+      local _, problem = pcall(train, { epochs = 4, force = force, lr = 1e-3 }, nil, nil, smaller)
+      assert.equal(("fit: expected a model and an optimizer that fit the checkpoints in %s, got others; "
+        .. "resume = false begins anew, or choose another folder:\n"
+        .. "  model.options.embedding: 8 then, 4 now\n"
+        .. "  model.options.hidden: 8 then, 4 now"):format(run), problem)
+      _, problem = pcall(train, { rule = "sgd", force = force })
+      assert.matches("that fit the checkpoints in .*\n  training.optimizer.rule: adam then, sgd now", problem)
+    end
   end)
 
   it("refuses another text, even if forced", function()
@@ -288,7 +303,9 @@ describe("a run folder", function()
     for _, case in ipairs {
       { "got another one", function() train({}, nil, small_text "another text altogether. ") end },
       { "then, 5 now", function() train { length = 5 } end },
-      { "tensors do not fit", function() train({ force = true }, nil, nil, small_model(text, { hidden = 4 })) end },
+      { "that fit the checkpoints", function()
+        train({ force = true }, nil, nil, small_model(text, { hidden = 4 }))
+      end },
       { "written by a newer version", function()
         write(path, (bytes:gsub('\\"format\\": 1', '\\"format\\": 9')))
         train()

@@ -90,12 +90,9 @@ local function shown(value)
   return value == nil and "none" or tostring(value)
 end
 
---- The fields in which two configurations differ, one line for each.
----@param before table
----@param now table
----@return string[]
-function config.differences(before, now)
-  local old, new, names = flatten(before, "", {}), flatten(now, "", {}), {}
+--- The names of the fields in which two flat configurations differ.
+local function differing(old, new)
+  local names = {}
   for _, flat in ipairs { old, new } do
     for name in pairs(flat) do
       if old[name] ~= new[name] and (flat == old or old[name] == nil) then
@@ -103,11 +100,57 @@ function config.differences(before, now)
       end
     end
   end
-  table.sort(names)
-  for position, name in ipairs(names) do
-    names[position] = ("%s: %s then, %s now"):format(name, shown(old[name]), shown(new[name]))
-  end
   return names
+end
+
+local function is_option(name)
+  return name:find "^model%.options%." ~= nil
+end
+
+--- Is a field of a model what its options make of it?
+local function follows(name)
+  return name:find "^model%.modules%." ~= nil or name:find "^model%.parameters%." ~= nil
+end
+
+--- The options of the model, then the rest, by name.
+local function is_before(a, b)
+  if is_option(a) ~= is_option(b) then
+    return is_option(a)
+  end
+  return a < b
+end
+
+--- Is a field one without which a checkpoint cannot be taken over?
+local function is_fixed(name)
+  return name:find "^model%.parameters%." ~= nil or name == "training.optimizer.rule"
+end
+
+local function any(names, fits)
+  for _, name in ipairs(names) do
+    if fits(name) then
+      return true
+    end
+  end
+  return false
+end
+
+--- The fields in which two configurations differ, one line for each: the options
+--- of the model first, and none that merely follows from them.
+---@param before table
+---@param now table
+---@return string[] lines
+---@return boolean fits  can the one go on from checkpoints of the other?
+function config.differences(before, now)
+  local old, new = flatten(before, "", {}), flatten(now, "", {})
+  local names, lines = differing(old, new), {}
+  local has_options = any(names, is_option)
+  table.sort(names, is_before)
+  for _, name in ipairs(names) do
+    if not (has_options and follows(name)) then
+      lines[#lines + 1] = ("%s: %s then, %s now"):format(name, shown(old[name]), shown(new[name]))
+    end
+  end
+  return lines, not any(names, is_fixed)
 end
 
 return config

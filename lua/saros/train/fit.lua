@@ -87,7 +87,7 @@ local late = lazy({}, { report = { "saros.report" } })
 ---@class saros.train.History  a record for each epoch
 ---@field [integer] saros.train.EpochRecord
 ---@field resumed { step: integer, epoch: integer, damaged: string[] }?  where this call went on, and
----  what is wrong with later checkpoints
+---  what is wrong with later checkpoints; nil if it began anew
 
 local LENGTH = 50 -- of windows
 local RATE = 2e-3 -- of Adam
@@ -191,13 +191,31 @@ local function is_due(self, unit, count)
   return self.run and every and count % every == 0
 end
 
+local function is_out_of_patience(self, record)
+  local patience = self.options.patience
+  return patience ~= nil and record.epoch - record.best >= patience
+end
+
+--- Has an earlier call run out of patience?
+local function is_stopped(self)
+  local last = self.history[#self.history]
+  return last ~= nil and is_out_of_patience(self, last)
+end
+
 local function tell_resumed(self)
   local resumed = self.history.resumed
   for _, damaged in ipairs(resumed.damaged) do
     say(self, "left out a damaged checkpoint: " .. damaged)
   end
-  say(self, ("going on in %s after step %d, in epoch %d"):format(
-    self.options.run, resumed.step, resumed.epoch))
+  local o = self.options
+  if resumed.epoch > o.epochs then
+    say(self, ("nothing is left to do in %s: all %d epochs are done; more of them would go on"):format(
+      o.run, o.epochs))
+  elseif is_stopped(self) then
+    say(self, ("nothing is left to do in %s: no lower held-out loss in %d epochs"):format(o.run, o.patience))
+  else
+    say(self, ("going on in %s after step %d, in epoch %d"):format(o.run, resumed.step, resumed.epoch))
+  end
 end
 
 --- Go on from the last checkpoint of the run folder, if there is one.
@@ -276,11 +294,6 @@ local function run_epoch(self)
   }
   step.add_units(self, record, valid or train)
   return record
-end
-
-local function is_out_of_patience(self, record)
-  local patience = self.options.patience
-  return patience ~= nil and record.epoch - record.best >= patience
 end
 
 --- Complete what `run_epoch` began: how this epoch compares with those before.
@@ -501,8 +514,7 @@ local function fit(model, text, given)
     resume(self)
   end
   self.ready = true
-  local last = self.history[#self.history]
-  if not (last and is_out_of_patience(self, last)) then
+  if not is_stopped(self) then
     train(self)
   end
   if self.average then

@@ -194,9 +194,14 @@ local function refuse_text(self, lines)
     .. "or choose another folder:\n  %s", self.folder, table.concat(lines, "\n  "))
 end
 
+local function refuse_parameters(self, lines)
+  fail("expected a model and an optimizer that fit the checkpoints in %s, got others; resume = false begins anew, "
+    .. "or choose another folder:\n  %s", self.folder, table.concat(lines, "\n  "))
+end
+
 --- Errors at what differs from the configuration of the folder.
 ---@param now table
----@param force boolean  may the training go on with another configuration, if the text is the same?
+---@param force boolean  may the training go on with another configuration, if text and parameters are the same?
 ---@return boolean changed  is it another one?
 function Run:require_same(now, force)
   local before = core.json_decode(read_file(self:path "config.json") or "")
@@ -205,12 +210,15 @@ function Run:require_same(now, force)
   end
   before.saros = now.saros -- a newer version may go on
   local texts, others = {}, {}
-  for _, line in ipairs(config.differences(before, now)) do
+  local lines, fits = config.differences(before, now)
+  for _, line in ipairs(lines) do
     local list = line:find "^text%." and texts or others
     list[#list + 1] = line
   end
   if #texts > 0 then
     refuse_text(self, texts)
+  elseif not fits then
+    refuse_parameters(self, others)
   elseif #others > 0 and not force then
     fail("expected the configuration of %s; force = true goes on with the new one, resume = false "
       .. "begins anew:\n  %s", self.folder, table.concat(others, "\n  "))
