@@ -302,10 +302,16 @@ describe("fit", function()
           .. "option 'vocabulary' of the data takes the model's")
     end
     saros.fit(lm, small_text(), { batch = 4, length = 20 }) -- another vocabulary of the same symbols
+    assert.error_matches(function() saros.fit(lm, data.text { string = ("\n\t"):rep(99) }) end,
+      'got "\\9" as 1, which to the model is " ";', 1, true)
+    assert.error_matches(function() saros.fit(lm, data.text { string = ("\n"):rep(99) }) end,
+      'got "\\n" as 1, which to the model is " ";', 1, true)
   end)
 
   it("refuses what it cannot train", function()
     local text = small_text()
+    assert.error_matches(function() small_model { vocabulary = text } end,
+      "expected option 'vocabulary' to be a vocabulary, such as text.vocabulary, got a saros.Text")
     local lm = small_model(text)
     assert.error_matches(function() saros.fit(nil, text) end,
       "fit: expected a stateful module, or one with a window_loss, got nil")

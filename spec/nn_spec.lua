@@ -168,8 +168,13 @@ describe("a chain", function()
   end)
 
   it("refuses members that are none", function()
-    assert.error_matches(function() nn.chain {} end, "expected a list of modules")
-    assert.error_matches(function() nn.chain(3) end, "expected a list of modules")
+    for name, make in pairs { ["nn.chain"] = nn.chain, ["nn.residual"] = nn.residual } do
+      local expected = name .. ": expected a list of layers and functions, such as " .. name .. " { layer, ... }, got "
+      assert.error_matches(function() make {} end, expected .. "an empty list$")
+      assert.error_matches(function() make(nn.linear { 2, 2 }) end, expected .. "a saros.nn.linear$")
+      assert.error_matches(function() make(3) end, expected .. "3$")
+      assert.error_matches(function() make { 3 } end, name .. ": expected member 1 to be a module or a function, got 3")
+    end
     assert.error_matches(function() nn.chain { nn.linear { 2, 2 }, "tanh" } end,
       'expected member 2 to be a module or a function, got "tanh"', 1, true)
   end)
@@ -256,6 +261,8 @@ describe("an error inside a module", function()
     unrolling = function() local _ = nn.unroll(function() end, x, x[1]) end,
     fitting = function() local _ = saros.fit(lm, saros.data.text { string = "abc" }) end,
     options = function() local _ = nn.linear { 1 } end,
+    members = function() local _ = nn.residual {} end,
+    forward = function() local _ = nn.module("m").new()(x) end,
     uninitialized = function() local _ = nn.linear { 3, 1 }(x) end,
   }
   for name, mistake in pairs(mistakes) do
@@ -298,6 +305,14 @@ describe("a module of one's own", function()
     assert.same({ "0.weight", "0.bias", "1.gain" }, chain:parameters().names)
     assert.equal(2, net.gain[1])
     assert.equal("scale", tostring(net))
+  end)
+end)
+
+describe("a class of modules without a forward", function()
+  it("says that it needs one", function()
+    local M = nn.module "m"
+    assert.error_matches(function() M.new()(3) end,
+      "m: expected the class to have a method forward, as in function M:forward%(x%)")
   end)
 end)
 
@@ -368,7 +383,6 @@ describe("residual blocks", function()
     assert.error_matches(function() net(random(1, 2, 3)) end,
       "nn.residual: expected members that keep the size of their input, got a tensor (2, 4) from a tensor (2, 3)",
       1, true)
-    assert.error_matches(function() nn.residual {} end, "nn.residual: nn.chain: expected a list of modules", 1, true)
   end)
 end)
 

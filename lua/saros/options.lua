@@ -30,13 +30,18 @@ function options.describe_tensor(tensor)
   return ("%s (%s)"):format(kind, table.concat(shape, ", "))
 end
 
+--- Text in quotes on one line.
+local function in_quotes(text)
+  return (("%q"):format(text):gsub("\\\n", "\\n"))
+end
+
 --- A value as a message shows it: text quoted, the rest by value or type.
 ---@param value any
 ---@return string
 function options.describe(value)
   local kind = math.type(value) or type(value)
   if kind == "string" then
-    return #value <= 40 and ("%q"):format(value) or ("%q..."):format(value:sub(1, 40))
+    return #value <= 40 and in_quotes(value) or in_quotes(value:sub(1, 40)) .. "..."
   elseif kind == "integer" or kind == "float" or kind == "boolean" or kind == "nil" then
     return tostring(value)
   end
@@ -46,6 +51,14 @@ function options.describe(value)
   end
   local name = type(meta) == "table" and rawget(meta, "__name")
   return "a " .. (type(name) == "string" and name or kind)
+end
+
+--- The same where a list was expected: one that is empty is said to be.
+---@param value any
+---@return string
+function options.describe_list(value)
+  local is_empty = type(value) == "table" and getmetatable(value) == nil and next(value) == nil
+  return is_empty and "an empty list" or options.describe(value)
 end
 
 --- Raise an error that blames the caller of the library.

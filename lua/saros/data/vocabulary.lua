@@ -225,7 +225,7 @@ end
 
 --- For functions that take a vocabulary as an option.
 ---@type saros.options.Kind
-vocabulary.kind = options.kind("a vocabulary", function(value)
+vocabulary.kind = options.kind("a vocabulary, such as text.vocabulary", function(value)
   return getmetatable(value) == Vocabulary and value or nil
 end)
 

@@ -62,10 +62,13 @@ function Chain:describe()
 end
 
 ---@param steps (saros.nn.Module|fun(x: saros.Tensor): saros.Tensor)[]
+---@param owner? string  the function, for messages ("nn.chain")
 ---@return saros.nn.Chain
-local function chain(steps)
-  if type(steps) ~= "table" or #steps == 0 then
-    options.fail("nn.chain: expected a list of modules and functions, got " .. options.describe(steps))
+local function chain(steps, owner)
+  owner = owner or "nn.chain"
+  if type(steps) ~= "table" or module.is(steps) or #steps == 0 then
+    options.fail(("%s: expected a list of layers and functions, such as %s { layer, ... }, got %s"):format(
+      owner, owner, options.describe_list(steps)))
   end
   local self = Chain.new()
   self.steps = {}
@@ -74,8 +77,8 @@ local function chain(steps)
       self:add_member(tostring(position - 1), step)
       self.stateful = self.stateful or step.stateful
     elseif type(step) ~= "function" then
-      options.fail(("nn.chain: expected member %d to be a module or a function, got %s"):format(
-        position, options.describe(step)))
+      options.fail(("%s: expected member %d to be a module or a function, got %s"):format(
+        owner, position, options.describe(step)))
     end
     self.steps[position] = step
   end

@@ -349,6 +349,12 @@ function Module:memory(given)
   return late.memory(self, given)
 end
 
+--- What a module does when it is called; each class has its own.
+function Module:forward()
+  options.fail(("%s: expected the class to have a method forward, as in function M:forward(x) return y end, "
+    .. "got none"):format(self.kind))
+end
+
 --- One line on what this module is; classes say more.
 ---@return string
 function Module:describe()

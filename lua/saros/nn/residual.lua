@@ -43,7 +43,7 @@ end
 ---@return saros.nn.Residual
 local function residual(steps)
   local self = Residual.new()
-  self.inner = self:add_member("inner", options.about("nn.residual", chain, steps))
+  self.inner = self:add_member("inner", chain(steps, "nn.residual"))
   self.stateful = self.inner.stateful
   return self
 end

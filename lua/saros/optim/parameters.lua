@@ -11,7 +11,7 @@ local function found(value)
   elseif type(value.parameters) == "function" then
     return options.describe(value) .. "; model:parameters() is one"
   elseif next(value) == nil then
-    return "an empty list"
+    return options.describe_list(value)
   end
   return options.describe(value) .. " without a first element"
 end
