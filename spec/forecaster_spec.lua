@@ -161,11 +161,26 @@ describe("a forecaster", function()
       ["forecast: expected values of shape (T, 2), for 1, 2, got ids (1, 2)"] = saros.ids { { 1, 2 } },
       ["forecast: expected values, got a table"] = {},
       ["forecast: expected values, got 3"] = 3,
+      ["forecast: expected values, got a saros.Series; pass series.inputs"] = wave(),
       ["forecast: tensor: "] = { { 1, 2 }, { 3 } },
     } do
       assert.error_matches(function()
         forecaster:forecast(wrong)
       end, expected, 1, true)
+    end
+  end)
+
+  it("refuses a series of another horizon or of other columns", function()
+    local forecaster = nn.forecaster { series = wave { horizon = 7, targets = 1 } }
+    for expected, series in pairs {
+      ["expected a series with horizon = 7, as the model has, got 3"] = wave { horizon = 3 },
+      ["expected a series with the inputs of the model, 2 of them (1, 2), got 1 (2)"] =
+        wave { horizon = 7, inputs = 2, targets = 1 },
+      ["expected a series with the targets of the model, 1 of them (1), got 2 (1, 2)"] = wave { horizon = 7 },
+    } do
+      for _, name in ipairs { "fit", "evaluate", "find_rate" } do
+        assert.error_matches(function() saros[name](forecaster, series) end, name .. ": " .. expected, 1, true)
+      end
     end
   end)
 end)

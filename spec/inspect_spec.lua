@@ -128,7 +128,7 @@ describe("the neurons of a model", function()
     local lm = model()
     for message, act in pairs {
       ["inspect.neurons: expected a language model, got 3"] = function() inspect.neurons(3, TEXT) end,
-      ["inspect.neurons: expected a text, got nil"] = function() inspect.neurons(lm) end,
+      ["inspect.neurons: expected a string to read, got nil"] = function() inspect.neurons(lm) end,
       ["inspect.neurons: expected a text of 2 or more symbols, got 0"] = function() inspect.neurons(lm, "") end,
       ['inspect.neurons: encode: expected one of the %d+ characters of the vocabulary, got "z"'] = function()
         inspect.neurons(lm, "zz")
@@ -372,7 +372,10 @@ describe("the reach of gradients", function()
         inspect.reach(3, TEXT)
       end,
       ["inspect.reach: expected a language model, got a saros.nn.linear"] = function() inspect.reach(net, TEXT) end,
-      ["inspect.reach: expected a text or a list of windows, got nil"] = function() inspect.reach(net) end,
+      ["inspect.reach: expected a string to read or a list of windows, got nil"] = function() inspect.reach(net) end,
+      ["inspect.reach: expected a string to read or a list of windows, got a saros.Text"] = function()
+        inspect.reach(net, saros.data.text({ string = TEXT }))
+      end,
       ["inspect.reach: expected window 1 to be { inputs = tensor, targets = tensor }, got 7"] = function()
         inspect.reach(net, { 7 })
       end,

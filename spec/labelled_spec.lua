@@ -177,6 +177,7 @@ describe("labelled sequences", function()
       ["plain.tsv"] = "one\todd\ntwo\teven\n",
       ["gap.csv"] = "text,label\na,x\n\nb,\n",
       ["short.csv"] = "text,label\na\n",
+      ["names.txt"] = "Rhys\nap Owen\n",
     }, function(folder)
       local function read(name, given)
         given = given or {}
@@ -191,7 +192,9 @@ describe("labelled sequences", function()
       for expected, got in pairs {
         ["gap.csv, line 4, column 2 (label): expected some text, got none"] = { read "gap.csv" },
         ["short.csv, line 2: expected 2 fields, as in the first line, got 1"] = { read "short.csv" },
-        ["expected a column among text, label (or 1..2), got \"name\""] = { read("gap.csv", { text = "name" }) },
+        ["expected a column among text, label (or 1..2), got \"name\"; option 'text' says which, and the first line "
+          .. "is read as the header unless header = false"] = { read("gap.csv", { text = "name" }) },
+        ["names.txt: expected a column among Rhys (or 1..1), got 2; option 'label' says which"] = { read "names.txt" },
       } do
         assert.is_nil(got[1])
         assert.matches("data.labelled: ", got[2], 1, true)

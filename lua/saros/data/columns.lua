@@ -178,8 +178,9 @@ end)
 --- The position of a column that is given by name or by number.
 ---@param place saros.data.Place
 ---@param wanted string|integer
+---@param option? string  that chose it, for the message
 ---@return integer
-function columns.find(place, wanted)
+function columns.find(place, wanted, option)
   local found = math.type(wanted) == "integer" and place.names[wanted] and wanted or nil
   for position, name in ipairs(place.names) do
     if name == wanted and found then
@@ -188,8 +189,10 @@ function columns.find(place, wanted)
     end
     found = name == wanted and position or found
   end
-  return found or csv.problem("%s: expected a column among %s (or 1..%d), got %s", place.name,
-    table.concat(place.names, ", "), #place.names, options.describe(wanted))
+  local hint = option and ("; option '%s' says which%s"):format(option,
+    place.header and ", and the first line is read as the header unless header = false" or "")
+  return found or csv.problem("%s: expected a column among %s (or 1..%d), got %s%s", place.name,
+    table.concat(place.names, ", "), #place.names, options.describe(wanted), hint or "")
 end
 
 -- --- Reading ---------------------------------------------------------------------------------

@@ -40,7 +40,7 @@ local function read_table(path, o)
   local place = { name = path, content = content, header = o.header,
     separator = o.separator or csv.separator(content) }
   columns.survey(place)
-  local text_at, label_at = columns.find(place, o.text), columns.find(place, o.label)
+  local text_at, label_at = columns.find(place, o.text, "text"), columns.find(place, o.label, "label")
   local source = {}
   for fields, line in columns.records(place) do
     local text, label = fields[text_at], fields[label_at]

@@ -66,6 +66,9 @@ end
 ---@param values saros.Tensor|number[]|number[][]  (T, F), or (T) if F is 1
 ---@return saros.Tensor
 function Scale:rows(owner, values)
+  if type(values) == "table" and options.tensor.accept(values.inputs) then
+    options.fail(("%s: expected values, got %s; pass series.inputs"):format(owner, options.describe(values)))
+  end
   local x = options.tensor.accept(values)
     or type(values) == "table" and #values > 0 and options.about(owner, core.tensor, values)
     or options.fail(("%s: expected values, got %s"):format(owner, options.describe(values)))

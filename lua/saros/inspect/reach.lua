@@ -83,7 +83,7 @@ local function joined(windows)
     inputs[position], targets[position] = window.inputs, window.targets
   end
   if #inputs == 0 then
-    options.fail("inspect.reach: expected a text or a list of windows, got " .. options.describe(windows))
+    options.fail("inspect.reach: expected a string to read or a list of windows, got " .. options.describe(windows))
   end
   return { inputs = core.concatenate(inputs, 2), targets = core.concatenate(targets, 2) }
 end

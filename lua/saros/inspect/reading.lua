@@ -30,7 +30,7 @@ end
 ---@return integer[]
 function reading.encode(owner, model, text, least)
   if type(text) ~= "string" then
-    options.fail(("%s: expected a text, got %s"):format(owner, options.describe(text)))
+    options.fail(("%s: expected a string to read, got %s"):format(owner, options.describe(text)))
   end
   local ids = options.about(owner, model.vocabulary.encode, model.vocabulary, text)
   if #ids < least then

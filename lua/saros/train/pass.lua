@@ -76,11 +76,30 @@ local function require_list(owner, name, known, other)
   end
 end
 
+--- Refuse a series that looks not so far ahead as the model, or farther, or that
+--- has more or fewer columns.
+local function require_series(owner, model, data)
+  if not (model.horizon and data.horizon and model.scale and data.scale) then
+    return
+  elseif model.horizon ~= data.horizon then
+    options.fail(("%s: expected a series with horizon = %d, as the model has, got %d"):format(
+      owner, model.horizon, data.horizon))
+  end
+  for _, which in ipairs { "inputs", "targets" } do
+    local wanted, got = model.scale[which].names, data.scale[which].names
+    if #wanted ~= #got then
+      options.fail(("%s: expected a series with the %s of the model, %d of them (%s), got %d (%s)"):format(
+        owner, which, #wanted, table.concat(wanted, ", "), #got, table.concat(got, ", ")))
+    end
+  end
+end
+
 --- Refuse data whose symbols, numbers or labels mean something else to the model.
 ---@param owner string  for the message
 ---@param model saros.nn.Module
 ---@param data saros.train.Data
 function pass.require_same(owner, model, data)
+  require_series(owner, model, data)
   for _, name in ipairs { "vocabulary", "source", "target", "features", "labels" } do
     local known, other = model[name], data[name]
     if type(known) == "table" and type(other) == "table" and known ~= other then
