@@ -324,7 +324,11 @@ describe("fit", function()
     assert.error_matches(function() saros.fit(lm, text, { epoch = 1 }) end, 'fit: unknown option "epoch"')
     assert.error_matches(function() saros.fit(lm, text, { clip = 0 }) end, "a positive number, got 0")
     assert.error_matches(function() saros.fit(lm, text, { progress = {} }) end,
-      "to be a progress display, got a table")
+      "to be a progress display, such as saros.progress(), got a table", 1, true)
+    for _, make in ipairs { function(o) saros.fit(lm, text, o) end, function(o) optim.adam(lm:parameters(), o) end } do
+      assert.error_matches(function() make { schedule = "cosine" } end, "expected option 'schedule' to be a function "
+        .. 'of the step, such as optim.schedule.cosine { steps = N }, got "cosine"', 1, true)
+    end
     assert.error_matches(function() saros.fit(lm, text, { optimizer = 3 }) end, "to be an optimizer, got 3")
     assert.error_matches(function() saros.fit(lm, text, { batch = 1000 }) end,
       "expected at least 50001 characters for batch = 1000 and length = 50, got 900")

@@ -275,6 +275,13 @@ describe("a run folder", function()
     end
   end)
 
+  it("says that there is a file of its name", function()
+    write(run, "")
+    assert.error_matches(function() train() end,
+      ("fit: expected to make the run folder %q: there is a file of that name"):format(run), 1, true)
+    os.remove(run)
+  end)
+
   it("refuses another text, even if forced", function()
     train({}, 27)
     for _, sentence in ipairs { SENTENCE:gsub("lazy", "zaly"), SENTENCE .. " " } do

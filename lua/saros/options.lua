@@ -137,6 +137,8 @@ end))
 options.boolean = options.kind("true or false", of_type "boolean")
 options.string = options.kind("a string", of_type "string")
 options.callback = options.kind("a function", of_type "function")
+options.schedule = options.kind("a function of the step, such as optim.schedule.cosine { steps = N }",
+  of_type "function")
 options.table = options.kind("a table", of_type "table")
 options.tensor = options.kind("a tensor", function(value)
   return getmetatable(value) == "saros.tensor" and value or nil

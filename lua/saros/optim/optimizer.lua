@@ -20,7 +20,7 @@ Optimizer.__name = "saros.optim.Optimizer"
 
 local COMMON = {
   { "weight_decay", options.nonnegative, 0 },
-  { "schedule", options.optional(options.callback) },
+  { "schedule", options.optional(options.schedule) },
 }
 
 --- Rules are data: the moments they keep and the options they know.

@@ -102,6 +102,8 @@ local interval = options.kind("{ steps = N } or { epochs = N }", function(value)
   return (steps or epochs) and { steps = steps, epochs = epochs } or nil
 end)
 
+local progress_kind = options.having("a progress display, such as saros.progress()", { "window", "epoch" })
+
 local check = options.declare("fit", {
   { "epochs", options.size, 1 },
   { "batch", options.size, 50 },
@@ -109,7 +111,7 @@ local check = options.declare("fit", {
   { "segment", options.optional(options.size) },
   { "accumulate", options.size, 1 },
   { "lr", options.optional(options.positive) },
-  { "schedule", options.optional(options.callback) },
+  { "schedule", options.optional(options.schedule) },
   { "optimizer", options.optional(options.having("an optimizer", { "step", "parameters" })) },
   { "clip", options.positive, 5 },
   { "average", options.optional(options.fraction) },
@@ -121,7 +123,7 @@ local check = options.declare("fit", {
   { "checkpoint", interval, { epochs = 1 } },
   { "keep", options.size, 2 },
   { "sample", options.count, 200 },
-  { "progress", options.optional(options.having("a progress display", { "window", "epoch" })) },
+  { "progress", options.optional(progress_kind) },
   { "on_window", options.optional(options.callback) },
   { "on_epoch", options.optional(options.callback) },
 })

@@ -49,7 +49,8 @@ end
 local function make_folder(path)
   local ok, message = core.make_folder(path)
   if not ok then
-    local reason = message:match 'got "(.*)"$' or message
+    local file <close> = not folder_of.is_there(path) and open_file(path) or nil
+    local reason = file and "there is a file of that name" or message:match 'got "(.*)"$' or message
     options.fail(("fit: expected to make the run folder %q: %s"):format(path, reason))
   end
 end
