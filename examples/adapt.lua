@@ -6,7 +6,9 @@
 --
 -- Without a file it makes up a wave that changes its pace and its height.
 
+package.path = (arg[0]:match "^.*/" or "") .. "?.lua;" .. package.path
 local argparse = require "argparse"
+local numbers = require "numbers"
 local saros = require "saros"
 
 -- What a user can mend is said in one line, without a traceback.
@@ -16,10 +18,10 @@ end
 
 local parser = argparse("adapt.lua", "Forecast a series whose habits change.")
 parser:option("--csv", "File with a row for each step.")
-parser:option("--column", "The values, counted from 1 (the first with numbers)."):convert(math.tointeger)
-parser:option("--ahead", "Steps to predict."):convert(math.tointeger):default "1"
-parser:option("--rate", "Learning rate on the stream."):convert(tonumber):default "3e-3"
-parser:option("--seed", "Same seed, same result."):convert(math.tointeger):default "1"
+numbers.whole(parser, "--column", "The values, counted from 1 (the first with numbers).")
+numbers.whole(parser, "--ahead", "Steps to predict."):default "1"
+numbers.positive(parser, "--rate", "Learning rate on the stream."):default "3e-3"
+numbers.whole(parser, "--seed", "Same seed, same result.", 0):default "1"
 parser:option("--save", "Picture of the errors, as SVG.")
 local args = parser:parse()
 

@@ -10,15 +10,17 @@
 --   build/saros examples/adding.lua                  -- all three cells
 --   build/saros examples/adding.lua --length 50 --cell gru
 
+package.path = (arg[0]:match "^.*/" or "") .. "?.lua;" .. package.path
 local argparse = require "argparse"
+local numbers = require "numbers"
 local saros = require "saros"
 local nn, optim = saros.nn, saros.optim
 
 local parser = argparse("adding.lua", "Add two numbers that lie far apart.")
-parser:option("--cell", "Only this cell.")
-parser:option("--length", "Steps of a sequence."):convert(math.tointeger):default "200"
-parser:option("--steps", "Updates of each net, at most."):convert(math.tointeger):default "2000"
-parser:option("--seed", "Same seed, same result."):convert(math.tointeger):default "1"
+parser:option("--cell", "Only this cell."):choices(require("saros.nn.recurrent").names)
+numbers.whole(parser, "--length", "Steps of a sequence."):default "200"
+numbers.whole(parser, "--steps", "Updates of each net, at most."):default "2000"
+numbers.whole(parser, "--seed", "Same seed, same result.", 0):default "1"
 local args = parser:parse()
 
 local HIDDEN, BATCH, SOLVED = 64, 50, 0.01
@@ -34,7 +36,7 @@ end
 
 -- Trains until a test shows that it is solved; the test error and the updates.
 local function train(kind)
-  local remember = kind ~= "rnn" and args.length or nil
+  local remember = kind ~= "rnn" and kind ~= "lru" and args.length or nil
   local cell = nn[kind] { task.inputs, HIDDEN, remember = remember }
   local head = nn.linear { HIDDEN, task.outputs }
   local net = nn.chain { cell, head }
@@ -58,10 +60,10 @@ end
 
 print(("sequences of %d steps; always answering 1 has an error of %.4f"):format(
   args.length, task:loss(saros.ones(1, 1000, 1), test.targets):item()))
-print "cell   error    updates  seconds"
+print "cell     error    updates  seconds"
 for _, kind in ipairs(args.cell and { args.cell } or { "rnn", "lstm", "gru" }) do
   local start = saros.clock()
   local mse, steps = train(kind)
-  print(("%-5s  %.4f   %7d  %7.0f   %s"):format(kind, mse, steps, saros.clock() - start,
+  print(("%-7s  %.4f   %7d  %7.0f   %s"):format(kind, mse, steps, saros.clock() - start,
     mse < SOLVED and "solved" or "not solved"))
 end

@@ -3,14 +3,16 @@
 -- A feed-forward net can only guess it; a recurrent one learns to carry, from
 -- numbers of 8 bits, and then adds numbers of 24.
 
+package.path = (arg[0]:match "^.*/" or "") .. "?.lua;" .. package.path
 local argparse = require "argparse"
+local numbers = require "numbers"
 local saros = require "saros"
 local nn, optim = saros.nn, saros.optim
 
 local parser = argparse("binary_addition.lua", "Learn to add, with and without memory.")
-parser:option("--steps", "Updates of each net."):convert(math.tointeger):default "400"
-parser:option("--batch", "Sums in each update."):convert(math.tointeger):default "64"
-parser:option("--seed", "Same seed, same result."):convert(math.tointeger):default "1"
+numbers.whole(parser, "--steps", "Updates of each net."):default "400"
+numbers.whole(parser, "--batch", "Sums in each update."):default "64"
+numbers.whole(parser, "--seed", "Same seed, same result.", 0):default "1"
 local args = parser:parse()
 
 local generator = saros.generator(args.seed)

@@ -6,7 +6,9 @@
 --
 -- The run folder has the best model and a report; the same command goes on.
 
+package.path = (arg[0]:match "^.*/" or "") .. "?.lua;" .. package.path
 local argparse = require "argparse"
+local numbers = require "numbers"
 local saros = require "saros"
 
 -- What a user can mend is said in one line, without a traceback.
@@ -17,26 +19,26 @@ end
 local parser = argparse("char_rnn.lua", "Train a recurrent network on a text.")
 parser:option("--text", "Text to learn from, or what examples/prepare.lua made of one."):count(1)
 parser:option("--unit", "What a symbol is (char)."):choices { "char", "byte", "word", "bpe" }
-parser:option("--size", "Symbols of words or BPE."):convert(math.tointeger)
+numbers.whole(parser, "--size", "Symbols of words or BPE.")
 parser:option("--cell", "Kind of recurrent cell."):choices(require("saros.nn.recurrent").names):default "rnn"
-parser:option("--layers", "Recurrent layers."):convert(math.tointeger):default "2"
-parser:option("--hidden", "Units in each layer."):convert(math.tointeger):default "128"
-parser:option("--embedding", "Size of the embedded symbols; else as a layer."):convert(math.tointeger)
+numbers.whole(parser, "--layers", "Recurrent layers."):default "2"
+numbers.whole(parser, "--hidden", "Units in each layer."):default "128"
+numbers.whole(parser, "--embedding", "Size of the embedded symbols; else as a layer.")
 parser:flag("--residual", "Add what a layer reads to what it hands on."):default(false)
-parser:option("--batch", "Rows read side by side."):convert(math.tointeger):default "50"
-parser:option("--length", "Symbols between updates."):convert(math.tointeger):default "50"
-parser:option("--epochs", "Passes through the text."):convert(math.tointeger):default "10"
-parser:option("--lr", "Learning rate of Adam."):convert(tonumber):default "2e-3"
+numbers.whole(parser, "--batch", "Rows read side by side."):default "50"
+numbers.whole(parser, "--length", "Symbols between updates."):default "50"
+numbers.whole(parser, "--epochs", "Passes through the text."):default "10"
+numbers.positive(parser, "--lr", "Learning rate of Adam."):default "2e-3"
 parser:option("--schedule", "How the rate falls."):choices { "constant", "cosine" }:default "constant"
-parser:option("--clip", "Limit of the gradients' norm."):convert(tonumber):default "5"
-parser:option("--dropout", "Dropout between layers."):convert(tonumber):default "0"
-parser:option("--patience", "Epochs without a lower held-out loss before it stops."):convert(math.tointeger)
-parser:option("--seed", "Same seed, same model."):convert(math.tointeger):default "1"
-parser:option("--threads", "Threads to compute with."):convert(math.tointeger):default(saros.threads())
+numbers.positive(parser, "--clip", "Limit of the gradients' norm."):default "5"
+numbers.fraction(parser, "--dropout", "Dropout between layers."):default "0"
+numbers.whole(parser, "--patience", "Epochs without a lower held-out loss before it stops.")
+numbers.whole(parser, "--seed", "Same seed, same model.", 0):default "1"
+numbers.whole(parser, "--threads", "Threads to compute with."):default(saros.threads())
 parser:option("--run", "Folder to keep the model in.")
 parser:flag("--force", "Go on in a run folder although options are other ones."):default(false)
 parser:flag("--anew", "Begin anew in a run folder that has a training.")
-parser:option("--sample", "Symbols of the final sample."):convert(math.tointeger):default "400"
+numbers.whole(parser, "--sample", "Symbols of the final sample.", 0):default "400"
 local args = parser:parse()
 
 saros.threads(args.threads)

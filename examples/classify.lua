@@ -2,7 +2,9 @@
 --
 --   build/saros examples/classify.lua --model runs/surnames Rossi Nakamura
 
+package.path = (arg[0]:match "^.*/" or "") .. "?.lua;" .. package.path
 local argparse = require "argparse"
+local numbers = require "numbers"
 local saros = require "saros"
 
 -- What a user can mend is said in one line, without a traceback.
@@ -13,7 +15,7 @@ end
 local parser = argparse("classify.lua", "Let a trained model choose labels.")
 parser:argument("texts", "Texts to classify."):args "+"
 parser:option("--model", "Run folder or model file."):count(1)
-parser:option("--top", "Labels to show, if they have 1 % or more."):convert(math.tointeger):default "3"
+numbers.whole(parser, "--top", "Labels to show, if they have 1 % or more."):default "3"
 local args = parser:parse()
 
 local classifier = need(saros.load(args.model))

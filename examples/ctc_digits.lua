@@ -7,17 +7,19 @@
 -- About 15 seconds on two cores; then 2 to 3 % of the digits of new strings are
 -- wrong.
 
+package.path = (arg[0]:match "^.*/" or "") .. "?.lua;" .. package.path
 local argparse = require "argparse"
+local numbers = require "numbers"
 local saros = require "saros"
 local nn, optim, ctc = saros.nn, saros.optim, saros.ctc
 
 local parser = argparse("ctc_digits.lua", "Learn to read unaligned handwriting.")
-parser:option("--steps", "Updates of the net."):convert(math.tointeger):default "2000"
-parser:option("--batch", "Strings in each update."):convert(math.tointeger):default "32"
-parser:option("--hidden", "Units in each direction."):convert(math.tointeger):default "64"
-parser:option("--lr", "Learning rate."):convert(tonumber):default "1e-2"
-parser:option("--shake", "How much the hand shakes; the pen moves by 1."):convert(tonumber):default "0.3"
-parser:option("--seed", "Same seed, same result."):convert(math.tointeger):default "1"
+numbers.whole(parser, "--steps", "Updates of the net."):default "2000"
+numbers.whole(parser, "--batch", "Strings in each update."):default "32"
+numbers.whole(parser, "--hidden", "Units in each direction."):default "64"
+numbers.positive(parser, "--lr", "Learning rate."):default "1e-2"
+numbers.real(parser, "--shake", "How much the hand shakes; the pen moves by 1."):default "0.3"
+numbers.whole(parser, "--seed", "Same seed, same result.", 0):default "1"
 local args = parser:parse()
 
 -- The strokes of the digits, and of the pen's way to the next one, in the

@@ -3,20 +3,23 @@
 -- another order than the question: an encoder reads, a decoder writes, and
 -- attention lets the decoder look back at what it needs.
 
+package.path = (arg[0]:match "^.*/" or "") .. "?.lua;" .. package.path
 local argparse = require "argparse"
+local numbers = require "numbers"
 local saros = require "saros"
 local nn, optim, data = saros.nn, saros.optim, saros.data
 
 local parser = argparse("dates.lua", "Learn to read dates, with and without attention.")
-parser:option("--cell", "rnn, lstm or gru."):default "gru"
-parser:option("--hidden", "Units."):convert(math.tointeger):default "128"
-parser:option("--attention", "dot, scaled_dot, general or additive."):default "dot"
-parser:option("--dates", "How many to use; one in twenty is held out."):convert(math.tointeger):default "36525"
-parser:option("--epochs", "Passes through the others."):convert(math.tointeger):default "1"
-parser:option("--batch", "Dates in each update."):convert(math.tointeger):default "64"
-parser:option("--lr", "Learning rate at the beginning."):convert(tonumber):default "3e-3"
-parser:option("--beam", "Translations to follow at a time."):convert(math.tointeger):default "5"
-parser:option("--seed", "Same seed, same result."):convert(math.tointeger):default "1"
+parser:option("--cell", "Kind of recurrent cell."):choices(require("saros.nn.recurrent").names):default "gru"
+numbers.whole(parser, "--hidden", "Units."):default "128"
+parser:option("--attention", "How likeness is measured.")
+  :choices { "dot", "scaled_dot", "general", "additive" }:default "dot"
+numbers.whole(parser, "--dates", "How many to use; one in twenty is held out."):default "36525"
+numbers.whole(parser, "--epochs", "Passes through the others."):default "1"
+numbers.whole(parser, "--batch", "Dates in each update."):default "64"
+numbers.positive(parser, "--lr", "Learning rate at the beginning."):default "3e-3"
+numbers.whole(parser, "--beam", "Translations to follow at a time."):default "5"
+numbers.whole(parser, "--seed", "Same seed, same result.", 0):default "1"
 local args = parser:parse()
 
 local generator = saros.generator(args.seed)

@@ -4,7 +4,9 @@
 --
 --   build/saros examples/demo.lua TEXT      (or: make demo TEXT=file)
 
+package.path = (arg[0]:match "^.*/" or "") .. "?.lua;" .. package.path
 local argparse = require "argparse"
+local numbers = require "numbers"
 local saros = require "saros"
 
 -- What a user can mend is said in one line, without a traceback.
@@ -14,9 +16,9 @@ end
 
 local parser = argparse("demo.lua", "Learn a text in about a minute.")
 parser:argument("text", "Text to learn from.")
-parser:option("--epochs", "Passes through the text; as many as take a minute."):convert(math.tointeger)
+numbers.whole(parser, "--epochs", "Passes through the text; as many as take a minute.")
 parser:option("--run", "Folder to keep the model in."):default "runs/demo"
-parser:option("--seed", "Same seed, same result."):convert(math.tointeger):default "1"
+numbers.whole(parser, "--seed", "Same seed, same result.", 0):default "1"
 local args = parser:parse()
 
 local SYMBOLS_PER_MINUTE = 1e7 -- on two cores, with room to spare

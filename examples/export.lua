@@ -11,15 +11,24 @@ local function need(value, message)
   return value or error(message, 0)
 end
 
+local function identifier(word)
+  if #word <= 40 and word:find "^%a[%w_]*$" then
+    return word
+  end
+  return nil, ("--name: expected a letter, then up to 39 letters, digits and _, got '%s'"):format(word)
+end
+
 local parser = argparse("export.lua", "Write a trained model as a C file.")
 parser:option("--model", "Run folder or model file."):count(1)
 parser:option("--out", "The C file."):default "model.c"
-parser:option("--name", "What its functions and types begin with."):default "model"
+parser:option("--name", "What its functions and types begin with."):convert(identifier):default "model"
 parser:option("--weights", "As they are, or in 8 bits, a quarter of the size."):choices { "real", "int8" }
   :default "real"
 local args = parser:parse()
 
 local lm = need(saros.load(args.model))
+local steps, why = pcall(lm.stages, lm) -- of a session, which the C file takes as well
+need(steps, steps or "no C file of this model: " .. why:gsub("^[^:]*:%d+: session: ", ""))
 need(saros.export_c(lm, args.out, { name = args.name, weights = args.weights }))
 print(("%s: %s, %d weights"):format(args.out, lm:describe(), lm:count()))
 print(("check it:  cc -std=c99 -O2 -D%s_TEST %s -lm && ./a.out"):format(args.name:upper(), args.out))

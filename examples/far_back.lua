@@ -5,16 +5,18 @@
 --
 --   build/saros examples/far_back.lua --lag 100 --window 10 --steps 1000000 --save far_back.svg
 
+package.path = (arg[0]:match "^.*/" or "") .. "?.lua;" .. package.path
 local argparse = require "argparse"
+local numbers = require "numbers"
 local saros = require "saros"
 local nn = saros.nn
 
 local parser = argparse("far_back.lua", "Exact gradients on a stream, beside those of windows.")
-parser:option("--lag", "Steps from a sign to the question."):convert(math.tointeger):default "50"
-parser:option("--window", "Steps that are learned from together."):convert(math.tointeger):default "10"
-parser:option("--steps", "Length of the stream."):convert(math.tointeger):default "60000"
-parser:option("--rate", "Learning rate."):convert(tonumber):default "1e-2"
-parser:option("--seed", "Same seed, same result."):convert(math.tointeger):default "1"
+numbers.whole(parser, "--lag", "Steps from a sign to the question."):default "50"
+numbers.whole(parser, "--window", "Steps that are learned from together."):default "10"
+numbers.whole(parser, "--steps", "Length of the stream."):default "60000"
+numbers.positive(parser, "--rate", "Learning rate."):default "1e-2"
+numbers.whole(parser, "--seed", "Same seed, same result.", 0):default "1"
 parser:option("--save", "Picture of the answers that are right, as SVG.")
 local args = parser:parse()
 

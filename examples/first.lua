@@ -6,7 +6,10 @@ local saros = require "saros"
 local nn, optim, data = saros.nn, saros.optim, saros.data
 
 -- The text as ids of its characters; the last tenth is held out.
-local text = assert(data.text(arg[1], { unit = "char", valid = 0.1 }))
+local text, message = data.text(arg[1] or "", { unit = "char", valid = 0.1 })
+if not text then
+  error(message .. "\nusage: build/saros examples/first.lua TEXT [EPOCHS]", 0)
+end
 local lm = nn.language_model { vocabulary = text.vocabulary, cell = "rnn", hidden = 128, layers = 2, seed = 1 }
 local adam = optim.adam(lm:parameters(), { lr = 3e-3 })
 

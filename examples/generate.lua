@@ -3,7 +3,9 @@
 --   build/saros examples/generate.lua --model runs/first --prime "The " --length 500
 --   build/saros examples/generate.lua --model runs/tunes --prime '\n' --stop '\n\n' --length 2000
 
+package.path = (arg[0]:match "^.*/" or "") .. "?.lua;" .. package.path
 local argparse = require "argparse"
+local numbers = require "numbers"
 local saros = require "saros"
 
 -- What a user can mend is said in one line, without a traceback.
@@ -20,12 +22,11 @@ local parser = argparse("generate.lua", "Let a trained model write.")
 parser:option("--model", "Run folder or model file."):count(1)
 parser:option("--prime", "Text to begin with; \\n is a new line."):convert(with_new_lines):default ""
 parser:option("--stop", "Text to end before."):convert(with_new_lines)
-parser:option("--length", "Symbols to write."):convert(math.tointeger):default "400"
-parser:option("--temperature", "Below 1 bolder, above 1 wilder, 0: always the likeliest.")
-  :convert(tonumber):default "0.8"
-parser:option("--top-k", "Choose among the N likeliest."):convert(math.tointeger)
-parser:option("--top-p", "Choose among the likeliest that reach X together."):convert(tonumber)
-parser:option("--seed", "Same seed, same text."):convert(math.tointeger):default "1"
+numbers.whole(parser, "--length", "Symbols to write.", 0):default "400"
+numbers.real(parser, "--temperature", "Below 1 bolder, above 1 wilder, 0: always the likeliest."):default "0.8"
+numbers.whole(parser, "--top-k", "Choose among the N likeliest.")
+numbers.real(parser, "--top-p", "Choose among the likeliest that reach X together.")
+numbers.whole(parser, "--seed", "Same seed, same text.", 0):default "1"
 local args = parser:parse()
 
 local lm = need(saros.load(args.model))

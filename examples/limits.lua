@@ -16,17 +16,21 @@
 --   build/saros examples/limits.lua --task recall
 --   build/saros examples/limits.lua --full --save limits.svg
 
+package.path = (arg[0]:match "^.*/" or "") .. "?.lua;" .. package.path
 local argparse = require "argparse"
+local numbers = require "numbers"
 local saros = require "saros"
 local nn, optim, tasks = saros.nn, saros.optim, saros.data.tasks
 
+local NETS = { "tanh", "LSTM", "GRU", "minGRU", "LRU", "attention", "encoder-decoder", "with attention" }
+
 local parser = argparse("limits.lua", "Which nets remember for how long?")
 parser:option("--task", "What cells learn."):choices { "adding", "copy", "parity", "recall" }:default "adding"
-parser:option("--lengths", "Steps of the cells' sequences, or pairs to recall."):args "+":convert(math.tointeger)
-parser:option("--symbols", "To be repeated by encoders and decoders."):args "+":convert(math.tointeger)
-parser:option("--updates", "At each length, at most."):convert(math.tointeger):default "2000"
-parser:option("--only", "These nets, by name."):args "+"
-parser:option("--seed", "Same seed, same result."):convert(math.tointeger):default "1"
+numbers.whole(parser, "--lengths", "Steps of the cells' sequences, or pairs to recall."):args "+"
+numbers.whole(parser, "--symbols", "To be repeated by encoders and decoders."):args "+"
+numbers.whole(parser, "--updates", "At each length, at most."):default "2000"
+parser:option("--only", "These nets, by name."):args "+":choices(NETS)
+numbers.whole(parser, "--seed", "Same seed, same result.", 0):default "1"
 parser:option("--save", "Picture to draw.")
 parser:flag("--full", "Up to 10,000 steps and 100 symbols: about an hour.")
 local args = parser:parse()
@@ -121,40 +125,40 @@ end
 
 -- All begin as if to keep values for as long as the longest sequence is.
 local nets = {
-  { "tanh", function()
+  tanh = function()
     return answering(function(I) return { nn.rnn { I, HIDDEN } } end)
-  end },
-  { "LSTM", function()
+  end,
+  LSTM = function()
     return answering(function(I, T) return { nn.lstm { I, HIDDEN, remember = T } } end)
-  end },
-  { "GRU", function()
+  end,
+  GRU = function()
     return answering(function(I, T) return { nn.gru { I, HIDDEN, remember = T } } end)
-  end },
-  { "minGRU", function()
+  end,
+  minGRU = function()
     return answering(function(I, T)
       return { nn.mingru { I, HIDDEN, layers = 2, remember = T } }
     end)
-  end },
-  { "LRU", function()
+  end,
+  LRU = function()
     return answering(function(I, T)
       local lru = nn.lru {
         HIDDEN, HIDDEN, units = UNITS, r_min = 1 - 0.5 / T, r_max = 1 - 0.05 / T, max_phase = chosen.turn(T),
       }
       return { nn.linear { I, HIDDEN }, saros.relu, lru }
     end)
-  end },
-  { "attention", function()
+  end,
+  attention = function()
     return answering(function(I)
       local look = nn.windowed_attention { HIDDEN, WINDOW, heads = 4, residual = true }
       return { nn.linear { I, HIDDEN }, look, nn.linear { HIDDEN, HIDDEN }, saros.relu }
     end)
-  end },
-  { "encoder-decoder", function()
+  end,
+  ["encoder-decoder"] = function()
     return repeating(false)
-  end },
-  { "with attention", function()
+  end,
+  ["with attention"] = function()
     return repeating "dot"
-  end },
+  end,
 }
 
 -- --- Learning -----------------------------------------------------------------------
@@ -255,27 +259,15 @@ local function print_result(name, result)
     name, table.concat(columns), result.updates, 1e6 * result.seconds, result.bytes))
 end
 
-local function is_wanted(name)
-  for _, wanted in ipairs(args.only or { name }) do
-    if wanted == name then
-      return true
-    end
-  end
-  return false
-end
-
 local series, shown = {}, nil
-for _, entry in ipairs(nets) do
-  local name, make = table.unpack(entry)
-  if is_wanted(name) then
-    local result = compete(make)
-    if result.lengths ~= shown then
-      shown = result.lengths
-      print_head(shown == symbols and "repeating symbols" or chosen.heading, shown)
-    end
-    print_result(name, result)
-    series[#series + 1] = { name = name, x = result.lengths, y = result.scores }
+for n, name in ipairs(args.only or NETS) do
+  local result = compete(nets[name])
+  if result.lengths ~= shown then
+    shown = result.lengths
+    print_head(shown == symbols and "repeating symbols" or chosen.heading, shown)
   end
+  print_result(name, result)
+  series[n] = { name = name, x = result.lengths, y = result.scores }
 end
 if args.save then
   local plot = saros.plot.lines { series = series, log_x = true, x = "length", y = "right answers", title = "Limits" }

@@ -8,6 +8,7 @@
 
 package.path = (arg[0]:match "^.*/" or "") .. "?.lua;" .. package.path
 local argparse = require "argparse"
+local numbers = require "numbers"
 local made_up = require "made_up"
 local saros = require "saros"
 
@@ -18,9 +19,9 @@ end
 
 local parser = argparse("names.lua", "Write names by category.")
 parser:option("--data", "Folder of files CATEGORY.txt, or a file NAMES.txt.")
-parser:option("--epochs", "Passes through the names."):convert(math.tointeger):default "15"
-parser:option("--temperature", "Below 1 bolder, above 1 wilder."):convert(tonumber):default "0.7"
-parser:option("--seed", "Same seed, same result."):convert(math.tointeger):default "1"
+numbers.whole(parser, "--epochs", "Passes through the names."):default "15"
+numbers.real(parser, "--temperature", "Below 1 bolder, above 1 wilder."):default "0.7"
+numbers.whole(parser, "--seed", "Same seed, same result.", 0):default "1"
 parser:option("--run", "Folder to keep the model in.")
 local args = parser:parse()
 

@@ -3,7 +3,9 @@
 --   build/saros examples/neurons.lua --model runs/demo --text build/demo.txt
 --   build/saros examples/neurons.lua --model runs/demo --text build/demo.txt --save pictures
 
+package.path = (arg[0]:match "^.*/" or "") .. "?.lua;" .. package.path
 local argparse = require "argparse"
+local numbers = require "numbers"
 local saros = require "saros"
 
 -- What a user can mend is said in one line, without a traceback.
@@ -14,7 +16,7 @@ end
 local parser = argparse("neurons.lua", "Look inside a model of characters while it reads.")
 parser:option("--model", "Run folder or model file."):count(1)
 parser:option("--text", "File to read from."):count(1)
-parser:option("--symbols", "How many bytes of it, from its middle."):convert(math.tointeger):default "2000"
+numbers.whole(parser, "--symbols", "How many bytes of it, from its middle."):default "2000"
 parser:option("--save", "Folder for the pictures.")
 local args = parser:parse()
 

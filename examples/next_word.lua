@@ -4,7 +4,9 @@
 --   build/saros examples/next_word.lua --model runs/demo
 --   build/saros examples/next_word.lua --model runs/demo --prefix "We the"
 
+package.path = (arg[0]:match "^.*/" or "") .. "?.lua;" .. package.path
 local argparse = require "argparse"
+local numbers = require "numbers"
 local saros = require "saros"
 
 -- What a user can mend is said in one line, without a traceback.
@@ -15,7 +17,7 @@ end
 local parser = argparse("next_word.lua", "Show the most likely next words.")
 parser:option("--model", "Run folder or model file."):count(1)
 parser:option("--prefix", "Text before the word; may be given several times."):count "*"
-parser:option("--top", "Words to show, if they have 1 % or more."):convert(math.tointeger):default "3"
+numbers.whole(parser, "--top", "Words to show, if they have 1 % or more."):default "3"
 local args = parser:parse()
 
 local lm = need(saros.load(args.model))

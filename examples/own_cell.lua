@@ -2,13 +2,15 @@
 -- beside the fused layer: same values, same gradients. Then a deep cell, with
 -- two layers inside the step: gradient-checked, and trained for a moment.
 
+package.path = (arg[0]:match "^.*/" or "") .. "?.lua;" .. package.path
 local argparse = require "argparse"
+local numbers = require "numbers"
 local saros = require "saros"
 local nn, optim = saros.nn, saros.optim
 
 local parser = argparse("own_cell.lua", "Write a recurrent cell by hand.")
-parser:option("--steps", "Updates of the deep cell."):convert(math.tointeger):default "200"
-parser:option("--seed", "Same seed, same result."):convert(math.tointeger):default "1"
+numbers.whole(parser, "--steps", "Updates of the deep cell."):default "200"
+numbers.whole(parser, "--seed", "Same seed, same result.", 0):default "1"
 local args = parser:parse()
 
 local T, B, I, H = 12, 4, 3, 8

@@ -4,7 +4,9 @@
 --   build/saros examples/prepare.lua --text input.txt --out input.tokens --unit bpe
 --   build/saros examples/char_rnn.lua --text input.tokens
 
+package.path = (arg[0]:match "^.*/" or "") .. "?.lua;" .. package.path
 local argparse = require "argparse"
+local numbers = require "numbers"
 local saros = require "saros"
 
 -- What a user can mend is said in one line, without a traceback.
@@ -16,9 +18,9 @@ local parser = argparse("prepare.lua", "Turn a text into a token file.")
 parser:option("--text", "Text to read."):count(1)
 parser:option("--out", "Token file to write."):count(1)
 parser:option("--unit", "What a symbol is."):choices { "char", "byte", "word", "bpe" }:default "char"
-parser:option("--size", "Symbols of words or BPE."):convert(math.tointeger)
-parser:option("--min-count", "How often a word has to occur."):convert(math.tointeger)
-parser:option("--valid", "Fraction held out from the end."):convert(tonumber):default "0.1"
+numbers.whole(parser, "--size", "Symbols of words or BPE.")
+numbers.whole(parser, "--min-count", "How often a word has to occur.")
+numbers.fraction(parser, "--valid", "Fraction held out from the end."):default "0.1"
 local args = parser:parse()
 
 local began = saros.clock()

@@ -4,14 +4,16 @@
 --   build/saros examples/report.lua runs/first
 --   build/saros examples/report.lua runs/lstm runs/gru --output compare.html
 
+package.path = (arg[0]:match "^.*/" or "") .. "?.lua;" .. package.path
 local argparse = require "argparse"
+local numbers = require "numbers"
 local saros = require "saros"
 
 local parser = argparse("report.lua", "Write a report about run folders.")
 parser:argument("runs", "Run folders, which are compared."):args "+"
 parser:option("--output", "The file; else report.html in the first folder.")
 parser:option("--title", "Its title.")
-parser:option("--smoothing", "Where the slider stands at first, 0 to 0.99."):convert(tonumber):default "0"
+numbers.fraction(parser, "--smoothing", "Where the slider stands at first, 0 to 0.99."):default "0"
 local args = parser:parse()
 
 local path, message = saros.report(args.runs, {

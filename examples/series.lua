@@ -7,7 +7,9 @@
 -- Without a file it makes up a noisy wave. It learns from the first seven tenths,
 -- keeps what was best on the next one, and compares on the rest.
 
+package.path = (arg[0]:match "^.*/" or "") .. "?.lua;" .. package.path
 local argparse = require "argparse"
+local numbers = require "numbers"
 local saros = require "saros"
 
 -- What a user can mend is said in one line, without a traceback.
@@ -17,11 +19,11 @@ end
 
 local parser = argparse("series.lua", "Forecast a series, and compare.")
 parser:option("--csv", "File with a row for each step.")
-parser:option("--column", "Of the values, counted from 1 (the first with numbers)."):convert(math.tointeger)
-parser:option("--season", "Steps of a season."):convert(math.tointeger):default "50"
-parser:option("--ahead", "Steps to predict."):convert(math.tointeger):default "7"
-parser:option("--epochs", "Passes through the training part."):convert(math.tointeger):default "15"
-parser:option("--seed", "Same seed, same result."):convert(math.tointeger):default "1"
+numbers.whole(parser, "--column", "Of the values, counted from 1 (the first with numbers).")
+numbers.whole(parser, "--season", "Steps of a season."):default "50"
+numbers.whole(parser, "--ahead", "Steps to predict."):default "7"
+numbers.whole(parser, "--epochs", "Passes through the training part."):default "15"
+numbers.whole(parser, "--seed", "Same seed, same result.", 0):default "1"
 parser:option("--run", "Folder to keep the forecaster in.")
 local args = parser:parse()
 

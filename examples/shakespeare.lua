@@ -4,7 +4,9 @@
 --
 --   build/saros examples/shakespeare.lua TEXT
 
+package.path = (arg[0]:match "^.*/" or "") .. "?.lua;" .. package.path
 local argparse = require "argparse"
+local numbers = require "numbers"
 local saros = require "saros"
 local nn, optim, data = saros.nn, saros.optim, saros.data
 
@@ -15,9 +17,9 @@ end
 
 local parser = argparse("shakespeare.lua", "Learn a text of about a megabyte well.")
 parser:argument("text", "Text to learn from.")
-parser:option("--epochs", "Passes through the text."):convert(math.tointeger):default "20"
-parser:option("--seed", "Same seed, same model."):convert(math.tointeger):default "1"
-parser:option("--threads", "Threads to compute with."):convert(math.tointeger)
+numbers.whole(parser, "--epochs", "Passes through the text."):default "20"
+numbers.whole(parser, "--seed", "Same seed, same model.", 0):default "1"
+numbers.whole(parser, "--threads", "Threads to compute with.")
 parser:option("--run", "Folder to keep the model in."):default "runs/shakespeare"
 local args = parser:parse()
 saros.threads(args.threads or saros.threads())

@@ -10,14 +10,16 @@
 -- go on learning. A line that makes no sense is reported with its number, and left
 -- out.
 
+package.path = (arg[0]:match "^.*/" or "") .. "?.lua;" .. package.path
 local argparse = require "argparse"
+local numbers = require "numbers"
 local saros = require "saros"
 
 local parser = argparse("stream.lua", "What comes next, for each line that comes.")
 parser:argument("model", "File or run folder of a forecaster or a language model.")
 parser:flag("--learn", "Learn from the stream.")
-parser:option("--rate", "Learning rate."):convert(tonumber):default "1e-3"
-parser:option("--fields", "Of the values, counted from 1."):args "+":convert(math.tointeger)
+numbers.positive(parser, "--rate", "Learning rate."):default "1e-3"
+numbers.whole(parser, "--fields", "Of the values, counted from 1."):args "+"
 local args = parser:parse()
 
 -- A session, or a learner: a function that steps it, and the session behind it.

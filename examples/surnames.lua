@@ -9,6 +9,7 @@
 
 package.path = (arg[0]:match "^.*/" or "") .. "?.lua;" .. package.path
 local argparse = require "argparse"
+local numbers = require "numbers"
 local made_up = require "made_up"
 local saros = require "saros"
 local nn = saros.nn
@@ -20,8 +21,8 @@ end
 
 local parser = argparse("surnames.lua", "Tell languages by names.")
 parser:option("--data", "Folder of files LANGUAGE.txt, or a table with names and languages.")
-parser:option("--epochs", "Passes through the names."):convert(math.tointeger):default "12"
-parser:option("--seed", "Same seed, same result."):convert(math.tointeger):default "1"
+numbers.whole(parser, "--epochs", "Passes through the names."):default "12"
+numbers.whole(parser, "--seed", "Same seed, same result.", 0):default "1"
 parser:option("--run", "Folder to keep the model in.")
 local args = parser:parse()
 

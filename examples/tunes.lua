@@ -10,6 +10,7 @@
 package.path = (arg[0]:match "^.*/" or "") .. "?.lua;" .. package.path
 local abc = require "abc"
 local argparse = require "argparse"
+local numbers = require "numbers"
 local saros = require "saros"
 
 -- What a user can mend is said in one line, without a traceback.
@@ -19,11 +20,11 @@ end
 
 local parser = argparse("tunes.lua", "Learn tunes, and write some.")
 parser:option("--text", "File of tunes, with empty lines between them.")
-parser:option("--epochs", "Passes through the tunes."):convert(math.tointeger):default "12"
-parser:option("--hidden", "Units in each of two layers."):convert(math.tointeger):default "128"
-parser:option("--count", "Tunes to write."):convert(math.tointeger):default "5"
-parser:option("--temperature", "Below 1 bolder, above 1 wilder."):convert(tonumber):default "0.7"
-parser:option("--seed", "Same seed, same tunes."):convert(math.tointeger):default "1"
+numbers.whole(parser, "--epochs", "Passes through the tunes."):default "12"
+numbers.whole(parser, "--hidden", "Units in each of two layers."):default "128"
+numbers.whole(parser, "--count", "Tunes to write.", 0):default "5"
+numbers.real(parser, "--temperature", "Below 1 bolder, above 1 wilder."):default "0.7"
+numbers.whole(parser, "--seed", "Same seed, same tunes.", 0):default "1"
 parser:option("--run", "Folder to keep the model in.")
 local args = parser:parse()
 

@@ -1,13 +1,15 @@
 -- One to one, no recurrence: two bits in, their exclusive or out. No single
 -- layer can do it; one hidden layer can.
 
+package.path = (arg[0]:match "^.*/" or "") .. "?.lua;" .. package.path
 local argparse = require "argparse"
+local numbers = require "numbers"
 local saros = require "saros"
 local nn, optim = saros.nn, saros.optim
 
 local parser = argparse("xor.lua", "Learn the exclusive or.")
-parser:option("--steps", "Updates."):convert(math.tointeger):default "500"
-parser:option("--seed", "Same seed, same result."):convert(math.tointeger):default "1"
+numbers.whole(parser, "--steps", "Updates."):default "500"
+numbers.whole(parser, "--seed", "Same seed, same result.", 0):default "1"
 local args = parser:parse()
 
 local inputs = saros.tensor { { 0, 0 }, { 0, 1 }, { 1, 0 }, { 1, 1 } }

@@ -3,6 +3,7 @@
 local commands = require "spec.support.commands"
 local files = require "spec.support.files"
 local folders = require "spec.support.folders"
+local lfs = require "lfs"
 local saros = require "saros"
 local data, nn = saros.data, saros.nn
 
@@ -376,6 +377,72 @@ describe("the examples", function()
     output = succeed("examples/limits.lua", "--task", "copy", "--only", "GRU", "LRU", "--lengths", 2, 4,
       "--updates", 60)
     assert.matches("^\ncopy over steps +2 +4 .*\nGRU .*\nLRU +%d+ %% +[19][0-9]+ %%", output)
+  end)
+
+  it("say of an option what was expected of it, before any work", function()
+    for _, case in ipairs {
+      { "adding", "--cell", "foo", "argument for option '--cell' must be one of 'gru'" },
+      { "limits", "--only", "foo", "argument for option '--only' must be one of 'tanh'" },
+      { "dates", "--attention", "foo", "argument for option '--attention' must be one of 'dot'" },
+      { "dates", "--cell", "foo", "argument for option '--cell' must be one of 'gru'" },
+      { "export", "--name", "1x", "--name: expected a letter, then up to 39 letters, digits and _, got '1x'" },
+      { "char_rnn", "--lr", "0", "--lr: expected a number above 0, got '0'" },
+      { "char_rnn", "--dropout", "1", "--dropout: expected a number from 0 on and below 1, got '1'" },
+      { "generate", "--temperature", "nan", "--temperature: expected a number, 0 or more, got 'nan'" },
+      { "limits", "--lengths", "1.5", "--lengths: expected a whole number, 1 or more, got '1.5'" },
+    } do
+      local name, option, value, message = table.unpack(case)
+      local output, status = run("examples/" .. name .. ".lua", option, value)
+      assert.not_equal(0, status)
+      assert.matches("\nError: " .. message, output, 1, true)
+    end
+  end)
+
+  it("name the option of a number that is none, and of passes that are none", function()
+    for name in lfs.dir "examples" do
+      local source = name:find "%.lua$" and files.read("examples/" .. name) or ""
+      for option in source:gmatch 'numbers%.%l+%(parser, "([^"]+)"' do
+        for _, value in ipairs { "x", option == "--epochs" and "0" or "" } do
+          local output, status = run("examples/" .. name, option, value)
+          assert.not_equal(0, status)
+          assert.matches(("\nError: %s: expected "):format(option), output, 1, true)
+          assert.matches((", got '%s'\n"):format(value), output, 1, true)
+        end
+      end
+    end
+  end)
+
+  it("add with each kind of cell", function()
+    for _, cell in ipairs(require("saros.nn.recurrent").names) do
+      succeed("examples/adding.lua", "--length", 4, "--steps", 1, "--cell", cell)
+    end
+  end)
+
+  it("say in a line which models cannot be a C file", function()
+    local set = data.labelled({ one = { "ab" }, two = { "ba" } }, { valid = 0 })
+    local pairs_of = data.pairs({ { "a", "b" } }, { valid = 0 })
+    local series = data.series({ string = "a,b\n1,4\n3,5\n2,7\n5,6\n" }, { valid = 0 })
+    for _, model in ipairs {
+      nn.classifier { vocabulary = set.vocabulary, labels = set.labels, hidden = 2 },
+      nn.encoder_decoder { source = pairs_of.source, target = pairs_of.target, hidden = 2 },
+      nn.forecaster { series = series, hidden = 2 },
+    } do
+      files.with_path(function(path)
+        assert(model:save(path))
+        local output, status = run("examples/export.lua", "--model", path, "--out", path .. ".c")
+        assert.equal(1, status)
+        assert.matches("^saros: no C file of this model: expected [^\n]+, got [^\n]+\n$", output)
+      end)
+    end
+  end)
+
+  it("say how the first script is called", function()
+    for _, word in ipairs { "", "-h", "no/such/text" } do
+      local output, status = run("examples/first.lua", word ~= "" and word or nil)
+      assert.equal(1, status)
+      assert.matches("^saros: data%.text: [^\n]*: No such file or directory\n"
+        .. "usage: build/saros examples/first%.lua TEXT %[EPOCHS%]\n$", output)
+    end
   end)
 
   it("say what is wrong without a model or with wrong arguments", function()
