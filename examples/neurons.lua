@@ -33,9 +33,14 @@ local seen = saros.inspect.neurons(lm, text)
 local guesses = saros.inspect.guesses(lm, text:match "^[^\n]+\n[^\n]+" or text)
 local reach = saros.inspect.reach(lm, text, { length = math.min(100, #text // 8), recall = true })
 print(seen)
-print "\nThe text, coloured by the first of them, and what was expected under each symbol:\n"
-print(seen:ansi())
-print(guesses:ansi())
+if saros.is_terminal(io.stdout) then
+  print "\nThe text, coloured by the first of them, and what was expected under each symbol:\n"
+  print(seen:ansi())
+  print(guesses:ansi())
+else -- colours would be signs among the letters
+  print "\nWhat was expected under each symbol (in colours on a terminal, or with --save):\n"
+  print((guesses:ansi():gsub("\27%[[%d;]*m", "")))
+end
 print(reach)
 
 local cell = lm.configuration.cell

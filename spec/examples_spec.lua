@@ -61,6 +61,8 @@ describe("the examples", function()
 
       output = succeed("examples/neurons.lua", "--model", folder, "--text", text, "--save", folder .. "/pictures")
       assert.matches("^follows .*\nupper case +%d +%d+ +[+-]%d%.%d%d\n", output)
+      assert.matches("\nWhat was expected under each symbol ", output, 1, true)
+      assert.is_nil(output:find("\27", 1, true)) -- no colours where there is no terminal
       assert.matches("\nuses %a[^\n]*\nsteps  gradient  loss    recalled\n1  ", output)
       for _, name in ipairs { "neurons.html", "guesses.html", "reach.svg" } do
         assert(os.remove(folder .. "/pictures/" .. name))
