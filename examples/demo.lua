@@ -32,7 +32,9 @@ local lm = saros.nn.language_model { vocabulary = text.vocabulary, cell = "rnn",
 print(saros.info())
 print(text)
 print(lm:summary())
-print "losses are in nats per character\n"
+local before <close> = io.open(args.run .. "/config.json")
+print(("losses are in nats per character%s\n"):format(
+  before and ("; this takes the place of the training in %s"):format(args.run) or ""))
 
 local in_a_minute = math.floor(SYMBOLS_PER_MINUTE / #text)
 local epochs = args.epochs or math.max(1, math.min(in_a_minute, MOST_EPOCHS))

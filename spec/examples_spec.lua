@@ -154,6 +154,9 @@ describe("the examples", function()
       assert.matches("the United States of +%-> ", output)
       assert.matches("examples/generate.lua --model " .. folder, output, 1, true)
       succeed("examples/generate.lua", "--model", folder, "--length", 5)
+      local place = "this takes the place of the training in " .. folder
+      assert.is_nil(output:find(place, 1, true))
+      assert.matches(place, succeed("examples/demo.lua", text, "--epochs", 1, "--run", folder), 1, true)
     end)
   end)
 
