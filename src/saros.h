@@ -1111,7 +1111,9 @@ SAROS_API saros_tensor *saros_to_tensor(struct lua_State *L, int index);
 
 /* Pushes two tables, as saros.safetensors.read returns them: tensors by name,
 ** read-only, and metadata. saros.load(tensors, metadata) is then the model that
-** was saved, without a copy of its weights. Raises an error without memory. */
+** was saved, without a copy of its weights; net:adopt(tensors) does the same for
+** a chain that a script puts together, where net:load(tensors) copies. Raises an
+** error without memory. */
 SAROS_API void saros_push_shared(struct lua_State *L, saros_shared *shared);
 
 #ifdef __cplusplus
