@@ -140,6 +140,7 @@ install: all ## copy the program, the libraries, saros.h, the Lua module and the
 	@printf '%s\n' 'Name: saros' 'Description: Lua-scriptable recurrent networks' 'Version: $(VERSION)' \
 	  'Requires: lua5.4' 'Requires.private: openblas jansson' 'Libs: -L$(PREFIX)/lib -lsaros' \
 	  'Libs.private: -lm -lpthread' 'Cflags: -I$(PREFIX)/include$(if $(DOUBLE), -DSAROS_DOUBLE)' > $(DEST)/lib/pkgconfig/saros.pc
+	@echo "installed below $(DEST): bin/saros, lib, include, share/saros"
 uninstall: ## remove what install copied
 	@rm -f $(addprefix $(DEST)/,bin/saros include/saros.h lib/libsaros.a lib/$(SHARED) lib/lua/5.4/saros.so \
 	  lib/pkgconfig/saros.pc)

@@ -143,6 +143,7 @@ describe("make", function()
     local plan = planned "install"
     assert.matches("install -m 644 examples/*.lua /nowhere/share/saros/examples\n", plan, 1, true)
     assert.matches("install -m 644 lua/saros/meta/*.lua /nowhere/share/saros/meta\n", plan, 1, true)
+    assert.matches("installed below /nowhere: ", plan, 1, true)
     assert.matches("rm -rf /nowhere/share/saros\n", planned "uninstall", 1, true)
   end)
 end)
