@@ -130,6 +130,15 @@ describe("lines", function()
     assert.matches(">10</text>", text, 1, true)
   end)
 
+  it("have marks that are short enough for their place on the left", function()
+    for value, mark in pairs {
+      [1.5e4] = "15k", [2.5e8] = "250M", [1.5e9] = "1.5G", [2e12] = "2000G", [3e15] = "3e15", [-2e-5] = "-2e-5",
+    } do
+      local text = plot.lines({ series = { { y = { 0, value } } } }):svg()
+      assert.matches(">" .. mark .. "</text>", text, 1, true)
+    end
+  end)
+
   it("take tensors and their own x", function()
     local points = points_of(plot.lines { series = { { x = { 0, 1, 10 }, y = saros.arange(3) } } }:svg())
     assert.near(9 * (points[2][1] - points[1][1]), points[3][1] - points[2][1], 0.15)
@@ -206,6 +215,20 @@ describe("bars and histograms", function()
     assert.equal(3, count(text, '<rect class="f1"'))
     assert.matches("<title>b: -2</title>", text, 1, true)
     assert.matches(">b</text>", text, 1, true)
+  end)
+
+  it("label as many bars as there is room for", function()
+    local values, labels = {}, {}
+    for n = 1, 60 do
+      values[n], labels[n] = n, tostring(1960 + n)
+    end
+    local text, last = plot.bars({ values = values, labels = labels }):svg(), -math.huge
+    local shown = 0
+    for x, _ in text:gmatch '<text[^>]* x="([%d.]+)"[^>]*>(%d%d%d%d)</text>' do
+      assert.is_true(tonumber(x) - last >= 34)
+      last, shown = tonumber(x), shown + 1
+    end
+    assert.equal(15, shown)
   end)
 
   it("count every value once, the largest in the last bin", function()

@@ -36,6 +36,23 @@ local function begin(o, low, high)
   return parts, box, up
 end
 
+local GAP = 6 -- between labels
+
+--- The labels of the bars; those that would reach into the one before are left out.
+local function add_labels(parts, box, o, step)
+  local free = 0 -- where the room for the next one begins
+  for n = 1, math.min(#o.labels, #o.values) do
+    local label, middle = o.labels[n], box.left + (n - 0.5) * step
+    local half = frame.width_of(label) / 2
+    if middle - half >= free and middle + half <= o.width then
+      parts[#parts + 1] = svg.text(label, {
+        class = "soft", x = middle, y = box.bottom + 18, ["text-anchor"] = "middle",
+      })
+      free = middle + half + GAP
+    end
+  end
+end
+
 local function shown(value)
   return scale.shows(value) and value or 0
 end
@@ -55,12 +72,8 @@ function bars.bars(given)
   for n, value in ipairs(o.values) do
     local label, x = o.labels[n] or tostring(n), box.left + (n - 1) * step
     add_bar(parts, up, x + step * 0.1, step * 0.8, shown(value), ("%s: %.6g"):format(label, value))
-    if o.labels[n] and step >= frame.width_of(label) then
-      parts[#parts + 1] = svg.text(label, {
-        class = "soft", x = x + step / 2, y = box.bottom + 18, ["text-anchor"] = "middle",
-      })
-    end
   end
+  add_labels(parts, box, o, step)
   frame.bottom_line(parts, box, o.x)
   return frame.plot("bars", o, parts)
 end

@@ -5,6 +5,13 @@ local scale = {}
 -- Values beyond this are no longer shown: their differences would overflow.
 local LARGEST = 1e300
 
+-- What large numbers are counted in.
+local UNITS = {
+  { from = 1e4, below = 1e6, factor = 1e3, sign = "k" },
+  { from = 1e6, below = 1e9, factor = 1e6, sign = "M" },
+  { from = 1e9, below = 1e13, factor = 1e9, sign = "G" },
+}
+
 ---@class saros.look.Scale
 ---@field at fun(value: number): number  the place of a value
 ---@field ticks number[]  values to mark
@@ -79,17 +86,17 @@ function scale.new(low, high, from, to, log)
   }
 end
 
---- 12500 as "12.5k", 0.000012 as "1.2e-05".
+--- 12500 as "12.5k", 0.000012 as "1.2e-5": short enough for the left of a chart.
 ---@param value number
 ---@return string
 function scale.label(value)
   local size = math.abs(value)
-  if size >= 1e4 and size < 1e6 then
-    return ("%.4gk"):format(value / 1e3)
-  elseif size >= 1e6 and size < 1e9 then
-    return ("%.4gM"):format(value / 1e6)
+  for _, unit in ipairs(UNITS) do
+    if size >= unit.from and size < unit.below then
+      return ("%.4g%s"):format(value / unit.factor, unit.sign)
+    end
   end
-  return ("%.4g"):format(value)
+  return (("%.4g"):format(value):gsub("e%+?(%-?)0*", "e%1"))
 end
 
 return scale
