@@ -229,7 +229,7 @@ describe("a classifier", function()
       local model = saros.nn.classifier { vocabulary = set.vocabulary, labels = set.labels, hidden = 4 }
       saros.fit(model, set, { epochs = 1, progress = saros.progress() })
     ]])
-    assert.matches("^epoch 1  loss %d.%d+  valid %d.%d+  accuracy %d+%.%d %%  [%d.]+k? symbols/s", output)
+    assert.matches("^epoch 1  loss %d.%d+  valid %d.%d+  accuracy %d+%.%d %%  [%d.]+k? steps/s", output)
   end)
 
   it("can be stepped where it reads from one end", function()

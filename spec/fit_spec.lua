@@ -414,13 +414,18 @@ describe("a progress display", function()
 
   local window = {
     epoch = 2, epochs = 4, index = 5, count = 10, step = 15, loss = 1.625, smoothed = 1.5,
-    symbols_per_second = 45210, seconds_left = 75,
+    symbols_per_second = 45210, seconds_left = 75, bits = 2,
   }
 
   it("redraws one line on a terminal", function()
     assert.equal("\r\27[Kepoch 2/4 [########............]  step 15"
       .. "  loss 1.5000, now 1.6250  45.2k symbols/s  1:15 left",
       shown({ live = true }, function(progress) progress:window(window) end))
+  end)
+
+  it("counts steps where there are no symbols, which have bits", function()
+    local record = setmetatable({}, { __index = function(_, name) return name ~= "bits" and window[name] or nil end })
+    assert.matches("45.2k steps/s", shown({ live = true }, function(progress) progress:window(record) end), 1, true)
   end)
 
   it("leaves out the step, the bar, then the speed, where the terminal is narrow", function()
@@ -464,7 +469,7 @@ describe("a progress display", function()
         progress:epoch { epoch = epoch, epochs = 5, train = 1, symbols_per_second = 999 }
       end
     end)
-    assert.equal("epoch 3  loss 1.0000  999 symbols/s\nepoch 5  loss 1.0000  999 symbols/s\n", text)
+    assert.equal("epoch 3  loss 1.0000  999 steps/s\nepoch 5  loss 1.0000  999 steps/s\n", text)
   end)
 
   it("names the best epoch once it is behind, and shows the one that was the last", function()
@@ -474,9 +479,9 @@ describe("a progress display", function()
           stopped = epoch == 9, symbols_per_second = 999 }
       end
     end)
-    assert.equal("epoch 4  loss 1.0000  valid 2.0000  999 symbols/s\n"
-      .. "epoch 8  loss 1.0000  valid 2.0000  999 symbols/s  best: epoch 6\n"
-      .. "epoch 9  loss 1.0000  valid 2.0000  999 symbols/s  best: epoch 6\n", text)
+    assert.equal("epoch 4  loss 1.0000  valid 2.0000  999 steps/s\n"
+      .. "epoch 8  loss 1.0000  valid 2.0000  999 steps/s  best: epoch 6\n"
+      .. "epoch 9  loss 1.0000  valid 2.0000  999 steps/s  best: epoch 6\n", text)
   end)
 
   it("writes other text without tearing the line", function()

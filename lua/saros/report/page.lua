@@ -32,7 +32,8 @@ figcaption { font-weight: 600 }
 .chart { width: 100%; height: 15rem } .wide .chart { height: 22rem }
 .legend { min-height: 1.5em; color: var(--soft); font-size: 13px; display: flex; flex-wrap: wrap; gap: 0 1rem }
 .legend b { color: var(--ink); font-variant-numeric: tabular-nums }
-.dygraph-axis-label { color: var(--soft) }
+.dygraph-axis-label, .dygraph-xlabel { color: var(--soft) }
+.dygraph-xlabel { font-size: 12px; text-align: center }
 .scroll { overflow-x: auto }
 table { border-collapse: collapse; font-size: 14px }
 th, td { text-align: left; padding: .2rem .8rem .2rem 0; border-bottom: 1px solid var(--grid); vertical-align: top }
@@ -66,15 +67,26 @@ local FIGURES = {
   { "accuracy", "Accuracy", "wide" },
   { "lr", "Learning rate" },
   { "norm", "Norm of the gradients, before clipping" },
-  { "speed", "Symbols a second" },
+  { "speed", "%s a second" },
   { "memory", "Memory at its peak, in bytes" },
 }
 
-local function figures()
+--- What the runs read step by step.
+local function noun_of(runs)
+  for _, run in ipairs(runs) do
+    if not run.has_symbols then
+      return "steps"
+    end
+  end
+  return "symbols"
+end
+
+local function figures(runs)
   local parts = {}
   for n, figure in ipairs(FIGURES) do
     parts[n] = ('<figure data-curves="%s" class="%s"><figcaption>%s</figcaption><div class="legend"></div>'
-      .. '<div class="chart"></div></figure>\n'):format(figure[1], figure[3] or "", figure[2])
+      .. '<div class="chart"></div></figure>\n'):format(figure[1], figure[3] or "",
+      figure[2]:format((noun_of(runs):gsub("^%l", string.upper))))
   end
   return table.concat(parts)
 end
@@ -132,7 +144,7 @@ local SUMMARY = {
   { "accuracy then", "%.4f", function(run)
     return at_best(run.epochs, "accuracy")
   end },
-  { "symbols a second", "%.0f", function(run)
+  { "%s a second", "%.0f", function(run)
     return last_number(run.epochs.symbols_per_second) or last_number(run.windows.symbols_per_second)
   end },
 }
@@ -150,7 +162,7 @@ local function summary(runs)
       cells[n], known = value and format:format(value) or "-", known or value ~= nil
     end
     if known then
-      table.insert(rows[1], name)
+      table.insert(rows[1], name:format(noun_of(runs)))
       for n, cell in ipairs(cells) do
         table.insert(rows[n + 1], cell)
       end
@@ -245,7 +257,7 @@ function page.of(runs, library, given)
   local fields = {
     light = svg.variables(false), dark = svg.variables(true),
     title = svg.escape(given.title), smoothing = svg.number(given.smoothing), summary = summary(runs),
-    averaged = averaged(runs), figures = figures(), sections = table.concat(given.pictures) .. samples(runs),
+    averaged = averaged(runs), figures = figures(runs), sections = table.concat(given.pictures) .. samples(runs),
     configuration = configuration(runs), data = data_of(runs), script = script,
     library = library.script, library_style = library.style, licence = library.licence,
   }

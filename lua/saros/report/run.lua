@@ -22,6 +22,7 @@ local EPOCH = { "train", "valid", "accuracy", "symbols_per_second", "seconds" }
 ---@field name string
 ---@field windows table<string, (number|lightuserdata)[]>  columns: step and those of WINDOW
 ---@field epochs table<string, (number|lightuserdata)[]>  columns: step, epoch and those of EPOCH
+---@field has_symbols boolean  is its loss that of symbols, which have bits?
 ---@field averaged integer  updates in each point of the curves
 ---@field config table<string, string>  flat: "model.options.hidden" = "128"
 ---@field samples { name: string, text: string }[]
@@ -77,6 +78,15 @@ local function columns_of(records, fields, every)
   return columns
 end
 
+local function have_bits(records)
+  for _, record in ipairs(records) do
+    if number(record.bits) then
+      return true
+    end
+  end
+  return false
+end
+
 --- A tree of tables as "path.to.leaf" = text.
 local function flatten(tree, path, flat)
   for key, value in pairs(tree) do
@@ -125,6 +135,7 @@ function run.read(folder)
     name = svg.utf8(folder:match "([^/]+)/*$" or folder),
     windows = columns_of(windows, WINDOW, averaged),
     epochs = columns_of(epochs, { "epoch", table.unpack(EPOCH) }, 1),
+    has_symbols = have_bits(epochs) or have_bits(windows),
     averaged = averaged,
     config = config,
     samples = samples_of(folder .. "/samples"),

@@ -58,7 +58,7 @@ function brief(value) {
 }
 
 function legend(data) {
-  const at = data.x === undefined ? "" : "<span>step " + brief(data.x) + "</span>";
+  const at = data.x === undefined ? "" : "<span>update " + brief(data.x) + "</span>";
   return at + data.series.filter((s) => s.isVisible).map(function (s) {
     const value = s.y === undefined || s.y === null ? "" : " <b>" + brief(s.y) + "</b>";
     const line = '<i style="color:' + s.color + '">' + s.dashHTML + "</i> ";
@@ -106,7 +106,7 @@ function add(figure, curves) {
     labelsDiv: figure.querySelector(".legend"), legend: "always", legendFormatter: legend,
     connectSeparatedPoints: true, series: look(series), xRangePad: 4, yRangePad: 8,
     gridLineColor: gridColour(), axisLineColor: gridColour(), axisLabelFontSize: 12,
-    highlightCircleSize: 4, includeZero: false,
+    highlightCircleSize: 4, includeZero: false, xlabel: "update", xLabelHeight: 18,
     axes: {
       x: { axisLabelFormatter: brief, valueFormatter: brief, drawGrid: false },
       y: { axisLabelFormatter: brief, valueFormatter: brief, axisLabelWidth: 52 },

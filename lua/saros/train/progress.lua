@@ -59,6 +59,11 @@ local function time_text(seconds)
   return ("%d:%02d:%02d"):format(seconds // 3600, seconds // 60 % 60, seconds % 60)
 end
 
+--- Steps of series and of what has labels are no symbols, and have no bits.
+local function speed_text(record)
+  return ("  %s %s/s"):format(count_text(record.symbols_per_second), record.bits and "symbols" or "steps")
+end
+
 local function bar_text(fraction)
   local filled = math.floor(fraction * BAR_WIDTH + 0.5)
   return "[" .. ("#"):rep(filled) .. ("."):rep(BAR_WIDTH - filled) .. "]"
@@ -77,7 +82,7 @@ local function line_text(record, width)
   local done = (record.epoch - 1 + record.index / record.count) / record.epochs
   local epoch = ("epoch %d/%d"):format(record.epoch, record.epochs)
   local loss = ("  loss %.4f"):format(record.smoothed)
-  local speed = ("  %s symbols/s"):format(count_text(record.symbols_per_second))
+  local speed = speed_text(record)
   local left = ("  %s left"):format(time_text(record.seconds_left))
   local memory = memory_text(record)
   local step = ("  step %d%s, now %.4f"):format(record.step, loss, record.loss)
@@ -120,9 +125,8 @@ function Progress:epoch(record)
   local valid = record.valid and ("  valid %.4f"):format(record.valid) or ""
   local is_behind = record.best and record.best < record.epoch
   local best = is_behind and ("  best: epoch %d"):format(record.best) or ""
-  self.file:write(("epoch %d  loss %.4f%s%s  %s symbols/s%s%s\n"):format(
-    record.epoch, record.train, valid, units_text(record), count_text(record.symbols_per_second),
-    memory_text(record), best))
+  self.file:write(("epoch %d  loss %.4f%s%s%s%s%s\n"):format(
+    record.epoch, record.train, valid, units_text(record), speed_text(record), memory_text(record), best))
   self.file:flush()
 end
 
