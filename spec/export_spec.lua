@@ -312,6 +312,16 @@ int main(void) {
 }
 ]]
 
+describe("the comment of an exported file", function()
+  it("says what the model is, with the + of what is added", function()
+    local model = nn.chain { nn.residual { nn.linear { 2, 2 }, saros.tanh } }:init { seed = 1 }
+    in_folder(function(folder)
+      assert(saros.export_c(model, folder .. "/a.c"))
+      assert.matches("^/%*\n%*%* chain %(x %+ chain %(linear 2 %-> 2; function%)%)%.\n", files.read(folder .. "/a.c"))
+    end)
+  end)
+end)
+
 describe("an exported language model", function()
   it("has its symbols and the loss of a session over a text", function()
     local compiler = any_compiler()

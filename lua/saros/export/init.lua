@@ -136,7 +136,7 @@ end
 
 --- Text for a comment: letters, digits and what cannot end it.
 local function harmless(text)
-  return (text:gsub("[^%w .,:;()>_-]", " "))
+  return (text:gsub("[^%w .,:;()>_+-]", " "))
 end
 
 --- A string literal. Escapes have three octal digits, so that a digit behind
