@@ -28,6 +28,11 @@ describe("the saros program", function()
     assert.matches("unknown or incomplete option '--verbose'", output, 1, true)
   end)
 
+  it("begins its prompt with how to end it and where to begin", function()
+    local output = commands.shell(("printf '1 + 1\\n' | '%s' -i"):format(commands.interpreter))
+    assert.matches("^Saros %d[^\n]+\nCtrl%-D ends; [^\n]* in examples/ [^\n]+\n2\n", output)
+  end)
+
   it("shows where a script went wrong, but a message for its user alone", function()
     local output, status = run_script 'local t\nlocal x = t.x\nprint(x)'
     assert.equal(1, status)

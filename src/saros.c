@@ -275,6 +275,14 @@ static int run_words(lua_State *L, const command_line *line, bool idle) {
   return status;
 }
 
+/* What the prompt begins with. */
+static void greet(void) {
+  print_version();
+  puts(
+      "Ctrl-D ends; scripts to begin with are in examples/ or "
+      "share/saros/examples.");
+}
+
 static int run(lua_State *L, const command_line *line) {
   bool has_script = line->script < line->count;
   bool idle = !has_script && !line->code && !line->version;
@@ -282,7 +290,7 @@ static int run(lua_State *L, const command_line *line) {
   if (line->version)
     run_code(L, show_build);
   else if (prompt)
-    print_version();
+    greet();
   int status = run_words(L, line, idle && !prompt);
   if (!prompt)
     return status;
