@@ -18,7 +18,7 @@ local nn, optim = saros.nn, saros.optim
 
 local parser = argparse("adding.lua", "Add two numbers that lie far apart.")
 parser:option("--cell", "Only this cell."):choices(require("saros.nn.recurrent").names)
-numbers.whole(parser, "--length", "Steps of a sequence."):default "200"
+numbers.whole(parser, "--length", "Steps of a sequence.", 3):default "200"
 numbers.whole(parser, "--steps", "Updates of each net, at most."):default "2000"
 numbers.whole(parser, "--seed", "Same seed, same result.", 0):default "1"
 local args = parser:parse()

@@ -14,7 +14,7 @@ parser:option("--cell", "Kind of recurrent cell."):choices(require("saros.nn.rec
 numbers.whole(parser, "--hidden", "Units."):default "128"
 parser:option("--attention", "How likeness is measured.")
   :choices { "dot", "scaled_dot", "general", "additive" }:default "dot"
-numbers.whole(parser, "--dates", "How many to use; one in twenty is held out."):default "36525"
+numbers.whole(parser, "--dates", "How many to use; one in twenty is held out.", 20):default "36525"
 numbers.whole(parser, "--epochs", "Passes through the others."):default "1"
 numbers.whole(parser, "--batch", "Dates in each update."):default "64"
 numbers.positive(parser, "--lr", "Learning rate at the beginning."):default "3e-3"

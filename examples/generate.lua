@@ -25,7 +25,7 @@ parser:option("--stop", "Text to end before."):convert(with_new_lines)
 numbers.whole(parser, "--length", "Symbols to write.", 0):default "400"
 numbers.real(parser, "--temperature", "Below 1 bolder, above 1 wilder, 0: always the likeliest."):default "0.8"
 numbers.whole(parser, "--top-k", "Choose among the N likeliest.")
-numbers.real(parser, "--top-p", "Choose among the likeliest that reach X together.")
+numbers.share(parser, "--top-p", "Choose among the likeliest that reach X together.")
 numbers.whole(parser, "--seed", "Same seed, same text.", 0):default "1"
 local args = parser:parse()
 

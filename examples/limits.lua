@@ -26,7 +26,7 @@ local NETS = { "tanh", "LSTM", "GRU", "minGRU", "LRU", "attention", "encoder-dec
 
 local parser = argparse("limits.lua", "Which nets remember for how long?")
 parser:option("--task", "What cells learn."):choices { "adding", "copy", "parity", "recall" }:default "adding"
-numbers.whole(parser, "--lengths", "Steps of the cells' sequences, or pairs to recall."):args "+"
+numbers.whole(parser, "--lengths", "Steps of the cells' sequences, or pairs to recall.", 2):args "+"
 numbers.whole(parser, "--symbols", "To be repeated by encoders and decoders."):args "+"
 numbers.whole(parser, "--updates", "At each length, at most."):default "2000"
 parser:option("--only", "These nets, by name."):args "+":choices(NETS)

@@ -16,7 +16,7 @@ end
 local parser = argparse("neurons.lua", "Look inside a model of characters while it reads.")
 parser:option("--model", "Run folder or model file."):count(1)
 parser:option("--text", "File to read from."):count(1)
-numbers.whole(parser, "--symbols", "How many bytes of it, from its middle."):default "2000"
+numbers.whole(parser, "--symbols", "How many bytes of it, from its middle.", 8):default "2000"
 parser:option("--save", "Folder for the pictures.")
 local args = parser:parse()
 

@@ -42,4 +42,11 @@ function numbers.fraction(parser, name, description)
   end)
 end
 
+-- One above 0 and up to 1.
+function numbers.share(parser, name, description)
+  return option(parser, name, description, "a number above 0, 1 at most", function(number)
+    return number > 0 and number <= 1
+  end)
+end
+
 return numbers

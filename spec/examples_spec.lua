@@ -394,7 +394,11 @@ describe("the examples", function()
       { "char_rnn", "--lr", "0", "--lr: expected a number above 0, got '0'" },
       { "char_rnn", "--dropout", "1", "--dropout: expected a number from 0 on and below 1, got '1'" },
       { "generate", "--temperature", "nan", "--temperature: expected a number, 0 or more, got 'nan'" },
-      { "limits", "--lengths", "1.5", "--lengths: expected a whole number, 1 or more, got '1.5'" },
+      { "generate", "--top-p", "2", "--top-p: expected a number above 0, 1 at most, got '2'" },
+      { "limits", "--lengths", "1.5", "--lengths: expected a whole number, 2 or more, got '1.5'" },
+      { "adding", "--length", "2", "--length: expected a whole number, 3 or more, got '2'" },
+      { "dates", "--dates", "19", "--dates: expected a whole number, 20 or more, got '19'" },
+      { "neurons", "--symbols", "3", "--symbols: expected a whole number, 8 or more, got '3'" },
     } do
       local name, option, value, message = table.unpack(case)
       local output, status = run("examples/" .. name .. ".lua", option, value)
