@@ -1,10 +1,10 @@
 -- A recipe for a megabyte of text whose cells learn all steps of a window at once:
 -- blocks around minimal GRUs, each of which adds to what it reads,
 --
---     y = x + W_o (sigmoid(W_g n) * mingru(n)),   n(t) = norm(x(t)) + m * norm(x(t-1))
+--     y = x + W_o (g * sigmoid(g) * mingru(r)),  g = W_g r,  r(t) = n(t) .. n(t-1),  n = norm(x)
 --
--- A minimal GRU decides what to keep by what it reads alone, so n has a part of the
--- step before as well, and the gate W_g chooses what of the state is of use now.
+-- A minimal GRU decides what to keep by what it reads alone, so it reads the step
+-- before as well, and the gate g, which multiplies, chooses what of the state is of use.
 --
 --   build/saros examples/blocks.lua TEXT
 
@@ -21,7 +21,7 @@ local parser = argparse("blocks.lua", "Learn a text of about a megabyte with min
 parser:argument("text", "Text to learn from.")
 parser:option("--epochs", "Passes through the text."):convert(math.tointeger):default "7"
 parser:option("--size", "Features between the blocks."):convert(math.tointeger):default "192"
-parser:option("--hidden", "Units of a block."):convert(math.tointeger):default "320"
+parser:option("--hidden", "Units of a block."):convert(math.tointeger):default "224"
 parser:option("--blocks", "How many."):convert(math.tointeger):default "3"
 parser:option("--dropout", "In training."):convert(tonumber):default "0.3"
 parser:option("--seed", "Same seed, same model."):convert(math.tointeger):default "1"
@@ -42,22 +42,26 @@ function Block:forward(x, state)
   local B, F = x:size(2), x:size(3)
   local normal, last = self.norm(x), nn.state.new {}
   local before = state and state[2] or saros.zeros(B, F)
-  local shifted = saros.concatenate({ before:reshape(1, B, F), normal:slice(1, 1, #normal - 1) }, 1)
-  local read = normal + shifted * self.mix
+  local read = normal .. saros.concatenate({ before:reshape(1, B, F), normal:slice(1, 1, #normal - 1) }, 1)
   local h
   h, last[1] = self.cell(read, state and state[1])
   last[2] = normal:select(1, -1)
-  return x + self.dropout(self.out(h * self.gate(read):sigmoid())), last
+  local gate = self.gate(read)
+  return x + self.dropout(self.out(h * gate * gate:sigmoid())), last
+end
+
+-- The same features are dropped at all steps of a window.
+local function dropout()
+  return nn.dropout { args.dropout, variational = true }
 end
 
 local function block()
   local self = Block.new()
   self.norm = self:add_member("norm", nn.layer_norm { args.size })
-  self.mix = self:add_parameter("mix", { args.size }, nn.initialize.constant(0))
-  self.cell = self:add_member("cell", nn.mingru { args.size, args.hidden })
-  self.gate = self:add_member("gate", nn.linear { args.size, args.hidden })
+  self.cell = self:add_member("cell", nn.mingru { 2 * args.size, args.hidden })
+  self.gate = self:add_member("gate", nn.linear { 2 * args.size, args.hidden })
   self.out = self:add_member("out", nn.linear { args.hidden, args.size })
-  self.dropout = self:add_member("dropout", nn.dropout { args.dropout })
+  self.dropout = self:add_member("dropout", dropout())
   return self
 end
 
@@ -67,7 +71,7 @@ local function model(V)
     layers[#layers + 1] = block()
   end
   layers[#layers + 1] = nn.layer_norm { args.size }
-  layers[#layers + 1] = nn.dropout { args.dropout }
+  layers[#layers + 1] = dropout()
   layers[#layers + 1] = nn.linear { args.size, V }
   return nn.chain(layers):init { seed = args.seed }
 end
