@@ -23,7 +23,7 @@ parser:option("--epochs", "Passes through the text."):convert(math.tointeger):de
 parser:option("--size", "Features between the blocks."):convert(math.tointeger):default "192"
 parser:option("--hidden", "Units of a block."):convert(math.tointeger):default "224"
 parser:option("--blocks", "How many."):convert(math.tointeger):default "3"
-parser:option("--dropout", "In training."):convert(tonumber):default "0.3"
+parser:option("--dropout", "In training."):convert(tonumber):default "0.1"
 parser:option("--seed", "Same seed, same model."):convert(math.tointeger):default "1"
 parser:option("--threads", "Threads to compute with."):convert(math.tointeger)
 parser:option("--save", "File for the parameters.")
