@@ -8,7 +8,10 @@
 --
 --   build/saros examples/blocks.lua TEXT
 
+package.path = (arg[0]:match "^.*/" or "") .. "?.lua;" .. package.path
+
 local argparse = require "argparse"
+local numbers = require "numbers"
 local saros = require "saros"
 local nn, optim, data = saros.nn, saros.optim, saros.data
 
@@ -19,13 +22,13 @@ end
 
 local parser = argparse("blocks.lua", "Learn a text of about a megabyte with minimal GRUs.")
 parser:argument("text", "Text to learn from.")
-parser:option("--epochs", "Passes through the text."):convert(math.tointeger):default "7"
-parser:option("--size", "Features between the blocks."):convert(math.tointeger):default "192"
-parser:option("--hidden", "Units of a block."):convert(math.tointeger):default "224"
-parser:option("--blocks", "How many."):convert(math.tointeger):default "3"
-parser:option("--dropout", "In training."):convert(tonumber):default "0.1"
-parser:option("--seed", "Same seed, same model."):convert(math.tointeger):default "1"
-parser:option("--threads", "Threads to compute with."):convert(math.tointeger)
+numbers.whole(parser, "--epochs", "Passes through the text."):default "7"
+numbers.whole(parser, "--size", "Features between the blocks."):default "192"
+numbers.whole(parser, "--hidden", "Units of a block."):default "224"
+numbers.whole(parser, "--blocks", "How many."):default "3"
+numbers.fraction(parser, "--dropout", "In training."):default "0.1"
+numbers.whole(parser, "--seed", "Same seed, same model.", 0):default "1"
+numbers.whole(parser, "--threads", "Threads to compute with.")
 parser:option("--save", "File for the parameters.")
 local args = parser:parse()
 saros.threads(args.threads or saros.threads())
