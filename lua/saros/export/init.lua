@@ -281,7 +281,7 @@ local function values_of(model, o, builder, facts, outputs)
   values.steps = table.concat(builder.step, "\n")
   values.begin = values.begin .. (bytes == 1 and "\n  (void)state;" or "")
   values.T, values.expected = TEST_STEPS, TEST_STEPS * outputs
-  values.tolerance = tolerance_of(builder)
+  values.tolerance, values.unit = tolerance_of(builder), builder.unit or "1"
   return values
 end
 

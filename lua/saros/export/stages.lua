@@ -18,6 +18,7 @@ local core = require "saros.core"
 ---@field width integer  of x, the output of the stages so far
 ---@field number integer  of the stage
 ---@field last boolean  is it the last stage?
+---@field unit string?  of output i, where that is not 1: what errors are compared with
 ---@field in_output boolean  is x the output already?
 local Builder = {}
 Builder.__index = Builder
@@ -182,8 +183,9 @@ function stages.ahead(self, stage)
     now, place = "read_" .. self.number - stage.back, "$name_place"
     declare(self, "int32_t", "place", stage.places)
   end
-  call(self, "ahead", y, "x", now, place, constant(self, "mean", stage.shift), constant(self, "scale", stage.factor),
-    stage.horizon, stage.shift:count())
+  local scale, targets = constant(self, "scale", stage.factor), stage.shift:count()
+  call(self, "ahead", y, "x", now, place, constant(self, "mean", stage.shift), scale, stage.horizon, targets)
+  self.unit = ("%s[i %% %d]"):format(scale, targets)
   pass_on(self, y, self.width)
 end
 

@@ -71,11 +71,11 @@ static const $real $name_test_output[$expected] = {]]
 templates.test_main = [[
 };
 
-/* How far an output is off, relative to values above 1. */
-static double $name_test_off(double got, double expected) {
+/* How far an output is off, relative to values above its unit. */
+static double $name_test_off(double got, double expected, double unit) {
   if (got == expected || (got != got && expected != expected))
     return 0;
-  const double off = fabs(got - expected) / (1 + fabs(expected));
+  const double off = fabs(got - expected) / (unit + fabs(expected));
   return off <= 1 ? off : 1; /* and where one is not a number */
 }
 
@@ -91,7 +91,7 @@ int main(void) {
     $name_step(&state, $argument, output);
     for (int i = 0; i < $NAME_OUTPUTS; i++) {
       const $real expected = $name_test_output[at * $NAME_OUTPUTS + i];
-      const double off = $name_test_off(output[i], expected);
+      const double off = $name_test_off(output[i], expected, $unit);
       worst = off > worst ? off : worst;
     }
   }
