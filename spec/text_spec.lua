@@ -130,6 +130,37 @@ describe("a text", function()
   end)
 end)
 
+describe("a text that is given as it is", function()
+  local function refused(message, fn, ...)
+    local ok, got = pcall(fn, ...)
+    assert.is_false(ok)
+    assert.is_truthy(got:find(message, 1, true), got)
+  end
+
+  it("has a name that is checked, in every kind of data", function()
+    for name, read in pairs { text = data.text, pieces = data.pieces, series = data.series } do
+      refused(("data.%s: expected a path"):format(name), read, { strin = "abc" })
+      refused("got a table with 'strin'", read, { strin = "abc" })
+      refused("got an empty list", read, {})
+      refused("got string = 3", read, { string = 3 })
+    end
+  end)
+
+  it("has no options beside it, nor has a list", function()
+    for name, read in pairs { text = data.text, pieces = data.pieces, series = data.series } do
+      refused(("data.%s: expected { string = ... } alone, got 'seed' and 'valid' in it; options are another table: "
+        .. "data.%s({ string = ... }, { ... })"):format(name, name), read, { string = "1\n2\n", valid = 0.5, seed = 2 })
+    end
+    refused("data.pieces: expected a list alone, got 'lines' in it", data.pieces, { "ab", "cd", lines = true })
+    refused("data.pairs: expected a list alone, got 'valid' in it; options are another table: "
+      .. "data.pairs({ ... }, { ... })", data.pairs, { { "a", "b" }, { "c", "d" }, valid = 0.5 })
+  end)
+
+  it("is no data set", function()
+    refused("got a saros.Text", data.text, text_of "abc")
+  end)
+end)
+
 describe("the windows of a text", function()
   local letters = "abcdefghijklmnopqrstuvwxyz"
 

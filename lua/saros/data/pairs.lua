@@ -5,6 +5,7 @@
 ---     for batch in set:batches { batch = 64, seed = epoch } do ... end
 
 local core = require "saros.core"
+local from = require "saros.data.source"
 local options = require "saros.options"
 local batches = require "saros.data.batches"
 local order = require "saros.data.order"
@@ -64,6 +65,7 @@ local function check_texts(list)
   if type(list) ~= "table" or #list == 0 then
     options.fail("data.pairs: expected a list of pairs of texts, got " .. options.describe(list))
   end
+  from.check_list("data.pairs", list)
   for position, pair in ipairs(list) do
     if type(pair) ~= "table" or type(pair[1]) ~= "string" or type(pair[2]) ~= "string" then
       options.fail(("data.pairs: expected pair %d to be { source, target }, two strings, got %s"):format(

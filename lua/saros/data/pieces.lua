@@ -11,6 +11,7 @@
 ---     begins    1 0 0 0 1 0 0 0 0
 
 local core = require "saros.core"
+local from = require "saros.data.source"
 local options = require "saros.options"
 local order = require "saros.data.order"
 local read_file = require "saros.read_file"
@@ -79,15 +80,17 @@ local function split(content, by_lines)
 end
 
 local read_texts = options.list_of(options.string)
+local EXPECTED = "a path, { string = ... } or a list of texts"
 
 --- The pieces of a source and its name, or nil and a message.
 local function read(source, o)
-  if type(source) == "table" and type(source.string) == "string" then
-    return split(source.string, o.lines), "string"
-  elseif type(source) == "table" and #source > 0 and read_texts.accept(source) then
+  if type(source) == "table" and source[1] ~= nil and read_texts.accept(source) then
+    from.check_list("data.pieces", source)
     return source, "list"
+  elseif type(source) == "table" then
+    return split(from.string("data.pieces", source, EXPECTED), o.lines), "string"
   elseif type(source) ~= "string" then
-    options.fail("data.pieces: expected a path, { string = ... } or a list of texts, got " .. options.describe(source))
+    options.fail(("data.pieces: expected %s, got %s"):format(EXPECTED, options.describe(source)))
   end
   local content, message = read_file(source)
   if not content then

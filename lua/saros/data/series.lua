@@ -14,6 +14,7 @@
 ---     targets  bc cd de
 
 local core = require "saros.core"
+local from = require "saros.data.source"
 local options = require "saros.options"
 local batches = require "saros.data.batches"
 local columns = require "saros.data.columns"
@@ -214,14 +215,16 @@ local function split(self, o)
   self.test = test > 0 and part_of(self, train + valid + 1, count) or nil
 end
 
+local EXPECTED = "a path, { string = ... } or a tensor"
+
 local function name_of(source)
   if options.tensor.accept(source) then
     return "tensor"
-  elseif type(source) == "table" and type(source.string) == "string" then
-    return "string"
+  elseif type(source) == "table" then
+    return from.string("data.series", source, EXPECTED) and "string"
   end
   return type(source) == "string" and source
-    or options.fail("data.series: expected a path, { string = ... } or a tensor, got " .. options.describe(source))
+    or options.fail(("data.series: expected %s, got %s"):format(EXPECTED, options.describe(source)))
 end
 
 local function build(self, source, o)

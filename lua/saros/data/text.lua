@@ -11,6 +11,7 @@
 ---     row 2  g h i j k l                     window 2: inputs def, targets efg
 
 local open_file = require "saros.open_file"
+local from = require "saros.data.source"
 local options = require "saros.options"
 local rows = require "saros.data.rows"
 local vocabulary = require "saros.data.vocabulary"
@@ -49,8 +50,8 @@ local check_windows = options.declare("text:windows", {
 -- Returns the text and its name, or nil and a message. Of a token file the text
 -- is its first bytes.
 local function read(source)
-  if type(source) == "table" and type(source.string) == "string" then
-    return source.string, "string"
+  if type(source) == "table" then
+    return from.string("data.text", source, "a path or { string = ... }"), "string"
   elseif type(source) ~= "string" then
     options.fail("data.text: expected a path or { string = ... }, got " .. options.describe(source))
   end
