@@ -125,6 +125,146 @@ describe("an optimizer", function()
   end)
 end)
 
+-- A step with a gradient of 1 for each of the tensors.
+local function push(optimizer, ...)
+  local tape <close> = saros.tape()
+  local sum = 0
+  for _, x in ipairs { ... } do
+    sum = sum + x:sum()
+  end
+  tape:backward(sum)
+  optimizer:step()
+end
+
+for _, rule in ipairs { "adam", "adamw" } do
+  describe(("a parameter whose first gradient comes late (%s)"):format(rule), function()
+    local function late_pair()
+      local early, late = saros.zeros(1):trainable(true), saros.zeros(1):trainable(true)
+      local optimizer = optim[rule]({ early, late }, { lr = 0.01, weight_decay = 0 })
+      for _ = 1, 1000 do
+        push(optimizer, early)
+      end
+      return optimizer, early, late
+    end
+
+    it("is corrected by its own count of updates", function()
+      local optimizer, early, late = late_pair()
+      push(optimizer, early, late)
+      assert.near(-0.01, late:item(), 1e-6)
+      assert.same({ 1001, 1 }, optimizer.counts)
+    end)
+
+    it("goes on from a state with the same bits", function()
+      local optimizer, early, late = late_pair()
+      push(optimizer, early, late)
+      local tensors, numbers = optimizer:state()
+      assert.same({ rule = rule, steps = 1001, scale = 1, counts = { ["2"] = 1 } }, numbers)
+      local copies = { early:detach():clone():trainable(true), late:detach():clone():trainable(true) }
+      local other = optim[rule](copies, { lr = 0.01, weight_decay = 0 })
+      other:restore(tensors, saros.json_decode(saros.json_encode(numbers)))
+      push(optimizer, early, late)
+      push(other, copies[1], copies[2])
+      assert.same_values(late, copies[2], 0)
+      assert.same({ 1002, 2 }, other.counts)
+    end)
+
+    it("has had all updates in a state that does not tell", function()
+      local optimizer, early, late = late_pair()
+      push(optimizer, early, late)
+      local tensors = optimizer:state()
+      optimizer:restore(tensors, { rule = rule, steps = 1001 })
+      assert.same({ 1001, 1001 }, optimizer.counts)
+    end)
+  end)
+end
+
+it("refuses a state with more updates of a parameter than steps", function()
+  local x = saros.zeros(1):trainable(true)
+  local adam = optim.adam { x }
+  assert.error_matches(function() adam:restore(adam:state(), { rule = "adam", steps = 1, counts = { ["1"] = 2 } }) end,
+    "restore: expected a number of updates of '1' in 0..1, got 2", 1, true)
+end)
+
+describe("groups of parameters", function()
+  local function ones(...)
+    return saros.ones(...):trainable(true)
+  end
+
+  it("have rates and decays of their own, which a schedule multiplies", function()
+    local a, b, c = ones(1), ones(1), ones(1)
+    local sgd = optim.sgd({ { { a } }, { { b }, lr = 0.01 }, { { c }, weight_decay = 0 } },
+      { lr = 0.1, weight_decay = 1, schedule = function(step) return 1 / step end })
+    assert.equal("sgd (3 parameters in 3 groups, lr 0.1, 0 steps)", tostring(sgd))
+    push(sgd, a, b, c)
+    assert.near(1 - 0.1 * 2, a:item(), 1e-6)
+    assert.near(1 - 0.01 * 2, b:item(), 1e-6)
+    assert.near(1 - 0.1, c:item(), 1e-6)
+    push(sgd, c)
+    assert.near(0.9 - 0.05, c:item(), 1e-6)
+  end)
+
+  it("of one decay and rate are a list without groups", function()
+    local finals = {}
+    for n, grouped in ipairs { false, true } do
+      local x, y = ones(3), ones(2)
+      local adam = optim.adamw(grouped and { { { x } }, { { y } } } or { x, y }, { lr = 0.1 })
+      push(adam, x, y)
+      push(adam, x)
+      finals[n] = x .. y
+    end
+    assert.same_values(finals[1], finals[2], 0)
+  end)
+
+  it("keep the names of their parameters, behind their numbers where two are alike", function()
+    local one, two = nn.linear { 2, 1 }, nn.linear { 2, 1 }
+    local list = two:parameters()
+    assert.same({ "weight", "bias" }, optim.adam({ { one:parameters(), lr = 0.1 } }).names)
+    assert.same({ "1.weight", "1.bias", "2.weight", "2.bias" },
+      optim.adam({ { one:parameters() }, { list, lr = 0.1 } }).names)
+  end)
+
+  it("of a net spare biases, norms and first states the decay", function()
+    local net = nn.chain { nn.linear { 2, 3 }, nn.layer_norm { 3 }, nn.linear { 3, 1, bias = false } }
+    local groups = optim.groups(net, { weight_decay = 0.01 })
+    assert.same({ "0.weight", "2.weight" }, groups[1][1].names)
+    assert.same({ 0.01, 0 }, { groups[1].weight_decay, groups[2].weight_decay })
+    assert.equal(3, #groups[2][1])
+    local adamw = optim.adamw(groups, { lr = 0.1 })
+    assert.equal(#net:parameters(), #adamw.parameters)
+    assert.equal(1, #optim.groups({ ones(2) }, { weight_decay = 0.1 }))
+  end)
+
+  it("decay the matrices of a net alone", function()
+    local net = nn.linear({ 2, 1 }):init { seed = 1 }
+    local weight, bias = net.weight:detach():clone(), net.bias:item()
+    local sgd = optim.sgd(optim.groups(net, { weight_decay = 0.5 }), { lr = 0.1 })
+    do
+      local tape <close> = saros.tape()
+      tape:backward((net.weight:sum() + net.bias:sum()) * 0)
+    end
+    sgd:step()
+    assert.same_values(weight * 0.95, net.weight, 1e-6)
+    assert.equal(bias, net.bias:item())
+  end)
+
+  it("are refused where they make no sense", function()
+    local x, net = ones(1), nn.linear { 1, 1 }
+    for given, message in pairs {
+      [{ { { x }, rate = 1 } }] = 'optim.adam: group 1: unknown option "rate"',
+      [{ { { x } }, { {} } }] = "optim.adam: group 2: expected a list of parameters, got an empty list",
+      [{ { net } }] = "optim.adam: group 1: expected a list of parameters, got a saros.nn.linear; model:parameters()",
+      [{ { { x } }, { { x } } }] = "optim.adam: expected each parameter once, got the same one at positions 1 and 2",
+      [{ x, x }] = "optim.adam: expected each parameter once, got the same one at positions 1 and 2",
+      [{ { { x }, lr = -1 } }] = "optim.adam: group 1: expected option 'lr'",
+    } do
+      assert.error_matches(function() optim.adam(given) end, message, 1, true)
+    end
+    assert.error_matches(function() optim.groups(net) end, "optim.groups: expected option 'weight_decay'", 1, true)
+    assert.error_matches(function() optim.groups(3, { weight_decay = 1 }) end,
+      "optim.groups: expected a list of parameters, got 3", 1, true)
+  end)
+end)
+
 describe("a schedule", function()
   local schedule = optim.schedule
 

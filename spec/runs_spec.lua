@@ -82,6 +82,8 @@ describe("a run folder", function()
     end
     if o.rule then
       o.optimizer, o.rule = optim[o.rule](lm:parameters(), RULES[o.rule]), nil
+    elseif o.decay then
+      o.optimizer, o.decay = optim.adamw(optim.groups(lm, { weight_decay = o.decay }), RULES.adamw), nil
     end
     local count, on_window = 0, o.on_window
     o.on_window = function(record)
@@ -128,6 +130,15 @@ describe("a run folder", function()
       end
     end)
   end
+
+  it("goes on with groups of parameters, and notices that they are others", function()
+    local bits = whole { decay = 0.1 }
+    train({ decay = 0.1 }, 27)
+    assert.error_matches(function() train { decay = 0.2 } end,
+      "training.optimizer.groups.1.weight_decay: 0.1 then, 0.2 now", 1, true)
+    assert.error_matches(function() train { rule = "adamw" } end, "groups.2.weight_decay: 0 then, none now", 1, true)
+    assert.equal(bits, (train { decay = 0.1 }))
+  end)
 
   it("goes on as often as one likes, with accumulated gradients, averaged weights and a schedule", function()
     local given = { accumulate = 3, average = 0.9, schedule = optim.schedule.cosine { steps = 21 } }

@@ -2,12 +2,14 @@
 
 local clip = require "saros.optim.clip"
 local optimizer = require "saros.optim.optimizer"
+local parameters = require "saros.optim.parameters"
 
 return {
   sgd = optimizer.sgd,
   rmsprop = optimizer.rmsprop,
   adam = optimizer.adam,
   adamw = optimizer.adamw,
+  groups = parameters.groups,
   schedule = require "saros.optim.schedule",
   clip_norm = clip.norm,
   clip_value = clip.value,

@@ -1,5 +1,10 @@
 --- Optimizers: one update of all parameters from their gradients. The rules
 --- themselves are the core's; here are their options and their memory.
+---
+--- Parameters are a list, or groups with a rate or decay of their own; a schedule
+--- multiplies the rate of every group:
+---
+---     optim.adamw({ { encoder:parameters(), lr = 1e-4 }, { head:parameters(), weight_decay = 0 } }, { lr = 1e-3 })
 
 local core = require "saros.core"
 local options = require "saros.options"
@@ -10,10 +15,19 @@ local parameter_list = require "saros.optim.parameters"
 ---@field options table  what it was made with
 ---@field parameters saros.Tensor[]
 ---@field names string[]  of the parameters
+---@field groups saros.optim.OwnGroup[]  ranges of the parameters with a rate and decay
 ---@field steps integer  updates made so far
+---@field counts integer[]  for each parameter, the updates that it has had: those with a gradient
 ---@field scale number  factor of every rate, for who finds them too large (1)
 ---@field schedule? fun(step: integer): number  factor of the rate at a step, counted from 1
 ---@field moments table<string, saros.Tensor>[]  for each parameter first and second
+
+---@class saros.optim.OwnGroup
+---@field first integer  in the list of parameters
+---@field last integer
+---@field lr number?  instead of the optimizer's, before schedule and scale
+---@field weight_decay number?  instead of the optimizer's
+
 local Optimizer = {}
 Optimizer.__index = Optimizer
 Optimizer.__name = "saros.optim.Optimizer"
@@ -62,10 +76,15 @@ local RULES = {
   },
 }
 
---- The learning rate of the next step.
+--- The factor of all rates at the next step.
+local function factor(self)
+  return self.scale * (self.schedule and self.schedule(self.steps + 1) or 1)
+end
+
+--- The learning rate of the next step, of groups without one of their own.
 ---@return number
 function Optimizer:rate()
-  return self.options.lr * self.scale * (self.schedule and self.schedule(self.steps + 1) or 1)
+  return self.options.lr * factor(self)
 end
 
 local function has_gradient(parameters)
@@ -77,47 +96,90 @@ local function has_gradient(parameters)
   return false
 end
 
+--- What core.update takes, for a group at a step.
+local function update_of(self, group, scale)
+  local update = { rule = self.rule }
+  for name, value in pairs(self.options) do
+    update[name] = group[name] or value
+  end
+  update.lr = update.lr * scale
+  return update
+end
+
+--- Adam's correction of a bias counts the updates of each parameter, so that one
+--- whose first gradient comes late begins as the others did.
+local function update_group(self, group, scale)
+  local update = update_of(self, group, scale)
+  for position = group.first, group.last do
+    local parameter, moments = self.parameters[position], self.moments[position]
+    if parameter:gradient() then
+      update.step = self.counts[position] + 1
+      core.update(update, parameter, moments.first, moments.second)
+      self.counts[position] = update.step
+      parameter:clear_gradient()
+    end
+  end
+end
+
 --- Update every parameter that has a gradient, and clear the gradients.
----@return number rate  that was used
+---@return number rate  that was used, by groups without one of their own
 function Optimizer:step()
   if not has_gradient(self.parameters) then
     options.fail "step: expected a gradient of at least one parameter; call tape:backward(loss) first"
   end
-  local update = self.update
-  update.lr, update.step = self:rate(), self.steps + 1
+  local scale = factor(self)
   self.steps = self.steps + 1
-  for position, parameter in ipairs(self.parameters) do
-    local moments = self.moments[position]
-    core.update(update, parameter, moments.first, moments.second)
-    parameter:clear_gradient()
+  for _, group in ipairs(self.groups) do
+    update_group(self, group, scale)
   end
-  return update.lr
+  return self.options.lr * scale
 end
 
 --- Everything that a later `restore` needs to go on with the same bits.
 ---@return table<string, saros.Tensor> tensors  the moments, by parameter name
----@return { rule: string, steps: integer, scale: number } numbers
+---@return saros.optim.Numbers numbers
 function Optimizer:state()
-  local tensors = {}
+  local tensors, counts = {}, {}
   for position, moments in ipairs(self.moments) do
+    local parameter = self.names[position]
     for name, tensor in pairs(moments) do
-      tensors[self.names[position] .. "." .. name] = tensor
+      tensors[parameter .. "." .. name] = tensor
+    end
+    if self.counts[position] ~= self.steps then
+      counts[parameter] = self.counts[position]
     end
   end
-  return tensors, { rule = self.rule, steps = self.steps, scale = self.scale }
+  return tensors, { rule = self.rule, steps = self.steps, scale = self.scale, counts = next(counts) and counts }
+end
+
+---@class saros.optim.Numbers
+---@field rule string
+---@field steps integer
+---@field scale? number  (1)
+---@field counts? table<string, integer>  by name, for parameters that have had fewer updates than steps
+
+local function require_numbers(self, numbers)
+  if numbers.rule ~= self.rule or not math.tointeger(numbers.steps) then
+    options.fail(("restore: expected the state of %s, got that of %s"):format(
+      self.rule, options.describe(numbers.rule)))
+  end
+  for name, count in pairs(numbers.counts or {}) do
+    if not math.tointeger(count) or count < 0 or count > numbers.steps then
+      options.fail(("restore: expected a number of updates of '%s' in 0..%d, got %s"):format(
+        name, numbers.steps, options.describe(count)))
+    end
+  end
 end
 
 --- Go on from a state. If it does not fit, nothing changes.
 ---@param tensors table<string, saros.Tensor>
----@param numbers { rule: string, steps: integer, scale?: number }
+---@param numbers saros.optim.Numbers
 function Optimizer:restore(tensors, numbers)
   if type(tensors) ~= "table" or type(numbers) ~= "table" then
     options.fail(("restore: expected the two tables that state() gave, got %s and %s"):format(
       options.describe(tensors), options.describe(numbers)))
-  elseif numbers.rule ~= self.rule or not math.tointeger(numbers.steps) then
-    options.fail(("restore: expected the state of %s, got that of %s"):format(
-      self.rule, options.describe(numbers.rule)))
   end
+  require_numbers(self, numbers)
   local own = self:state()
   for name, tensor in pairs(own) do
     local given = tensors[name]
@@ -132,19 +194,29 @@ function Optimizer:restore(tensors, numbers)
     tensor:assign(tensors[name])
   end
   self.steps, self.scale = numbers.steps, numbers.scale or 1
+  for position, name in ipairs(self.names) do
+    self.counts[position] = numbers.counts and numbers.counts[name] or self.steps
+  end
+end
+
+--- What each group is updated with, as plain data: for the configuration of a run.
+---@return { parameters: integer, lr: number, weight_decay: number }[]
+function Optimizer:describe_groups()
+  local list = {}
+  for number, group in ipairs(self.groups) do
+    list[number] = {
+      parameters = group.last - group.first + 1,
+      lr = group.lr or self.options.lr,
+      weight_decay = group.weight_decay or self.options.weight_decay,
+    }
+  end
+  return list
 end
 
 function Optimizer:__tostring()
-  return ("%s (%d parameters, lr %g, %d steps)"):format(
-    self.rule, #self.parameters, self.options.lr, self.steps)
-end
-
-local function names_of(parameters)
-  local names = {}
-  for position in ipairs(parameters) do
-    names[position] = parameters.names and parameters.names[position] or tostring(position)
-  end
-  return names
+  local count = #self.groups
+  return ("%s (%d parameters%s, lr %g, %d steps)"):format(
+    self.rule, #self.parameters, count > 1 and (" in %d groups"):format(count) or "", self.options.lr, self.steps)
 end
 
 local function moments_for(parameters, kinds)
@@ -173,25 +245,26 @@ local function fields_of(rule)
 end
 
 local function constructor(rule)
-  local check = options.declare("optim." .. rule, fields_of(rule))
-  return function(parameters, given)
-    parameter_list.check("optim." .. rule, parameters)
-    local o = check(given)
-    local schedule = o.schedule
+  local owner = "optim." .. rule
+  local check = options.declare(owner, fields_of(rule))
+  return function(given, rule_options)
+    local list, names, groups = parameter_list.read(owner, given)
+    local o = check(rule_options)
+    local schedule, counts = o.schedule, {}
     o.schedule = nil
-    local update = { rule = rule }
-    for name, value in pairs(o) do
-      update[name] = value
+    for position in ipairs(list) do
+      counts[position] = 0
     end
     return setmetatable({
       rule = rule,
       options = o,
-      update = update,
       schedule = schedule,
-      parameters = table.move(parameters, 1, #parameters, 1, {}),
-      names = names_of(parameters),
-      moments = moments_for(parameters, RULES[rule].moments),
+      parameters = list,
+      names = names,
+      groups = groups,
+      moments = moments_for(list, RULES[rule].moments),
       steps = 0,
+      counts = counts,
       scale = 1,
     }, Optimizer)
   end
@@ -200,19 +273,19 @@ end
 local optimizer = {}
 
 --- Gradient descent, with momentum if wanted.
----@type fun(parameters: saros.Tensor[], given: saros.optim.SgdOptions): saros.optim.Optimizer
+---@type fun(parameters: saros.Tensor[]|saros.optim.Group[], given: saros.optim.SgdOptions): saros.optim.Optimizer
 optimizer.sgd = constructor "sgd"
 
 --- RMSProp (Tieleman and Hinton 2012).
----@type fun(parameters: saros.Tensor[], given?: saros.optim.RmspropOptions): saros.optim.Optimizer
+---@type fun(parameters: saros.Tensor[]|saros.optim.Group[], given?: saros.optim.RmspropOptions): saros.optim.Optimizer
 optimizer.rmsprop = constructor "rmsprop"
 
 --- Adam (Kingma and Ba 2015).
----@type fun(parameters: saros.Tensor[], given?: saros.optim.AdamOptions): saros.optim.Optimizer
+---@type fun(parameters: saros.Tensor[]|saros.optim.Group[], given?: saros.optim.AdamOptions): saros.optim.Optimizer
 optimizer.adam = constructor "adam"
 
 --- Adam with decoupled weight decay (Loshchilov and Hutter 2019).
----@type fun(parameters: saros.Tensor[], given?: saros.optim.AdamOptions): saros.optim.Optimizer
+---@type fun(parameters: saros.Tensor[]|saros.optim.Group[], given?: saros.optim.AdamOptions): saros.optim.Optimizer
 optimizer.adamw = constructor "adamw"
 
 ---@class saros.optim.Options

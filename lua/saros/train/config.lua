@@ -19,6 +19,12 @@ local function schedule_of(optimizer)
   return factors
 end
 
+--- Nothing for a list of parameters without groups.
+local function groups_of(optimizer)
+  local groups = optimizer.describe_groups and optimizer:describe_groups() or {}
+  return #groups > 1 and groups or nil
+end
+
 local function model_of(model)
   local modules, parameters = {}, {}
   model:visit(function(module, path)
@@ -70,7 +76,8 @@ function config.of(training)
       clip = o.clip,
       accumulate = o.accumulate,
       average = o.average,
-      optimizer = { rule = optimizer.rule, options = optimizer.options, schedule = schedule_of(optimizer) },
+      optimizer = { rule = optimizer.rule, options = optimizer.options, schedule = schedule_of(optimizer),
+        groups = groups_of(optimizer) },
     },
   }
 end
