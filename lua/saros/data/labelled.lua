@@ -15,6 +15,7 @@ local label_lists = require "saros.data.label_lists"
 local order = require "saros.data.order"
 local padding = require "saros.data.padding"
 local scale = require "saros.data.scale"
+local share = require "saros.data.share"
 local vocabulary = require "saros.data.vocabulary"
 
 ---@class saros.Labelled
@@ -162,7 +163,7 @@ local function labelled(source, given)
   local self = { labels = labels, train = setmetatable({}, Part), valid = setmetatable({}, Part) }
   for id, label in ipairs(labels) do
     local list = order.shuffled(order.once(accepted[label]), generator)
-    local kept = #list - math.floor(#list * o.valid)
+    local kept = #list - share.held_out(#list, o.valid)
     for position, sequence in ipairs(list) do
       local part = position <= kept and self.train or self.valid
       part[#part + 1] = { [are_texts and "text" or "values"] = sequence, label = id }

@@ -10,6 +10,7 @@ local options = require "saros.options"
 local batches = require "saros.data.batches"
 local order = require "saros.data.order"
 local padding = require "saros.data.padding"
+local share = require "saros.data.share"
 local vocabulary = require "saros.data.vocabulary"
 
 ---@class saros.Pairs
@@ -105,7 +106,7 @@ local function new(list, given)
     train = setmetatable({}, Part),
     valid = setmetatable({}, Part),
   }, Pairs)
-  local kept = #list - math.floor(#list * o.valid)
+  local kept = #list - share.held_out(#list, o.valid)
   for position, pair in ipairs(list) do
     local part = position <= kept and self.train or self.valid
     local owner = ("data.pairs: pair %d"):format(position)

@@ -16,6 +16,7 @@ local options = require "saros.options"
 local order = require "saros.data.order"
 local read_file = require "saros.read_file"
 local rows = require "saros.data.rows"
+local share = require "saros.data.share"
 local vocabulary = require "saros.data.vocabulary"
 local without_mark = require "saros.data.byte_order_mark"
 
@@ -166,7 +167,7 @@ local function pieces(source, given)
   end
   local owner = "data.pieces: " .. name
   local known = o.vocabulary or options.about(owner, vocabulary_of, texts, o)
-  local kept = #texts - math.floor(#texts * o.valid)
+  local kept = #texts - share.held_out(#texts, o.valid)
   return setmetatable({
     name = name,
     vocabulary = known,
