@@ -55,6 +55,37 @@ describe("a sampler", function()
     assert_near({ 0, 1, 0, 0 }, frequencies { temperature = 0 })
   end)
 
+  it("always takes the likeliest at a temperature that is next to 0", function()
+    for _, rest in ipairs { {}, { top_k = 3 }, { top_p = 0.9 }, { top_k = 2, top_p = 1 } } do
+      for _, temperature in ipairs { 1e-3, 1e-30, 1e-37, 1e-38, 1e-40, 1e-300, 5e-324 } do
+        rest.temperature = temperature
+        assert.near(1, frequencies(rest)[2], 1e-9)
+      end
+    end
+  end)
+
+  it("draws each as often at a temperature beyond all numbers", function()
+    for _, temperature in ipairs { 1e30, 1e38, 1e39, 1e300 } do
+      assert_near({ 0.25, 0.25, 0.25, 0.25 }, frequencies { temperature = temperature })
+    end
+  end)
+
+  it("never takes what is impossible, and refuses logits that are no numbers", function()
+    local inf = math.huge
+    for _, given in ipairs { {}, { temperature = 1e300 }, { temperature = 1e-35 }, { top_k = 4 }, { top_p = 1 } } do
+      local sample = saros.sampler(given)
+      for _ = 1, 100 do
+        assert.equal(2, sample(saros.tensor { -inf, 1, -inf, -inf }))
+      end
+    end
+    for _, given in ipairs { {}, { temperature = 0 }, { top_k = 2 } } do
+      for _, wrong in ipairs { { 0 / 0, 1 }, { inf, 1 }, { -inf, -inf } } do
+        assert.error_matches(function() saros.sampler(given)(saros.tensor(wrong)) end,
+          "sampler: expected finite logits")
+      end
+    end
+  end)
+
   it("can choose among the k likeliest", function()
     assert_near({ 0, 2 / 3, 0, 1 / 3 }, frequencies { top_k = 2 })
     assert_near({ 0, 1, 0, 0 }, frequencies { top_k = 1 })
@@ -78,6 +109,9 @@ describe("a sampler", function()
 
   it("refuses options that make no sense", function()
     assert.error_matches(function() saros.sampler { temperature = -1 } end, "a number, 0 or more, got %-1")
+    for _, wrong in ipairs { 0 / 0, math.huge, -1e-300, "1" } do
+      assert.error_matches(function() saros.sampler { temperature = wrong } end, "a number, 0 or more")
+    end
     assert.error_matches(function() saros.sampler { top_p = 0 } end, "a number in %(0, 1%], got 0")
     assert.error_matches(function() saros.sampler { top_k = 1.5 } end, "a positive integer, got 1.5")
     assert.error_matches(function() saros.sampler { topk = 1 } end, "unknown option \"topk\"")
@@ -148,6 +182,17 @@ describe("generation", function()
     local lm = untrained "abcé"
     for _, given in ipairs { { length = 20, seed = 2 }, { length = 0 }, { stop = "a", seed = 3 } } do
       assert.equal(collect(lm:generate(given)), lm:write(given))
+    end
+  end)
+
+  it("is greedy at a temperature that is next to 0", function()
+    local lm = untrained("abcdefgh", 3)
+    local greedy = lm:write { prime = "a", length = 30, temperature = 0 }
+    for _, given in ipairs { {}, { top_k = 3 }, { top_p = 0.9 } } do
+      for _, temperature in ipairs { 1e-37, 1e-40, 1e-300 } do
+        given.prime, given.length, given.temperature = "a", 30, temperature
+        assert.equal(greedy, lm:write(given))
+      end
     end
   end)
 

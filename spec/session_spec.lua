@@ -423,6 +423,9 @@ describe("sampling from a session", function()
     for _, given in ipairs {
       {}, { temperature = 0.5 }, { temperature = 0 }, { top_k = 5 }, { top_p = 0.5 }, { top_k = 1 },
       { top_k = 9, top_p = 0.2, temperature = 2 }, { top_k = 100 }, { top_p = 1 },
+      { temperature = 1e-3 }, { temperature = 1e-37, top_k = 3 }, { temperature = 1e-40 },
+      { temperature = 1e-300, top_p = 0.9 },
+      { temperature = 1e38 }, { temperature = 1e300, top_k = 7 }, { top_p = 1e-300 },
     } do
       local session, generator = model:session(), saros.generator(4)
       given.generator = saros.generator(4)
@@ -446,6 +449,21 @@ describe("sampling from a session", function()
     assert.equal(ids, session:sample(generator))
   end)
 
+  it("never takes an id with a logit of -inf", function()
+    local head = nn.linear({ 1, 4 }):init { seed = 1 }
+    head.weight:fill(0)
+    head.bias:fill(0)
+    head.bias[1], head.bias[3] = -math.huge, -math.huge
+    local session, generator, seen = head:session(), saros.generator(1), {}
+    session:step(1)
+    for _, given in ipairs { {}, { temperature = 1e300 }, { temperature = 1e-37 }, { top_k = 4 }, { top_p = 1 } } do
+      for _ = 1, 50 do
+        seen[session:sample(generator, given)] = true
+      end
+    end
+    assert.same({ [2] = true, [4] = true }, seen)
+  end)
+
   it("has probabilities", function()
     local session = model:session()
     session:step(1)
@@ -465,6 +483,10 @@ describe("sampling from a session", function()
     end
     refuses("a generator", nil)
     refuses("a temperature >= 0, got %-1", generator, { temperature = -1 })
+    for _, wrong in ipairs { 0 / 0, math.huge, -1e-300 } do
+      refuses("a temperature >= 0", generator, { temperature = wrong })
+    end
+    refuses("top_p in 0..1", generator, { top_p = 0 / 0 })
     refuses("top_p in 0..1", generator, { top_p = 1.5 })
     refuses("top_k to be a size", generator, { top_k = 1.5 })
     refuses("only the fields", generator, { topk = 1 })

@@ -830,14 +830,15 @@ SAROS_API saros_status saros_session_probabilities(saros_session *session,
 
 /* How to choose an id from a row of logits. All 0: the likeliest. */
 typedef struct saros_sampling {
-  double temperature;  // divides the logits; 0: always the likeliest id
+  double temperature;  // divides the logits; below FLT_MIN: the likeliest id
   int top_k;           // choose among the k likeliest; 0: all
   double top_p;        // among the likeliest that together reach p; 0: all
 } saros_sampling;
 
 /* Chooses an id from each row of the output: ids (streams). The generator may
-** be null where the likeliest is asked for. SAROS_EARGUMENT if a number of
-** 'how' is negative or no number, top_p is above 1, or logits are not finite. */
+** be null where the likeliest is asked for. A logit of -inf is never chosen.
+** SAROS_EARGUMENT if a number of 'how' is negative or not finite, top_p is above
+** 1, or a row has NaN, inf, or nothing but -inf. */
 SAROS_API saros_status saros_session_sample(saros_session *session,
                                             saros_generator *generator,
                                             const saros_sampling *how,

@@ -1,9 +1,15 @@
 /*
 ** Choosing ids from the output of a session, in scratch memory that it has.
 */
+#include <float.h>
 #include <math.h>
 
 #include "session.h"
+
+/* A temperature below it is 0, and one above the other is the other: between
+** them, differences of logits over the temperature are numbers. */
+#define LEAST_TEMPERATURE FLT_MIN
+#define MOST_TEMPERATURE FLT_MAX
 
 static saros_status expect_sampling(const saros_session *s,
                                     const saros_sampling *how) {
@@ -51,9 +57,9 @@ static void sink(int32_t *heap, int count, int at, const real *p) {
   }
 }
 
-/* Brings the likeliest ids to the end of 'order', the likeliest last, until
-** they are 'most' or reach the probability 'enough' together. Returns how many
-** they are, and their joint probability. */
+/* Brings the likeliest possible ids to the end of 'order', the likeliest last,
+** until they are 'most' or reach the probability 'enough' together. Returns how
+** many they are, and their joint probability. */
 static int select_likeliest(int32_t *order, const real *p, int V, int most,
                             double enough, double *total) {
   int left = V;
@@ -62,7 +68,7 @@ static int select_likeliest(int32_t *order, const real *p, int V, int most,
   for (int at = V / 2 - 1; at >= 0; at--)
     sink(order, V, at, p);
   *total = 0;
-  while (left > 0 && V - left < most && *total < enough) {
+  while (left > 0 && V - left < most && *total < enough && p[order[0]] > 0) {
     int32_t best = order[0];
     order[0] = order[--left];
     order[left] = best;
@@ -91,7 +97,8 @@ static int32_t draw_likeliest(int32_t *order, const real *p, int V,
   return order[V - count];
 }
 
-/* The id of the largest logit; -1 if one of them is NaN or none is finite. */
+/* The id of the largest logit; -1 if one of them is NaN or the largest is not
+** finite. Others may be -inf: they are never chosen. */
 static int32_t likeliest(const saros_session *s, const real *logits, int V) {
   real largest;
   int32_t id;
@@ -99,17 +106,30 @@ static int32_t likeliest(const saros_session *s, const real *logits, int V) {
   return isfinite(largest) ? id : -1;
 }
 
+static int is_greedy(const saros_sampling *how) {
+  return how->temperature < LEAST_TEMPERATURE || how->top_k == 1;
+}
+
+/* p = softmax((logits - largest) / temperature). With the largest subtracted
+** first, no quotient is +inf at any temperature. */
+static void temper(const saros_session *s, real *p, const real *logits,
+                   real largest, double temperature) {
+  const pointwise_kernels *pointwise = s->context->kernels->pointwise;
+  size_t V = (size_t)s->plan->outputs;
+  real divisor = (real)fmin(temperature, MOST_TEMPERATURE);
+  pointwise->binary[BINARY_SUBTRACT](p, logits, 1, &largest, 0, V);
+  pointwise->binary[BINARY_DIVIDE](p, p, 1, &divisor, 0, V);
+  s->context->kernels->softmax->softmax(p, p, 1, V);
+}
+
 static int32_t sample_row(saros_session *s, const real *logits,
                           saros_generator *generator,
                           const saros_sampling *how) {
   int V = s->plan->outputs;
   int32_t best = likeliest(s, logits, V);
-  if (best < 0 || how->temperature == 0 || how->top_k == 1)
+  if (best < 0 || is_greedy(how))
     return best;
-  const real temperature = (real)how->temperature;
-  s->context->kernels->pointwise->binary[BINARY_DIVIDE](
-      s->weights, logits, 1, &temperature, 0, (size_t)V);
-  s->context->kernels->softmax->softmax(s->weights, s->weights, 1, (size_t)V);
+  temper(s, s->weights, logits, logits[best], how->temperature);
   if (how->top_k > 0 || how->top_p > 0)
     return draw_likeliest(s->order, s->weights, V, generator, how);
   return draw(generator, s->weights, V);
@@ -119,7 +139,7 @@ saros_status saros_session_sample(saros_session *s, saros_generator *generator,
                                   const saros_sampling *how, int32_t *ids) {
   const real *logits = reals(s->output);
   TRY(expect_sampling(s, how));
-  if (how->temperature != 0 && how->top_k != 1)
+  if (!is_greedy(how))
     TRY(expect_generator("sample", s->context, generator));
   for (int row = 0; row < s->streams; row++) {
     ids[row] = sample_row(s, logits, generator, how);

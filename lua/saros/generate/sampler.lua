@@ -4,7 +4,8 @@ local core = require "saros.core"
 local options = require "saros.options"
 
 ---@class saros.generate.SamplerOptions
----@field temperature? number  below 1 bolder, above 1 wilder; 0 always takes the likeliest (1)
+---@field temperature? number  below 1 bolder, above 1 wilder; 0, and anything below 1.2e-38, always
+---  takes the likeliest (1)
 ---@field top_k? integer  choose among the k likeliest
 ---@field top_p? number  choose among the likeliest that together reach p (Holtzman et al. 2020)
 ---@field generator? saros.Generator
@@ -18,7 +19,20 @@ local check = options.declare("sampler", {
   { "seed", options.integer, 1 },
 })
 
+--- As in sessions: between these, differences of logits over the temperature are numbers.
+local LEAST_TEMPERATURE, MOST_TEMPERATURE = 2.0 ^ -126, 2.0 ^ 127
+
+--- The largest logit. Others may be -inf: they are never chosen.
+local function largest(logits)
+  local value = logits:max():item()
+  if value ~= value or value == math.huge or value == -math.huge then
+    options.fail(("sampler: expected finite logits, got %s"):format(value))
+  end
+  return value
+end
+
 local function greedy(logits)
+  largest(logits)
   return core.argmax(logits, 1):item()
 end
 
@@ -37,10 +51,13 @@ local function ranked(probabilities)
   return ids
 end
 
---- How many of the ranked ids stay, and their joint probability.
+--- How many of the ranked ids stay, and their joint probability. Impossible ones do not.
 local function cut(ids, probabilities, top_k, top_p)
   local total = 0
   for rank, id in ipairs(ids) do
+    if probabilities[id] == 0 then
+      return rank - 1, total
+    end
     total = total + probabilities[id]
     if rank == top_k or total >= top_p then
       return rank, total
@@ -67,12 +84,13 @@ end
 ---@return fun(logits: saros.Tensor): integer  logits (V) -> id in 1..V
 local function sampler(given)
   local o = check(given)
-  if o.temperature == 0 or o.top_k == 1 then
+  if o.temperature < LEAST_TEMPERATURE or o.top_k == 1 then
     return greedy
   end
+  local temperature = math.min(o.temperature, MOST_TEMPERATURE)
   local generator = o.generator or core.generator(o.seed)
   return function(logits)
-    local probabilities = core.softmax(logits / o.temperature)
+    local probabilities = core.softmax((logits - largest(logits)) / temperature)
     if o.top_k or o.top_p then
       return choose_among_top(probabilities:totable(), o.top_k, o.top_p, generator)
     end
