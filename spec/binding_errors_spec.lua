@@ -114,7 +114,8 @@ local functions = {
   recurrent = function()
     return A("cell", "elman_tanh"), tensor(5, 2, 3), A("states?", { saros.ones(2, 4) }), layer()
   end,
-  tape = function() return A("options?", { training = false }) end,
+  tape = function() return A("options?", { training = false, parameters = false }) end,
+  no_gradient = function() end,
   generator = function() return A("integer", 1) end,
   clip_norm = function() return A("empty list", { grid() }), A("number", 1) end,
   clip_value = function() return A("empty list", { grid() }), A("number", 1) end,
@@ -358,6 +359,8 @@ describe("wrong arguments #binding", function()
     assert.same(sorted(tokens_methods), sorted(methods_of(tokens())))
     local tape <close> = saros.tape()
     assert.same({ "backward", "close", "watch" }, sorted(methods_of(tape)))
+    local pause <close> = saros.no_gradient()
+    assert.same({ "close" }, sorted(methods_of(pause)))
   end)
 
   it("are annotated for editors, for all that there is", function()
@@ -402,14 +405,14 @@ describe("objects that are closed or forged #binding", function()
   end)
 
   it("hide their metatables", function()
-    for _, object in ipairs { grid(), saros.generator(1), session(), closed(saros.tape) } do
+    for _, object in ipairs { grid(), saros.generator(1), session(), closed(saros.tape), closed(saros.no_gradient) } do
       assert.equal("string", type(getmetatable(object)))
       assert.is_false(pcall(setmetatable, object, {}))
     end
   end)
 
   it("survive finalizers called by hand, again, and on others", function()
-    for _, object in ipairs { grid(), saros.generator(1), session(), closed(saros.tape) } do
+    for _, object in ipairs { grid(), saros.generator(1), session(), closed(saros.tape), closed(saros.no_gradient) } do
       local metatable = debug.getmetatable(object)
       for _, value in ipairs { object, object, io.stdout, 1, "x", {}, saros.zeros(2) } do
         pcall(metatable.__gc, value)

@@ -55,6 +55,7 @@ typedef struct saros_context saros_context;
 typedef struct saros_tensor saros_tensor;
 typedef struct saros_shared saros_shared;
 typedef struct saros_tape saros_tape;
+typedef struct saros_pause saros_pause;
 typedef struct saros_generator saros_generator;
 typedef struct saros_codec saros_codec;
 
@@ -529,13 +530,19 @@ SAROS_API saros_status saros_recurrent(saros_cell cell, saros_tensor *x,
 
 /* --- Tape ------------------------------------------------------------------------ */
 
-/* Opens the tape of a context. SAROS_ESTATE if one is open already. Dropout
-** acts while a tape with training != 0 is open. */
+/* Opens the tape of a context. SAROS_ESTATE if one is open already, unless a
+** pause has set that aside. Dropout acts while a tape with training != 0 is
+** open. */
 SAROS_API saros_status saros_tape_open(saros_context *context, int training,
                                        saros_tape **out);
 
+/* From now on trainable tensors are constants to this tape: it records what is
+** computed from watched tensors, and their gradients alone are added to. */
+SAROS_API void saros_tape_skip_trainable(saros_tape *tape);
+
 /* Asks for the gradient of x, whatever it is: a result's after it was computed,
-** an input's before it is used. */
+** an input's before it is used. Where x is part of a tape that is set aside, it
+** is again once this one is closed, and has the gradient of that one. */
 SAROS_API saros_status saros_tape_watch(saros_tape *tape, saros_tensor *x);
 
 /*
@@ -554,6 +561,20 @@ SAROS_API void saros_tape_release(saros_tape *tape);  // closes; null is allowed
 SAROS_API int saros_tape_is_open(const saros_tape *tape);
 /* The number of recorded operations and the bytes that they keep alive. */
 SAROS_API size_t saros_tape_length(const saros_tape *tape);
+
+/*
+** Sets the open tape, if any, aside: until the pause ends, operations are as
+** without a tape. Nothing is recorded, dropout does not act, and another tape
+** may be opened; to that one, what the first recorded are plain values. What
+** the first tape needs stays protected from writes. Pauses nest, and end in any
+** order. Everything that only asks a model something does so inside a pause.
+*/
+SAROS_API saros_status saros_pause_begin(saros_context *context,
+                                         saros_pause **out);
+/* Ends the pause and frees it: the tape that it set aside records again, unless
+** that was closed meanwhile. A tape that was opened inside and is still open is
+** closed. Null is allowed. */
+SAROS_API void saros_pause_end(saros_pause *pause);
 
 /* A trainable tensor is recorded by every tape. */
 SAROS_API saros_status saros_set_trainable(saros_tensor *tensor, int trainable);

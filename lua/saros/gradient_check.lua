@@ -6,6 +6,7 @@
 
 local core = require "saros.core"
 local options = require "saros.options"
+local kept_gradients = require "saros.kept_gradients"
 
 local IS_DOUBLE = core.info().real == "double"
 
@@ -17,7 +18,8 @@ local check_options = options.declare("gradient_check", {
 
 local each_a_tensor = options.kind("a table of tensors", options.tensor.accept)
 
---- Sorted keys: numbers first, so that the order never depends on hashing.
+--- Sorted keys, numbers first, so that the order never depends on hashing. A
+--- tensor under several keys, as tied weights are, is one input: the first.
 local function sorted_keys(inputs)
   local keys = {}
   for key in pairs(inputs) do
@@ -29,7 +31,14 @@ local function sorted_keys(inputs)
     end
     return type(a) == "number"
   end)
-  return keys
+  local once, seen = {}, {}
+  for _, key in ipairs(keys) do
+    if not seen[inputs[key]] then
+      seen[inputs[key]] = true
+      once[#once + 1] = key
+    end
+  end
+  return once
 end
 
 --- The place of the n-th element in row-major order, counted from 1.
@@ -83,7 +92,6 @@ local function gradients_of(fn, inputs, keys)
   for _, key in ipairs(keys) do
     local gradient = inputs[key]:gradient()
     gradients[key] = gradient and gradient:clone()
-    inputs[key]:clear_gradient()
   end
   return gradients
 end
@@ -118,20 +126,23 @@ end
 ---
 --- `fn` gets the table of inputs and returns a loss of one element; it must
 --- give the same loss each time it is called (a function with dropout restores
---- its generator first). Inputs are changed in place and put back; their
---- gradients are cleared.
+--- its generator first). Inputs are changed in place and put back; gradients are
+--- as before, and a tape that is open records nothing of it. A tensor that comes
+--- under two names is checked once.
 ---@param fn fun(inputs: table<any, saros.Tensor>): saros.Tensor
 ---@param inputs table<any, saros.Tensor>  real tensors, by number or by name
 ---@param given? { epsilon?: number, samples?: integer, seed?: integer }
 ---@return number worst  the largest relative error; NaN counts as infinite
 ---@return string description  where it was found
 local function gradient_check(fn, inputs, given)
+  local _ <close> = core.no_gradient()
   local o = check_options(given)
   options.argument("gradient_check", 2, options.table, inputs)
   for _, tensor in pairs(inputs) do
     options.argument("gradient_check", 2, each_a_tensor, tensor)
   end
   local keys = sorted_keys(inputs)
+  local _ <close> = kept_gradients(inputs)
   local gradients = gradients_of(fn, inputs, keys)
   local generator = core.generator(o.seed)
   local worst, description = 0, "nothing to compare"

@@ -76,6 +76,7 @@ struct saros_context {
   atomic_int stopped;   // the host wants them to end
   int restricted;       // capabilities that the host keeps: SAROS_NO_FILES, ...
   saros_tape *tape;     // the open one, or null
+  saros_pause *pause;   // the innermost one, or null
   unsigned long tapes;  // opened so far: the serial number of the last
   struct profile *profile;  // null until one is first asked for
   int index_base;           // of axes, positions and ids in messages
@@ -320,6 +321,17 @@ saros_status node_gradient(tape_node *node, saros_tensor **dx);
 saros_status node_target(tape_node *node, saros_tensor **dx, real *beta);
 
 void node_release(tape_node *node);  // null is allowed
+
+/* --- Pauses (pause.c) --------------------------------------------------------- */
+
+struct saros_pause {
+  saros_context *context;
+  saros_pause *outer;  // the one around it, or null
+  saros_tape *tape;    // that it set aside, or null
+};
+
+/* The tape, open or set aside, is being closed. */
+void pause_forget(saros_context *context, const saros_tape *tape);
 
 /* --- Profile (profile.c) --------------------------------------------------------- */
 

@@ -18,13 +18,22 @@
 
 typedef enum tape_state { RECORDING, RUNNING, SPENT, CLOSED } tape_state;
 
+/* A watched tensor, and the node that it had before; null: none. */
+typedef struct watched {
+  struct watched *next;
+  saros_tensor *tensor;
+  tape_node *before;
+} watched;
+
 struct saros_tape {
   saros_context *context;
   tape_entry *last;
+  watched *watched;  // those whose node has to be put back
   size_t length;
   unsigned long serial;
   tape_state state;
   int training;
+  int skips_trainable;
 };
 
 /* --- Nodes ------------------------------------------------------------------ */
@@ -110,11 +119,27 @@ saros_status node_add(tape_node *n, saros_tensor *g) {
   return status;
 }
 
+/* Whether a tape records x, or will again once it is no longer set aside. */
+static int tape_has(const saros_tape *tape, const saros_tensor *x) {
+  if (tape == NULL || tape->state != RECORDING || x == NULL || x->node == NULL)
+    return 0;
+  unsigned long serial = x->node->serial;
+  return serial == tape->serial || (serial == 0 && !tape->skips_trainable);
+}
+
+static int on_any_tape(const saros_tensor *x) {
+  const saros_context *context = x->context;
+  int found = tape_has(context->tape, x);
+  for (const saros_pause *p = context->pause; p != NULL && !found; p = p->outer)
+    found = tape_has(p->tape, x);
+  return found;
+}
+
 saros_status saros_set_trainable(saros_tensor *x, int trainable) {
   TRY(expect_real("trainable", "the tensor", x));
   if (saros_is_trainable(x) == (trainable != 0))
     return SAROS_OK;
-  if (tape_wants(x->context, x))
+  if (on_any_tape(x))
     return saros_fail(x->context, SAROS_ESTATE,
                       "trainable: expected a tensor that is not part of the "
                       "open tape; close it first");
@@ -144,12 +169,7 @@ void saros_clear_gradient(saros_tensor *x) {
 /* --- Recording --------------------------------------------------------------- */
 
 int tape_wants(const saros_context *context, const saros_tensor *x) {
-  const saros_tape *tape = context->tape;
-  if (tape == NULL || tape->state != RECORDING)
-    return 0;
-  if (x == NULL || x->node == NULL)
-    return 0;
-  return x->node->serial == 0 || x->node->serial == tape->serial;
+  return tape_has(context->tape, x);
 }
 
 int tape_is_training(const saros_context *context) {
@@ -297,13 +317,22 @@ saros_status entry_gradient(const tape_entry *e, int output,
 
 /* --- Writing in place ---------------------------------------------------------- */
 
-/* The name of the operation that saved this storage. */
-static const char *reader_of(const saros_tape *tape, const storage *s) {
-  for (const tape_entry *e = tape->last; e != NULL; e = e->previous)
+/* The name of the operation that saved this storage; null: not on this tape. */
+static const char *reader_on(const saros_tape *tape, const storage *s) {
+  const tape_entry *e = tape != NULL ? tape->last : NULL;
+  for (; e != NULL; e = e->previous)
     for (int i = 0; i < e->saved_count; i++)
       if (e->saved[i] != NULL && e->saved[i]->storage == s)
         return e->operation->name;
-  return "an operation";
+  return NULL;
+}
+
+static const char *reader_of(const saros_context *context, const storage *s) {
+  const char *name = reader_on(context->tape, s);
+  for (const saros_pause *p = context->pause; p != NULL && name == NULL;
+       p = p->outer)
+    name = reader_on(p->tape, s);
+  return name != NULL ? name : "an operation";
 }
 
 saros_status saros_tensor_writable(const saros_tensor *x,
@@ -322,10 +351,8 @@ saros_status tape_lets_write(const saros_tensor *x, const char *function) {
     return saros_fail(context, SAROS_ESTATE,
                       "%s: tensor %s is still needed by %s on the open tape; "
                       "write to a clone, or after backward or close",
-                      function, SHAPE(x),
-                      context->tape ? reader_of(context->tape, x->storage)
-                                    : "an operation");
-  if (tape_wants(context, x) && !saros_is_trainable(x) && !x->node->keep)
+                      function, SHAPE(x), reader_of(context, x->storage));
+  if (on_any_tape(x) && !saros_is_trainable(x) && !x->node->keep)
     return saros_fail(context, SAROS_ESTATE,
                       "%s: tensor %s was computed on the open tape, and a "
                       "write is not recorded; write to a clone",
@@ -361,12 +388,25 @@ static void free_entries(saros_tape *tape) {
   tape->length = 0;
 }
 
+/* Each watched tensor gets back the node that it had. */
+static void put_back(saros_tape *tape) {
+  while (tape->watched != NULL) {
+    watched *w = tape->watched;
+    tape->watched = w->next;
+    node_release(w->tensor->node);
+    w->tensor->node = w->before;
+    saros_tensor_release(w->tensor);
+    object_free(tape->context, w);
+  }
+}
+
 void saros_tape_close(saros_tape *tape) {
   if (tape->state == CLOSED)
     return;
   free_entries(tape);
+  put_back(tape);
   tape->state = CLOSED;
-  tape->context->tape = NULL;
+  pause_forget(tape->context, tape);
 }
 
 void saros_tape_release(saros_tape *tape) {
@@ -386,24 +426,48 @@ size_t saros_tape_length(const saros_tape *tape) {
 
 static saros_status expect_recording(const saros_tape *tape,
                                      const char *function) {
-  if (tape->state == RECORDING)
+  if (tape->state == RECORDING && tape == tape->context->tape)
     return SAROS_OK;
-  const char *state = tape->state == CLOSED ? "is closed" : "has been run";
+  const char *state = tape->state == CLOSED      ? "is closed"
+                      : tape->state == RECORDING ? "is set aside by a pause"
+                                                 : "has been run";
   return saros_fail(tape->context, SAROS_ESTATE,
                     "%s: expected a recording tape, but this tape %s", function,
                     state);
+}
+
+void saros_tape_skip_trainable(saros_tape *tape) {
+  tape->skips_trainable = 1;
+}
+
+/* Gives x a node of this tape. The one that it has is kept for later if it
+** still counts: on a tape set aside, or because x is trainable. */
+static saros_status enter(saros_tape *tape, saros_tensor *x) {
+  watched *w = NULL;
+  if (x->node != NULL && (on_any_tape(x) || saros_is_trainable(x)))
+    TRY(object_new(tape->context, sizeof *w, (void **)&w));
+  tape_node *n;
+  saros_status status = node_new(x, tape->serial, &n);
+  if (status != SAROS_OK) {
+    object_free(tape->context, w);
+    return status;
+  }
+  if (w != NULL) {
+    *w = (watched){tape->watched, saros_tensor_retain(x), x->node};
+    tape->watched = w;
+  } else {
+    node_release(x->node);
+  }
+  x->node = n;
+  return SAROS_OK;
 }
 
 saros_status saros_tape_watch(saros_tape *tape, saros_tensor *x) {
   TRY(expect_recording(tape, "watch"));
   TRY(expect_context("watch", tape->context, x));
   TRY(expect_real("watch", "the tensor", x));
-  if (!tape_wants(tape->context, x)) {
-    tape_node *n;
-    TRY(node_new(x, tape->serial, &n));
-    node_release(x->node);
-    x->node = n;
-  }
+  if (!tape_wants(tape->context, x))
+    TRY(enter(tape, x));
   x->node->keep = 1;
   return SAROS_OK;
 }

@@ -24,6 +24,7 @@
 typedef enum box_type {
   TENSOR,
   TAPE,
+  PAUSE,
   GENERATOR,
   SESSION,
   CODEC,

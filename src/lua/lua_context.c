@@ -155,8 +155,9 @@ void *to_box(lua_State *L, int index, box_type type) {
 }
 
 const char *box_name(box_type type) {
-  static const char *const names[BOX_TYPES] = {
-      "tensor", "tape", "generator", "session", "codec", "tokens", "owner"};
+  static const char *const names[BOX_TYPES] = {"tensor",    "tape",    "pause",
+                                               "generator", "session", "codec",
+                                               "tokens",    "owner"};
   return names[type];
 }
 

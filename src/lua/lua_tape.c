@@ -1,5 +1,6 @@
 /*
-** Tapes: what is recorded while one is open can be run backwards.
+** Tapes: what is recorded while one is open can be run backwards. And pauses,
+** in which nothing is.
 */
 #include "binding.h"
 
@@ -12,17 +13,20 @@ static saros_tape *check_open(lua_State *L) {
   return tape;
 }
 
-/* tape { training = true } */
+/* tape { training = true, parameters = true } */
 static int tape_open(lua_State *L) {
-  static const char *const names[] = {"training", NULL};
-  int training = 1;
+  static const char *const names[] = {"training", "parameters", NULL};
+  int training = 1, parameters = 1;
   lua_settop(L, 1);
   if (!lua_isnil(L, 1)) {
     check_fields(L, 1, names);
     training = field_flag(L, 1, "training", 1);
+    parameters = field_flag(L, 1, "parameters", 1);
   }
   saros_tape **box = push_box(L, TAPE);
   ATTEMPT(L, saros_tape_open(context_of(L), training, box));
+  if (!parameters)
+    saros_tape_skip_trainable(*box);
   return 1;
 }
 
@@ -76,9 +80,47 @@ static int tape_tostring(lua_State *L) {
   return 1;
 }
 
+/* --- Pauses ---------------------------------------------------------------------------- */
+
+/* no_gradient() */
+static int pause_begin(lua_State *L) {
+  saros_pause **box = push_box(L, PAUSE);
+  ATTEMPT(L, saros_pause_begin(context_of(L), box));
+  return 1;
+}
+
+/* Also __gc and __close; a tape opened inside may be closed by it. */
+static int pause_end(lua_State *L) {
+  saros_pause **box = to_box(L, 1, PAUSE);
+  if (box != NULL) {
+    saros_pause *pause = *box;
+    *box = NULL;
+    saros_pause_end(pause);
+  }
+  return 0;
+}
+
+static int pause_close(lua_State *L) {
+  if (to_box(L, 1, PAUSE) == NULL)
+    argument_error(L, 1, "a pause");
+  return pause_end(L);
+}
+
+static int pause_tostring(lua_State *L) {
+  saros_pause **box = to_box(L, 1, PAUSE);
+  if (box == NULL)
+    argument_error(L, 1, "a pause");
+  lua_pushstring(L, *box == NULL ? "pause (closed)" : "pause (open)");
+  return 1;
+}
+
 /* --- Registration ---------------------------------------------------------------------- */
 
-static const luaL_Reg functions[] = {{"tape", tape_open}, {NULL, NULL}};
+static const luaL_Reg functions[] = {
+    {"tape", tape_open},
+    {"no_gradient", pause_begin},
+    {NULL, NULL},
+};
 
 static const luaL_Reg methods[] = {
     {"watch", tape_watch},
@@ -93,8 +135,17 @@ static const luaL_Reg metamethods[] = {
     {NULL, NULL},
 };
 
+static const luaL_Reg pause_methods[] = {{"close", pause_close}, {NULL, NULL}};
+
+static const luaL_Reg pause_metamethods[] = {
+    {"__gc", pause_end},
+    {"__tostring", pause_tostring},
+    {NULL, NULL},
+};
+
 void open_tape(lua_State *L) {
   register_functions(L, MODULE, functions);
   register_type(L, TAPE, metamethods, methods);
-  lua_pop(L, 1);
+  register_type(L, PAUSE, pause_metamethods, pause_methods);
+  lua_pop(L, 2);
 }

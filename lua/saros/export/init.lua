@@ -338,6 +338,7 @@ end
 ---@return true? ok  nil if the file could not be written
 ---@return string? message
 local function export_c(model, path, given)
+  local _ <close> = core.no_gradient()
   local o = check(given)
   if not module.is(model) then
     options.fail("export_c: expected a model, got " .. options.describe(model))

@@ -167,6 +167,7 @@ end
 ---@param given saros.generate.BeamOptions
 ---@return saros.generate.Sequence[]  at most `best`, best first
 function beam.search(step, state, given)
+  local _ <close> = core.no_gradient()
   local o = check(given)
   if type(step) ~= "function" then
     options.fail("beam search: expected step to be a function, got " .. options.describe(step))

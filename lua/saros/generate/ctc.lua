@@ -59,6 +59,7 @@ end
 ---@param given? { lengths?: integer[], blank?: integer }  steps of each row (all T); (1)
 ---@return integer[][] ids  for each row
 function ctc.greedy(logits, given)
+  local _ <close> = core.no_gradient()
   local o = check_greedy(given)
   local steps = steps_of_rows("ctc.greedy", logits, o)
   local path = core.argmax(logits, -1):totable()
@@ -243,6 +244,7 @@ end
 ---@param given? saros.ctc.BeamOptions
 ---@return saros.ctc.Result[][] results  for each row, best first, at most `best`
 function ctc.beam(logits, given)
+  local _ <close> = core.no_gradient()
   local o = check_beam(given)
   local steps = steps_of_rows("ctc.beam", logits, o)
   local probabilities = core.log_softmax(logits, -1):totable()

@@ -90,6 +90,7 @@ local function sampler(given)
   local temperature = math.min(o.temperature, MOST_TEMPERATURE)
   local generator = o.generator or core.generator(o.seed)
   return function(logits)
+    local _ <close> = core.no_gradient()
     local probabilities = core.softmax((logits - largest(logits)) / temperature)
     if o.top_k or o.top_p then
       return choose_among_top(probabilities:totable(), o.top_k, o.top_p, generator)

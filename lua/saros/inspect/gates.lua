@@ -1,6 +1,7 @@
 --- Which gates of an LSTM, a GRU or a minimal one are shut or wide open while it reads: a gate
 --- that is always below 0.1 or above 0.9 no longer decides anything.
 
+local core = require "saros.core"
 local frame = require "saros.look.frame"
 local lines = require "saros.look.lines"
 local reading = require "saros.inspect.reading"
@@ -29,6 +30,7 @@ local SHUT, OPEN, BINS = 0.1, 0.9, 20
 ---@param text string  two symbols or more
 ---@return saros.inspect.Gates
 local function gates(model, text)
+  local _ <close> = core.no_gradient()
   local self = setmetatable({ rows = {} }, Gates)
   local read = reading.of("inspect.gates", model, text)
   for layer, list in ipairs(reading.gates("inspect.gates", read)) do

@@ -43,6 +43,7 @@ end
 ---@param given? { top?: integer }  guesses after each symbol (5)
 ---@return saros.inspect.Guesses
 local function guesses(model, text, given)
+  local _ <close> = core.no_gradient()
   local o = check(given)
   local read = reading.of("inspect.guesses", model, text)
   local symbols, T = model.vocabulary.symbols, #read.symbols

@@ -88,6 +88,7 @@ end
 ---@param given? { state?: "h"|"c" }  which state (of an LSTM c, as tanh(c), else h)
 ---@return saros.inspect.Neurons
 local function neurons(model, text, given)
+  local _ <close> = core.no_gradient()
   local o = check(given)
   local read = reading.of("inspect.neurons", model, text)
   local self = setmetatable({ symbols = read.symbols, layers = {}, list = {} }, Neurons)

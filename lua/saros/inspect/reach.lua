@@ -38,22 +38,6 @@ local check = options.declare("inspect.reach", {
   { "recall", options.boolean, false },
 })
 
---- Makes parameters trainable again, whatever happens.
-local function freeze(parameters)
-  local frozen = {}
-  for _, tensor in ipairs(parameters) do
-    if tensor:trainable() then
-      tensor:trainable(false)
-      frozen[#frozen + 1] = tensor
-    end
-  end
-  return setmetatable({}, { __close = function()
-    for _, tensor in ipairs(frozen) do
-      tensor:trainable(true)
-    end
-  end })
-end
-
 -- --- What is read -------------------------------------------------------------------
 
 --- Rows of `length` symbols from places evenly over the text, as columns (T, B),
@@ -118,9 +102,8 @@ local function loss_of(outputs, targets)
 end
 
 --- The norms of the gradient of the last prediction's loss, from the last step on.
-local function norms_of(model, x, predict, targets)
-  local _ <close> = freeze(model:parameters())
-  local tape <close> = core.tape { training = false }
+local function norms_of(x, predict, targets)
+  local tape <close> = core.tape { training = false, parameters = false }
   tape:watch(x)
   -- The sum over the rows: each row's own gradient.
   tape:backward(loss_of(predict(x), targets) * targets:size(1))
@@ -177,6 +160,7 @@ end
 ---  prediction (100), predictions (128); recall: is a readout trained, too? (false)
 ---@return saros.inspect.Reach
 local function reach(model, source, given)
+  local _ <close> = core.no_gradient()
   local o = check(given)
   if not module.is(model) then
     options.fail("inspect.reach: expected a language model, or a module and windows, got " .. options.describe(model))
@@ -188,7 +172,7 @@ local function reach(model, source, given)
     return loss_of(predict(x:slice(1, T + 1 - steps)), targets):item()
   end
   local self = setmetatable({ contexts = contexts_up_to(T), losses = {}, rows = targets:size(1) }, Reach)
-  self.norms = norms_of(model, x, predict, targets)
+  self.norms = norms_of(x, predict, targets)
   for n, steps in ipairs(self.contexts) do
     self.losses[n] = loss_from(steps)
   end

@@ -420,11 +420,28 @@ function core.session(stages, streams, weights) end
 
 -- --- Training -----------------------------------------------------------------------------
 
---- Opens the tape; error if one is open already. Dropout acts while a training
---- tape is open.
----@param options? { training?: boolean }  (true)
+--- Opens the tape; error if one is open already, unless `no_gradient` has set
+--- that aside. Dropout acts while a training tape is open. Without `parameters`,
+--- trainable tensors are constants: watched ones alone are recorded.
+---@param options? { training?: boolean, parameters?: boolean }  (true, true)
 ---@return saros.Tape
 function core.tape(options) end
+
+--- Sets the open tape, if any, aside until the result is closed: nothing is
+--- recorded and dropout does not act, as without a tape (what PyTorch has as
+--- no_grad and eval together). Then the tape records again:
+---
+---     local function accuracy(model, x, labels)
+---       local _ <close> = saros.no_gradient()
+---       return model(x):argmax(-1):eq(labels):mean():item()
+---     end
+---
+--- Results are plain values. Pauses nest; a tape opened inside one is closed at
+--- its end at the latest. Everything that asks a model something does so inside
+--- a pause: evaluate, next, generate, beam, translate, classify, forecast,
+--- inspect, gradient_check, sessions.
+---@return saros.Pause
+function core.no_gradient() end
 
 --- A generator of random numbers: same seed, same numbers.
 ---@param seed integer

@@ -25,3 +25,10 @@ function Tape:backward(loss, gradient) end
 
 --- A second call does nothing.
 function Tape:close() end
+
+--- While it is open, no tape records: see saros.no_gradient.
+---@class saros.Pause
+local Pause = {}
+
+--- The tape that was set aside records again. A second call does nothing.
+function Pause:close() end

@@ -120,6 +120,7 @@ end
 ---@return string label  the likeliest
 ---@return { label: string, probability: number }[] ranking  likeliest first
 function Classifier:classify(sequence)
+  local _ <close> = core.no_gradient()
   local probabilities = core.softmax(self(one_row(self, sequence)):select(1, 1)):totable()
   local ranking = {}
   for id, label in ipairs(self.labels) do
@@ -136,6 +137,7 @@ end
 ---@param given? { part?: "train"|"valid", batch?: integer }  ("valid", 500)
 ---@return { confusion: { labels: string[], counts: integer[][] } }  counts[true label][predicted label]
 function Classifier:examine(set, given)
+  local _ <close> = core.no_gradient()
   local counts = {}
   for truth in ipairs(self.labels) do
     counts[truth] = {}

@@ -253,6 +253,7 @@ local check_translate = options.declare("translate", {
 ---@param given? saros.nn.TranslateOptions
 ---@return saros.nn.Translation[]  at most `best`, best first
 function EncoderDecoder:translate(source, given)
+  local _ <close> = core.no_gradient()
   local o = check_translate(given)
   local ids = ids_of(self.source, "translate", source)
   if #ids == 0 then
@@ -285,6 +286,7 @@ end
 ---@param target string|integer[]
 ---@return saros.Tensor? weights  (T, S); nil without attention, or for an empty target
 function EncoderDecoder:align(source, target)
+  local _ <close> = core.no_gradient()
   local from = ids_of(self.source, "align", source)
   local to = ids_of(self.target, "align", target)
   if #from == 0 then

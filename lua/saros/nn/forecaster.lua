@@ -144,6 +144,7 @@ end
 ---@param values saros.Tensor|number[]|number[][]  (T, F), or (T) if F is 1, in the units of the series
 ---@return saros.Tensor  (T, h, K), in the units of the targets
 function Forecaster:forecasts(values)
+  local _ <close> = core.no_gradient()
   local x = self.scale.inputs:rows("forecast", values)
   local y = self(self.scale.inputs:apply(x):reshape(#x, 1, #self.scale.inputs))
   return self.scale.targets:invert(y:select(2, 1))
@@ -153,6 +154,7 @@ end
 ---@param values saros.Tensor|number[]|number[][]  (T, F), or (T) if F is 1, in the units of the series
 ---@return saros.Tensor  (h, K), in the units of the targets
 function Forecaster:forecast(values)
+  local _ <close> = core.no_gradient()
   return self:forecasts(values):select(1, -1)
 end
 
@@ -162,6 +164,7 @@ end
 ---@param given? { part?: "train"|"valid"|"test", rows?: integer }  ("valid", 300)
 ---@return { forecasts: saros.nn.Forecasts[] }  for each target
 function Forecaster:examine(series, given)
+  local _ <close> = core.no_gradient()
   local o = check_examine(given)
   local part = series[o.part]
   local last = part.first + #part - 1
@@ -187,6 +190,7 @@ end
 ---@param given? { streams?: integer, weights?: string }  as of any session
 ---@return saros.nn.LiveForecaster
 function Forecaster:session(given)
+  local _ <close> = core.no_gradient()
   return live(self, self.net:session(given))
 end
 
@@ -211,6 +215,7 @@ end
 ---@param given? saros.train.LearnerOptions
 ---@return saros.nn.LiveForecaster
 function Forecaster:learner(given)
+  local _ <close> = core.no_gradient()
   if type(given) ~= "table" and given ~= nil then
     options.fail("learner: expected a table of options, got " .. options.describe(given))
   elseif given and given.delay then

@@ -145,6 +145,7 @@ end
 ---@param given saros.generate.LikeliestOptions
 ---@return saros.generate.Sequence[]  with their `text` and `log_probability`
 function LanguageModel:beam(given)
+  local _ <close> = core.no_gradient()
   return beam.text(self, given)
 end
 
@@ -152,6 +153,7 @@ end
 ---@param given? { prime?: string, top?: integer }
 ---@return { symbol: string, probability: number }[]
 function LanguageModel:next(given)
+  local _ <close> = core.no_gradient()
   return next_symbols.symbols(self, given)
 end
 
@@ -159,6 +161,7 @@ end
 ---@param given? { prime?: string, top?: integer, beam?: integer }
 ---@return { word: string, probability: number }[]
 function LanguageModel:next_words(given)
+  local _ <close> = core.no_gradient()
   return next_symbols.words(self, given)
 end
 

@@ -69,6 +69,7 @@ end
 ---@param values number|number[]|number[][]|saros.Tensor  F of them for each stream, in the units of the series
 ---@return saros.Tensor  (h, K), or (streams, h, K), in the units of the targets
 function Live:step(values)
+  local _ <close> = core.no_gradient()
   local x = scaled(self, "inputs", "step", values)
   if self.recent then
     return (learn(self, x))
@@ -83,6 +84,7 @@ end
 ---@return saros.Tensor  (h, K), or (streams, h, K): what follows, in the units of the targets
 ---@return number? loss  of what was said `horizon` steps ago, in squares of the scaled unit
 function Live:learn(values, targets)
+  local _ <close> = core.no_gradient()
   if not self.recent then
     options.fail "learn: expected a learner, got a session; forecaster:learner { ... } makes one"
   end

@@ -11,6 +11,7 @@
 
 local core = require "saros.core"
 local options = require "saros.options"
+local kept_gradients = require "saros.kept_gradients"
 
 ---@class saros.nn.MemoryOptions
 ---@field length integer  T: steps of a window
@@ -122,17 +123,10 @@ local function trace(loss_of, T, B)
   return core.trace(false)
 end
 
---- What a window changes: gradients and generators. Closing brings it back.
+--- What a window changes beside gradients. Closing brings it back.
 local Kept = {}
 
 function Kept:__close()
-  for tensor, gradient in pairs(self.gradients) do
-    tensor:clear_gradient()
-    if gradient then
-      local tape <close> = core.tape()
-      tape:backward(tensor, gradient)
-    end
-  end
   for generator, state in pairs(self.generators) do
     generator:restore(state)
   end
@@ -142,11 +136,7 @@ function Kept:__close()
 end
 
 local function keep(model)
-  local kept = { gradients = {}, generators = {}, is_collecting = collectgarbage "isrunning" }
-  for _, tensor in ipairs(model:parameters()) do
-    local gradient = tensor:gradient()
-    kept.gradients[tensor] = gradient and gradient:clone() or false
-  end
+  local kept = { generators = {}, is_collecting = collectgarbage "isrunning" }
   for _, generator in pairs(model:generators()) do
     kept.generators[generator] = generator:state()
   end
@@ -179,6 +169,7 @@ end
 --- Kept and peak of a window, from two small ones.
 local function measure(model, loss_of, T, B)
   local _ <close> = keep(model)
+  local _ <close> = kept_gradients(model:tensors())
   local few = math.max(2, B // 8)
   local function notes_of(rows)
     clear(model)
@@ -199,8 +190,8 @@ end
 ---@param given saros.nn.MemoryOptions
 ---@return saros.nn.Memory
 local function memory(model, given)
+  local _ <close> = core.no_gradient()
   local o = check(given)
-  options.about("memory", core.tape):close() -- none may be open
   local loss_of = o.loss
   if not loss_of and not model.sample_loss then
     options.fail(("memory: expected option 'loss', a function that returns the loss of a window "

@@ -14,6 +14,7 @@ local check = options.declare("session", {
 ---@param given? { streams?: integer, weights?: "real"|"bf16"|"int8" }
 ---@return saros.Session
 local function session(model, given)
+  local _ <close> = core.no_gradient()
   local o = check(given)
   if not model.initialized then
     options.fail("session: expected a model with initialized parameters; "

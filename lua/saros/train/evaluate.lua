@@ -1,5 +1,6 @@
 --- The loss of a model on what it does not learn from.
 
+local core = require "saros.core"
 local options = require "saros.options"
 local loss = require "saros.nn.loss"
 local pass = require "saros.train.pass"
@@ -19,6 +20,7 @@ local check = options.declare("evaluate", {
 ---@return number loss  nats per symbol, or as the model's own loss has it
 ---@return number? accuracy  of models that choose a label: the share that is right
 local function evaluate(model, data, given)
+  local _ <close> = core.no_gradient()
   local o = check(given)
   if not pass.is_data(data) or not pass.holds_out(data, o.part) then
     options.fail(("evaluate: expected data with a part '%s', which in a text has at least 2 symbols"):format(o.part))

@@ -198,6 +198,7 @@ end
 ---@return saros.Tensor y  (O), or (streams, O): the session's own, written over by the next step
 ---@return number? loss  of what was told about the target, before it was known
 function Learner:learn(x, target)
+  local _ <close> = core.no_gradient()
   local wanted = target ~= nil and self.forms.target:read("learn", target) or nil
   tell(self, self.forms.input:read("learn", x))
   local y, loss = self.session:logits(), nil
@@ -275,6 +276,7 @@ end
 ---@param snapshot saros.train.LearnerSnapshot  of this learner; it may be used again
 ---@return saros.train.Learner self
 function Learner:restore(snapshot)
+  local _ <close> = core.no_gradient()
   if type(snapshot) ~= "table" or snapshot.learner ~= self then
     options.fail("restore: expected a snapshot of this learner, got " .. options.describe(snapshot))
   end
@@ -319,6 +321,7 @@ end
 ---@param given? saros.train.LearnerOptions
 ---@return saros.train.Learner
 local function learner(model, given)
+  local _ <close> = core.no_gradient()
   local o = check_options(given)
   local session = model:session { streams = o.streams }
   local stages, output = model:stages(), session:logits():reshape(o.streams, -1)
