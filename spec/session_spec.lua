@@ -488,7 +488,7 @@ describe("sampling from a session", function()
     end
     refuses("top_p in 0..1", generator, { top_p = 0 / 0 })
     refuses("top_p in 0..1", generator, { top_p = 1.5 })
-    refuses("top_k to be a size", generator, { top_k = 1.5 })
+    refuses("a size >= 1 in the field 'top_k', got 1.5", generator, { top_k = 1.5 })
     refuses("only the fields", generator, { topk = 1 })
     local nan = nn.linear { 1, 3 }:init { seed = 1 }:session()
     nan:step(0 / 0)

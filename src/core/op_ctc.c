@@ -131,9 +131,10 @@ static saros_status expect_target_ids(const alignment *a) {
         continue;
       return saros_fail(a->context, SAROS_EARGUMENT,
                         "ctc_loss: expected target ids in %d..%d other than "
-                        "the blank %d, got %d at [%zu, %zu]",
-                        base, (int)a->V - 1 + base, blank + base, id + base,
-                        i + (size_t)base, row + (size_t)base);
+                        "the blank %d, got %lld at [%zu, %zu]",
+                        base, (int)a->V - 1 + base, blank + base,
+                        (long long)id + base, i + (size_t)base,
+                        row + (size_t)base);
     }
   return SAROS_OK;
 }

@@ -57,6 +57,16 @@ static int bucket_of(const char *text) {
   return (int)(hash % BUCKETS);
 }
 
+/* Room for one more; what is measured may still succeed, so where there is no
+** memory no message stays behind. */
+static int grow(saros_context *context, void *items, size_t used, size_t *room,
+                size_t item_size) {
+  if (array_grow(context, items, used, room, 1, item_size) == SAROS_OK)
+    return 1;
+  context->message[0] = '\0';
+  return 0;
+}
+
 /* The position of a name; 0, which is "", if there is no memory. */
 static int name_of(saros_context *context, const char *text) {
   profile *p = context->profile;
@@ -66,8 +76,7 @@ static int name_of(saros_context *context, const char *text) {
   for (int at = p->bucket[bucket]; at != 0; at = p->names[at].next)
     if (strcmp(p->names[at].text, text) == 0)
       return at;
-  if (array_grow(context, &p->names, p->name_count, &p->name_room, 1,
-                 sizeof *p->names) != SAROS_OK)
+  if (!grow(context, &p->names, p->name_count, &p->name_room, sizeof *p->names))
     return 0;
   char *copy = pool_take(&context->pool, strlen(text) + 1);
   if (copy == NULL)
@@ -85,8 +94,8 @@ static int row_of(saros_context *context, int name, int layer, int backward) {
   for (int at = p->names[name].rows; at != 0; at = p->rows[at].next)
     if (p->rows[at].layer == layer && p->rows[at].backward == backward)
       return at;
-  if (name == 0 || array_grow(context, &p->rows, p->row_count, &p->row_room, 1,
-                              sizeof *p->rows) != SAROS_OK)
+  if (name == 0 ||
+      !grow(context, &p->rows, p->row_count, &p->row_room, sizeof *p->rows))
     return 0;
   int at = (int)p->row_count++;
   p->rows[at] = (profile_row){name, layer, backward, p->names[name].rows, 0, 0};

@@ -474,9 +474,9 @@ saros_status expect_ids_below(const char *function, const saros_tensor *ids,
   for (size_t i = 0; i < ids->count; i++) {
     if (id[i] < 0 || id[i] >= limit)
       return saros_fail(ids->context, SAROS_EARGUMENT,
-                        "%s: expected ids in %d..%d, got %d at position %zu",
-                        function, base, limit - 1 + base, id[i] + base,
-                        i + (size_t)base);
+                        "%s: expected ids in %d..%d, got %lld at position %zu",
+                        function, base, limit - 1 + base,
+                        (long long)id[i] + base, i + (size_t)base);
   }
   return SAROS_OK;
 }

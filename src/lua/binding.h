@@ -164,10 +164,13 @@ void push_culprit(lua_State *L);
 int failure(lua_State *L, const char *format, ...);
 
 /* Raise "function: expected this as argument 2, got that", or with another
-** place than an argument. */
+** place than an argument: a format of lua_pushfstring. It is filled in here,
+** since a caller that pushes text moves what an index stands for. */
 int argument_error(lua_State *L, int arg, const char *expected);
 int value_error(lua_State *L, int index, const char *expected,
-                const char *place);
+                const char *place, ...);
+/* The same for the value on top, which is that of a field. */
+int field_error(lua_State *L, const char *expected, const char *name);
 /* Pushes what a value is: "nil", "\"text\"", "a tensor (2, 3)". */
 const char *push_description(lua_State *L, int index);
 

@@ -98,8 +98,12 @@ const char *push_description(lua_State *L, int index) {
 }
 
 int value_error(lua_State *L, int index, const char *expected,
-                const char *place) {
+                const char *place, ...) {
   const char *got = push_description(L, index);
+  va_list values;
+  va_start(values, place);
+  place = lua_pushvfstring(L, place, values);
+  va_end(values);
   return failure(L, "%s: expected %s%s, got %s", function_name(L), expected,
                  place, got);
 }
@@ -112,13 +116,10 @@ static int is_method_call(lua_State *L) {
 }
 
 int argument_error(lua_State *L, int arg, const char *expected) {
-  char place[40];
   int number = arg - is_method_call(L);
   if (number > 0)
-    snprintf(place, sizeof place, " as argument %d", number);
-  else
-    snprintf(place, sizeof place, " before the colon");
-  return value_error(L, arg, expected, place);
+    return value_error(L, arg, expected, " as argument %d", number);
+  return value_error(L, arg, expected, " before the colon");
 }
 
 /* --- Plain values ---------------------------------------------------------------- */
@@ -206,12 +207,10 @@ static void shape_of_table(lua_State *L, int arg, int lowest, shape *out) {
   out->rank = (int)lua_rawlen(L, arg);
   for (int i = 0; i < out->rank; i++) {
     lua_Integer size;
-    char place[40];
     lua_rawgeti(L, arg, i + 1);
-    if (!to_integer(L, -1, lowest, INT_MAX, &size)) {
-      snprintf(place, sizeof place, " as size %d of the shape", i + 1);
-      value_error(L, lua_gettop(L), size_wanted(lowest), place);
-    }
+    if (!to_integer(L, -1, lowest, INT_MAX, &size))
+      value_error(L, lua_gettop(L), size_wanted(lowest),
+                  " as size %d of the shape", i + 1);
     out->sizes[i] = (int)size;
     lua_pop(L, 1);
   }
@@ -275,9 +274,8 @@ int push_field(lua_State *L, int table, const char *name) {
   return lua_rawget(L, table);
 }
 
-static void field_error(lua_State *L, const char *expected, const char *name) {
-  value_error(L, lua_gettop(L), expected,
-              lua_pushfstring(L, " in the field '%s'", name));
+int field_error(lua_State *L, const char *expected, const char *name) {
+  return value_error(L, lua_gettop(L), expected, " in the field '%s'", name);
 }
 
 double field_number(lua_State *L, int table, const char *name,

@@ -163,9 +163,11 @@ const char *box_name(box_type type) {
 
 void *check_box(lua_State *L, int arg, box_type type) {
   void **box = to_box(L, arg, type);
-  if (box == NULL)
-    argument_error(L, arg, lua_pushfstring(L, "a %s", box_name(type)));
-  else if (*box == NULL)
+  if (box == NULL) {
+    char expected[32];
+    snprintf(expected, sizeof expected, "a %s", box_name(type));
+    argument_error(L, arg, expected);
+  } else if (*box == NULL)
     failure(L, "%s: expected a live %s, got a closed one", function_name(L),
             box_name(type));
   return box;

@@ -18,18 +18,17 @@ static const int *push_lengths(lua_State *L, const char *name, int rows) {
   if (push_field(L, OPTIONS, name) == LUA_TNIL)
     return NULL;
   int table = lua_gettop(L);
-  const char *place = lua_pushfstring(L, " in the field '%s'", name);
   if (!lua_istable(L, table))
-    value_error(L, table, "a table of lengths", place);
+    field_error(L, "a table of lengths", name);
   if (lua_rawlen(L, table) != (lua_Unsigned)rows)
-    luaL_error(L, "%s: expected %d %s, one for each row, got %I",
-               function_name(L), rows, name, (LUAI_UACINT)lua_rawlen(L, table));
+    failure(L, "%s: expected %d %s, one for each row, got %I", function_name(L),
+            rows, name, (LUAI_UACINT)lua_rawlen(L, table));
   int *lengths = lua_newuserdatauv(L, (size_t)rows * sizeof *lengths, 0);
   for (int row = 0; row < rows; row++) {
     lua_Integer length;
     lua_rawgeti(L, table, row + 1);
     if (!to_integer(L, -1, 0, INT_MAX, &length))
-      value_error(L, lua_gettop(L), "a length", place);
+      field_error(L, "a length", name);
     lengths[row] = (int)length;
     lua_pop(L, 1);
   }
@@ -42,8 +41,7 @@ static int field_blank(lua_State *L) {
   lua_Integer blank = 1;
   if (push_field(L, OPTIONS, "blank") != LUA_TNIL &&
       !to_integer(L, -1, 1, INT_MAX, &blank))
-    value_error(L, lua_gettop(L), "an id (1 is the first)",
-                " in the field 'blank'");
+    field_error(L, "an id (1 is the first)", "blank");
   lua_pop(L, 1);
   return (int)(blank - 1);
 }
@@ -55,8 +53,7 @@ static saros_ctc_reduction field_reduction(lua_State *L) {
   if (strcmp(name, "none") == 0)
     reduction = SAROS_CTC_ROWS;
   else if (type != LUA_TNIL && strcmp(name, "mean") != 0)
-    value_error(L, lua_gettop(L), "\"mean\" or \"none\"",
-                " in the field 'reduction'");
+    field_error(L, "\"mean\" or \"none\"", "reduction");
   lua_pop(L, 1);
   return reduction;
 }

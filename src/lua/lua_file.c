@@ -19,22 +19,21 @@ static const char *check_name(lua_State *L, const char *what) {
   int index = lua_gettop(L) - 1;
   if (lua_type(L, index) != LUA_TSTRING ||
       strlen(lua_tostring(L, index)) != lua_rawlen(L, index))
-    value_error(L, index, "names without zero bytes",
-                lua_pushfstring(L, " as keys of the %s", what));
+    value_error(L, index, "names without zero bytes", " as keys of the %s",
+                what);
   return lua_tostring(L, index);
 }
 
 static void check_tensor_value(lua_State *L, const char *name) {
   if (to_tensor(L, -1) == NULL)
-    value_error(L, lua_gettop(L), "a live tensor",
-                lua_pushfstring(L, " as '%s'", name));
+    value_error(L, lua_gettop(L), "a live tensor", " as '%s'", name);
 }
 
 static void check_string_value(lua_State *L, const char *name) {
   if (lua_type(L, -1) != LUA_TSTRING ||
       strlen(lua_tostring(L, -1)) != lua_rawlen(L, -1))
     value_error(L, lua_gettop(L), "a string without zero bytes",
-                lua_pushfstring(L, " as the metadata '%s'", name));
+                " as the metadata '%s'", name);
 }
 
 /* Checks names and values of a table; returns how many there are. */

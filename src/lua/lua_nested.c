@@ -30,7 +30,7 @@ static const char *push_place(lua_State *L, const place *where) {
 
 static int bad_element(lua_State *L, const char *expected, const place *where) {
   int index = lua_gettop(L);
-  return value_error(L, index, expected, push_place(L, where));
+  return value_error(L, index, expected, "%s", push_place(L, where));
 }
 
 /* The shape that the value on top has if its first elements are typical. */
@@ -75,7 +75,7 @@ static void check_keys(lua_State *L, int size, const place *where) {
   for (lua_pushnil(L); lua_next(L, table); lua_pop(L, 1)) {
     int key = table + 1;
     if (!to_integer(L, key, 1, size, &at))
-      value_error(L, key, "only positions as keys", push_place(L, where));
+      value_error(L, key, "only positions as keys", "%s", push_place(L, where));
   }
 }
 

@@ -47,8 +47,7 @@ static void push_tensors(lua_State *L, int table, const char *const *fields,
   for (int i = 0; i < count; i++) {
     push_field(L, table, fields[i]);
     if (to_tensor(L, -1) == NULL && (i == needed || !lua_isnil(L, -1)))
-      value_error(L, lua_gettop(L), "a live tensor",
-                  lua_pushfstring(L, " in the field '%s'", fields[i]));
+      field_error(L, "a live tensor", fields[i]);
   }
 }
 
@@ -81,7 +80,7 @@ static void push_states(lua_State *L, int count) {
     }
     if (!lua_isnil(L, -1) && to_tensor(L, -1) == NULL)
       value_error(L, FIRST_STATE + i, "a live tensor, nil or false",
-                  lua_pushfstring(L, " as state %d", i + 1));
+                  " as state %d", i + 1);
   }
 }
 

@@ -48,8 +48,7 @@ static int field_name(lua_State *L, const char *field, int count,
       ;
   }
   if (found < 0 || found >= count)
-    value_error(L, lua_gettop(L), "a known name",
-                lua_pushfstring(L, " in the field '%s'", field));
+    field_error(L, "a known name", field);
   lua_pop(L, 1);
   return found;
 }
@@ -63,8 +62,7 @@ static saros_tensor *stage_tensor(lua_State *L, const char *field) {
   saros_tensor *x = NULL;
   if (push_field(L, stage, field) != LUA_TNIL) {
     if (to_tensor(L, -1) == NULL)
-      value_error(L, lua_gettop(L), "a live tensor",
-                  lua_pushfstring(L, " in the field '%s'", field));
+      field_error(L, "a live tensor", field);
     x = hold_tensor(L, lua_gettop(L));
     lua_rawseti(L, HOLDS, (lua_Integer)lua_rawlen(L, HOLDS) + 1);
   }
@@ -425,9 +423,10 @@ static saros_sampling check_sampling(lua_State *L, int arg) {
   how.temperature = field_number(L, arg, "temperature", 1);
   double k = field_number(L, arg, "top_k", 0);
   how.top_p = field_number(L, arg, "top_p", 0);
-  if (!(k >= 0 && k <= INT_MAX) || k != (double)(int)k)
-    failure(L, "%s: expected top_k to be a size >= 1, got %f", function_name(L),
-            k);
+  if (!(k >= 0 && k <= INT_MAX) || k != (double)(int)k) {
+    push_field(L, arg, "top_k");
+    field_error(L, "a size >= 1", "top_k");
+  }
   how.top_k = (int)k;
   return how;
 }

@@ -28,12 +28,12 @@ static int size_of_axis(lua_State *L, int axis) {
   return axis >= 0 && axis < rank ? saros_tensor_shape(x)[axis] : 0;
 }
 
-/* A position as the core counts it, on an axis of that size. It may be out of
-** range; the core will say so. */
-static int check_place(lua_State *L, int arg, int size) {
+/* A position as the core counts it, on an axis of that size. One that is below
+** 'lowest' stays as it was given, for the core to refuse it by that number. */
+static int check_place(lua_State *L, int arg, int size, int lowest) {
   int at = (int)check_integer(L, arg, -INT_MAX, INT_MAX,
                               "a position (1 is the first, -1 the last)");
-  return at < 0 ? at + size : at - 1;
+  return at < 0 && at + size >= lowest ? at + size : at - 1;
 }
 
 static int shape_slice(lua_State *L) {
@@ -41,8 +41,8 @@ static int shape_slice(lua_State *L) {
   check_tensor(L, 1);
   int axis = check_axis(L, 2);
   int size = size_of_axis(L, axis);
-  int first = check_place(L, 3, size);
-  int last = lua_isnil(L, 4) ? size - 1 : check_place(L, 4, size);
+  int first = check_place(L, 3, size, 0);
+  int last = lua_isnil(L, 4) ? size - 1 : check_place(L, 4, size, -1);
   saros_tensor **out = push_tensor(L);
   ATTEMPT(L, saros_slice(check_tensor(L, 1), axis, first, last + 1, out));
   return 1;
@@ -52,7 +52,7 @@ static int shape_select(lua_State *L) {
   lua_settop(L, 3);
   check_tensor(L, 1);
   int axis = check_axis(L, 2);
-  int at = check_place(L, 3, size_of_axis(L, axis));
+  int at = check_place(L, 3, size_of_axis(L, axis), 0);
   saros_tensor **out = push_tensor(L);
   ATTEMPT(L, saros_select(check_tensor(L, 1), axis, at, out));
   return 1;

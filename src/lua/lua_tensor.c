@@ -100,13 +100,11 @@ void check_operand(lua_State *L, int arg) {
 /* --- Lists of tensors ---------------------------------------------------------------- */
 
 static saros_tensor *list_tensor(lua_State *L, int arg, int at) {
-  char place[40];
   lua_rawgeti(L, arg, at);
   saros_tensor *x = to_tensor(L, -1);
-  if (x == NULL) {
-    snprintf(place, sizeof place, " at position %d of the list", at);
-    value_error(L, lua_gettop(L), "a live tensor", place);
-  }
+  if (x == NULL)
+    value_error(L, lua_gettop(L), "a live tensor",
+                " at position %d of the list", at);
   lua_pop(L, 1);
   return x;
 }

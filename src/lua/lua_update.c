@@ -51,14 +51,13 @@ static saros_rule field_rule(lua_State *L, int table) {
         lua_pop(L, 1);
         return (saros_rule)rule;
       }
-  value_error(L, lua_gettop(L), "sgd, rmsprop, adam or adamw",
-              " in the field 'rule'");
+  field_error(L, "sgd, rmsprop, adam or adamw", "rule");
   return SAROS_SGD;
 }
 
 static double field_rate(lua_State *L, int table) {
   if (push_field(L, table, "lr") != LUA_TNUMBER)
-    value_error(L, lua_gettop(L), "a learning rate", " in the field 'lr'");
+    field_error(L, "a learning rate", "lr");
   double rate = lua_tonumber(L, -1);
   lua_pop(L, 1);
   return rate;
