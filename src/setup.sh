@@ -37,7 +37,9 @@ find_missing() {
       need lua-filesystem rock:luafilesystem lua5.4 -e 'require "lfs"' ;;
     text) need miscfiles - test -r /usr/share/state/us-constitution.gz ;;
     report) need libjs-dygraphs - test -r /usr/share/javascript/dygraphs/dygraph.min.js ;;
-    spec) need lua-busted rock:busted lua5.4 -e 'require "busted.runner"' ;;
+    spec)
+      need lua-busted rock:busted lua5.4 -e 'require "busted.runner"'
+      need locales - test -r /usr/share/i18n/locales/de_DE -o "$(uname)" = Darwin ;;
     check)
       need valgrind - command -v valgrind
       need clang - command -v clang

@@ -8,6 +8,8 @@ local core = require "saros.core"
 local options = require "saros.options"
 local kept_gradients = require "saros.kept_gradients"
 
+local format = core.format
+
 local IS_DOUBLE = core.info().real == "double"
 
 local check_options = options.declare("gradient_check", {
@@ -156,7 +158,7 @@ local function gradient_check(fn, inputs, given)
       local relative = math.abs(analytic - numeric) / scale
       if relative > worst or relative ~= relative then
         worst = relative == relative and relative or math.huge
-        description = ("input %s at [%s]: gradient %.10g, finite difference %.10g"):format(
+        description = format("input %s at [%s]: gradient %.10g, finite difference %.10g",
           key, table.concat(place, ", "), analytic, numeric)
       end
     end

@@ -37,6 +37,7 @@ end
 saros.safetensors = { read = core.read_tensors, write = core.write_tensors }
 saros.read_tensors, saros.write_tensors = nil, nil
 saros.write_source = nil -- for saros.export_c
+saros.format, saros.to_number = nil, nil -- for text in any locale
 saros.profiling, saros.layer = nil, nil -- for saros.profile
 saros.watch_finite = nil -- for saros.fit
 saros.trace, saros.block_bytes = nil, nil -- for model:memory

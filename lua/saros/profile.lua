@@ -7,6 +7,8 @@ local core = require "saros.core"
 local options = require "saros.options"
 local scope = require "saros.nn.scope"
 
+local format = core.format
+
 ---@class saros.profile.Row
 ---@field operation string  "lstm", "lstm backward", "adam update"; OUTSIDE for what is in no operation
 ---@field layer string  path of the module in its model; "" outside modules
@@ -33,8 +35,8 @@ local function cells_of(row)
     row.operation,
     row.layer,
     row.calls > 0 and tostring(row.calls) or "",
-    ("%.1f"):format(row.seconds * 1000),
-    ("%.1f %%"):format(row.share * 100),
+    format("%.1f", row.seconds * 1000),
+    format("%.1f %%", row.share * 100),
   }
 end
 

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "core.h"
+#include "plain_numbers.h"
 
 static void *standard_allocator(void *user, void *block, size_t old_size,
                                 size_t new_size) {
@@ -131,7 +132,9 @@ saros_status saros_fail(saros_context *context, saros_status status,
                         const char *format, ...) {
   va_list arguments;
   va_start(arguments, format);
+  plain_numbers numbers = plain_numbers_enter();
   vsnprintf(context->message, sizeof context->message, format, arguments);
+  plain_numbers_leave(numbers);
   va_end(arguments);
   return status;
 }

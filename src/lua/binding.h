@@ -249,6 +249,13 @@ int new_tensor_as(lua_State *L, const char *name, saros_tensor *const *box);
 int tensor_tostring(lua_State *L);
 int tensor_concat(lua_State *L);
 
+/* --- Numbers as text (lua_number.c) ------------------------------------------------ */
+
+/* snprintf with a decimal point, whatever locale the host has set. */
+int print_plain(char *text, size_t room, const char *format, ...);
+/* Pushes what tostring says of a number, in every locale. */
+const char *push_number_text(lua_State *L, int index);
+
 /* --- Files (lua_file.c) ---------------------------------------------------------- */
 
 /* For owners of archives. */
@@ -299,6 +306,7 @@ void open_generator(lua_State *L);
 void open_session(lua_State *L);
 void open_update(lua_State *L);
 void open_file(lua_State *L);
+void open_number(lua_State *L);
 void open_json(lua_State *L);
 void open_text(lua_State *L);
 void open_profile(lua_State *L);

@@ -84,8 +84,7 @@ const char *push_description(lua_State *L, int index) {
     case LUA_TBOOLEAN:
       return lua_pushstring(L, lua_toboolean(L, index) ? "true" : "false");
     case LUA_TNUMBER:
-      lua_pushvalue(L, index);  // lua_tostring would change the value itself
-      return lua_tostring(L, -1);
+      return push_number_text(L, index);
     case LUA_TSTRING:
       return push_quoted(L, index);
     case LUA_TUSERDATA:

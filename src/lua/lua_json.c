@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "binding.h"
+#include "plain_numbers.h"
 
 /* Levels of nesting, as in the parser of jansson. */
 #define MAX_DEPTH 2048
@@ -158,7 +159,9 @@ static void push_text(lua_State *L, const json_t *json, int pretty,
                  JSON_REAL_PRECISION((size_t)digits) |
                  (pretty ? JSON_INDENT(2) : 0);
   owner *text = push_owner(L, release_text);
+  plain_numbers numbers = plain_numbers_enter();
   text->object = json_dumps(json, flags);
+  plain_numbers_leave(numbers);
   if (text->object == NULL)
     out_of_memory(L);
   lua_pushstring(L, text->object);
@@ -240,9 +243,11 @@ static int json_decode(lua_State *L) {
     argument_error(L, 1, "a string");
   const char *text = lua_tolstring(L, 1, &length);
   owner *root = push_owner(L, release_json);
+  plain_numbers numbers = plain_numbers_enter();
   root->object = json_loadb(
       text, length, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL,
       &error);
+  plain_numbers_leave(numbers);
   if (root->object == NULL) {
     lua_pushnil(L);
     lua_pushfstring(L, "%s: line %d, column %d: %s", function_name(L),

@@ -138,6 +138,7 @@ static void make_core(lua_State *L) {
   open_session(L);
   open_update(L);
   open_file(L);
+  open_number(L);
   open_json(L);
   open_text(L);
   open_profile(L);

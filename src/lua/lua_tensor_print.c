@@ -93,8 +93,8 @@ static int write_number(number *out, double value, const style *look) {
   const char *format = look->scientific ? "%*.*e" : "%*.*f";
   if (isnan(value))
     value = NAN;
-  return snprintf(out->text, sizeof out->text, format, look->width,
-                  look->decimals, value);
+  return print_plain(out->text, sizeof out->text, format, look->width,
+                     look->decimals, value);
 }
 
 /* Calls f for each element that is shown. */
@@ -212,8 +212,8 @@ static int push_scalar(lua_State *L, const saros_tensor *x) {
   number out;
   layout shown = layout_of(x);
   double value = element(&shown, 0, 0, 0);
-  snprintf(out.text, sizeof out.text, "%.*g", sizeof(saros_real) == 4 ? 7 : 15,
-           isnan(value) ? NAN : value);
+  print_plain(out.text, sizeof out.text, "%.*g",
+              sizeof(saros_real) == 4 ? 7 : 15, isnan(value) ? NAN : value);
   lua_pushstring(L, out.text);
   return 1;
 }

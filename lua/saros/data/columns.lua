@@ -1,8 +1,11 @@
 --- Columns of numbers from a table in a text file: which of its fields they
 --- are, what stands for a number, and what happens where there is none.
 
+local core = require "saros.core"
 local csv = require "saros.data.csv"
 local options = require "saros.options"
+
+local tonumber = core.to_number -- with a decimal point, in any locale
 
 ---@class saros.data.Column
 ---@field name string

@@ -13,6 +13,8 @@
 local core = require "saros.core"
 local options = require "saros.options"
 
+local format = core.format
+
 ---@class saros.data.Task
 ---@field name string  "copy"
 ---@field length integer  T
@@ -91,7 +93,7 @@ function Task:score(outputs, targets)
 end
 
 function Task:__tostring()
-  return ("%s (%d steps of %d inputs; %d answered, %.0f %% right by chance)"):format(
+  return format("%s (%d steps of %d inputs; %d answered, %.0f %% right by chance)",
     self.name, self.length, self.inputs, self.answers, 100 * self.chance)
 end
 

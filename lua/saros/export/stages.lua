@@ -3,6 +3,8 @@
 
 local core = require "saros.core"
 
+local format = core.format
+
 ---@class saros.export.Builder
 ---@field real string  "float", or "double" in the double build
 ---@field f string  what follows the functions of math.h and literals
@@ -23,9 +25,9 @@ local core = require "saros.core"
 local Builder = {}
 Builder.__index = Builder
 
---- A number as a literal, in any locale.
+--- A number as a literal.
 local function literal(self, x)
-  local text = ("%.17g"):format(x):gsub(",", ".")
+  local text = format("%.17g", x)
   return (text:find "[.en]" and text or text .. ".0") .. self.f
 end
 

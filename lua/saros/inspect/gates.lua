@@ -6,6 +6,8 @@ local frame = require "saros.look.frame"
 local lines = require "saros.look.lines"
 local reading = require "saros.inspect.reading"
 
+local format = core.format
+
 ---@class saros.inspect.Gate
 ---@field layer integer
 ---@field name string  "input", "forget", "output" of an LSTM; "reset", "update" of a GRU; the minimal cells
@@ -77,7 +79,7 @@ end
 function Gates:__tostring()
   local text = { "layer  gate     < 0.1    > 0.9    mean" }
   for n, row in ipairs(self.rows) do
-    text[n + 1] = ("%-6d %-7s %5.1f %%  %5.1f %%   %.2f"):format(
+    text[n + 1] = format("%-6d %-7s %5.1f %%  %5.1f %%   %.2f",
       row.layer, row.name, 100 * row.shut, 100 * row.open, row.mean)
   end
   return table.concat(text, "\n")

@@ -7,6 +7,8 @@ local look = require "saros.look.text"
 local svg = require "saros.look.svg"
 local reading = require "saros.inspect.reading"
 
+local format = core.format
+
 ---@class saros.inspect.Guess
 ---@field symbol string  that was read
 ---@field probability number?  that the model gave it before; nil for the first
@@ -104,17 +106,17 @@ function Guesses:html()
   for t, entry in ipairs(self.list) do
     local column = { svg.element("b", {
       style = look.style(entry.probability or 0),
-      title = entry.probability and ("%.1f %%"):format(100 * entry.probability) or "",
+      title = entry.probability and format("%.1f %%", 100 * entry.probability) or "",
     }, svg.escape(one_column(entry.symbol))) }
     for n, guess in ipairs(entry.next) do
       column[n + 1] = svg.element("span", {
-        style = look.style(-guess.probability), title = ("%.1f %%"):format(100 * guess.probability),
+        style = look.style(-guess.probability), title = format("%.1f %%", 100 * guess.probability),
       }, svg.escape(one_column(guess.symbol)))
     end
     parts[t] = '<span class="saros-guess">' .. table.concat(column) .. "</span>"
   end
-  local caption = ("<p>%.2f bits per symbol. Blue: how sure the model was of the symbol that came; "
-    .. "red: of what it expected after it.</p>\n"):format(self.bits)
+  local caption = format("<p>%.2f bits per symbol. Blue: how sure the model was of the symbol that came; "
+    .. "red: of what it expected after it.</p>\n", self.bits)
   return look.page("What comes next?", STYLE .. caption .. "<div>" .. table.concat(parts) .. "</div>\n")
 end
 
@@ -126,7 +128,7 @@ function Guesses:save(path)
 end
 
 function Guesses:__tostring()
-  return ("guesses (%d symbols, %.3f bits per symbol)"):format(#self.list, self.bits)
+  return format("guesses (%d symbols, %.3f bits per symbol)", #self.list, self.bits)
 end
 
 return guesses

@@ -10,6 +10,8 @@ local svg = require "saros.look.svg"
 local properties = require "saros.inspect.properties"
 local reading = require "saros.inspect.reading"
 
+local format = core.format
+
 ---@class saros.inspect.Neuron
 ---@field layer integer
 ---@field unit integer
@@ -138,7 +140,7 @@ end
 
 local function heading(self, neuron)
   local layer, unit = chosen(self, "html", neuron)
-  local why = neuron.property and (": %s (correlation %.2f)"):format(neuron.property, neuron.score) or ""
+  local why = neuron.property and format(": %s (correlation %.2f)", neuron.property, neuron.score) or ""
   return ("layer %d, neuron %d%s"):format(layer, unit, why)
 end
 
@@ -186,7 +188,7 @@ end
 function Neurons:__tostring()
   local lines = { ("%-28s %-6s %-7s %s"):format("follows", "layer", "neuron", "correlation") }
   for n, neuron in ipairs(self.best) do
-    lines[n + 1] = ("%-28s %-6d %-7d %+.2f"):format(neuron.property, neuron.layer, neuron.unit, neuron.score)
+    lines[n + 1] = format("%-28s %-6d %-7d %+.2f", neuron.property, neuron.layer, neuron.unit, neuron.score)
   end
   return table.concat(lines, "\n")
 end

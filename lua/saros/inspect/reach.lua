@@ -17,6 +17,8 @@ local module = require "saros.nn.module"
 local reading = require "saros.inspect.reading"
 local recall = require "saros.inspect.recall"
 
+local format = core.format
+
 ---@class saros.inspect.Reach
 ---@field norms number[]  norms[n]: of the gradient, n steps ago, mean over the rows
 ---@field contexts integer[]  numbers of steps, from 1 to all that were read
@@ -246,8 +248,8 @@ function Reach:__tostring()
   local text = { summary(self), "steps  gradient  loss" .. (self.recalled and "    recalled" or "") }
   for n, steps in ipairs(self.contexts) do
     local recalled = self.recalled and self.recalled[n]
-    text[#text + 1] = ("%-5d  %.2e  %.4f%s"):format(
-      steps, self.norms[steps], self.losses[n], recalled and ("  %3.0f %%"):format(100 * recalled) or "")
+    text[#text + 1] = format("%-5d  %.2e  %.4f%s",
+      steps, self.norms[steps], self.losses[n], recalled and format("  %3.0f %%", 100 * recalled) or "")
   end
   return table.concat(text, "\n")
 end

@@ -1,5 +1,6 @@
 --- Bars of values, and histograms of many.
 
+local format = require("saros.core").format
 local options = require "saros.options"
 local frame = require "saros.look.frame"
 local scale = require "saros.look.scale"
@@ -71,7 +72,7 @@ function bars.bars(given)
   local step = (box.right - box.left) / math.max(1, #o.values)
   for n, value in ipairs(o.values) do
     local label, x = o.labels[n] or tostring(n), box.left + (n - 1) * step
-    add_bar(parts, up, x + step * 0.1, step * 0.8, shown(value), ("%s: %.6g"):format(label, value))
+    add_bar(parts, up, x + step * 0.1, step * 0.8, shown(value), format("%s: %.6g", label, value))
   end
   add_labels(parts, box, o, step)
   frame.bottom_line(parts, box, o.x)
@@ -124,7 +125,7 @@ function bars.histogram(given)
     local from = low + (bin - 1) * size
     local x = across.at(from)
     add_bar(parts, up, x + 0.5, math.max(0.5, across.at(from + size) - x - 1), number,
-      ("%.4g to %.4g: %d"):format(from, from + size, number))
+      format("%.4g to %.4g: %d", from, from + size, number))
   end
   frame.bottom_axis(parts, box, across, o.x)
   return frame.plot("histogram", o, parts)

@@ -1,6 +1,7 @@
 --- Heat maps: a table of numbers as colours, and confusion matrices. Colour is
 --- laid on thinner or thicker, so that 0 looks like the page, light or dark.
 
+local format = require("saros.core").format
 local options = require "saros.options"
 local frame = require "saros.look.frame"
 local scale = require "saros.look.scale"
@@ -125,7 +126,7 @@ function heat.heat(given)
     for c, value in ipairs(row) do
       if scale.shows(value) then
         add_cell(parts, box, r, c, value, most > 0 and value / most or 0,
-          ("%s, %s: %.4g"):format(o.rows[r] or r, o.columns[c] or c, value))
+          format("%s, %s: %.4g", o.rows[r] or r, o.columns[c] or c, value))
       end
     end
   end
@@ -154,7 +155,7 @@ function heat.confusion(given)
     local sum = sum_of(row)
     for c, value in ipairs(row) do
       local share = sum > 0 and scale.shows(value) and value / sum or 0
-      add_cell(parts, box, r, c, value, share, ("%s as %s: %.4g (%.1f %%)"):format(
+      add_cell(parts, box, r, c, value, share, format("%s as %s: %.4g (%.1f %%)",
         o.labels[r] or r, o.labels[c] or c, value, 100 * share))
       if value ~= 0 and box.down >= LABEL and box.across >= frame.width_of(scale.label(value)) then
         parts[#parts + 1] = svg.text(scale.label(value), {

@@ -1,5 +1,7 @@
 --- Scales: from values to places on an axis, with the marks that people read.
 
+local format = require("saros.core").format
+
 local scale = {}
 
 -- Values beyond this are no longer shown: their differences would overflow.
@@ -93,10 +95,10 @@ function scale.label(value)
   local size = math.abs(value)
   for _, unit in ipairs(UNITS) do
     if size >= unit.from and size < unit.below then
-      return ("%.4g%s"):format(value / unit.factor, unit.sign)
+      return format("%.4g%s", value / unit.factor, unit.sign)
     end
   end
-  return (("%.4g"):format(value):gsub("e%+?(%-?)0*", "e%1"))
+  return (format("%.4g", value):gsub("e%+?(%-?)0*", "e%1"))
 end
 
 return scale

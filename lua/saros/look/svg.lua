@@ -2,6 +2,7 @@
 --- classes, not attributes, so that a picture follows the reader's choice of a
 --- light or a dark page, and needs no variables, which not every viewer knows.
 
+local format = require("saros.core").format
 local characters = require "saros.generate.characters"
 
 local svg = {}
@@ -63,7 +64,7 @@ end
 ---@param text any
 ---@return string
 function svg.escape(text)
-  text = svg.utf8(tostring(text)):gsub("[%z\1-\8\11\12\14-\31\127]", REPLACEMENT)
+  text = svg.utf8(format("%s", text)):gsub("[%z\1-\8\11\12\14-\31\127]", REPLACEMENT)
   return (text:gsub("\xEF\xBF[\xBE\xBF]", REPLACEMENT):gsub("[&<>\"']", ESCAPES))
 end
 
@@ -71,7 +72,7 @@ end
 ---@param number number
 ---@return string
 function svg.number(number)
-  return (("%.2f"):format(number):gsub("%.?0+$", ""))
+  return (format("%.2f", number):gsub("%.?0+$", ""))
 end
 
 --- <name key="value" ...>content</name>. Values are escaped, content is not.

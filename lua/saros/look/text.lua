@@ -1,6 +1,7 @@
 --- Text whose symbols are coloured by numbers in [-1, 1]: blue above 0, red
 --- below, for terminals and as HTML.
 
+local format = require("saros.core").format
 local svg = require "saros.look.svg"
 
 local text = {}
@@ -54,7 +55,7 @@ end
 ---@return string
 function text.style(value)
   value = clamped(value)
-  return ("background:rgba(%s,%.2f)"):format(value < 0 and "227,73,72" or "42,120,214", 0.8 * math.abs(value))
+  return format("background:rgba(%s,%.2f)", value < 0 and "227,73,72" or "42,120,214", 0.8 * math.abs(value))
 end
 
 --- As a paragraph of HTML.
@@ -63,7 +64,7 @@ end
 function text.html(list)
   local parts = {}
   for n, item in ipairs(list) do
-    parts[n] = svg.element("span", { style = text.style(item.value), title = item.hint or ("%.2f"):format(item.value) },
+    parts[n] = svg.element("span", { style = text.style(item.value), title = item.hint or format("%.2f", item.value) },
       item.symbol == "\n" and " \n" or svg.escape(item.symbol))
   end
   return '<pre class="saros-text">' .. table.concat(parts) .. "</pre>\n"

@@ -555,6 +555,20 @@ function core.json_encode(value, pretty) end
 ---@return string? message  with line and column
 function core.json_decode(text) end
 
+-- --- Numbers as text --------------------------------------------------------------------
+
+--- string.format with a decimal point in every locale, for what the library
+--- prints: a host may have set a decimal comma.
+---@param text string
+---@param ... any
+---@return string
+function core.format(text, ...) end
+
+--- tonumber with a decimal point in every locale: nil where a text says no number.
+---@param text string
+---@return number?
+function core.to_number(text) end
+
 -- --- The toolkit itself -------------------------------------------------------------------
 
 --- What this build is and what it chose for this machine.

@@ -1,6 +1,7 @@
 --- The fused cells, as data: what each adds to a layer's options and parameters,
 --- and what it is called in the core. A new one joins with a row.
 
+local format = require("saros.core").format
 local options = require "saros.options"
 local initialize = require "saros.nn.initialize"
 local lru = require "saros.nn.lru"
@@ -73,7 +74,7 @@ end
 --- What is wrong with the options of a linear cell, if anything.
 local function linear_problem(o)
   if o.recurrent_dropout > 0 then
-    return ("expected recurrent_dropout = 0, as the state meets no weights, got %g"):format(o.recurrent_dropout)
+    return format("expected recurrent_dropout = 0, as the state meets no weights, got %g", o.recurrent_dropout)
   end
   return remember_problem(o)
 end

@@ -5,6 +5,8 @@ local core = require "saros.core"
 local options = require "saros.options"
 local module = require "saros.nn.module"
 
+local format = core.format
+
 ---@class saros.nn.Dropout: saros.nn.Module
 ---@field p number
 ---@field variational boolean
@@ -32,7 +34,7 @@ function Dropout.stages()
 end
 
 function Dropout:describe()
-  return ("%sdropout %g"):format(self.variational and "variational " or "", self.p)
+  return format("%sdropout %g", self.variational and "variational " or "", self.p)
 end
 
 --- `nn.dropout { 0.5 }`; variational: the same features at all steps of a

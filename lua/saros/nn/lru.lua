@@ -11,6 +11,8 @@ local core = require "saros.core"
 local options = require "saros.options"
 local initialize = require "saros.nn.initialize"
 
+local format = core.format
+
 local lru = {}
 
 ---@class saros.nn.Lru  of a direction
@@ -32,7 +34,7 @@ function lru.check(o)
     end
   end
   if o.r_min >= o.r_max then
-    return ("expected r_min < r_max, got %g and %g"):format(o.r_min, o.r_max)
+    return format("expected r_min < r_max, got %g and %g", o.r_min, o.r_max)
   end
 end
 

@@ -13,6 +13,8 @@ local core = require "saros.core"
 local options = require "saros.options"
 local kept_gradients = require "saros.kept_gradients"
 
+local format = core.format
+
 ---@class saros.nn.MemoryOptions
 ---@field length integer  T: steps of a window
 ---@field batch integer  B: its rows
@@ -43,7 +45,7 @@ function Memory:__tostring()
     { "parameters", self.parameters }, { "moments of the optimizer", self.moments },
     { "activations", self.activations }, { "backward, at its most", self.backward }, { "in all", self.total },
   } do
-    lines[#lines + 1] = ("%-24s %10.1f MiB"):format(row[1], row[2] / (1 << 20))
+    lines[#lines + 1] = format("%-24s %10.1f MiB", row[1], row[2] / (1 << 20))
   end
   return table.concat(lines, "\n")
 end

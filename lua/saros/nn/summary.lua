@@ -3,6 +3,8 @@
 
 local core = require "saros.core"
 
+local format = core.format
+
 ---@class saros.nn.Summary
 ---@field rows saros.nn.SummaryRow[]
 ---@field parameters integer  in all
@@ -29,9 +31,9 @@ end
 
 local function size_text(bytes)
   if bytes < 1 << 20 then
-    return ("%.1f KiB"):format(bytes / 1024)
+    return format("%.1f KiB", bytes / 1024)
   end
-  return ("%.1f MiB"):format(bytes / (1 << 20))
+  return format("%.1f MiB", bytes / (1 << 20))
 end
 
 function Summary:__tostring()

@@ -10,6 +10,8 @@ local core = require "saros.core"
 local options = require "saros.options"
 local parameter_list = require "saros.optim.parameters"
 
+local format = core.format
+
 ---@class saros.optim.Optimizer
 ---@field rule string
 ---@field options table  what it was made with
@@ -215,7 +217,7 @@ end
 
 function Optimizer:__tostring()
   local count = #self.groups
-  return ("%s (%d parameters%s, lr %g, %d steps)"):format(
+  return format("%s (%d parameters%s, lr %g, %d steps)",
     self.rule, #self.parameters, count > 1 and (" in %d groups"):format(count) or "", self.options.lr, self.steps)
 end
 

@@ -155,11 +155,11 @@ local function summary(runs)
     rows[n + 1] = {}
   end
   for _, column in ipairs(SUMMARY) do
-    local name, format, value_of = table.unpack(column)
+    local name, form, value_of = table.unpack(column)
     local cells, known = {}, false
     for n, run in ipairs(runs) do
       local value = value_of(run)
-      cells[n], known = value and format:format(value) or "-", known or value ~= nil
+      cells[n], known = value and core.format(form, value) or "-", known or value ~= nil
     end
     if known then
       table.insert(rows[1], name:format(noun_of(runs)))

@@ -94,7 +94,7 @@ local function flatten(tree, path, flat)
     if type(value) == "table" then
       flatten(value, name .. ".", flat)
     else
-      flat[name] = value == core.null and "null" or tostring(value)
+      flat[name] = value == core.null and "null" or core.format("%s", value)
     end
   end
   return flat

@@ -94,7 +94,7 @@ local function flatten(tree, prefix, flat)
 end
 
 local function shown(value)
-  return value == nil and "none" or tostring(value)
+  return value == nil and "none" or core.format("%s", value)
 end
 
 --- The names of the fields in which two flat configurations differ.

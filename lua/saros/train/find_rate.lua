@@ -9,6 +9,8 @@ local checkpoint = require "saros.train.checkpoint"
 local finite = require "saros.train.finite"
 local pass = require "saros.train.pass"
 
+local format = core.format
+
 local SMOOTHING = 0.9
 local TOO_HIGH = 2 -- times the lowest loss: nothing good comes after that
 local MARGIN = 10 -- where the loss is lowest, the rate is about to be too large
@@ -90,9 +92,9 @@ function Rates:__tostring()
   local lines = { "rate       loss" }
   local every = math.max(1, math.ceil(#self.rates / ROWS))
   for position = 1, #self.rates, every do
-    lines[#lines + 1] = ("%.1e  %7.4f"):format(self.rates[position], self.losses[position])
+    lines[#lines + 1] = format("%.1e  %7.4f", self.rates[position], self.losses[position])
   end
-  lines[#lines + 1] = ("begin with %.1e"):format(self.rate)
+  lines[#lines + 1] = format("begin with %.1e", self.rate)
   return table.concat(lines, "\n")
 end
 
@@ -104,7 +106,7 @@ end
 local function find_rate(model, data, given)
   local o = check(given)
   if o.low >= o.high then
-    options.fail(("find_rate: expected low < high, got %g and %g"):format(o.low, o.high))
+    options.fail(format("find_rate: expected low < high, got %g and %g", o.low, o.high))
   end
   pass.require_same("find_rate", model, data)
   options.about("find_rate", pass.training, data, o)

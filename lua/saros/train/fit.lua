@@ -21,6 +21,8 @@ local run_folder = require "saros.train.run"
 local step = require "saros.train.step"
 local undisturbed = require "saros.train.undisturbed"
 
+local format = core.format
+
 local late = lazy({}, { report = { "saros.report" } })
 
 ---@alias saros.train.Data saros.Text|saros.Pieces|saros.Series|saros.Labelled|saros.Pairs
@@ -471,7 +473,7 @@ local function roll_back(self)
   self.run:continue(self.optimizer.steps, self.cursor.epoch)
   self.run:log { event = "rollback", step = self.optimizer.steps, problem = problem, scale = scale }
   save(self)
-  say(self, ("%s; going back to step %d, with %g times the rate"):format(problem, self.saved, scale))
+  say(self, format("%s; going back to step %d, with %g times the rate", problem, self.saved, scale))
 end
 
 --- All epochs that are left, from the last checkpoint again where that helps.

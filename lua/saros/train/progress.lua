@@ -4,6 +4,8 @@
 local core = require "saros.core"
 local options = require "saros.options"
 
+local format = core.format
+
 ---@class saros.Progress
 ---@field file file*
 ---@field live boolean  redraw a line while an epoch runs
@@ -30,24 +32,24 @@ local check = options.declare("progress", {
 --- 45210 as "45.2k".
 local function count_text(n)
   if n < 1e3 then
-    return ("%.0f"):format(n)
+    return format("%.0f", n)
   elseif n < 1e6 then
-    return ("%.1fk"):format(n / 1e3)
+    return format("%.1fk", n / 1e3)
   end
-  return ("%.2fM"):format(n / 1e6)
+  return format("%.2fM", n / 1e6)
 end
 
 --- 45210000 bytes as "45 MB".
 local function memory_text(record)
-  return record.memory and ("  %.0f MB"):format(record.memory / 1e6) or ""
+  return record.memory and format("  %.0f MB", record.memory / 1e6) or ""
 end
 
 --- How often labels are right, or the loss in other units, where there are symbols.
 local function units_text(record)
   if record.accuracy then
-    return ("  accuracy %.1f %%"):format(100 * record.accuracy)
+    return format("  accuracy %.1f %%", 100 * record.accuracy)
   end
-  return record.bits and (" (%.3f bits, perplexity %.2f)"):format(record.bits, record.perplexity) or ""
+  return record.bits and format(" (%.3f bits, perplexity %.2f)", record.bits, record.perplexity) or ""
 end
 
 --- 3725 seconds as "1:02:05".
@@ -81,11 +83,11 @@ end
 local function line_text(record, width)
   local done = (record.epoch - 1 + record.index / record.count) / record.epochs
   local epoch = ("epoch %d/%d"):format(record.epoch, record.epochs)
-  local loss = ("  loss %.4f"):format(record.smoothed)
+  local loss = format("  loss %.4f", record.smoothed)
   local speed = speed_text(record)
   local left = ("  %s left"):format(time_text(record.seconds_left))
   local memory = memory_text(record)
-  local step = ("  step %d%s, now %.4f"):format(record.step, loss, record.loss)
+  local step = format("  step %d%s, now %.4f", record.step, loss, record.loss)
   for _, line in ipairs {
     epoch .. " " .. bar_text(done) .. step .. speed .. memory .. left,
     epoch .. " " .. bar_text(done) .. loss .. speed .. memory .. left,
@@ -122,10 +124,10 @@ function Progress:epoch(record)
     return
   end
   erase(self)
-  local valid = record.valid and ("  valid %.4f"):format(record.valid) or ""
+  local valid = record.valid and format("  valid %.4f", record.valid) or ""
   local is_behind = record.best and record.best < record.epoch
   local best = is_behind and ("  best: epoch %d"):format(record.best) or ""
-  self.file:write(("epoch %d  loss %.4f%s%s%s%s%s\n"):format(
+  self.file:write(format("epoch %d  loss %.4f%s%s%s%s%s\n",
     record.epoch, record.train, valid, units_text(record), speed_text(record), memory_text(record), best))
   self.file:flush()
 end

@@ -29,7 +29,7 @@ local step = {}
 ---@param culprit? string  where it comes from
 function step.fail(self, what, value, place, culprit)
   value = value ~= value and "nan" or value
-  self.broken = ("expected a finite %s, got %s %s%s"):format(
+  self.broken = core.format("expected a finite %s, got %s %s%s",
     what, value, place, culprit and (", first in %s"):format(culprit) or "")
   error(("fit: %s; a smaller lr or clip may help"):format(self.broken), 0)
 end

@@ -1,0 +1,72 @@
+/*
+** Numbers as text and back, with a decimal point in every locale, for the
+** modules of the library: what string.format, tostring and tonumber do depends
+** on the locale of the host.
+*/
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "binding.h"
+#include "plain_numbers.h"
+
+int print_plain(char *text, size_t room, const char *format, ...) {
+  va_list values;
+  va_start(values, format);
+  plain_numbers numbers = plain_numbers_enter();
+  int length = vsnprintf(text, room, format, values);
+  plain_numbers_leave(numbers);
+  va_end(values);
+  return length;
+}
+
+const char *push_number_text(lua_State *L, int index) {
+  char text[40];
+  if (lua_isinteger(L, index))
+    return lua_pushfstring(L, "%I", (LUAI_UACINT)lua_tointeger(L, index));
+  print_plain(text, sizeof text, "%.14g", lua_tonumber(L, index));
+  const char *rest = text[strspn(text, "-0123456789")] == '\0' ? ".0" : "";
+  return lua_pushfstring(L, "%s%s", text, rest);
+}
+
+/* format(text, ...): string.format. */
+static int format(lua_State *L) {
+  if (lua_type(L, 1) != LUA_TSTRING)
+    argument_error(L, 1, "a string");
+  int count = lua_gettop(L);
+  if (luaL_getmetafield(L, 1, "__index") != LUA_TTABLE)
+    return failure(L, "%s: expected the string library, got none",
+                   function_name(L));
+  lua_getfield(L, -1, "format");
+  lua_replace(L, -2);
+  lua_insert(L, 1);
+  plain_numbers numbers = plain_numbers_enter();
+  int status = lua_pcall(L, count, 1, 0);
+  plain_numbers_leave(numbers);
+  return status == LUA_OK ? 1 : lua_error(L);
+}
+
+/* to_number(text): the number that it says; nil if none. */
+static int to_number(lua_State *L) {
+  size_t length;
+  if (lua_type(L, 1) != LUA_TSTRING)
+    argument_error(L, 1, "a string");
+  const char *text = lua_tolstring(L, 1, &length);
+  plain_numbers numbers = plain_numbers_enter();
+  size_t used = lua_stringtonumber(L, text);
+  plain_numbers_leave(numbers);
+  if (used != length + 1)
+    lua_pushnil(L);
+  return 1;
+}
+
+static const luaL_Reg functions[] = {
+    {"format", format},
+    {"to_number", to_number},
+    {NULL, NULL},
+};
+
+void open_number(lua_State *L) {
+  register_functions(L, MODULE, functions);
+}
