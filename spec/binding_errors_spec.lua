@@ -91,13 +91,14 @@ local shared = {
   linear = function() return tensor(2, 3), tensor(4, 3), A("tensor?", saros.ones(4)) end,
 }
 
-for _, name in ipairs { "negate", "abs", "exp", "log", "sqrt", "tanh", "sigmoid", "relu" } do
+for _, name in ipairs { "negate", "abs", "exp", "log", "sqrt", "tanh", "sigmoid", "relu", "isfinite", "isnan" } do
   shared[name] = function() return A("operand", grid()) end
 end
 for _, name in ipairs { "add", "subtract", "multiply", "divide", "power", "maximum", "minimum",
   "lt", "le", "gt", "ge", "eq", "ne" } do
   shared[name] = function() return A("operand", grid()), A("operand", grid()) end
 end
+shared.where = function() return A("operand", grid()), A("operand", grid()), A("operand", grid()) end
 for _, name in ipairs { "sum", "mean", "max", "min" } do
   shared[name] = function() return tensor(2, 3), A("axis?", 1), A("flag?", true) end
 end
@@ -150,7 +151,7 @@ local functions = {
     return A("unit", "word"), A("text", "some text"), A("flag?", false), A("size", 0), A("limit", 1), A("flag?", true)
   end,
   open_tokens = function() return A("text", "/nowhere/at/all") end,
-  where = function() end,
+  caller = function() end,
   info = function() end, memory = function() end, trim = function() end, clock = function() end,
 }
 

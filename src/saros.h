@@ -300,6 +300,8 @@ typedef enum saros_function {
   SAROS_TANH,
   SAROS_SIGMOID,
   SAROS_RELU,
+  SAROS_ISFINITE,  // of these two: 1 or 0, without gradient
+  SAROS_ISNAN,
   SAROS_FUNCTIONS
 } saros_function;
 
@@ -326,6 +328,12 @@ typedef enum saros_operator {
 ** axis of size 1, or a missing one, is repeated. */
 SAROS_API saros_status saros_combine(saros_operator f, saros_tensor *a,
                                      saros_tensor *b, saros_tensor **out);
+
+/* Elements of a where the condition is not 0, else of b; all three broadcast.
+** Differentiable in a and b. What is not chosen does not matter: NaN there
+** reaches neither the result nor a gradient. */
+SAROS_API saros_status saros_where(saros_tensor *condition, saros_tensor *a,
+                                   saros_tensor *b, saros_tensor **out);
 
 /* The name of f in messages and in Lua: "tanh", "add". */
 SAROS_API const char *saros_function_name(saros_function f);

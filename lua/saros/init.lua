@@ -41,6 +41,7 @@ saros.format, saros.to_number = nil, nil -- for text in any locale
 saros.profiling, saros.layer = nil, nil -- for saros.profile
 saros.watch_finite = nil -- for saros.fit
 saros.trace, saros.block_bytes = nil, nil -- for model:memory
+saros.caller = nil -- for messages
 
 local Info = {}
 function Info:__tostring()

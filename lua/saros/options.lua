@@ -64,7 +64,7 @@ end
 --- Raise an error that blames the caller of the library.
 ---@param message string
 function options.fail(message)
-  error(core.where() .. message, 0)
+  error(core.caller() .. message, 0)
 end
 
 --- An error's message without the line that it blames.

@@ -12,6 +12,12 @@ static double sigmoid(double x) {
 static double relu(double x) {
   return x > 0 ? x : 0;
 }
+static double is_finite(double x) {
+  return isfinite(x);
+}
+static double is_nan(double x) {
+  return isnan(x);
+}
 static double add(double a, double b) {
   return a + b;
 }
@@ -49,6 +55,8 @@ static const unary_twin unaries[UNARY_COUNT] = {
     [UNARY_TANH] = {"tanh", tanh, -3, 3},
     [UNARY_SIGMOID] = {"sigmoid", sigmoid, -3, 3},
     [UNARY_RELU] = {"relu", relu, -3, 3},
+    [UNARY_ISFINITE] = {"isfinite", is_finite, -3, 3},
+    [UNARY_ISNAN] = {"isnan", is_nan, -3, 3},
 };
 
 typedef struct binary_twin {
@@ -91,6 +99,8 @@ static void check_unary_backward(const kernels *k, unary id, size_t n) {
   fill_random(dy, n, -1, 1);
   fill_random(dx, n, -1, 1);
   memcpy(before, dx, sizeof dx);
+  if (k->pointwise->unary_backward[id] == NULL)
+    return;
   k->pointwise->unary[id](y, x, n);
   const int reads_x = UNARY_BACKWARD_READS_X(id);
   k->pointwise->unary_backward[id](dx, dy, reads_x ? x : NULL,
@@ -120,6 +130,11 @@ static void check_corners(const kernels *k) {
     zeros[i] = (real)NAN;
   p->unary[UNARY_RELU](y, zeros, 17);
   CHECK(isnan(y[0]) && isnan(y[16]), "%s: relu(NaN)", k->isa);
+  zeros[0] = (real)INFINITY, zeros[1] = (real)-INFINITY, zeros[2] = 0;
+  p->unary[UNARY_ISFINITE](y, zeros, 17);
+  CHECK(!y[0] && !y[1] && y[2] == 1 && !y[16], "%s: isfinite", k->isa);
+  p->unary[UNARY_ISNAN](y, zeros, 17);
+  CHECK(!y[0] && !y[1] && !y[2] && y[16] == 1, "%s: isnan", k->isa);
 }
 
 /* --- Two operands --------------------------------------------------------- */
@@ -175,6 +190,26 @@ static void check_binary_corners(const kernels *k) {
     }
 }
 
+/* --- Three operands ------------------------------------------------------- */
+
+static void check_choose(const kernels *k, ptrdiff_t c_step, ptrdiff_t a_step,
+                         ptrdiff_t b_step, size_t n) {
+  real c[2 * LONGEST + 1], a[2 * LONGEST + 1], b[2 * LONGEST + 1],
+      y[LONGEST + 1];
+  fill_random(c, 2 * n + 1, -1, 1);
+  fill_random(a, 2 * n + 1, -1, 1);
+  fill_random(b, 2 * n + 1, -1, 1);
+  for (size_t i = 0; i < 2 * n + 1; i++)
+    c[i] = c[i] < 0 ? 0 : c[i];
+  y[n] = 77;
+  k->pointwise->choose(y, c, c_step, a, a_step, b, b_step, n);
+  int wrong = y[n] != 77;
+  for (ptrdiff_t i = 0; i < (ptrdiff_t)n; i++)
+    wrong += y[i] != (c[i * c_step] != 0 ? a[i * a_step] : b[i * b_step]);
+  CHECK(!wrong, "%s: choose of %zu by steps %td, %td, %td: %d wrong", k->isa, n,
+        c_step, a_step, b_step, wrong);
+}
+
 /* --- Services ------------------------------------------------------------- */
 
 static void check_services(const kernels *k, size_t n) {
@@ -224,6 +259,8 @@ static void check_set(const kernels *k) {
       for (ptrdiff_t a_step = 0; a_step < 4; a_step++)
         for (ptrdiff_t b_step = 0; b_step < 4; b_step++)
           check_binary(k, id, a_step, b_step, lengths[l]);
+    for (ptrdiff_t step = 0; step < 27; step++)
+      check_choose(k, step % 3, step / 3 % 3, step / 9, lengths[l]);
     check_services(k, lengths[l]);
   }
   for (binary id = 0; id < BINARY_COUNT; id++)

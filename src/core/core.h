@@ -214,9 +214,10 @@ int draw(saros_generator *generator, const real *weight, int n);
 ** returns the status. */
 saros_status or_nothing(saros_status status, saros_tensor **out);
 
-/* A walk over the rows (last axes) of up to three tensors that broadcast to
-** one shape; axes that can be merged are. Used by copies and binaries. */
-#define MAX_WALK 3
+/* A walk over the rows (last axes) of up to four tensors that broadcast to
+** one shape; axes that can be merged are. Used by what goes element by element.
+*/
+#define MAX_WALK 4
 typedef struct walk {
   int tensors;
   int rank;      // of the outer axes

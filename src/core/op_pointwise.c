@@ -14,10 +14,16 @@ static saros_status apply_backward(const tape_entry *e);
 
 #define FUNCTION(f, name) [f] = {name, apply_backward}
 static const operation functions[SAROS_FUNCTIONS] = {
-    FUNCTION(SAROS_NEGATE, "negate"),   FUNCTION(SAROS_ABS, "abs"),
-    FUNCTION(SAROS_EXP, "exp"),         FUNCTION(SAROS_LOG, "log"),
-    FUNCTION(SAROS_SQRT, "sqrt"),       FUNCTION(SAROS_TANH, "tanh"),
-    FUNCTION(SAROS_SIGMOID, "sigmoid"), FUNCTION(SAROS_RELU, "relu"),
+    FUNCTION(SAROS_NEGATE, "negate"),
+    FUNCTION(SAROS_ABS, "abs"),
+    FUNCTION(SAROS_EXP, "exp"),
+    FUNCTION(SAROS_LOG, "log"),
+    FUNCTION(SAROS_SQRT, "sqrt"),
+    FUNCTION(SAROS_TANH, "tanh"),
+    FUNCTION(SAROS_SIGMOID, "sigmoid"),
+    FUNCTION(SAROS_RELU, "relu"),
+    [SAROS_ISFINITE] = {"isfinite", NULL},
+    [SAROS_ISNAN] = {"isnan", NULL},
 };
 
 const char *saros_function_name(saros_function f) {
@@ -69,6 +75,8 @@ saros_status saros_apply(saros_function f, saros_tensor *x,
   TRY_OR_DONE(parallel_rows(x->context, from->count, 1, apply_rows,
                             &(application){x->context->kernels->pointwise, f,
                                            reals(*out), reals(from), NULL}));
+  if (functions[f].backward == NULL)
+    goto done;
   saros_tensor *saved = UNARY_BACKWARD_READS_X((unary)f) ? from : *out;
   if (f == SAROS_NEGATE)
     saved = NULL;

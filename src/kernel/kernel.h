@@ -36,6 +36,8 @@ typedef enum unary {
   UNARY_TANH,
   UNARY_SIGMOID,
   UNARY_RELU,
+  UNARY_ISFINITE,  // these give 1 or 0 and have no backward pass
+  UNARY_ISNAN,
   UNARY_COUNT
 } unary;
 
@@ -58,13 +60,18 @@ typedef struct pointwise_kernels {
   void (*unary[UNARY_COUNT])(real *y, const real *x, size_t n);
 
   /* dx[i] += dy[i] * f'(x[i]); y = f(x). Each function reads x or y, not
-  ** both, and the other may be null: see UNARY_BACKWARD_READS_X below. */
+  ** both, and the other may be null: see UNARY_BACKWARD_READS_X below. Null
+  ** where there is no gradient. */
   void (*unary_backward[UNARY_COUNT])(real *dx, const real *dy, const real *x,
                                       const real *y, size_t n);
 
   /* y[i] = f(a[i * a_step], b[i * b_step]); a step of 0 repeats a scalar. */
   void (*binary[BINARY_COUNT])(real *y, const real *a, ptrdiff_t a_step,
                                const real *b, ptrdiff_t b_step, size_t n);
+
+  /* y[i] = c[i * c_step] != 0 ? a[i * a_step] : b[i * b_step] */
+  void (*choose)(real *y, const real *c, ptrdiff_t c_step, const real *a,
+                 ptrdiff_t a_step, const real *b, ptrdiff_t b_step, size_t n);
 
   void (*fill)(real *y, real value, size_t n);
 

@@ -51,6 +51,9 @@ UNARY_BACKWARD(sigmoid_backward, dy[i] * y[i] * (1 - y[i]))
 
 UNARY(relu, relu_of(x[i]))
 UNARY_BACKWARD(relu_backward, only_if(y[i] > 0, dy[i]))
+
+UNARY(is_finite, x[i] - x[i] == 0 ? 1 : 0)
+UNARY(is_nan, x[i] != x[i] ? 1 : 0)
 /* clang-format on */
 
 /* --- Two operands --------------------------------------------------------- */
@@ -108,6 +111,35 @@ static void power(real *y, const real *a, ptrdiff_t a_step, const real *b,
     any_power(y, a, a_step, b, b_step, n);
 }
 
+/* --- Three operands ------------------------------------------------------- */
+
+/* Both elements are read, so that the loop needs no branch. */
+static inline __attribute__((always_inline)) void
+choose_by_steps(real *y, const real *cs, ptrdiff_t c_step, const real *as,
+                ptrdiff_t a_step, const real *bs, ptrdiff_t b_step, size_t n) {
+  INDEPENDENT
+  for (ptrdiff_t i = 0; i < (ptrdiff_t)n; i++) {
+    const real a = as[i * a_step], b = bs[i * b_step];
+    y[i] = cs[i * c_step] != 0 ? a : b;
+  }
+}
+
+static void choose(real *y, const real *c, ptrdiff_t c_step, const real *a,
+                   ptrdiff_t a_step, const real *b, ptrdiff_t b_step,
+                   size_t n) {
+  if (n == 0)
+    return;
+  const real a_first = *a, b_first = *b;
+  if (c_step == 1 && a_step == 1 && b_step == 1)
+    choose_by_steps(y, c, 1, a, 1, b, 1, n);
+  else if (c_step == 1 && a_step == 1 && b_step == 0)
+    choose_by_steps(y, c, 1, a, 1, &b_first, 0, n);
+  else if (c_step == 1 && a_step == 0 && b_step == 1)
+    choose_by_steps(y, c, 1, &a_first, 0, b, 1, n);
+  else
+    choose_by_steps(y, c, c_step, a, a_step, b, b_step, n);
+}
+
 /* --- Services ------------------------------------------------------------- */
 
 static void fill(real *y, real value, size_t n) {
@@ -152,7 +184,9 @@ const pointwise_kernels KERNEL_TABLE(pointwise) = {
               [UNARY_SQRT] = square_root,
               [UNARY_TANH] = hyperbolic_tangent,
               [UNARY_SIGMOID] = sigmoid,
-              [UNARY_RELU] = relu},
+              [UNARY_RELU] = relu,
+              [UNARY_ISFINITE] = is_finite,
+              [UNARY_ISNAN] = is_nan},
     .unary_backward = {[UNARY_NEGATE] = negate_backward,
                        [UNARY_ABS] = absolute_backward,
                        [UNARY_EXP] = exponential_backward,
@@ -171,6 +205,7 @@ const pointwise_kernels KERNEL_TABLE(pointwise) = {
                [BINARY_LESS] = less,
                [BINARY_LESS_EQUAL] = less_equal,
                [BINARY_EQUAL] = equal},
+    .choose = choose,
     .fill = fill,
     .copy = copy,
     .add_scaled = add_scaled,

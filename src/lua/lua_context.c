@@ -317,7 +317,7 @@ static int context_terminal_width(lua_State *L) {
   return 1;
 }
 
-static int context_where(lua_State *L) {
+static int context_caller(lua_State *L) {
   push_culprit(L);
   return 1;
 }
@@ -335,7 +335,7 @@ static const luaL_Reg context_functions[] = {
     {"clock", context_clock},
     {"is_terminal", context_is_terminal},
     {"terminal_width", context_terminal_width},
-    {"where", context_where},
+    {"caller", context_caller},
     {NULL, NULL},
 };
 

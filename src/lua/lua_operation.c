@@ -53,6 +53,16 @@ static int operation_negated(lua_State *L) {
   return new_tensor(L, out);
 }
 
+static int operation_where(lua_State *L) {
+  lua_settop(L, 3);
+  for (int operand = 1; operand <= 3; operand++)
+    check_operand(L, operand);
+  saros_tensor **out = push_tensor(L);
+  ATTEMPT(L, saros_where(check_tensor(L, 1), check_tensor(L, 2),
+                         check_tensor(L, 3), out));
+  return new_tensor(L, out);
+}
+
 /* --- Products and reductions ------------------------------------------------------- */
 
 static int operation_matmul(lua_State *L) {
@@ -202,6 +212,7 @@ static int operation_linear(lua_State *L) {
 /* --- Registration -------------------------------------------------------------------- */
 
 static const luaL_Reg functions[] = {
+    {"where", operation_where},
     {"matmul", operation_matmul},
     {"sum", operation_sum},
     {"mean", operation_mean},

@@ -88,6 +88,16 @@ function core.sigmoid(x) end
 ---@return saros.Tensor  of the shape of x
 function core.relu(x) end
 
+--- 1 where x is finite, 0 where it is NaN or infinite. No gradient.
+---@param x saros.Operand
+---@return saros.Tensor  of the shape of x
+function core.isfinite(x) end
+
+--- 1 where x is NaN, else 0. No gradient.
+---@param x saros.Operand
+---@return saros.Tensor  of the shape of x
+function core.isnan(x) end
+
 -- --- Two operands, which broadcast --------------------------------------------
 -- Shapes are aligned at their last axes; an axis of size 1, or a missing one, is
 -- repeated. Error if the shapes do not fit.
@@ -170,6 +180,15 @@ function core.eq(a, b) end
 ---@param b saros.Operand
 ---@return saros.Tensor
 function core.ne(a, b) end
+
+--- Elements of a where the condition is not 0, else of b; all three broadcast.
+--- Differentiable in a and b. What is not chosen does not matter: NaN there
+--- reaches neither the result nor a gradient.
+---@param condition saros.Operand  such as x:gt(0)
+---@param a saros.Operand
+---@param b saros.Operand
+---@return saros.Tensor
+function core.where(condition, a, b) end
 
 -- --- Products and reductions, differentiable ------------------------------------
 
@@ -633,6 +652,6 @@ function core.terminal_width(file) end
 --- The nearest line outside the library, "script.lua:12: ", for the front of a
 --- message: however deep a mistake is found, there it was made.
 ---@return string
-function core.where() end
+function core.caller() end
 
 return core

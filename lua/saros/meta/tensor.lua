@@ -118,6 +118,7 @@ Tensor.multiply, Tensor.divide, Tensor.power = core.multiply, core.divide, core.
 Tensor.maximum, Tensor.minimum = core.maximum, core.minimum
 Tensor.lt, Tensor.le, Tensor.gt = core.lt, core.le, core.gt
 Tensor.ge, Tensor.eq, Tensor.ne = core.ge, core.eq, core.ne
+Tensor.isfinite, Tensor.isnan, Tensor.where = core.isfinite, core.isnan, core.where
 Tensor.matmul, Tensor.linear = core.matmul, core.linear
 Tensor.sum, Tensor.mean = core.sum, core.mean
 Tensor.max, Tensor.min, Tensor.argmax = core.max, core.min, core.argmax

@@ -1,0 +1,105 @@
+/*
+** Choosing between two tensors, element by element. What is not chosen is not
+** computed with: neither its value nor its gradient reaches the result, so a
+** NaN there stays where it is.
+*/
+#include "core.h"
+
+/* y = condition ? a : b along a walk. */
+typedef struct choice {
+  saros_tensor *y;
+  const saros_tensor *condition, *a, *b;
+  walk walk;
+} choice;
+
+/* n elements of the row where the walk stands, from one of them on. */
+static void choose_row(const choice *c, const walk *w, size_t from, size_t n) {
+  c->y->context->kernels->pointwise->choose(
+      reals(c->y) + w->at[0] + from,
+      reals(c->condition) + w->at[1] + from * (size_t)w->step[1], w->step[1],
+      reals(c->a) + w->at[2] + from * (size_t)w->step[2], w->step[2],
+      reals(c->b) + w->at[3] + from * (size_t)w->step[3], w->step[3], n);
+}
+
+static void choose_part(void *arguments, size_t from, size_t n) {
+  const choice *c = arguments;
+  choose_row(c, &c->walk, from, n);
+}
+
+static void choose_rows(void *arguments, size_t from, size_t rows) {
+  const choice *c = arguments;
+  walk w = c->walk;
+  walk_skip(&w, from);
+  for (size_t row = 0; row < rows; row++, walk_next(&w))
+    choose_row(c, &w, 0, w.inner);
+}
+
+/* All of it, by its rows, or by the elements of its only row. */
+static saros_status choose(choice *c) {
+  const saros_tensor *const tensors[] = {c->y, c->condition, c->a, c->b};
+  walk *w = &c->walk;
+  if (c->y->count == 0)
+    return SAROS_OK;
+  walk_start(w, c->y->rank, c->y->shape, 4, tensors);
+  if (w->inner == c->y->count)
+    return parallel_rows(c->y->context, w->inner, 1, choose_part, c);
+  return parallel_rows(c->y->context, c->y->count / w->inner, w->inner,
+                       choose_rows, c);
+}
+
+/* Adds to the gradient of operand 'n' the part of dy that it was chosen for. */
+static saros_status add_chosen(tape_node *n, saros_tensor *condition,
+                               saros_tensor *dy, int is_a) {
+  saros_tensor *zero, *g;
+  TRY(tensor_scalar(dy->context, 0, &zero));
+  saros_status status =
+      saros_where(condition, is_a ? dy : zero, is_a ? zero : dy, &g);
+  saros_tensor_release(zero);
+  TRY(status);
+  TRY(reduce_to(g, n->rank, n->shape, &g));
+  return node_add(n, g);
+}
+
+static saros_status where_backward(const tape_entry *e) {
+  saros_tensor *dy = e->output[0]->gradient;
+  for (int i = 0; i < 2; i++)
+    if (e->input[i] != NULL)
+      TRY(add_chosen(e->input[i], e->saved[0], dy, i == 0));
+  return SAROS_OK;
+}
+
+static const operation where_operation = {"where", where_backward};
+
+static saros_status expect_operands(saros_tensor *condition, saros_tensor *a,
+                                    saros_tensor *b) {
+  TRY(expect_context("where", condition->context, a));
+  TRY(expect_context("where", condition->context, b));
+  TRY(expect_real("where", "the condition", condition));
+  TRY(expect_real("where", "operands", a));
+  return expect_real("where", "operands", b);
+}
+
+/* The shape that all three broadcast to. */
+static saros_status common_shape(saros_tensor *condition, saros_tensor *a,
+                                 saros_tensor *b, int *rank, int *shape) {
+  saros_tensor both = {.context = a->context};  // stands for a and b
+  TRY(broadcast_shape("where", a, b, &both.rank, both.shape));
+  return broadcast_shape("where", condition, &both, rank, shape);
+}
+
+saros_status saros_where(saros_tensor *condition, saros_tensor *a,
+                         saros_tensor *b, saros_tensor **out) {
+  int rank, shape[MAX_RANK];
+  *out = NULL;
+  TRY(expect_operands(condition, a, b));
+  TRY(common_shape(condition, a, b, &rank, shape));
+  TRY(tensor_new(a->context, SAROS_REAL, rank, shape, out));
+  saros_status status =
+      choose(&(choice){.y = *out, .condition = condition, .a = a, .b = b});
+  if (status == SAROS_OK)
+    status = tape_record(
+        a->context,
+        &(record){&where_operation, 2, (saros_tensor *const[]){a, b}, 1, out, 1,
+                  (saros_tensor *const[]){condition}, NULL, 0});
+  return or_nothing(status, out);
+}
