@@ -373,33 +373,6 @@ describe("find_rate", function()
   end)
 end)
 
-describe("evaluate", function()
-  it("is the mean loss over the held-out part, with the state carried", function()
-    local text = small_text(0.2)
-    local lm = small_model(text)
-    local inputs = text.valid:slice(1, 1, -2):reshape(-1, 1)
-    local targets = text.valid:slice(1, 2):reshape(-1, 1)
-    local whole = nn.cross_entropy((lm(inputs)), targets):item()
-    assert.near(whole, saros.evaluate(lm, text, { batch = 1, length = 7 }), 1e-5)
-    assert.near(whole, saros.evaluate(lm, text, { batch = 1, length = 1000 }), 1e-5)
-  end)
-
-  it("does not use dropout and leaves no gradients", function()
-    local text = small_text(0.2)
-    local lm = small_model(text, { dropout = 0.5 })
-    assert.equal(saros.evaluate(lm, text), saros.evaluate(lm, text))
-    for _, parameter in ipairs(lm:parameters()) do
-      assert.is_nil(parameter:gradient())
-    end
-  end)
-
-  it("says what is missing", function()
-    local text = small_text(0)
-    assert.error_matches(function() saros.evaluate(small_model(text), text) end,
-      "evaluate: expected data with a part 'valid', which in a text has at least 2 symbols")
-  end)
-end)
-
 describe("a progress display", function()
   local function shown(given, act)
     local path = os.tmpname()

@@ -15,6 +15,7 @@ local from = require "saros.data.source"
 local options = require "saros.options"
 local order = require "saros.data.order"
 local read_file = require "saros.read_file"
+local reading = require "saros.data.reading"
 local rows = require "saros.data.rows"
 local share = require "saros.data.share"
 local vocabulary = require "saros.data.vocabulary"
@@ -35,6 +36,7 @@ Pieces.__name = "saros.Pieces"
 ---@field texts string[]
 ---@field ids saros.Tensor[]  of each piece, with its new lines
 ---@field count integer
+---@field longest integer  of the pieces, in inputs
 local Part = {}
 Part.__index = Part
 
@@ -67,6 +69,8 @@ local check_windows = options.declare("pieces:windows", {
   { "partial", options.boolean, false },
   { "seed", options.optional(options.integer) },
 })
+
+local check_reading = options.declare("pieces:reading", reading.fields { "train", "valid" })
 
 -- --- Reading -----------------------------------------------------------------------------
 
@@ -126,10 +130,11 @@ local function laid_out(text)
 end
 
 local function part_of(texts, known)
-  local part = setmetatable({ texts = texts, ids = {}, count = 0 }, Part)
+  local part = setmetatable({ texts = texts, ids = {}, count = 0, longest = 1 }, Part)
   for position, text in ipairs(texts) do
     local ids = known:encode(laid_out(text))
     part.ids[position], part.count = core.ids(ids), part.count + #ids - 1
+    part.longest = math.max(part.longest, #ids - 1)
   end
   return part
 end
@@ -199,6 +204,11 @@ local function lay_out(part, generator)
   return core.concatenate(inputs, 1), core.concatenate(targets, 1), core.concatenate(begins, 1)
 end
 
+local function named_part(self, method, name)
+  return self[name] or options.fail(("pieces:%s: expected pieces with a part '%s', got some "
+    .. "without; data.pieces(..., { valid = 0.1 }) holds some out"):format(method, name))
+end
+
 --- Iterate over windows, once through a part. As in a text, B rows of equal
 --- length lie one behind the other, and the state is carried along them.
 ---@param given? { batch?: integer, length?: integer, part?: "train"|"valid", first?: integer,
@@ -208,8 +218,7 @@ end
 ---@return fun(): saros.data.PiecesWindow?
 function Pieces:windows(given)
   local o = check_windows(given)
-  local part = self[o.part] or options.fail(("pieces:windows: expected pieces with a part '%s', got some "
-    .. "without; data.pieces(..., { valid = 0.1 }) holds some out"):format(o.part))
+  local part = named_part(self, "windows", o.part)
   local steps = #part // o.batch -- of a row
   if steps < (o.partial and 1 or o.length) then
     options.fail(("pieces:windows: expected at least %d symbols for batch = %d and length = %d, got %d in part "
@@ -218,6 +227,21 @@ function Pieces:windows(given)
   end
   local streams = { lay_out(part, o.seed and core.generator(o.seed)) }
   return rows.windows(rows.of(streams, o.batch, steps), steps, o)
+end
+
+--- Iterate over windows that have each piece of a part once, read from its own
+--- beginning, in rows that do not depend on `batch` and `length`: see
+--- saros.data.reading.
+---@param given? { part?: "train"|"valid", batch?: integer, length?: integer }  ("valid"); rows and
+---  symbols of a row that are read at once, at most (50, 50)
+---@return fun(): saros.data.PiecesWindow?
+function Pieces:reading(given)
+  local o = check_reading(given)
+  local part = named_part(self, "reading", o.part)
+  local streams = { lay_out(part) }
+  return reading.windows(#part, function(...)
+    return rows.of(streams, ...)
+  end, o, part.longest)
 end
 
 return pieces

@@ -7,14 +7,16 @@ local rows = {}
 
 --- A function that gives steps first..last of all rows, one tensor for each
 --- stream.
----@param streams saros.Tensor[]  each (N), N >= batch * steps
+---@param streams saros.Tensor[]  each (N), N >= start - 1 + batch * steps
 ---@param batch integer  B
 ---@param steps integer  of a row
+---@param start? integer  the element with which the first row begins (1)
 ---@return fun(first: integer, last: integer): saros.Tensor...  (T, B)
-function rows.of(streams, batch, steps)
+function rows.of(streams, batch, steps, start)
+  start = start or 1
   local laid_out = {}
   for position, stream in ipairs(streams) do
-    laid_out[position] = stream:slice(1, 1, batch * steps):reshape(batch, steps)
+    laid_out[position] = stream:slice(1, start, start + batch * steps - 1):reshape(batch, steps)
   end
   return function(first, last)
     local cut = {}

@@ -20,6 +20,7 @@ local batches = require "saros.data.batches"
 local columns = require "saros.data.columns"
 local csv = require "saros.data.csv"
 local order = require "saros.data.order"
+local reading = require "saros.data.reading"
 local scale = require "saros.data.scale"
 
 ---@class saros.Series
@@ -63,6 +64,7 @@ end
 ---@field index integer  1..count
 ---@field count integer  the number of windows in the pass
 ---@field reset boolean  true: the rows of a window have nothing to do with those of the last
+---@field counts boolean?  false: only read for the sake of what follows, see saros.data.reading
 
 ---@class saros.data.SeriesOptions
 ---@field inputs? string|integer|(string|integer)[]  columns, by name or number (all that hold numbers)
@@ -109,6 +111,8 @@ local check_windows = options.declare("series:windows", {
   { "partial", options.boolean, false },
   { "seed", options.optional(options.integer) },
 })
+
+local check_reading = options.declare("series:reading", reading.fields { "train", "valid", "test" })
 
 -- --- Reading -----------------------------------------------------------------------------
 
@@ -299,6 +303,11 @@ local function starts_of(count, length, stride, generator)
   return generator and order.shuffled(starts, generator) or starts
 end
 
+local function named_part(self, method, name)
+  return self[name] or options.fail(("series:%s: expected a series with a part '%s', got one "
+    .. "without; data.series(..., { %s = 0.1 }) holds one out"):format(method, name, name))
+end
+
 ---@class saros.data.SeriesWindowOptions
 ---@field batch? integer  B (50)
 ---@field length? integer  T (50)
@@ -313,8 +322,7 @@ end
 ---@return fun(): saros.data.SeriesWindow?
 function Series:windows(given)
   local o = check_windows(given)
-  local part = self[o.part] or options.fail(("series:windows: expected a series with a part '%s', got one "
-    .. "without; data.series(..., { %s = 0.1 }) holds one out"):format(o.part, o.part))
+  local part = named_part(self, "windows", o.part)
   local length = o.partial and math.min(o.length, #part - self.horizon) or o.length
   local least = length + self.horizon + (o.partial and 0 or o.batch - 1)
   if #part < least then
@@ -331,6 +339,26 @@ function Series:windows(given)
     local inputs, targets = window_at(part, own, length, self.horizon)
     return { inputs = inputs, targets = targets, reset = true }
   end)
+end
+
+--- Iterate over windows that have each step of a part once whose targets are in the
+--- part, in the order of time, in rows that do not depend on `batch` and `length`: see
+--- saros.data.reading.
+---@param given? { part?: "train"|"valid"|"test", batch?: integer, length?: integer }  ("valid"); rows
+---  and steps of a row that are read at once, at most (50, 50)
+---@return fun(): saros.data.SeriesWindow?
+function Series:reading(given)
+  local o = check_reading(given)
+  local part = named_part(self, "reading", o.part)
+  return reading.windows(#part - self.horizon, function(rows, steps, start)
+    return function(first, last)
+      local starts = {}
+      for row = 1, rows do
+        starts[row] = start + (row - 1) * steps + first - 1
+      end
+      return window_at(part, starts, last - first + 1, self.horizon)
+    end
+  end, o)
 end
 
 return series

@@ -13,6 +13,7 @@
 local open_file = require "saros.open_file"
 local from = require "saros.data.source"
 local options = require "saros.options"
+local reading = require "saros.data.reading"
 local rows = require "saros.data.rows"
 local vocabulary = require "saros.data.vocabulary"
 local without_mark = require "saros.data.byte_order_mark"
@@ -32,7 +33,8 @@ Text.__name = "saros.Text"
 ---@field targets saros.Tensor  ids (T, B): the symbols that follow the inputs
 ---@field index integer  1..count
 ---@field count integer  the number of windows in the pass
----@field reset boolean  a pass begins here: the state starts anew
+---@field reset boolean  the state starts anew, as where a pass begins
+---@field counts boolean?  false: only read for the sake of what follows, see saros.data.reading
 
 local check_text = options.declare("data.text", vocabulary.with_unit {
   { "valid", options.fraction, 0.1 },
@@ -46,6 +48,8 @@ local check_windows = options.declare("text:windows", {
   { "first", options.size, 1 },
   { "partial", options.boolean, false },
 })
+
+local check_reading = options.declare("text:reading", reading.fields { "train", "valid" })
 
 -- Returns the text and its name, or nil and a message. Of a token file the text
 -- is its first bytes.
@@ -137,15 +141,15 @@ function Text:__tostring()
     self.vocabulary:noun(), self.valid and #self.valid or 0, #self.vocabulary)
 end
 
-local function part_of(self, name)
+local function part_of(self, method, name)
   return self[name]
-    or options.fail(("text:windows: expected a text with a part '%s', got one without; "
-      .. "data.text(..., { valid = 0.1 }) holds one out"):format(name))
+    or options.fail(("text:%s: expected a text with a part '%s', got one without; "
+      .. "data.text(..., { valid = 0.1 }) holds one out"):format(method, name))
 end
 
 --- Is a part long enough? Returns true, or nil and a message.
 local function is_enough(self, o)
-  local count = #part_of(self, o.part)
+  local count = #part_of(self, "windows", o.part)
   local least = o.batch * (o.partial and 1 or o.length) + 1
   if count >= least then
     return true
@@ -169,6 +173,19 @@ function Text:enough(given)
   return is_enough(self, check_windows(given))
 end
 
+--- A function that lays the symbols of a part out as rows: see saros.data.rows.
+local function layout_of(part)
+  if getmetatable(part) == token_part.TokenPart then
+    return function(...)
+      return part:rows(...)
+    end
+  end
+  local streams = { part, part:slice(1, 2) } -- the targets are the same ids, one symbol further on
+  return function(...)
+    return rows.of(streams, ...)
+  end
+end
+
 --- Iterate over windows, once through a part of the text.
 ---@param given? saros.data.WindowOptions
 ---@return fun(): saros.Window?
@@ -180,11 +197,22 @@ function Text:windows(given)
   end
   local part = self[o.part]
   local steps = (#part - 1) // o.batch -- of a row
-  local in_file = getmetatable(part) == token_part.TokenPart
-  -- The targets are the same ids, one symbol further on.
-  local window = in_file and part:rows(o.batch, steps)
-    or rows.of({ part, part:slice(1, 2) }, o.batch, steps)
-  return rows.windows(window, steps, o)
+  return rows.windows(layout_of(part)(o.batch, steps), steps, o)
+end
+
+--- Iterate over windows that have each symbol of a part but the first as a target
+--- once, in rows that do not depend on `batch` and `length`: see saros.data.reading.
+---@param given? { part?: "train"|"valid", batch?: integer, length?: integer }  ("valid"); rows and
+---  symbols of a row that are read at once, at most (50, 50)
+---@return fun(): saros.Window?
+function Text:reading(given)
+  local o = check_reading(given)
+  local part = part_of(self, "reading", o.part)
+  if #part < 2 then
+    options.fail(("text:reading: expected at least 2 %ss in part '%s' of %s, got %d"):format(
+      self.vocabulary:noun(), o.part, self.name, #part))
+  end
+  return reading.windows(#part - 1, layout_of(part), o)
 end
 
 return text

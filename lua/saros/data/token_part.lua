@@ -20,10 +20,12 @@ end
 --- first..last of all rows from the file, as inputs and targets (T, B).
 ---@param batch integer  B
 ---@param steps integer  of a row
+---@param start? integer  the id with which the first row begins (1)
 ---@return fun(first: integer, last: integer): saros.Tensor, saros.Tensor
-function TokenPart:rows(batch, steps)
+function TokenPart:rows(batch, steps, start)
+  local before = self.first + (start or 1) - 2
   return function(first, last)
-    return self.tokens:window(self.first + first - 1, steps, last - first + 1, batch)
+    return self.tokens:window(before + first, steps, last - first + 1, batch)
   end
 end
 

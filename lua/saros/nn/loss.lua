@@ -19,18 +19,22 @@ loss.ctc_loss = core.ctc_loss
 --- `window_loss` of its own has the say: it may spare the memory of the logits,
 --- or have targets of another kind.
 ---@param model saros.nn.Module  stateful
----@param window table  of `inputs` and `targets`
+---@param window table  of `inputs` and `targets`, ids (T, B); maybe `begins` (T, B), 1 where the state
+---  starts anew, `mask` (T, B), 0 where a target does not count, and `reset`: the window begins anew
 ---@param state? saros.nn.State
 ---@return saros.Tensor loss  of rank 0
 ---@return saros.nn.State? state
 ---@return integer? right  of a model that chooses labels: how many are right
 function loss.of_window(model, window, state)
+  if window.reset == true then
+    state = nil
+  end
   if model.window_loss then
     return model:window_loss(window, state)
   end
   local logits
-  logits, state = model(window.inputs, state)
-  return core.cross_entropy(logits, window.targets), state
+  logits, state = model(window.inputs, state, window.begins and { reset = window.begins })
+  return core.cross_entropy(logits, window.targets, window.mask and { mask = window.mask }), state
 end
 
 local any_number = options.kind("a number", function(value)

@@ -11,12 +11,17 @@ local check = options.declare("evaluate", {
   { "part", options.one_of { "train", "valid", "test" }, "valid" },
 })
 
---- The mean loss over a part of some data, with the state carried from window to
---- window. Nothing is recorded and dropout does not act. A part too short for
---- the batch is read in fewer rows.
+--- The mean loss over a part of some data. Every element of the part (symbol, step,
+--- sequence, pair) counts once, with what precedes it in the part: a text or series
+--- is read from its beginning with the state carried, a long one in rows with a
+--- warm-up (saros.data.reading), pieces from their own beginnings. The loss depends
+--- on the model and the part alone; `batch` and `length` say how much is read at once
+--- and change it by no more than rounding. A model that carries no state sees no
+--- further back than `length`. Nothing is recorded and dropout does not act.
 ---@param model saros.nn.Module  as `saros.fit` takes it
 ---@param data saros.train.Data
----@param given? { batch?: integer, length?: integer, part?: "train"|"valid"|"test" }
+---@param given? { batch?: integer, length?: integer, part?: "train"|"valid"|"test" }  rows and steps that are
+---  read at once, at most (50, 50); part ("valid")
 ---@return number loss  nats per symbol, or as the model's own loss has it
 ---@return number? accuracy  of models that choose a label: the share that is right
 local function evaluate(model, data, given)
@@ -30,9 +35,11 @@ local function evaluate(model, data, given)
   for window in pass.evaluation(data, o) do
     local cost, hits
     cost, state, hits = loss.of_window(model, window, state)
-    local count = pass.answers(window)
-    total, answers = total + cost:item() * count, answers + count
-    right = hits and (right or 0) + hits
+    if window.counts ~= false then
+      local count = pass.answers(window)
+      total, answers = total + cost:item() * count, answers + count
+      right = hits and (right or 0) + hits
+    end
   end
   return total / answers, right and right / answers
 end

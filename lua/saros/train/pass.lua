@@ -36,13 +36,17 @@ function pass.training(data, o, epoch, first)
   return data:windows(given)
 end
 
---- Everything in a part once. A part too short for the batch is read in fewer rows.
+--- Everything in a part once, in the same way whatever `batch` and `length` are: whole
+--- sequences, or what data:reading gives. Data of one's own without that method is
+--- read in the windows that it has.
 ---@param data saros.train.Data
----@param o { batch: integer, length?: integer, part: "train"|"valid"|"test" }
+---@param o { batch: integer, length?: integer, part: "train"|"valid"|"test" }  read at once, at most
 ---@return fun(): saros.Window|saros.data.Batch|nil
 function pass.evaluation(data, o)
   if data.batches then
     return data:batches { batch = o.batch, part = o.part }
+  elseif data.reading then
+    return data:reading { batch = o.batch, length = o.length, part = o.part }
   end
   return data:windows { batch = math.min(o.batch, #data[o.part] - 1), length = o.length, part = o.part, partial = true }
 end
@@ -54,11 +58,12 @@ function pass.symbols(window)
   return window.symbols or window.inputs:size(1) * window.inputs:size(2)
 end
 
---- How many answers the loss of a window is the mean of.
+--- How many answers the loss of a window is the mean of: `answers`, which may be
+--- a sum of weights, the sum of a `mask`, or all inputs.
 ---@param window saros.Window|saros.data.Batch
----@return integer
+---@return number
 function pass.answers(window)
-  return window.answers or window.inputs:count()
+  return window.answers or window.mask and window.mask:sum():item() or window.inputs:count()
 end
 
 --- What a vocabulary, a scale or a list of labels consists of, as lists.
