@@ -109,6 +109,7 @@ local functions = {
   zeros = function() return A("sizes?", { 2 }) end,
   ones = function() return A("sizes?", { 2 }) end,
   full = function() return A("shape", { 2 }), A("number", 3) end,
+  blank = function() return A("shape", { 2 }) end,
   arange = function() return A("size", 3) end,
   concatenate = function() return A("list", { grid(), grid() }), A("axis", 1) end,
   stack = function() return A("list", { grid(), grid() }), A("axis?", 1) end,

@@ -236,6 +236,11 @@ SAROS_API saros_status saros_tensor_wrap(saros_context *context,
                                          const saros_buffer *buffer,
                                          saros_tensor **out);
 
+/* A read-only tensor of zeros that takes the memory of one element, whatever its
+** shape: to be given others' elements by saros_tensor_adopt. */
+SAROS_API saros_status saros_tensor_blank(saros_context *context, int rank,
+                                          const int *shape, saros_tensor **out);
+
 /* Makes the tensor a second one on the elements of source, which has its shape
 ** and type, and gives up its own; views of those keep them. SAROS_ESTATE as
 ** below, except that a read-only tensor may do so. */

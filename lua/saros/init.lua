@@ -40,6 +40,7 @@ saros.write_source = nil -- for saros.export_c
 saros.format, saros.to_number = nil, nil -- for text in any locale
 saros.profiling, saros.layer = nil, nil -- for saros.profile
 saros.watch_finite = nil -- for saros.fit
+saros.blank = nil -- for saros.load
 saros.trace, saros.block_bytes = nil, nil -- for model:memory
 saros.caller = nil -- for messages
 

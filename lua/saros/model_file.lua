@@ -8,7 +8,10 @@ local open_file = require "saros.open_file"
 local lazy = require "saros.lazy"
 local options = require "saros.options"
 
-local late = lazy({}, { nn = { "saros.nn" } }) -- which has need of this module
+local late = lazy({}, { -- which have need of this module
+  nn = { "saros.nn" },
+  of_tensors = { "saros.nn.module", "of_tensors" },
+})
 
 local FORMAT = 1
 local FILE_NAME = "model.safetensors" -- in a run folder
@@ -85,7 +88,7 @@ local function build(description, tensors)
   if type(given.options) ~= "table" then
     error("expected the options of a model, got " .. options.describe(given.options), 0)
   end
-  return builder_of(description.kind)(given):adopt(tensors)
+  return late.of_tensors(tensors, builder_of(description.kind), given)
 end
 
 -- The model of some tensors; `place` is where they come from.
@@ -98,7 +101,6 @@ local function model_of(tensors, metadata, place)
   if not ok then
     return nil, ("load: %s: %s"):format(place, options.without_place(model))
   end
-  core.trim() -- the parameters gave up what they had before
   return model
 end
 

@@ -201,6 +201,22 @@ saros_status saros_tensor_new(saros_context *context, saros_dtype dtype,
   return SAROS_OK;
 }
 
+saros_status saros_tensor_blank(saros_context *context, int rank,
+                                const int *shape, saros_tensor **out) {
+  TRY(tensor_bare(context, SAROS_REAL, rank, shape, out));
+  saros_tensor *x = *out;
+  saros_status status = storage_new(context, sizeof(real), &x->storage);
+  if (status != SAROS_OK) {
+    object_free(context, x);
+    *out = NULL;
+    return status;
+  }
+  *(real *)(void *)x->storage->data = 0;
+  x->storage->read_only = 1;
+  memset(x->stride, 0, sizeof x->stride);
+  return SAROS_OK;
+}
+
 saros_status tensor_like(const saros_tensor *x, saros_tensor **out) {
   return tensor_new(x->context, x->dtype, x->rank, x->shape, out);
 }

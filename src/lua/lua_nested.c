@@ -193,14 +193,19 @@ static int nested_arange(lua_State *L) {
   return new_tensor(L, out);
 }
 
+/* blank(shape): for parameters that will adopt the tensors of a file. */
+static int nested_blank(lua_State *L) {
+  shape sizes;
+  check_shape(L, 1, &sizes);
+  saros_tensor **out = push_tensor(L);
+  ATTEMPT(L, saros_tensor_blank(context_of(L), sizes.rank, sizes.sizes, out));
+  return 1;
+}
+
 static const luaL_Reg functions[] = {
-    {"tensor", nested_tensor},
-    {"ids", nested_ids},
-    {"zeros", nested_zeros},
-    {"ones", nested_ones},
-    {"full", nested_full},
-    {"arange", nested_arange},
-    {NULL, NULL},
+    {"tensor", nested_tensor}, {"ids", nested_ids},   {"zeros", nested_zeros},
+    {"blank", nested_blank},   {"ones", nested_ones}, {"full", nested_full},
+    {"arange", nested_arange}, {NULL, NULL},
 };
 
 static const luaL_Reg methods[] = {{"totable", tensor_totable}, {NULL, NULL}};

@@ -35,6 +35,12 @@ function core.ids(value) end
 ---@return saros.Tensor
 function core.zeros(...) end
 
+--- A read-only tensor of zeros that takes the memory of one element: for
+--- parameters that will adopt other tensors.
+---@param shape saros.Shape
+---@return saros.Tensor
+function core.blank(shape) end
+
 --- A real tensor of ones.
 ---@param ... integer|saros.Shape
 ---@return saros.Tensor

@@ -47,13 +47,32 @@ local check_init = options.declare("init", {
   { "weights", options.one_of(initialize.schemes), "default" },
 })
 
+-- So many parameters more than twice the tensors of a file are still told by name.
+local SPARE = 16
+
+-- Inside module.of_tensors: how many tensors there are, and how many parameters
+-- may still be added.
+local blanks
+
+--- A parameter of a module that is built for tensors, which it will become.
+local function blank(name, shape)
+  if blanks.room == 0 then
+    options.fail(("expected a description of the %d tensors, got one of more than %d parameters"):format(
+      blanks.count, 2 * blanks.count + SPARE))
+  end
+  blanks.room = blanks.room - 1
+  local ok, tensor = pcall(core.blank, shape)
+  return ok and tensor or options.fail(("expected a shape that a tensor can have for %s, got (%s)"):format(
+    name, table.concat(shape, ", ")))
+end
+
 --- Add a trainable tensor of zeros that `init` will fill.
 ---@param name string
 ---@param shape integer[]
 ---@param fill saros.nn.Filler
 ---@return saros.Tensor
 function Module:add_parameter(name, shape, fill)
-  local tensor = core.zeros(shape):trainable(true)
+  local tensor = (blanks and blank(name, shape) or core.zeros(shape)):trainable(true)
   self.own[#self.own + 1] = { name = name, tensor = tensor, fill = fill }
   self.initialized = false
   return tensor
@@ -184,7 +203,7 @@ function Module:init(given)
   local o = check_init(given)
   local generator = core.generator(o.seed)
   self:visit(function(module)
-    for _, parameter in ipairs(module.own) do
+    for _, parameter in ipairs(blanks and {} or module.own) do
       parameter.fill(parameter.tensor, generator, o.weights)
     end
     for _, entry in ipairs(module.own_generators) do
@@ -215,30 +234,52 @@ local function shape_text(tensor)
   return "(" .. table.concat(tensor:shape(), ", ") .. ")"
 end
 
---- What keeps `given` from being loaded into `wanted`, one line for each name.
-local function misfits(wanted, given, prefix)
-  local problems = {}
-  local function complain(...)
-    problems[#problems + 1] = ("  %s %s%s"):format(...)
-  end
+--- The parameters with all their names, of which tied ones have several, in
+--- the order of the names.
+---@return { tensor: saros.Tensor, names: string[] }[]
+local function parameters_of(wanted)
+  local list, by_tensor = {}, {}
   for _, name in ipairs(sorted_names(wanted)) do
-    local expected, got = shape_text(wanted[name]), given[name]
-    if not got then
-      complain("missing", name, " " .. expected)
-    elseif type(got) ~= "userdata" then
-      complain("misshapen", name, ": expected a tensor, got " .. options.describe(got))
-    elseif got:dtype() ~= "real" or shape_text(got) ~= expected then
-      local dtype = got:dtype() == "ids" and "ids " or ""
-      complain("misshapen", name, (": expected %s, got %s%s"):format(
-        expected, dtype, shape_text(got)))
+    local tensor = wanted[name]
+    if not by_tensor[tensor] then
+      by_tensor[tensor] = { tensor = tensor, names = {} }
+      list[#list + 1] = by_tensor[tensor]
+    end
+    table.insert(by_tensor[tensor].names, name)
+  end
+  return list
+end
+
+--- What is wrong with a value for a parameter; nil if nothing is.
+local function misfit(tensor, value)
+  local expected = shape_text(tensor)
+  if type(value) ~= "userdata" then
+    return "expected a tensor, got " .. options.describe(value)
+  elseif value:dtype() ~= "real" or shape_text(value) ~= expected then
+    return ("expected %s, got %s%s"):format(expected, value:dtype() == "ids" and "ids " or "", shape_text(value))
+  end
+end
+
+--- Of the names of a parameter, those that are in a file: one is enough, as not
+--- everyone writes tied weights twice. Several must have the same elements.
+local function check_parameter(parameter, tensors, complain)
+  local present, fitting = {}, nil
+  for _, name in ipairs(parameter.names) do
+    local value = tensors[name]
+    local problem = value ~= nil and misfit(parameter.tensor, value)
+    present[#present + 1] = value ~= nil and name or nil
+    if problem then
+      complain("misshapen %s: %s", name, problem)
+    elseif value ~= nil and fitting and value:digest() ~= tensors[fitting]:digest() then
+      complain("differing %s and %s: expected the same elements, as they are one parameter", fitting, name)
+    elseif value ~= nil then
+      fitting = name
     end
   end
-  for _, name in ipairs(sorted_names(given)) do
-    if not wanted[name] and name:sub(1, #prefix) == prefix then
-      complain("unexpected", name, "")
-    end
+  if #present == 0 then
+    complain("missing %s %s", table.concat(parameter.names, ", or its other name "), shape_text(parameter.tensor))
   end
-  return problems
+  return fitting
 end
 
 --- Write the parameters to a file, by name; `load` reads them into a module that
@@ -252,26 +293,33 @@ function Module:save(path)
   return core.write_tensors(path, self:tensors())
 end
 
---- The parameters by name, once the tensors of a table are known to fit them.
---- What does not fit is listed in one error. Names come in order, as the last of
---- those that are tied has the last word: the same one everywhere.
+--- Each parameter with its tensor of a table, once all are known to fit. What
+--- does not fit is listed in one error.
 local function each_fitting(self, tensors, prefix)
-  local wanted = self:tensors(prefix)
-  local problems = misfits(wanted, tensors, prefix or "")
+  local wanted, problems, fitting = self:tensors(prefix), {}, {}
+  local function complain(...)
+    problems[#problems + 1] = "  " .. (...):format(select(2, ...))
+  end
+  for _, parameter in ipairs(parameters_of(wanted)) do
+    local name = check_parameter(parameter, tensors, complain)
+    fitting[parameter.tensor] = name and tensors[name]
+  end
+  for _, name in ipairs(sorted_names(tensors)) do
+    if not wanted[name] and name:sub(1, #(prefix or "")) == (prefix or "") then
+      complain("unexpected %s", name)
+    end
+  end
   if #problems > 0 then
     options.fail("load: the tensors do not fit this " .. self.kind .. ":\n"
       .. table.concat(problems, "\n"))
   end
-  local names, at = sorted_names(wanted), 0
-  return function()
-    at = at + 1
-    return names[at], wanted[names[at]]
-  end
+  return pairs(fitting)
 end
 
 --- Copy values into the parameters, by name: from a table of tensors, or from a
 --- file. Every name that is missing, unexpected or misshapen is listed in one
---- error, and then nothing changes. Generators keep the state that they have.
+--- error, and then nothing changes. Of tied weights one name is enough; two that
+--- differ are refused. Generators keep the state that they have.
 ---@param source table<string, saros.Tensor>|string  a path gives nil and a message if it cannot be read
 ---@param prefix? string  of the names that belong to this module
 ---@return self?, string? message
@@ -287,8 +335,8 @@ function Module:load(source, prefix)
   elseif type(source) ~= "table" then
     options.fail("load: expected a path or a table of tensors by name, got " .. options.describe(source))
   end
-  for name, tensor in each_fitting(self, tensors, prefix) do
-    tensor:assign(tensors[name])
+  for tensor, value in each_fitting(self, tensors, prefix) do
+    tensor:assign(value)
   end
   self:visit(mark_initialized)
   return self
@@ -299,8 +347,8 @@ end
 ---@param tensors table<string, saros.Tensor>
 ---@return self
 function Module:adopt(tensors)
-  for name, tensor in each_fitting(self, tensors) do
-    tensor:adopt(tensors[name])
+  for tensor, value in each_fitting(self, tensors) do
+    tensor:adopt(value)
   end
   self:visit(mark_initialized)
   return self
@@ -398,6 +446,27 @@ function module.class(kind)
     return setmetatable({ own = {}, members = {}, own_generators = {}, initialized = true }, class)
   end
   return class
+end
+
+--- Build a module whose parameters are the given tensors, without a copy. Until
+--- it is built they have shapes alone, and there may be few more of them than
+--- tensors, so that a description costs no more than the tensors it belongs to.
+---@param tensors table<string, saros.Tensor>
+---@param build fun(...): saros.nn.Module
+---@param ... any  for `build`
+---@return saros.nn.Module
+function module.of_tensors(tensors, build, ...)
+  local count = 0
+  for _ in pairs(tensors) do
+    count = count + 1
+  end
+  blanks = { count = count, room = 2 * count + SPARE }
+  local ok, made = pcall(build, ...)
+  blanks = nil
+  if not ok then
+    error(made, 0)
+  end
+  return made:adopt(tensors)
 end
 
 --- The stages of several modules, one after the other.
