@@ -1,0 +1,120 @@
+--- What `fit` is given: its options, and whether they fit model and data.
+
+local options = require "saros.options"
+local module = require "saros.nn.module"
+local pass = require "saros.train.pass"
+
+local arguments = {}
+
+---@class saros.train.FitOptions
+---@field epochs? integer  passes through the training part, those of earlier calls included (1)
+---@field batch? integer  rows that are read side by side, B (50)
+---@field length? integer  symbols in a window, T (50; sequences with labels and pairs stay whole)
+---@field segment? integer  steps of the parts in which windows too long for the memory are learned from,
+---  best about the root of `length`, see saros.train.segments; twice the forward passes (whole)
+---@field accumulate? integer  windows between updates, whose gradients are averaged (1)
+---@field lr? number  of Adam (2e-3)
+---@field schedule? fun(step: integer): number  factor of the rate
+---@field optimizer? saros.optim.Optimizer  instead of Adam with lr and schedule, which are then its own
+---@field clip? number  limit of the gradients' norm (5)
+---@field average? number  decay of a moving average of the weights, such as 0.999, which is what is
+---  evaluated, kept and left in the model (none)
+---@field patience? integer  passes without a lower held-out loss before it stops (no limit)
+---@field run? string  folder to keep the training in, see saros.train.run; a training that is there
+---  goes on, with the same bits as if it had never stopped
+---@field resume? boolean  false: begin anew in a folder that has a training (true)
+---@field rollback? number  in (0, 1): where loss or gradients are not finite, go back to the last
+---  checkpoint, with a rate so many times as large (none: an error)
+---@field force? boolean  go on although the configuration is another one (false)
+---@field checkpoint? { steps?: integer, epochs?: integer }  from one to the next ({ epochs = 1 })
+---@field keep? integer  so many of the last checkpoints stay, and that of the best epoch (2)
+---@field sample? integer  symbols that the model writes after each epoch, 0 for none (200)
+---@field progress? saros.Progress  shows what happens; nothing is printed without
+---@field on_window? fun(record: saros.train.WindowRecord)  after every update
+---@field on_epoch? fun(record: saros.train.EpochRecord)  after every pass
+
+local LENGTH = 50 -- of windows
+
+local interval = options.kind("{ steps = N } or { epochs = N }", function(value)
+  if type(value) ~= "table" then
+    return nil
+  end
+  local steps, epochs = options.size.accept(value.steps), options.size.accept(value.epochs)
+  return (steps or epochs) and { steps = steps, epochs = epochs } or nil
+end)
+
+local progress_kind = options.having("a progress display, such as saros.progress()", { "window", "epoch" })
+
+local check = options.declare("fit", {
+  { "epochs", options.size, 1 },
+  { "batch", options.size, 50 },
+  { "length", options.optional(options.size) },
+  { "segment", options.optional(options.size) },
+  { "accumulate", options.size, 1 },
+  { "lr", options.optional(options.positive) },
+  { "schedule", options.optional(options.schedule) },
+  { "optimizer", options.optional(options.having("an optimizer", { "step", "parameters" })) },
+  { "clip", options.positive, 5 },
+  { "average", options.optional(options.fraction) },
+  { "patience", options.optional(options.size) },
+  { "run", options.optional(options.string) },
+  { "resume", options.boolean, true },
+  { "rollback", options.optional(options.fraction) },
+  { "force", options.boolean, false },
+  { "checkpoint", interval, { epochs = 1 } },
+  { "keep", options.size, 2 },
+  { "sample", options.count, 200 },
+  { "progress", options.optional(progress_kind) },
+  { "on_window", options.optional(options.callback) },
+  { "on_epoch", options.optional(options.callback) },
+})
+
+local function check_data(model, text, o)
+  if not pass.is_data(text) then
+    options.fail("fit: expected a text or other data with a training part, got " .. options.describe(text))
+  elseif o.length and text.batches then
+    options.fail(("fit: expected no option 'length', since these sequences stay whole, got %d"):format(o.length))
+  end
+  o.length = o.length or not text.batches and LENGTH or nil
+  pass.require_same("fit", model, text)
+  options.about("fit", pass.training, text, o, 1)
+end
+
+--- An optimizer has a rate of its own.
+local function check_optimizer(o)
+  for _, name in ipairs { "lr", "schedule" } do
+    if o.optimizer and o[name] ~= nil then
+      options.fail(("fit: expected no option '%s', since optimizer is given; make the optimizer with it, "
+        .. "as in optim.adam(model:parameters(), { %s = ... })"):format(name, name))
+    end
+  end
+  if o.run and o.optimizer and not (o.optimizer.state and o.optimizer.restore) then
+    options.fail "fit: expected an optimizer with state and restore, since run is given"
+  end
+end
+
+--- The options with their defaults. Everything that does not fit model and data is
+--- an error.
+---@param model any
+---@param text any
+---@param given? saros.train.FitOptions
+---@return table o
+function arguments.check(model, text, given)
+  local o = check(given)
+  if not (module.is(model) and (model.stateful or model.window_loss)) then
+    options.fail("fit: expected a stateful module, or one with a window_loss, got " .. options.describe(model))
+  end
+  check_data(model, text, o)
+  check_optimizer(o)
+  if o.patience and not pass.holds_out(text) then
+    options.fail("fit: expected data with a held-out part, since patience is given; "
+      .. "data.text(..., { valid = 0.1 }) holds one out")
+  elseif o.segment and text.batches then
+    options.fail "fit: expected no segment, as these sequences stay whole"
+  elseif o.rollback and (o.rollback == 0 or not o.run) then
+    options.fail "fit: expected rollback in (0, 1) and a run folder to go back to"
+  end
+  return o
+end
+
+return arguments
