@@ -29,7 +29,7 @@ end
 
 -- The word after a prefix comes after a space.
 for _, prefix in ipairs(prefixes) do
-  local known, problem = lm.vocabulary:check(lm.vocabulary.unit == "word" and prefix or prefix .. " ")
+  local known, problem = lm.vocabulary:check(prefix .. " ")
   need(known, ('no words after "%s": %s (--prefix TEXT asks for others)'):format(prefix, problem))
 end
 

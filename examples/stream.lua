@@ -98,13 +98,13 @@ local function text_reader(model)
   local step, session = open(model, { delay = 1 }) -- a symbol tells what the one before should have said
 
   local function likeliest_line()
-    local fork <close>, symbols = session:fork(), {}
+    local fork <close>, ids = session:fork(), {}
     repeat
       local id = fork:sample(nil, { temperature = 0 })
-      symbols[#symbols + 1] = vocabulary.symbols[id]
+      ids[#ids + 1] = id
       fork:step(id)
-    until symbols[#symbols]:find "\n" or #symbols == 200
-    return (table.concat(symbols):gsub("\n.*", ""))
+    until vocabulary.symbols[id]:find "\n" or #ids == 200
+    return (vocabulary:decode(ids):gsub("\n.*", ""))
   end
 
   return function(line)

@@ -80,7 +80,7 @@ describe("a text of pieces", function()
   end)
 
   it("has characters, bytes, words or pieces of BPE", function()
-    for unit, symbol in pairs { byte = "a", word = " cats", bpe = " cats" } do
+    for unit, symbol in pairs { byte = "a", word = "cats", bpe = " cats" } do
       local pieces = read("we saw cats\n\ntwo cats", { valid = 0, unit = unit })
       assert.is_not_nil(pieces.vocabulary.ids[symbol])
       local row = row_of(pieces, { length = 4 })

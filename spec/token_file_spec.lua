@@ -179,7 +179,8 @@ describe("preparing a text", function()
       write(tokens, "old")
       local known = data.vocabulary.characters "abc\n"
       assert.error_matches(function() data.prepare(path, tokens, { vocabulary = known }) end,
-        'data.prepare: expected one of the 4 characters of the vocabulary, got "d" (U+0064) at line 2, column 1 of ',
+        'data.prepare: expected one of the 4 characters of the vocabulary, got "d" (U+0064) at line 2, column 1, '
+        .. '"e" (U+0065) at line 2, column 2, "f" (U+0066) at line 2, column 3 of ',
         1, true)
       assert.equal("old", content_of(tokens))
       assert.error_matches(function() data.prepare(path, path) end, "expected another file than the text")

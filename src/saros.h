@@ -1006,7 +1006,7 @@ SAROS_API saros_status saros_write_file(saros_context *context,
 typedef enum saros_unit {
   SAROS_BYTES,       // all 256, nothing else
   SAROS_CHARACTERS,  // of UTF-8
-  SAROS_WORDS,       // of UTF-8: words, signs, blanks; " a" and "a" are two
+  SAROS_WORDS,       // of UTF-8: words, signs, blanks; see saros_codec_space
   SAROS_BPE          // byte-pair encoding: the bytes, and frequent pairs
 } saros_unit;
 
@@ -1021,14 +1021,15 @@ typedef struct saros_text {
 
 /*
 ** A codec knows the symbols of a vocabulary and turns text into their ids,
-** 0..count-1. The concatenation of the symbols is the text. New codecs of bytes
-** and of BPE have the 256 bytes, others nothing.
+** 0..count-1. The concatenation of the symbols, with a space where
+** saros_codec_space says so, is the text. New codecs of bytes and of BPE have the
+** 256 bytes, others nothing.
 */
 SAROS_API saros_status saros_codec_new(saros_context *context, saros_unit unit,
                                        saros_codec **out);
 SAROS_API void saros_codec_release(saros_codec *codec);  // null is allowed
 
-/* Adds a character, or a word of 1..128 bytes. SAROS_EARGUMENT if it is there
+/* Adds a character, or a word of up to 128 bytes. SAROS_EARGUMENT if it is there
 ** already, or the unit has no such symbols. */
 SAROS_API saros_status saros_codec_add(saros_codec *codec, const char *text,
                                        size_t size);
@@ -1043,10 +1044,11 @@ typedef struct saros_learning {
   int unknown;        // words: the last symbol is "<unk>"
 } saros_learning;
 
-/* The vocabulary of a text, which depends on nothing else. BPE ends before it
-** has 'size' symbols if no pair occurs twice. SAROS_EARGUMENT for an empty text
-** and, with line and column, for what is no UTF-8 where it has to be;
-** SAROS_EFILE for what cannot be read. */
+/* The vocabulary of a text, which depends on nothing else. Words begin with the
+** symbols " " and "", whether they occur or not. BPE ends before it has 'size'
+** symbols if no pair occurs twice. SAROS_EARGUMENT for an empty text and, with
+** line and column, for what is no UTF-8 where it has to be; SAROS_EFILE for what
+** cannot be read. */
 SAROS_API saros_status saros_codec_learn(saros_context *context,
                                          saros_unit unit,
                                          const saros_text *text,
@@ -1061,8 +1063,16 @@ SAROS_API const char *saros_codec_symbol(const saros_codec *codec, int id,
 SAROS_API int saros_codec_parts(const saros_codec *codec, int id, int *a,
                                 int *b);
 
-/* The ids of a text: (N). SAROS_EARGUMENT names the first symbol that is
-** unknown, with line and column. */
+/* Whether a space stands between two symbols; their ids are not checked. Only
+** words have that: letters and digits, or "<unk>", behind letters and digits or
+** one of , . ; : ! ? ). Where the text has no space there, the symbol "" is
+** between them, so a word is one symbol wherever it stands. With after = -1:
+** whether a space stands before letters and digits, if they are next. */
+SAROS_API int saros_codec_space(const saros_codec *codec, int before,
+                                int after);
+
+/* The ids of a text: (N). SAROS_EARGUMENT names the symbols that are unknown,
+** each with line and column, or the first of many. */
 SAROS_API saros_status saros_codec_encode(saros_codec *codec,
                                           const saros_text *text,
                                           saros_tensor **out);

@@ -116,8 +116,8 @@ static saros_status add_character(saros_codec *codec, const char *text,
 static saros_status add_word(saros_codec *codec, const char *text,
                              size_t size) {
   piece *word;
-  if (size == 0 || size > MAX_PIECE)
-    return refuse_symbol(codec, "words of 1 to 128 bytes");
+  if (size > MAX_PIECE)
+    return refuse_symbol(codec, "words of up to 128 bytes");
   if (piece_find(&codec->words, text, (int)size) != NULL)
     return refuse_symbol(codec, "each word once, got one twice");
   TRY(codec_append(codec, text, (int)size));
@@ -178,6 +178,19 @@ int saros_codec_count(const saros_codec *codec) {
 const char *saros_codec_symbol(const saros_codec *codec, int id, size_t *size) {
   *size = codec->starts[id + 1] - codec->starts[id];
   return codec->text + codec->starts[id];
+}
+
+int saros_codec_space(const saros_codec *codec, int before, int after) {
+  size_t size;
+  if (codec->unit != SAROS_WORDS)
+    return 0;
+  const char *text = saros_codec_symbol(codec, before, &size);
+  if (before != codec->unknown && !leaves_space(text, size))
+    return 0;
+  if (after < 0 || after == codec->unknown)
+    return 1;
+  text = saros_codec_symbol(codec, after, &size);
+  return wants_space(text, size);
 }
 
 int saros_codec_parts(const saros_codec *codec, int id, int *a, int *b) {

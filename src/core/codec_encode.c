@@ -1,5 +1,6 @@
 /*
-** From text to ids, stretch by stretch. Every id stands for one byte or more.
+** From text to ids, stretch by stretch. Unknown symbols are noted, and refused
+** all together at the end of the text, or when there are many.
 */
 #include <stdio.h>
 #include <string.h>
@@ -16,82 +17,79 @@ static const char *symbol_text(char *buffer, const char *at, int size) {
   return buffer;
 }
 
-static saros_status refuse_character(const saros_codec *codec,
-                                     const text_reader *r, const char *at,
-                                     int size, uint32_t code) {
-  char words[320], text[MAX_PIECE + 1];
-  if (size == 0) {
-    snprintf(words, sizeof words,
-             "expected UTF-8 text, got an invalid byte 0x%02X",
-             (unsigned char)*at);
-    return reader_refuse(r, at, words,
-                         "unit = \"byte\" or \"bpe\" accepts any text");
-  }
+static saros_status refuse_byte(const text_reader *r, const char *at) {
+  char words[80];
   snprintf(words, sizeof words,
-           "expected one of the %d characters of the vocabulary, got %s "
-           "(U+%04X)",
-           codec->count, QUOTE(symbol_text(text, at, size)), code);
+           "expected UTF-8 text, got an invalid byte 0x%02X",
+           (unsigned char)*at);
   return reader_refuse(r, at, words,
-                       "a vocabulary made from this text, or unit = \"byte\" "
-                       "or \"bpe\", accepts it");
+                       "unit = \"byte\" or \"bpe\" accepts any text");
 }
 
-static saros_status refuse_word(const saros_codec *codec, const text_reader *r,
-                                const char *at, int size) {
-  char words[320], text[MAX_PIECE + 1];
-  snprintf(words, sizeof words,
-           "expected one of the %d words of the vocabulary, got %s",
-           codec->count, QUOTE(symbol_text(text, at, size)));
-  return reader_refuse(r, at, words,
-                       "a vocabulary with unknown = \"symbol\", or unit = "
-                       "\"bpe\", accepts it");
+static saros_status refuse_unknown(const saros_codec *codec,
+                                   const text_reader *r) {
+  char expected[80];
+  int is_words = codec->unit == SAROS_WORDS;
+  snprintf(expected, sizeof expected, "one of the %d %s of the vocabulary",
+           codec->count, is_words ? "words" : "characters");
+  return reader_refuse_noted(
+      r, expected,
+      is_words ? "a vocabulary with unknown = \"symbol\", or unit = \"bpe\", "
+                 "accepts it"
+               : "a vocabulary made from this text, or unit = \"byte\" or "
+                 "\"bpe\", accepts it");
+}
+
+static int note_character(text_reader *r, const char *at, int size,
+                          uint32_t code) {
+  char what[80], text[MAX_PIECE + 1];
+  snprintf(what, sizeof what, "%s (U+%04X)", QUOTE(symbol_text(text, at, size)),
+           code);
+  return reader_note(r, at, what);
+}
+
+static int note_word(text_reader *r, const char *at, int size) {
+  char text[MAX_PIECE + 1];
+  return reader_note(r, at, QUOTE(symbol_text(text, at, size)));
 }
 
 /* --- Stretches, by unit --------------------------------------------------- */
 
-static size_t encode_bytes(text_reader *r, int32_t *ids) {
+static saros_status encode_bytes(text_reader *r, int32_t *ids, size_t *count) {
   for (size_t i = 0; i < r->stop; i++)
     ids[i] = (unsigned char)r->at[i];
-  return r->used = r->stop;
+  *count = r->used = r->stop;
+  return SAROS_OK;
 }
 
 static saros_status encode_characters(const saros_codec *codec, text_reader *r,
                                       int32_t *ids, size_t *count) {
   const int32_t *ascii = codec->codes + 256 * codec->pages[0];
   uint32_t code;
-  size_t used = 0, made = 0;
-  saros_status status = SAROS_OK;
-  while (used < r->stop && status == SAROS_OK) {
-    unsigned char first = (unsigned char)r->at[used];
+  size_t made = 0;
+  while (r->used < r->stop) {
+    const char *at = r->at + r->used;
+    unsigned char first = (unsigned char)*at;
     if (first < 0x80 && ascii[first] >= 0) {
       ids[made++] = ascii[first];
-      used++;
+      r->used++;
       continue;
     }
-    int size = utf8_length(r->at + used, r->size - used, &code);
-    int id = size > 0 ? codec_character(codec, code) : -1;
-    if (id < 0)
-      status = refuse_character(codec, r, r->at + used, size, code);
-    ids[made++] = id;
-    used += (size_t)size;
+    int size = utf8_length(at, r->size - r->used, &code);
+    if (size == 0)
+      return refuse_byte(r, at);
+    ids[made] = codec_character(codec, code);
+    if (ids[made++] < 0 && !note_character(r, at, size, code))
+      return refuse_unknown(codec, r);
+    r->used += (size_t)size;
   }
-  r->used = used;
   *count = made;
-  return status;
+  return SAROS_OK;
 }
 
-/* The ids of a word: one, or for an unknown one that of its space as well. */
-static size_t encode_word(const saros_codec *codec, const char *at, int size,
-                          int32_t *ids) {
+static int32_t word_id(const saros_codec *codec, const char *at, int size) {
   const piece *word = piece_find(&codec->words, at, size);
-  size_t made = 0;
-  if (word == NULL && *at == ' ' && size > 1) {
-    const piece *space = piece_find(&codec->words, " ", 1);
-    if (space != NULL)
-      ids[made++] = (int32_t)space->value;
-  }
-  ids[made++] = word != NULL ? (int32_t)word->value : codec->unknown;
-  return made;
+  return word != NULL ? (int32_t)word->value : codec->unknown;
 }
 
 static saros_status encode_words(const saros_codec *codec, text_reader *r,
@@ -99,11 +97,16 @@ static saros_status encode_words(const saros_codec *codec, text_reader *r,
   size_t made = 0;
   while (r->used < r->stop) {
     const char *at = r->at + r->used;
-    int size = word_length(at, r->size - r->used);
-    made += encode_word(codec, at, size, ids + made);
-    if (ids[made - 1] < 0)
-      return refuse_word(codec, r, at, size);
-    r->used += (size_t)size;
+    word_step step = next_word(at, r->size - r->used, r->leaves_space);
+    at += step.space;
+    if (step.joined)
+      ids[made++] = word_id(codec, JOINED, 0);
+    int32_t id = word_id(codec, at, step.size);
+    ids[made++] = id;
+    if (id < 0 && !note_word(r, at, step.size))
+      return refuse_unknown(codec, r);
+    r->used += (size_t)(step.space + step.size);
+    r->leaves_space = step.leaves_space;
   }
   *count = made;
   return SAROS_OK;
@@ -125,9 +128,8 @@ static saros_status encode_chunks(saros_codec *codec, text_reader *r,
   return SAROS_OK;
 }
 
-saros_status codec_encode_stretch(saros_codec *codec, text_reader *r,
-                                  int32_t *ids, size_t *count) {
-  *count = 0;
+static saros_status encode_stretch(saros_codec *codec, text_reader *r,
+                                   int32_t *ids, size_t *count) {
   switch (codec->unit) {
     case SAROS_CHARACTERS:
       return encode_characters(codec, r, ids, count);
@@ -136,39 +138,55 @@ saros_status codec_encode_stretch(saros_codec *codec, text_reader *r,
     case SAROS_BPE:
       return encode_chunks(codec, r, ids, count);
     default:
-      *count = encode_bytes(r, ids);
-      return SAROS_OK;
+      return encode_bytes(r, ids, count);
   }
+}
+
+saros_status codec_encode_stretch(saros_codec *codec, text_reader *r,
+                                  int32_t *ids, size_t *count) {
+  *count = 0;
+  TRY(encode_stretch(codec, r, ids, count));
+  if (r->noted_size > 0 && r->stop == r->size)
+    return refuse_unknown(codec, r);
+  return SAROS_OK;
 }
 
 /* --- Whole texts ---------------------------------------------------------- */
 
-/* The ids of a stretch, until all of them are known to be so many. */
+/* The ids of a stretch, until the ids of all are counted. */
 typedef struct block {
   struct block *next;
   size_t count;
   int32_t ids[];
 } block;
 
-static saros_status encode_block(saros_codec *codec, text_reader *r,
-                                 block **out) {
-  size_t bytes = sizeof(block) + r->size * sizeof(int32_t);
-  block *b = pool_take(&codec->context->pool, bytes);
+static saros_status new_block(saros_context *context, const int32_t *ids,
+                              size_t count, block **out) {
+  size_t bytes = sizeof(block) + count * sizeof *ids;
+  block *b = pool_take(&context->pool, bytes);
   if (b == NULL)
-    return out_of_memory(codec->context, bytes);
+    return out_of_memory(context, bytes);
   b->next = NULL;
+  b->count = count;
+  memcpy(b->ids, ids, count * sizeof *ids);
   *out = b;
-  return codec_encode_stretch(codec, r, b->ids, &b->count);
+  return SAROS_OK;
 }
 
+/* 'ids' is scratch that the caller frees. */
 static saros_status encode_all(saros_codec *codec, text_reader *r,
-                               block **blocks, size_t *count) {
+                               int32_t **ids, block **blocks, size_t *count) {
+  saros_context *context = codec->context;
+  size_t room = 0, made;
   for (;;) {
     TRY(reader_next(r));
     if (r->size == 0)
       return SAROS_OK;
-    TRY(encode_block(codec, r, blocks));
-    *count += (*blocks)->count;
+    TRY(array_grow(context, ids, 0, &room, codec_most_ids(codec, r->size),
+                   sizeof **ids));
+    TRY(codec_encode_stretch(codec, r, *ids, &made));
+    TRY(new_block(context, *ids, made, blocks));
+    *count += made;
     blocks = &(*blocks)->next;
   }
 }
@@ -193,10 +211,12 @@ saros_status saros_codec_encode(saros_codec *codec, const saros_text *text,
   saros_context *context = codec->context;
   text_reader reader;
   block *blocks = NULL;
+  int32_t *ids = NULL;
   size_t count = 0;
   TRY(reader_open(&reader, context, "encode", codec->unit, text));
-  saros_status status = encode_all(codec, &reader, &blocks, &count);
+  saros_status status = encode_all(codec, &reader, &ids, &blocks, &count);
   reader_close(&reader);
+  pool_give(&context->pool, ids);
   if (status == SAROS_OK && count > INT32_MAX)
     status = saros_fail(context, SAROS_EARGUMENT,
                         "encode: expected at most %d symbols, got %zu; "

@@ -1,7 +1,7 @@
 /*
 ** Learning a vocabulary from a text, which is read once. Characters: those that
-** occur, by code point. Words: the most frequent, most frequent first, and
-** equally frequent ones by their bytes. BPE: see bpe.c.
+** occur, by code point. Words: the space and JOINED, then the most frequent, most
+** frequent first, and equally frequent ones by their bytes. BPE: see bpe.c.
 */
 #include <stdio.h>
 #include <stdlib.h>
@@ -51,31 +51,54 @@ static const char *invalid_byte(const char *at, int size) {
   return NULL;
 }
 
-static saros_status count_pieces(learner *l) {
+static saros_status count_words(learner *l) {
   text_reader *r = &l->reader;
-  int is_words = l->codec->unit == SAROS_WORDS;
   while (r->used < r->stop) {
     const char *at = r->at + r->used;
-    size_t left = r->size - r->used;
-    int size = is_words ? word_length(at, left) : chunk_length(at, left);
+    word_step step = next_word(at, r->size - r->used, r->leaves_space);
+    piece *found;
+    at += step.space;
+    TRY(piece_add(l->codec->context, &l->pieces, at, step.size, &found));
+    if (found->value++ == 0 && invalid_byte(at, step.size) != NULL)
+      return refuse_byte(r, invalid_byte(at, step.size));
+    r->used += (size_t)(step.space + step.size);
+    r->leaves_space = step.leaves_space;
+  }
+  return SAROS_OK;
+}
+
+static saros_status count_chunks(learner *l) {
+  text_reader *r = &l->reader;
+  while (r->used < r->stop) {
+    const char *at = r->at + r->used;
+    int size = chunk_length(at, r->size - r->used);
     piece *found;
     TRY(piece_add(l->codec->context, &l->pieces, at, size, &found));
-    if (found->value++ == 0 && is_words && invalid_byte(at, size) != NULL)
-      return refuse_byte(r, invalid_byte(at, size));
+    found->value++;
     r->used += (size_t)size;
   }
   return SAROS_OK;
 }
 
+static saros_status take_stretch(learner *l) {
+  switch (l->codec->unit) {
+    case SAROS_CHARACTERS:
+      return see_characters(l);
+    case SAROS_WORDS:
+      return count_words(l);
+    default:
+      return count_chunks(l);
+  }
+}
+
 static saros_status read_all(learner *l) {
-  int is_characters = l->codec->unit == SAROS_CHARACTERS;
   size_t seen = 0;
   for (;;) {
     TRY(reader_next(&l->reader));
     if (l->reader.size == 0)
       break;
     seen += l->reader.size;
-    TRY(is_characters ? see_characters(l) : count_pieces(l));
+    TRY(take_stretch(l));
   }
   if (seen == 0)
     return saros_fail(l->codec->context, SAROS_EARGUMENT,
@@ -121,18 +144,19 @@ static int compare_ranked(const void *x, const void *y) {
   return order != 0 ? order : a->size - b->size;
 }
 
+/* The space and JOINED are in every vocabulary, so that known words are known
+** wherever they stand. */
 static saros_status add_words(learner *l, const ranked *words, size_t count,
                               const saros_learning *wanted) {
   saros_codec *codec = l->codec;
   int most = wanted->size > 0 ? wanted->size : INT32_MAX;
-  if (wanted->unknown) {  // what is unknown may still have its space
-    TRY(saros_codec_add(codec, " ", 1));
-    most--;
-  }
+  most -= wanted->unknown != 0;
+  TRY(saros_codec_add(codec, " ", 1));
+  TRY(saros_codec_add(codec, JOINED, strlen(JOINED)));
   for (size_t i = 0; i < count && codec->count < most; i++) {
     if (words[i].count < wanted->min_count)
       break;
-    if (!wanted->unknown || words[i].size > 1 || *words[i].text != ' ')
+    if (words[i].size > 1 || *words[i].text != ' ')
       TRY(saros_codec_add(codec, words[i].text, (size_t)words[i].size));
   }
   return wanted->unknown ? saros_codec_add_unknown(codec) : SAROS_OK;

@@ -80,7 +80,7 @@ struct saros_context {
   unsigned long tapes;  // opened so far: the serial number of the last
   struct profile *profile;  // null until one is first asked for
   int index_base;           // of axes, positions and ids in messages
-  char message[512];
+  char message[1024];
 };
 
 /* A block of at least 'bytes' (uninitialised, aligned to 64), or null. */

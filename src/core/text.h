@@ -73,7 +73,10 @@ typedef struct text_reader {
   size_t left;          // of a text in memory, from 'at'
   int ended;            // the file is
   int may_have_mark;    // a byte order mark may be next, and is no text
+  int leaves_space;     // the last word does
   size_t line, column;  // of 'at', from 1; columns are characters
+  char noted[640];      // what is unknown: "x" at line 1, column 2, "y" at ...
+  int noted_size;
 } text_reader;
 
 /* Of a file that is not read as bytes, a byte order mark at the beginning is
@@ -90,6 +93,12 @@ void reader_close(text_reader *r);
 ** of the stretch. */
 saros_status reader_refuse(const text_reader *r, const char *where,
                            const char *words, const char *advice);
+/* Adds something to what is unknown, with the place of its first occurrence. 0
+** if there is no room. */
+int reader_note(text_reader *r, const char *where, const char *what);
+/* Leaves "function: expected <expected>, got <all that was noted>; <advice>". */
+saros_status reader_refuse_noted(const text_reader *r, const char *expected,
+                                 const char *advice);
 
 /* --- Pieces of text (text_piece.c) ---------------------------------------- */
 
@@ -97,15 +106,35 @@ saros_status reader_refuse(const text_reader *r, const char *where,
 ** no character. */
 int utf8_length(const char *at, size_t left, uint32_t *code);
 
-/* The bytes of the word at 'at', which is part of at most 'left' >= 1 bytes:
+/*
+** Words: letters and digits, with ' or - inside; a character of a script without
+** spaces; a punctuation mark or other sign; a blank. A word is the same wherever
+** it stands, so one space is implied behind letters, digits and , . ; : ! ? ) if
+** letters or digits follow. Where such a place has no space, JOINED says so; all
+** other blanks are words:
 **
-**   word    letters and digits, with ' or - inside; a character of a script
-**           without spaces; a punctuation mark or other sign; a blank
-**   chunk   letters and digits; signs; blanks
-**
-** Either begins with the space before it, if there is one and it is no blank.
-** So the text is the concatenation of its words. */
-int word_length(const char *at, size_t left);
+**   text    a cat, yes;\n"no"  v1.2
+**   words   a cat , yes ; \n " no " ␣ ␣ v1 . JOINED 2
+*/
+typedef struct word_step {
+  int space;         // 1: first comes a space, which is implied
+  int joined;        // 1: first comes JOINED
+  int size;          // bytes of the word, behind that space
+  int leaves_space;  // for the next step
+} word_step;
+
+#define JOINED ""
+
+/* The word at 'at', which is part of at most 'left' >= 1 bytes, behind a word
+** that leaves a space or not. */
+word_step next_word(const char *at, size_t left, int behind);
+/* Whether a space is implied behind a word, and before one. */
+int leaves_space(const char *word, size_t size);
+int wants_space(const char *word, size_t size);
+
+/* The bytes of the chunk at 'at', of at most 'left' >= 1: letters and digits;
+** signs; blanks. It begins with the space before it, if there is one and it is
+** no blank. So the text is the concatenation of its chunks. */
 int chunk_length(const char *at, size_t left);
 
 /* --- Codecs (codec.c, codec_learn.c, codec_encode.c, bpe.c) --------------- */
@@ -150,7 +179,11 @@ saros_status bpe_encode(saros_codec *codec, const char *chunk, int size,
 ** symbols, or no pair occurs twice. */
 saros_status bpe_learn(saros_codec *codec, const piece_table *chunks, int size);
 
-/* The ids of the reader's stretch, at most one for each byte; sets 'used'. */
+/* The most ids that a text of some bytes has: a word may be JOINED before. */
+static inline size_t codec_most_ids(const saros_codec *codec, size_t bytes) {
+  return codec->unit == SAROS_WORDS ? 2 * bytes : bytes;
+}
+/* The ids of the reader's stretch; sets 'used'. */
 saros_status codec_encode_stretch(saros_codec *codec, text_reader *r,
                                   int32_t *ids, size_t *count);
 

@@ -2,6 +2,8 @@
 ** Characters, words and chunks: where one ends and the next begins. What is no
 ** UTF-8 counts as letters, byte by byte.
 */
+#include <string.h>
+
 #include "text.h"
 
 /* --- Characters ----------------------------------------------------------- */
@@ -113,12 +115,11 @@ static int run_length(const char *at, size_t left, int length, kind wanted) {
   return length;
 }
 
-int word_length(const char *at, size_t left) {
-  int space = leading_space(at, left), size;
-  kind found = class_at(at + space, left - (size_t)space, &size);
-  int length = space + size;
-  if (found != LETTER)
-    return length;
+static int word_length(const char *at, size_t left) {
+  int size;
+  if (class_at(at, left, &size) != LETTER)
+    return size;
+  int length = size;
   for (;;) {
     length = run_length(at, left, length, LETTER);
     size = joiner_length(at, left, length);
@@ -126,6 +127,28 @@ int word_length(const char *at, size_t left) {
       return length;
     length += size;
   }
+}
+
+int wants_space(const char *at, size_t left) {
+  int size;
+  return left > 0 && class_at(at, left, &size) == LETTER;
+}
+
+int leaves_space(const char *word, size_t size) {
+  static const char closing[] = ",.;:!?)";
+  return wants_space(word, size) ||
+         (size == 1 && memchr(closing, *word, sizeof closing - 1) != NULL);
+}
+
+word_step next_word(const char *at, size_t left, int behind) {
+  word_step step = {0};
+  if (behind && *at == ' ' && wants_space(at + 1, left - 1))
+    step.space = 1;
+  else
+    step.joined = behind && wants_space(at, left);
+  step.size = word_length(at + step.space, left - (size_t)step.space);
+  step.leaves_space = leaves_space(at + step.space, (size_t)step.size);
+  return step;
 }
 
 int chunk_length(const char *at, size_t left) {

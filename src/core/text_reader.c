@@ -5,6 +5,7 @@
 ** brought up to date stretch by stretch.
 */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -81,6 +82,32 @@ saros_status reader_refuse(const text_reader *r, const char *where,
                     "%s: %s at line %zu, column %zu%s%s; %s", r->function,
                     words, line, column, r->path ? " of " : "",
                     r->path ? QUOTE(r->path) : "", advice);
+}
+
+int reader_note(text_reader *r, const char *where, const char *what) {
+  if (strstr(r->noted, what) != NULL)
+    return 1;
+  char *to = r->noted + r->noted_size;
+  size_t room = sizeof r->noted - (size_t)r->noted_size;
+  size_t line = r->line, column = r->column;
+  advance(&line, &column, r->at, (size_t)(where - r->at));
+  int size = snprintf(to, room, "%s%s at line %zu, column %zu",
+                      r->noted_size > 0 ? ", " : "", what, line, column);
+  if (size < 0 || (size_t)size >= room) {
+    *to = 0;
+    return 0;
+  }
+  r->noted_size += size;
+  return 1;
+}
+
+saros_status reader_refuse_noted(const text_reader *r, const char *expected,
+                                 const char *advice) {
+  int is_whole = r->used >= r->stop && r->stop == r->size;
+  return saros_fail(
+      r->context, SAROS_EARGUMENT, "%s: expected %s, got %s%s%s%s; %s",
+      r->function, expected, r->noted, is_whole ? "" : " and others",
+      r->path ? " of " : "", r->path ? QUOTE(r->path) : "", advice);
 }
 
 /* --- Stretches ------------------------------------------------------------ */

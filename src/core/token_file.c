@@ -83,8 +83,8 @@ static saros_status write_ids(token_writer *w) {
     TRY(reader_next(&w->reader));
     if (w->reader.size == 0)
       return SAROS_OK;
-    TRY(array_grow(w->codec->context, &w->ids, 0, &w->room, w->reader.size,
-                   sizeof *w->ids));
+    TRY(array_grow(w->codec->context, &w->ids, 0, &w->room,
+                   codec_most_ids(w->codec, w->reader.size), sizeof *w->ids));
     TRY(codec_encode_stretch(w->codec, &w->reader, w->ids, &count));
     w->digest = digest_of(w->digest, w->ids, count);
     pack_ids(w->ids, count, w->width);

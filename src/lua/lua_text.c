@@ -154,6 +154,18 @@ static int codec_merges(lua_State *L) {
   return 1;
 }
 
+/* codec:space(before, after) */
+static int codec_space(lua_State *L) {
+  const saros_codec *codec = check_codec(L, 1);
+  int count = saros_codec_count(codec);
+  int before = (int)check_integer(L, 2, 1, count, "an id");
+  int after = lua_isnoneornil(L, 3)
+                  ? 0
+                  : (int)check_integer(L, 3, 1, count, "an id");
+  lua_pushboolean(L, saros_codec_space(codec, before - 1, after - 1));
+  return 1;
+}
+
 static int codec_encode(lua_State *L) {
   lua_settop(L, 2);
   check_codec(L, 1);
@@ -258,11 +270,9 @@ static const luaL_Reg functions[] = {
 };
 
 static const luaL_Reg codec_methods[] = {
-    {"symbols", codec_symbols},
-    {"merges", codec_merges},
-    {"encode", codec_encode},
-    {"prepare", codec_prepare},
-    {NULL, NULL},
+    {"symbols", codec_symbols}, {"merges", codec_merges},
+    {"space", codec_space},     {"encode", codec_encode},
+    {"prepare", codec_prepare}, {NULL, NULL},
 };
 
 static const luaL_Reg codec_metamethods[] = {

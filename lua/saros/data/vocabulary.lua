@@ -6,9 +6,13 @@
 ---   bpe   bytes, and what frequent pairs of symbols make (byte-pair encoding);
 ---         nothing is ever unknown
 ---
---- The text is the concatenation of its symbols. Words and pieces of BPE have
---- the space before them in them: "a cat, yes" is the words "a", " cat", ",",
---- " yes".
+--- The text is the concatenation of its symbols; pieces of BPE have the space
+--- before them in them. Between words one space is implied, behind , . ; : ! ? ) as
+--- well, so a word is one symbol wherever it stands. Any other blank is a symbol, and
+--- the symbol "" stands where there is no space:
+---
+---     text      a cat, "yes" v1.2
+---     symbols   a|cat|,| |"|yes|"| |v1|.||2
 
 local core = require "saros.core"
 local options = require "saros.options"
@@ -45,7 +49,7 @@ vocabulary.unit = options.one_of { "char", "byte", "word", "bpe" }
 ---@class saros.data.UnitOptions
 ---@field unit? saros.Unit  ("char")
 ---@field size? integer  bpe: the number of symbols, 256 of them bytes (4096); it may stay below in a
----  short text. word: at most so many, the most frequent ones
+---  short text. word: at most so many, the most frequent ones, " " and "" among them
 ---@field min_count? integer  word: only those that occur so often (1)
 ---@field unknown? "error"|"symbol"  word: what becomes of other words; "symbol" has "<unk>" for
 ---  them, and is the default where size or min_count leave words out
@@ -74,8 +78,8 @@ local function check_unit(o)
     options.fail('expected unit = "word" or "bpe" with size, got ' .. options.describe(o.unit))
   elseif o.unit == "bpe" and o.size and o.size <= 256 then
     options.fail(("expected size above 256, the number of bytes, got %d"):format(o.size))
-  elseif o.size and o.size < 3 or o.size and o.size >= 2 ^ 31 then
-    options.fail(("expected size in 3..2^31 - 1, got %d"):format(o.size))
+  elseif o.size and o.size < 4 or o.size and o.size >= 2 ^ 31 then
+    options.fail(("expected size in 4..2^31 - 1, got %d"):format(o.size))
   elseif o.unknown == "error" and (o.size or (o.min_count or 1) > 1) then
     options.fail('expected unknown = "symbol" with size or min_count, got "error"')
   end
@@ -196,12 +200,16 @@ local BUILD = {
     return new("char", core.codec("char", split(description.symbols)))
   end,
   word = function(description)
-    local symbols = list_in(description, "symbols")
-    if #symbols == 0 then
+    if description.symbols then
+      options.fail("vocabulary.from_table: expected words without the spaces before them, got those of an older "
+        .. "version; read the text and train again")
+    end
+    local words = list_in(description, "words")
+    if #words == 0 then
       options.fail "vocabulary.from_table: expected at least one word, got none"
     end
     local has_unknown = description.unknown == true
-    return new("word", core.codec("word", symbols, has_unknown), has_unknown)
+    return new("word", core.codec("word", words, has_unknown), has_unknown)
   end,
   bpe = function(description)
     return new("bpe", core.codec("bpe", list_in(description, "merges")))
@@ -209,7 +217,7 @@ local BUILD = {
 }
 
 --- What `Vocabulary:to_table` described.
----@param description { unit: saros.Unit, symbols?: string|string[], merges?: integer[], unknown?: boolean }
+---@param description { unit: saros.Unit, symbols?: string, words?: string[], merges?: integer[], unknown?: boolean }
 ---@return saros.Vocabulary
 function vocabulary.from_table(description)
   if type(description) ~= "table" then
@@ -244,8 +252,8 @@ function Vocabulary:noun()
   return NAMES[self.unit]
 end
 
---- Translate a text to ids. An unknown symbol is an error unless there is one
---- for it: dropping it would shift every target behind it by one.
+--- Translate a text to ids. Unknown symbols are an error, which names them, unless there is
+--- one for them: dropping one would shift every target behind it.
 ---@param text string
 ---@return saros.Tensor ids  (N), each in 1..V
 function Vocabulary:tensor(text)
@@ -262,10 +270,11 @@ function Vocabulary:encode(text)
   return self:tensor(text):totable()
 end
 
---- A list of symbols as a message shows it, cut where it is long.
-local function symbols_text(symbols)
-  local shown = table.concat(symbols, "", 1, math.min(#symbols, 200))
-  shown = shown:gsub("\n", "\\n"):gsub("%c", function(byte)
+--- The symbols as a message shows them, cut where there are many.
+local function symbols_text(self)
+  local symbols = self.symbols
+  local shown = table.concat(symbols, self.unit == "word" and " " or "", 1, math.min(#symbols, 200))
+  shown = shown:gsub("^  +", ""):gsub("\n", "\\n"):gsub("%c", function(byte)
     return ("\\x%02X"):format(byte:byte())
   end)
   return #symbols > 200 and shown .. "..." or shown
@@ -273,7 +282,7 @@ end
 
 --- Are all symbols of a text known?
 ---@param text string
----@return true? known, string? message  that shows the symbols there are
+---@return true? known, string? message  that names those that are not, and shows those that are
 function Vocabulary:check(text)
   local ok, message = pcall(self.codec.encode, self.codec, text)
   if ok then
@@ -284,7 +293,16 @@ function Vocabulary:check(text)
     return nil, (options.without_place(message):gsub("^encode: ", ""))
   end
   return nil, ("expected %ss that the model knows, %s; it knows: %s"):format(
-    self:noun(), unknown, symbols_text(self.symbols))
+    self:noun(), unknown, symbols_text(self))
+end
+
+--- What a symbol adds to a text: with words, the space before it belongs to that.
+---@param id integer
+---@param before? integer  the id before it, if there is one
+---@return string
+function Vocabulary:text_of(id, before)
+  local is_apart = before and self.unit == "word" and self.codec:space(before, id)
+  return is_apart and " " .. self.symbols[id] or self.symbols[id]
 end
 
 --- Translate ids back to text.
@@ -294,17 +312,19 @@ function Vocabulary:decode(ids)
   if type(ids) == "userdata" then
     ids = ids:totable()
   end
-  local symbols = {}
+  local pieces = {}
   for position, id in ipairs(ids) do
-    symbols[position] = self.symbols[id]
-      or options.fail(("decode: expected ids in 1..%d, got %s at position %d"):format(
+    if not self.symbols[id] then
+      options.fail(("decode: expected ids in 1..%d, got %s at position %d"):format(
         #self, options.describe(id), position))
+    end
+    pieces[position] = self:text_of(id, ids[position - 1])
   end
-  return table.concat(symbols)
+  return table.concat(pieces)
 end
 
 --- Everything there is to know about it, as plain data for a model file.
----@return { unit: saros.Unit, symbols?: string|string[], merges?: integer[], unknown?: boolean }
+---@return { unit: saros.Unit, symbols?: string, words?: string[], merges?: integer[], unknown?: boolean }
 function Vocabulary:to_table()
   if self.unit == "byte" then
     return { unit = "byte" }
@@ -314,7 +334,7 @@ function Vocabulary:to_table()
     return { unit = "bpe", merges = self.codec:merges() }
   end
   local known = table.move(self.symbols, 1, self.unknown and self.unknown - 1 or #self, 1, {})
-  return { unit = "word", symbols = known, unknown = self.unknown ~= nil }
+  return { unit = "word", words = known, unknown = self.unknown ~= nil }
 end
 
 return vocabulary

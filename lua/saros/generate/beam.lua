@@ -13,6 +13,7 @@
 
 local core = require "saros.core"
 local options = require "saros.options"
+local prompt = require "saros.generate.prompt"
 local state_of = require "saros.nn.state"
 
 local beam = {}
@@ -232,23 +233,21 @@ end
 ---@return saros.generate.Sequence[]  with their `text`
 function beam.text(model, given)
   local o = check_text(given)
-  if o.prime == "" then
-    options.fail("beam: expected some text as prime, got an empty string")
-  elseif o.best > o.beam then
+  if o.best > o.beam then
     options.fail(("beam: expected best to be at most beam = %d, got %d"):format(o.beam, o.best))
   end
-  local ids, state = options.about("beam", model.vocabulary.encode, model.vocabulary, o.prime), nil
-  local first = table.remove(ids)
-  if #ids > 0 then
+  local prime, state = prompt.of("beam", model.vocabulary, o.prime), nil
+  local row = prime:row()
+  if #row > 1 then
     local _
-    _, state = model(core.ids(ids):reshape(-1, 1))
+    _, state = model(row:slice(1, 1, #row - 1))
   end
   local function step(last, before)
     local logits, after = model(last:reshape(1, -1), before)
     return core.log_softmax(logits:select(1, 1)), after
   end
   local found = beam.search(step, state, {
-    first = first,
+    first = prime.ids[#prime.ids],
     stop = stop_id(model.vocabulary, o.stop),
     beam = o.beam,
     best = o.best,
@@ -256,7 +255,7 @@ function beam.text(model, given)
     max_length = o.length,
   })
   for _, sequence in ipairs(found) do
-    sequence.text = model.vocabulary:decode(sequence.ids)
+    sequence.text = prime:continuation(sequence.ids)
   end
   return found
 end

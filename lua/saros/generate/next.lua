@@ -2,6 +2,7 @@
 
 local core = require "saros.core"
 local options = require "saros.options"
+local prompt = require "saros.generate.prompt"
 local state_of = require "saros.nn.state"
 
 local next_symbols = {}
@@ -34,12 +35,18 @@ local function best(list, name, count)
   return table.move(list, 1, math.min(#list, count), 1, {})
 end
 
+--- The logits (V) after a prompt, and the state.
+local function read(model, prime)
+  local logits, state = model(prime:row())
+  return logits:select(1, -1):select(1, 1), state
+end
+
 ---@param model saros.nn.LanguageModel
 ---@param given { prime: string, top?: integer }
 ---@return { symbol: string, probability: number }[]
 function next_symbols.symbols(model, given)
   local o = check_symbols(given)
-  local logits = model:read(o.prime)
+  local logits = read(model, prompt.of("next", model.vocabulary, o.prime))
   local entries = {}
   for id, probability in ipairs(core.softmax(logits):totable()) do
     entries[id] = { symbol = model.vocabulary.symbols[id], probability = probability }
@@ -57,17 +64,24 @@ local function never()
   return false
 end
 
---- How words are spelt in a vocabulary: what stands between the prime and the
---- first symbol, which symbols begin a word, and which go on with it. Words and
---- pieces of BPE have the space before them in them.
-local function spelling(vocabulary)
-  if vocabulary.unit == "char" or vocabulary.unit == "byte" then
-    return { gap = " ", begins = is_letter, goes_on = is_letter }
-  end
-  local function begins(symbol)
-    return symbol:find "^ [%a\x80-\xFF]" ~= nil
-  end
-  return { gap = "", begins = begins, goes_on = vocabulary.unit == "bpe" and is_letter or never }
+local function is_spaced_letter(symbol)
+  return symbol:find "^ [%a\x80-\xFF]" ~= nil
+end
+
+--- The prompt before a word: with a space, unless it ends in a blank.
+local function before_word(vocabulary, prime)
+  local is_blank = prime == "" or prime:find "[ \t-\r]$"
+  return prompt.of("next_words", vocabulary, is_blank and prime or prime .. " ")
+end
+
+--- Which symbols begin a word, and which go on with it. Pieces of BPE have the space
+--- before a word in them, if the prompt leaves it to them.
+local function spelling(prime)
+  local unit = prime.vocabulary.unit
+  return {
+    begins = unit == "bpe" and prime.ends_in_space and is_spaced_letter or is_letter,
+    goes_on = unit == "word" and never or is_letter,
+  }
 end
 
 --- Split the distribution after each beginning of a word: what goes on with it
@@ -112,8 +126,9 @@ end
 ---@return { word: string, probability: number }[]
 function next_symbols.words(model, given)
   local o = check_words(given)
-  local spelt = spelling(model.vocabulary)
-  local logits, state = model:read(o.prime .. spelt.gap)
+  local prime = before_word(model.vocabulary, o.prime)
+  local spelt = spelling(prime)
+  local logits, state = read(model, prime)
   logits = logits:reshape(1, -1)
   local beginnings, words = { { text = "", probability = 1 } }, {}
   for _ = 1, LONGEST_WORD do

@@ -3,6 +3,7 @@
 local core = require "saros.core"
 local options = require "saros.options"
 local characters = require "saros.generate.characters"
+local prompt = require "saros.generate.prompt"
 
 ---@class saros.generate.Options
 ---@field prime? string  text to begin from; it is not repeated in the output
@@ -27,12 +28,12 @@ local check = options.declare("generate", {
   { "raw", options.boolean, false },
 })
 
---- The ids to begin from; where no text is given, a new line or the first symbol.
+--- What to begin from; where no text is given, a new line or the first symbol.
 local function beginning(vocabulary, prime)
   if prime and prime ~= "" then
-    return vocabulary:encode(prime)
+    return prompt.of("generate", vocabulary, prime)
   end
-  return { vocabulary.ids["\n"] or 1 }
+  return prompt.of_nothing(vocabulary)
 end
 
 local function same(piece)
@@ -41,15 +42,17 @@ end
 
 --- Symbols without end: each call draws the next one and feeds it back.
 local function symbols_of(model, prime, sampling, seed)
-  local symbols = model.vocabulary.symbols
   local session, generator = model:session(), core.generator(seed)
-  for _, id in ipairs(beginning(model.vocabulary, prime)) do
+  for _, id in ipairs(prime.ids) do
     session:step(id)
   end
+  local before
   return function()
     local id = session:sample(generator, sampling)
     session:step(id)
-    return symbols[id]
+    local text = prime:text_of(id, before)
+    before = id
+    return text
   end
 end
 
@@ -96,7 +99,7 @@ end
 ---@return fun(): string?
 local function stream(model, given)
   local o = check(given)
-  local next_symbol = symbols_of(model, o.prime, {
+  local next_symbol = symbols_of(model, beginning(model.vocabulary, o.prime), {
     temperature = o.temperature,
     top_k = o.top_k,
     top_p = o.top_p,

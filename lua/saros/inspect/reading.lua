@@ -9,7 +9,7 @@ local reading = {}
 ---@class saros.inspect.Reading
 ---@field model saros.nn.LanguageModel
 ---@field ids saros.Tensor  (T)
----@field symbols string[]  T
+---@field symbols string[]  T; the text is their concatenation
 ---@field layers table<string, saros.Tensor>[]  by state name: h (T, P) and c (T, H), after each symbol
 ---@field logits saros.Tensor  (T, V): of the symbol after each one
 
@@ -63,7 +63,7 @@ function reading.of(owner, model, text)
   for t, id in ipairs(ids) do
     local y
     y, state = model(core.ids { { id } }, state)
-    logits[t], symbols[t] = y:reshape(-1), model.vocabulary.symbols[id]
+    logits[t], symbols[t] = y:reshape(-1), model.vocabulary:text_of(id, ids[t - 1])
     keep(lists, state, model.recurrent.state_names)
   end
   for _, layer in ipairs(lists) do

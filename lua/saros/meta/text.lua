@@ -12,7 +12,14 @@ function Codec:symbols() end
 ---@return integer[]
 function Codec:merges() end
 
---- Error at an unknown symbol, with line and column.
+--- Words: does a space stand between two symbols, or before a word that may follow the first?
+--- False for other units.
+---@param before integer  an id
+---@param after? integer  an id
+---@return boolean
+function Codec:space(before, after) end
+
+--- Error at unknown symbols, each with line and column.
 ---@param text string
 ---@return saros.Tensor ids  (N)
 function Codec:encode(text) end

@@ -14,6 +14,7 @@ local recurrent = require "saros.nn.recurrent"
 local model_file = require "saros.model_file"
 local beam = require "saros.generate.beam"
 local next_symbols = require "saros.generate.next"
+local prompt = require "saros.generate.prompt"
 local stream = require "saros.generate.stream"
 
 ---@class saros.nn.LanguageModel: saros.nn.Module
@@ -111,13 +112,12 @@ function LanguageModel:sample_loss(T, B)
   return (self:window_loss { inputs = ids, targets = ids })
 end
 
---- Read some text from the beginning.
+--- Read some text from the beginning, as a prompt; see saros.generate.prompt.
 ---@param text string  not empty
 ---@return saros.Tensor logits  (V), of the symbol after it
 ---@return saros.nn.State state
 function LanguageModel:read(text)
-  local ids = self.vocabulary:tensor(text)
-  local logits, state = self(ids:reshape(-1, 1))
+  local logits, state = self(prompt.of("read", self.vocabulary, text):row())
   return logits:select(1, -1):select(1, 1), state
 end
 
