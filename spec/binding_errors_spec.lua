@@ -38,6 +38,7 @@ local accepts = {
   ["empty list"] = "table", last = "positive zero negative", ["sizes or rest"] = "positive negative table",
   row = "positive", states = "table", nested = "table " .. numbers, ids = "table positive huge", file = "file",
   tensors = "table", any = "boolean string table positive negative zero fraction huge",
+  whatever = "nil boolean string table function coroutine file generator tensor ids closed nan inf " .. numbers,
   tape = "", session = "", codec = "", tokens = "", unit = "", share = "zero", stages = "table",
 }
 
@@ -153,6 +154,8 @@ local functions = {
   end,
   open_tokens = function() return A("text", "/nowhere/at/all") end,
   caller = function() end,
+  nearest = function() return A("text", "widht"), A("options", { width = 1 }) end,
+  hint = function() return A("whatever", "widht"), A("options", { "width" }) end,
   info = function() end, memory = function() end, trim = function() end, clock = function() end,
 }
 

@@ -160,15 +160,15 @@ end)
 
 describe("an error #binding", function()
   local x, weight = saros.zeros(4), saros.ones(2, 3)
-  local session = saros.session({ { kind = "linear", weight = weight } }, 1, "real")
+  local session = core.session({ { kind = "linear", weight = weight } }, 1, "real")
   local recurrent = { weight_ih = saros.ones(4, 3), weight_hh = saros.ones(4, 4) }
 
   it("quotes what was given", function()
     for expected, f in pairs {
       ['a known name in the field \'kind\', got "lineer"'] = function()
-        saros.session({ { kind = "lineer" } }, 1, "real")
+        core.session({ { kind = "lineer" } }, 1, "real")
       end,
-      ["in the field 'weight', got 5"] = function() saros.session({ { kind = "linear", weight = 5 } }, 1, "real") end,
+      ["in the field 'weight', got 5"] = function() core.session({ { kind = "linear", weight = 5 } }, 1, "real") end,
       ["top_k', got 1.5"] = function() session:sample(saros.generator(1), { top_k = 1.5 }) end,
       ["top_p', got true"] = function() session:sample(saros.generator(1), { top_p = true }) end,
       ["a live tensor as 'x', got 7"] = function() core.write_tensors("/nowhere/x", { x = 7 }) end,
@@ -180,13 +180,13 @@ describe("an error #binding", function()
       ["as state 1, got 3"] = function() core.recurrent("elman_tanh", saros.zeros(1, 1, 3), { 3 }, recurrent) end,
       ["at position 2 of the list, got 4"] = function() saros.concatenate({ x, 4 }, 1) end,
       ["in the field 'target_lengths', got 2.5"] = function()
-        saros.ctc_loss(saros.zeros(3, 1, 4), saros.ids { { 2 } }, { target_lengths = { 2.5 } })
+        core.ctc_loss(saros.zeros(3, 1, 4), saros.ids { { 2 } }, { target_lengths = { 2.5 } })
       end,
       ["in 1..2, got 2147483648 at position 1"] = function()
         saros.cross_entropy(saros.zeros(1, 2), saros.ids { 2 ^ 31 })
       end,
       ["the blank 1, got 2147483648 at [1, 1]"] = function()
-        saros.ctc_loss(saros.zeros(3, 1, 4), saros.ids { { 2 ^ 31 } })
+        core.ctc_loss(saros.zeros(3, 1, 4), saros.ids { { 2 ^ 31 } })
       end,
       ["in 1..4 of axis 1, got -5"] = function() x:select(1, -5) end,
       ["of axis 1, got -10 to 4"] = function() x:slice(1, -10) end,

@@ -2,6 +2,7 @@
 -- fixed random weighing of the result, so each element of the gradient counts.
 
 local saros = require "saros"
+local core = require "saros.core"
 local gradients = require "spec.support.gradients"
 
 -- Normal numbers, moved away from 0, where abs, relu and their like have a
@@ -86,10 +87,10 @@ local cases = {
   { "matmul of a vector and a matrix", { random({ 3 }, 21), x }, function(t) return t[1]:matmul(t[2]) end },
   { "matmul of a matrix and a vector", { x, random({ 4 }, 22) }, function(t) return t[1]:matmul(t[2]) end },
   { "linear", { cube, random({ 5, 4 }, 23), random({ 5 }, 24) },
-    function(t) return saros.linear(t[1], t[2], t[3]) end },
-  { "linear without bias", { cube, random({ 5, 4 }, 25) }, function(t) return saros.linear(t[1], t[2]) end },
+    function(t) return core.linear(t[1], t[2], t[3]) end },
+  { "linear without bias", { cube, random({ 5, 4 }, 25) }, function(t) return core.linear(t[1], t[2]) end },
 
-  { "embedding", { random({ 5, 3 }, 26) }, function(t) return saros.embedding(t[1], table_ids) end },
+  { "embedding", { random({ 5, 3 }, 26) }, function(t) return core.embedding(t[1], table_ids) end },
   { "pick", { random({ 2, 3, 5 }, 27) }, function(t) return t[1]:pick(table_ids) end },
   { "softmax", { cube }, function(t) return t[1]:softmax() end },
   { "softmax over the first axis", { cube }, function(t) return t[1]:softmax(1) end },
@@ -102,9 +103,9 @@ local cases = {
     end },
   { "mse", { x, y }, function(t) return saros.mse(t[1], t[2]) end },
   { "mse with a mask", { x, y }, function(t) return saros.mse(t[1], t[2], { mask = y:gt(0) }) end },
-  { "dropout", { x }, function(t) return saros.dropout(t[1], 0.4, saros.generator(7)) end },
+  { "dropout", { x }, function(t) return core.dropout(t[1], 0.4, saros.generator(7)) end },
   { "layer_norm", { cube, positive({ 4 }, 30), random({ 4 }, 31) },
-    function(t) return saros.layer_norm(t[1], t[2], t[3]) end },
+    function(t) return core.layer_norm(t[1], t[2], t[3]) end },
 }
 
 describe("the gradient of", function()
@@ -220,7 +221,7 @@ describe("the gradient of a fused recurrent layer", function()
       if (option.only or name) == name and option.not_for ~= name and not (option.of_product and cell.linear) then
         it(("(%s, %s) is what finite differences predict"):format(name, option[1]), function()
           assert.gradients_match(weighed(function(t)
-            local h, last = saros.recurrent(name, t.x, { t.h, t.c }, layer_of(t), option.steps)
+            local h, last = core.recurrent(name, t.x, { t.h, t.c }, layer_of(t), option.steps)
             local all = { h:flatten(), last[1]:flatten(), last[2] and last[2]:flatten() }
             return saros.concatenate(all, 1)
           end), inputs_of(cell, option), { epsilon = epsilon_for(option) })
@@ -231,7 +232,7 @@ describe("the gradient of a fused recurrent layer", function()
     it(("(%s) is right over one step, without states and biases, from the last state alone"):format(name), function()
       local t = inputs_of(cell, {})
       assert.gradients_match(weighed(function(u)
-        local _, last = saros.recurrent(name, u.x:slice(1, 1, 1), nil,
+        local _, last = core.recurrent(name, u.x:slice(1, 1, 1), nil,
           { weight_ih = u.weight_ih, weight_hh = u.weight_hh, nu = u.nu, theta = u.theta })
         return last[#last]
       end), { x = t.x, weight_ih = t.weight_ih, weight_hh = t.weight_hh, nu = t.nu, theta = t.theta })
@@ -239,9 +240,9 @@ describe("the gradient of a fused recurrent layer", function()
 
     it(("(%s) is right from an input that is projected already"):format(name), function()
       local t = inputs_of(cell, {})
-      local projected = saros.linear(t.x, t.weight_ih, t.bias_ih)
+      local projected = core.linear(t.x, t.weight_ih, t.bias_ih)
       assert.gradients_match(weighed(function(u)
-        return (saros.recurrent(name, u.projected, nil,
+        return (core.recurrent(name, u.projected, nil,
           { weight_hh = u.weight_hh, bias_hh = u.bias_hh, nu = u.nu, theta = u.theta }))
       end), { projected = projected, weight_hh = t.weight_hh, bias_hh = t.bias_hh, nu = t.nu, theta = t.theta })
     end)

@@ -2,6 +2,7 @@
 
 require "spec.support.values"
 local saros = require "saros"
+local core = require "saros.core"
 local inspect, nn = saros.inspect, saros.nn
 
 local TEXT = 'He said "go on (now)" and\nshe went "home". The End, 7 of 9.\n'
@@ -22,7 +23,7 @@ local function whole(lm, layer)
   for n = 1, layer do
     local d = lm.recurrent.directions[n]
     local first = d.initial and { d.initial[1]:reshape(1, -1), d.initial[2] and d.initial[2]:reshape(1, -1) } or nil
-    x = saros.recurrent(lm.recurrent.operation, x, first, d.parameters)
+    x = core.recurrent(lm.recurrent.operation, x, first, d.parameters)
   end
   return x:select(2, 1)
 end
@@ -159,7 +160,7 @@ describe("the gates of a model", function()
       assert.equal(6, #rows)
       local o, c = rows[6].values, read.layers[2].c
       local p = last.parameters
-      local squashed = p.norm_c_gain and saros.layer_norm(c, p.norm_c_gain, p.norm_c_bias):tanh() or c:tanh()
+      local squashed = p.norm_c_gain and core.layer_norm(c, p.norm_c_gain, p.norm_c_bias):tanh() or c:tanh()
       assert.equal("output", rows[6].name)
       assert.same_values(read.layers[2].h, o * squashed, 1e-5)
       -- c = f c_before + i g with |g| < 1
@@ -196,8 +197,8 @@ describe("the gates of a model", function()
       -- The state lies between the old one, 0 at first, and the candidate, as far
       -- as the gate says.
       local d, x = lm.recurrent.directions[1], lm.embedding(saros.ids(vocabulary:encode(TEXT)))
-      local a = d.norm_ih and saros.layer_norm(saros.linear(x, d.weight_ih), d.norm_ih[1], d.norm_ih[2])
-        or saros.linear(x, d.parameters.weight_ih, d.parameters.bias_ih)
+      local a = d.norm_ih and core.layer_norm(core.linear(x, d.weight_ih), d.norm_ih[1], d.norm_ih[2])
+        or core.linear(x, d.parameters.weight_ih, d.parameters.bias_ih)
       local all = require("saros.inspect.reading").of("spec", lm, TEXT).layers[1].h
       local h = saros.zeros(5)
       for t = 1, 9 do

@@ -59,7 +59,7 @@ local only = {
   attention = "encoder_decoder",
 }
 local function cost(load, bytes)
-  collectgarbage() collectgarbage() saros.trim()
+  collectgarbage() collectgarbage() require("saros.core").trim()
   collectgarbage "stop"
   local lua, before = collectgarbage "count", saros.memory()
   local model, message = load()

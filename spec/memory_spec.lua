@@ -4,6 +4,7 @@
 -- SAROS_STEPS=172800000 build/saros spec/busted.lua spec/memory_spec.lua   an hour of sound, not of a sensor
 
 local saros = require "saros"
+local core = require "saros.core"
 
 local STEPS = math.tointeger(tonumber(os.getenv "SAROS_STEPS")) or 360000 -- an hour of 100 events a second
 local BYTES = saros.info().real == "double" and 8 or 4 -- of a number
@@ -185,7 +186,7 @@ describe("memory", function()
   it("counts what is in use, its peak and what is pooled", function()
     collectgarbage()
     collectgarbage()
-    saros.trim()
+    core.trim()
     local before = saros.memory()
     do
       local x <close> = saros.zeros(1000, 1000)
@@ -194,7 +195,7 @@ describe("memory", function()
       assert.is_true(during.peak >= during.in_use)
     end
     assert.is_true(saros.memory().pooled - before.pooled >= 4e6)
-    saros.trim()
+    core.trim()
     assert.equal(0, saros.memory().pooled)
   end)
 end)

@@ -3,6 +3,7 @@
 require "spec.support.values"
 local commands = require "spec.support.commands"
 local saros = require "saros"
+local core = require "saros.core"
 local nn = saros.nn
 
 local BYTES = saros.info().real == "double" and 8 or 4 -- of a number
@@ -17,7 +18,7 @@ local TRAIN = [[
     vocabulary = text.vocabulary, cell = cell, hidden = hidden, layers = layers, seed = 1,
   }
   local memory = lm:memory { length = T, batch = B }
-  saros.trim()
+  require("saros.core").trim()
   local asked = saros.memory().peak - before
   saros.fit(lm, text, { batch = B, length = T, epochs = 1 })
   print(memory.total, asked, saros.memory().peak - before)
@@ -57,7 +58,7 @@ local OWN = [[
 local function measured(net, loss, T, B)
   collectgarbage()
   collectgarbage()
-  saros.trim()
+  core.trim()
   collectgarbage "stop"
   local before = saros.memory().in_use
   do

@@ -280,7 +280,7 @@ describe("sizes", function()
     assert.equal("linear 3 -> 4", tostring(nn.linear { input = 3, output = 4 }))
     assert.equal(tostring(nn.rnn { 3, 4 }), tostring(nn.rnn { input = 3, hidden = 4 }))
     assert.error_matches(function() nn.linear { inputs = 3 } end, 'nn.linear: unknown option "inputs"; '
-      .. "known: input, output, bias; also by position: nn.linear { input, output }", 1, true)
+      .. "did you mean 'input'? known: input, output, bias; also by position: nn.linear { input, output }", 1, true)
   end)
 end)
 

@@ -416,7 +416,8 @@ describe("a recurrent net", function()
       assert.error_matches(function() nn.rnn(options) end, message, 1, true)
     end
     refuses({ hidden = 3 }, "nn.rnn: expected option 'input', a positive integer")
-    refuses({ 3, 4, layer = 2 }, 'nn.rnn: unknown option "layer"; known: input, hidden, layers,')
+    refuses({ 3, 4, layer = 2 },
+      'nn.rnn: unknown option "layer"; did you mean \'layers\'? known: input, hidden, layers,')
     refuses({ 3, 4, 5 }, "unknown option 3")
     refuses({ 3, input = 3, hidden = 4 }, "given twice")
     refuses({ 3, -4 }, "expected option 'hidden' to be a positive integer, got -4")

@@ -2,6 +2,7 @@
 -- of the work, comes to the same bits, and to what the papers compute in log space.
 
 local saros = require "saros"
+local core = require "saros.core"
 require "spec.support.values"
 
 local is_double = saros.info().real == "double"
@@ -34,11 +35,11 @@ for name, cell in pairs(cells) do
     local x, first, parameters = random(3, T, B, cell.gates * H), random(4, B, H), parameters_of(cell, H)
 
     it("takes single steps from any state to the same bits", function()
-      local y, last = saros.recurrent(name, x, { first }, parameters)
+      local y, last = core.recurrent(name, x, { first }, parameters)
       local state = { first }
       for t = 1, T do
         local one
-        one, state = saros.recurrent(name, x:slice(1, t, t), state, parameters)
+        one, state = core.recurrent(name, x:slice(1, t, t), state, parameters)
         assert_same_bits(y[t], one[1])
       end
       assert_same_bits(last[1], state[1])
@@ -49,7 +50,7 @@ for name, cell in pairs(cells) do
       local function run(input)
         local tape <close> = saros.tape()
         tape:watch(input)
-        local y = saros.recurrent(name, input, nil, parameters)
+        local y = core.recurrent(name, input, nil, parameters)
         tape:backward((y * y):sum())
         return y:detach(), input:gradient()
       end
@@ -65,7 +66,7 @@ for name, cell in pairs(cells) do
       local threads = saros.threads()
       local function run(count)
         saros.threads(count)
-        return (saros.recurrent(name, x, { first }, parameters))
+        return (core.recurrent(name, x, { first }, parameters))
       end
       local one, three = run(1), run(3)
       saros.threads(threads)
@@ -75,11 +76,11 @@ for name, cell in pairs(cells) do
     it("walks backwards, masked and begun anew, in blocks of units as in one", function()
       local steps = { reverse = true, mask = random(5, T, B):gt(-1), keep = random(6, T, B):gt(-1),
         zoneout_h = saros.generator(7):uniform { T, B, H } }
-      local whole = saros.recurrent(name, x, { first }, parameters, steps)
+      local whole = core.recurrent(name, x, { first }, parameters, steps)
       local state, mask, keep = first, steps.mask, steps.keep
       for t = T, 1, -1 do
         local before = state * keep[t]:reshape(B, 1)
-        local h = saros.recurrent(name, x:slice(1, t, t), { before }, parameters)[1]
+        local h = core.recurrent(name, x:slice(1, t, t), { before }, parameters)[1]
         local w = mask[t]:reshape(B, 1) * steps.zoneout_h[t]
         state = h * w + before * (1 - w)
         assert.same_values(state * mask[t]:reshape(B, 1), whole[t], is_double and 1e-12 or 1e-4)
@@ -119,7 +120,7 @@ describe("the walk in the order of time", function()
       local T, G = 60, cells[name].gates
       local x = random(8, T, 1, G) * 3
       local first, gates = saros.full({ 1, 1 }, 0.25), x:totable()
-      local y = saros.recurrent(name, x, { first }, {}):reshape(-1):totable()
+      local y = core.recurrent(name, x, { first }, {}):reshape(-1):totable()
       local sum_a, sum_b = 0, math.log(0.25)
       for t = 1, T do
         local log_a, log_b = of_gates(table.unpack(gates[t][1]))
@@ -135,7 +136,7 @@ end)
 describe("a layer of a linear cell", function()
   local function refuses(message, ...)
     local arguments = table.pack(...)
-    assert.error_matches(function() saros.recurrent(table.unpack(arguments, 1, arguments.n)) end, message, 1, true)
+    assert.error_matches(function() core.recurrent(table.unpack(arguments, 1, arguments.n)) end, message, 1, true)
   end
 
   it("refuses what does not fit", function()
@@ -159,9 +160,9 @@ describe("a layer of a linear cell", function()
   end)
 
   it("runs over no rows and no units at all", function()
-    assert.same({ 5, 0, 3 }, saros.recurrent("mingru", saros.zeros(5, 0, 6), nil, {}):shape())
-    assert.same({ 5, 2, 0 }, saros.recurrent("mingru", saros.zeros(5, 2, 0), nil, {}):shape())
+    assert.same({ 5, 0, 3 }, core.recurrent("mingru", saros.zeros(5, 0, 6), nil, {}):shape())
+    assert.same({ 5, 2, 0 }, core.recurrent("mingru", saros.zeros(5, 2, 0), nil, {}):shape())
     local none = { weight_ih = saros.zeros(0, 3), weight_hh = saros.zeros(0, 0) }
-    assert.same({ 5, 2, 0 }, saros.recurrent("elman_tanh", saros.zeros(5, 2, 3), nil, none):shape())
+    assert.same({ 5, 2, 0 }, core.recurrent("elman_tanh", saros.zeros(5, 2, 3), nil, none):shape())
   end)
 end)

@@ -102,8 +102,10 @@ describe("indexing a tensor", function()
     end, "got 3")
   end)
 
-  it("says nil for an unknown method", function()
-    assert.is_nil(grid().no_such_method)
+  it("refuses an unknown method and names the nearest one", function()
+    assert.error_matches(function() return grid().no_such_method end,
+      'tensor: expected the name of a method, got "no_such_method"$')
+    assert.error_matches(function() grid():reshap(3) end, 'got "reshap"; did you mean \'reshape\'?', 1, true)
   end)
 
   it("assigns numbers and tensors in place", function()

@@ -123,7 +123,7 @@ describe("a text", function()
     assert.error_matches(function() data.text(3) end, "got 3")
     assert.error_matches(function() text_of "" end, "expected some text")
     assert.error_matches(function() text_of("abc", { unt = "char" }) end,
-      "unknown option \"unt\"; known: valid, vocabulary, unit, size", 1, true)
+      "unknown option \"unt\"; did you mean 'unit'? known: valid, vocabulary, unit, size", 1, true)
     assert.error_matches(function() text_of("abc", { unit = "line" }) end, '"char" or "byte"')
     assert.error_matches(function() text_of("abc", { valid = 1 }) end, "a number in [0, 1)", 1, true)
     assert.error_matches(function() text_of("abc", { valid = 0 / 0 }) end, "a number in [0, 1)", 1, true)

@@ -1,7 +1,7 @@
 --- Saros: recurrent networks in C, scripted in Lua.
 ---
---- This table has all functions of the core (tensors, the tape, generators,
---- files; see meta/core.lua) and what is composed from them:
+--- This table has the functions of the core that are for scripts (tensors, the
+--- tape, generators; see meta/core.lua) and what is composed from them:
 ---
 ---     data       files -> vocabulary and windows of ids
 ---     nn         layers, models and losses
@@ -23,26 +23,37 @@
 ---     gradient_check   finite differences for any function
 
 local core = require "saros.core"
-local lazy = require "saros.lazy"
+local spelling = require "saros.spelling"
+
+-- Functions of the core that have another home, or serve the library alone.
+local INTERNAL = {
+  -- operators
+  "add", "subtract", "multiply", "divide", "power",
+  -- nn
+  "linear", "embedding", "recurrent", "layer_norm", "dropout", "pick", "ctc_loss",
+  -- optim
+  "update", "clip_norm", "clip_value",
+  -- model:session, model:memory, saros.profile, saros.fit, saros.export_c
+  "session", "trace", "block_bytes", "profiling", "layer", "watch_finite", "write_source",
+  -- data, saros.safetensors
+  "codec", "learn_codec", "open_tokens", "read_tensors", "write_tensors",
+  -- files and terminals, memory, messages
+  "write_file", "terminal_width", "trim", "blank", "format", "to_number", "caller", "nearest", "hint",
+}
 
 ---@class saros: saros.core
 local saros = {}
 for name, value in pairs(core) do
   saros[name] = value
 end
+for _, name in ipairs(INTERNAL) do
+  saros[name] = nil
+end
 
 --- Tensors by name, and strings about them, in files that PyTorch reads, too:
 --- `read(path)` gives both tables, or nil and a message; `write(path, tensors,
 --- metadata)`.
-saros.safetensors = { read = core.read_tensors, write = core.write_tensors }
-saros.read_tensors, saros.write_tensors = nil, nil
-saros.write_source = nil -- for saros.export_c
-saros.format, saros.to_number = nil, nil -- for text in any locale
-saros.profiling, saros.layer = nil, nil -- for saros.profile
-saros.watch_finite = nil -- for saros.fit
-saros.blank = nil -- for saros.load
-saros.trace, saros.block_bytes = nil, nil -- for model:memory
-saros.caller = nil -- for messages
+saros.safetensors = spelling.space("saros.safetensors", { read = core.read_tensors, write = core.write_tensors })
 
 local Info = {}
 function Info:__tostring()
@@ -57,7 +68,7 @@ function saros.info()
   return setmetatable(core.info(), Info)
 end
 
-return lazy(saros, {
+return spelling.space("saros", saros, {
   data = { "saros.data" },
   nn = { "saros.nn" },
   optim = { "saros.optim" },

@@ -7,8 +7,9 @@ local require = require -- which scripts cannot take away
 
 ---@param table table
 ---@param places table<string, [string, string?]>  field -> name of its module, field of that
+---@param missing? fun(name: any)  called for a field that there is neither here nor there
 ---@return table table
-return function(table, places)
+return function(table, places, missing)
   local function load(_, name)
     local place = places[name]
     if place then
@@ -17,6 +18,7 @@ return function(table, places)
       rawset(table, name, value)
       return value
     end
+    return missing and missing(name)
   end
   return setmetatable(table, {
     __index = load,

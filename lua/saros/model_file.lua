@@ -8,9 +8,13 @@ local open_file = require "saros.open_file"
 local lazy = require "saros.lazy"
 local options = require "saros.options"
 
-local late = lazy({}, { -- which have need of this module
-  nn = { "saros.nn" },
-  of_tensors = { "saros.nn.module", "of_tensors" },
+-- Modules that need this one. A model registers itself when it is loaded.
+local late = lazy({}, { of_tensors = { "saros.nn.module", "of_tensors" } })
+local models = lazy({}, {
+  language_model = { "saros.nn.language_model" },
+  forecaster = { "saros.nn.forecaster" },
+  classifier = { "saros.nn.classifier" },
+  encoder_decoder = { "saros.nn.encoder_decoder" },
 })
 
 local FORMAT = 1
@@ -55,9 +59,8 @@ local function exists(path)
   return file and file:close()
 end
 
--- Loads the model of that name in saros.nn, which registers itself.
 local function builder_of(kind)
-  local _ = type(kind) == "string" and late.nn[kind]
+  local _ = models[kind]
   return builders[kind]
 end
 

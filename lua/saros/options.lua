@@ -10,6 +10,7 @@ local options = {}
 ---@field expected string  what a message calls it, such as "a positive integer"
 ---@field accept fun(value: any): any  the value to use; nil if it does not fit
 ---@field optional? boolean  may be absent without a default
+---@field explain? fun(value: any): string  what a message adds about a value that does not fit
 
 ---@param expected string
 ---@param accept fun(value: any): any
@@ -59,6 +60,37 @@ end
 function options.describe_list(value)
   local is_empty = type(value) == "table" and getmetatable(value) == nil and next(value) == nil
   return is_empty and "an empty list" or options.describe(value)
+end
+
+--- How many positions of a list to check: all of them, or those up to the first
+--- that is empty, if a later one is not. Lua does not define the length of such a
+--- list, so this looks at its keys.
+---@param list table
+---@return integer
+function options.extent(list)
+  local last = 0
+  for key in next, list do
+    last = math.type(key) == "integer" and math.max(last, key) or last
+  end
+  for position = 1, last do
+    if rawget(list, position) == nil then
+      return position
+    end
+  end
+  return last
+end
+
+--- Iterate over these positions; the value at the last one may be nil.
+---@param list table
+---@return fun(): integer?, any
+function options.each(list)
+  local last, position = options.extent(list), 0
+  return function()
+    if position < last then
+      position = position + 1
+      return position, list[position]
+    end
+  end
 end
 
 --- Raise an error that blames the caller of the library.
@@ -157,6 +189,15 @@ options.generator = options.kind("a generator", function(value)
   return getmetatable(value) == "saros.generator" and value or nil
 end)
 
+--- A value that is not of a kind, and why: 'a table with nil at position 2',
+--- '"ltsm"; did you mean 'lstm'?'.
+---@param kind saros.options.Kind
+---@param value any
+---@return string
+function options.describe_misfit(kind, value)
+  return options.describe(value) .. (kind.explain and kind.explain(value) or "")
+end
+
 --- Refuse an argument that is not of a kind, as functions in C do.
 ---@param owner string  the function, for the message
 ---@param number integer  of the argument
@@ -165,7 +206,7 @@ end)
 function options.argument(owner, number, kind, value)
   if kind.accept(value) == nil then
     options.fail(("%s: expected %s as argument %d, got %s"):format(
-      owner, kind.expected, number, options.describe(value)))
+      owner, kind.expected, number, options.describe_misfit(kind, value)))
   end
 end
 
@@ -177,9 +218,13 @@ function options.one_of(names)
   for position, name in ipairs(names) do
     quoted[position], known[name] = ("%q"):format(name), true
   end
-  return options.kind(table.concat(quoted, " or "), function(value)
+  local kind = options.kind(table.concat(quoted, " or "), function(value)
     return known[value] and value or nil
   end)
+  kind.explain = function(value)
+    return core.hint(value, names)
+  end
+  return kind
 end
 
 --- A table that has certain fields, such as an object with methods.
@@ -204,12 +249,12 @@ end
 ---@param kind saros.options.Kind
 ---@return saros.options.Kind
 function options.list_of(kind)
-  return options.kind("a list, each element " .. kind.expected, function(value)
+  local list_kind = options.kind("a list, each element " .. kind.expected, function(value)
     if type(value) ~= "table" then
       return nil
     end
     local list = {}
-    for position, element in ipairs(value) do
+    for position, element in options.each(value) do
       list[position] = kind.accept(element)
       if list[position] == nil then
         return nil
@@ -217,13 +262,22 @@ function options.list_of(kind)
     end
     return list
   end)
+  list_kind.explain = function(value)
+    for position, element in options.each(type(value) == "table" and value or {}) do
+      if kind.accept(element) == nil then
+        return (" with %s at position %d"):format(options.describe_misfit(kind, element), position)
+      end
+    end
+    return ""
+  end
+  return list_kind
 end
 
 --- The same kind, but the option may be absent and then stays nil.
 ---@param kind saros.options.Kind
 ---@return saros.options.Kind
 function options.optional(kind)
-  return { expected = kind.expected, accept = kind.accept, optional = true }
+  return { expected = kind.expected, accept = kind.accept, explain = kind.explain, optional = true }
 end
 
 --- "known: p, epsilon; also by position: nn.dropout { p }"
@@ -250,10 +304,10 @@ end
 ---@param positional? integer
 ---@return fun(given?: table): table
 function options.declare(owner, fields, positional)
-  local by_key = {}
+  local by_key, names = {}, {}
   positional = positional or 0
   for position, field in ipairs(fields) do
-    by_key[field[1]] = field
+    by_key[field[1]], names[position] = field, field[1]
     if position <= positional then
       by_key[position] = field
     end
@@ -268,15 +322,16 @@ function options.declare(owner, fields, positional)
     for key, value in pairs(given or {}) do
       local field = by_key[key]
       if not field then
-        return nil, ("unknown option %s; %s"):format(
-          options.describe(key), known_fields(owner, fields, positional))
+        local hint = core.hint(key, names)
+        return nil, ("unknown option %s%s %s"):format(options.describe(key), hint ~= "" and hint or ";",
+          known_fields(owner, fields, positional))
       elseif values[field[1]] ~= nil then
         return nil, ("option '%s' is given twice, by name and by position"):format(field[1])
       end
       local accepted = field[2].accept(value)
       if accepted == nil then
         return nil, ("expected option '%s' to be %s, got %s"):format(
-          field[1], field[2].expected, options.describe(value))
+          field[1], field[2].expected, options.describe_misfit(field[2], value))
       end
       values[field[1]] = accepted
     end

@@ -5,6 +5,7 @@
 
 local core = require "saros.core"
 local options = require "saros.options"
+local spelling = require "saros.spelling"
 local scope = require "saros.nn.scope"
 
 local format = core.format
@@ -20,8 +21,7 @@ local format = core.format
 ---@field seconds number  that the function took
 ---@field rows saros.profile.Row[]  longest first
 local Profile = {}
-Profile.__index = Profile
-Profile.__name = "saros.Profile"
+spelling.methods(Profile, "saros.Profile")
 
 local OUTSIDE = "Lua and its collector"
 
@@ -100,7 +100,7 @@ local function difference(before, after)
 end
 
 local Running = {}
-Running.__index = Running
+spelling.methods(Running, "saros.profile.Running")
 
 --- Ends the measuring; a second call gives the same profile again.
 ---@return saros.Profile

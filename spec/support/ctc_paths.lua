@@ -48,7 +48,7 @@ end
 function ctc_paths.loss_of(logits, ids, blank)
   local T, V = table.unpack(logits:shape())
   local targets = #ids > 0 and saros.ids(ids):reshape(-1, 1) or saros.ids { { blank } }
-  return saros.ctc_loss(logits:reshape(T, 1, V), targets,
+  return saros.nn.ctc_loss(logits:reshape(T, 1, V), targets,
     { blank = blank, target_lengths = { #ids }, reduction = "none" })[1]
 end
 

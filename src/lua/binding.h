@@ -189,6 +189,10 @@ int opt_flag(lua_State *L, int arg, int otherwise);
 /* A string without zero bytes, as C functions want them. */
 const char *check_text(lua_State *L, int arg);
 void check_table(lua_State *L, int arg);
+/* How many elements a list has. An element that is nil while a later one is not
+** is an error, since Lua does not define the length of such a list; unless it is
+** within the length, so that the caller sees it. */
+int list_length(lua_State *L, int list);
 
 /* An axis counts from 1, or from the end if negative; for the core, from 0. */
 int check_axis(lua_State *L, int arg);
@@ -211,6 +215,20 @@ int push_field(lua_State *L, int table, const char *name);
 double field_number(lua_State *L, int table, const char *name,
                     double otherwise);
 int field_flag(lua_State *L, int table, const char *name, int otherwise);
+
+/* --- Names (lua_names.c) ----------------------------------------------------------- */
+
+/* The name in a table, among its keys or as an element of a list, that was most
+** likely meant by 'given'; null if none is near. 'loosely': names that begin
+** alike count as near, too. It lives as long as the table. */
+const char *nearest_name(lua_State *L, const char *given, int table,
+                         int loosely);
+/* Pushes "; did you mean 'hidden'?" for the value at 'given', or "". */
+const char *push_hint(lua_State *L, int given, int table);
+/* Raises "tensor: expected the name of a method, got "shap"; did you ...?". */
+int missing_method(lua_State *L, const char *type, int name, int methods);
+/* Makes reading a field that the table of methods on top lacks that error. */
+void check_methods(lua_State *L, const char *type);
 
 /* --- Tensors (lua_tensor.c) ------------------------------------------------------ */
 
@@ -295,6 +313,7 @@ void register_type(lua_State *L, box_type type, const luaL_Reg *metamethods,
 
 /* What each file adds. They leave the stack as it was. */
 void open_context(lua_State *L);
+void open_names(lua_State *L);
 void open_tensor(lua_State *L);
 void open_nested(lua_State *L);
 void open_shape(lua_State *L);

@@ -178,6 +178,24 @@ void check_table(lua_State *L, int arg) {
     argument_error(L, arg, "a table");
 }
 
+int list_length(lua_State *L, int list) {
+  lua_Unsigned length = lua_rawlen(L, list);
+  lua_Integer key;
+  for (lua_pushnil(L); lua_next(L, list); lua_pop(L, 1))
+    if (to_integer(L, -2, 1, LUA_MAXINTEGER, &key) &&
+        (lua_Unsigned)key > length) {
+      int hole = 1;
+      while (lua_rawgeti(L, list, hole) != LUA_TNIL)
+        hole++;
+      failure(L, "%s: expected a list without holes, got nil at position %d",
+              function_name(L), hole);
+    }
+  if (length > INT_MAX / sizeof(void *))
+    failure(L, "%s: expected a list of reasonable length, got one of %I",
+            function_name(L), (LUAI_UACINT)length);
+  return (int)length;
+}
+
 /* --- Axes and shapes -------------------------------------------------------------- */
 
 int check_axis(lua_State *L, int arg) {
@@ -202,8 +220,8 @@ static void check_rank(lua_State *L, lua_Unsigned rank) {
 }
 
 static void shape_of_table(lua_State *L, int arg, int lowest, shape *out) {
-  check_rank(L, lua_rawlen(L, arg));
-  out->rank = (int)lua_rawlen(L, arg);
+  out->rank = list_length(L, arg);
+  check_rank(L, (lua_Unsigned)out->rank);
   for (int i = 0; i < out->rank; i++) {
     lua_Integer size;
     lua_rawgeti(L, arg, i + 1);
@@ -248,6 +266,20 @@ static const char *push_names(lua_State *L, const char *const *names) {
   return lua_tostring(L, -1);
 }
 
+static void unknown_field(lua_State *L, int key, const char *const *names) {
+  lua_newtable(L);
+  int list = lua_gettop(L);
+  for (int i = 0; names[i] != NULL; i++) {
+    lua_pushstring(L, names[i]);
+    lua_rawseti(L, list, i + 1);
+  }
+  const char *known = push_names(L, names);
+  const char *got = push_description(L, key);
+  const char *hint = push_hint(L, key, list);
+  failure(L, "%s: expected only the fields %s, got the field %s%s",
+          function_name(L), known, got, hint);
+}
+
 static int is_known(lua_State *L, int index, const char *const *names) {
   if (lua_type(L, index) != LUA_TSTRING)
     return 0;
@@ -262,9 +294,7 @@ void check_fields(lua_State *L, int arg, const char *const *names) {
   for (lua_pushnil(L); lua_next(L, arg); lua_pop(L, 1)) {
     if (is_known(L, -2, names))
       continue;
-    int key = lua_gettop(L) - 1;
-    failure(L, "%s: expected only the fields %s, got the field %s",
-            function_name(L), push_names(L, names), push_description(L, key));
+    unknown_field(L, lua_gettop(L) - 1, names);
   }
 }
 

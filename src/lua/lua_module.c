@@ -115,6 +115,7 @@ void register_type(lua_State *L, box_type type, const luaL_Reg *metamethods,
   push_metatable(L, type, metamethods);
   lua_newtable(L);
   register_functions(L, lua_gettop(L), methods);
+  check_methods(L, box_name(type));
   lua_pushvalue(L, -1);
   lua_setfield(L, -3, "__index");
   lua_remove(L, -2);
@@ -127,6 +128,7 @@ static void make_core(lua_State *L) {
   lua_newtable(L);  // MODULE
   lua_newtable(L);  // METHODS
   open_context(L);
+  open_names(L);
   open_nested(L);
   open_shape(L);
   open_operation(L);

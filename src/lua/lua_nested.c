@@ -68,15 +68,16 @@ static void read_element(lua_State *L, saros_tensor *x, size_t position,
   }
 }
 
-/* Refuses keys of the table on top that are no positions in 1..size. */
-static void check_keys(lua_State *L, int size, const place *where) {
+/* Refuses keys of the table on top that are no positions, and elements that are
+** nil while later ones are not. */
+static void check_keys(lua_State *L, const place *where) {
   lua_Integer at;
   int table = lua_gettop(L);
-  for (lua_pushnil(L); lua_next(L, table); lua_pop(L, 1)) {
-    int key = table + 1;
-    if (!to_integer(L, key, 1, size, &at))
-      value_error(L, key, "only positions as keys", "%s", push_place(L, where));
-  }
+  for (lua_pushnil(L); lua_next(L, table); lua_pop(L, 1))
+    if (!to_integer(L, table + 1, 1, LUA_MAXINTEGER, &at))
+      value_error(L, table + 1, "only positions as keys", "%s",
+                  push_place(L, where));
+  list_length(L, table);
 }
 
 /* The value on top must be a table of that many elements. */
@@ -89,7 +90,7 @@ static void check_table_of(lua_State *L, int size, const place *where) {
   if (got != (lua_Unsigned)size)
     failure(L, "%s: expected %s%s, got one of %I", function_name(L), expected,
             push_place(L, where), (LUAI_UACINT)got);
-  check_keys(L, size, where);
+  check_keys(L, where);
 }
 
 /* Reads the value on top, and all below it in depth, from *position on. */

@@ -112,12 +112,10 @@ static saros_tensor *list_tensor(lua_State *L, int arg, int at) {
 int check_list(lua_State *L, int arg) {
   if (!lua_istable(L, arg))
     argument_error(L, arg, "a list of tensors");
-  lua_Unsigned count = lua_rawlen(L, arg);
-  if (count > INT_MAX / sizeof(void *))
-    argument_error(L, arg, "a list of reasonable length");
-  for (int at = 1; at <= (int)count; at++)
+  int count = list_length(L, arg);
+  for (int at = 1; at <= count; at++)
     list_tensor(L, arg, at);
-  return (int)count;
+  return count;
 }
 
 saros_tensor **list_tensors(lua_State *L, int arg, int count,
@@ -166,7 +164,9 @@ static saros_status select_position(lua_State *L, saros_tensor **out) {
 /* The extra upvalue is the table of the methods. */
 static int tensor_index(lua_State *L) {
   if (lua_type(L, 2) == LUA_TSTRING) {
-    lua_rawget(L, lua_upvalueindex(EXTRA_UPVALUE));
+    lua_pushvalue(L, 2);
+    if (lua_rawget(L, lua_upvalueindex(EXTRA_UPVALUE)) == LUA_TNIL)
+      missing_method(L, "tensor", 2, lua_upvalueindex(EXTRA_UPVALUE));
     return 1;
   }
   saros_tensor *x = check_tensor(L, 1);

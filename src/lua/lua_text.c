@@ -45,7 +45,7 @@ enum { UNIT = 1, SYMBOLS, HAS_UNKNOWN };
 /* Merges are pairs of ids in one list. */
 static void add_merges(lua_State *L) {
   saros_codec *codec = check_codec(L, -1);
-  lua_Integer count = (lua_Integer)lua_rawlen(L, SYMBOLS), pair[2];
+  lua_Integer count = list_length(L, SYMBOLS), pair[2];
   if (count % 2 != 0)
     argument_error(L, SYMBOLS, "pairs of ids");
   for (lua_Integer i = 0; i < count; i++) {
@@ -60,7 +60,7 @@ static void add_merges(lua_State *L) {
 
 static void add_symbols(lua_State *L) {
   saros_codec *codec = check_codec(L, -1);
-  lua_Integer count = (lua_Integer)lua_rawlen(L, SYMBOLS);
+  lua_Integer count = list_length(L, SYMBOLS);
   for (lua_Integer i = 1; i <= count; i++) {
     size_t size;
     lua_rawgeti(L, SYMBOLS, i);

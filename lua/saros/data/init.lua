@@ -1,8 +1,8 @@
 --- saros.data: from files to windows of ids and numbers.
 
-local lazy = require "saros.lazy"
+local spelling = require "saros.spelling"
 
-return lazy({}, {
+return spelling.space("data", {}, {
   text = { "saros.data.text" },
   prepare = { "saros.data.prepare" },
   labelled = { "saros.data.labelled" },

@@ -99,7 +99,7 @@ local function accept_all(label, list, first)
       options.describe(list), options.describe(label)))
   end
   local accepted = {}
-  for position, value in ipairs(list) do
+  for position, value in options.each(list) do
     local sequence, expected = accept(value, first)
     if not sequence then
       options.fail(("data.labelled: expected sequence %d of %q to be %s, got %s"):format(

@@ -8,6 +8,7 @@
 
 local core = require "saros.core"
 local options = require "saros.options"
+local spelling = require "saros.spelling"
 local batches = require "saros.data.batches"
 local columns = require "saros.data.columns"
 local csv = require "saros.data.csv"
@@ -26,13 +27,12 @@ local vocabulary = require "saros.data.vocabulary"
 ---@field valid saros.data.LabelledPart  held out: the same share of each label
 ---@field shuffled boolean  true: for training, the sequences are to come in a random order
 local Labelled = { shuffled = true }
-Labelled.__index = Labelled
-Labelled.__name = "saros.Labelled"
+spelling.methods(Labelled, "saros.Labelled")
 
 ---@class saros.data.LabelledPart
 ---@field [integer] saros.LabelledSequence
 local Part = {}
-Part.__index = Part
+spelling.methods(Part, "saros.LabelledPart")
 
 --- A number that tells these sequences and labels from others.
 ---@return integer|string

@@ -13,12 +13,12 @@ local function check_sequences(sequences)
   if type(sequences) ~= "table" or #sequences == 0 then
     options.fail("data.pad: expected a list of sequences of ids, got " .. options.describe(sequences))
   end
-  for position, ids in ipairs(sequences) do
+  for position, ids in options.each(sequences) do
     if type(ids) ~= "table" then
       options.fail(("data.pad: expected sequence %d to be a list of ids, got %s"):format(
         position, options.describe(ids)))
     end
-    for place, id in ipairs(ids) do
+    for place, id in options.each(ids) do
       if math.type(id) ~= "integer" or id < 1 then
         options.fail(("data.pad: expected ids in sequence %d, got %s at position %d"):format(
           position, options.describe(id), place))

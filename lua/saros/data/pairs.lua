@@ -7,6 +7,7 @@
 local core = require "saros.core"
 local from = require "saros.data.source"
 local options = require "saros.options"
+local spelling = require "saros.spelling"
 local batches = require "saros.data.batches"
 local order = require "saros.data.order"
 local padding = require "saros.data.padding"
@@ -20,13 +21,12 @@ local vocabulary = require "saros.data.vocabulary"
 ---@field valid saros.data.PairsPart  held out from the end of the list
 ---@field shuffled boolean  true: for training, the pairs are to come in a random order
 local Pairs = { shuffled = true }
-Pairs.__index = Pairs
-Pairs.__name = "saros.Pairs"
+spelling.methods(Pairs, "saros.Pairs")
 
 ---@class saros.data.PairsPart
 ---@field [integer] saros.Pair
 local Part = {}
-Part.__index = Part
+spelling.methods(Part, "saros.PairsPart")
 
 --- A number that tells these pairs from others.
 ---@return integer
@@ -67,7 +67,7 @@ local function check_texts(list)
     options.fail("data.pairs: expected a list of pairs of texts, got " .. options.describe(list))
   end
   from.check_list("data.pairs", list)
-  for position, pair in ipairs(list) do
+  for position, pair in options.each(list) do
     if type(pair) ~= "table" or type(pair[1]) ~= "string" or type(pair[2]) ~= "string" then
       options.fail(("data.pairs: expected pair %d to be { source, target }, two strings, got %s"):format(
         position, options.describe(pair)))

@@ -13,6 +13,7 @@
 local core = require "saros.core"
 local from = require "saros.data.source"
 local options = require "saros.options"
+local spelling = require "saros.spelling"
 local order = require "saros.data.order"
 local read_file = require "saros.read_file"
 local reading = require "saros.data.reading"
@@ -28,8 +29,7 @@ local without_mark = require "saros.data.byte_order_mark"
 ---@field valid saros.data.PiecesPart?  pieces that are held out
 ---@field shuffled boolean  true: for training, the pieces are to come in a random order
 local Pieces = { shuffled = true }
-Pieces.__index = Pieces
-Pieces.__name = "saros.Pieces"
+spelling.methods(Pieces, "saros.Pieces")
 
 --- # gives the number of inputs.
 ---@class saros.data.PiecesPart
@@ -38,7 +38,7 @@ Pieces.__name = "saros.Pieces"
 ---@field count integer
 ---@field longest integer  of the pieces, in inputs
 local Part = {}
-Part.__index = Part
+spelling.methods(Part, "saros.PiecesPart")
 
 function Part:__len()
   return self.count

@@ -11,12 +11,12 @@
 --- a GRU of 128 units on them, and a tenth for one of 32, where all takes little.
 
 local options = require "saros.options"
+local spelling = require "saros.spelling"
 
 ---@class saros.data.Pipeline
 ---@field begin fun(): fun(): any  an iterator through all items, from the first
 local Pipeline = {}
-Pipeline.__index = Pipeline
-Pipeline.__name = "saros.Pipeline"
+spelling.methods(Pipeline, "saros.Pipeline")
 
 local function new(begin)
   return setmetatable({ begin = begin }, Pipeline)

@@ -4,14 +4,14 @@
 
 local core = require "saros.core"
 local options = require "saros.options"
+local spelling = require "saros.spelling"
 
 ---@class saros.Scale
 ---@field names string[]  of the columns, F of them
 ---@field shift number[]  taken off each column
 ---@field factor number[]  that it is then divided by, not 0
 local Scale = {}
-Scale.__index = Scale
-Scale.__name = "saros.Scale"
+spelling.methods(Scale, "saros.Scale")
 
 local function new(names, shift, factor)
   return setmetatable({ names = names, shift = shift, factor = factor }, Scale)

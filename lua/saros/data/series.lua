@@ -16,6 +16,7 @@
 local core = require "saros.core"
 local from = require "saros.data.source"
 local options = require "saros.options"
+local spelling = require "saros.spelling"
 local batches = require "saros.data.batches"
 local columns = require "saros.data.columns"
 local csv = require "saros.data.csv"
@@ -36,8 +37,7 @@ local scale = require "saros.data.scale"
 ---@field seed integer  of the order of windows, together with theirs
 ---@field shuffled boolean  true: for training, windows are to come in a random order
 local Series = { shuffled = true }
-Series.__index = Series
-Series.__name = "saros.Series"
+spelling.methods(Series, "saros.Series")
 
 --- Rows first..first + n - 1 of a series, scaled; # gives n.
 ---@class saros.data.SeriesPart
@@ -46,7 +46,7 @@ Series.__name = "saros.Series"
 ---@field targets saros.Tensor  (n, K)
 local Part = {}
 
-Part.__index = Part
+spelling.methods(Part, "saros.SeriesPart")
 
 function Part:__len()
   return #self.inputs

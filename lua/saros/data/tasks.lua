@@ -12,6 +12,7 @@
 
 local core = require "saros.core"
 local options = require "saros.options"
+local spelling = require "saros.spelling"
 
 local format = core.format
 
@@ -24,8 +25,7 @@ local format = core.format
 ---@field chance number  the score of who remembers nothing
 ---@field draw fun(generator: saros.Generator, B: integer): saros.Tensor, saros.Tensor
 local Task = {}
-Task.__index = Task
-Task.__name = "saros.Task"
+spelling.methods(Task, "saros.Task")
 
 ---@class saros.data.TaskBatch
 ---@field inputs saros.Tensor  (T, B, I)
@@ -102,7 +102,7 @@ local function new(name, fields)
   return setmetatable(fields, Task)
 end
 
-local tasks = {}
+local tasks = spelling.space("data.tasks", {})
 
 -- --- Copy ---------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@
 local open_file = require "saros.open_file"
 local from = require "saros.data.source"
 local options = require "saros.options"
+local spelling = require "saros.spelling"
 local reading = require "saros.data.reading"
 local rows = require "saros.data.rows"
 local vocabulary = require "saros.data.vocabulary"
@@ -25,8 +26,7 @@ local token_part = require "saros.data.token_part"
 ---@field valid saros.Tensor|saros.data.TokenPart?  ids (M), held out from its end
 ---@field name string  the path, or "string"
 local Text = {}
-Text.__index = Text
-Text.__name = "saros.Text"
+spelling.methods(Text, "saros.Text")
 
 ---@class saros.Window
 ---@field inputs saros.Tensor  ids (T, B)

@@ -2,6 +2,7 @@
 
 local core = require "saros.core"
 local options = require "saros.options"
+local spelling = require "saros.spelling"
 local vocabulary = require "saros.data.vocabulary"
 
 ---@class saros.data.TokenPart
@@ -9,7 +10,7 @@ local vocabulary = require "saros.data.vocabulary"
 ---@field first integer  the place of its first id in the file
 ---@field count integer
 local TokenPart = {}
-TokenPart.__index = TokenPart
+spelling.methods(TokenPart, "saros.TokenPart")
 
 --- The number of ids.
 function TokenPart:__len()

@@ -16,6 +16,7 @@
 
 local core = require "saros.core"
 local options = require "saros.options"
+local spelling = require "saros.spelling"
 
 ---@alias saros.Unit "byte"|"char"|"word"|"bpe"
 
@@ -27,8 +28,7 @@ local options = require "saros.options"
 ---@field unknown integer?  of words: the id of "<unk>", the last one, where there is one
 ---@operator len: integer
 local Vocabulary = {}
-Vocabulary.__index = Vocabulary
-Vocabulary.__name = "saros.Vocabulary"
+spelling.methods(Vocabulary, "saros.Vocabulary")
 
 local function new(unit, codec, has_unknown)
   local self = { unit = unit, codec = codec, symbols = codec:symbols(), ids = {} }
@@ -42,7 +42,7 @@ end
 --- What a symbol is called, one and several.
 local NAMES = { byte = "byte", char = "character", word = "word", bpe = "piece" }
 
-local vocabulary = {}
+local vocabulary = spelling.space("data.vocabulary", {})
 
 vocabulary.unit = options.one_of { "char", "byte", "word", "bpe" }
 
@@ -313,8 +313,8 @@ function Vocabulary:decode(ids)
     ids = ids:totable()
   end
   local pieces = {}
-  for position, id in ipairs(ids) do
-    if not self.symbols[id] then
+  for position, id in options.each(ids) do
+    if not (id and self.symbols[id]) then
       options.fail(("decode: expected ids in 1..%d, got %s at position %d"):format(
         #self, options.describe(id), position))
     end

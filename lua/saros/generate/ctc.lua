@@ -7,9 +7,10 @@
 
 local core = require "saros.core"
 local options = require "saros.options"
+local spelling = require "saros.spelling"
 local check_lengths = require("saros.nn.steps").check_lengths
 
-local ctc = {}
+local ctc = spelling.space("saros.ctc", {})
 
 local IMPOSSIBLE = -math.huge
 

@@ -3,6 +3,7 @@
 
 local core = require "saros.core"
 local frame = require "saros.look.frame"
+local spelling = require "saros.spelling"
 local lines = require "saros.look.lines"
 local reading = require "saros.inspect.reading"
 
@@ -22,8 +23,7 @@ local format = core.format
 ---@class saros.inspect.Gates
 ---@field rows saros.inspect.Gate[]
 local Gates = {}
-Gates.__index = Gates
-Gates.__name = "saros.inspect.Gates"
+spelling.methods(Gates, "saros.inspect.Gates")
 
 local SHUT, OPEN, BINS = 0.1, 0.9, 20
 

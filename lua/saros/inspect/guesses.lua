@@ -2,6 +2,7 @@
 
 local core = require "saros.core"
 local options = require "saros.options"
+local spelling = require "saros.spelling"
 local frame = require "saros.look.frame"
 local look = require "saros.look.text"
 local svg = require "saros.look.svg"
@@ -19,8 +20,7 @@ local format = core.format
 ---@field top integer
 ---@field bits number  per symbol: how much the text surprised the model
 local Guesses = {}
-Guesses.__index = Guesses
-Guesses.__name = "saros.inspect.Guesses"
+spelling.methods(Guesses, "saros.inspect.Guesses")
 
 local WIDTH = 76
 

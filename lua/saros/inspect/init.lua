@@ -6,9 +6,9 @@
 ---     io.write(seen:ansi())       -- the text, coloured by the closest of them
 ---     seen:save "neurons.html"
 
-local lazy = require "saros.lazy"
+local spelling = require "saros.spelling"
 
-return lazy({}, {
+return spelling.space("saros.inspect", {}, {
   neurons = { "saros.inspect.neurons" },
   gates = { "saros.inspect.gates" },
   reach = { "saros.inspect.reach" },

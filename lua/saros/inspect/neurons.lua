@@ -3,6 +3,7 @@
 
 local core = require "saros.core"
 local options = require "saros.options"
+local spelling = require "saros.spelling"
 local frame = require "saros.look.frame"
 local heat = require "saros.look.heat"
 local look = require "saros.look.text"
@@ -25,8 +26,7 @@ local format = core.format
 ---@field list saros.inspect.Neuron[]  every neuron with the property that it follows most closely
 ---both lists from the closest on
 local Neurons = {}
-Neurons.__index = Neurons
-Neurons.__name = "saros.inspect.Neurons"
+spelling.methods(Neurons, "saros.inspect.Neurons")
 
 local check = options.declare("inspect.neurons", {
   { "state", options.optional(options.one_of { "h", "c" }) },

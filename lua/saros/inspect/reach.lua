@@ -11,6 +11,7 @@
 
 local core = require "saros.core"
 local options = require "saros.options"
+local spelling = require "saros.spelling"
 local frame = require "saros.look.frame"
 local lines = require "saros.look.lines"
 local module = require "saros.nn.module"
@@ -28,8 +29,7 @@ local format = core.format
 ---@field guessed number?  the share of the commonest symbol
 ---@field rows integer  predictions that were looked at
 local Reach = {}
-Reach.__index = Reach
-Reach.__name = "saros.inspect.Reach"
+spelling.methods(Reach, "saros.inspect.Reach")
 
 -- Of what all steps gain over one: who loses no more does not need them.
 local NEGLIGIBLE = 0.01

@@ -2,6 +2,7 @@
 
 local core = require "saros.core"
 local options = require "saros.options"
+local spelling = require "saros.spelling"
 local scale = require "saros.look.scale"
 local svg = require "saros.look.svg"
 
@@ -53,8 +54,7 @@ end
 ---@field height number
 ---@field body string
 local Plot = {}
-Plot.__index = Plot
-Plot.__name = "saros.Plot"
+spelling.methods(Plot, "saros.Plot")
 
 --- The picture as the text of a file, or of a part of an HTML page.
 ---@return string

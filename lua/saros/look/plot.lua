@@ -6,11 +6,12 @@
 
 local bars = require "saros.look.bars"
 local heat = require "saros.look.heat"
+local spelling = require "saros.spelling"
 
-return {
+return spelling.space("saros.plot", {
   lines = require "saros.look.lines",
   bars = bars.bars,
   histogram = bars.histogram,
   heat = heat.heat,
   confusion = heat.confusion,
-}
+})

@@ -1,6 +1,7 @@
 ---@meta saros.core
 
---- The C module: all of it is in `saros` as well. Everything counts from 1:
+--- The C module. What scripts need of it is in `saros` (docs/reference.md lists
+--- that); the rest serves the Lua modules. Everything counts from 1:
 --- axes (-1 is the last), positions (-1 is the last), ids. Sequences are
 --- time-major: (T, B, F) is T steps of B rows of F features. Misuse raises an
 --- error "function: expected this, got that"; only files and JSON text return
@@ -654,6 +655,20 @@ function core.is_terminal(file) end
 ---@param file file*
 ---@return integer?
 function core.terminal_width(file) end
+
+--- The name, among the keys of a table or in a list, that a typing error turns
+--- into another one.
+---@param name string
+---@param known table
+---@return string?
+function core.nearest(name, known) end
+
+--- What a message adds about a name that is not known: "; did you mean 'hidden'?",
+--- or "" if none is near.
+---@param name any
+---@param known table  with the names as keys, or a list of them
+---@return string
+function core.hint(name, known) end
 
 --- The nearest line outside the library, "script.lua:12: ", for the front of a
 --- message: however deep a mistake is found, there it was made.

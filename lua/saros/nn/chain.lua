@@ -61,18 +61,28 @@ function Chain:describe()
   return "chain (" .. table.concat(parts, "; ") .. ")"
 end
 
+local function check_keys(owner, steps)
+  for key in pairs(steps) do
+    if math.type(key) ~= "integer" then
+      options.fail(("%s: expected members by position alone, got one under the key %s"):format(
+        owner, options.describe(key)))
+    end
+  end
+end
+
 ---@param steps (saros.nn.Module|fun(x: saros.Tensor): saros.Tensor)[]
 ---@param owner? string  the function, for messages ("nn.chain")
 ---@return saros.nn.Chain
 local function chain(steps, owner)
   owner = owner or "nn.chain"
-  if type(steps) ~= "table" or module.is(steps) or #steps == 0 then
+  if type(steps) ~= "table" or module.is(steps) or next(steps) == nil then
     options.fail(("%s: expected a list of layers and functions, such as %s { layer, ... }, got %s"):format(
       owner, owner, options.describe_list(steps)))
   end
+  check_keys(owner, steps)
   local self = Chain.new()
   self.steps = {}
-  for position, step in ipairs(steps) do
+  for position, step in options.each(steps) do
     if module.is(step) then
       self:add_member(tostring(position - 1), step)
       self.stateful = self.stateful or step.stateful

@@ -223,7 +223,7 @@ local function ids_of(known, what, given)
     options.fail(("%s: expected %sa list of ids, got %s"):format(what,
       type(known) == "table" and "a text or " or "", options.describe(given)))
   end
-  for position, id in ipairs(given) do
+  for position, id in options.each(given) do
     if math.type(id) ~= "integer" or id < 1 or id > size_of(known) then
       options.fail(("%s: expected ids in 1..%d, got %s at position %d"):format(
         what, size_of(known), options.describe(id), position))

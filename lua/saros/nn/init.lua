@@ -1,8 +1,8 @@
 --- saros.nn: layers, models and losses.
 
-local lazy = require "saros.lazy"
+local spelling = require "saros.spelling"
 
-return lazy({}, {
+return spelling.space("nn", {}, {
   -- layers
   linear = { "saros.nn.linear" },
   embedding = { "saros.nn.embedding" },
@@ -22,7 +22,7 @@ return lazy({}, {
   residual = { "saros.nn.residual" },
   unroll = { "saros.nn.unroll" },
   state = { "saros.nn.state" },
-  module = { "saros.nn.module", "class" },
+  module = { "saros.nn.module", "own" },
   initialize = { "saros.nn.initialize" },
   -- models
   language_model = { "saros.nn.language_model" },

@@ -7,7 +7,9 @@
 ---   "orthogonal"  recurrent matrices orthonormal gate by gate (Saxe et al.
 ---                 2014), the rest as "glorot"
 
-local initialize = {}
+local spelling = require "saros.spelling"
+
+local initialize = spelling.space("nn.initialize", {})
 
 ---@alias saros.nn.Filler fun(tensor: saros.Tensor, generator: saros.Generator, weights: string)
 

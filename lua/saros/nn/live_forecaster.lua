@@ -9,6 +9,7 @@
 
 local core = require "saros.core"
 local options = require "saros.options"
+local spelling = require "saros.spelling"
 local form = require "saros.train.form"
 
 ---@class saros.nn.LiveForecaster
@@ -17,8 +18,7 @@ local form = require "saros.train.form"
 ---@field forms { inputs: saros.train.Form, targets: saros.train.Form }
 ---@field recent saros.nn.LiveStep[]  while learning: the last horizon + 1 steps, oldest first
 local Live = {}
-Live.__index = Live
-Live.__name = "saros.nn.LiveForecaster"
+spelling.methods(Live, "saros.nn.LiveForecaster")
 
 ---@class saros.nn.LiveStep
 ---@field present saros.Tensor|number  (B, 1, K) that the net's output is added to, or 0

@@ -11,6 +11,7 @@
 
 local core = require "saros.core"
 local options = require "saros.options"
+local spelling = require "saros.spelling"
 local kept_gradients = require "saros.kept_gradients"
 
 local format = core.format
@@ -31,8 +32,7 @@ local format = core.format
 ---@field backward integer  what it takes beside them, at the most: gradients of parameters and of activations
 ---@field total integer  at the peak: parameters, moments, activations and backward
 local Memory = {}
-Memory.__index = Memory
-Memory.__name = "saros.nn.Memory"
+spelling.methods(Memory, "saros.nn.Memory")
 
 local BYTES = core.info().real == "double" and 8 or 4
 

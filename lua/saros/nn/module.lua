@@ -15,6 +15,7 @@
 
 local core = require "saros.core"
 local options = require "saros.options"
+local spelling = require "saros.spelling"
 local lazy = require "saros.lazy"
 local initialize = require "saros.nn.initialize"
 local scope = require "saros.nn.scope"
@@ -28,15 +29,19 @@ local late = lazy({}, {
 
 ---@class saros.nn.Module
 ---@field kind string  what it is, for messages: "linear"
----@field stateful boolean?  takes and returns a state
----@field looks_up boolean?  are its parameters a table of vectors, which multiply nothing?
+---@field stateful boolean  takes and returns a state
+---@field looks_up boolean  are its parameters a table of vectors, which multiply nothing?
 ---@field own { name: string, tensor: saros.Tensor, fill: saros.nn.Filler }[]
 ---@field members { name: string, module: saros.nn.Module }[]
 ---@field place { owner: saros.nn.Module, name: string }?  as a member
 ---@field own_generators { name: string, generator: saros.Generator }[]
 ---@field initialized boolean
 ---@overload fun(x: saros.Tensor, state?: saros.nn.State): saros.Tensor, saros.nn.State
-local Module = {}
+local Module = {
+  stateful = false,
+  looks_up = false,
+  states = false, -- sizes of a cell's states: see saros.nn.recurrent
+}
 
 ---@class saros.nn.Parameters
 ---@field [integer] saros.Tensor
@@ -429,15 +434,15 @@ local module = {}
 
 --- A new class of modules. `class.new()` makes an instance without parameters.
 ---@param kind string
+---@param pardons? fun(name: string, method: string): boolean  as of spelling.methods
 ---@return table class
-function module.class(kind)
+function module.class(kind, pardons)
   options.argument("module", 1, options.string, kind)
   local class = { kind = kind }
   for name, method in pairs(Module) do
     class[name] = method
   end
-  class.__index = class
-  class.__name = "saros.nn." .. kind
+  spelling.methods(class, "saros.nn." .. kind, pardons)
   class.__call = call
   class.__tostring = function(self)
     return self:describe()
@@ -467,6 +472,19 @@ function module.of_tensors(tensors, build, ...)
     error(made, 0)
   end
   return made:adopt(tensors)
+end
+
+-- A class of a script may ask for fields of its own that are absent and look like
+-- our methods: self.unit beside init, self.generator beside generators.
+local function is_own_field(name, method)
+  return #name < 5 or method:sub(1, #name) == name
+end
+
+--- The same for classes of scripts.
+---@param kind string
+---@return table class
+function module.own(kind)
+  return module.class(kind, is_own_field)
 end
 
 --- The stages of several modules, one after the other.

@@ -6,11 +6,11 @@
 
 local core = require "saros.core"
 local options = require "saros.options"
+local spelling = require "saros.spelling"
 
 ---@class saros.nn.StateMethods
 local state = {}
-state.__index = state
-state.__name = "saros.nn.State"
+spelling.methods(state, "saros.nn.State")
 
 ---@alias saros.nn.State nil|saros.Tensor|table<any, saros.nn.State>
 

@@ -46,7 +46,7 @@ function steps.check_lengths(lengths, T, B, least)
     error(("expected a list of %d lengths, one for each row, got %s"):format(B,
       type(lengths) == "table" and #lengths .. " of them" or options.describe(lengths)), 0)
   end
-  for row, length in ipairs(lengths) do
+  for row, length in options.each(lengths) do
     if not (math.type(length) == "integer" and length >= least and length <= T) then
       error(("expected lengths in %d..%d, got %s in row %d"):format(
         least, T, options.describe(length), row), 0)

@@ -2,6 +2,7 @@
 --- members one row for itself.
 
 local core = require "saros.core"
+local spelling = require "saros.spelling"
 
 local format = core.format
 
@@ -19,7 +20,7 @@ local Summary = {}
 ---@field multiply_adds integer  of a step of one row, forward: each weight takes part once, and with attention
 ---  over past steps what is kept of each of them
 
-Summary.__index = Summary
+spelling.methods(Summary, "saros.nn.Summary")
 
 local BYTES = core.info().real == "double" and 8 or 4
 

@@ -3,8 +3,9 @@
 local clip = require "saros.optim.clip"
 local optimizer = require "saros.optim.optimizer"
 local parameters = require "saros.optim.parameters"
+local spelling = require "saros.spelling"
 
-return {
+return spelling.space("optim", {
   sgd = optimizer.sgd,
   rmsprop = optimizer.rmsprop,
   adam = optimizer.adam,
@@ -13,4 +14,4 @@ return {
   schedule = require "saros.optim.schedule",
   clip_norm = clip.norm,
   clip_value = clip.value,
-}
+})

@@ -8,6 +8,7 @@
 
 local core = require "saros.core"
 local options = require "saros.options"
+local spelling = require "saros.spelling"
 local parameter_list = require "saros.optim.parameters"
 
 local format = core.format
@@ -31,8 +32,7 @@ local format = core.format
 ---@field weight_decay number?  instead of the optimizer's
 
 local Optimizer = {}
-Optimizer.__index = Optimizer
-Optimizer.__name = "saros.optim.Optimizer"
+spelling.methods(Optimizer, "saros.optim.Optimizer")
 
 local COMMON = {
   { "weight_decay", options.nonnegative, 0 },

@@ -20,10 +20,10 @@ end
 ---@param owner string  the function, for the message
 ---@param list any
 function parameters.check(owner, list)
-  if type(list) ~= "table" or #list == 0 then
+  if type(list) ~= "table" or options.extent(list) == 0 then
     options.fail(("%s: expected a list of parameters, got %s"):format(owner, found(list)))
   end
-  for position, parameter in ipairs(list) do
+  for position, parameter in options.each(list) do
     if not options.tensor.accept(parameter) then
       options.fail(("%s: expected tensors, got %s at position %d"):format(
         owner, options.describe(parameter), position))
@@ -48,8 +48,9 @@ local GROUP = {
   { "weight_decay", options.optional(options.nonnegative) },
 }
 
+-- An empty place among groups is one without parameters, so it is found below.
 local function is_grouped(given)
-  return type(given) == "table" and type(given[1]) == "table"
+  return type(given) == "table" and type(given[1] or given[2]) == "table"
 end
 
 --- The groups that were given, checked; a list of tensors is one group.
@@ -59,7 +60,7 @@ local function groups_of(owner, given)
     parameters.check(owner, given)
     return { { parameters = given } }
   end
-  for number, group in ipairs(given) do
+  for number, group in options.each(given) do
     local name = ("%s: group %d"):format(owner, number)
     groups[number] = options.declare(name, GROUP, 1)(group)
     parameters.check(name, groups[number].parameters)

@@ -2,8 +2,9 @@
 --- counts from 1. Any function of that kind will do.
 
 local options = require "saros.options"
+local spelling = require "saros.spelling"
 
-local schedule = {}
+local schedule = spelling.space("optim.schedule", {})
 
 --- Always the same rate.
 ---@return fun(step: integer): number

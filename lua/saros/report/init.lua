@@ -22,6 +22,8 @@ local check = options.declare("report", {
   { "library", options.string, LIBRARY },
 })
 
+local folder_names = options.list_of(options.string)
+
 --- No reader's browser shall look for the library's source.
 local function without_map(text)
   return (text:gsub("//[#@] *sourceMappingURL=[^\n]*", ""):gsub("/%*[#@] *sourceMappingURL=.-%*/", ""))
@@ -78,8 +80,9 @@ end
 local function report(folders, given)
   local o = check(given)
   local list = type(folders) == "string" and { folders } or folders
-  if type(list) ~= "table" or #list == 0 or not options.list_of(options.string).accept(list) then
-    options.fail("report: expected a run folder or a list of them, got " .. options.describe(folders))
+  if type(list) ~= "table" or #list == 0 or not folder_names.accept(list) then
+    options.fail("report: expected a run folder or a list of them, got "
+      .. options.describe_misfit(folder_names, folders))
   end
   if o.path then
     frame.check_path("report", "html", o.path)

@@ -17,6 +17,7 @@
 
 local core = require "saros.core"
 local options = require "saros.options"
+local spelling = require "saros.spelling"
 local optim = require "saros.optim"
 local checkpoint = require "saros.train.checkpoint"
 local exact = require "saros.train.exact"
@@ -60,12 +61,11 @@ local undisturbed = require "saros.train.undisturbed"
 ---@field rolling saros.train.Rolling|saros.train.Exact
 ---@field guard saros.train.Guard?
 ---@field pending saros.train.Told[]  steps whose targets are not known yet, oldest first
----@field resets saros.Tensor?  (B): rows that begin anew with the next step
+---@field resets saros.Tensor|false  (B): rows that begin anew with the next step
 ---@field steps integer  so far
 ---@field rollbacks integer  so far
-local Learner = {}
-Learner.__index = Learner
-Learner.__name = "saros.train.Learner"
+local Learner = { resets = false }
+spelling.methods(Learner, "saros.train.Learner")
 
 --- A step that waits for its target.
 ---@class saros.train.Told

@@ -3,6 +3,7 @@
 
 local core = require "saros.core"
 local options = require "saros.options"
+local spelling = require "saros.spelling"
 
 local format = core.format
 
@@ -14,8 +15,7 @@ local format = core.format
 ---@field drawn number  when the line was last drawn
 ---@field unfinished boolean  does the cursor stand behind a live line?
 local Progress = {}
-Progress.__index = Progress
-Progress.__name = "saros.Progress"
+spelling.methods(Progress, "saros.Progress")
 
 local BAR_WIDTH = 20
 local REDRAW_SECONDS = 0.1
