@@ -28,7 +28,7 @@ end
 describe("the reference", function()
   it("has the options of fit with their defaults", function()
     local rows = rows_below "| option of `saros%.fit` |"
-    local wanted = declared("lua/saros/train/fit.lua", "fit")
+    local wanted = declared("lua/saros/train/arguments.lua", "fit")
     assert.is_true(#wanted > 20)
     assert.equal(#wanted, #rows)
     for n, option in ipairs(wanted) do

@@ -325,7 +325,7 @@ describe("a run folder", function()
         train({ force = true }, nil, nil, small_model(text, { hidden = 4 }))
       end },
       { "written by a newer version", function()
-        write(path, (bytes:gsub('\\"format\\": 1', '\\"format\\": 9')))
+        write(path, (bytes:gsub('\\"format\\": 2', '\\"format\\": 9')))
         train()
       end },
     } do
@@ -364,9 +364,9 @@ describe("a run folder", function()
     local bytes = content(path)
     write(path, "nonsense")
     assert.error_matches(train, "fit: expected a readable checkpoint in .*, got none; resume = false begins anew:\n")
-    write(path, (bytes:gsub('\\"format\\": 1', '\\"format\\": 9')))
+    write(path, (bytes:gsub('\\"format\\": 2', '\\"format\\": 9')))
     assert.error_matches(train,
-      "fit: expected a checkpoint of format 1 in .*step%-000000005.safetensors\", got 9; written by a newer version")
+      "fit: expected a checkpoint of format 2 in .*step%-000000005.safetensors\", got 9; written by a newer version")
     write(path, (bytes:gsub('\\"cursor\\"', '\\"kursor\\"')))
     assert.error_matches(train, "expected its cursor, got nil")
     write(run .. "/config.json", "{")

@@ -12,13 +12,14 @@ local arguments = {}
 ---@field length? integer  symbols in a window, T (50; sequences with labels and pairs stay whole)
 ---@field segment? integer  steps of the parts in which windows too long for the memory are learned from,
 ---  best about the root of `length`, see saros.train.segments; twice the forward passes (whole)
----@field accumulate? integer  windows between updates, whose gradients are averaged (1)
+---@field accumulate? integer  windows between updates, which are learned from as if they were one, each
+---  by its answers; fewer at the end of a pass (1)
 ---@field lr? number  of Adam (2e-3)
 ---@field schedule? fun(step: integer): number  factor of the rate
 ---@field optimizer? saros.optim.Optimizer  instead of Adam with lr and schedule, which are then its own
 ---@field clip? number  limit of the gradients' norm (5)
 ---@field average? number  decay of a moving average of the weights, such as 0.999, which is what is
----  evaluated, kept and left in the model (none)
+---  evaluated, kept and left in the model; corrected for its beginning (none)
 ---@field patience? integer  passes without a lower held-out loss before it stops (no limit)
 ---@field run? string  folder to keep the training in, see saros.train.run; a training that is there
 ---  goes on, with the same bits as if it had never stopped

@@ -8,7 +8,7 @@ local core = require "saros.core"
 local options = require "saros.options"
 local state_of = require "saros.nn.state"
 
-local FORMAT = 1
+local FORMAT = 2 -- 1 had means over windows, and losses that depended on their size
 local KEY = "saros_checkpoint" -- in the metadata
 local NAME, PATTERN = "step-%09d.safetensors", "^step%-(%d+)%.safetensors$"
 
@@ -16,10 +16,11 @@ local checkpoint = {}
 
 ---@class saros.train.Snapshot  what a checkpoint holds beside its tensors, plain data
 ---@field format integer
----@field cursor { epoch: integer, index: integer, total: number }  windows done, and their summed loss
+---@field cursor saros.train.Cursor
 ---@field optimizer { rule: string, steps: integer, scale: number }
 ---@field generators table<string, string>  name -> state
 ---@field state "none"|"tensor"|"tree"  what is carried into the next window
+---@field average { count: integer, before: number }?  see saros.train.average
 ---@field history saros.train.EpochRecord[]  epochs that are complete
 ---@field best saros.train.EpochRecord?
 ---@field smoothed number?
@@ -77,6 +78,7 @@ function checkpoint.capture(training)
     optimizer = numbers,
     generators = generator_states(training.model:generators()),
     state = kind,
+    average = training.average and training.average.progress,
     history = table.move(training.history, 1, #training.history, 1, {}),
     best = training.best,
     smoothed = training.smoothed,
@@ -104,7 +106,7 @@ function checkpoint.restore(training, tensors, snapshot)
   training.optimizer:restore(take(tensors, "optimizer."), snapshot.optimizer)
   checkpoint.restore_generators(training.model, snapshot.generators)
   if training.average then
-    training.average:restore(take(tensors, "average."))
+    training.average:restore(take(tensors, "average."), snapshot.average)
   end
   training.state = nil
   if snapshot.state == "tree" then
@@ -112,8 +114,7 @@ function checkpoint.restore(training, tensors, snapshot)
   elseif snapshot.state == "tensor" then
     training.state = tensors.state
   end
-  local cursor = snapshot.cursor
-  training.cursor = { epoch = cursor.epoch, index = cursor.index, total = cursor.total }
+  training.cursor = snapshot.cursor
   training.history, training.best = snapshot.history, snapshot.best
   training.smoothed = snapshot.smoothed
 end
@@ -155,8 +156,9 @@ local function flaw_of(snapshot, tensors)
   end
 end
 
---- Read a checkpoint. One of a newer format is an error, as going back to an
---- older one would lose what a newer version has learned.
+--- Read a checkpoint. One of another format is an error: going back to an older one
+--- would lose what a newer version has learned, and the losses that an older version
+--- measured cannot be compared with those of this one.
 ---@param path string
 ---@return table<string, saros.Tensor>? tensors  nil if the file is damaged
 ---@return saros.train.Snapshot|string snapshot  or what is wrong
@@ -168,9 +170,10 @@ function checkpoint.read(path)
   local snapshot, message = core.json_decode(metadata[KEY] or "")
   if type(snapshot) ~= "table" or math.type(snapshot.format) ~= "integer" then
     return nil, ("checkpoint: expected a description in %q, got %s"):format(path, message or "something else")
-  elseif snapshot.format > FORMAT then
-    options.fail(("fit: expected a checkpoint of format %d in %q, got %d; written by a newer version"):format(
-      FORMAT, path, snapshot.format))
+  elseif snapshot.format ~= FORMAT then
+    options.fail(("fit: expected a checkpoint of format %d in %q, got %d; written by %s"):format(FORMAT, path,
+      snapshot.format, snapshot.format > FORMAT and "a newer version"
+        or "an older version, which had other losses; resume = false begins anew"))
   end
   local flaw = flaw_of(snapshot, tensors)
   if flaw then

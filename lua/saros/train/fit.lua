@@ -16,6 +16,7 @@ local checkpoint = require "saros.train.checkpoint"
 local config = require "saros.train.config"
 local evaluate = require "saros.train.evaluate"
 local finite = require "saros.train.finite"
+local frozen = require "saros.train.frozen"
 local pass = require "saros.train.pass"
 local run_folder = require "saros.train.run"
 local step = require "saros.train.step"
@@ -48,7 +49,7 @@ local late = lazy({}, { report = { "saros.report" } })
 ---@field epoch integer
 ---@field epochs integer
 ---@field step integer
----@field train number  mean loss of the pass, in nats per symbol
+---@field train number  mean loss of the pass over all answers, in nats per symbol
 ---@field valid number?  loss on the held-out part afterwards, if there is one
 ---@field accuracy number?  of labels, on the held-out part
 ---@field bits number?  `valid`, or `train` where nothing is held out, in bits per symbol
@@ -68,6 +69,12 @@ local RATE = 2e-3 -- of Adam
 local REPORT_SECONDS = 60 -- from one report to the next while a training runs
 local LEAST_SCALE = 1e-4 -- a rate that has shrunk so much is not what is wrong
 
+---@class saros.train.Cursor
+---@field epoch integer
+---@field index integer  windows done in it
+---@field answers number  of these windows
+---@field total number  sum of the losses of the answers
+
 ---@class saros.train.Fit
 ---@field model saros.nn.Module
 ---@field text saros.train.Data
@@ -75,8 +82,7 @@ local LEAST_SCALE = 1e-4 -- a rate that has shrunk so much is not what is wrong
 ---@field optimizer saros.optim.Optimizer
 ---@field average saros.train.Average?
 ---@field run saros.train.Run?
----@field cursor { epoch: integer, index: integer, total: number }  the epoch under way, windows done
----  in it, and the sum of their losses
+---@field cursor saros.train.Cursor  the epoch under way
 ---@field state saros.nn.State  before the next window
 ---@field history saros.train.History
 ---@field smoothed number?
@@ -89,6 +95,11 @@ local LEAST_SCALE = 1e-4 -- a rate that has shrunk so much is not what is wrong
 ---@field kept integer?  the epoch whose model is in the run folder
 ---@field saved integer?  the step of the last checkpoint
 ---@field reported number  when the last report was written
+
+--- Before the first window of an epoch.
+local function cursor_at(epoch)
+  return { epoch = epoch, index = 0, answers = 0, total = 0 }
+end
 
 --- Hand a record to the progress display and to the caller's function.
 local function report(self, event, record)
@@ -221,8 +232,11 @@ local function run_epoch(self)
       save(self)
     end
   end
+  if cursor.index == 0 then
+    error(("fit: expected at least one window in epoch %d, got none"):format(cursor.epoch), 0)
+  end
   local seconds = core.clock() - self.started
-  local train, valid, accuracy = cursor.total / cursor.index, validate(self)
+  local train, valid, accuracy = cursor.total / cursor.answers, validate(self)
   local record = {
     epoch = cursor.epoch,
     epochs = o.epochs,
@@ -281,7 +295,7 @@ local function finish_epoch(self, record)
     self.run:flush()
   end
   self.history[record.epoch] = record
-  self.cursor, self.state = { epoch = record.epoch + 1, index = 0, total = 0 }, nil
+  self.cursor, self.state = cursor_at(record.epoch + 1), nil
 end
 
 --- The page about the run folder as it is now. Returns its path, or nil and a message.
@@ -389,15 +403,25 @@ local function train(self)
   until ok
 end
 
+--- Forget what earlier passes back have left.
+local function clear_gradients(self)
+  self.model:clear_gradients()
+  for _, parameter in ipairs(self.optimizer.parameters) do -- of other models, too
+    parameter:clear_gradient()
+  end
+end
+
 --- Train a model on a text or other data. The model is changed in place and ends as the last
 --- pass left it, or with its averaged weights; the run folder keeps the best one.
---- A training that the run folder has goes on where it was.
+--- A training that the run folder has goes on where it was. It begins without gradients; what the
+--- optimizer does not own is not trainable until it ends.
 ---@param model saros.nn.Module  ids (T, B), state -> logits (T, B, V), state; or with a window_loss
 ---@param text saros.train.Data
 ---@param given? saros.train.FitOptions
 ---@return saros.train.History history  one record for each epoch that was run
 local function fit(model, text, given)
   local o = arguments.check(model, text, given)
+  local others <close> = frozen.new()
   local self <close> = setmetatable({
     model = model,
     text = text,
@@ -406,10 +430,12 @@ local function fit(model, text, given)
       or optim.adam(model:parameters(), { lr = o.lr or RATE, schedule = o.schedule }),
     generators = model:generators(),
     average = o.average and average(model, o.average),
-    cursor = { epoch = 1, index = 0, total = 0 },
+    cursor = cursor_at(1),
     history = {},
     reported = core.clock(),
   }, Training)
+  clear_gradients(self)
+  others:freeze(model, self.optimizer.parameters)
   if o.run then
     self.run = run_folder.open(o.run, writes_samples(self))
     resume(self)

@@ -118,6 +118,20 @@ local function run_back(self, n, border, behind)
   return before, part, last
 end
 
+--- The loss that `saros.fit` would take, whose mean is over the steps of the window, or
+--- over what its mask leaves of them.
+local function loss_of(model, window)
+  local all = window.mask and window.mask:sum():item()
+  return function(part, state, share)
+    if all then
+      share = part.mask:sum():item() / all
+      part.mask = share ~= 0 and part.mask or nil
+    end
+    local value, last = loss.of_window(model, part, state)
+    return value * share, last
+  end
+end
+
 --- Add the gradients of a window of any length to those of the parameters.
 ---
 --- `loss(part, state, share)` is called for each segment with its steps of the
@@ -142,10 +156,7 @@ function segments.backward(model, window, state, given)
     count = (length - 1) // o.segment + 1,
     scale = o.scale,
     generators = model:generators(),
-    loss = o.loss or function(part, before, share)
-      local value, last = loss.of_window(model, part, before)
-      return value * share, last
-    end,
+    loss = o.loss or loss_of(model, window),
   }
   local borders, total = run_ahead(self, state)
   local behind, part, last = run_back(self, self.count, borders[self.count], {})

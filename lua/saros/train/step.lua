@@ -73,13 +73,13 @@ end
 --- The same as `add_gradients` for a window that is cut into segments.
 local function add_in_segments(self, window, state, share)
   local value, last = segments.backward(self.model, window, state,
-    { segment = self.options.segment, scale = 1 / share })
+    { segment = self.options.segment, scale = share })
   require_finite(self, value, window, state)
   return value, last
 end
 
---- Add the gradients of a window, which is one of `share`. Returns its loss, the
---- next state, and how many labels are right.
+--- Add the gradients of a window, which has a share of the answers of the update, in
+--- (0, 1]. Returns its loss, the next state, and how many labels are right.
 local function add_gradients(self, window, state, share)
   if self.options.segment then
     return add_in_segments(self, window, state, share)
@@ -93,7 +93,7 @@ local function add_gradients(self, window, state, share)
     tape:close()
   end
   require_finite(self, value, window, before)
-  tape:backward(share > 1 and cost / share or cost)
+  tape:backward(share < 1 and cost * share or cost)
   return value, state, right
 end
 
@@ -112,14 +112,15 @@ local function clip(self, window)
 end
 
 --- What cannot be taken back: weights, cursor and state change together.
-local function update(self, record, window, total, state)
+local function update(self, record, window, sums, state)
   record.lr = self.optimizer:step()
   if self.average then
     self.average:update()
   end
   local last = self.smoothed or record.loss
   self.smoothed = SMOOTHING * last + (1 - SMOOTHING) * record.loss
-  self.cursor.index, self.cursor.total = window.index, self.cursor.total + total
+  local cursor = self.cursor
+  cursor.index, cursor.total, cursor.answers = window.index, cursor.total + sums.total, cursor.answers + sums.answers
   self.state, self.before = state, nil
 end
 
@@ -148,22 +149,33 @@ local function complete(self, record, window)
   record.memory = core.memory().peak
 end
 
---- One update from some windows.
+--- How many answers each window has, and all of them together.
+local function answers_of(windows)
+  local each, all = {}, 0
+  for n, window in ipairs(windows) do
+    each[n] = pass.answers(window)
+    all = all + each[n]
+  end
+  return each, all
+end
+
+--- One update from some windows, as if they were one: each counts by its answers.
 ---@param self saros.train.Fit
 ---@param windows saros.Window[]
 ---@return saros.train.WindowRecord
 function step.learn(self, windows)
   self.before = checkpoint.generator_states(self.generators)
-  local state, total, answers, right = self.state, 0, 0, nil
-  for _, window in ipairs(windows) do
+  local each, all = answers_of(windows)
+  local state, total, right = self.state, 0, nil
+  for n, window in ipairs(windows) do
     local value, hits
-    value, state, hits = add_gradients(self, window, state, #windows)
-    total, answers, right = total + value, answers + pass.answers(window), hits and (right or 0) + hits
+    value, state, hits = add_gradients(self, window, state, each[n] / all)
+    total, right = total + value * each[n], hits and (right or 0) + hits
     self.symbols = self.symbols + pass.symbols(window)
   end
-  local last, record = windows[#windows], { loss = total / #windows, accuracy = right and right / answers }
+  local last, record = windows[#windows], { loss = total / all, accuracy = right and right / all }
   record.norm = clip(self, last)
-  undisturbed(update, self, record, last, total, state)
+  undisturbed(update, self, record, last, { total = total, answers = all }, state)
   complete(self, record, last)
   return record
 end
