@@ -312,6 +312,23 @@ int main(void) {
 }
 ]]
 
+-- Prints the text of the ids of standard input, which count from 1.
+local WORDS_USER = [[
+#define LM_DECLARE
+#include "a.c"
+#include <stdio.h>
+int main(void) {
+  int id, before = -1;
+  while (scanf("%d", &id) == 1) {
+    if (before >= 0 && lm_space(before, id - 1))
+      fputs(" ", stdout);
+    fputs(lm_symbols[id - 1], stdout);
+    before = id - 1;
+  }
+  return 0;
+}
+]]
+
 describe("the comment of an exported file", function()
   it("says what the model is, with the + of what is added", function()
     local model = nn.chain { nn.residual { nn.linear { 2, 2 }, saros.tanh } }:init { seed = 1 }
@@ -349,6 +366,24 @@ describe("an exported language model", function()
       local targets = saros.ids { table.unpack(ids, 2) }
       local got = nn.cross_entropy(saros.tensor(logits):reshape(#rows, -1), targets):item()
       assert.near(nn.cross_entropy(saros.tensor(rows), targets):item(), got, 1e-6)
+    end)
+  end)
+
+  it("has the spaces between words", function()
+    local compiler = any_compiler()
+    if not compiler or is_double then
+      return
+    end
+    local words = 'The cat, "the dog". v1.2\n' .. ("w"):rep(130) .. " x"
+    local known = saros.data.vocabulary.words(words, { unknown = "symbol" })
+    local lm = nn.language_model { vocabulary = known, hidden = H, layers = 1, seed = 1 }
+    in_folder(function(folder)
+      assert(saros.export_c(lm, folder .. "/a.c", { name = "lm" }))
+      write(folder .. "/user.c", WORDS_USER)
+      local ids = known:encode(words .. " fish cat.dog, the")
+      write(folder .. "/ids", table.concat(ids, " "))
+      succeed("cd '%s' && %s %s user.c a.c -o user -lm", folder, compiler, FLAGS)
+      assert.equal(known:decode(ids), succeed("cd '%s' && ./user < ids", folder))
     end)
   end)
 

@@ -6,6 +6,7 @@ local core = require "saros.core"
 local options = require "saros.options"
 local functions = require "saros.export.functions"
 local build = require "saros.export.stages"
+local symbols_of = require "saros.export.symbols"
 local templates = require "saros.export.templates"
 local module = require "saros.nn.module"
 
@@ -137,34 +138,6 @@ end
 --- Text for a comment: letters, digits and what cannot end it.
 local function harmless(text)
   return (text:gsub("[^%w .,:;()>_+-]", " "))
-end
-
---- A string literal. Escapes have three octal digits, so that a digit behind
---- one cannot join it. Question marks begin trigraphs, dollars $words.
-local function quoted(text)
-  return '"' .. text:gsub('[^%w !#&-/:->@%[%]^_`{-~]', function(byte)
-    return ("\\%03o"):format(byte:byte())
-  end) .. '"'
-end
-
--- Compilers need not take longer literals (C99, 5.2.4.1).
-local LONGEST_LITERAL = 4095
-
---- The symbols of a model that has a vocabulary, as literals; nil without.
-local function symbols_of(model, facts)
-  local vocabulary = model.vocabulary
-  local symbols = type(vocabulary) == "table" and vocabulary.symbols
-  if type(symbols) ~= "table" or #symbols ~= facts.symbols then
-    return nil
-  end
-  local list = {}
-  for id, symbol in ipairs(symbols) do
-    if type(symbol) ~= "string" or #symbol > LONGEST_LITERAL then
-      return nil
-    end
-    list[id] = "    " .. quoted(symbol)
-  end
-  return table.concat(list, ",\n")
 end
 
 -- --- Parts of the file ----------------------------------------------------------------------
@@ -302,14 +275,13 @@ local function pieces_of(values, builder, symbols, input, output)
   local function add(piece)
     pieces[#pieces + 1] = type(piece) == "string" and fill(piece, values) or piece
   end
-  values.vocabulary = symbols and "\n/* The symbol of each id. */\nextern const char *const "
-    .. "$name_symbols[$NAME_SYMBOLS];\n" or ""
+  values.vocabulary = symbols and symbols.declarations or ""
   add(templates.declarations)
   for _, piece in ipairs(builder.constants) do
     add(piece)
   end
   if symbols then
-    add("const char *const $name_symbols[$NAME_SYMBOLS] = {\n" .. symbols .. ",\n};\n\n")
+    add(symbols.definitions)
   end
   add(functions_text(builder.used))
   add(templates.steps)
@@ -356,7 +328,7 @@ local function export_c(model, path, given)
   local output = walk(parts.session(session), input, facts)
   local builder = build(whole(stages, parts), facts.inputs or 1, core.info().real, quantised)
   local values = values_of(model, o, builder, facts, output:size(2))
-  return core.write_source(path, pieces_of(values, builder, symbols_of(model, facts), input, output))
+  return core.write_source(path, pieces_of(values, builder, symbols_of(model.vocabulary, facts.symbols), input, output))
 end
 
 return export_c
