@@ -86,6 +86,17 @@ describe("a text of pieces", function()
       local row = row_of(pieces, { length = 4 })
       assert.matches("^%a+.* cats\n\n%a+.* cats\n\n$", row.targets)
     end
+    for given, message in pairs {
+      [{ "fine", "all\nis", "\xFFx" }] = 'data.pieces: list: piece "\xFFx": expected UTF-8 text, got an '
+        .. "invalid byte 0xFF at line 1, column 1",
+      [{ "ab", "a\nxay" }] = 'data.pieces: list: piece "a\\nxay": encode: expected one of the 3 characters of the '
+        .. 'vocabulary, got "x" (U+0078) at line 2, column 1, "y" (U+0079) at line 2, column 3;',
+    } do
+      local known = #given == 2 and data.vocabulary.characters "ab\n" or nil
+      local ok, got = pcall(data.pieces, given, { vocabulary = known })
+      assert.is_false(ok)
+      assert.is_truthy(got:find(message, 1, true), got)
+    end
     assert.error_matches(function() read("a", { size = 9 }) end, 'data.pieces: string: expected unit = "word"')
   end)
 
@@ -135,8 +146,8 @@ describe("a text of pieces", function()
       ["expected a path, { string = ... } or a list of texts, got 3"] = function() data.pieces(3) end,
       ["or a list of texts, got a table"] = function() data.pieces { 1, 2 } end,
       ["expected some pieces in string, got none"] = function() read " \n\n\n" end,
-      ["data.pieces: string: expected UTF-8"] = function() read "\xFF" end,
-      ["data.pieces: string: encode: expected one of the 2 characters"] = function()
+      ["data.pieces: string: piece \"\xFF\": expected UTF-8"] = function() read "\xFF" end,
+      ["data.pieces: string: piece \"b\": encode: expected one of the 2 characters"] = function()
         read("b", { vocabulary = data.vocabulary.characters "a\n" })
       end,
       ["expected at least 100 symbols for batch = 10 and length = 10, got 3 in part 'train' of string"] = function()

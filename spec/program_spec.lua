@@ -56,7 +56,8 @@ describe("the saros program", function()
         names[name] = true
       end
       print(names.zeros, names.report)]]
-    assert.equal("true\ntrue\ttrue\ntext (string: 3 characters, 0 of them held out, 3 different)\ttrue\tfalse\n"
+    assert.equal("true\ntrue\ttrue\n"
+      .. "text (string: 3 characters, none held out, as they are too few, 3 different)\ttrue\tfalse\n"
       .. "true\ttrue\n", output)
   end)
 
@@ -105,8 +106,8 @@ describe("the examples tell users what to mend, in one line", function()
     assert.matches("generate.lua --model " .. folder .. " --temperature 0.5\n", output, 1, true)
     refuse("expected characters that the model knows, got \"Z\" (U+005A) at line 1, column 1; it knows: \\naeilmov",
       "examples/generate.lua", "--model", folder, "--prime", "Zo")
-    refuse("no words after \"the\": expected characters that the model knows, got \"t\" (U+0074) at line 1, "
-      .. "column 1; it knows: \\naeilmov "
+    refuse("no words after \"the\": expected characters that the model knows, got \"t\" (U+0074) at line 1, column 1, "
+      .. "\"h\" (U+0068) at line 1, column 2, \" \" (U+0020) at line 1, column 4; it knows: \\naeilmov "
       .. "(--prefix TEXT asks for others)", "examples/next_word.lua", "--model", folder)
   end)
 
@@ -115,7 +116,7 @@ describe("the examples tell users what to mend, in one line", function()
     write(small, "a few words")
     refuse("expected at least 1601 characters for batch = 32 and length = 50, got 11 in part 'train' of " .. small
       .. "; use a smaller batch or length, or more text", "examples/demo.lua", small)
-    refuse("expected at least 2501 characters for batch = 50 and length = 50, got 10 in part 'train' of " .. small
+    refuse("expected at least 2501 characters for batch = 50 and length = 50, got 9 in part 'train' of " .. small
       .. "; use a smaller batch or length, or more text", "examples/char_rnn.lua", "--text", small)
     os.remove(small)
     refuse("data.text: " .. small .. ": No such file or directory", "examples/char_rnn.lua", "--text", small)

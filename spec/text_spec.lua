@@ -56,6 +56,11 @@ describe("a vocabulary", function()
     local vocabulary = data.vocabulary.characters "abc"
     assert.error_matches(function() vocabulary:decode { 1, 4 } end, "expected ids in 1..3, got 4 at position 2")
     assert.error_matches(function() vocabulary:decode { 0 } end, "got 0 at position 1")
+    for id, got in pairs { [2 ^ 31] = "2147483648", [2 ^ 53] = "9007199254740992", [-1] = "%-1", [1.5] = "1.5" } do
+      assert.error_matches(function() vocabulary:decode { id } end, "got " .. got .. " at position 1")
+    end
+    assert.error_matches(function() vocabulary:decode "ab" end, 'decode: expected a list of ids, got "ab"')
+    assert.error_matches(function() vocabulary:decode() end, "decode: expected a list of ids, got nil")
   end)
 
   it("refuses a description that makes no sense", function()
@@ -73,6 +78,29 @@ describe("a text", function()
     assert.equal("ij", text.vocabulary:decode(text.valid))
     assert.equal(10, #text)
     assert.is_nil(text_of("abc", { valid = 0 }).valid)
+  end)
+
+  it("holds out at least two symbols, which one can tell from the other, and leaves two", function()
+    local cases = { { 5, 0.1, 2 }, { 4, 0.1, 2 }, { 6, 0.9, 4 }, { 10, 0.5, 5 }, { 29, 0.1, 2 }, { 39, 0.1, 3 } }
+    for _, case in ipairs(cases) do
+      local content = ("abcde"):rep(10):sub(1, case[1])
+      local text = text_of(content, { valid = case[2] })
+      assert.equal(case[3], #text.valid)
+      assert.equal(case[1], #text)
+      assert.equal(content, text.vocabulary:decode(text.train) .. text.vocabulary:decode(text.valid))
+    end
+  end)
+
+  it("says where it cannot hold out any", function()
+    assert.equal("text (string: 3 characters, none held out, as they are too few, 3 different)",
+      tostring(text_of "abc"))
+    assert.equal("text (string: 3 characters, 0 of them held out, 3 different)",
+      tostring(text_of("abc", { valid = 0 })))
+    assert.equal("text (string: 5 characters, 2 of them held out, 5 different)", tostring(text_of "abcde"))
+    assert.equal("pieces (list: 1, none held out, as they are too few; 3 characters, 2 different)",
+      tostring(data.pieces { "a" }))
+    assert.matches("^pairs %(1, none held out, as they are too few; ",
+      tostring(data.pairs({ { "a", "b" } }, { valid = 0.1 })))
   end)
 
   it("can use the vocabulary of another text", function()

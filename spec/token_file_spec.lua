@@ -91,6 +91,21 @@ describe("a prepared text", function()
     end)
   end)
 
+  it("holds out as much as a text in memory", function()
+    for _, case in ipairs { { 3, 0.1 }, { 4, 0.1 }, { 5, 0.1 }, { 6, 0.9 }, { 39, 0.1 }, { 40, 0 }, { 40, 0.5 } } do
+      local count, valid = table.unpack(case)
+      local content = ("abcde"):rep(8):sub(1, count)
+      with_files(content, function(path, tokens)
+        data.prepare(path, tokens, { valid = valid })
+        local text = data.text({ string = content }, { valid = valid })
+        for _, prepared in ipairs { data.text(tokens), data.text(tokens, { valid = valid }) } do
+          assert.equal(#text.train, #prepared.train)
+          assert.equal(text.valid and #text.valid, prepared.valid and #prepared.valid)
+        end
+      end)
+    end
+  end)
+
   it("can hold out another part, and takes the vocabulary of another text", function()
     with_files(TEXT, function(path, tokens)
       local known = data.vocabulary.characters(TEXT .. "xyz")

@@ -1094,8 +1094,8 @@ SAROS_API saros_status saros_codec_encode(saros_codec *codec,
 typedef struct saros_tokens saros_tokens;
 
 /* Encodes a text, part by part, into a token file that appears under its name
-** when it is complete. 'held_out' in [0, 1) is the fraction that is held out.
-** Errors as above; then there is no new file. */
+** when it is complete. 'held_out' in [0, 1) is the fraction that is held out,
+** which is at least 2 ids of 4 or more, and leaves 2, unless it is 0. Errors as above; then there is no new file. */
 SAROS_API saros_status saros_tokens_write(saros_codec *codec,
                                           const saros_text *text,
                                           const char *path, double held_out,

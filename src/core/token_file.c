@@ -93,6 +93,14 @@ static saros_status write_ids(token_writer *w) {
   }
 }
 
+/* Either part of a text needs two symbols: one to read and one to tell. */
+static uint64_t held_out_of(uint64_t count, double fraction) {
+  uint64_t share = (uint64_t)((double)count * fraction);
+  if (fraction == 0 || count < 4)
+    return 0;
+  return share < 2 ? 2 : share > count - 2 ? count - 2 : share;
+}
+
 static void fill_header(const token_writer *w, double held_out,
                         const char *description, char *header) {
   size_t size = strlen(description);
@@ -100,7 +108,7 @@ static void fill_header(const token_writer *w, double held_out,
   store_32(header + 8, FORMAT);
   store_32(header + 12, (uint32_t)w->width);
   store_64(header + 16, w->count);
-  store_64(header + 24, (uint64_t)((double)w->count * held_out));
+  store_64(header + 24, held_out_of(w->count, held_out));
   store_64(header + 32, (uint64_t)w->codec->count);
   store_64(header + 40, size);
   store_64(header + 48, w->digest);

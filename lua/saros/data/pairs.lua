@@ -19,6 +19,7 @@ local vocabulary = require "saros.data.vocabulary"
 ---@field target saros.Vocabulary  of what is written
 ---@field train saros.data.PairsPart
 ---@field valid saros.data.PairsPart  held out from the end of the list
+---@field fraction number  that was to be held out
 ---@field shuffled boolean  true: for training, the pairs are to come in a random order
 local Pairs = { shuffled = true }
 spelling.methods(Pairs, "saros.Pairs")
@@ -105,6 +106,7 @@ local function new(list, given)
     target = o.target or vocabulary_of(list, 2, o),
     train = setmetatable({}, Part),
     valid = setmetatable({}, Part),
+    fraction = o.valid,
   }, Pairs)
   local kept = #list - share.held_out(#list, o.valid)
   for position, pair in ipairs(list) do
@@ -124,8 +126,8 @@ function Pairs:__len()
 end
 
 function Pairs:__tostring()
-  return ("pairs (%d, %d of them held out; %s -> %s)"):format(
-    #self, #self.valid, self.source, self.target)
+  return ("pairs (%d, %s; %s -> %s)"):format(
+    #self, share.description(#self.valid, self.fraction), self.source, self.target)
 end
 
 --- Put pairs side by side.

@@ -24,6 +24,7 @@ local without_mark = require "saros.data.byte_order_mark"
 
 ---@class saros.Pieces
 ---@field name string  the path, "string" or "list"
+---@field fraction number  that was to be held out
 ---@field vocabulary saros.Vocabulary
 ---@field train saros.data.PiecesPart
 ---@field valid saros.data.PiecesPart?  pieces that are held out
@@ -129,10 +130,20 @@ local function laid_out(text)
   return "\n" .. text .. "\n\n"
 end
 
+--- The ids of a piece. What is wrong with it is told by its own lines.
+local function encode(known, text)
+  local ok, ids = pcall(known.encode, known, laid_out(text))
+  if not ok then
+    options.about("piece " .. options.describe(text), known.tensor, known, text)
+    options.fail(options.without_place(ids))
+  end
+  return ids
+end
+
 local function part_of(texts, known)
   local part = setmetatable({ texts = texts, ids = {}, count = 0, longest = 1 }, Part)
   for position, text in ipairs(texts) do
-    local ids = known:encode(laid_out(text))
+    local ids = encode(known, text)
     part.ids[position], part.count = core.ids(ids), part.count + #ids - 1
     part.longest = math.max(part.longest, #ids - 1)
   end
@@ -144,7 +155,14 @@ local function vocabulary_of(texts, o)
   for position, text in ipairs(texts) do
     all[position] = laid_out(text)
   end
-  return vocabulary.learn({ string = table.concat(all) }, o)
+  local ok, known = pcall(vocabulary.learn, { string = table.concat(all) }, o)
+  if ok then
+    return known
+  end
+  for _, text in ipairs(known:find " at line %d" and texts or {}) do
+    options.about("piece " .. options.describe(text), vocabulary.learn, { string = text }, o)
+  end
+  options.fail(options.without_place(known))
 end
 
 ---@class saros.data.PiecesOptions: saros.data.UnitOptions
@@ -175,6 +193,7 @@ local function pieces(source, given)
   local kept = #texts - share.held_out(#texts, o.valid)
   return setmetatable({
     name = name,
+    fraction = o.valid,
     vocabulary = known,
     train = options.about(owner, part_of, table.move(texts, 1, kept, 1, {}), known),
     valid = kept < #texts and options.about(owner, part_of, table.move(texts, kept + 1, #texts, 1, {}), known) or nil,
@@ -187,9 +206,9 @@ function Pieces:__len()
 end
 
 function Pieces:__tostring()
-  return ("pieces (%s: %d, %d of them held out; %d %ss, %d different)"):format(self.name, #self,
-    self.valid and #self.valid.texts or 0, #self.train + (self.valid and #self.valid or 0),
-    self.vocabulary:noun(), #self.vocabulary)
+  local held_out = share.description(self.valid and #self.valid.texts or 0, self.fraction)
+  return ("pieces (%s: %d, %s; %d %ss, %d different)"):format(self.name, #self, held_out,
+    #self.train + (self.valid and #self.valid or 0), self.vocabulary:noun(), #self.vocabulary)
 end
 
 -- --- Windows -----------------------------------------------------------------------------------

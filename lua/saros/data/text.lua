@@ -16,6 +16,7 @@ local options = require "saros.options"
 local spelling = require "saros.spelling"
 local reading = require "saros.data.reading"
 local rows = require "saros.data.rows"
+local share = require "saros.data.share"
 local vocabulary = require "saros.data.vocabulary"
 local without_mark = require "saros.data.byte_order_mark"
 local token_part = require "saros.data.token_part"
@@ -24,6 +25,7 @@ local token_part = require "saros.data.token_part"
 ---@field vocabulary saros.Vocabulary
 ---@field train saros.Tensor|saros.data.TokenPart  ids (N), the first part of the text
 ---@field valid saros.Tensor|saros.data.TokenPart?  ids (M), held out from its end
+---@field fraction number  that was to be held out
 ---@field name string  the path, or "string"
 local Text = {}
 spelling.methods(Text, "saros.Text")
@@ -94,7 +96,8 @@ local function open_prepared(path, given, valid)
 end
 
 ---@class saros.data.TextOptions: saros.data.UnitOptions
----@field valid? number  the fraction held out from the end (0.1, or that of a token file)
+---@field valid? number  the fraction held out from the end, at least 2 symbols of 4 or more (0.1, or that of
+---  a token file)
 ---@field vocabulary? saros.Vocabulary  instead of one learned from the text
 
 --- Read a text, or open a token file that `data.prepare` made. A path that
@@ -122,9 +125,10 @@ local function text(source, given)
   local known = o.vocabulary or options.about(owner, vocabulary.learn, { string = content }, o)
   local ids = options.about(owner, known.tensor, known, content)
   local count = #ids
-  local held_out = math.floor(count * o.valid)
+  local held_out = share.of_text(count, o.valid)
   return setmetatable({
     name = name,
+    fraction = o.valid,
     vocabulary = known,
     train = ids:slice(1, 1, count - held_out),
     valid = held_out > 0 and ids:slice(1, count - held_out + 1, count) or nil,
@@ -137,8 +141,8 @@ function Text:__len()
 end
 
 function Text:__tostring()
-  return ("text (%s: %d %ss, %d of them held out, %d different)"):format(self.name, #self,
-    self.vocabulary:noun(), self.valid and #self.valid or 0, #self.vocabulary)
+  return ("text (%s: %d %ss, %s, %d different)"):format(self.name, #self, self.vocabulary:noun(),
+    share.description(self.valid and #self.valid or 0, self.fraction), #self.vocabulary)
 end
 
 local function part_of(self, method, name)

@@ -2,6 +2,7 @@
 
 local core = require "saros.core"
 local options = require "saros.options"
+local share = require "saros.data.share"
 local spelling = require "saros.spelling"
 local vocabulary = require "saros.data.vocabulary"
 
@@ -56,7 +57,8 @@ end
 --- Open a token file.
 ---@param path string
 ---@param valid? number  the fraction that is held out, if not that of the file
----@return { vocabulary: saros.Vocabulary, train: saros.data.TokenPart, valid: saros.data.TokenPart? }?
+---@return { vocabulary: saros.Vocabulary, fraction: number, train: saros.data.TokenPart,
+---  valid: saros.data.TokenPart? }?
 ---@return string? message
 function token_part.open(path, valid)
   local tokens, message = core.open_tokens(path)
@@ -71,10 +73,11 @@ function token_part.open(path, valid)
   local function part(first, count)
     return setmetatable({ tokens = tokens, first = first, count = count }, TokenPart)
   end
-  local held_out = valid and math.floor(#tokens * valid) or tokens:held_out()
+  local held_out = valid and share.of_text(#tokens, valid) or tokens:held_out()
   local train = #tokens - held_out
   return {
     vocabulary = known,
+    fraction = valid or tokens:held_out() / #tokens,
     train = part(1, train),
     valid = held_out > 0 and part(train + 1, held_out) or nil,
   }

@@ -309,8 +309,10 @@ end
 ---@param ids integer[]|saros.Tensor  a sequence, or an ids tensor of rank 1
 ---@return string
 function Vocabulary:decode(ids)
-  if type(ids) == "userdata" then
+  if options.tensor.accept(ids) then
     ids = ids:totable()
+  elseif type(ids) ~= "table" then
+    options.fail("decode: expected a list of ids, got " .. options.describe(ids))
   end
   local pieces = {}
   for position, id in options.each(ids) do
