@@ -117,6 +117,8 @@ local functions = {
   recurrent = function()
     return A("cell", "elman_tanh"), tensor(5, 2, 3), A("states?", { saros.ones(2, 4) }), layer()
   end,
+  keep = function() return tensor(5, 2), A("tensor?", saros.ones(5, 2)), A("flag?", true) end,
+  mask_rows = function() return tensor(5, 2, 3), tensor(5, 2) end,
   tape = function() return A("options?", { training = false, parameters = false }) end,
   no_gradient = function() end,
   generator = function() return A("integer", 1) end,

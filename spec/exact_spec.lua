@@ -21,17 +21,19 @@ local function sums_of(model)
 end
 
 -- The gradients of all windows, each of the mean loss in it, summed.
-local function online(model, x, targets, window)
+local function online(model, x, targets, window, reset)
   local forms = { input = form.numbers(1, I), target = form.numbers(1, 2) }
   local self = exact.new(model, forms, { window = window, every = window, streams = 1 }, saros.mse)
   local sums = sums_of(model)
   self:clear()
   for t = 1, T do
-    self:add(x[t], targets[t])
+    self:add(x[t], targets[t], reset[t])
     if self:is_due() then
       self:gradients()
       for position, parameter in ipairs(model:parameters()) do
-        sums[position]:add_scaled(1, parameter:gradient())
+        if parameter:gradient() then
+          sums[position]:add_scaled(1, parameter:gradient())
+        end
       end
       self:learned()
     end
@@ -40,9 +42,9 @@ local function online(model, x, targets, window)
   return sums
 end
 
-local function whole(model, x, targets, window)
+local function whole(model, x, targets, window, reset)
   local tape <close> = saros.tape()
-  local loss = saros.mse((model(x)), targets) * (T / window)
+  local loss = saros.mse((model(x, nil, { reset = reset })), targets) * (T / window)
   tape:backward(loss)
   local gradients = {}
   for position, parameter in ipairs(model:parameters()) do
@@ -53,10 +55,16 @@ local function whole(model, x, targets, window)
 end
 
 -- The largest difference of the parameters whose names fit, relative to the largest gradient of each.
-local function difference(model, window, pattern)
+-- Resets are steps at which the stream begins anew.
+local function difference(model, window, pattern, resets)
   local generator = saros.generator(2)
   local x, targets = generator:normal { T, 1, I }, generator:normal { T, 1, 2 }
-  local expected, got, worst = whole(model, x, targets, window), online(model, x, targets, window), 0
+  local reset = saros.zeros(T, 1)
+  for _, t in ipairs(resets or {}) do
+    reset[t]:fill(1)
+  end
+  local expected, got = whole(model, x, targets, window, reset), online(model, x, targets, window, reset)
+  local worst = 0
   for position, name in ipairs(model:parameters().names) do
     if name:find(pattern) then
       local scale = expected[position]:abs():max():item()
@@ -87,6 +95,23 @@ describe("exact gradients on a stream", function()
       for _, window in ipairs { 1, 4, 15 } do
         local off = difference(model, window, ".")
         assert.is_true(off <= TOLERANCE, off)
+      end
+    end
+  end)
+
+  it("are those of the whole stream from a learned first state, also behind resets", function()
+    for _, name in ipairs { "mingru", "minlstm", "lru" } do
+      local model = nn.chain { nn[name] { I, H, learn_state = true }, nn.linear { H, 2 } }:init { seed = 1 }
+      for key, tensor in pairs(model:tensors()) do
+        if key:find "initial" then
+          saros.generator(3):fill_normal(tensor, 0, 1)
+        end
+      end
+      for _, resets in ipairs { {}, { 8, 30 } } do
+        for _, window in ipairs { 1, 4, 15 } do
+          local off = difference(model, window, ".", resets)
+          assert.is_true(off <= TOLERANCE, name .. " " .. off)
+        end
       end
     end
   end)

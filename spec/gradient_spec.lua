@@ -104,6 +104,8 @@ local cases = {
   { "mse", { x, y }, function(t) return saros.mse(t[1], t[2]) end },
   { "mse with a mask", { x, y }, function(t) return saros.mse(t[1], t[2], { mask = y:gt(0) }) end },
   { "dropout", { x }, function(t) return core.dropout(t[1], 0.4, saros.generator(7)) end },
+  { "mask_rows", { cube }, function(t)
+    return core.mask_rows(t[1], saros.tensor { { 1, 0, 1 }, { 0, 2, 0 } }) end },
   { "layer_norm", { cube, positive({ 4 }, 30), random({ 4 }, 31) },
     function(t) return core.layer_norm(t[1], t[2], t[3]) end },
 }
@@ -140,7 +142,7 @@ describe("the gradient of a fused recurrent layer", function()
 
   -- Masks of rows of lengths 5, 2 and 4, and rows that begin anew here and there.
   local mask = saros.tensor { { 1, 1, 1 }, { 1, 1, 1 }, { 1, 0, 1 }, { 1, 0, 1 }, { 1, 0, 0 } }
-  local keep = saros.tensor { { 1, 1, 0 }, { 1, 0, 1 }, { 1, 1, 1 }, { 0, 1, 1 }, { 1, 1, 1 } }
+  local reset = saros.tensor { { 0, 0, 1 }, { 0, 1, 0 }, { 0, 0, 0 }, { 1, 0, 0 }, { 0, 0, 0 } }
 
   local dropout = saros.tensor { { 2, 0, 2, 0 }, { 0, 2, 0, 2 }, { 2, 0, 0, 2 } }
 
@@ -151,9 +153,10 @@ describe("the gradient of a fused recurrent layer", function()
     { "reversed", steps = { reverse = true } },
     { "masked", steps = { mask = mask } },
     { "masked and reversed", steps = { mask = mask, reverse = true } },
-    { "beginning anew", steps = { keep = keep } },
+    { "beginning anew", steps = { reset = reset } },
+    { "beginning anew at a learned state", first = true, steps = { reset = reset } },
     { "masked, beginning anew, with zoneout", steps = {
-      mask = mask, keep = keep, zoneout_h = saros.generator(66):uniform { T, B, H } } },
+      mask = mask, reset = reset, zoneout_h = saros.generator(66):uniform { T, B, H } } },
     { "with recurrent dropout", of_product = true, steps = { dropout = dropout } },
     { "with zoneout", steps = { zoneout_h = saros.generator(60):uniform { T, B, H } } },
     { "with layer norm", of_product = true, norm = true, not_for = "gru_before" },
@@ -163,18 +166,19 @@ describe("the gradient of a fused recurrent layer", function()
     { "with peepholes", only = "lstm", peephole = true },
     { "with layer norm of the cell, too", only = "lstm", norm = true, norm_c = true },
     { "with a projection", only = "lstm", projection = true },
-    { "with everything", only = "lstm", norm = true, norm_c = true, peephole = true, projection = true, steps = {
-      mask = mask, keep = keep, reverse = true, dropout = saros.tensor { { 2, 0 }, { 0, 2 }, { 2, 2 } },
+    { "with everything", only = "lstm", norm = true, norm_c = true, peephole = true, projection = true,
+      first = true, steps = { mask = mask, reset = reset, reverse = true,
+      dropout = saros.tensor { { 2, 0 }, { 0, 2 }, { 2, 2 } },
       zoneout_h = saros.generator(63):uniform { T, B, P }, zoneout_c = saros.generator(64):uniform { T, B, H } } },
-    { "with nearly everything", of_product = true, not_for = "gru_before", norm = true, steps = {
-      mask = mask, keep = keep, dropout = dropout,
+    { "with nearly everything", of_product = true, not_for = "gru_before", norm = true, first = true, steps = {
+      mask = mask, reset = reset, dropout = dropout,
       zoneout_h = saros.generator(65):uniform { T, B, H } } },
     { "masked, beginning anew, with dropout", only = "gru_before", steps = {
-      mask = mask, keep = keep, dropout = dropout } },
+      mask = mask, reset = reset, dropout = dropout } },
   }
 
   local parameter_names = { "weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr", "peephole",
-    "norm_gain", "norm_bias", "norm_c_gain", "norm_c_bias", "nu", "theta" }
+    "norm_gain", "norm_bias", "norm_c_gain", "norm_c_bias", "nu", "theta", "first_h", "first_c" }
 
   local function inputs_of(cell, option)
     local GH, out = cell.gates * H, option.projection and P or H
@@ -196,6 +200,9 @@ describe("the gradient of a fused recurrent layer", function()
     end
     if option.norm_c then
       t.norm_c_gain, t.norm_c_bias = positive({ H }, 51), random({ H }, 52)
+    end
+    if option.first then
+      t.first_h, t.first_c = random({ out }, 55), cell.states == 2 and random({ H }, 56) or nil
     end
     return t
   end

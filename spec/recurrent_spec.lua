@@ -1,4 +1,5 @@
 local gradients = require "spec.support.gradients"
+local recurrent_kinds = require "spec.support.recurrent_kinds"
 require "spec.support.values"
 local saros = require "saros"
 local nn = saros.nn
@@ -9,79 +10,7 @@ local function random(seed, ...)
   return saros.generator(seed):normal { ... }
 end
 
--- A cell of one's own: the textbook's, from linear layers.
-local Textbook = nn.module "textbook"
-function Textbook:forward(x, state)
-  local h = saros.tanh(self.inner(x .. state[1]))
-  return h, { h }
-end
-local function textbook(inputs, hidden)
-  local self = Textbook.new()
-  self.inner = self:add_member("inner", nn.linear { inputs + hidden, hidden })
-  return self
-end
-
--- Every kind of layer that must keep these promises: a new cell joins with a row.
--- At the corner of one with a corner, differences as wide as float needs them
--- say nothing about the gradient; layer norm of few units bends too much.
-local kinds = {
-  tanh = { new = nn.rnn, options = { activation = "tanh" } },
-  relu = { new = nn.rnn, options = { activation = "relu" }, corner = true },
-  ["tanh without biases"] = { new = nn.rnn, options = { bias = false } },
-  ["tanh with a learned first state"] = { new = nn.rnn, options = { learn_state = true } },
-  ["tanh, both ways"] = { new = nn.rnn, options = { bidirectional = true } },
-  ["tanh with layer norm"] = { new = nn.rnn, options = { layer_norm = true }, corner = true },
-  lstm = { new = nn.lstm, options = { forget_bias = 1 } },
-  ["lstm with peepholes"] = { new = nn.lstm, options = { peepholes = true } },
-  ["lstm with a projection, both ways"] = { new = nn.lstm, options = { projection = 3, bidirectional = true } },
-  ["lstm with layer norm"] = { new = nn.lstm, options = { layer_norm = true }, corner = true },
-  ["lstm with a learned first state, both ways"] = {
-    new = nn.lstm, options = { learn_state = true, bidirectional = true } },
-  gru = { new = nn.gru, options = {} },
-  ["gru, reset before the product"] = { new = nn.gru, options = { reset = "before" } },
-  ["gru with layer norm, both ways"] = {
-    new = nn.gru, options = { layer_norm = true, bidirectional = true }, corner = true },
-  ["gru with residual connections"] = { new = nn.gru, options = { residual = true } },
-  mingru = { new = nn.mingru, options = {} },
-  ["mingru, positive, with layer norm"] = {
-    new = nn.mingru, options = { candidate = "positive", layer_norm = true }, corner = true },
-  ["mingru with residual connections and a learned first state"] = {
-    new = nn.mingru, options = { residual = true, learn_state = true } },
-  lru = { new = nn.lru, options = { units = 3, max_phase = 1 } },
-  ["lru with residual connections, a learned first state"] = {
-    new = nn.lru, options = { residual = true, learn_state = true } },
-  ["lru, both ways"] = { new = nn.lru, options = { bidirectional = true } },
-  minlstm = { new = nn.minlstm, options = { remember = 5 } },
-  ["minlstm, positive, both ways, without biases"] = {
-    new = nn.minlstm, options = { candidate = "positive", bidirectional = true, bias = false }, corner = true },
-  ["a cell of one's own"] = { new = nn.recurrent, options = { cell = textbook } },
-  ["a cell of one's own, both ways"] = { new = nn.recurrent, options = { cell = textbook, bidirectional = true } },
-}
-
-local function build(kind, input, hidden, layers)
-  local options = { input = input, hidden = hidden, layers = layers }
-  for name, value in pairs(kind.options) do
-    options[name] = value
-  end
-  local net = kind.new(options):init { seed = 7 }
-  for name, tensor in pairs(net:tensors()) do
-    if name:find "^initial" then
-      saros.generator(8):fill_normal(tensor, 0, 0.5)
-    end
-  end
-  return net
-end
-
--- All tensors of a state, in order.
-local function leaves(state)
-  local list = {}
-  for _, layer in ipairs(state) do
-    for _, tensor in ipairs(layer) do
-      list[#list + 1] = tensor
-    end
-  end
-  return list
-end
+local build, leaves, weighed = recurrent_kinds.build, recurrent_kinds.leaves, recurrent_kinds.weighed
 
 local function assert_same_states(expected, actual)
   for position, tensor in ipairs(leaves(expected)) do
@@ -89,16 +18,7 @@ local function assert_same_states(expected, actual)
   end
 end
 
--- A loss in which outputs and last states count, each with its own weight.
-local function weighed(y, state)
-  local loss = (y * random(2, table.unpack(y:shape()))):sum()
-  for position, tensor in ipairs(leaves(state)) do
-    loss = loss + (tensor * random(position + 2, table.unpack(tensor:shape()))):sum()
-  end
-  return loss
-end
-
-for name, kind in pairs(kinds) do
+for name, kind in pairs(recurrent_kinds.rows) do
   for layers = 1, 3 do
     describe(("a recurrent net (%s, %d layers)"):format(name, layers), function()
       local LENGTHS = { 5, 2, 0, 4 }
@@ -132,16 +52,6 @@ for name, kind in pairs(kinds) do
           second, state = net(x:slice(1, 6, 10), state)
           assert.same_values(whole, saros.concatenate({ first, second }, 1), ROUNDING)
           assert_same_states(last, state)
-        end)
-
-        it("begins anew where it is told to", function()
-          local net, x = build(kind, 3, 4, layers), random(1, 6, 1, 3)
-          local reset = saros.tensor { { 0 }, { 0 }, { 0 }, { 1 }, { 0 }, { 0 } }
-          local whole, last = net(x, nil, { reset = reset })
-          local zeros = nn.state.map(last, function(h) return h * 0 end)
-          local second, state = net(x:slice(1, 4, 6), zeros)
-          assert.same_values(second, whole:slice(1, 4, 6), ROUNDING)
-          assert_same_states(state, last)
         end)
       end
 
@@ -208,29 +118,6 @@ for name, kind in pairs(kinds) do
         assert.same_values(expected_y, y, ROUNDING)
         for key, gradient in pairs(expected) do
           assert.same_values(gradient, found[key], 10 * ROUNDING)
-        end
-      end)
-
-      it("is not changed by padding: outputs, states, gradients", function()
-        local net, x = build(kind, 3, 4, layers), random(1, 5, 4, 3)
-        local tape <close> = saros.tape()
-        local watched = tape:watch(x:clone())
-        local y, last = net(watched, nil, { lengths = LENGTHS })
-        tape:backward(weighed(y, last))
-        for row, length in ipairs(LENGTHS) do
-          local padding = y:slice(2, row, row):slice(1, length + 1, 5)
-          local blind = watched:gradient():slice(2, row, row):slice(1, length + 1, 5)
-          if not kind.options.residual then
-            assert.equal(0, padding:abs():sum():item())
-            assert.equal(0, blind:abs():sum():item())
-          end
-          if length > 0 then
-            local alone, state = net(x:slice(2, row, row):slice(1, 1, length))
-            assert.same_values(alone, y:slice(2, row, row):slice(1, 1, length):detach(), ROUNDING)
-            assert_same_states(state, nn.state.map(last, function(h)
-              return h:slice(1, row, row):detach()
-            end))
-          end
         end
       end)
 

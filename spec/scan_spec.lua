@@ -74,10 +74,10 @@ for name, cell in pairs(cells) do
     end)
 
     it("walks backwards, masked and begun anew, in blocks of units as in one", function()
-      local steps = { reverse = true, mask = random(5, T, B):gt(-1), keep = random(6, T, B):gt(-1),
+      local steps = { reverse = true, mask = random(5, T, B):gt(-1), reset = random(6, T, B):lt(-1),
         zoneout_h = saros.generator(7):uniform { T, B, H } }
       local whole = core.recurrent(name, x, { first }, parameters, steps)
-      local state, mask, keep = first, steps.mask, steps.keep
+      local state, mask, keep = first, steps.mask, core.keep(steps.reset, steps.mask, true)
       for t = T, 1, -1 do
         local before = state * keep[t]:reshape(B, 1)
         local h = core.recurrent(name, x:slice(1, t, t), { before }, parameters)[1]

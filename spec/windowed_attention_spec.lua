@@ -204,7 +204,9 @@ describe("windowed attention", function()
       ["windowed_attention: expected reset of shape (5, 3), got a tensor (3, 5)"] = function()
         net(x, nil, { reset = saros.zeros(3, 5) })
       end,
-      ['windowed_attention: unknown option "mask"'] = function() net(x, nil, { mask = saros.ones(5, 3) }) end,
+      ["windowed_attention: expected a mask of ones up to the end of each row, then zeros"] = function()
+        net(x, nil, { mask = saros.tensor { { 1, 1, 0 }, { 1, 1, 1 }, { 1, 1, 1 }, { 1, 1, 1 }, { 1, 1, 1 } } })
+      end,
       ["with a tensor (3, 16) at [1], got a tensor (3, 4)"] = function() net(x, { saros.zeros(3, 4) }) end,
       ["with a tensor (3, 2) at [2], got a table"] = function() net(x, { saros.zeros(3, 16) }) end,
     } do

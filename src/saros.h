@@ -450,6 +450,27 @@ SAROS_API saros_status saros_layer_norm(saros_tensor *x, saros_tensor *gain,
                                         saros_tensor *bias, double epsilon,
                                         saros_tensor **out);
 
+/*
+** x with zeros in the rows where the mask is 0, whatever stands there, NaN
+** included; nor is the gradient of the result read there. The mask (S...) has
+** the first sizes of x (S..., n...); where it is not 0 a row is multiplied by
+** it. Ids become 0, which a script calls 1.
+*/
+SAROS_API saros_status saros_mask_rows(saros_tensor *x, saros_tensor *mask,
+                                       saros_tensor **out);
+
+/*
+** Where a walk over rows in pieces goes on with its state: (T, B), 1 but for the
+** steps before which it begins anew. reset (T, B) is 1 where a new piece of the
+** row begins; from the last step to the first ('reverse'), the walk begins anew
+** when it leaves that step, so that each piece is read as if it stood alone.
+** With a mask (T, B), steps where it is 0 belong to no piece, and a reset there
+** counts at the next step that does; behind a row's end none counts. Without a
+** gradient.
+*/
+SAROS_API saros_status saros_keep(saros_tensor *reset, saros_tensor *mask,
+                                  int reverse, saros_tensor **out);
+
 /* x (..., I) W^T + b with W (O, I) and b (O) or null: (..., O). */
 SAROS_API saros_status saros_linear(saros_tensor *x, saros_tensor *weight,
                                     saros_tensor *bias, saros_tensor **out);
@@ -505,6 +526,8 @@ typedef struct saros_layer {
                // the table that an id names; without weight_ih
   saros_tensor *nu, *theta;  // (H / 2) each: LRU, what its units decay and
                              // turn by, as logarithms
+  saros_tensor *first_h;     // (P), or null: zeros; h where a row begins
+  saros_tensor *first_c;     // (H), or null: likewise c; LSTM
 } saros_layer;
 
 /*
@@ -513,10 +536,12 @@ typedef struct saros_layer {
 */
 typedef struct saros_steps {
   int reverse;            // from the last step to the first
-  saros_tensor *mask;     // (T, B) of 1 and 0, or null: where it is 0 the row's
-                          // state stays as it is, and y is 0
-  saros_tensor *keep;     // (T, B) of 1 and 0, or null: where it is 0 the row's
-                          // state begins anew, from zeros, before the step
+  saros_tensor *mask;     // (T, B) of 1 and 0, or null: where it is 0 x and the
+                          // gradient of y are not read, the row's state stays
+                          // as it is, and y is 0
+  saros_tensor *reset;    // (T, B) of 1 and 0, or null: at 1 a new piece of the
+                          // row begins, whichever way the walk goes: see
+                          // saros_keep
   saros_tensor *dropout;  // (B, P), or null: factor of h in the product U h
   saros_tensor *zoneout_h;  // (T, B, P), or null: h = z h(t) + (1 - z) h(t-1)
   saros_tensor *zoneout_c;  // (T, B, H), or null: likewise for c
@@ -528,7 +553,7 @@ typedef struct saros_steps {
 **
 **   x      (T, B, I)   T >= 1; or ids (T, B), with a table
 **   state  (B, P), and (B, H) for c: before the first step; a null entry, or
-**          null for all, means zeros
+**          null for all, means first_h and first_c
 **   steps  how to walk, or null
 **   y      (T, B, P)   out: h(t) of every step
 **   last   (B, P), and (B, H) for c; out: the state after the last step

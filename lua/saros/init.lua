@@ -30,7 +30,7 @@ local INTERNAL = {
   -- operators
   "add", "subtract", "multiply", "divide", "power",
   -- nn
-  "linear", "embedding", "recurrent", "layer_norm", "dropout", "pick", "ctc_loss",
+  "linear", "embedding", "recurrent", "layer_norm", "dropout", "pick", "ctc_loss", "keep", "mask_rows",
   -- optim
   "update", "clip_norm", "clip_value",
   -- model:session, model:memory, saros.profile, saros.fit, saros.export_c

@@ -53,6 +53,16 @@ static void check_masked_nan(const kernels *k) {
   CHECK(h[0] == 3 && h[1] == 4, "%s: a masked row keeps its state", k->isa);
 }
 
+/* What is multiplied by 0 is not read. */
+static void check_unread_nan(const kernels *k) {
+  const real x[2] = {NAN, INFINITY}, factor[1] = {0};
+  real y[2] = {3, 4};
+  k->blend->add_scaled_rows(y, x, factor, 1, 2);
+  CHECK(y[0] == 3 && y[1] == 4, "%s: a row times 0 adds nothing", k->isa);
+  k->blend->scale_rows(y, x, factor, 1, 2);
+  CHECK(y[0] == 0 && y[1] == 0, "%s: a row times 0 is 0", k->isa);
+}
+
 static void check_rows(const kernels *k, size_t n) {
   static arrays x;
   int wrong = 0;
@@ -69,6 +79,7 @@ static void check_rows(const kernels *k, size_t n) {
 
 static void check_set(const kernels *k) {
   check_masked_nan(k);
+  check_unread_nan(k);
   for (size_t l = 0; l < LENGTH_COUNT; l++) {
     check_rows(k, lengths[l]);
     for (int which = 0; which < 4; which++)

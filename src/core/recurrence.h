@@ -30,11 +30,13 @@ enum {
   TABLE,        // (V, G H)
   NU,           // (H / 2)
   THETA,        // (H / 2)
+  H_ANEW,       // (P) where a row begins anew
+  C_ANEW,       // (H) likewise
   INPUTS,
 
   // given, without
   MASK = INPUTS,  // (T, B)
-  KEEP,           // (T, B)
+  RESET,          // (T, B)
   DROPOUT,        // (B, P)
   ZONEOUT_H,      // (T, B, P)
   ZONEOUT_C,      // (T, B, H)
@@ -55,6 +57,7 @@ enum {
   C_SEEN,     // (T, B, H) what the tanh sees: c_new after layer norm, if any
   C_MEAN,     // (T, B)
   C_RSTD,     // (T, B)
+  KEEP,       // (T, B) 0 before steps at which the walk begins anew, if any
   H_BEFORE,   // (T, B, P) h before the step, where rows begin anew
   C_BEFORE,   // (T, B, H) likewise
   READ,       // (T, B, P) what the product reads, where there is dropout
@@ -89,6 +92,7 @@ struct recurrence {
   int units;  // of h in a block: P, unless a block has one row of a linear cell
   int alone;  // is there one block only, so that its products may be shared?
   int reverse;
+  int begins[SAROS_MAX_STATES];  // anew at the first step, as none was given?
   saros_tensor *t[TENSORS];
   packed_matrix packed;  // U for the products of the walk, either way
 
@@ -98,6 +102,8 @@ struct recurrence {
   saros_tensor *du;       // of U h + b', shaped as u; da itself if not separate
   saros_tensor *dh[2];    // (B, P) after and before the step, in turn
   saros_tensor *dc[2];    // (B, H)
+  saros_tensor *dh_anew;  // (B, P) of all that began anew in a row
+  saros_tensor *dc_anew;  // (B, H) likewise
   saros_tensor *dread;    // (B, P) where there is dropout
   saros_tensor *dinner;   // (B, H) where there is 'inner'
   saros_tensor *dh_new;   // (T, B, P) of the projection's result

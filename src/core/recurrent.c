@@ -33,8 +33,10 @@ static const char *const names[GIVEN] = {
     [TABLE] = "table",
     [NU] = "nu",
     [THETA] = "theta",
+    [H_ANEW] = "first_h",
+    [C_ANEW] = "first_c",
     [MASK] = "mask",
-    [KEEP] = "keep",
+    [RESET] = "reset",
     [DROPOUT] = "dropout",
     [ZONEOUT_H] = "zoneout_h",
     [ZONEOUT_C] = "zoneout_c",
@@ -170,8 +172,8 @@ static saros_status expect_linear_options(const recurrence *r) {
 /* Parameters that only some cells have, and that come in pairs. */
 static saros_status expect_options(const recurrence *r) {
   const char *function = r->cell->facts.name;
-  static const int lstm_only[] = {C_FIRST,     WEIGHT_HR,   PEEPHOLE,
-                                  NORM_C_GAIN, NORM_C_BIAS, ZONEOUT_C};
+  static const int lstm_only[] = {C_FIRST,     WEIGHT_HR, PEEPHOLE, NORM_C_GAIN,
+                                  NORM_C_BIAS, C_ANEW,    ZONEOUT_C};
   for (size_t i = 0; i < sizeof lstm_only / sizeof *lstm_only; i++)
     if (r->t[lstm_only[i]] && r->cell->facts.states == 1)
       return saros_fail(r->context, SAROS_EARGUMENT,
@@ -215,8 +217,10 @@ static saros_status expect_recurrence(recurrence *r) {
     TRY(expect_shape(r, i, 1, &r->H));
   for (int i = NU; i <= THETA; i++)
     TRY(expect_shape(r, i, 1, &pairs));
+  TRY(expect_shape(r, H_ANEW, 1, &r->P));
+  TRY(expect_shape(r, C_ANEW, 1, &r->H));
   TRY(expect_shape(r, MASK, 2, steps));
-  TRY(expect_shape(r, KEEP, 2, steps));
+  TRY(expect_shape(r, RESET, 2, steps));
   TRY(expect_shape(r, DROPOUT, 2, h));
   TRY(expect_shape(r, ZONEOUT_H, 3, zone_h));
   return expect_shape(r, ZONEOUT_C, 3, zone_c);
@@ -243,15 +247,20 @@ static saros_status make_norm(recurrence *r, int mean, int rstd) {
   return make(r, rstd, 2, 0);
 }
 
-static saros_status make_first(recurrence *r, int which, int width) {
+/* The state before the first step, where none was given. */
+static saros_status make_first(recurrence *r, int which, int width, int anew) {
   if (r->t[which] != NULL)
     return SAROS_OK;
-  return saros_tensor_new(r->context, SAROS_REAL, 2, (const int[]){r->B, width},
-                          &r->t[which]);
+  TRY(saros_tensor_new(r->context, SAROS_REAL, 2, (const int[]){r->B, width},
+                       &r->t[which]));
+  size_t n = (size_t)width;
+  for (size_t row = 0; r->t[anew] != NULL && row < (size_t)r->B; row++)
+    memcpy(reals(r->t[which]) + row * n, reals(r->t[anew]), n * sizeof(real));
+  return SAROS_OK;
 }
 
 static saros_status make_cell_state(recurrence *r) {
-  TRY(make_first(r, C_FIRST, r->H));
+  TRY(make_first(r, C_FIRST, r->H, C_ANEW));
   TRY(make(r, C_NEW, 3, r->H));
   TRY(make_or_share(r, C_AFTER, is_blended(r), r->H, C_NEW));
   TRY(make_or_share(r, C_SEEN, r->t[NORM_C_GAIN] != NULL, r->H, C_NEW));
@@ -286,12 +295,27 @@ static saros_status make_decay(recurrence *r) {
   return SAROS_OK;
 }
 
+/* Where nothing begins anew there is no need to look. */
+static saros_status make_keep(recurrence *r) {
+  if (r->t[RESET] == NULL)
+    return SAROS_OK;
+  TRY(saros_keep(r->t[RESET], r->t[MASK], r->reverse, &r->t[KEEP]));
+  const saros_tensor *keep = r->t[KEEP];
+  for (size_t i = 0; i < keep->count; i++)
+    if (reals(keep)[i] == 0)
+      return SAROS_OK;
+  saros_tensor_release(r->t[KEEP]);
+  r->t[KEEP] = NULL;
+  return SAROS_OK;
+}
+
 static saros_status make_arrays(recurrence *r) {
   int GH = r->G * r->H;
+  TRY(make_keep(r));
   TRY(make(r, Y, 3, r->P));
   TRY(make_or_share(r, H_AFTER, r->t[MASK] != NULL, r->P, Y));
   TRY(make_or_share(r, GATES, r->G > 1 || is_blended(r), GH, H_AFTER));
-  TRY(make_first(r, H_FIRST, r->P));
+  TRY(make_first(r, H_FIRST, r->P, H_ANEW));
   if (r->cell->facts.states == 2)
     TRY(make_cell_state(r));
   TRY(make_state_projection(r));
@@ -305,6 +329,31 @@ static saros_status make_arrays(recurrence *r) {
 }
 
 /* --- Forward -------------------------------------------------------------------------- */
+
+/* Are all bytes of x 0 where the mask is? */
+static int is_hidden(const saros_tensor *x, const saros_tensor *mask) {
+  int is_ids = x->dtype == SAROS_IDS;
+  size_t size = is_ids ? sizeof(int32_t) : sizeof(real), rows = mask->count;
+  size_t bytes = rows ? x->count / rows * size : 0;
+  const char *row = is_ids ? (const char *)ids_of(x) : (const char *)reals(x);
+  for (size_t at = 0; at < rows && bytes > 0; at++, row += bytes)
+    if (reals(mask)[at] == 0 &&
+        (row[0] != 0 || memcmp(row, row + 1, bytes - 1) != 0))
+      return 0;
+  return 1;
+}
+
+/* What stands in x at masked steps never counts: not in the gradients of the
+** weights either, which are products over all steps. */
+static saros_status hide_padding(recurrence *r) {
+  saros_tensor *hidden;
+  if (r->t[MASK] == NULL || is_hidden(r->t[X], r->t[MASK]))
+    return SAROS_OK;
+  TRY(saros_mask_rows(r->t[X], r->t[MASK], &hidden));
+  saros_tensor_release(r->t[X]);
+  r->t[X] = hidden;
+  return SAROS_OK;
+}
 
 /* Adds a bias to every row of gates. */
 static void add_bias(const recurrence *r, const saros_tensor *bias) {
@@ -410,6 +459,7 @@ static void cut_into_blocks(recurrence *r) {
 }
 
 static saros_status run(recurrence *r, saros_tensor **last) {
+  TRY(hide_padding(r));
   TRY(make_arrays(r));
   cut_into_blocks(r);
   TRY(pack_state_weights(r, 0));
@@ -454,7 +504,8 @@ static void take(saros_tensor **t, saros_tensor *x, saros_tensor *const *state,
   t[NORM_GAIN] = l->norm_gain, t[NORM_BIAS] = l->norm_bias;
   t[NORM_C_GAIN] = l->norm_c_gain, t[NORM_C_BIAS] = l->norm_c_bias;
   t[TABLE] = l->table, t[NU] = l->nu, t[THETA] = l->theta;
-  t[MASK] = s->mask, t[KEEP] = s->keep, t[DROPOUT] = s->dropout;
+  t[H_ANEW] = l->first_h, t[C_ANEW] = l->first_c;
+  t[MASK] = s->mask, t[RESET] = s->reset, t[DROPOUT] = s->dropout;
   t[ZONEOUT_H] = s->zoneout_h, t[ZONEOUT_C] = s->zoneout_c;
 }
 
@@ -471,7 +522,8 @@ saros_status saros_recurrent(saros_cell c, saros_tensor *x,
                   .context = x->context,
                   .kernels = x->context->kernels,
                   .G = cells[c].facts.gates,
-                  .reverse = steps != NULL && steps->reverse};
+                  .reverse = steps != NULL && steps->reverse,
+                  .begins = {first[0] == NULL, first[1] == NULL}};
   take(r.t, x, first, layer, steps);
   TRY(expect_recurrence(&r));
   saros_tensor *given[GIVEN];

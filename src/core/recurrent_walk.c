@@ -136,23 +136,36 @@ static const real *gates_at(const recurrence *r, int t, const block *b) {
 
 /* --- Forward ---------------------------------------------------------------------- */
 
-/* Begins rows anew where 'keep' says so, and drops what the product reads. */
+/* Rows of n units of a state before a step: 'old', or where a row begins anew
+** those of 'anew', which if null are zeros. */
+static void begin_rows(real *before, const real *old, const real *keep,
+                       const real *anew, int rows, size_t n) {
+  for (int row = 0; row < rows; row++, before += n, old += n) {
+    const real *from = keep[row] != 0 ? old : anew;
+    if (from != NULL)
+      memcpy(before, from, n * sizeof(real));
+    else
+      memset(before, 0, n * sizeof(real));
+  }
+}
+
+/* Begins rows anew where the walk is cut, and drops what the product reads. */
 static void enter_step(const recurrence *r, int t, const block *b) {
-  const kernels *k = r->kernels;
-  size_t at = place_of(r, t, b), n = (size_t)b->rows;
+  size_t at = place_of(r, t, b);
   if (r->t[KEEP]) {
     const real *keep = row_of(r->t[KEEP], at, 1);
-    k->blend->scale_rows(units_of(r, r->t[H_BEFORE], at, b), h_before(r, t, b),
-                         keep, n, (size_t)b->units);
+    begin_rows(units_of(r, r->t[H_BEFORE], at, b), h_before(r, t, b), keep,
+               units_of(r, r->t[H_ANEW], 0, b), b->rows, (size_t)b->units);
     if (r->t[C_AFTER])
-      k->blend->scale_rows(row_of(r->t[C_BEFORE], at, r->H),
-                           state_before(r, C_AFTER, C_FIRST, t, b->row, r->H),
-                           keep, n, (size_t)r->H);
+      begin_rows(row_of(r->t[C_BEFORE], at, r->H),
+                 state_before(r, C_AFTER, C_FIRST, t, b->row, r->H), keep,
+                 row_of(r->t[C_ANEW], 0, r->H), b->rows, (size_t)r->H);
   }
   if (r->t[READ])
-    k->pointwise->binary[BINARY_MULTIPLY](
+    r->kernels->pointwise->binary[BINARY_MULTIPLY](
         row_of(r->t[READ], at, r->P), step_at(r, t, b).h_before, 1,
-        row_of(r->t[DROPOUT], (size_t)b->row, r->P), 1, n * (size_t)r->P);
+        row_of(r->t[DROPOUT], (size_t)b->row, r->P), 1,
+        (size_t)b->rows * (size_t)r->P);
 }
 
 /* Mixes the new states with the old ones, and writes y where it is not h. */
@@ -209,6 +222,19 @@ static void leave_step_backward(const recurrence *r, step *s, const real *dy) {
                       (size_t)r->H);
 }
 
+/* The way back of begin_rows: danew += dbefore where a row began anew, from where
+** nothing goes back further; danew may be null. */
+static void begin_rows_backward(const recurrence *r, real *dbefore,
+                                const real *keep, real *danew, int rows,
+                                size_t n) {
+  for (int row = 0; row < rows; row++, dbefore += n) {
+    if (keep[row] == 0 && danew != NULL)
+      r->kernels->pointwise->add_scaled(danew + (size_t)row * n, 1, dbefore, n);
+    if (keep[row] == 0)
+      memset(dbefore, 0, n * sizeof(real));
+  }
+}
+
 /* Through the dropout of what the product read, and to rows begun anew. */
 static void enter_step_backward(const recurrence *r, step *s, int t,
                                 const block *b) {
@@ -223,10 +249,13 @@ static void enter_step_backward(const recurrence *r, step *s, int t,
   if (r->t[KEEP] == NULL)
     return;
   const real *keep = row_of(r->t[KEEP], place_of(r, t, b), 1);
-  k->blend->scale_rows(s->dh_before, s->dh_before, keep, rows,
-                       (size_t)s->units);
+  begin_rows_backward(r, s->dh_before, keep,
+                      units_of(r, r->dh_anew, (size_t)b->row, b), s->rows,
+                      (size_t)s->units);
   if (s->dc != NULL)
-    k->blend->scale_rows(s->dc_before, s->dc_before, keep, rows, (size_t)r->H);
+    begin_rows_backward(r, s->dc_before, keep,
+                        row_of(r->dc_anew, (size_t)b->row, r->H), s->rows,
+                        (size_t)r->H);
 }
 
 static void step_backward(const recurrence *r, step *s, int t, const block *b) {

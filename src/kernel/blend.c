@@ -2,11 +2,17 @@
 ** What steps of all cells share: rows that take part or not, units that are
 ** held back.
 */
+#include <string.h>
+
 #include "elementary.h"
 
 static void scale_rows(real *y, const real *x, const real *factor, size_t rows,
                        size_t n) {
   for (size_t row = 0; row < rows; row++, y += n, x += n) {
+    if (factor[row] == 0) {
+      memset(y, 0, n * sizeof(real));
+      continue;
+    }
     INDEPENDENT
     for (size_t k = 0; k < n; k++)
       y[k] = factor[row] * x[k];
@@ -16,6 +22,8 @@ static void scale_rows(real *y, const real *x, const real *factor, size_t rows,
 static void add_scaled_rows(real *y, const real *x, const real *factor,
                             size_t rows, size_t n) {
   for (size_t row = 0; row < rows; row++, y += n, x += n) {
+    if (factor[row] == 0)
+      continue;
     INDEPENDENT
     for (size_t k = 0; k < n; k++)
       y[k] += factor[row] * x[k];

@@ -378,11 +378,12 @@ typedef struct scan_kernels {
 /* --- What steps of all cells share (blend.c) --------------------------------- */
 
 typedef struct blend_kernels {
-  /* y (rows, n) = x, each row times factor[row]; y may be x */
+  /* y (rows, n) = x, each row times factor[row]; y may be x. A row whose factor
+  ** is 0 is not read. */
   void (*scale_rows)(real *y, const real *x, const real *factor, size_t rows,
                      size_t n);
 
-  /* y (rows, n) += x, each row times factor[row] */
+  /* y (rows, n) += x, each row times factor[row], likewise */
   void (*add_scaled_rows)(real *y, const real *x, const real *factor,
                           size_t rows, size_t n);
 

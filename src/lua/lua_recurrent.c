@@ -7,15 +7,16 @@
 
 /* The fields of the parameters, in the order of their places on the stack. */
 static const char *const parameter_fields[] = {
-    "weight_ih", "weight_hh", "bias_ih",   "bias_hh",     "weight_hr",
-    "peephole",  "norm_gain", "norm_bias", "norm_c_gain", "norm_c_bias",
-    "table",     "nu",        "theta",     NULL};
+    "weight_ih",   "weight_hh",   "bias_ih",   "bias_hh",
+    "weight_hr",   "peephole",    "norm_gain", "norm_bias",
+    "norm_c_gain", "norm_c_bias", "table",     "nu",
+    "theta",       "first_h",     "first_c",   NULL};
 
 /* Likewise those of the steps that are tensors; "reverse" is the other one. */
 static const char *const step_fields[] = {
-    "mask", "keep", "dropout", "zoneout_h", "zoneout_c", "reverse", NULL};
+    "mask", "reset", "dropout", "zoneout_h", "zoneout_c", "reverse", NULL};
 
-enum { PARAMETER_COUNT = 13, WEIGHT_HH = 1, STEP_COUNT = 5 };
+enum { PARAMETER_COUNT = 15, WEIGHT_HH = 1, STEP_COUNT = 5 };
 
 /* Arguments, then where the values that they hold are brought. */
 enum {
@@ -88,8 +89,8 @@ static saros_layer layer_on_stack(lua_State *L) {
   saros_tensor *t[PARAMETER_COUNT];
   for (int i = 0; i < PARAMETER_COUNT; i++)
     t[i] = opt_tensor(L, LAYER + i);
-  return (saros_layer){t[0], t[1], t[2], t[3],  t[4],  t[5], t[6],
-                       t[7], t[8], t[9], t[10], t[11], t[12]};
+  return (saros_layer){t[0], t[1], t[2],  t[3],  t[4],  t[5],  t[6], t[7],
+                       t[8], t[9], t[10], t[11], t[12], t[13], t[14]};
 }
 
 static saros_steps steps_on_stack(lua_State *L, int reverse) {
@@ -149,7 +150,25 @@ static int recurrent(lua_State *L) {
   return 2;
 }
 
-static const luaL_Reg functions[] = {{"recurrent", recurrent}, {NULL, NULL}};
+static int keep(lua_State *L) {
+  lua_settop(L, 3);
+  int reverse = opt_flag(L, 3, 0);
+  saros_tensor **out = push_tensor(L);
+  ATTEMPT(L, saros_keep(check_tensor(L, 1), opt_tensor(L, 2), reverse, out));
+  return new_tensor(L, out);
+}
+
+static int mask_rows(lua_State *L) {
+  lua_settop(L, 2);
+  saros_tensor **out = push_tensor(L);
+  ATTEMPT(L, saros_mask_rows(check_tensor(L, 1), check_tensor(L, 2), out));
+  return new_tensor(L, out);
+}
+
+static const luaL_Reg functions[] = {{"recurrent", recurrent},
+                                     {"keep", keep},
+                                     {"mask_rows", mask_rows},
+                                     {NULL, NULL}};
 
 void open_recurrent(lua_State *L) {
   register_functions(L, MODULE, functions);

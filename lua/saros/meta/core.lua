@@ -390,6 +390,23 @@ function core.dropout(x, p, generator) end
 ---@return saros.Tensor  (..., n)
 function core.layer_norm(x, gain, bias, epsilon) end
 
+--- x with zeros in the rows where the mask is 0, whatever stands there, NaN
+--- included; nor is the gradient of the result read there. Elsewhere a row is
+--- multiplied by its mask. Ids become 1.
+---@param x saros.Tensor  (S..., n...), or ids
+---@param mask saros.Tensor  (S...)
+---@return saros.Tensor  of the shape of x
+function core.mask_rows(x, mask) end
+
+--- Where a walk over rows in pieces goes on with its state, 1, and where it begins
+--- anew before a step, 0: at the first step of each piece or, in reverse, at its
+--- last. Resets at masked steps count at the next step that is none.
+---@param reset saros.Tensor  (T, B) of 1 and 0: at 1 a new piece of the row begins
+---@param mask? saros.Tensor  (T, B) of 1 and 0: steps of any piece
+---@param reverse? boolean  from the last step to the first (false)
+---@return saros.Tensor  (T, B)
+function core.keep(reset, mask, reverse) end
+
 --- x W^T + b.
 ---@param x saros.Tensor  (..., I)
 ---@param weight saros.Tensor  (O, I)
@@ -425,12 +442,14 @@ function core.linear(x, weight, bias) end
 ---@field table? saros.Tensor  (V, G H): x is ids (T, B) then, and W x the row of the id
 ---@field nu? saros.Tensor  (H / 2), lru: log of the rate of decay
 ---@field theta? saros.Tensor  (H / 2), lru: log of the angle
+---@field first_h? saros.Tensor  (P): h where a row begins, at the first step or at a reset (zeros)
+---@field first_c? saros.Tensor  (H), lstm: likewise c
 
 --- One recurrent layer over a whole sequence, differentiable in x, the states
 --- and all parameters. One entry on the tape.
 ---@param cell saros.Cell
 ---@param x saros.Tensor  (T, B, I), T >= 1
----@param states (saros.Tensor|false)[]?  h (B, P), c (B, H), before the first step; absent or false: zeros
+---@param states (saros.Tensor|false)[]?  h (B, P), c (B, H), before the first step; absent or false: as at a reset
 ---@param parameters saros.Layer
 ---@param steps? saros.nn.Steps  how to walk: direction, padding, rows that begin anew, dropout, zoneout
 ---@return saros.Tensor y  (T, B, P): h(t) of every step

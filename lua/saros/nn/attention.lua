@@ -96,8 +96,8 @@ local function mask_of(o, S, B)
 end
 
 ---@class saros.nn.AttentionOptions
----@field lengths? integer[]  of the B rows, each in 1..S; positions behind get weight 0
----@field mask? saros.Tensor  (S, B), 1 or 0: where it is 0, the weight is 0
+---@field lengths? integer[]  of the B rows, each in 1..S; positions behind get weight 0 and are not read
+---@field mask? saros.Tensor  (S, B), 1 or 0: where it is 0, likewise
 ---@field values? saros.Tensor  (S, B, F): what the mean is taken of (the keys)
 
 ---@param query saros.Tensor  (T, B, Q), or (B, Q) for a single step
@@ -110,13 +110,15 @@ function Attention:forward(query, keys, given)
   check_inputs(self, query, keys, o.values)
   local S, B = keys:size(1), keys:size(2)
   local mask = mask_of(o, S, B)
+  keys = steps.hide(keys, mask)
+  local values = o.values and steps.hide(o.values, mask) or keys
   local is_step = query:rank() == 2
   local scores = SCORES[self.form](self, is_step and query:reshape(1, B, -1) or query, keys)
   if mask then
     scores = scores + ((1 - mask) * FAR_BELOW):transpose():reshape(B, 1, S)
   end
   local weights = core.softmax(scores)
-  local context = by_rows(weights:matmul(by_rows(o.values or keys)))
+  local context = by_rows(weights:matmul(by_rows(values)))
   weights = by_rows(weights)
   if is_step then
     return context:select(1, 1), weights:select(1, 1)

@@ -4,28 +4,56 @@
 ---
 --- Members are named by position, from 0 as in PyTorch's Sequential. A chain
 --- with a stateful member is stateful: it carries the states of its members.
+---
+--- A chain that is told where rows end hides what is behind from each of its
+--- members: they read zeros there, the first id in place of ids, and what they
+--- make of them becomes zeros again. A module of one's own with `hides_padding`
+--- does that itself; it is called as f(x, state, given).
 
 local core = require "saros.core"
 local options = require "saros.options"
 local module = require "saros.nn.module"
 local states = require "saros.nn.state"
+local walk = require "saros.nn.steps"
 
 ---@class saros.nn.Chain: saros.nn.Module
 ---@field steps (saros.nn.Module|fun(x: saros.Tensor): saros.Tensor)[]
 local Chain = module.class "chain"
 
+Chain.hides_padding = true
+
+--- What a member makes of x, with the padding hidden. Where it leaves the form
+--- (T, B, ...), as one that takes the last step does, there is no padding any more.
+local function hidden(y, mask)
+  if not mask or y:rank() < 3 or y:size(1) ~= mask:size(1) or y:size(2) ~= mask:size(2) then
+    return y
+  end
+  return walk.hide(y, mask)
+end
+
 ---@param x saros.Tensor  what the first member takes
 ---@param state? table<integer, saros.nn.State>  by position
----@param given? saros.nn.StepOptions  lengths and the like, for its stateful members
----@return saros.Tensor y
+---@param given? saros.nn.StepOptions  lengths and the like
+---@return saros.Tensor y  0 behind the ends of rows
 ---@return table<integer, saros.nn.State>? state  nil if no member is stateful
 function Chain:forward(x, state, given)
   local last = self.stateful and states.new {} or nil
+  local steps = given and options.about(self.kind, walk.of, given, x)
+  local mask = steps and steps.mask
+  x = walk.hide(x, mask)
   for position, step in ipairs(self.steps) do
-    if last and type(step) == "table" and step.stateful then
-      x, last[position] = step(x, state and state[position], given)
+    local is_module = type(step) == "table"
+    if is_module and (step.stateful or step.hides_padding) then
+      local after
+      x, after = step(x, state and state[position], given)
+      if last then
+        last[position] = after
+      end
     else
       x = step(x)
+    end
+    if not (is_module and step.hides_padding) then
+      x = hidden(x, mask)
     end
   end
   return x, last

@@ -75,8 +75,9 @@ end
 ---@param lengths? integer[]  of the B sequences (T)
 ---@return saros.Tensor logits  (B, number of labels)
 function Classifier:forward(x, lengths)
-  local read = self.embedding and drop(self, self.embedding(x)) or x
-  local _, state = self.recurrent(read, nil, { lengths = lengths })
+  local given = { lengths = lengths }
+  local read = self.embedding and drop(self, self.embedding(x, nil, given)) or x
+  local _, state = self.recurrent(read, nil, given)
   return self.head(drop(self, last_states(self, state)))
 end
 

@@ -4,21 +4,32 @@ local core = require "saros.core"
 local options = require "saros.options"
 local initialize = require "saros.nn.initialize"
 local module = require "saros.nn.module"
+local steps = require "saros.nn.steps"
 
 ---@class saros.nn.Embedding: saros.nn.Module
 ---@field weight saros.Tensor  (V, E)
 local Embedding = module.class "embedding"
 Embedding.looks_up = true -- and multiplies nothing
+Embedding.hides_padding = true
 
 local check = options.declare("nn.embedding", {
   { "symbols", options.size },
   { "size", options.size },
 }, 2)
 
----@param ids saros.Tensor  ids of any shape S, each in 1..V
+--- Ids behind the end of a row may be any; their vectors are zeros.
+---@param ids saros.Tensor  ids of any shape S, each in 1..V; (T, B) with lengths or a mask
+---@param _? nil  it has no state
+---@param given? saros.nn.StepOptions
 ---@return saros.Tensor  (S..., E)
-function Embedding:forward(ids)
-  return core.embedding(self.weight, ids)
+function Embedding:forward(ids, _, given)
+  local walk = given and options.about(self.kind, steps.of, given, ids)
+  local mask = walk and walk.mask
+  if not mask then
+    return core.embedding(self.weight, ids)
+  end
+  local vectors <close> = core.embedding(self.weight, steps.hide(ids, mask))
+  return steps.hide(vectors, mask)
 end
 
 function Embedding:stages()

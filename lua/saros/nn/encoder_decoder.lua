@@ -79,7 +79,8 @@ function EncoderDecoder:encode(sources, lengths)
   if lengths then
     options.about("encode", steps.check_lengths, lengths, S, B, 1)
   end
-  local keys, state = self.encoder(self.source_embedding(sources), nil, { lengths = lengths })
+  local given = { lengths = lengths }
+  local keys, state = self.encoder(self.source_embedding(sources, nil, given), nil, given)
   return { keys = keys, lengths = lengths, state = join_directions(self, state) }
 end
 
@@ -148,6 +149,12 @@ local function check_batch(self, batch)
   end
 end
 
+--- The targets, with an id that every table has where they are padded.
+local function targets_of(batch)
+  local lengths = batch.target_lengths
+  return steps.hide(batch.targets, lengths and steps.mask(lengths, #batch.targets))
+end
+
 --- One step of boundaries: (1, B).
 local function boundaries(self, B)
   local step = {}
@@ -168,7 +175,7 @@ function EncoderDecoder:forward(batch)
   local known = self.target_embedding.weight:slice(1, 1, self.boundary - 1)
   local x = core.concatenate({
     self.target_embedding(boundaries(self, batch.targets:size(2))),
-    core.embedding(known, batch.targets),
+    core.embedding(known, targets_of(batch)),
   }, 1)
   local logits, _, weights = write(self, x, memory.state, memory)
   return logits, weights
@@ -178,7 +185,7 @@ end
 --- mask of the steps that count.
 local function answers(self, batch)
   local T, B = batch.targets:size(1), batch.targets:size(2)
-  local outputs = core.concatenate({ batch.targets, boundaries(self, B) }, 1)
+  local outputs = core.concatenate({ targets_of(batch), boundaries(self, B) }, 1)
   local lengths = {}
   for row = 1, B do
     local length = batch.target_lengths and batch.target_lengths[row] or T

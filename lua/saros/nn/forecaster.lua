@@ -13,6 +13,7 @@ local linear = require "saros.nn.linear"
 local live = require "saros.nn.live_forecaster"
 local module = require "saros.nn.module"
 local recurrent = require "saros.nn.recurrent"
+local steps = require "saros.nn.steps"
 local model_file = require "saros.model_file"
 
 ---@class saros.nn.Forecaster: saros.nn.Module
@@ -90,7 +91,8 @@ end
 --- The recurrent stack and the head, of a forecaster or its net.
 local function run(self, x, state, given)
   local y, last = self.recurrent(x, state, given)
-  return self.head(y), last
+  local walk = given and steps.of(given, x)
+  return steps.hide(self.head(y), walk and walk.mask), last
 end
 
 ---@param x saros.Tensor  (T, B, F), scaled

@@ -11,6 +11,7 @@ local initialize = require "saros.nn.initialize"
 local linear = require "saros.nn.linear"
 local module = require "saros.nn.module"
 local recurrent = require "saros.nn.recurrent"
+local walk = require "saros.nn.steps"
 local model_file = require "saros.model_file"
 local beam = require "saros.generate.beam"
 local next_symbols = require "saros.generate.next"
@@ -26,6 +27,7 @@ local stream = require "saros.generate.stream"
 ---@field head saros.nn.Module
 local LanguageModel = module.class "language_model"
 LanguageModel.stateful = true
+LanguageModel.hides_padding = true
 
 ---@class saros.nn.LanguageModelOptions
 ---@field vocabulary saros.Vocabulary
@@ -82,13 +84,19 @@ end
 ---@param ids saros.Tensor  ids (T, B)
 ---@param state? saros.nn.State
 ---@param given? saros.nn.StepOptions  lengths and the like
----@return saros.Tensor logits  (T, B, V): of the symbol after each one
+---@return saros.Tensor logits  (T, B, V): of the symbol after each one; 0 behind the ends of rows
 ---@return saros.nn.State state
 function LanguageModel:forward(ids, state, given)
   -- Closed at the end: the tape keeps what it needs of them, and no longer.
   local y <close>, last = self.recurrent(ids, state, given, self.embedding)
   local dropped <close> = self.dropout and self.dropout(y)
-  return self.head(dropped or y), last
+  local logits = self.head(dropped or y)
+  local steps = given and walk.of(given, ids)
+  if not (steps and steps.mask) then
+    return logits, last
+  end
+  local _ <close> = logits
+  return walk.hide(logits, steps.mask), last
 end
 
 --- The mean loss of a window of a text, for training and for `memory`.

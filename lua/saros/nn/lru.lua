@@ -83,23 +83,21 @@ end
 ---@param own saros.nn.Lru
 function lru.scaled(p, own)
   local factors = (own.gamma:exp():reshape(-1, 1) * core.ones(1, 2)):reshape(-1, 1)
-  return { weight_ih = p.weight_ih * factors, nu = p.nu, theta = p.theta }
+  return { weight_ih = p.weight_ih * factors, nu = p.nu, theta = p.theta, first_h = p.first_h }
 end
 
---- y from h. Padded steps have outputs of 0.
+--- y from h.
 ---@param own saros.nn.Lru
 ---@param h saros.Tensor  (T, B, 2 N)
 ---@param x saros.Tensor  (T, B, I)
----@param mask saros.Tensor?  (T, B)
 ---@return saros.Tensor y  (T, B, H)
-function lru.output(own, h, x, mask)
+function lru.output(own, h, x)
   if not own.skip then
     return core.linear(h, own.weight_hr)
   end
   local y <close> = core.linear(h, own.weight_hr)
   local passed <close> = x * own.skip
-  local counted <close> = mask and passed * mask:reshape(mask:size(1), -1, 1)
-  return y + (counted or passed)
+  return y + passed
 end
 
 --- What follows the recurrent stage in a session.

@@ -13,7 +13,7 @@ local initialize = require "saros.nn.initialize"
 local lru = require "saros.nn.lru"
 local module = require "saros.nn.module"
 local scope = require "saros.nn.scope"
-local steps_of = require("saros.nn.steps").of
+local given_steps = require "saros.nn.steps"
 local states = require "saros.nn.state"
 local unroll = require "saros.nn.unroll"
 
@@ -37,6 +37,7 @@ local unroll = require "saros.nn.unroll"
 ---@field generator saros.Generator?
 local Recurrent = module.class "recurrent"
 Recurrent.stateful = true
+Recurrent.hides_padding = true
 
 -- --- Forward ------------------------------------------------------------------------
 
@@ -85,15 +86,8 @@ local function check_state(self, state, B)
   end
 end
 
---- Where a direction begins: at the given state, else at the learned one, else
---- at zeros (nil for fused cells).
-local function first_states(direction, state, B)
-  if state then
-    return state
-  end
-  if direction.parameters and not direction.initial then
-    return nil
-  end
+--- Where a cell of one's own begins: at the learned state, else at zeros.
+local function first_states(direction, B)
   local first = {}
   for position, size in ipairs(direction.sizes) do
     local zeros = core.zeros(B, size)
@@ -113,7 +107,7 @@ local function direction_steps(self, direction, steps, T, B)
   local h, c = direction.sizes[1], direction.sizes[2]
   return {
     mask = steps and steps.mask,
-    keep = steps and steps.keep,
+    reset = steps and steps.reset,
     reverse = direction.reverse,
     dropout = o.recurrent_dropout > 0
       and core.dropout(core.ones(B, h), o.recurrent_dropout, self.generator) or nil,
@@ -146,13 +140,13 @@ local function run(self, position, x, state, steps, table)
   local _ <close> = scope.profiles > 0 and scope.enter(scope_of(self, position))
   local direction = self.directions[position]
   local T, B = x:size(1), x:size(2)
-  state = first_states(direction, state, B)
   if direction.cell then
-    return unroll(direction.cell, x, state, {
+    local first = first_states(direction, B)
+    return unroll(direction.cell, x, state or first, {
       mask = steps and steps.mask,
-      keep = steps and steps.keep,
+      reset = steps and steps.reset,
       reverse = direction.reverse,
-    })
+    }, direction.initial and first)
   end
   if direction.norm_ih then
     x = core.layer_norm(core.linear(x, direction.weight_ih), direction.norm_ih[1], direction.norm_ih[2])
@@ -164,7 +158,7 @@ local function run(self, position, x, state, steps, table)
     return h, last
   end
   local _ <close> = h -- the tape keeps what it needs of it
-  return lru.output(direction.lru, h, x, steps and steps.mask), last
+  return lru.output(direction.lru, h, x), last
 end
 
 --- Dropout of what a layer reads, nil without: at every element, or the same
@@ -208,17 +202,29 @@ local function run_layer(self, layer, x, state, steps, last, table)
   return y
 end
 
+--- The core reads no padding; what else the layers are made of reads all steps.
+local function reads_padding(self)
+  local direction = self.directions[1]
+  return self.o.residual or direction.norm_ih or direction.lru
+end
+
 --- All layers, the first of which reads x, or ids of a table.
 local function run_layers(self, x, state, given, table)
   if state ~= nil then
     check_state(self, state, x:size(2))
   end
-  local steps = options.about(self.kind, steps_of, given, x)
+  local steps = options.about(self.kind, given_steps.of, given, x)
+  local mask = steps and reads_padding(self) and steps.mask
+  local hidden <close> = mask and not table and given_steps.hide(x, mask) or nil
   local last = states.new {}
-  local y = run_layer(self, 1, x, state, steps, last, table)
+  local y = run_layer(self, 1, hidden or x, state, steps, last, table)
   for layer = 2, self.o.layers do
     local read <close> = y
     y = run_layer(self, layer, read, state, steps, last)
+  end
+  if mask and self.directions[1].lru then -- whose products have seen all steps
+    local all <close> = y
+    y = given_steps.hide(all, mask)
   end
   return y, last
 end
@@ -244,9 +250,6 @@ local function stages_of(self, direction)
   end
   if direction.norm_ih then
     stage.norm_ih_gain, stage.norm_ih_bias = table.unpack(direction.norm_ih)
-  end
-  if direction.initial then
-    stage.first_h, stage.first_c = table.unpack(direction.initial)
   end
   if not direction.lru then
     return { stage }
@@ -297,7 +300,7 @@ function Recurrent:forward(x, state, given, embedding)
   if embedding and pays_to_look_up(self, x, embedding.weight) then
     return run_layers(self, x, state, given, embedding.weight)
   end
-  local embedded <close> = embedding and embedding(x)
+  local embedded <close> = embedding and embedding(x, nil, given)
   x = embedded or x
   if options.tensor.accept(x) == nil or x:rank() ~= 3 then
     options.fail(("%s: expected x of shape (T, B, %d), got %s"):format(
@@ -383,6 +386,9 @@ local function add_initial(self, direction, suffix)
   for position, size in ipairs(direction.sizes) do
     local name = ("initial_%s%s"):format(self.state_names[position] or position, suffix)
     direction.initial[position] = self:add_parameter(name, { size }, initialize.constant(0))
+  end
+  if direction.parameters then
+    direction.parameters.first_h, direction.parameters.first_c = table.unpack(direction.initial)
   end
 end
 

@@ -9,15 +9,17 @@
 local options = require "saros.options"
 local chain = require "saros.nn.chain"
 local module = require "saros.nn.module"
+local steps = require "saros.nn.steps"
 
 ---@class saros.nn.Residual: saros.nn.Module
 ---@field inner saros.nn.Chain
 local Residual = module.class "residual"
+Residual.hides_padding = true
 
 ---@param x saros.Tensor  what the first member takes and the last one gives
 ---@param state? saros.nn.State
 ---@param given? saros.nn.StepOptions
----@return saros.Tensor y
+---@return saros.Tensor y  0 behind the ends of rows
 ---@return saros.nn.State? state  nil if no member is stateful
 function Residual:forward(x, state, given)
   local y, last = self.inner(x, state, given)
@@ -26,7 +28,12 @@ function Residual:forward(x, state, given)
     options.fail(("nn.residual: expected members that keep the size of their input, got %s from %s"):format(
       options.describe(y), options.describe(x)))
   end
-  return y + x, last
+  local walk = given and options.about(self.kind, steps.of, given, x)
+  if not (walk and walk.mask) then
+    return y + x, last
+  end
+  local sum <close> = y + x
+  return steps.hide(sum, walk.mask), last
 end
 
 function Residual:stages()
@@ -39,11 +46,11 @@ function Residual:describe()
   return "x + " .. self.inner:describe()
 end
 
----@param steps (saros.nn.Module|fun(x: saros.Tensor): saros.Tensor)[]  as of nn.chain
+---@param members (saros.nn.Module|fun(x: saros.Tensor): saros.Tensor)[]  as of nn.chain
 ---@return saros.nn.Residual
-local function residual(steps)
+local function residual(members)
   local self = Residual.new()
-  self.inner = self:add_member("inner", chain(steps, "nn.residual"))
+  self.inner = self:add_member("inner", chain(members, "nn.residual"))
   self.stateful = self.inner.stateful
   return self
 end

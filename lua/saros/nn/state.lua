@@ -57,7 +57,9 @@ function state.select(tree, row)
   end)
 end
 
---- The same state with zeros in some rows, which begin anew, or in all of them.
+--- The same state with zeros in some rows, which begin anew, or in all of them. A
+--- module with `learn_state` begins elsewhere: call it with `reset`, see
+--- saros.nn.StepOptions.
 ---@param tree saros.nn.State
 ---@param rows? integer[]  each in 1..B
 ---@return saros.nn.State

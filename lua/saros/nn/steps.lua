@@ -1,6 +1,10 @@
 --- How a layer walks over its steps: which steps of which rows count, and where
---- rows begin anew. Made from what a caller says, used by fused layers and by
---- cells of one's own alike.
+--- the pieces of a row begin. Made from what a caller says, used by fused layers
+--- and by cells of one's own alike.
+---
+--- What stands behind a row's end is never read: NaN there changes no output, no
+--- state and no gradient; a module that is told where rows end has outputs of 0
+--- behind it.
 
 local core = require "saros.core"
 local options = require "saros.options"
@@ -10,12 +14,13 @@ local steps = {}
 ---@class saros.nn.StepOptions
 ---@field lengths? integer[]  for each row the number of its steps, 0..T; the rest is padding
 ---@field mask? saros.Tensor  (T, B) of 1 and 0, instead of lengths: 0 is padding
----@field reset? saros.Tensor  (T, B) of 1 and 0: before a step with 1 the row's state is zeros
+---@field reset? saros.Tensor  (T, B) of 1 and 0: at 1 a new piece of the row begins, which is read as if it
+---  stood alone, in both directions: from where a state begins without one, zeros or the learned state
 
 --- What the core takes; see core.recurrent.
 ---@class saros.nn.Steps
 ---@field mask? saros.Tensor  (T, B)
----@field keep? saros.Tensor  (T, B)
+---@field reset? saros.Tensor  (T, B)
 ---@field reverse? boolean
 ---@field dropout? saros.Tensor  (B, P)
 ---@field zoneout_h? saros.Tensor  (T, B, P)
@@ -54,26 +59,68 @@ function steps.check_lengths(lengths, T, B, least)
   end
 end
 
---- Steps for an input, from what the caller said; nil if he said nothing.
---- Complaints have no position.
+local function check_shape(what, tensor, T, B)
+  if tensor and not options.has_shape(tensor, T, B) then
+    error(("expected %s of shape (%d, %d), got %s"):format(what, T, B, options.describe(tensor)), 0)
+  end
+end
+
+--- Does every row have all T steps?
+local function are_full(lengths, T)
+  for _, length in ipairs(lengths) do
+    if length < T then
+      return false
+    end
+  end
+  return true
+end
+
+--- The lengths of rows of which a mask (T, B) has 1 up to the end of each, then 0.
+---@param mask saros.Tensor
+---@return integer[]
+function steps.lengths(mask)
+  local lengths, T = {}, mask:size(1)
+  for row, length in ipairs(mask:sum(1):totable()) do
+    lengths[row] = math.tointeger(length)
+  end
+  if #lengths < mask:size(2) or steps.mask(lengths, T):eq(mask):min():item() == 0 then
+    error("expected a mask of ones up to the end of each row, then zeros, got another one", 0)
+  end
+  return lengths
+end
+
+--- x with zeros behind the rows' ends, and the first id in their place in ids. The
+--- gradient of the result is not read there.
+---@param x saros.Tensor  (T, B, ...)
+---@param mask saros.Tensor?  (T, B); without, x itself
+---@return saros.Tensor
+function steps.hide(x, mask)
+  return mask and core.mask_rows(x, mask) or x
+end
+
+--- Steps for an input, from what the caller said; nil if he said nothing. There is
+--- no mask where no row is padded. Complaints have no position.
 ---@param given saros.nn.StepOptions?
----@param x saros.Tensor  (T, B, I)
+---@param x saros.Tensor  (T, B, I), or ids (T, B)
 ---@return saros.nn.Steps?
 function steps.of(given, x)
   if given == nil then
     return nil
   end
   local o = check(given)
-  if o.lengths and o.mask then
+  if type(x) ~= "userdata" or x:rank() < 2 then
+    error("expected x of shape (T, B, ...), got " .. options.describe(x), 0)
+  elseif o.lengths and o.mask then
     error("expected lengths or a mask, got both", 0)
   end
+  local T, B = x:size(1), x:size(2)
   if o.lengths then
-    steps.check_lengths(o.lengths, x:size(1), x:size(2), 0)
+    steps.check_lengths(o.lengths, T, B, 0)
   end
-  return {
-    mask = o.lengths and steps.mask(o.lengths, x:size(1)) or o.mask,
-    keep = o.reset and 1 - o.reset,
-  }
+  check_shape("a mask", o.mask, T, B)
+  check_shape("reset", o.reset, T, B)
+  local padded = o.lengths and not are_full(o.lengths, T)
+  return { mask = padded and steps.mask(o.lengths, T) or o.mask, reset = o.reset }
 end
 
 return steps

@@ -4,37 +4,44 @@ local core = require "saros.core"
 local options = require "saros.options"
 local tree = require "saros.nn.state"
 
---- w new + (1 - w) old, leaf by leaf; w (B, 1) or (B, H).
-local function blend(new, old, w)
+--- Rows of a state that are `new` where which (B) is 1, and `old` where it is 0,
+--- leaf by leaf. What is not taken is not read.
+local function choose(new, old, which, other)
   if type(new) ~= "table" then
-    return new * w + old * (1 - w)
+    return core.mask_rows(new, which) + core.mask_rows(old, other)
   end
   local result = {}
   for key, branch in pairs(new) do
-    result[key] = blend(branch, old[key], w)
+    result[key] = choose(branch, old[key], which, other)
   end
   return result
 end
 
+--- The state before a step whose rows begin anew in part: at `first`, or zeros.
+local function begin(state, first, keep)
+  if first then
+    return choose(state, first, keep, 1 - keep)
+  end
+  return tree.map(state, function(h)
+    return core.mask_rows(h, keep)
+  end)
+end
+
 --- One step, with what the fused layers do around theirs: rows that begin anew,
 --- padding that leaves the state as it is.
-local function step(cell, x, state, t, steps)
-  if steps.keep then
-    local keep = steps.keep[t]:reshape(-1, 1)
-    state = tree.map(state, function(h)
-      return h * keep
-    end)
+local function step(cell, x, state, t, walk)
+  if walk.keep then
+    state = begin(state, walk.first, walk.keep[t])
   end
   local y, new = cell(x[t], state)
   if options.tensor.accept(y) == nil then
     options.fail(("nn.unroll: expected the cell to return y and its state (or just the state, "
       .. "if that is y), got %s in step %d"):format(options.describe(y), t))
   elseif new == nil then
-    new = y
+    new = type(state) == "table" and { y } or y
   end
-  if steps.mask then
-    local mask = steps.mask[t]:reshape(-1, 1)
-    y, new = y * mask, blend(new, state, mask)
+  if walk.mask then
+    y, new = core.mask_rows(y, walk.mask[t]), choose(new, state, walk.mask[t], walk.padding[t])
   end
   return y, new
 end
@@ -47,18 +54,27 @@ end
 ---@param cell fun(x: saros.Tensor, state: saros.nn.State): saros.Tensor, saros.nn.State
 ---@param x saros.Tensor  (T, B, I)
 ---@param state saros.nn.State  before the first step
----@param steps? saros.nn.Steps  mask, keep and reverse count; the rest is the cell's affair
+---@param steps? saros.nn.Steps  mask, reset and reverse count; the rest is the cell's affair
+---@param first? saros.nn.State  where rows begin anew at a reset (zeros)
 ---@return saros.Tensor y  (T, B, H)
 ---@return saros.nn.State state  after the last step
-local function unroll(cell, x, state, steps)
+local function unroll(cell, x, state, steps, first)
   if type(x) ~= "userdata" or x:rank() < 2 or #x == 0 then
     options.fail("nn.unroll: expected x to be a tensor (T, B, I), got " .. options.describe(x))
   end
   steps = steps or {}
+  local mask = steps.mask
+  local walk = {
+    mask = mask,
+    padding = mask and 1 - mask,
+    keep = steps.reset and core.keep(steps.reset, mask, steps.reverse),
+    first = first,
+  }
+  x = mask and core.mask_rows(x, mask) or x
   local T, outputs = #x, {}
   for n = 1, T do
     local t = steps.reverse and T + 1 - n or n
-    outputs[t], state = step(cell, x, state, t, steps)
+    outputs[t], state = step(cell, x, state, t, walk)
   end
   return core.stack(outputs), state
 end

@@ -26,6 +26,7 @@ local steps = require "saros.nn.steps"
 ---@field o table  the options
 local WindowedAttention = module.class "windowed_attention"
 WindowedAttention.stateful = true
+WindowedAttention.hides_padding = true
 
 -- Added to the scores of steps that may not be seen: see saros.nn.attention.
 local FAR_BELOW = -1e9
@@ -144,35 +145,26 @@ local function sight_of(state, reset, T, B)
   return sight
 end
 
-local check_given = options.declare("windowed_attention", {
-  { "lengths", options.optional(options.table) },
-  { "reset", options.optional(options.tensor) },
-})
-
-local function check_inputs(self, x, o)
+local function check_input(self, x)
   if not options.tensor.accept(x) or x:rank() ~= 3 or x:size(3) ~= self.o.size or #x == 0 then
     options.fail(("windowed_attention: expected x of shape (T, B, %d), got %s"):format(
       self.o.size, options.describe(x)))
   end
-  local T, B = x:size(1), x:size(2)
-  if o.lengths then
-    options.about("windowed_attention", steps.check_lengths, o.lengths, T, B, 0)
-  end
-  if o.reset and not options.has_shape(o.reset, T, B) then
-    options.fail(("windowed_attention: expected reset of shape (%d, %d), got %s"):format(
-      T, B, options.describe(o.reset)))
-  end
 end
 
---- Padded steps have outputs of 0 and are never seen.
+--- Padded steps have outputs of 0 and are never seen; a mask may have them behind
+--- the rows' ends alone.
 ---@param x saros.Tensor  (T, B, F)
 ---@param state? saros.nn.State  { memory (B, (W - 1) 2 F), exists (B, W - 1) }
----@param given? { lengths?: integer[], reset?: saros.Tensor }  as of recurrent layers
+---@param given? saros.nn.StepOptions
 ---@return saros.Tensor y  (T, B, F)
 ---@return saros.nn.State state
 function WindowedAttention:forward(x, state, given)
-  local o = check_given(given)
-  check_inputs(self, x, o)
+  check_input(self, x)
+  local walk = options.about(self.kind, steps.of, given, x) or {}
+  local mask = walk.mask
+  local lengths = mask and (given.lengths or options.about(self.kind, steps.lengths, mask))
+  x = steps.hide(x, mask)
   local T, B, F, W = x:size(1), x:size(2), self.o.size, self.o.window
   if state then
     check_state(self, state, B)
@@ -181,16 +173,14 @@ function WindowedAttention:forward(x, state, given)
   local projected = core.linear(x, self.in_proj_weight, self.in_proj_bias):transpose(1, 2)
   local queries, new = projected:slice(3, 1, F), projected:slice(3, F + 1)
   local memory = core.concatenate({ state[1]:reshape(B, W - 1, 2 * F), new }, 2)
-  local sight, blocks = sight_of(state, o.reset, T, B), {}
+  local reset = walk.reset and steps.hide(walk.reset, mask)
+  local sight, blocks = sight_of(state, reset, T, B), {}
   for first = 1, T, W do
     blocks[#blocks + 1] = look_back(self, queries, memory, sight, first, math.min(first + W - 1, T))
   end
   local y = self.out_proj(core.concatenate(blocks, 2):transpose(1, 2))
   y = self.o.residual and y + x or y
-  if o.lengths then
-    y = y * steps.mask(o.lengths, T):reshape(T, B, 1)
-  end
-  return y, state_after(self, memory, sight, o.lengths)
+  return steps.hide(y, mask), state_after(self, memory, sight, lengths)
 end
 
 function WindowedAttention:stages()

@@ -26,7 +26,7 @@ local rolling = require "saros.train.rolling"
 ---@field parts integer
 ---@field blocks integer  G of rows for the units
 ---@field state fun(state: saros.nn.State): saros.Tensor  (1, U parts), in the state of the model
----@field parameters saros.Tensor[]  of G U rows, or one element for each unit
+---@field parameters saros.Tensor[]  of G U rows, or as many elements for each unit
 
 ---@class saros.train.Exact
 ---@field model saros.nn.Module
@@ -39,7 +39,8 @@ Exact.__index = Exact
 
 -- --- Layers ----------------------------------------------------------------------------
 
---- What the states of a direction follow from, row by row.
+--- What the states of a direction follow from, row by row; a learned first state
+--- is among it.
 local function parameters_of(direction)
   local list = { direction.lru and direction.lru.gamma }
   for _, parameter in pairs(direction.parameters) do
@@ -87,10 +88,22 @@ local function add_traces(layer, gradients, traces, value)
   for part, list in ipairs(value and traces or {}) do
     local units = part_of(layer, value, part)
     for n, trace in ipairs(list) do
-      local product = trace:reshape(layer.blocks, units:size(2), -1) * units
+      local U = units:size(2)
+      local blocks = trace:size(1) == layer.blocks * U and layer.blocks or 1
+      local product = trace:reshape(blocks, U, -1) * units
       gradients[n]:add_scaled(1, product:reshape(trace:shape()))
     end
   end
+end
+
+--- The gradient of a parameter, zeros if a window did not read it: a learned first
+--- state is read by the first one, and at resets.
+local function gradient_of(parameter)
+  if not parameter:gradient() then
+    local tape <close> = core.tape()
+    tape:backward((parameter * 0):sum())
+  end
+  return parameter:gradient()
 end
 
 --- Run the window for the trace of a part of a layer at its end.
@@ -106,7 +119,8 @@ local function trace_of(self, number, part)
   tape:backward(part_of(layer, layer.state(self.rolling.border), part):sum())
   local new = {}
   for n, parameter in ipairs(layer.parameters) do
-    new[n] = parameter:gradient():clone()
+    local gradient = parameter:gradient()
+    new[n] = gradient and gradient:clone() or core.zeros(parameter:shape())
   end
   if self.traces[number] then
     add_traces(layer, new, self.traces[number], before:gradient())
@@ -119,7 +133,7 @@ local function add_past(self)
   for number, traces in ipairs(self.traces) do
     local layer, gradients = self.layers[number], {}
     for n, parameter in ipairs(layer.parameters) do
-      gradients[n] = parameter:gradient()
+      gradients[n] = gradient_of(parameter)
     end
     add_traces(layer, gradients, traces, layer.state(self.rolling.state):gradient())
   end

@@ -1,0 +1,111 @@
+-- The recurrent nets that every promise about recurrent nets is kept by.
+
+local saros = require "saros"
+local nn = saros.nn
+
+local function random(seed, ...)
+  return saros.generator(seed):normal { ... }
+end
+
+-- A cell of one's own: the textbook's, from linear layers.
+local Textbook = nn.module "textbook"
+function Textbook:forward(x, state)
+  local h = saros.tanh(self.inner(x .. state[1]))
+  return h, { h }
+end
+local function textbook(inputs, hidden)
+  local self = Textbook.new()
+  self.inner = self:add_member("inner", nn.linear { inputs + hidden, hidden })
+  return self
+end
+
+-- Another one, whose output is its state.
+local Brief = nn.module "brief"
+function Brief:forward(x, state)
+  return saros.tanh(self.inner(x) + self.turn(state[1]))
+end
+local function brief(inputs, hidden)
+  local self = Brief.new()
+  self.inner = self:add_member("inner", nn.linear { inputs, hidden })
+  self.turn = self:add_member("turn", nn.linear { hidden, hidden, bias = false })
+  return self
+end
+
+-- Every kind of layer that must keep these promises: a new cell joins with a row.
+-- At the corner of one with a corner, differences as wide as float needs them
+-- say nothing about the gradient; layer norm of few units bends too much, and so
+-- do several LRUs one above the other.
+local rows = {
+  tanh = { new = nn.rnn, options = { activation = "tanh" } },
+  relu = { new = nn.rnn, options = { activation = "relu" }, corner = true },
+  ["tanh without biases"] = { new = nn.rnn, options = { bias = false } },
+  ["tanh with a learned first state"] = { new = nn.rnn, options = { learn_state = true } },
+  ["tanh, both ways"] = { new = nn.rnn, options = { bidirectional = true } },
+  ["tanh with layer norm"] = { new = nn.rnn, options = { layer_norm = true }, corner = true },
+  lstm = { new = nn.lstm, options = { forget_bias = 1 } },
+  ["lstm with peepholes"] = { new = nn.lstm, options = { peepholes = true } },
+  ["lstm with a projection, both ways"] = { new = nn.lstm, options = { projection = 3, bidirectional = true } },
+  ["lstm with layer norm"] = { new = nn.lstm, options = { layer_norm = true }, corner = true },
+  ["lstm with a learned first state, both ways"] = {
+    new = nn.lstm, options = { learn_state = true, bidirectional = true } },
+  gru = { new = nn.gru, options = {} },
+  ["gru, reset before the product"] = { new = nn.gru, options = { reset = "before" } },
+  ["gru with layer norm, both ways"] = {
+    new = nn.gru, options = { layer_norm = true, bidirectional = true }, corner = true },
+  ["gru with residual connections"] = { new = nn.gru, options = { residual = true } },
+  mingru = { new = nn.mingru, options = {} },
+  ["mingru, positive, with layer norm"] = {
+    new = nn.mingru, options = { candidate = "positive", layer_norm = true }, corner = true },
+  ["mingru with residual connections and a learned first state"] = {
+    new = nn.mingru, options = { residual = true, learn_state = true } },
+  lru = { new = nn.lru, options = { units = 3, max_phase = 1 } },
+  ["lru with residual connections, a learned first state"] = {
+    new = nn.lru, options = { residual = true, learn_state = true }, corner = true },
+  ["lru, both ways"] = { new = nn.lru, options = { bidirectional = true } },
+  minlstm = { new = nn.minlstm, options = { remember = 5 } },
+  ["minlstm, positive, both ways, without biases"] = {
+    new = nn.minlstm, options = { candidate = "positive", bidirectional = true, bias = false }, corner = true },
+  ["a cell of one's own"] = { new = nn.recurrent, options = { cell = textbook } },
+  ["a cell of one's own whose output is its state"] = { new = nn.recurrent, options = { cell = brief } },
+  ["a cell of one's own with a learned first state, residual, both ways"] = {
+    new = nn.recurrent, options = { cell = brief, bidirectional = true, learn_state = true, residual = true } },
+  ["a cell of one's own, both ways"] = { new = nn.recurrent, options = { cell = textbook, bidirectional = true } },
+}
+
+local function build(kind, input, hidden, layers)
+  local options = { input = input, hidden = hidden, layers = layers }
+  for name, value in pairs(kind.options) do
+    options[name] = value
+  end
+  local net = kind.new(options):init { seed = 7 }
+  for name, tensor in pairs(net:tensors()) do
+    if name:find "^initial" then
+      saros.generator(8):fill_normal(tensor, 0, 0.5)
+    end
+  end
+  return net
+end
+
+-- All tensors of a state, in the order of their names.
+local function leaves(state)
+  local tensors, names, list = nn.state.tensors(state), {}, {}
+  for name in pairs(tensors) do
+    names[#names + 1] = name
+  end
+  table.sort(names)
+  for position, name in ipairs(names) do
+    list[position] = tensors[name]
+  end
+  return list
+end
+
+-- A loss in which outputs and last states count, each with its own weight.
+local function weighed(y, state)
+  local loss = (y * random(2, table.unpack(y:shape()))):sum()
+  for position, tensor in ipairs(leaves(state)) do
+    loss = loss + (tensor * random(position + 2, table.unpack(tensor:shape()))):sum()
+  end
+  return loss
+end
+
+return { rows = rows, build = build, leaves = leaves, weighed = weighed }
