@@ -270,7 +270,7 @@ describe("a run folder", function()
     assert.error_matches(function() train({}, nil, nil, small_model(text, { dropout = 0.5 })) end,
       "model.options.dropout: 0.2 then, 0.5 now")
     assert.error_matches(function() train { schedule = optim.schedule.step { every = 5 } } end,
-      "schedule.step 10: none then, 0.1 now")
+      "\n  training.optimizer.schedule: another one from step 28 on")
     local _, history = train { lr = 1e-3, force = true }
     assert.equal(3, #history)
     assert.equal(0.001, saros.json_decode(content(run .. "/config.json")).training.optimizer.options.lr)
@@ -284,6 +284,31 @@ describe("a run folder", function()
       _, problem = pcall(train, { rule = "sgd", force = force })
       assert.matches("that fit the checkpoints in .*\n  training.optimizer.rule: adam then, sgd now", problem)
     end
+  end)
+
+  it("notices another schedule wherever it differs in the steps to come", function()
+    local function step_at(place)
+      return function(step) return step < place and 1 or 0.5 end
+    end
+    train({ schedule = step_at(41) }, 27)
+    for _, other in ipairs { step_at(40), step_at(42), step_at(60), step_at(28), optim.schedule.constant(), false } do
+      assert.error_matches(function() train { schedule = other or nil } end,
+        "training.optimizer.schedule: another one from step %d%d on")
+    end
+    -- What is over no longer matters, nor what comes behind the last epoch.
+    train({ schedule = function(step) return step < 10 and 7 or step_at(41)(step) end }, 1)
+    train({ schedule = function(step) return step > 200 and 7 or step_at(41)(step) end }, 1)
+    train { schedule = step_at(41), epochs = 4 }
+    assert.error_matches(function() train { schedule = step_at(99), epochs = 5 } end, "another one from step %d%d on")
+    train { schedule = step_at(99), epochs = 5, force = true }
+    train { schedule = step_at(99), epochs = 6 }
+    assert.equal(6, #select(2, train { schedule = step_at(7), epochs = 6 })) -- nothing is left to do
+  end)
+
+  it("has a constant schedule where it had none", function()
+    local bits = whole()
+    train({}, 27)
+    assert.equal(bits, (train { schedule = optim.schedule.constant() }))
   end)
 
   it("says that there is a file of its name", function()

@@ -2,22 +2,12 @@
 --- so that going on with something else is noticed.
 
 local core = require "saros.core"
+local factors = require "saros.train.factors"
+local pass = require "saros.train.pass"
 
 local config = {}
 
--- Schedules are functions; their values at some steps tell them apart.
-local STEPS = { 1, 2, 10, 100, 1000, 10000, 100000 }
-
-local function schedule_of(optimizer)
-  if not optimizer.schedule then
-    return nil
-  end
-  local factors = {}
-  for _, step in ipairs(STEPS) do
-    factors["step " .. step] = optimizer.schedule(step)
-  end
-  return factors
-end
+local SCHEDULE = "training.optimizer.schedule"
 
 --- Nothing for a list of parameters without groups.
 local function groups_of(optimizer)
@@ -76,8 +66,8 @@ function config.of(training)
       clip = o.clip,
       accumulate = o.accumulate,
       average = o.average,
-      optimizer = { rule = optimizer.rule, options = optimizer.options, schedule = schedule_of(optimizer),
-        groups = groups_of(optimizer) },
+      optimizer = { rule = optimizer.rule, options = optimizer.options, groups = groups_of(optimizer),
+        schedule = optimizer.schedule and factors.digest(optimizer.schedule, pass.updates(training.text, o)) },
     },
   }
 end
@@ -141,14 +131,26 @@ local function any(names, fits)
   return false
 end
 
+--- Take the schedules out of two flat configurations. Returns the line that says where
+--- they differ.
+local function take_schedules(old, new, coming)
+  local before, now = old[SCHEDULE], new[SCHEDULE]
+  old[SCHEDULE], new[SCHEDULE] = nil, nil
+  local step = before ~= now and factors.difference(before, now, coming.first, coming.last())
+  return step and ("%s: another one from step %d on"):format(SCHEDULE, step) or nil
+end
+
 --- The fields in which two configurations differ, one line for each: the options
---- of the model first, and none that merely follows from them.
+--- of the model first, and none that merely follows from them. Schedules are compared
+--- over the steps to come.
 ---@param before table
 ---@param now table
+---@param coming { first: integer, last: fun(): integer }  steps
 ---@return string[] lines
 ---@return boolean fits  can the one go on from checkpoints of the other?
-function config.differences(before, now)
+function config.differences(before, now, coming)
   local old, new = flatten(before, "", {}), flatten(now, "", {})
+  local schedules = take_schedules(old, new, coming)
   local names, lines = differing(old, new), {}
   local has_options = any(names, is_option)
   table.sort(names, is_before)
@@ -157,6 +159,7 @@ function config.differences(before, now)
       lines[#lines + 1] = ("%s: %s then, %s now"):format(name, shown(old[name]), shown(new[name]))
     end
   end
+  lines[#lines + 1] = schedules
   return lines, not any(names, is_fixed)
 end
 

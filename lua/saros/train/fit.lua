@@ -181,10 +181,12 @@ local function resume(self)
     end
     return
   end
-  local changed = self.run:require_same(now, self.options.force)
+  self.run:require_same(now, self.options.force, function()
+    return pass.updates(self.text, self.options)
+  end)
   local tensors, snapshot, damaged = self.run:latest()
   options.about("fit", checkpoint.restore, self, tensors, snapshot)
-  self.run:continue(self.optimizer.steps, self.cursor.epoch, changed and now or nil)
+  self.run:continue(self.optimizer.steps, self.cursor.epoch, now)
   self.saved, self.kept = self.optimizer.steps, self.best and self.best.epoch or self.cursor.epoch - 1
   self.history.resumed = { step = self.optimizer.steps, epoch = self.cursor.epoch, damaged = damaged }
   tell_resumed(self)

@@ -36,6 +36,15 @@ function pass.training(data, o, epoch, first)
   return data:windows(given)
 end
 
+--- The updates of all epochs.
+---@param data saros.train.Data
+---@param o { batch: integer, length?: integer, accumulate: integer, epochs: integer }
+---@return integer
+function pass.updates(data, o)
+  local window = pass.training(data, o, 1)()
+  return window and o.epochs * math.ceil(window.count / o.accumulate) or 0
+end
+
 --- Everything in a part once, in the same way whatever `batch` and `length` are: whole
 --- sequences, or what data:reading gives. Data of one's own without that method is
 --- read in the windows that it has.

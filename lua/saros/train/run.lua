@@ -203,15 +203,15 @@ end
 --- Errors at what differs from the configuration of the folder.
 ---@param now table
 ---@param force boolean  may the training go on with another configuration, if text and parameters are the same?
----@return boolean changed  is it another one?
-function Run:require_same(now, force)
+---@param planned fun(): integer  steps of the whole training
+function Run:require_same(now, force, planned)
   local before = core.json_decode(read_file(self:path "config.json") or "")
   if type(before) ~= "table" then
     fail("expected a readable %q; resume = false begins anew", self:path "config.json")
   end
   before.saros = now.saros -- a newer version may go on
   local texts, others = {}, {}
-  local lines, fits = config.differences(before, now)
+  local lines, fits = config.differences(before, now, { first = self:steps()[1] + 1, last = planned })
   for _, line in ipairs(lines) do
     local list = line:find "^text%." and texts or others
     list[#list + 1] = line
@@ -224,7 +224,6 @@ function Run:require_same(now, force)
     fail("expected the configuration of %s; force = true goes on with the new one, resume = false "
       .. "begins anew:\n  %s", self.folder, table.concat(others, "\n  "))
   end
-  return #others > 0
 end
 
 --- The latest checkpoint that can be read. Damaged ones are put aside.
@@ -250,10 +249,10 @@ function Run:latest()
   end
 end
 
---- Go on with the metrics from a step, and with another configuration if one is given.
+--- Go on with the metrics from a step.
 ---@param step integer
 ---@param epoch integer
----@param now? table
+---@param now? table  the configuration, where it is another one or looks further ahead
 function Run:continue(step, epoch, now)
   if now then
     write_config(self, now)
@@ -286,6 +285,12 @@ end
 ---@param model saros.nn.Module
 function Run:keep_model(model)
   need(model:save(model_file.path_in(self.folder)))
+end
+
+--- A model gets the weights of the one that was kept.
+---@param model saros.nn.Module
+function Run:give_model(model)
+  need(model:load(model_file.path_in(self.folder)))
 end
 
 --- What the model makes of the held-out part, if it can tell: for the report.
