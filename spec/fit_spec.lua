@@ -273,6 +273,61 @@ describe("fit", function()
       assert.same({ message:format(best) }, shown)
     end)
 
+    -- What a model ends with: its held-out loss, and whether the run folder has the same.
+    local function ends_with(given)
+      local lm, folder = small_model(text), given.run and temporary_folder()
+      local o = { epochs = 12, batch = 4, length = 20 }
+      for name, value in pairs(given) do
+        o[name] = value
+      end
+      o.run = folder or nil
+      local history = saros.fit(lm, text, o)
+      if folder then
+        assert.equal(values.fingerprint(saros.load(folder):tensors()), values.fingerprint(lm:tensors()))
+        local again = small_model(text)
+        assert.equal(#history, #saros.fit(again, text, o)) -- nothing is left to do
+        assert.equal(values.fingerprint(lm:tensors()), values.fingerprint(again:tensors()))
+        folders.remove(folder)
+      end
+      return saros.evaluate(lm, text, { batch = 4, length = 20 }), history
+    end
+
+    it("ends with the best weights, where there is patience", function()
+      for _, average in ipairs { false, 0.9 } do
+        for _, in_folder in ipairs { false, true } do
+          for _, patience in ipairs { 2, 100 } do -- the epochs run out before a hundred
+            local valid, history = ends_with { patience = patience, run = in_folder, average = average or nil,
+              lr = 4e-3 }
+            local best = history[#history].best
+            assert.is_true(best < #history)
+            assert.equal(patience == 2, history[#history].stopped)
+            assert.equal(history[best].valid, valid)
+          end
+        end
+      end
+    end)
+
+    it("ends with the last weights, where there is none", function()
+      local lm = small_model(text)
+      local history = saros.fit(lm, text, { epochs = 12, batch = 4, length = 20 })
+      assert.is_true(history[12].best < 12)
+      assert.equal(history[12].valid, saros.evaluate(lm, text, { batch = 4, length = 20 }))
+    end)
+
+    it("ends with the best weights of an earlier call, too", function()
+      local folder = temporary_folder()
+      local o = { epochs = 11, batch = 4, length = 20, run = folder, patience = 100 }
+      local history = saros.fit(small_model(text), text, o)
+      local best = history[11].best
+      assert.is_true(best < 11)
+      local lm = small_model(text)
+      o.epochs = 12
+      history = saros.fit(lm, text, o)
+      folders.remove(folder)
+      assert.equal(best, history[12].best)
+      assert.equal(history[best].valid, saros.evaluate(lm, text, { batch = 4, length = 20 }))
+    end)
+
     it("names the kept epoch when it is interrupted", function()
       local best = run({})[12].best
       local _, kept, shown, ok = run { on_window = function(record)

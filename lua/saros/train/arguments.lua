@@ -20,7 +20,8 @@ local arguments = {}
 ---@field clip? number  limit of the gradients' norm (5)
 ---@field average? number  decay of a moving average of the weights, such as 0.999, which is what is
 ---  evaluated, kept and left in the model; corrected for its beginning (none)
----@field patience? integer  passes without a lower held-out loss before it stops (no limit)
+---@field patience? integer  passes without a lower held-out loss before it stops; the model ends with the
+---  weights of the lowest (no limit)
 ---@field run? string  folder to keep the training in, see saros.train.run; a training that is there
 ---  goes on, with the same bits as if it had never stopped
 ---@field resume? boolean  false: begin anew in a folder that has a training (true)

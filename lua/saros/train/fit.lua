@@ -92,6 +92,7 @@ local LEAST_SCALE = 1e-4 -- a rate that has shrunk so much is not what is wrong
 ---@field started number  when this call began with the epoch
 ---@field first integer  windows of the epoch that were done before
 ---@field symbols integer  learned from since this call began with the epoch
+---@field weights table<string, saros.Tensor>?  of the best epoch, for `patience` without a run folder
 ---@field kept integer?  the epoch whose model is in the run folder
 ---@field saved integer?  the step of the last checkpoint
 ---@field reported number  when the last report was written
@@ -274,25 +275,36 @@ local function writes_samples(self)
   return self.options.sample > 0 and self.model.write ~= nil
 end
 
---- Write model and sample into the run folder.
+--- Keep the model of the best epoch so far: in the run folder or, for `patience`, here.
+local function keep_best(self, record)
+  if self.run then
+    self.run:keep_model(self.model)
+    self.run:examine(self.model, self.text)
+    self.kept = record.epoch
+  elseif self.options.patience then
+    self.weights = {}
+    for name, tensor in pairs(self.model:tensors()) do
+      self.weights[name] = tensor:detach():clone()
+    end
+  end
+end
+
+--- What is left of an epoch: its model, if it is the best so far, and a sample.
 local function keep(self, record)
-  local run, o = self.run, self.options
   local _ <close> = self.average and self.average:in_model()
   if is_best(record) then
-    run:keep_model(self.model)
-    run:examine(self.model, self.text)
-    self.kept = record.epoch
+    keep_best(self, record)
   end
-  if writes_samples(self) then
-    run:sample(self.model, record.epoch, o.sample)
+  if self.run and writes_samples(self) then
+    self.run:sample(self.model, record.epoch, self.options.sample)
   end
 end
 
 --- The epoch is done, and the next one may begin.
 local function finish_epoch(self, record)
   judge(self, record)
+  keep(self, record)
   if self.run then
-    keep(self, record)
     log(self, "epoch", record)
     self.run:flush()
   end
@@ -405,6 +417,17 @@ local function train(self)
   until ok
 end
 
+--- The weights that the model ends with.
+local function finish(self)
+  if self.options.patience and self.run and self.best then
+    self.run:give_model(self.model)
+  elseif self.weights then
+    self.model:load(self.weights)
+  elseif self.average then
+    self.average:finish()
+  end
+end
+
 --- Forget what earlier passes back have left.
 local function clear_gradients(self)
   self.model:clear_gradients()
@@ -414,7 +437,8 @@ local function clear_gradients(self)
 end
 
 --- Train a model on a text or other data. The model is changed in place and ends as the last
---- pass left it, or with its averaged weights; the run folder keeps the best one.
+--- pass left it, or with its averaged weights; with `patience` it ends as it was after the pass of
+--- the lowest held-out loss, whether patience or the epochs ran out. The run folder keeps that one.
 --- A training that the run folder has goes on where it was. It begins without gradients; what the
 --- optimizer does not own is not trainable until it ends.
 ---@param model saros.nn.Module  ids (T, B), state -> logits (T, B, V), state; or with a window_loss
@@ -446,9 +470,7 @@ local function fit(model, text, given)
   if not is_stopped(self) then
     train(self)
   end
-  if self.average then
-    self.average:finish()
-  end
+  undisturbed(finish, self)
   return self.history
 end
 
