@@ -81,11 +81,11 @@ static void $name_add_scaled($real *y, const $real *a, const $real *scale,
 ]])
 
 add("scale", [[
-/* Columns of a series to numbers near 1. */
-static void $name_scale($real *y, const $real *x, const $real *shift,
-                        const $real *factor, int n) {
+/* Columns in their own units to numbers near 1. */
+static void $name_scale($real *y, const $real *x, const double *shift,
+                        const double *factor, int n) {
   for (int i = 0; i < n; i++)
-    y[i] = (x[i] - shift[i]) / factor[i];
+    y[i] = ($real)((x[i] - shift[i]) / factor[i]);
 }
 ]])
 
@@ -93,12 +93,12 @@ add("ahead", [[
 /* And back: h steps of n columns. If place is not null, x tells by how much they
 ** will differ from what those columns of the scaled input are now. */
 static void $name_ahead($real *y, const $real *x, const $real *now,
-                        const int32_t *place, const $real *shift,
-                        const $real *factor, int h, int n) {
+                        const int32_t *place, const double *shift,
+                        const double *factor, int h, int n) {
   for (int k = 0; k < h; k++, y += n, x += n)
     for (int i = 0; i < n; i++) {
       const int32_t at = place ? place[i] : 0;
-      y[i] = (x[i] + (place ? now[at] : 0)) * factor[i] + shift[i];
+      y[i] = ($real)((x[i] + (place ? now[at] : 0)) * factor[i] + shift[i]);
     }
 }
 ]])

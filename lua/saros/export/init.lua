@@ -5,8 +5,8 @@
 local core = require "saros.core"
 local options = require "saros.options"
 local functions = require "saros.export.functions"
+local names_of = require "saros.export.names"
 local build = require "saros.export.stages"
-local symbols_of = require "saros.export.symbols"
 local templates = require "saros.export.templates"
 local module = require "saros.nn.module"
 
@@ -17,10 +17,23 @@ end)
 local check = options.declare("export_c", {
   { "name", identifier, "model" },
   { "weights", options.one_of { "real", "int8" }, "real" },
+  { "test", options.optional(options.kind("a sequence that the model reads", function(value)
+    return value
+  end)) },
 })
 
--- What the test of a file steps through.
+-- What the test of a file steps through, unless it is given.
 local TEST_STEPS = 8
+
+--- A model that takes or tells more than its stages do.
+---@class saros.export.Parts
+---@field net saros.nn.Module  whose stages step
+---@field before saros.export.Scale?  the units of what goes in
+---@field behind saros.export.Ahead?  and of what comes out
+---@field labels string[]?  of the outputs
+---@field input fun(sequence: any): saros.Tensor  what scripts give the model, as ids (T) or numbers (T, F)
+---@field session fun(session: saros.Session): table  a session of the net as one of the model
+---@field ask fun(input: saros.Tensor): saros.Tensor  what the model says after each step, (T, outputs)
 
 -- --- Weights of 8 bits --------------------------------------------------------------------
 
@@ -70,7 +83,7 @@ end
 local function draw(facts)
   local generator, scale = core.generator(1), facts.before
   if scale then
-    return generator:normal { TEST_STEPS, facts.inputs } * scale.factor + scale.shift
+    return generator:normal { TEST_STEPS, facts.inputs } * core.tensor(scale.factor) + core.tensor(scale.shift)
   elseif not facts.symbols then
     return generator:normal { TEST_STEPS, facts.inputs }
   end
@@ -83,23 +96,41 @@ end
 
 --- What a session makes of it, (T, outputs).
 local function walk(session, input, facts)
-  local y
-  for step = 1, TEST_STEPS do
-    local output = session:step(facts.symbols and input[step] or input:select(1, step))
-    y = y or core.zeros(TEST_STEPS, output:count())
-    y[step] = output:reshape(-1)
+  local rows = {}
+  for step = 1, #input do
+    rows[step] = session:step(facts.symbols and input[step] or input:select(1, step)):reshape(-1):clone()
   end
-  return y
+  return core.stack(rows)
 end
 
---- How many symbols or features a model reads, and the units of a forecaster's.
+--- How many symbols or features a model reads, their units, and the labels.
 local function facts_of(stages, parts)
   local first = stages[1]
   local weight = first.weight or first.weight_ih
   if first.kind == "embedding" then
-    return { symbols = weight:size(1) }
+    return { symbols = weight:size(1), labels = parts.labels }
   end
-  return { inputs = weight:size(-1), before = parts.before, behind = parts.behind }
+  return { inputs = weight:size(-1), before = parts.before, behind = parts.behind, labels = parts.labels }
+end
+
+--- Is it what a step of the net takes, once for each step?
+local function fits(input, facts)
+  if options.tensor.accept(input) == nil or #input == 0 then
+    return false
+  elseif facts.symbols then
+    return input:dtype() == "ids" and input:rank() == 1
+  end
+  return input:dtype() == "real" and input:rank() == 2 and input:size(2) == facts.inputs
+end
+
+--- What the test of the file steps through: as given, or drawn.
+local function test_input(o, facts, parts)
+  if o.test == nil then
+    return draw(facts)
+  end
+  local input = options.about("export_c", parts.input, o.test)
+  return fits(input, facts) and input or options.fail(
+    "export_c: expected option 'test' to be a sequence that the model reads, got " .. options.describe(o.test))
 end
 
 -- --- What is exported ----------------------------------------------------------------------
@@ -109,9 +140,13 @@ local function parts_of(model)
   if model.export_parts then
     return model:export_parts()
   end
-  return { net = model, session = function(session)
-    return session
-  end }
+  local function same(value)
+    return value
+  end
+  local known = model.vocabulary
+  return { net = model, session = same, input = known and function(text)
+    return known:tensor(text)
+  end or same }
 end
 
 --- All stages, those before and behind the net among them.
@@ -120,8 +155,10 @@ local function whole(stages, parts)
     return stages
   end
   local list = { parts.before, table.unpack(stages) }
-  parts.behind.back = parts.behind.places and #stages or nil
-  list[#list + 1] = parts.behind
+  if parts.behind then
+    parts.behind.back = parts.behind.places and #stages or nil
+    list[#list + 1] = parts.behind
+  end
   return list
 end
 
@@ -180,8 +217,8 @@ local function input_text(facts)
   if facts.symbols then
     return ("an id in 0..%d; another one is refused: -1, and nothing changes"):format(facts.symbols - 1)
   elseif facts.before then
-    return ("%d numbers in the units of the series: %s"):format(facts.inputs,
-      harmless(table.concat(facts.before.names, ", ")))
+    local units = facts.labels and "their own units" or "the units of the series"
+    return ("%d numbers in %s: %s"):format(facts.inputs, units, harmless(table.concat(facts.before.names, ", ")))
   end
   return ("%d numbers"):format(facts.inputs)
 end
@@ -189,7 +226,9 @@ end
 --- What comes out.
 local function output_text(facts, outputs)
   local text, series = ("%d numbers; not where the input is"):format(outputs), facts.behind
-  if not series then
+  if facts.labels then
+    return text .. "\n**          the logits of $name_labels for what was read so far: the largest is the likeliest's"
+  elseif not series then
     return text
   end
   return ("%s\n**          in the units of the series, %d for each of the next %d steps: %s"):format(text,
@@ -205,20 +244,21 @@ local function about_text(facts, outputs, parameters, state_bytes, weights)
     ("state:   %d bytes; nothing else changes, nothing is allocated"):format(state_bytes),
   }
   if facts.before then
-    table.insert(lines, 3, "scale:   inside, (x - $name_mean_1) / $name_scale_1, and back at the end")
+    local back = facts.behind and ", and back at the end" or ""
+    table.insert(lines, 3, "scale:   inside, (x - $name_mean_1) / $name_scale_1" .. back)
   end
   return table.concat(lines, "\n** ")
 end
 
 --- What differs between models of symbols and of features.
-local function input_values(facts, real)
+local function input_values(facts, real, T)
   if facts.symbols then
     return {
       declaration = "int $name_step($name_state *state, int32_t input, $real *output)",
       begin = "  const $real *x;\n  if (input < 0 || input >= $NAME_SYMBOLS)\n    return -1;",
       finish = "  return 0;\n",
       type = "int32_t",
-      drawn = TEST_STEPS,
+      drawn = T,
       argument = "$name_test_input[at]",
     }
   end
@@ -227,7 +267,7 @@ local function input_values(facts, real)
     begin = "  const $real *x = input;",
     finish = "",
     type = real,
-    drawn = TEST_STEPS * facts.inputs,
+    drawn = T * facts.inputs,
     argument = "$name_test_input + at * $NAME_INPUTS",
   }
 end
@@ -242,10 +282,10 @@ local function tolerance_of(builder)
 end
 
 --- The values of the $words in the templates.
-local function values_of(model, o, builder, facts, outputs)
-  local real = builder.real
+local function values_of(model, o, builder, facts, output)
+  local real, T, outputs = builder.real, output:size(1), output:size(2)
   local state, bytes = state_text(builder, real == "float" and 4 or 8)
-  local values = input_values(facts, real)
+  local values = input_values(facts, real, T)
   values.name, values.NAME, values.real, values.f = o.name, o.name:upper(), real, builder.f
   values.title, values.version = harmless(model:describe()), core.info().version
   values.about = about_text(facts, outputs, model:count(), bytes, o.weights)
@@ -253,7 +293,7 @@ local function values_of(model, o, builder, facts, outputs)
   values.first = table.concat(builder.first)
   values.steps = table.concat(builder.step, "\n")
   values.begin = values.begin .. (bytes == 1 and "\n  (void)state;" or "")
-  values.T, values.expected = TEST_STEPS, TEST_STEPS * outputs
+  values.T, values.expected = T, T * outputs
   values.tolerance, values.unit = tolerance_of(builder), builder.unit or "1"
   return values
 end
@@ -269,20 +309,19 @@ local function functions_text(used)
   return table.concat(list)
 end
 
---- The file: strings, and tensors between them.
-local function pieces_of(values, builder, symbols, input, output)
+--- The file: strings, and tensors between them. `names` are those of symbols and
+--- labels.
+local function pieces_of(values, builder, names, input, output)
   local pieces = {}
   local function add(piece)
     pieces[#pieces + 1] = type(piece) == "string" and fill(piece, values) or piece
   end
-  values.vocabulary = symbols and symbols.declarations or ""
+  values.vocabulary = names.declarations
   add(templates.declarations)
   for _, piece in ipairs(builder.constants) do
     add(piece)
   end
-  if symbols then
-    add(symbols.definitions)
-  end
+  add(names.definitions)
   add(functions_text(builder.used))
   add(templates.steps)
   add(templates.test_input)
@@ -298,15 +337,18 @@ end
 --- `NAME_reset(state)` and `NAME_step(state, input, output)`, with its weights as
 --- constants. Ids count from 0 there. The file has a test, too: compiled with
 --- -DNAME_TEST (in capitals) it steps through some input and returns 0 if the
---- outputs are what a session has here.
+--- outputs are what the model says here: a classifier's `classify`, a forecaster's
+--- `forecasts`, other models' sessions. `test` is a sequence for it, as the model
+--- takes it from scripts: a text, or rows of numbers in their own units.
 ---
---- A forecaster takes and tells numbers in the units of its series. A model that
+--- A forecaster takes and tells numbers in the units of its series, a classifier
+--- takes them in the units of its features and has `NAME_labels`. A model that
 --- sessions refuse is refused with their error. In 8 bits matrices
 --- are whole numbers and a scale for each row, and so a quarter of the size; the
 --- test then compares with a session that has these weights.
 ---@param model saros.nn.Module
 ---@param path string
----@param given? { name?: string, weights?: "real"|"int8" }  "model"; "real": exactly as they are
+---@param given? { name?: string, weights?: "real"|"int8", test?: any }  "model"; "real": exactly as they are
 ---@return true? ok  nil if the file could not be written
 ---@return string? message
 local function export_c(model, path, given)
@@ -319,16 +361,17 @@ local function export_c(model, path, given)
   end
   local parts = parts_of(model)
   local session, stages, quantised = parts.net:session(), parts.net:stages(), {}
+  local ask = parts.ask
   if o.weights == "int8" then
     stages, quantised = quantise_stages(stages)
-    session = core.session(stages, 1, "real")
+    session, ask = core.session(stages, 1, "real"), nil
   end
   local facts = facts_of(stages, parts)
-  local input = draw(facts)
-  local output = walk(parts.session(session), input, facts)
+  local input = test_input(o, facts, parts)
+  local output = ask and ask(input) or walk(parts.session(session), input, facts)
   local builder = build(whole(stages, parts), facts.inputs or 1, core.info().real, quantised)
-  local values = values_of(model, o, builder, facts, output:size(2))
-  return core.write_source(path, pieces_of(values, builder, symbols_of(model.vocabulary, facts.symbols), input, output))
+  local names = names_of(model.vocabulary, facts.symbols, facts.labels)
+  return core.write_source(path, pieces_of(values_of(model, o, builder, facts, output), builder, names, input, output))
 end
 
 return export_c

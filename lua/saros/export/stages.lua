@@ -161,11 +161,11 @@ stages["function"] = function(self, stage)
   pass_on(self, y, self.width)
 end
 
--- --- The units of a series ---------------------------------------------------------------
+-- --- The units of the data ----------------------------------------------------------------
 
 ---@class saros.export.Scale: saros.Stage  of the columns that go in
----@field shift saros.Tensor  (F)
----@field factor saros.Tensor  (F)
+---@field shift number[]  F of them
+---@field factor number[]
 ---@field names string[]  of the columns
 
 ---@class saros.export.Ahead: saros.export.Scale  of the columns that come out
@@ -173,9 +173,20 @@ end
 ---@field places saros.Tensor?  ids (K): where their present values are among those that go in
 ---@field back integer?  so many stages before it read these
 
+--- Numbers of double precision as a constant, and its name.
+local function doubles(self, what, numbers)
+  local name, texts = ("%s_%d"):format(what, self.number), {}
+  for n, x in ipairs(numbers) do
+    texts[n] = core.format("%.17g", x)
+  end
+  self.constants[#self.constants + 1] = ("static const double $name_%s[%d] = {\n    %s,\n};\n\n"):format(
+    name, #numbers, table.concat(texts, ",\n    "))
+  return "$name_" .. name
+end
+
 function stages.scale(self, stage)
   local y = result(self, self.width)
-  call(self, "scale", y, "x", constant(self, "mean", stage.shift), constant(self, "scale", stage.factor), self.width)
+  call(self, "scale", y, "x", doubles(self, "mean", stage.shift), doubles(self, "scale", stage.factor), self.width)
   pass_on(self, y, self.width)
 end
 
@@ -185,8 +196,8 @@ function stages.ahead(self, stage)
     now, place = "read_" .. self.number - stage.back, "$name_place"
     declare(self, "int32_t", "place", stage.places)
   end
-  local scale, targets = constant(self, "scale", stage.factor), stage.shift:count()
-  call(self, "ahead", y, "x", now, place, constant(self, "mean", stage.shift), scale, stage.horizon, targets)
+  local scale, targets = doubles(self, "scale", stage.factor), #stage.shift
+  call(self, "ahead", y, "x", now, place, doubles(self, "mean", stage.shift), scale, stage.horizon, targets)
   self.unit = ("%s[i %% %d]"):format(scale, targets)
   pass_on(self, y, self.width)
 end

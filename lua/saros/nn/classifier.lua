@@ -15,6 +15,7 @@ local vocabulary = require "saros.data.vocabulary"
 local dropout = require "saros.nn.dropout"
 local embedding = require "saros.nn.embedding"
 local linear = require "saros.nn.linear"
+local live = require "saros.nn.live_classifier"
 local module = require "saros.nn.module"
 local recurrent = require "saros.nn.recurrent"
 local model_file = require "saros.model_file"
@@ -23,12 +24,17 @@ local model_file = require "saros.model_file"
 ---@field vocabulary saros.Vocabulary?  of texts
 ---@field features saros.Scale?  of numbers
 ---@field labels string[]  label id -> name
+---@field label_ids table<string, integer>
 ---@field configuration table  the options it was made with, all but vocabulary, features and labels
 ---@field embedding saros.nn.Embedding?  of texts
 ---@field recurrent saros.nn.Recurrent
 ---@field dropout saros.nn.Dropout?  of embedded symbols and of the last states
 ---@field head saros.nn.Linear
+---@field net saros.nn.Module  what a session and a learner step: it knows neither scale nor labels
 local Classifier = module.class "classifier"
+
+local Net = module.class "classifier.net"
+Net.stateful = true
 
 ---@class saros.nn.ClassifierOptions
 ---@field vocabulary? saros.Vocabulary  of texts
@@ -69,6 +75,38 @@ end
 local function last_states(self, state)
   local ahead, back = state[#state - 1], state[#state]
   return self.configuration.bidirectional and ahead[1] .. back[1] or back[1]
+end
+
+--- What every step says of the sequence so far, for a learner.
+---@param x saros.Tensor  ids (T, B), or numbers (T, B, F), scaled
+---@param state? saros.nn.State
+---@param given? saros.nn.StepOptions
+---@return saros.Tensor logits  (T, B, number of labels)
+---@return saros.nn.State state
+function Net:forward(x, state, given)
+  local read = self.embedding and drop(self, self.embedding(x)) or x
+  local y, last = self.recurrent(read, state, given)
+  return self.head(drop(self, y)), last
+end
+
+--- The last layer up to its state, which is what the head reads.
+function Net:stages()
+  local layers = self.recurrent:stages()
+  while layers[#layers].kind ~= "recurrent" do
+    table.remove(layers)
+  end
+  local stages = self.embedding and self.embedding:stages() or {}
+  table.move(layers, 1, #layers, #stages + 1, stages)
+  table.move(self.head:stages(), 1, 1, #stages + 1, stages)
+  return stages
+end
+
+--- The same members under the same names.
+local function net_of(self)
+  local net = Net.new()
+  net.members, net.embedding, net.recurrent = self.members, self.embedding, self.recurrent
+  net.dropout, net.head = self.dropout, self.head
+  return net
 end
 
 ---@param x saros.Tensor  ids (T, B), or numbers (T, B, F), scaled
@@ -115,6 +153,27 @@ local function one_row(self, sequence)
   return ids:reshape(-1, 1)
 end
 
+--- The id of a label; nil if there is none of that name.
+---@param label string
+---@return integer?
+function Classifier:label_id(label)
+  return self.label_ids[label]
+end
+
+--- The labels by falling probability, equal ones by name.
+---@param probabilities saros.Tensor  (number of labels)
+---@return { label: string, probability: number }[]
+function Classifier:rank(probabilities)
+  local ranking = {}
+  for id, probability in ipairs(probabilities:totable()) do
+    ranking[id] = { label = self.labels[id], probability = probability }
+  end
+  table.sort(ranking, function(a, b)
+    return a.probability > b.probability or a.probability == b.probability and a.label < b.label
+  end)
+  return ranking
+end
+
 --- The label of a sequence, and how likely every label is.
 ---@param sequence string|saros.Tensor|number[]|number[][]  a text, not empty; or numbers (T, F), or (T) if
 ---  F is 1, in their own units
@@ -122,14 +181,7 @@ end
 ---@return { label: string, probability: number }[] ranking  likeliest first
 function Classifier:classify(sequence)
   local _ <close> = core.no_gradient()
-  local probabilities = core.softmax(self(one_row(self, sequence)):select(1, 1)):totable()
-  local ranking = {}
-  for id, label in ipairs(self.labels) do
-    ranking[id] = { label = label, probability = probabilities[id] }
-  end
-  table.sort(ranking, function(a, b)
-    return a.probability > b.probability or a.probability == b.probability and a.label < b.label
-  end)
+  local ranking = self:rank(core.softmax(self(one_row(self, sequence)):select(1, 1)))
   return ranking[1].label, ranking
 end
 
@@ -156,11 +208,58 @@ function Classifier:examine(set, given)
   return { confusion = { labels = self.labels, counts = counts } }
 end
 
---- Without a second direction, which has to wait for the end, it can be stepped:
---- after each symbol, or row of scaled numbers, the logits of what was read so far.
+--- Without a second direction, which has to wait for the end, it can be stepped.
 function Classifier:stages()
-  return module.stages_of(self.features and { self.recurrent, self.head }
-    or { self.embedding, self.recurrent, self.head })
+  return self.net:stages()
+end
+
+--- The classifier as it is now, stepped with ids of symbols or with numbers in
+--- their own units: what it says after each of them.
+---@param given? { streams?: integer, weights?: string }  as of any session
+---@return saros.nn.LiveClassifier
+function Classifier:session(given)
+  return live(self, self.net:session(given))
+end
+
+--- A session that learns while it steps, from labels.
+---@param given? saros.train.LearnerOptions
+---@return saros.nn.LiveClassifier
+function Classifier:learner(given)
+  if self.configuration.cell == "lru" then
+    options.fail "learner: expected a classifier of another cell than lru, whose states are not its outputs"
+  elseif type(given) == "table" and given.loss ~= nil and given.loss ~= "cross_entropy" then
+    options.fail("learner: expected the loss of a classifier, \"cross_entropy\", got " .. options.describe(given.loss))
+  end
+  local o = { loss = "cross_entropy" }
+  for name, value in pairs(type(given) == "table" and given or {}) do
+    o[name] = value
+  end
+  return live(self, self.net:learner(type(given) ~= "table" and given or o))
+end
+
+--- For saros.export_c: the net, what stands before it, and what its outputs are.
+---@return saros.export.Parts
+function Classifier:export_parts()
+  local features = self.features
+  return {
+    net = self.net,
+    labels = self.labels,
+    before = features and { kind = "scale", shift = features.shift, factor = features.factor, names = features.names },
+    input = function(sequence)
+      return features and features:rows("export_c", sequence) or self.vocabulary:tensor(sequence)
+    end,
+    session = function(session)
+      return live(self, session)
+    end,
+    ask = function(input)
+      local told = {}
+      for t = 1, #input do
+        local read = input:slice(1, 1, t)
+        told[t] = self(features and features:apply(read):reshape(t, 1, -1) or read:reshape(t, 1)):reshape(-1)
+      end
+      return core.stack(told)
+    end,
+  }
 end
 
 --- Write the whole model to one file: saros.load(path) gives it back.
@@ -205,7 +304,10 @@ local function classifier(given)
   local self = Classifier.new()
   self.vocabulary, o.vocabulary = o.vocabulary, nil
   self.features, o.features = o.features, nil
-  self.labels, o.labels = o.labels, nil
+  self.labels, o.labels, self.label_ids = o.labels, nil, {}
+  for id, label in ipairs(self.labels) do
+    self.label_ids[label] = id
+  end
   self.configuration = o
   if self.vocabulary then
     o.embedding = o.embedding or o.hidden
@@ -221,7 +323,9 @@ local function classifier(given)
   if o.dropout > 0 then
     self.dropout = self:add_member("dropout", dropout { o.dropout })
   end
-  self.head = self:add_member("head", linear { (o.bidirectional and 2 or 1) * o.hidden, #self.labels })
+  local states = (o.bidirectional and 2 or 1) * self.recurrent.directions[1].sizes[1]
+  self.head = self:add_member("head", linear { states, #self.labels })
+  self.net = net_of(self)
   return self:init { seed = o.seed }
 end
 

@@ -198,17 +198,22 @@ end
 
 --- For saros.export_c: what stands before and behind the stages of the net, so
 --- that they take and tell the units of the series, as `session` does.
----@return { net: saros.nn.Module, before: saros.export.Scale, behind: saros.export.Ahead, session: function }
+---@return saros.export.Parts
 function Forecaster:export_parts()
   local inputs, targets = self.scale.inputs, self.scale.targets
   return {
     net = self.net,
-    before = { kind = "scale", shift = core.tensor(inputs.shift), factor = core.tensor(inputs.factor),
-      names = inputs.names },
-    behind = { kind = "ahead", shift = core.tensor(targets.shift), factor = core.tensor(targets.factor),
+    before = { kind = "scale", shift = inputs.shift, factor = inputs.factor, names = inputs.names },
+    behind = { kind = "ahead", shift = targets.shift, factor = targets.factor,
       names = targets.names, horizon = self.horizon, places = self.difference and core.ids(self.places) or nil },
+    input = function(values)
+      return inputs:rows("export_c", values)
+    end,
     session = function(session)
       return live(self, session)
+    end,
+    ask = function(input)
+      return self:forecasts(input):reshape(#input, -1)
     end,
   }
 end

@@ -9,34 +9,32 @@
 
 local core = require "saros.core"
 local options = require "saros.options"
-local spelling = require "saros.spelling"
+local live = require "saros.nn.live"
 local form = require "saros.train.form"
 
----@class saros.nn.LiveForecaster
----@field forecaster saros.nn.Forecaster
----@field inner saros.Session|saros.train.Learner  of the forecaster's net
+---@class saros.nn.LiveForecaster: saros.nn.Live
+---@field model saros.nn.Forecaster
 ---@field forms { inputs: saros.train.Form, targets: saros.train.Form }
----@field recent saros.nn.LiveStep[]  while learning: the last horizon + 1 steps, oldest first
-local Live = {}
-spelling.methods(Live, "saros.nn.LiveForecaster")
+---@field recent saros.nn.LiveStep[]|false  while learning: the last horizon + 1 steps, oldest first
+local Live = live.class "LiveForecaster"
 
 ---@class saros.nn.LiveStep
 ---@field present saros.Tensor|number  (B, 1, K) that the net's output is added to, or 0
 ---@field targets saros.Tensor?  (B, K) as they came, scaled
 
 local function scaled(self, which, name, values)
-  return self.forecaster.scale[which]:apply(self.forms[which]:read(name, values))
+  return live.scaled(self.model.scale[which], self.forms[which], name, values)
 end
 
 --- What the net's output is added to.
 local function present(self, x)
-  local forecaster = self.forecaster
+  local forecaster = self.model
   return forecaster.difference and forecaster:present(x):reshape(self.inner:streams(), 1, -1) or 0
 end
 
 --- What the net says, (B, h K), in the units of the targets.
 local function told(self, y, x)
-  local forecaster = self.forecaster
+  local forecaster = self.model
   local ahead = y:reshape(self.inner:streams(), forecaster.horizon, #forecaster.scale.targets) + present(self, x)
   ahead = forecaster.scale.targets:invert(ahead)
   return self.inner:streams() == 1 and ahead:select(1, 1) or ahead
@@ -45,7 +43,7 @@ end
 --- What the net should have said `horizon` steps ago; nil if that is not known.
 local function due(self)
   local recent, list = self.recent, {}
-  for step = 2, self.forecaster.horizon + 1 do
+  for step = 2, self.model.horizon + 1 do
     if not (recent[step] and recent[step].targets) then
       return nil
     end
@@ -59,7 +57,7 @@ local function learn(self, x, known)
   local recent = self.recent
   recent[#recent + 1] = { present = present(self, x), targets = known }
   local y, loss = self.inner:learn(x, due(self))
-  if #recent > self.forecaster.horizon then
+  if #recent > self.model.horizon then
     table.remove(recent, 1)
   end
   return told(self, y, x), loss
@@ -85,14 +83,12 @@ end
 ---@return number? loss  of what was said `horizon` steps ago, in squares of the scaled unit
 function Live:learn(values, targets)
   local _ <close> = core.no_gradient()
-  if not self.recent then
-    options.fail "learn: expected a learner, got a session; forecaster:learner { ... } makes one"
-  end
+  live.learner_of(self, "learn")
   local x, known = scaled(self, "inputs", "learn", values), nil
   if targets ~= nil then
     known = scaled(self, "targets", "learn", targets)
-  elseif self.forecaster.places then
-    known = self.forecaster:present(x)
+  elseif self.model.places then
+    known = self.model:present(x)
   end
   return learn(self, x, known)
 end
@@ -108,13 +104,17 @@ end
 
 --- A learner's: see saros.train.learner.
 function Live:snapshot()
-  return { inner = self.inner:snapshot(), recent = table.move(self.recent, 1, #self.recent, 1, {}) }
+  local inner = live.learner_of(self, "snapshot"):snapshot()
+  return { inner = inner, recent = table.move(self.recent, 1, #self.recent, 1, {}) }
 end
 
---- What `snapshot` gave to a learner.
+--- What `dump` gave to a session, or `snapshot` to a learner.
 ---@return saros.nn.LiveForecaster self
 function Live:restore(snapshot)
-  if type(snapshot) ~= "table" then
+  if not self.recent then
+    self.inner:restore(snapshot)
+    return self
+  elseif type(snapshot) ~= "table" then
     options.fail("restore: expected a snapshot of this learner, got " .. options.describe(snapshot))
   end
   self.inner:restore(snapshot.inner)
@@ -122,27 +122,19 @@ function Live:restore(snapshot)
   return self
 end
 
----@return integer
-function Live:streams()
-  return self.inner:streams()
-end
-
-function Live:__tostring()
-  return ("%s of %s"):format(tostring(self.inner), tostring(self.forecaster))
-end
-
 --- A forecaster around a session or a learner of its net.
 ---@param forecaster saros.nn.Forecaster
 ---@param inner saros.Session|saros.train.Learner
 ---@return saros.nn.LiveForecaster
-local function live(forecaster, inner)
+function Live.new(forecaster, inner)
   local scales, B = forecaster.scale, inner:streams()
-  return setmetatable({
-    forecaster = forecaster,
+  local self = setmetatable({
+    model = forecaster,
     inner = inner,
     forms = { inputs = form.numbers(B, #scales.inputs), targets = form.numbers(B, #scales.targets) },
-    recent = type(inner) == "table" and {} or nil,
   }, Live)
+  self.recent = self:learns() and {}
+  return self
 end
 
-return live
+return Live.new

@@ -1,5 +1,5 @@
---- The symbols of a model with a vocabulary, for an exported file.
-
+--- The names of what goes into an exported model and of what comes out: the
+--- symbols of its vocabulary and the labels of a classifier.
 
 --- A string literal. Escapes have three octal digits, so that a digit behind
 --- one cannot join it. Question marks begin trigraphs, dollars $words.
@@ -12,16 +12,25 @@ end
 -- Compilers need not take longer literals (C99, 5.2.4.1).
 local LONGEST_LITERAL = 4095
 
---- Literals; nil if one of the symbols cannot be one.
-local function literals(symbols)
+--- Literals; nil if one of the names cannot be one.
+local function literals(names)
   local list = {}
-  for id, symbol in ipairs(symbols) do
-    if type(symbol) ~= "string" or #symbol > LONGEST_LITERAL then
+  for id, name in ipairs(names) do
+    if type(name) ~= "string" or #name > LONGEST_LITERAL then
       return nil
     end
-    list[id] = "    " .. quoted(symbol)
+    list[id] = "    " .. quoted(name)
   end
   return table.concat(list, ",\n")
+end
+
+local DECLARED = "\n/* The %s of each %s. */\nextern const char *const $name_%ss[$NAME_%s];\n"
+local DEFINED = "const char *const $name_%ss[$NAME_%s] = {\n%s,\n};\n\n"
+
+--- The declaration and definition of a table of names; empty without.
+local function table_of(what, whose, size, names)
+  local list = names and literals(names)
+  return list and DECLARED:format(what, whose, what, size) or "", list and DEFINED:format(what, size, list) or ""
 end
 
 local SPACE = [[
@@ -48,27 +57,22 @@ local function spacing(vocabulary)
   return SPACE:format(table.concat(flags, ","))
 end
 
---- The declarations and definitions of symbols; nil for a model without.
+--- The declarations and definitions of all names.
 ---@param vocabulary any
 ---@param count integer?  the ids that the model takes
----@return { declarations: string, definitions: string }?
-local function symbols(vocabulary, count)
+---@param labels string[]?
+---@return { declarations: string, definitions: string }
+local function names(vocabulary, count, labels)
   local is_known = type(vocabulary) == "table" and type(vocabulary.symbols) == "table"
     and #vocabulary.symbols == count
-  local list = is_known and literals(vocabulary.symbols)
-  if not list then
-    return nil
-  end
-  local found = {
-    declarations = "\n/* The symbol of each id. */\nextern const char *const $name_symbols[$NAME_SYMBOLS];\n",
-    definitions = "const char *const $name_symbols[$NAME_SYMBOLS] = {\n" .. list .. ",\n};\n\n",
-  }
-  if vocabulary.unit == "word" then
-    found.declarations = found.declarations .. "/* Whether a space stands between two of them. */\n"
+  local declared, defined = table_of("symbol", "id", "SYMBOLS", is_known and vocabulary.symbols)
+  if defined ~= "" and vocabulary.unit == "word" then
+    declared = declared .. "/* Whether a space stands between two of them. */\n"
       .. "int $name_space(int32_t before, int32_t after);\n"
-    found.definitions = found.definitions .. spacing(vocabulary)
+    defined = defined .. spacing(vocabulary)
   end
-  return found
+  local labels_declared, labels_defined = table_of("label", "output", "OUTPUTS", labels)
+  return { declarations = declared .. labels_declared, definitions = defined .. labels_defined }
 end
 
-return symbols
+return names
