@@ -83,7 +83,7 @@ local shared = {
   cross_entropy = function()
     return tensor(2, 3), ids(1, 3), A("options?", { mask = saros.ones(2) })
   end,
-  mse = function() return tensor(2), tensor(2), A("options?", { mask = saros.ones(2) }) end,
+  kl = function() return tensor(2, 3), tensor(2, 3), A("options?", { mask = saros.ones(2) }) end,
   ctc_loss = function()
     return tensor(5, 1, 4), A("tensor", saros.ids { { 2 }, { 3 } }), A("options?", { input_lengths = { 4 } })
   end,
@@ -92,6 +92,9 @@ local shared = {
   linear = function() return tensor(2, 3), tensor(4, 3), A("tensor?", saros.ones(4)) end,
 }
 
+for _, name in ipairs { "mse", "l1", "huber", "bce" } do
+  shared[name] = function() return tensor(2), tensor(2), A("options?", { mask = saros.ones(2) }) end
+end
 for _, name in ipairs { "negate", "abs", "exp", "log", "sqrt", "tanh", "sigmoid", "relu", "isfinite", "isnan" } do
   shared[name] = function() return A("operand", grid()) end
 end

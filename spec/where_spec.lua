@@ -22,7 +22,8 @@ describe("isfinite and isnan", function()
   end)
 
   it("are for real numbers", function()
-    assert.error_matches(function() saros.isnan(saros.ids { 1 }) end, "isnan: expected the tensor to be real numbers, got ids (1)", 1, true)
+    assert.error_matches(function() saros.isnan(saros.ids { 1 }) end,
+      "isnan: expected the tensor to be real numbers, got ids (1)", 1, true)
   end)
 end)
 

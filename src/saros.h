@@ -386,16 +386,31 @@ SAROS_API saros_status saros_softmax(saros_tensor *x, int axis,
 SAROS_API saros_status saros_log_softmax(saros_tensor *x, int axis,
                                          saros_tensor **out);
 
+/* All zero: every position and every class counts 1. */
+typedef struct saros_cross_entropy_options {
+  saros_tensor *mask;     // of shape S or null: what each position counts
+  saros_tensor *weights;  // (V) or null: what each class counts, 0 or more
+  double smoothing;       // e in [0, 1): label smoothing
+} saros_cross_entropy_options;
+
 /*
 ** The mean over all positions of -log softmax(logits)[target], in nats.
-** logits (S..., V); targets ids of shape S. mask, of shape S or null, weighs
-** the positions: sum(mask * loss) / sum(mask). SAROS_EARGUMENT if the mask
-** sums to 0 or is not finite.
+** logits (S..., V); targets ids of shape S; options may be null. With m for the
+** mask, w for the weights and ce(v) for -log softmax(logits)[v], it is
+**
+**   sum of m ((1 - e) w[target] ce(target) + e / V * sum over v of w[v] ce(v))
+**   ---------------------------------------------------------------------------
+**                            sum of m w[target]
+**
+** as PyTorch has it; with e = 0 the weighted mean, otherwise label smoothing
+** (Szegedy et al. 2016). What a mask of 0 hides is not looked at, neither
+** logits nor target. SAROS_EARGUMENT if a target that counts is outside
+** 0..V-1, if a weight is negative or not finite, or the last sum is 0 or not
+** finite.
 */
-SAROS_API saros_status saros_cross_entropy(saros_tensor *logits,
-                                           saros_tensor *targets,
-                                           saros_tensor *mask,
-                                           saros_tensor **out);
+SAROS_API saros_status saros_cross_entropy(
+    saros_tensor *logits, saros_tensor *targets,
+    const saros_cross_entropy_options *options, saros_tensor **out);
 
 typedef enum saros_ctc_reduction {
   SAROS_CTC_MEAN,  // over rows of loss / max(target length, 1): rank 0
@@ -431,9 +446,30 @@ SAROS_API saros_status saros_ctc_loss(saros_tensor *logits,
                                       saros_ctc_reduction reduction,
                                       saros_tensor **out);
 
-/* The mean of (x - target)^2; equal shapes; mask as above, of that shape. */
-SAROS_API saros_status saros_mse(saros_tensor *x, saros_tensor *target,
-                                 saros_tensor *mask, saros_tensor **out);
+typedef enum saros_loss_kind {
+  SAROS_MSE,    // (x - target)^2
+  SAROS_L1,     // |x - target|
+  SAROS_HUBER,  // (x - target)^2 / 2 where |x - target| <= delta, else
+                // delta (|x - target| - delta / 2) (Huber 1964)
+  SAROS_BCE,    // -target log p - (1 - target) log(1 - p), p = sigmoid(x)
+  SAROS_KL,     // sum over the last axis of target (log target - x)
+  SAROS_LOSSES
+} saros_loss_kind;
+
+/*
+** The mean of a loss over all elements, x and target having one shape; of
+** SAROS_KL, the divergence of x = log q from target = p (KL(p || q), in nats),
+** over all positions but those of the last axis. mask, or null: what each
+** element or position counts, sum(mask * loss) / sum(mask); what a mask of 0
+** hides is not looked at. delta > 0: of SAROS_HUBER. Differentiable in x and
+** target. SAROS_EARGUMENT if shapes do not fit, a target of SAROS_BCE or
+** SAROS_KL that counts is outside 0..1, or the mask sums to 0 or is not finite.
+*/
+SAROS_API saros_status saros_loss(saros_loss_kind kind, saros_tensor *x,
+                                  saros_tensor *target, saros_tensor *mask,
+                                  double delta, saros_tensor **out);
+/* Its name in messages and in Lua: "mse". */
+SAROS_API const char *saros_loss_name(saros_loss_kind kind);
 
 /*
 ** Sets each element to 0 with probability p in [0, 1) and divides the others

@@ -37,11 +37,27 @@ static double log_softmax_loss(const double *x, const real *dy, size_t n) {
   return sum;
 }
 
-/* dy[0] times the cross-entropy against id n / 2 */
+/* What every class shares of a target, in the smoothed losses. */
+static real share[LONGEST];
+
+/* The cross-entropy against id n / 2, or the smoothed one, times dy[0]. */
 static double cross_entropy_loss(const double *x, const real *dy, size_t n) {
   double y[LONGEST];
   log_softmax_twin(y, x, n);
   return (double)dy[0] * -y[n / 2];
+}
+
+static double smoothed_loss(const double *x, const real *dy, size_t n) {
+  double y[LONGEST], sum = 0;
+  log_softmax_twin(y, x, n);
+  for (size_t i = 0; i < n; i++)
+    sum -= (double)share[i] * y[i];
+  return (double)dy[0] * (-0.75 * y[n / 2] + 0.5 * sum);
+}
+
+static void fill_share(size_t n) {
+  for (size_t i = 0; i < n; i++)
+    share[i] = (real)(i % 3 ? 0.125 : 0);
 }
 
 /* --- Forward -------------------------------------------------------------- */
@@ -82,14 +98,25 @@ static void check_softmax(const kernels *k, size_t n, double size) {
 static void check_cross_entropy(const kernels *k, size_t n, double size) {
   int32_t target[ROWS];
   real loss[ROWS], log_norm[ROWS];
+  const real hit[ROWS] = {1, 0.5, 0}, spread[ROWS] = {0.25, 1, 0};
+  const target_weights plain = {hit, NULL, NULL}, smooth = {hit, spread, share};
+  real smoothed[ROWS];
   fill_rows(n, size);
+  fill_share(n);
   for (size_t r = 0; r < ROWS; r++)
     target[r] = (int32_t)(r * (n - 1) / 2);
-  k->softmax->cross_entropy(loss, log_norm, x, target, ROWS, n);
-  int wrong = 0;
-  for (size_t r = 0; r < ROWS; r++) {
+  target[2] = -1;  // not looked at, as its weights are 0
+  k->softmax->cross_entropy(loss, log_norm, x, target, &plain, ROWS, n);
+  k->softmax->cross_entropy(smoothed, log_norm, x, target, &smooth, ROWS, n);
+  int wrong = loss[2] != 0 || smoothed[2] != 0;
+  for (size_t r = 0; r < 2; r++) {
     const size_t at = r * n + (size_t)target[r];
-    wrong += !near(loss[r], -expected[at], 1, 4);
+    double shared = 0;
+    for (size_t i = 0; i < n; i++)
+      shared -= (double)share[i] * expected[r * n + i];
+    const double once = -(double)hit[r] * expected[at];
+    wrong += !near(loss[r], once, 1, 4);
+    wrong += !near(smoothed[r], once + (double)spread[r] * shared, 1, 8);
     wrong += !near(log_norm[r], (double)x[at] - expected[at], size, 4);
   }
   CHECK(!wrong, "%s: cross-entropy of %zu, size %g: %d wrong", k->isa, n, size,
@@ -135,13 +162,24 @@ static void check_backward(const kernels *k, size_t n) {
   check_gradient(k, "log_softmax", log_softmax_loss, dx, dy, n, 0.5);
 
   k->pointwise->fill(dx, 0.5, n);
-  k->softmax->cross_entropy(loss, log_norm, x, target, 1, n);
-  k->softmax->cross_entropy_backward(dx, dy, x, log_norm, target, 1, 1, n);
+  const real one = 1, quarters = 0.75, half = 0.5;
+  const target_weights plain = {&one, NULL, NULL};
+  const target_weights smooth = {&quarters, &half, share};
+  fill_share(n);
+  k->softmax->cross_entropy(loss, log_norm, x, target, &plain, 1, n);
+  k->softmax->cross_entropy_backward(dx, dy[0], x, log_norm, target, &plain, 1,
+                                     1, n);
   check_gradient(k, "cross_entropy", cross_entropy_loss, dx, dy, n, 0.5);
 
   memcpy(y, x, n * sizeof(real));
-  k->softmax->cross_entropy_backward(y, dy, y, log_norm, target, 0, 1, n);
+  k->softmax->cross_entropy_backward(y, dy[0], y, log_norm, target, &plain, 0,
+                                     1, n);
   check_gradient(k, "cross_entropy in place", cross_entropy_loss, y, dy, n, 0);
+
+  memcpy(y, x, n * sizeof(real));
+  k->softmax->cross_entropy_backward(y, dy[0], y, log_norm, target, &smooth, 0,
+                                     1, n);
+  check_gradient(k, "smoothed cross_entropy", smoothed_loss, y, dy, n, 0);
 }
 
 /* --- Rows at the limits --------------------------------------------------- */
@@ -158,15 +196,19 @@ static void check_limits(const kernels *k) {
   k->softmax->softmax(p, huge, 1, 2);
   CHECK(p[0] == 1 && p[1] == 0, "%s: softmax of huge values", k->isa);
   const int32_t target = 0;
-  k->softmax->cross_entropy(&loss, &log_norm, huge, &target, 1, 2);
+  const real one = 1, none = 0;
+  const target_weights counts = {&one, NULL, NULL},
+                       hidden = {&none, NULL, NULL};
+  k->softmax->cross_entropy(&loss, &log_norm, huge, &target, &counts, 1, 2);
   CHECK(loss == 0, "%s: cross-entropy of huge values", k->isa);
   real dlogits[2] = {7, 7};
-  const real none = 0;
-  k->softmax->cross_entropy_backward(dlogits, &none, strange, &log_norm,
-                                     &target, 1, 1, 2);
+  k->softmax->cross_entropy(&loss, &log_norm, strange, &target, &hidden, 1, 3);
+  CHECK(loss == 0, "%s: the loss of a row without weight", k->isa);
+  k->softmax->cross_entropy_backward(dlogits, 1, strange, &log_norm, &target,
+                                     &hidden, 1, 1, 2);
   CHECK(dlogits[0] == 7 && dlogits[1] == 7, "%s: a row without weight", k->isa);
-  k->softmax->cross_entropy_backward(dlogits, &none, strange, &log_norm,
-                                     &target, 0, 1, 2);
+  k->softmax->cross_entropy_backward(dlogits, 1, strange, &log_norm, &target,
+                                     &hidden, 0, 1, 2);
   CHECK(dlogits[0] == 0 && dlogits[1] == 0, "%s: likewise, not added", k->isa);
 }
 

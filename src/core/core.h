@@ -363,6 +363,19 @@ saros_status tensor_expand(saros_tensor *x, int rank, const int *shape,
 saros_status broadcast_shape(const char *function, const saros_tensor *a,
                              const saros_tensor *b, int *rank, int *shape);
 
+/* A copy of a mask, whose shape must be the first 'rank' axes of like's, or ones
+** where there is none. (op_loss.c) */
+saros_status weights_from_mask(const char *function, saros_tensor *mask,
+                               const saros_tensor *like, int rank,
+                               saros_tensor **out);
+
+/* Their sum; SAROS_EARGUMENT unless one can divide by it. */
+saros_status weights_sum(const char *function, const saros_tensor *weights,
+                         real *sum);
+
+/* The sum of losses that are weighted already, as a tensor of rank 0. */
+saros_status weighted_total(const saros_tensor *losses, saros_tensor **out);
+
 /* x as (outer, n, inner) around one of its axes, or (1, count, 1). */
 typedef struct axis_split {
   size_t outer, n, inner;

@@ -155,8 +155,13 @@ typedef struct scaling {
 static void scale_step(void *arguments, int t) {
   const scaling *s = arguments;
   real *y = s->gradient + (size_t)t * s->B * s->V;
-  for (size_t row = 0; row < s->B; row++, y += s->V)
-    s->kernels->scale(y, s->weight[row] * s->dy[row * s->dy_step], s->V);
+  for (size_t row = 0; row < s->B; row++, y += s->V) {
+    const real factor = s->weight[row] * s->dy[row * s->dy_step];
+    if (factor != 0)
+      s->kernels->scale(y, factor, s->V);
+    else
+      memset(y, 0, s->V * sizeof *y);  // whatever the row's gradient is
+  }
 }
 
 /* saved: gradient, weights. The gradient was made for this and is passed on. */

@@ -1,297 +1,235 @@
 /*
-** Softmax and the losses. A loss is the mean over positions, weighted by a
-** mask where there is one: sum(mask * loss) / sum(mask).
+** Losses of two tensors, element by element, and the weighted mean that every
+** loss is. With weights w that sum to 1,
+**
+**   loss = sum of w[i] f(x[i], target[i])
+**
+** Where a weight is 0, x and target are not looked at: a NaN there reaches
+** neither the value nor a gradient.
 */
 #include <math.h>
 #include <string.h>
 
 #include "core.h"
 
-/* --- Softmax and its logarithm ----------------------------------------------------- */
+_Static_assert((int)SAROS_LOSSES == (int)LOSS_COUNT, "losses");
 
-static saros_status softmax_backward(const tape_entry *e);
+/* --- Weights ------------------------------------------------------------------------- */
 
-static const operation softmax_operation = {"softmax", softmax_backward};
-static const operation log_softmax_operation = {"log_softmax",
-                                                softmax_backward};
-
-/* Rows (n) of y from those of x or, going back, of dx from those of dy and y. */
-typedef struct softmax_rows {
-  const softmax_kernels *kernels;
-  int is_log;
-  real *to;
-  const real *x, *y;
-  size_t n;
-} softmax_rows;
-
-static void make_rows(void *arguments, size_t from, size_t rows) {
-  const softmax_rows *s = arguments;
-  size_t at = from * s->n;
-  (s->is_log ? s->kernels->log_softmax
-             : s->kernels->softmax)(s->to + at, s->x + at, rows, s->n);
+saros_status weights_from_mask(const char *function, saros_tensor *mask,
+                               const saros_tensor *like, int rank,
+                               saros_tensor **out) {
+  saros_context *context = like->context;
+  if (mask != NULL) {
+    saros_tensor shaped = {.rank = rank};  // for the message
+    memcpy(shaped.shape, like->shape, sizeof shaped.shape);
+    TRY(expect_context(function, context, mask));
+    TRY(expect_real(function, "mask", mask));
+    TRY(expect_same_shape(function, "mask", mask, &shaped));
+  }
+  TRY(tensor_new(context, SAROS_REAL, rank, like->shape, out));
+  if (mask != NULL)
+    tensor_copy(*out, mask);
+  else
+    context->kernels->pointwise->fill(reals(*out), 1, (*out)->count);
+  return SAROS_OK;
 }
 
-static void make_rows_backward(void *arguments, size_t from, size_t rows) {
-  const softmax_rows *s = arguments;
-  size_t at = from * s->n;
-  (s->is_log ? s->kernels->log_softmax_backward : s->kernels->softmax_backward)(
-      s->to + at, s->x + at, s->y + at, rows, s->n);
+saros_status weights_sum(const char *function, const saros_tensor *weights,
+                         real *sum) {
+  saros_context *context = weights->context;
+  context->kernels->reduce->sum(sum, reals(weights), 1, weights->count, 1);
+  if (weights->count == 0)
+    return saros_fail(context, SAROS_EARGUMENT,
+                      "%s: expected at least one position, got shape %s",
+                      function, SHAPE(weights));
+  if (isfinite(*sum) && isfinite(1 / *sum))
+    return SAROS_OK;
+  return saros_fail(context, SAROS_EARGUMENT,
+                    "%s: expected weights with a finite sum other than 0, "
+                    "got %g",
+                    function, (double)*sum);
 }
 
-/* Does it to all rows of the last axis, in which there may be nothing. */
-static saros_status each_row(const operation *op, saros_tensor *to,
-                             const saros_tensor *x, const saros_tensor *y) {
-  size_t n = (size_t)to->shape[to->rank - 1];
-  softmax_rows s = {to->context->kernels->softmax,
-                    op == &log_softmax_operation,
-                    reals(to),
-                    reals(x),
-                    y != NULL ? reals(y) : NULL,
-                    n};
-  return parallel_rows(to->context, n ? to->count / n : 0, n,
-                       y != NULL ? make_rows_backward : make_rows, &s);
+saros_status weighted_total(const saros_tensor *losses, saros_tensor **out) {
+  TRY(tensor_new(losses->context, SAROS_REAL, 0, NULL, out));
+  losses->context->kernels->reduce->sum(reals(*out), reals(losses), 1,
+                                        losses->count, 1);
+  return SAROS_OK;
 }
 
-static saros_status softmax_backward(const tape_entry *e) {
-  saros_tensor *dx, *dy;
-  TRY(node_gradient(e->input[0], &dx));
-  TRY(entry_gradient(e, 0, &dy));
-  saros_status status = each_row(e->operation, dx, dy, e->saved[0]);
-  saros_tensor_release(dy);
+/* --- Loss by element ------------------------------------------------------------------ */
+
+static saros_status loss_backward(const tape_entry *e);
+
+#define LOSS(kind, name) [kind] = {name, loss_backward}
+static const operation losses[SAROS_LOSSES] = {
+    LOSS(SAROS_MSE, "mse"), LOSS(SAROS_L1, "l1"), LOSS(SAROS_HUBER, "huber"),
+    LOSS(SAROS_BCE, "bce"), LOSS(SAROS_KL, "kl"),
+};
+
+const char *saros_loss_name(saros_loss_kind kind) {
+  return losses[kind].name;
+}
+
+/* Of each element the weighted loss or, going back, its slope. */
+typedef struct elements {
+  const loss_kernels *kernels;
+  int kind, of_target;
+  real delta, dy;
+  real *y;  // or a gradient
+  const real *x, *target, *weight;
+} elements;
+
+static void losses_of(void *arguments, size_t from, size_t n) {
+  const elements *e = arguments;
+  e->kernels->value[e->kind](e->y + from, e->x + from, e->target + from,
+                             e->weight + from, e->delta, n);
+}
+
+static void slopes_of(void *arguments, size_t from, size_t n) {
+  const elements *e = arguments;
+  e->kernels->backward[e->of_target][e->kind](e->y + from, e->dy, e->x + from,
+                                              e->target + from,
+                                              e->weight + from, e->delta, n);
+}
+
+/* saved: x, target, weights; the argument is delta */
+static saros_status loss_backward(const tape_entry *e) {
+  elements s = {.kernels = e->context->kernels->loss,
+                .kind = (int)(e->operation - losses),
+                .delta = *(const real *)e->arguments,
+                .dy = reals(e->output[0]->gradient)[0],
+                .x = reals(e->saved[0]),
+                .target = reals(e->saved[1]),
+                .weight = reals(e->saved[2])};
+  for (s.of_target = 0; s.of_target < 2; s.of_target++) {
+    saros_tensor *d;
+    if (e->input[s.of_target] == NULL)
+      continue;
+    TRY(node_gradient(e->input[s.of_target], &d));
+    s.y = reals(d);
+    TRY(parallel_rows(e->context, d->count, 1, slopes_of, &s));
+  }
+  return SAROS_OK;
+}
+
+/* --- Arguments ------------------------------------------------------------------------- */
+
+static saros_status expect_kind(saros_context *context, saros_loss_kind kind,
+                                double delta) {
+  if ((int)kind < 0 || kind >= SAROS_LOSSES)
+    return saros_fail(context, SAROS_EARGUMENT,
+                      "loss: expected a loss, got number %d", (int)kind);
+  if (kind != SAROS_HUBER || (delta > 0 && isfinite(delta)))
+    return SAROS_OK;
+  return saros_fail(context, SAROS_EARGUMENT,
+                    "huber: expected a finite delta > 0, got %g", delta);
+}
+
+static saros_status expect_pair(const char *name, saros_tensor *x,
+                                saros_tensor *target) {
+  TRY(expect_context(name, x->context, target));
+  TRY(expect_real(name, "x", x));
+  TRY(expect_real(name, "target", target));
+  return expect_same_shape(name, "target", target, x);
+}
+
+/* Probabilities where they count: a target outside makes a loss without a
+** minimum. Rounding may carry one a little past 1. */
+static saros_status expect_probabilities(saros_loss_kind kind,
+                                         const saros_tensor *target,
+                                         const saros_tensor *weights) {
+  const real *t = reals(target), *w = reals(weights);
+  if (kind != SAROS_BCE && kind != SAROS_KL)
+    return SAROS_OK;
+  for (size_t i = 0; i < target->count; i++)
+    if (w[i] != 0 && !(t[i] >= 0 && t[i] <= (real)1.00001))
+      return saros_fail(target->context, SAROS_EARGUMENT,
+                        "%s: expected targets in 0..1, got %g at position %zu",
+                        losses[kind].name, (double)t[i],
+                        i + (size_t)target->context->index_base);
+  return SAROS_OK;
+}
+
+/* Weights of positions, for each of the n elements of each position. */
+static saros_status spread_over(saros_tensor **weights,
+                                const saros_tensor *like) {
+  saros_tensor *column = NULL, *wide = NULL, *out = NULL;
+  int shape[MAX_RANK];
+  saros_status status;
+  memcpy(shape, like->shape, sizeof shape);
+  shape[like->rank - 1] = 1;
+  TRY_OR_DONE(saros_reshape(*weights, like->rank, shape, &column));
+  TRY_OR_DONE(tensor_expand(column, like->rank, like->shape, &wide));
+  status = saros_clone(wide, &out);
+done:
+  saros_tensor_release(column);
+  saros_tensor_release(wide);
+  if (status == SAROS_OK) {
+    saros_tensor_release(*weights);
+    *weights = out;
+  }
   return status;
 }
 
-static saros_status softmax_of_rows(const operation *op, saros_tensor *x,
-                                    saros_tensor **out) {
-  saros_tensor *from;
-  TRY(saros_contiguous(x, &from));
-  saros_status status;
-  TRY_OR_DONE(tensor_like(from, out));
-  TRY_OR_DONE(each_row(op, *out, from, NULL));
-  status = tape_record_unary(op, from, *out, NULL, 0, out);
-done:
-  saros_tensor_release(from);
-  return or_nothing(status, out);
+/* Weights of all elements that sum to 1, over the positions: of KL, whose
+** distributions are along the last axis, the axes before it. */
+static saros_status weigh_elements(saros_loss_kind kind, saros_tensor *mask,
+                                   saros_tensor *x, saros_tensor **weights) {
+  const char *name = losses[kind].name;
+  real sum;
+  if (kind == SAROS_KL && x->rank == 0)
+    return saros_fail(x->context, SAROS_EARGUMENT,
+                      "kl: expected distributions along the last axis, got a "
+                      "single number");
+  TRY(weights_from_mask(name, mask, x, x->rank - (kind == SAROS_KL), weights));
+  TRY(weights_sum(name, *weights, &sum));
+  x->context->kernels->pointwise->scale(reals(*weights), 1 / sum,
+                                        (*weights)->count);
+  return kind == SAROS_KL ? spread_over(weights, x) : SAROS_OK;
 }
 
-static saros_status softmax_over(const operation *op, saros_tensor *x, int axis,
-                                 saros_tensor **out) {
-  *out = NULL;
-  TRY(expect_real(op->name, "the tensor", x));
-  TRY(expect_axis(op->name, x, &axis));
-  if (axis == x->rank - 1)
-    return softmax_of_rows(op, x, out);
-  saros_tensor *turned = NULL, *y = NULL;
-  saros_status status;
-  TRY_OR_DONE(saros_transpose(x, axis, -1, &turned));
-  TRY_OR_DONE(softmax_of_rows(op, turned, &y));
-  status = saros_transpose(y, axis, -1, out);
-done:
-  saros_tensor_release(turned);
+/* --- The loss ---------------------------------------------------------------------------- */
+
+/* parts: x, target, weights, as they are saved */
+static saros_status compute(saros_loss_kind kind, real delta,
+                            saros_tensor *const *parts, saros_tensor **out) {
+  saros_tensor *y;
+  TRY(tensor_like(parts[0], &y));
+  saros_status status =
+      parallel_rows(y->context, y->count, 1, losses_of,
+                    &(elements){.kernels = y->context->kernels->loss,
+                                .kind = (int)kind,
+                                .delta = delta,
+                                .y = reals(y),
+                                .x = reals(parts[0]),
+                                .target = reals(parts[1]),
+                                .weight = reals(parts[2])});
+  if (status == SAROS_OK)
+    status = weighted_total(y, out);
   saros_tensor_release(y);
   return status;
 }
 
-saros_status saros_softmax(saros_tensor *x, int axis, saros_tensor **out) {
-  return softmax_over(&softmax_operation, x, axis, out);
-}
-
-saros_status saros_log_softmax(saros_tensor *x, int axis, saros_tensor **out) {
-  return softmax_over(&log_softmax_operation, x, axis, out);
-}
-
-/* --- The weighted mean ---------------------------------------------------------------- */
-
-/* Checks a mask and makes weights (count) that sum to 1; without a mask all
-** are 1 / count. */
-static saros_status mean_weights(const char *function, saros_tensor *mask,
-                                 const saros_tensor *like, int rank,
-                                 saros_tensor **out) {
-  saros_context *context = like->context;
-  const kernels *k = context->kernels;
-  TRY(tensor_new(context, SAROS_REAL, rank, like->shape, out));
-  saros_tensor *weights = *out;
-  real sum = (real)weights->count;
-  saros_status status = SAROS_OK;
-  if (mask == NULL) {
-    k->pointwise->fill(reals(weights), 1, weights->count);
-  } else {
-    TRY_OR_DONE(expect_context(function, context, mask));
-    TRY_OR_DONE(expect_real(function, "mask", mask));
-    TRY_OR_DONE(expect_same_shape(function, "mask", mask, weights));
-    tensor_copy(weights, mask);
-    k->reduce->sum(&sum, reals(weights), 1, weights->count, 1);
-  }
-  if (sum != 0 && isfinite(sum)) {
-    k->pointwise->scale(reals(weights), 1 / sum, weights->count);
-    return SAROS_OK;
-  }
-  status = mask ? saros_fail(context, SAROS_EARGUMENT,
-                             "%s: expected a mask with a finite sum other than "
-                             "0, got %g",
-                             function, (double)sum)
-                : saros_fail(context, SAROS_EARGUMENT,
-                             "%s: expected at least one position, got shape %s",
-                             function, SHAPE(like));
-done:
-  saros_tensor_release(weights);
+saros_status saros_loss(saros_loss_kind kind, saros_tensor *x,
+                        saros_tensor *target, saros_tensor *mask, double delta,
+                        saros_tensor **out) {
   *out = NULL;
-  return status;
-}
-
-/* sum(weights * loss) as a tensor of rank 0 */
-static saros_status weighted_sum(saros_tensor *weights, saros_tensor *loss,
-                                 saros_tensor **out) {
-  saros_tensor *product;
-  TRY(saros_combine(SAROS_MULTIPLY, weights, loss, &product));
-  saros_status status = saros_sum(product, SAROS_ALL_AXES, 0, out);
-  saros_tensor_release(product);
-  return status;
-}
-
-/* --- Cross-entropy ---------------------------------------------------------------------- */
-
-/* Where the gradient of the logits goes: in the place of the logits themselves
-** if this entry is the last to hold them, as they are the largest array of a
-** model with many symbols. */
-static saros_status logits_target(tape_node *n, saros_tensor *logits,
-                                  saros_tensor **dlogits, real *beta) {
-  int ours = logits->references == 1 && logits->storage->references == 1;
-  if (n->gradient != NULL || !ours)
-    return node_target(n, dlogits, beta);
-  TRY(tensor_alias(logits, &n->gradient));
-  *dlogits = n->gradient;
-  *beta = 0;
-  return SAROS_OK;
-}
-
-typedef struct cross_entropy {
-  saros_tensor *logits, *targets, *log_norm, *weights, *loss;
-  saros_tensor
-      *dlogits;  // going back, when 'loss' is the gradient of the losses
-  real beta;
-} cross_entropy;
-
-static size_t symbols_of(const cross_entropy *c) {
-  return (size_t)c->logits->shape[c->logits->rank - 1];
-}
-
-static void losses_of_rows(void *arguments, size_t from, size_t rows) {
-  const cross_entropy *c = arguments;
-  size_t V = symbols_of(c);
-  c->logits->context->kernels->softmax->cross_entropy(
-      reals(c->loss) + from, reals(c->log_norm) + from,
-      reals(c->logits) + from * V, ids_of(c->targets) + from, rows, V);
-}
-
-static void losses_of_rows_backward(void *arguments, size_t from, size_t rows) {
-  const cross_entropy *c = arguments;
-  size_t V = symbols_of(c);
-  c->logits->context->kernels->softmax->cross_entropy_backward(
-      reals(c->dlogits) + from * V, reals(c->loss) + from,
-      reals(c->logits) + from * V, reals(c->log_norm) + from,
-      ids_of(c->targets) + from, c->beta, rows, V);
-}
-
-static saros_status each_position(cross_entropy *c,
-                                  void (*part)(void *arguments, size_t from,
-                                               size_t rows)) {
-  return parallel_rows(c->logits->context, c->loss->count, symbols_of(c), part,
-                       c);
-}
-
-/* saved: logits, targets, log_norm, weights */
-static saros_status cross_entropy_backward(const tape_entry *e) {
-  saros_tensor *dlogits, *dloss, *logits = e->saved[0];
-  real beta;
-  TRY(logits_target(e->input[0], logits, &dlogits, &beta));
-  TRY(tensor_like(e->saved[3], &dloss));
-  tensor_copy(dloss, e->saved[3]);
-  real dy = reals(e->output[0]->gradient)[0];
-  e->context->kernels->pointwise->scale(reals(dloss), dy, dloss->count);
-  cross_entropy c = {.logits = logits,
-                     .targets = e->saved[1],
-                     .log_norm = e->saved[2],
-                     .loss = dloss,
-                     .dlogits = dlogits,
-                     .beta = beta};
-  saros_status status = each_position(&c, losses_of_rows_backward);
-  saros_tensor_release(dloss);
-  return status;
-}
-
-static const operation cross_entropy_operation = {"cross_entropy",
-                                                  cross_entropy_backward};
-
-static saros_status expect_targets(saros_tensor *logits,
-                                   saros_tensor *targets) {
-  TRY(expect_context("cross_entropy", logits->context, targets));
-  TRY(expect_real("cross_entropy", "logits", logits));
-  TRY(expect_ids("cross_entropy", "targets", targets));
-  int fits = logits->rank == targets->rank + 1 &&
-             memcmp(logits->shape, targets->shape,
-                    (size_t)targets->rank * sizeof(int)) == 0;
-  if (fits)
-    return SAROS_OK;
-  return saros_fail(logits->context, SAROS_EARGUMENT,
-                    "cross_entropy: expected logits with the shape of targets "
-                    "and one more axis, got logits %s, targets %s",
-                    SHAPE(logits), SHAPE(targets));
-}
-
-static saros_status compute_cross_entropy(cross_entropy *c,
-                                          saros_tensor *logits,
-                                          saros_tensor *targets,
-                                          saros_tensor *mask) {
-  int V = logits->shape[logits->rank - 1];
-  TRY(saros_contiguous(logits, &c->logits));
-  TRY(saros_contiguous(targets, &c->targets));
-  TRY(expect_ids_below("cross_entropy", c->targets, V));
-  TRY(mean_weights("cross_entropy", mask, targets, targets->rank, &c->weights));
-  TRY(tensor_like(c->weights, &c->log_norm));
-  TRY(tensor_like(c->weights, &c->loss));
-  return each_position(c, losses_of_rows);
-}
-
-saros_status saros_cross_entropy(saros_tensor *logits, saros_tensor *targets,
-                                 saros_tensor *mask, saros_tensor **out) {
-  *out = NULL;
-  TRY(expect_targets(logits, targets));
-  cross_entropy c = {0};
+  TRY(expect_kind(x->context, kind, delta));
+  TRY(expect_pair(losses[kind].name, x, target));
+  const real bend = (real)delta;
+  saros_tensor *parts[3] = {NULL};
   saros_status status;
-  TRY_OR_DONE(compute_cross_entropy(&c, logits, targets, mask));
-  TRY_OR_DONE(weighted_sum(c.weights, c.loss, out));
-  saros_tensor *saved[4] = {c.logits, c.targets, c.log_norm, c.weights};
-  status = tape_record(logits->context,
-                       &(record){&cross_entropy_operation, 1, &c.logits, 1, out,
-                                 4, saved, NULL, 0});
+  TRY_OR_DONE(saros_contiguous(x, &parts[0]));
+  TRY_OR_DONE(saros_contiguous(target, &parts[1]));
+  TRY_OR_DONE(weigh_elements(kind, mask, x, &parts[2]));
+  TRY_OR_DONE(expect_probabilities(kind, parts[1], parts[2]));
+  TRY_OR_DONE(compute(kind, bend, parts, out));
+  status = tape_record(x->context, &(record){&losses[kind], 2, parts, 1, out, 3,
+                                             parts, &bend, sizeof bend});
 done:
-  saros_tensor_release(c.logits);
-  saros_tensor_release(c.targets);
-  saros_tensor_release(c.log_norm);
-  saros_tensor_release(c.weights);
-  saros_tensor_release(c.loss);
-  return status;
-}
-
-/* --- Squared error: made of recorded operations ------------------------------------------ */
-
-saros_status saros_mse(saros_tensor *x, saros_tensor *target,
-                       saros_tensor *mask, saros_tensor **out) {
-  *out = NULL;
-  TRY(expect_context("mse", x->context, target));
-  TRY(expect_real("mse", "x", x));
-  TRY(expect_real("mse", "target", target));
-  TRY(expect_same_shape("mse", "target", target, x));
-  saros_tensor *weights = NULL, *error = NULL, *square = NULL;
-  saros_status status;
-  TRY_OR_DONE(mean_weights("mse", mask, x, x->rank, &weights));
-  TRY_OR_DONE(saros_combine(SAROS_SUBTRACT, x, target, &error));
-  TRY_OR_DONE(saros_combine(SAROS_MULTIPLY, error, error, &square));
-  status = weighted_sum(weights, square, out);
-done:
-  saros_tensor_release(weights);
-  saros_tensor_release(error);
-  saros_tensor_release(square);
-  return status;
+  for (int i = 0; i < 3; i++)
+    saros_tensor_release(parts[i]);
+  return or_nothing(status, out);
 }

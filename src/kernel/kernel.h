@@ -164,6 +164,13 @@ typedef struct reduce_kernels {
 
 /* --- Softmax and cross-entropy (softmax.c) ------------------------------- */
 
+/* What counts in the cross-entropy of a row. */
+typedef struct target_weights {
+  const real *hit;     // (rows) of the target
+  const real *spread;  // (rows) of what all classes share; null: nothing
+  const real *share;   // (V)
+} target_weights;
+
 typedef struct softmax_kernels {
   /* y (rows, n): the softmax of each row of x, stable for any finite x */
   void (*softmax)(real *y, const real *x, size_t rows, size_t n);
@@ -175,21 +182,47 @@ typedef struct softmax_kernels {
   void (*log_softmax_backward)(real *dx, const real *dy, const real *y,
                                size_t rows, size_t n);
 
-  /* Cross-entropy of each row of logits (rows, V) against the id target[row]
-  ** in 0..V-1. loss (rows): -log softmax(logits)[target]; log_norm (rows):
-  ** log of the sum of exp of the row, which the backward pass reads. */
+  /* Cross-entropy of each row of logits (rows, V), with ce(v) for
+  ** -log softmax(logits)[v]:
+  **
+  **   loss[row] = hit[row] ce(target[row])
+  **             + spread[row] * sum over v of share[v] ce(v)
+  **
+  ** target (rows) is in 0..V-1; log_norm (rows) is the log of the sum of exp of
+  ** the row, which the backward pass reads. A row whose weights are 0 has the
+  ** loss 0, whatever its logits and target are. */
   void (*cross_entropy)(real *loss, real *log_norm, const real *logits,
-                        const int32_t *target, size_t rows, size_t V);
+                        const int32_t *target, const target_weights *weights,
+                        size_t rows, size_t V);
 
-  /* dlogits (rows, V) = dloss[row] * (softmax(logits) - one_hot(target))
-  **                     + beta dlogits, where beta is 0 or 1. With 0, dlogits
-  ** may be logits. A row whose dloss is 0, as a mask gives it, adds nothing,
-  ** whatever its logits are. */
-  void (*cross_entropy_backward)(real *dlogits, const real *dloss,
-                                 const real *logits, const real *log_norm,
-                                 const int32_t *target, real beta, size_t rows,
-                                 size_t V);
+  /* dlogits (rows, V) = dy * gradient of loss[row] + beta dlogits, where beta is
+  ** 0 or 1. With 0, dlogits may be logits. */
+  void (*cross_entropy_backward)(real *dlogits, real dy, const real *logits,
+                                 const real *log_norm, const int32_t *target,
+                                 const target_weights *weights, real beta,
+                                 size_t rows, size_t V);
 } softmax_kernels;
+
+/* --- Losses of two arrays (loss.c) ----------------------------------------- */
+
+typedef enum loss_kind {
+  LOSS_MSE,    // (x - t)^2
+  LOSS_L1,     // |x - t|
+  LOSS_HUBER,  // (x - t)^2 / 2 up to |x - t| = delta, from there on a line
+  LOSS_BCE,    // -t log s(x) - (1 - t) log(1 - s(x)), s being the sigmoid
+  LOSS_KL,     // t (log t - x), 0 where t is 0
+  LOSS_COUNT
+} loss_kind;
+
+typedef struct loss_kernels {
+  /* y[i] = w[i] f(x[i], t[i]); 0 where w[i] is 0, whatever x and t are */
+  void (*value[LOSS_COUNT])(real *y, const real *x, const real *t,
+                            const real *w, real delta, size_t n);
+  /* [0]: d[i] += dy w[i] df / dx; [1]: df / dt; nothing where w[i] is 0 */
+  void (*backward[2][LOSS_COUNT])(real *d, real dy, const real *x,
+                                  const real *t, const real *w, real delta,
+                                  size_t n);
+} loss_kernels;
 
 /* --- Connectionist temporal classification (ctc.c; Graves et al. 2006) ---- */
 
@@ -503,6 +536,7 @@ typedef struct kernels {
   const packed_kernels *packed;
   const reduce_kernels *reduce;
   const softmax_kernels *softmax;
+  const loss_kernels *loss;
   const ctc_kernels *ctc;
   const layer_norm_kernels *layer_norm;
   const lookup_kernels *lookup;
@@ -535,6 +569,7 @@ const kernels *kernels_select(const char *name);
   extern const packed_kernels KERNEL_NAME(packed, isa);                        \
   extern const reduce_kernels KERNEL_NAME(reduce, isa);                        \
   extern const softmax_kernels KERNEL_NAME(softmax, isa);                      \
+  extern const loss_kernels KERNEL_NAME(loss, isa);                            \
   extern const ctc_kernels KERNEL_NAME(ctc, isa);                              \
   extern const layer_norm_kernels KERNEL_NAME(layer_norm, isa);                \
   extern const lookup_kernels KERNEL_NAME(lookup, isa);                        \

@@ -66,20 +66,46 @@ static void log_softmax_backward(real *dx, const real *dy, const real *y,
 
 /* --- Cross-entropy -------------------------------------------------------- */
 
-/* The loss is formed from differences to the largest logit, not from log_norm,
-** so that logits of any size keep its accuracy. */
+/* The weight of what all classes share, in a row. */
+static inline real spread_of(const target_weights *w, size_t row) {
+  return w->spread != NULL ? w->spread[row] : 0;
+}
+
+/* The sum of share[v] ce(v), given the largest logit and the log of the sum of
+** exp(logits - top). A class without a share may have any logit. */
+static double shared_loss(const real *logits, const real *share, real top,
+                          double log_sum, size_t V) {
+  return SUM_OVER(i, V,
+                  share[i] != 0
+                      ? (double)share[i] *
+                            (log_sum - ((double)logits[i] - (double)top))
+                      : 0);
+}
+
+/* The losses are formed from differences to the largest logit, not from
+** log_norm, so that logits of any size keep their accuracy. */
 static void cross_entropy(real *loss, real *log_norm, const real *logits,
-                          const int32_t *target, size_t rows, size_t V) {
+                          const int32_t *target, const target_weights *w,
+                          size_t rows, size_t V) {
   for (size_t row = 0; row < rows; row++, logits += V) {
+    const real hit = w->hit[row], spread = spread_of(w, row);
+    loss[row] = log_norm[row] = 0;
+    if (hit == 0 && spread == 0)
+      continue;
     const real top = largest(logits, V);
     const double log_sum = log(SUM_OVER(i, V, exp_of(logits[i] - top)));
-    const real chosen = logits[target[row]];
-    loss[row] = (real)(log_sum - ((double)chosen - (double)top));
     log_norm[row] = (real)((double)top + log_sum);
+    if (hit != 0) {
+      const real chosen = logits[target[row]];
+      loss[row] = hit * (real)(log_sum - ((double)chosen - (double)top));
+    }
+    if (spread != 0)
+      loss[row] +=
+          spread * (real)shared_loss(logits, w->share, top, log_sum, V);
   }
 }
 
-/* One row of the gradient but for its target. */
+/* One row of the gradient but for its target and what classes share. */
 static void cross_entropy_row(real *dlogits, real weight, const real *logits,
                               real norm, real beta, size_t V) {
   if (beta != 0) {
@@ -93,18 +119,24 @@ static void cross_entropy_row(real *dlogits, real weight, const real *logits,
   }
 }
 
-static void cross_entropy_backward(real *dlogits, const real *dloss,
-                                   const real *logits, const real *log_norm,
-                                   const int32_t *target, real beta,
+static void cross_entropy_backward(real *dlogits, real dy, const real *logits,
+                                   const real *log_norm, const int32_t *target,
+                                   const target_weights *w, real beta,
                                    size_t rows, size_t V) {
+  const real shares = w->spread != NULL ? (real)SUM_OVER(i, V, w->share[i]) : 0;
   for (size_t row = 0; row < rows; row++, dlogits += V, logits += V) {
-    const real weight = dloss[row];
-    if (weight != 0) {
-      cross_entropy_row(dlogits, weight, logits, log_norm[row], beta, V);
-      dlogits[target[row]] -= weight;
-    } else if (beta == 0) {
-      memset(dlogits, 0, V * sizeof(real));
+    const real hit = dy * w->hit[row], spread = dy * spread_of(w, row);
+    if (hit == 0 && spread == 0) {
+      if (beta == 0)
+        memset(dlogits, 0, V * sizeof(real));
+      continue;
     }
+    cross_entropy_row(dlogits, hit + spread * shares, logits, log_norm[row],
+                      beta, V);
+    if (hit != 0)
+      dlogits[target[row]] -= hit;
+    for (size_t i = 0; spread != 0 && i < V; i++)
+      dlogits[i] -= spread * w->share[i];
   }
 }
 

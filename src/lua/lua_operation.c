@@ -151,34 +151,53 @@ static int operation_one_hot(lua_State *L) {
 
 /* --- Layers and losses --------------------------------------------------------------- */
 
-/* Puts the mask of the options that are argument 3, or nil, in their place. */
-static void option_mask(lua_State *L) {
-  static const char *const names[] = {"mask", NULL};
+/* Checks the two tensors of a loss and the fields of its options, argument 3. */
+static void check_loss(lua_State *L, const char *const *fields) {
   lua_settop(L, 3);
   check_tensor(L, 1);
   check_tensor(L, 2);
-  if (lua_isnil(L, 3))
-    return;
-  check_fields(L, 3, names);
-  push_field(L, 3, "mask");
-  lua_replace(L, 3);
-  if (!lua_isnil(L, 3) && to_tensor(L, 3) == NULL)
-    value_error(L, 3, "a live tensor", " in the field 'mask'");
+  if (!lua_isnil(L, 3))
+    check_fields(L, 3, fields);
+}
+
+/* Pushes the tensor in a field of the options, or nil. */
+static saros_tensor *push_field_tensor(lua_State *L, const char *name) {
+  if (lua_isnil(L, 3) || push_field(L, 3, name) == LUA_TNIL)
+    return NULL;
+  saros_tensor *tensor = to_tensor(L, -1);
+  if (tensor == NULL)
+    field_error(L, "a live tensor", name);
+  return tensor;
 }
 
 static int operation_cross_entropy(lua_State *L) {
-  option_mask(L);
+  static const char *const fields[] = {"mask", "weights", "label_smoothing",
+                                       NULL};
+  check_loss(L, fields);
+  saros_cross_entropy_options options = {
+      .mask = push_field_tensor(L, "mask"),
+      .weights = push_field_tensor(L, "weights"),
+      .smoothing =
+          lua_isnil(L, 3) ? 0 : field_number(L, 3, "label_smoothing", 0),
+  };
   saros_tensor **out = push_tensor(L);
   ATTEMPT(L, saros_cross_entropy(check_tensor(L, 1), check_tensor(L, 2),
-                                 opt_tensor(L, 3), out));
+                                 &options, out));
   return new_tensor(L, out);
 }
 
-static int operation_mse(lua_State *L) {
-  option_mask(L);
+static int operation_loss(lua_State *L) {
+  static const char *const of_huber[] = {"mask", "delta", NULL};
+  static const char *const of_others[] = {"mask", NULL};
+  saros_loss_kind kind = (saros_loss_kind)code_of_function(L);
+  check_loss(L, kind == SAROS_HUBER ? of_huber : of_others);
+  double delta = 1;
+  if (kind == SAROS_HUBER && !lua_isnil(L, 3))
+    delta = field_number(L, 3, "delta", 1);
+  saros_tensor *mask = push_field_tensor(L, "mask");
   saros_tensor **out = push_tensor(L);
-  ATTEMPT(L, saros_mse(check_tensor(L, 1), check_tensor(L, 2), opt_tensor(L, 3),
-                       out));
+  ATTEMPT(L, saros_loss(kind, check_tensor(L, 1), check_tensor(L, 2), mask,
+                        delta, out));
   return new_tensor(L, out);
 }
 
@@ -225,7 +244,6 @@ static const luaL_Reg functions[] = {
     {"embedding", operation_embedding},
     {"one_hot", operation_one_hot},
     {"cross_entropy", operation_cross_entropy},
-    {"mse", operation_mse},
     {"dropout", operation_dropout},
     {"layer_norm", operation_layer_norm},
     {"linear", operation_linear},
@@ -239,6 +257,9 @@ void open_operation(lua_State *L) {
   for (int f = 0; f < SAROS_OPERATORS; f++)
     register_coded(L, saros_operator_name((saros_operator)f), operation_binary,
                    f);
+  for (int kind = 0; kind < SAROS_LOSSES; kind++)
+    register_coded(L, saros_loss_name((saros_loss_kind)kind), operation_loss,
+                   kind);
   register_coded(L, "gt", operation_swapped, SAROS_LESS);
   register_coded(L, "ge", operation_swapped, SAROS_LESS_EQUAL);
   register_coded(L, "ne", operation_negated, SAROS_EQUAL);

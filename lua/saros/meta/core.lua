@@ -342,20 +342,68 @@ function core.softmax(x, axis) end
 ---@return saros.Tensor
 function core.log_softmax(x, axis) end
 
---- The mean of -log softmax(logits)[target], in nats: sum(mask * loss) /
---- sum(mask) with a mask. Error if the mask sums to 0.
+---@class saros.CrossEntropyOptions
+---@field mask? saros.Tensor  (S...): what each position counts, 0 or 1 or any sample weight (1)
+---@field weights? saros.Tensor  (V): what each class counts, 0 or more (1)
+---@field label_smoothing? number  e in [0, 1): the share of the target that all classes get (0)
+
+--- The mean of -log softmax(logits)[target], in nats. With mask m, weights w and
+--- label smoothing e (Szegedy et al. 2016), and ce(v) = -log softmax(logits)[v], it is,
+--- as in PyTorch,
+---
+---     sum of m ((1 - e) w[target] ce(target) + e / V sum over v of w[v] ce(v))  /  sum of m w[target]
+---
+--- What a mask of 0 hides is not looked at, neither logits nor target. Error if a
+--- target that counts is no class, or the last sum is 0.
 ---@param logits saros.Tensor  (S..., V)
 ---@param targets saros.Tensor  ids (S...)
----@param options? { mask?: saros.Tensor }  (S...)
+---@param options? saros.CrossEntropyOptions
 ---@return saros.Tensor  of rank 0
 function core.cross_entropy(logits, targets, options) end
 
---- The mean of (x - target)^2; with a mask as `cross_entropy`.
+---@class saros.LossOptions
+---@field mask? saros.Tensor  what each element counts, of the shape of x; what a 0 hides is not looked at (1)
+
+--- The mean of (x - target)^2; with a mask sum(mask * loss) / sum(mask).
 ---@param x saros.Tensor
 ---@param target saros.Tensor  of the shape of x
----@param options? { mask?: saros.Tensor }  of the shape of x
+---@param options? saros.LossOptions
 ---@return saros.Tensor  of rank 0
 function core.mse(x, target, options) end
+
+--- The mean of |x - target|; mask as in `mse`.
+---@param x saros.Tensor
+---@param target saros.Tensor  of the shape of x
+---@param options? saros.LossOptions
+---@return saros.Tensor  of rank 0
+function core.l1(x, target, options) end
+
+---@class saros.HuberOptions: saros.LossOptions
+---@field delta? number  where the square ends, > 0 (1)
+
+--- The mean of Huber's loss (1964): with e = |x - target|, e^2 / 2 up to delta, and
+--- delta (e - delta / 2) from there on; mask as in `mse`.
+---@param x saros.Tensor
+---@param target saros.Tensor  of the shape of x
+---@param options? saros.HuberOptions
+---@return saros.Tensor  of rank 0
+function core.huber(x, target, options) end
+
+--- Binary cross-entropy of logits: the mean of -target log p - (1 - target)
+--- log(1 - p) with p = sigmoid(x), in nats, without its overflow; mask as in `mse`.
+---@param x saros.Tensor  logits
+---@param target saros.Tensor  probabilities in 0..1, of the shape of x
+---@param options? saros.LossOptions
+---@return saros.Tensor  of rank 0
+function core.bce(x, target, options) end
+
+--- The divergence KL(target || exp x), in nats: the mean over the positions S of the
+--- sum over v of target (log target - x). It is 0 where exp x is the target.
+---@param x saros.Tensor  (S..., V): log-probabilities, such as x:log_softmax()
+---@param target saros.Tensor  (S..., V): probabilities
+---@param options? saros.LossOptions  mask (S...)
+---@return saros.Tensor  of rank 0
+function core.kl(x, target, options) end
 
 ---@class saros.CtcOptions
 ---@field input_lengths? integer[]  steps of each row, in 1..T (all T)

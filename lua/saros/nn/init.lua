@@ -32,6 +32,10 @@ return spelling.space("nn", {}, {
   -- losses
   cross_entropy = { "saros.nn.loss", "cross_entropy" },
   mse = { "saros.nn.loss", "mse" },
+  l1 = { "saros.nn.loss", "l1" },
+  huber = { "saros.nn.loss", "huber" },
+  bce = { "saros.nn.loss", "bce" },
+  kl = { "saros.nn.loss", "kl" },
   ctc_loss = { "saros.nn.loss", "ctc_loss" },
   perplexity = { "saros.nn.loss", "perplexity" },
   bits = { "saros.nn.loss", "bits" },

@@ -8,10 +8,11 @@ local loss = {}
 --- The mean of -log softmax(logits)[target], in nats: see saros.cross_entropy.
 loss.cross_entropy = core.cross_entropy
 
---- The mean of (x - target)^2: see saros.mse.
-loss.mse = core.mse
+--- Means over elements: of squares, of absolute values, of squares that become
+--- lines, of binary cross-entropies of logits, and of divergences: see saros.mse etc.
+loss.mse, loss.l1, loss.huber, loss.bce, loss.kl = core.mse, core.l1, core.huber, core.bce, core.kl
 
---- Targets that are not aligned with the steps: see saros.ctc_loss; saros.ctc
+--- Targets that are not aligned with the steps: in nats; saros.ctc
 --- turns the logits of a trained model into ids.
 loss.ctc_loss = core.ctc_loss
 
