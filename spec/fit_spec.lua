@@ -386,9 +386,45 @@ describe("fit", function()
     end
     assert.error_matches(function() saros.fit(lm, text, { optimizer = 3 }) end, "to be an optimizer, got 3")
     assert.error_matches(function() saros.fit(lm, text, { batch = 1000 }) end,
-      "expected at least 50001 characters for batch = 1000 and length = 50, got 900")
+      "expected at least 50001 characters for batch = 1000 and length = 50, got 900 in part 'train' of string; "
+      .. "use a smaller batch or length, or more text: batch = 17 fits this length")
     assert.error_matches(function() saros.fit(lm, text, { batch = 4, length = 20, run = "/proc/nowhere" }) end,
       'fit: expected to make the run folder "/proc/nowhere": No such file or directory', 1, true)
+  end)
+end)
+
+describe("a batch or a length that is too large", function()
+  local text = small_text()
+  local series = assert(data.series(saros.arange(60), { valid = 0.2, horizon = 2 }))
+  local pieces = assert(data.pieces({ "abc", "def", "ghi", "abd", "abe" }, { valid = 0 }))
+  local sets = {
+    text = { text, small_model(text) },
+    pieces = { pieces, small_model(pieces) },
+    series = { series, nn.forecaster { series = series, hidden = 4 } },
+  }
+  for name, case in pairs(sets) do
+    it("is refused with what would fit, which fits: " .. name, function()
+      local set, model = table.unpack(case)
+      for _, size in ipairs { { batch = 4, length = 5000 }, { batch = 5000, length = 4 } } do
+        for _, act in ipairs { "fit", "find_rate" } do
+          local ok, message = pcall(saros[act], model, set, size)
+          assert.is_false(ok)
+          local option, value = message:match "(%l+) = (%d+) fits this"
+          local fits = { batch = size.batch, length = size.length, [option] = math.tointeger(value) }
+          assert.is_true(#saros.fit(model, set, fits) == 1)
+          fits[option] = fits[option] + 1
+          assert.is_false((pcall(saros.fit, model, set, fits)))
+        end
+      end
+    end)
+  end
+
+  it("takes all sequences that there are where these stay whole", function()
+    local set = assert(data.labelled({ a = { "ab", "abc" }, b = { "ba", "cba" } }, { valid = 0 }))
+    local classifier = nn.classifier { vocabulary = set.vocabulary, labels = set.labels, hidden = 4 }
+    local counts = {}
+    saros.fit(classifier, set, { batch = 5000, on_window = function(record) counts[#counts + 1] = record.count end })
+    assert.same({ 1 }, counts)
   end)
 end)
 

@@ -115,9 +115,9 @@ describe("the examples tell users what to mend, in one line", function()
     local small = os.tmpname()
     write(small, "a few words")
     refuse("expected at least 1601 characters for batch = 32 and length = 50, got 11 in part 'train' of " .. small
-      .. "; use a smaller batch or length, or more text", "examples/demo.lua", small)
+      .. "; use a smaller batch or length, or more text: both are too large", "examples/demo.lua", small)
     refuse("expected at least 2501 characters for batch = 50 and length = 50, got 9 in part 'train' of " .. small
-      .. "; use a smaller batch or length, or more text", "examples/char_rnn.lua", "--text", small)
+      .. "; use a smaller batch or length, or more text: both are too large", "examples/char_rnn.lua", "--text", small)
     os.remove(small)
     refuse("data.text: " .. small .. ": No such file or directory", "examples/char_rnn.lua", "--text", small)
   end)

@@ -249,7 +249,16 @@ describe("the windows of a series", function()
     assert.error_matches(function()
       count_to(10, { valid = 0 }):windows { batch = 2, length = 9 }
     end, "expected at least 11 rows for batch = 2, length = 9 and horizon = 1, got 10 in part 'train' of tensor; "
-      .. "use a smaller batch or length", 1, true)
+      .. "use a smaller batch or length: length = 8 fits this batch, batch = 1 fits this length", 1, true)
+    assert.error_matches(function() -- those of a held-out part do not overlap
+      count_to(100, { valid = 0.4 }):windows { part = "valid", batch = 5, length = 10 }
+    end, "expected at least 51 rows for batch = 5, length = 10 and horizon = 1, got 40 in part 'valid' of tensor; "
+      .. "use a smaller batch or length: length = 7 fits this batch, batch = 3 fits this length", 1, true)
+    local series = count_to(100, { valid = 0.4 })
+    for _, fits in ipairs { { batch = 5, length = 7 }, { batch = 3, length = 10 } } do
+      fits.part = "valid"
+      assert.is_table(series:windows(fits) ())
+    end
     assert.error_matches(function()
       count_to(10, { valid = 0 }):windows { part = "test" }
     end, "expected a series with a part 'test', got one without; "

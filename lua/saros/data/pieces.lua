@@ -241,8 +241,9 @@ function Pieces:windows(given)
   local steps = #part // o.batch -- of a row
   if steps < (o.partial and 1 or o.length) then
     options.fail(("pieces:windows: expected at least %d symbols for batch = %d and length = %d, got %d in part "
-      .. "'%s' of %s; use a smaller batch or length"):format(
-      o.batch * (o.partial and 1 or o.length), o.batch, o.length, #part, o.part, self.name))
+      .. "'%s' of %s; use a smaller batch or length: %s"):format(
+      o.batch * (o.partial and 1 or o.length), o.batch, o.length, #part, o.part, self.name,
+      rows.fitting(steps, o.partial and #part or #part // o.length)))
   end
   local streams = { lay_out(part, o.seed and core.generator(o.seed)) }
   return rows.windows(rows.of(streams, o.batch, steps), steps, o)

@@ -42,4 +42,15 @@ function rows.windows(window, steps, o)
   end)
 end
 
+--- What fits, for a message about a batch and a length that do not.
+---@param length integer  the longest at this batch; below 1: none
+---@param batch integer  the largest at this length; below 1: none
+---@return string
+function rows.fitting(length, batch)
+  local fits = {}
+  fits[1] = length >= 1 and ("length = %d fits this batch"):format(length) or nil
+  fits[#fits + 1] = batch >= 1 and ("batch = %d fits this length"):format(batch) or nil
+  return #fits > 0 and table.concat(fits, ", ") or "both are too large"
+end
+
 return rows

@@ -22,6 +22,7 @@ local columns = require "saros.data.columns"
 local csv = require "saros.data.csv"
 local order = require "saros.data.order"
 local reading = require "saros.data.reading"
+local fitting = require("saros.data.rows").fitting
 local scale = require "saros.data.scale"
 
 ---@class saros.Series
@@ -308,6 +309,19 @@ local function named_part(self, method, name)
     .. "without; data.series(..., { %s = 0.1 }) holds one out"):format(method, name, name))
 end
 
+--- Refuse a batch and a length for which a part has too few steps, `room` of them.
+local function require_room(self, o, room, stride)
+  local least = o.length + (o.batch - 1) * stride
+  if room < least then
+    local is_own = o.stride or o.part == "train" -- else the stride is the length
+    local longest = is_own and room - (o.batch - 1) * stride or room // o.batch
+    options.fail(("series:windows: expected at least %d rows for batch = %d, length = %d and horizon = %d, "
+      .. "got %d in part '%s' of %s; use a smaller batch or length: %s"):format(
+      least + self.horizon, o.batch, o.length, self.horizon, room + self.horizon, o.part, self.name,
+      fitting(longest, (room - o.length) // stride + 1)))
+  end
+end
+
 ---@class saros.data.SeriesWindowOptions
 ---@field batch? integer  B (50)
 ---@field length? integer  T (50)
@@ -323,15 +337,13 @@ end
 function Series:windows(given)
   local o = check_windows(given)
   local part = named_part(self, "windows", o.part)
-  local length = o.partial and math.min(o.length, #part - self.horizon) or o.length
-  local least = length + self.horizon + (o.partial and 0 or o.batch - 1)
-  if #part < least then
-    options.fail(("series:windows: expected at least %d rows for batch = %d, length = %d and horizon = %d, "
-      .. "got %d in part '%s' of %s; use a smaller batch or length"):format(
-      least, o.batch, length, self.horizon, #part, o.part, self.name))
+  local room = #part - self.horizon
+  local length = o.partial and math.min(o.length, room) or o.length
+  local stride = o.stride or o.part == "train" and 1 or length
+  if not o.partial then
+    require_room(self, o, room, stride)
   end
   local generator = o.seed and core.generator((self.seed << 32) + o.seed)
-  local stride = o.stride or o.part == "train" and 1 or length
   local starts = starts_of(#part, length + self.horizon, stride, generator)
   local count = o.partial and (#starts - 1) // o.batch + 1 or #starts // o.batch
   return batches.numbered(count, o.first, function(index)

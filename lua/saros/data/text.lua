@@ -158,9 +158,11 @@ local function is_enough(self, o)
   if count >= least then
     return true
   end
+  local targets = math.max(count - 1, 0)
   return nil, ("expected at least %d %ss for batch = %d and length = %d, got %d in part '%s' of %s; "
-    .. "use a smaller batch or length, or more text"):format(
-    least, self.vocabulary:noun(), o.batch, o.length, count, o.part, self.name)
+    .. "use a smaller batch or length, or more text: %s"):format(
+    least, self.vocabulary:noun(), o.batch, o.length, count, o.part, self.name,
+    rows.fitting(targets // o.batch, o.partial and targets or targets // o.length))
 end
 
 ---@class saros.data.WindowOptions

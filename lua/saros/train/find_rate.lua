@@ -52,12 +52,14 @@ local function learn(model, window, state, optimizer, limit)
   return value, state
 end
 
---- The model is as it was at the end of the block, whatever happens.
+--- A model without gradients, which is as it was at the end of the block, whatever
+--- happens.
 local function borrow(model)
   local kept, generators = {}, checkpoint.generator_states(model:generators())
   for name, tensor in pairs(model:tensors()) do
     kept[name] = tensor:detach():clone()
   end
+  model:clear_gradients()
   return setmetatable({}, {
     __close = function()
       model:clear_gradients()
