@@ -73,7 +73,7 @@ end
 local TEXT = ("the cat sat on the mat. "):rep(8)
 
 local function text(unit)
-  return saros.data.text({ string = TEXT, unit = unit }, { valid = 0.2 })
+  return saros.data.text({ string = TEXT }, { unit = unit, valid = 0.2 })
 end
 
 local function model()
@@ -108,9 +108,14 @@ local kinds = {
   { "closed", function() local x = saros.zeros(2) do local _ <close> = x end return x end },
   { "generator", function() return saros.generator(1) end },
   { "tape", function() return saros.tape() end },
+  { "pause", function() return saros.no_gradient() end },
   { "session", function() return saros.nn.linear { 3, 2 }:init { seed = 1 }:session() end },
   { "attention session", function()
     return saros.nn.windowed_attention({ 4, 3, heads = 2 }):init({ seed = 1 }):session { streams = 2 }
+  end },
+  { "classifier session", function()
+    local set = labelled()
+    return saros.nn.classifier({ vocabulary = set.vocabulary, labels = set.labels, bidirectional = false }):session()
   end },
   { "text session", function() return model():session { streams = 2 } end },
   { "codec", function() return core.codec("bpe", { 98, 99 }) end },

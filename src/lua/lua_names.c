@@ -127,6 +127,7 @@ int missing_method(lua_State *L, const char *type, int name, int methods) {
 
 /* The __index of a table of methods; the extra upvalue is the type's name. */
 static int methods_index(lua_State *L) {
+  check_table(L, 1);
   lua_settop(L, 2);
   return missing_method(L, lua_tostring(L, lua_upvalueindex(EXTRA_UPVALUE)), 2,
                         1);
