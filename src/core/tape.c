@@ -127,12 +127,26 @@ static int tape_has(const saros_tape *tape, const saros_tensor *x) {
   return serial == tape->serial || (serial == 0 && !tape->skips_trainable);
 }
 
+/* The open tapes, one after the other: the one that records, or the first that is
+** set aside, follows null; null follows the outermost. */
+static saros_tape *next_tape(const saros_context *context,
+                             const saros_tape *tape) {
+  saros_tape *at = context->tape;
+  const saros_pause *pause = context->pause;
+  int passed = tape == NULL;
+  while ((at == NULL || !passed) && pause != NULL) {
+    passed |= at == tape;
+    at = pause->tape;
+    pause = pause->outer;
+  }
+  return passed && at != tape ? at : NULL;
+}
+
 static int on_any_tape(const saros_tensor *x) {
-  const saros_context *context = x->context;
-  int found = tape_has(context->tape, x);
-  for (const saros_pause *p = context->pause; p != NULL && !found; p = p->outer)
-    found = tape_has(p->tape, x);
-  return found;
+  for (saros_tape *t = NULL; (t = next_tape(x->context, t)) != NULL;)
+    if (tape_has(t, x))
+      return 1;
+  return 0;
 }
 
 saros_status saros_set_trainable(saros_tensor *x, int trainable) {
@@ -319,8 +333,7 @@ saros_status entry_gradient(const tape_entry *e, int output,
 
 /* The name of the operation that saved this storage; null: not on this tape. */
 static const char *reader_on(const saros_tape *tape, const storage *s) {
-  const tape_entry *e = tape != NULL ? tape->last : NULL;
-  for (; e != NULL; e = e->previous)
+  for (const tape_entry *e = tape->last; e != NULL; e = e->previous)
     for (int i = 0; i < e->saved_count; i++)
       if (e->saved[i] != NULL && e->saved[i]->storage == s)
         return e->operation->name;
@@ -328,10 +341,10 @@ static const char *reader_on(const saros_tape *tape, const storage *s) {
 }
 
 static const char *reader_of(const saros_context *context, const storage *s) {
-  const char *name = reader_on(context->tape, s);
-  for (const saros_pause *p = context->pause; p != NULL && name == NULL;
-       p = p->outer)
-    name = reader_on(p->tape, s);
+  const char *name = NULL;
+  saros_tape *t = NULL;
+  while (name == NULL && (t = next_tape(context, t)) != NULL)
+    name = reader_on(t, s);
   return name != NULL ? name : "an operation";
 }
 
@@ -388,14 +401,33 @@ static void free_entries(saros_tape *tape) {
   tape->length = 0;
 }
 
+/* Another tape that watches the same tensor, and has kept a node of this one
+** to put back, keeps the older node instead. */
+static void hand_over(const saros_tape *tape, watched *w) {
+  for (saros_tape *t = NULL; (t = next_tape(tape->context, t)) != NULL;)
+    for (watched *other = t->watched; other != NULL; other = other->next)
+      if (other->tensor == w->tensor && other->before != NULL &&
+          other->before->serial == tape->serial) {
+        tape_node *own = other->before;
+        other->before = w->before;
+        w->before = own;
+      }
+}
+
 /* Each watched tensor gets back the node that it had. */
 static void put_back(saros_tape *tape) {
   while (tape->watched != NULL) {
     watched *w = tape->watched;
+    saros_tensor *x = w->tensor;
     tape->watched = w->next;
-    node_release(w->tensor->node);
-    w->tensor->node = w->before;
-    saros_tensor_release(w->tensor);
+    if (x->node->serial != tape->serial) {  // closed before a tape inside it
+      hand_over(tape, w);
+      node_release(w->before);
+    } else {
+      node_release(x->node);
+      x->node = w->before;
+    }
+    saros_tensor_release(x);
     object_free(tape->context, w);
   }
 }
