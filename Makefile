@@ -23,13 +23,14 @@ X86    := $(filter x86_64,$(shell uname -m))
 MAC    := $(filter Darwin,$(shell uname))
 ROOT   := build$(if $(SANITIZE),/sanitize$(SANITIZE:1=))$(if $(STRICT),/strict)
 B      := $(ROOT)$(if $(DOUBLE),/double)
+LIBS    = $(call PKG,libs openblas jansson) -lm -lpthread
+VERSION = $(shell sed -n 's/^.define SAROS_VERSION "\(.*\)"/\1/p' src/saros.h)
 SHARED := libsaros.$(if $(MAC),dylib,so)
+SONAME  = libsaros.$(if $(MAC),$(basename $(VERSION)).dylib,so.$(basename $(VERSION)))
 CFLAGS := -std=gnu11 $(if $(SANITIZE),$(WATCHED),$(OPTIMIZE)) -ffp-contract=fast -fno-math-errno \
   -fno-trapping-math -fPIC -fvisibility=hidden -pthread $(WARNINGS) $(if $(STRICT),-Werror) \
   $(if $(DOUBLE),-DSAROS_DOUBLE) $(if $(X86),-DHAVE_X86_ISAS) -MMD -MP
 PKG     = $(shell pkg-config --$(1))# asked when it is needed, as `make setup` may bring it
-LIBS    = $(call PKG,libs openblas jansson) -lm -lpthread
-VERSION = $(shell sed -n 's/^.define SAROS_VERSION "\(.*\)"/\1/p' src/saros.h)
 ifneq ($(MAC),)
   KEGS := $(addprefix $(shell brew --prefix 2>/dev/null)/opt/,lua@5.4 openblas libedit)
   export PATH := $(firstword $(KEGS))/bin:$(PATH)
@@ -43,8 +44,10 @@ endif
 MODULES := $(sort $(shell find lua/saros -name '*.lua' ! -path '*/meta/*'))
 FOLDERS := $(shell find lua/saros -type d)# newer than their files when one is added or removed
 KERNELS := $(patsubst src/kernel/%.c,%.o,$(filter-out %/dispatch.c,$(wildcard src/kernel/*.c)))
-OBJECTS := $(patsubst src/%.c,$(B)/%.o,$(wildcard src/kernel/dispatch.c src/core/*.c src/lua/*.c)) \
-  $(foreach isa,baseline $(if $(X86),avx2 avx512),$(KERNELS:%=$(B)/kernel/$(isa)/%)) $(B)/lua_modules.o
+CORE    := $(patsubst src/%.c,$(B)/%.o,$(wildcard src/kernel/dispatch.c src/core/*.c)) \
+  $(foreach isa,baseline $(if $(X86),avx2 avx512),$(KERNELS:%=$(B)/kernel/$(isa)/%))
+BINDING := $(patsubst src/%.c,$(B)/%.o,$(wildcard src/lua/*.c)) $(B)/lua_modules.o
+OBJECTS := $(CORE) $(BINDING)
 PROGRAM := $(patsubst src/%.c,$(B)/%.o,$(wildcard src/*.c))
 C_SPECS := $(patsubst spec/c/%.c,$(B)/spec/%,$(wildcard spec/c/*.c))
 BENCHES := $(B)/bench/peak.so $(B)/bench/micro $(B)/bench/step
@@ -53,10 +56,19 @@ SUITES   = "$(1)/saros spec/busted.lua $(SPEC)" $(C_SPECS:$(B)/%=$(1)/%)
 
 all: $(B)/libsaros.a $(B)/saros.so $(B)/saros ## build the library, the Lua module and the program
 
-$(B)/libsaros.a: $(OBJECTS)
+# For hosts: the core and the binding as one object each, in which only what saros.h
+# declares has a name (on macOS ld -r does that by itself). For specs: all objects.
+$(B)/whole/core.o: $(CORE)
+$(B)/whole/lua.o: $(BINDING)
+$(B)/whole/core.o $(B)/whole/lua.o:
+	@mkdir -p $(@D); $(LD) -r $^ -o $@ $(if $(MAC),,&& objcopy --localize-hidden $@)
+$(B)/libsaros.a: $(B)/whole/core.o $(B)/whole/lua.o
+$(B)/internal.a: $(OBJECTS)
+$(B)/libsaros.a $(B)/internal.a:
 	@echo "ar  $@"; rm -f $@; $(AR) rcs $@ $^
 $(B)/$(SHARED): $(OBJECTS)
-	@echo "ld  $@"; $(CC) $(CFLAGS) -shared $(if $(MAC),-undefined dynamic_lookup) $^ $(LIBS) -o $@
+	@echo "ld  $@"; $(CC) $(CFLAGS) -shared $(if $(MAC),-undefined dynamic_lookup,-Wl,-soname,$(SONAME)) $^ $(LIBS) -o $@
+	@ln -sf $(SHARED) $(B)/$(SONAME)
 $(B)/saros.so: $(B)/$(SHARED)
 	@ln -sf $(<F) $@
 $(B)/saros: $(PROGRAM) $(B)/libsaros.a
@@ -83,14 +95,14 @@ $(B)/bench/%.o: bench/%.c Makefile
 $(B)/bench/peak.so: $(B)/bench/peak.o $(B)/bench/lua_peak.o
 	@echo "ld  $@"; $(CC) $(CFLAGS) -shared $(if $(MAC),-undefined dynamic_lookup) $^ -o $@
 $(B)/bench/step: $(B)/bench/plain.o
-$(B)/bench/micro $(B)/bench/step: $(B)/bench/%: $(B)/bench/%.o $(B)/bench/peak.o $(B)/libsaros.a
+$(B)/bench/micro $(B)/bench/step: $(B)/bench/%: $(B)/bench/%.o $(B)/bench/peak.o $(B)/internal.a
 	@echo "ld  $@"; $(CC) $(CFLAGS) $^ $(LIBS) -o $@
 $(B)/lua_modules.o: $(B)/lua_modules.c
 	$(COMPILE)
 $(B)/lua_modules.c: src/lua/embed.lua $(MODULES) $(FOLDERS)
 	@mkdir -p $(@D); lua5.4 src/lua/embed.lua $(MODULES) > $@
-$(B)/spec/%: spec/c/%.c $(B)/libsaros.a
-	@mkdir -p $(@D); echo "cc  $@"; $(CC) $(CFLAGS) $(SEES) $< $(B)/libsaros.a $(call PKG,libs lua5.4) $(LIBS) -o $@
+$(B)/spec/%: spec/c/%.c $(B)/internal.a
+	@mkdir -p $(@D); echo "cc  $@"; $(CC) $(CFLAGS) $(SEES) $< $(B)/internal.a $(call PKG,libs lua5.4) $(LIBS) -o $@
 $(B)/demo.txt:
 	@mkdir -p $(@D); gzip -dc /usr/share/state/us-constitution.gz /usr/share/state/us-declaration.gz > $@
 specs: all $(C_SPECS) $(BENCHES)
@@ -128,12 +140,16 @@ lint: ## check the style of Lua and C, and that no compiler warning is left
 	@$(MAKE) specs STRICT=1 REAL=float && $(MAKE) specs STRICT=1 REAL=double
 
 DEST = $(DESTDIR)$(PREFIX)
+# What hosts link and what require loads are links to one file, so a process has one copy.
 install: all ## copy the program, the libraries, saros.h, the Lua module and the examples below PREFIX
 	@mkdir -p $(addprefix $(DEST)/,bin include lib/pkgconfig lib/lua/5.4 share/saros/examples/host share/saros/meta)
 	@install -m 755 $(B)/saros $(DEST)/bin
 	@install -m 644 src/saros.h $(DEST)/include
-	@install -m 644 $(B)/libsaros.a $(B)/$(SHARED) $(DEST)/lib
-	@install -m 644 $(B)/saros.so $(DEST)/lib/lua/5.4
+	@install -m 644 $(B)/libsaros.a $(DEST)/lib
+	@install -m 755 $(B)/$(SHARED) $(DEST)/lib/$(SONAME)
+	@$(if $(MAC),install_name_tool -id $(PREFIX)/lib/$(SONAME) $(DEST)/lib/$(SONAME))
+	@ln -sf $(SONAME) $(DEST)/lib/$(SHARED)
+	@ln -sf ../../$(SONAME) $(DEST)/lib/lua/5.4/saros.so
 	@install -m 644 examples/*.lua $(DEST)/share/saros/examples
 	@install -m 644 examples/host/*.c $(DEST)/share/saros/examples/host
 	@install -m 644 lua/saros/meta/*.lua $(DEST)/share/saros/meta
@@ -142,7 +158,7 @@ install: all ## copy the program, the libraries, saros.h, the Lua module and the
 	  'Libs.private: -lm -lpthread' 'Cflags: -I$(PREFIX)/include$(if $(DOUBLE), -DSAROS_DOUBLE)' > $(DEST)/lib/pkgconfig/saros.pc
 	@echo "installed below $(DEST): bin/saros, lib, include, share/saros"
 uninstall: ## remove what install copied
-	@rm -f $(addprefix $(DEST)/,bin/saros include/saros.h lib/libsaros.a lib/$(SHARED) lib/lua/5.4/saros.so \
+	@rm -f $(addprefix $(DEST)/,bin/saros include/saros.h lib/libsaros.a lib/$(SHARED) lib/$(SONAME) lib/lua/5.4/saros.so \
 	  lib/pkgconfig/saros.pc)
 	@rm -rf $(DEST)/share/saros
 clean: ## remove build/

@@ -3,6 +3,7 @@
 -- runs in another build has no library that a host could be given.
 
 local commands = require "spec.support.commands"
+local files = require "spec.support.files"
 local folders = require "spec.support.folders"
 
 local FOLDER = folders.unused()
@@ -13,14 +14,35 @@ local function succeed(line)
   return output
 end
 
---- Builds a host and runs it.
-local function run(name, packages, words)
-  local program = FOLDER .. "/" .. name
+--- Compiles a host; `libraries` are words for the linker.
+local function build(source, program, libraries, flags)
   succeed(("PKG_CONFIG_PATH=%s/lib/pkgconfig; export PKG_CONFIG_PATH; "
-    .. "cc -std=c99 -D_POSIX_C_SOURCE=200809L -Wall -Wextra -Werror examples/host/%s.c -o %s "
-    .. "$(pkg-config --cflags --libs %s) -lpthread"):format(FOLDER, name, program, packages))
+    .. "cc -std=c99 -D_POSIX_C_SOURCE=200809L -Wall -Wextra -Werror %s %s -o %s %s -lpthread"):format(
+    FOLDER, flags or "", source, program, libraries))
+end
+
+local function execute(program, words)
   return succeed(("LD_LIBRARY_PATH=%s/lib %s %s"):format(FOLDER, program, words or ""))
 end
+
+--- Builds a host of the examples and runs it.
+local function run(name, packages, words)
+  local program = FOLDER .. "/" .. name
+  build(("examples/host/%s.c"):format(name), program, ("$(pkg-config --cflags --libs %s)"):format(packages))
+  return execute(program, words)
+end
+
+--- The same with a host that is written here.
+local function run_text(text, libraries, flags)
+  local source = FOLDER .. "/own.c"
+  files.write(source, text)
+  build(source, FOLDER .. "/own", libraries, flags)
+  return execute(FOLDER .. "/own")
+end
+
+local SHARED = "$(pkg-config --cflags --libs saros lua5.4)"
+local STATIC = ("$(pkg-config --cflags lua5.4) -I%s/include %s/lib/libsaros.a "
+  .. "$(pkg-config --libs lua5.4 openblas jansson) -lm"):format(FOLDER, FOLDER)
 
 local float = commands.interpreter:find "build/saros$"
 
@@ -61,5 +83,81 @@ describe(float and "a host application" or "a host application (float build only
   it("without Lua steps a model sample by sample, and allocates nothing", function()
     assert.matches("^%d+ blocks: median .* us, 99 %% .*, worst .* us of 1333 us; 0 bytes more\n$",
       run("realtime", "saros", "0.05"))
+  end)
+
+  it("links a static library that defines no names but those of saros.h", function()
+    local names = 0
+    for name in succeed(("nm -g --defined-only %s/lib/libsaros.a"):format(FOLDER)):gmatch "%x+ %a ([^\n]+)" do
+      assert.matches("^saros_", (name:gsub("^_?luaopen_saros$", "saros_open"):gsub("^_saros", "saros")))
+      names = names + 1
+    end
+    assert.is_true(names > 100)
+  end)
+
+  it("may have functions of any name, and raise signals", function()
+    local host = [[
+      #include <lauxlib.h>
+      #include <lualib.h>
+      #include <saros.h>
+      #include <signal.h>
+      #include <stdio.h>
+      static volatile sig_atomic_t signals;
+      static void count(int number) { signals += number == SIGUSR1; }
+      int draw(void), multiply(void), cells(void), failure(void), object_new(void), kernels_select(void);
+      int draw(void) { return 1; }
+      int multiply(void) { return 2; }
+      int cells(void) { return 3; }
+      int failure(void) { return 4; }
+      int object_new(void) { return 5; }
+      int kernels_select(void) { return 6; }
+      int main(void) {
+        signal(SIGUSR1, count);
+        raise(SIGUSR1);
+        lua_State *L = luaL_newstate();
+        luaL_openlibs(L);
+        luaL_requiref(L, "saros", luaopen_saros, 1);
+        if (luaL_dostring(L, "assert(not pcall(saros.zeros, 'x')) "
+                             "print(saros.ones(2, 2):matmul(saros.ones(2, 2)):sum():item())"))
+          puts(lua_tostring(L, -1));
+        lua_close(L);
+        printf("%d %d\n", (int)signals, draw() + multiply() + cells() + failure() + object_new() + kernels_select());
+        return 0;
+      }]]
+    assert.equal("8.0\n1 21\n", run_text(host, STATIC))
+    assert.equal("8.0\n1 21\n", run_text(host, SHARED))
+  end)
+
+  it("and a script that requires the toolkit share one copy of it", function()
+    local host = ([[
+      #include <lauxlib.h>
+      #include <lualib.h>
+      #include <saros.h>
+      #include <stdio.h>
+      int main(void) {
+        lua_State *L = luaL_newstate();
+        luaL_openlibs(L);
+        if (luaL_dostring(L, "package.cpath = '%s/lib/lua/5.4/?.so' saros = require 'saros' x = saros.ones(3)"))
+          return puts(lua_tostring(L, -1));
+        lua_getglobal(L, "x");
+        saros_tensor *x = saros_to_tensor(L, -1);
+        saros_context *context = saros_context_in(L);
+        if (x == NULL || context == NULL)
+          return puts("another copy");
+        saros_push_tensor(L, x);
+        lua_setglobal(L, "y");
+        if (luaL_dostring(L, "y:fill(2) print(x:sum():item())"))
+          puts(lua_tostring(L, -1));
+        lua_close(L);
+        return 0;
+      }]]):format(FOLDER)
+    assert.equal("6.0\n", run_text(host, SHARED))
+  end)
+
+  it("leaves nothing behind when the library is uninstalled", function()
+    local prefix = FOLDER .. "/staged"
+    succeed(("make -s install DESTDIR=%s PREFIX=/usr"):format(prefix))
+    assert.equal("", succeed(("find %s -xtype l"):format(prefix)), "links to nothing")
+    succeed(("make -s uninstall DESTDIR=%s PREFIX=/usr"):format(prefix))
+    assert.equal("", succeed(("find %s ! -type d"):format(prefix)))
   end)
 end)
