@@ -153,6 +153,35 @@ describe(float and "a host application" or "a host application (float build only
     assert.equal("6.0\n", run_text(host, SHARED))
   end)
 
+  it("that was compiled for other elements is told so", function()
+    local host = [[
+      #include <lauxlib.h>
+      #include <lualib.h>
+      #include <saros.h>
+      #include <stdio.h>
+      static int restricted(lua_State *L) { saros_open(L, SAROS_NO_FILES); return 0; }
+      int main(void) {
+        char message[160];
+        lua_State *L = luaL_newstate();
+        luaL_openlibs(L);
+        lua_pushcfunction(L, luaopen_saros);
+        if (lua_pcall(L, 0, 0, 0))
+          puts(lua_tostring(L, -1));
+        lua_pushcfunction(L, restricted);
+        if (lua_pcall(L, 0, 0, 0))
+          puts(lua_tostring(L, -1));
+        lua_close(L);
+        if (saros_context_new(NULL, NULL) == NULL &&
+            saros_check_build(SAROS_VERSION_NUMBER, sizeof(saros_real), message, sizeof message) != SAROS_OK)
+          puts(message);
+        return 0;
+      }]]
+    local said = "expected a host compiled for Saros [%d.]+ with elements of type float, as the library is, "
+      .. "got one for [%d.]+ and double\n"
+    assert.matches(("^saros: %ssaros: %s%s$"):format(said, said, said), run_text(host, SHARED, "-DSAROS_DOUBLE"))
+    assert.equal("", run_text(host, SHARED))
+  end)
+
   it("leaves nothing behind when the library is uninstalled", function()
     local prefix = FOLDER .. "/staged"
     succeed(("make -s install DESTDIR=%s PREFIX=/usr"):format(prefix))

@@ -36,7 +36,9 @@ extern "C" {
 #define SAROS_API
 #endif
 
+/* The version of this header, as text and as 10000 major + 100 minor + patch. */
 #define SAROS_VERSION "0.1.0"
+#define SAROS_VERSION_NUMBER 100
 
 /* The element type: float, or double in the checking build. */
 #ifdef SAROS_DOUBLE
@@ -71,8 +73,23 @@ typedef enum saros_status {
 
 typedef enum saros_dtype {
   SAROS_REAL,  // saros_real
-  SAROS_IDS    // int32_t, positions in a table or class numbers, from 0
-} saros_dtype;
+  SAROS_IDS,   // int32_t, positions in a table or class numbers, } saros_dtype;
+
+/* --- Version -------------------------------------------------------------- */
+
+/* The version of the library, which may not be that of the header. */
+SAROS_API const char *saros_version(void);
+SAROS_API int saros_version_number(void);
+
+/*
+** Compares a host with the library: the version that the host was compiled for,
+** which may differ in the patch, and the size of its saros_real. SAROS_EARGUMENT
+** if they do not fit; then 'message', of 'size' bytes, says what was expected
+** (160 bytes are enough). saros_context_new, saros_open and luaopen_saros, as
+** this header has them, check the same.
+*/
+SAROS_API saros_status saros_check_build(int version, size_t real_size,
+                                         char *message, size_t size);
 
 /* --- Context -------------------------------------------------------------- */
 
@@ -85,13 +102,20 @@ typedef void *(*saros_allocator)(void *user, void *block, size_t old_size,
                                  size_t new_size);
 
 /*
-** Opens a context; null if the allocator refuses. A null allocator means
-** realloc and free. The kernels are those of the best instruction set of the
-** processor, or the one named in the environment variable SAROS_ISA if the
-** processor runs it.
+** Opens a context; null if the allocator refuses, or if the host was compiled
+** for another library (see saros_check_build). A null allocator means realloc
+** and free. The kernels are those of the best instruction set of the processor,
+** or the one named in the environment variable SAROS_ISA if the processor runs
+** it.
 */
-SAROS_API saros_context *saros_context_new(saros_allocator allocator,
-                                           void *user);
+SAROS_API saros_context *saros_context_open(saros_allocator allocator,
+                                            void *user, int version,
+                                            size_t real_size);
+static inline saros_context *saros_context_new(saros_allocator allocator,
+                                               void *user) {
+  return saros_context_open(allocator, user, SAROS_VERSION_NUMBER,
+                            sizeof(saros_real));
+}
 
 /* Closes the context. Tensors that outlive it stay valid; the last of them
 ** frees what remains. Null is allowed. */
@@ -160,8 +184,9 @@ enum {
   SAROS_NO_THREADS = 2  // more than the calling one: SAROS_EARGUMENT
 };
 
-/* Takes capabilities away, for good. */
-SAROS_API void saros_restrict(saros_context *context, int capabilities);
+/* Takes capabilities away, for good. SAROS_EARGUMENT, and nothing is taken, if
+** any other bit is set. */
+SAROS_API saros_status saros_restrict(saros_context *context, int capabilities);
 
 /*
 ** Long work (products, recurrences, a tape's way back, learning and encoding
@@ -340,7 +365,7 @@ SAROS_API saros_status saros_combine(saros_operator f, saros_tensor *a,
 SAROS_API saros_status saros_where(saros_tensor *condition, saros_tensor *a,
                                    saros_tensor *b, saros_tensor **out);
 
-/* The name of f in messages and in Lua: "tanh", "add". */
+/* The name of f in messages and in Lua: "tanh", "add"; null if there is no f. */
 SAROS_API const char *saros_function_name(saros_function f);
 SAROS_API const char *saros_operator_name(saros_operator f);
 
@@ -414,7 +439,7 @@ SAROS_API saros_status saros_cross_entropy(
 
 typedef enum saros_ctc_reduction {
   SAROS_CTC_MEAN,  // over rows of loss / max(target length, 1): rank 0
-  SAROS_CTC_ROWS   // the loss of each row: (B)
+  SAROS_CTC_ROWS,  // the loss of each row: (B)
 } saros_ctc_reduction;
 
 /*
@@ -541,6 +566,7 @@ typedef struct saros_cell_facts {
   int linear;        // in h(t-1): without weight_hh, bias_hh, dropout of h
 } saros_cell_facts;
 
+/* All null and 0 if there is no such cell. */
 SAROS_API saros_cell_facts saros_cell_of(saros_cell cell);
 
 /*
@@ -1068,7 +1094,7 @@ typedef enum saros_unit {
   SAROS_BYTES,       // all 256, nothing else
   SAROS_CHARACTERS,  // of UTF-8
   SAROS_WORDS,       // of UTF-8: words, signs, blanks; see saros_codec_space
-  SAROS_BPE          // byte-pair encoding: the bytes, and frequent pairs
+  SAROS_BPE,         // byte-pair encoding: the bytes, and frequent pairs
 } saros_unit;
 
 /* A text: a file, or bytes in memory if path is null. Of a file, which may be
@@ -1195,6 +1221,16 @@ SAROS_API saros_status saros_tokens_window(saros_tokens *tokens, uint64_t first,
 struct lua_State;
 SAROS_API int luaopen_saros(struct lua_State *L);
 
+/* In a host luaopen_saros is this function, which raises an error first if the
+** host was compiled for another library (see saros_check_build). */
+SAROS_API void saros_check_host(struct lua_State *L, int version,
+                                size_t real_size);
+static inline int saros_luaopen(struct lua_State *L) {
+  saros_check_host(L, SAROS_VERSION_NUMBER, sizeof(saros_real));
+  return luaopen_saros(L);
+}
+#define luaopen_saros saros_luaopen
+
 /*
 ** The same without some capabilities (SAROS_NO_FILES, ...). Scripts cannot get
 ** them back, whatever they require. Pushes the table; raises what opening
@@ -1202,7 +1238,11 @@ SAROS_API int luaopen_saros(struct lua_State *L);
 ** own 'io', 'os' and 'package' either: base, string, table, math and coroutine
 ** are enough for the toolkit.
 */
-SAROS_API void saros_open(struct lua_State *L, int without);
+SAROS_API void saros_open_without(struct lua_State *L, int without, int version,
+                                  size_t real_size);
+static inline void saros_open(struct lua_State *L, int without) {
+  saros_open_without(L, without, SAROS_VERSION_NUMBER, sizeof(saros_real));
+}
 
 /* The context of a state in which the toolkit was opened, else null. */
 SAROS_API saros_context *saros_context_in(struct lua_State *L);

@@ -76,7 +76,10 @@ static void restore_blas(void) {
   pthread_mutex_unlock(&blas.mutex);
 }
 
-saros_context *saros_context_new(saros_allocator allocator, void *user) {
+saros_context *saros_context_open(saros_allocator allocator, void *user,
+                                  int version, size_t real_size) {
+  if (saros_check_build(version, real_size, NULL, 0) != SAROS_OK)
+    return NULL;
   if (allocator == NULL)
     allocator = standard_allocator;
   saros_context *context = allocator(user, NULL, 0, sizeof *context);
@@ -194,12 +197,18 @@ saros_build saros_info(const saros_context *context) {
   };
 }
 
-void saros_restrict(saros_context *context, int capabilities) {
+saros_status saros_restrict(saros_context *context, int capabilities) {
+  if (capabilities & ~(SAROS_NO_FILES | SAROS_NO_THREADS))
+    return saros_fail(context, SAROS_EARGUMENT,
+                      "restrict: expected SAROS_NO_FILES, SAROS_NO_THREADS or "
+                      "both, got %d",
+                      capabilities);
   context->restricted |= capabilities;
   if (context->restricted & SAROS_NO_THREADS) {
     team_release(context);
     context->threads = 1;
   }
+  return SAROS_OK;
 }
 
 saros_status saros_set_threads(saros_context *context, int threads) {

@@ -9,6 +9,8 @@
 #include "binding.h"
 #include "modules.h"
 
+#undef luaopen_saros  // the function itself, not the check that hosts call
+
 #define CORE "saros.core"
 
 /* Its address is the key of the binding in the registry. */
@@ -262,9 +264,20 @@ static void preload_modules(lua_State *L, int environment) {
   lua_pop(L, 1);
 }
 
-void saros_open(lua_State *L, int without) {
+void saros_check_host(lua_State *L, int version, size_t real_size) {
+  char message[160];
+  if (saros_check_build(version, real_size, message, sizeof message) !=
+      SAROS_OK)
+    luaL_error(L, "saros: %s", message);
+}
+
+void saros_open_without(lua_State *L, int without, int version,
+                        size_t real_size) {
+  saros_check_host(L, version, real_size);
   luaL_requiref(L, CORE, open_core, 0);
-  saros_restrict(find_binding(L)->context, without);
+  saros_context *context = find_binding(L)->context;
+  if (saros_restrict(context, without) != SAROS_OK)
+    luaL_error(L, "saros: %s", saros_error(context));
   lua_pop(L, 1);
   luaL_requiref(L, "saros", luaopen_saros, 0);
 }
