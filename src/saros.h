@@ -18,7 +18,8 @@
 ** nothing else unless stated. An output tensor belongs to the caller, who
 ** releases it. Inputs are borrowed for the call. Axes, steps, rows and ids
 ** count from 0. Axes may be negative: -1 is the last one. Sequences are
-** time-major: (T, B, F) is T steps of B rows of F features.
+** time-major: (T, B, F) is T steps of B rows of F features. A number that is no
+** enumerator of an argument's type is SAROS_EARGUMENT.
 */
 #ifndef SAROS_H
 #define SAROS_H
@@ -73,7 +74,9 @@ typedef enum saros_status {
 
 typedef enum saros_dtype {
   SAROS_REAL,  // saros_real
-  SAROS_IDS,   // int32_t, positions in a table or class numbers, } saros_dtype;
+  SAROS_IDS,   // int32_t, positions in a table or class numbers, from 0
+  SAROS_DTYPES
+} saros_dtype;
 
 /* --- Version -------------------------------------------------------------- */
 
@@ -440,6 +443,7 @@ SAROS_API saros_status saros_cross_entropy(
 typedef enum saros_ctc_reduction {
   SAROS_CTC_MEAN,  // over rows of loss / max(target length, 1): rank 0
   SAROS_CTC_ROWS,  // the loss of each row: (B)
+  SAROS_CTC_REDUCTIONS
 } saros_ctc_reduction;
 
 /*
@@ -1095,6 +1099,7 @@ typedef enum saros_unit {
   SAROS_CHARACTERS,  // of UTF-8
   SAROS_WORDS,       // of UTF-8: words, signs, blanks; see saros_codec_space
   SAROS_BPE,         // byte-pair encoding: the bytes, and frequent pairs
+  SAROS_UNITS
 } saros_unit;
 
 /* A text: a file, or bytes in memory if path is null. Of a file, which may be

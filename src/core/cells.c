@@ -321,5 +321,6 @@ const cell cells[SAROS_CELLS] = {
 };
 
 saros_cell_facts saros_cell_of(saros_cell c) {
-  return cells[c].facts;
+  return (int)c >= 0 && c < SAROS_CELLS ? cells[c].facts
+                                        : (saros_cell_facts){0};
 }

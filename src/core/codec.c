@@ -40,6 +40,7 @@ saros_status saros_codec_new(saros_context *context, saros_unit unit,
                              saros_codec **out) {
   void *memory;
   *out = NULL;
+  TRY(expect_known(context, "codec", "a unit", (int)unit, SAROS_UNITS));
   TRY(object_new(context, sizeof(saros_codec), &memory));
   saros_codec *codec = memory;
   codec->context = context;

@@ -186,6 +186,9 @@ const char *shape_format(shape_text *buffer, int rank, const int *shape);
 #define SHAPE(x) shape_format(&(shape_text){{0}}, (x)->rank, (x)->shape)
 
 /* Checks that leave "function: expected name ..., got ...". */
+/* An enumerator in 0..count-1; 'what' it stands for: "a cell". */
+saros_status expect_known(saros_context *context, const char *function,
+                          const char *what, int value, int count);
 saros_status expect_real(const char *function, const char *name,
                          const saros_tensor *x);
 saros_status expect_ids(const char *function, const char *name,

@@ -244,6 +244,8 @@ saros_status saros_ctc_loss(saros_tensor *logits, saros_tensor *targets,
                             int blank, saros_ctc_reduction reduction,
                             saros_tensor **out) {
   *out = NULL;
+  TRY(expect_known(logits->context, "ctc_loss", "a reduction", (int)reduction,
+                   SAROS_CTC_REDUCTIONS));
   TRY(expect_shapes(logits, targets, blank));
   TRY(expect_lengths(logits, "input_lengths", input_lengths, 1,
                      logits->shape[0]));

@@ -27,7 +27,7 @@ static const operation functions[SAROS_FUNCTIONS] = {
 };
 
 const char *saros_function_name(saros_function f) {
-  return functions[f].name;
+  return (int)f >= 0 && f < SAROS_FUNCTIONS ? functions[f].name : NULL;
 }
 
 /* A function of elements, or dx += its slope times dy. */
@@ -67,6 +67,7 @@ static saros_status apply_backward(const tape_entry *e) {
 saros_status saros_apply(saros_function f, saros_tensor *x,
                          saros_tensor **out) {
   *out = NULL;
+  TRY(expect_known(x->context, "apply", "a function", (int)f, SAROS_FUNCTIONS));
   TRY(expect_real(functions[f].name, "the tensor", x));
   saros_tensor *from;
   TRY(saros_contiguous(x, &from));
@@ -307,7 +308,8 @@ static const operator_row operators[SAROS_OPERATORS] = {
 };
 
 const char *saros_operator_name(saros_operator f) {
-  return operators[f].operation.name;
+  return (int)f >= 0 && f < SAROS_OPERATORS ? operators[f].operation.name
+                                            : NULL;
 }
 
 /* Is n a row (..., 1, size) that met every row of x in a product? */
@@ -434,6 +436,8 @@ static saros_status combine(combination *c) {
 saros_status saros_combine(saros_operator f, saros_tensor *a, saros_tensor *b,
                            saros_tensor **out) {
   *out = NULL;
+  TRY(expect_known(a->context, "combine", "an operator", (int)f,
+                   SAROS_OPERATORS));
   const char *name = saros_operator_name(f);
   int rank, shape[MAX_RANK];
   TRY(expect_context(name, a->context, b));

@@ -80,9 +80,7 @@ static saros_status expect_number(saros_context *context, const char *rule,
 
 static saros_status expect_update(const saros_update *u,
                                   saros_context *context) {
-  if ((int)u->rule < 0 || u->rule >= SAROS_RULES)
-    return saros_fail(context, SAROS_EARGUMENT,
-                      "update: expected a rule, got number %d", (int)u->rule);
+  TRY(expect_known(context, "update", "a rule", (int)u->rule, SAROS_RULES));
   const char *rule = rule_names[u->rule];
   const double most = 1e30, below_one = 1 - 1e-12;
   TRY(expect_number(context, rule, "rate", u->rate, 0, most));

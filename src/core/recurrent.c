@@ -514,6 +514,7 @@ saros_status saros_recurrent(saros_cell c, saros_tensor *x,
                              const saros_layer *layer, const saros_steps *steps,
                              saros_tensor **y, saros_tensor **last) {
   *y = last[0] = NULL;
+  TRY(expect_known(x->context, "recurrent", "a cell", (int)c, SAROS_CELLS));
   int two = cells[c].facts.states == 2;
   saros_tensor *ends[SAROS_MAX_STATES] = {NULL};
   saros_tensor *first[SAROS_MAX_STATES] = {state ? state[0] : NULL,

@@ -127,10 +127,8 @@ static saros_status plan_layer_norm(planner *p) {
 
 static saros_status plan_function(planner *p) {
   int function = (int)p->given->function;
-  if (function < 0 || function >= (int)SAROS_FUNCTIONS)
-    return saros_fail(p->plan->context, SAROS_EARGUMENT,
-                      "session: expected a function in 0..%d, got %d",
-                      SAROS_FUNCTIONS - 1, function);
+  TRY(expect_known(p->plan->context, "session", "a function", function,
+                   SAROS_FUNCTIONS));
   p->stage->run = run_function;
   p->stage->function = (unary)function;
   return plan_output(p, p->width);

@@ -131,6 +131,8 @@ static saros_status tensor_bare(saros_context *context, saros_dtype dtype,
                                 int rank, const int *shape,
                                 saros_tensor **out) {
   *out = NULL;
+  TRY(expect_known(context, "tensor", "a type of elements", (int)dtype,
+                   SAROS_DTYPES));
   TRY(check_shape(context, rank, shape));
   TRY(object_new(context, sizeof **out, (void **)out));
   (*out)->context = context;
@@ -436,6 +438,15 @@ void tensor_copy(saros_tensor *y, const saros_tensor *x) {
 }
 
 /* --- Checks ------------------------------------------------------------------ */
+
+saros_status expect_known(saros_context *context, const char *function,
+                          const char *what, int value, int count) {
+  if (value >= 0 && value < count)
+    return SAROS_OK;
+  return saros_fail(context, SAROS_EARGUMENT,
+                    "%s: expected %s in 0..%d, got %d", function, what,
+                    count - 1, value);
+}
 
 saros_status expect_real(const char *function, const char *name,
                          const saros_tensor *x) {

@@ -1,0 +1,103 @@
+/*
+** A number that is no enumerator is an error of whatever takes the enumeration,
+** with the state of its outputs that errors leave.
+*/
+#include <limits.h>
+#include <string.h>
+
+#include "check.h"
+#include "saros.h"
+
+static saros_context *context;
+static saros_tensor *x;    // (2, 2)
+static saros_tensor *ids;  // (1, 1)
+
+/* 'out' is the address of the output, if there is one. */
+static void expect(saros_status status, void *out, int value,
+                   const char *part) {
+  const char *said = saros_error(context);
+  CHECK(status == SAROS_EARGUMENT && (out == NULL || *(void **)out == NULL),
+        "%s %d: expected an error and no output, got %d", part, value, status);
+  CHECK(strstr(said, part) != NULL, "expected \"%s\", got \"%s\"", part, said);
+}
+
+static void check_tensors(int n) {
+  saros_tensor *y = x;
+  const int shape[] = {2};
+  const saros_buffer buffer = {.data = saros_tensor_reals(x)};
+  saros_status status = saros_tensor_new(context, (saros_dtype)n, 1, shape, &y);
+  expect(status, &y, n, "expected a type of elements in 0..1, got");
+  status = saros_tensor_wrap(context, (saros_dtype)n, 1, shape, &buffer, &y);
+  expect(status, &y, n, "expected a type of elements in 0..1, got");
+}
+
+static void check_operations(int n) {
+  saros_tensor *y = x, *last[SAROS_MAX_STATES] = {x, x};
+  saros_layer layer = {.weight_ih = x, .weight_hh = x};
+  expect(saros_apply((saros_function)n, x, &y), &y, n, "apply: expected a ");
+  expect(saros_combine((saros_operator)n, x, x, &y), &y, n,
+         "combine: expected an operator ");
+  expect(saros_recurrent((saros_cell)n, x, NULL, &layer, NULL, &y, last), &y, n,
+         "recurrent: expected a cell ");
+  expect(saros_ctc_loss(x, ids, NULL, NULL, 0, (saros_ctc_reduction)n, &y), &y,
+         n, "ctc_loss: expected a reduction in 0..1, got");
+  saros_update update = {.rule = (saros_rule)n};
+  expect(saros_update_parameter(&update, x, NULL, NULL), NULL, n,
+         "update: expected a rule ");
+  CHECK(saros_function_name((saros_function)n) == NULL, "function %d", n);
+  CHECK(saros_operator_name((saros_operator)n) == NULL, "operator %d", n);
+  CHECK(saros_cell_of((saros_cell)n).name == NULL, "cell %d", n);
+}
+
+static void check_sessions(int n) {
+  saros_session *s = NULL;
+  saros_stage linear = {.kind = SAROS_STAGE_LINEAR, .weight = x};
+  saros_stage stages[] = {linear, {.kind = (saros_stage_kind)n}};
+  expect(saros_session_new(context, 1, &linear, 1, (saros_weights)n, &s), &s, n,
+         "session: ");
+  expect(saros_session_new(context, 2, stages, 1, SAROS_WEIGHTS_REAL, &s), &s,
+         n, "session: expected a stage");
+  expect(saros_session_new(context, 1, stages + 1, 1, SAROS_WEIGHTS_REAL, &s),
+         s, n, "session: expected ");
+  stages[1] = (saros_stage){.kind = SAROS_STAGE_FUNCTION,
+                            .function = (saros_function)n};
+  expect(saros_session_new(context, 2, stages, 1, SAROS_WEIGHTS_REAL, &s), &s,
+         n, "session: expected a function ");
+  stages[1] = (saros_stage){.kind = SAROS_STAGE_RECURRENT,
+                            .cell = (saros_cell)n,
+                            .layer = {.weight_ih = x, .weight_hh = x}};
+  expect(saros_session_new(context, 2, stages, 1, SAROS_WEIGHTS_REAL, &s), &s,
+         n, "session: expected ");
+}
+
+static void check_texts(int n) {
+  saros_codec *codec = NULL;
+  const saros_text text = {.bytes = "a b", .size = 3};
+  const saros_learning wanted = {0};
+  expect(saros_codec_new(context, (saros_unit)n, &codec), &codec, n,
+         "codec: expected a unit in 0..3, got");
+  expect(saros_codec_learn(context, (saros_unit)n, &text, &wanted, &codec),
+         &codec, n, "codec: expected a unit in 0..3, got");
+}
+
+int main(void) {
+  static const int numbers[] = {-1, 100, 1000000, INT_MAX, INT_MIN};
+  const int square[] = {2, 2}, one[] = {1, 1};
+  context = saros_context_new(NULL, NULL);
+  if (saros_tensor_new(context, SAROS_REAL, 2, square, &x) != SAROS_OK ||
+      saros_tensor_new(context, SAROS_IDS, 2, one, &ids) != SAROS_OK)
+    return 1;
+  for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+    check_tensors(numbers[i]);
+    check_operations(numbers[i]);
+    check_sessions(numbers[i]);
+    check_texts(numbers[i]);
+  }
+  CHECK(saros_restrict(context, 4) == SAROS_EARGUMENT &&
+            saros_set_threads(context, 2) == SAROS_OK,
+        "an unknown capability takes nothing away");
+  saros_tensor_release(x);
+  saros_tensor_release(ids);
+  saros_context_release(context);
+  return report();
+}
