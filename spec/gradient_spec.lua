@@ -107,11 +107,11 @@ local cases = {
   { "mask_rows", { cube }, function(t)
     return core.mask_rows(t[1], saros.tensor { { 1, 0, 1 }, { 0, 2, 0 } }) end },
   { "mse of both operands, of views", { x, y }, function(t) return saros.mse(t[1]:transpose(), t[2]:transpose()) end },
-  { "l1", { x, y }, function(t) return saros.l1(t[1], t[2], { mask = y:gt(0) }) end },
-  { "huber", { x, y }, function(t) return saros.huber(t[1], t[2], { delta = 0.7 }) end },
-  { "bce", { x, positive({ 3, 4 }, 85) * 0.3 }, function(t) return saros.bce(t[1], t[2], { mask = y:abs() }) end },
+  { "l1", { x, y }, function(t) return saros.nn.l1(t[1], t[2], { mask = y:gt(0) }) end },
+  { "huber", { x, y }, function(t) return saros.nn.huber(t[1], t[2], { delta = 0.7 }) end },
+  { "bce", { x, positive({ 3, 4 }, 85) * 0.3 }, function(t) return saros.nn.bce(t[1], t[2], { mask = y:abs() }) end },
   { "kl", { cube, positive({ 2, 3, 4 }, 86) * 0.2 }, function(t)
-    return saros.kl(t[1]:log_softmax(), t[2], { mask = saros.tensor { { 1, 0, 2 }, { 1, 1, 0 } } })
+    return saros.nn.kl(t[1]:log_softmax(), t[2], { mask = saros.tensor { { 1, 0, 2 }, { 1, 1, 0 } } })
   end },
   { "cross_entropy with class weights", { random({ 2, 3, 5 }, 87) }, function(t)
     return saros.cross_entropy(t[1], table_ids, { weights = saros.tensor { 1, 2, 0, 0.5, 3 } })

@@ -27,33 +27,34 @@ describe("losses of elements", function()
 
   it("are the means of what their names say", function()
     assert.near((0.25 + 1 + 1.75 ^ 2) / 3, saros.mse(x, t):item(), tolerance)
-    assert.near((0.5 + 1 + 1.75) / 3, saros.l1(x, t):item(), tolerance)
-    assert.near((0.125 + 0.5 + 1.25) / 3, saros.huber(x, t):item(), tolerance)
+    assert.near((0.5 + 1 + 1.75) / 3, saros.nn.l1(x, t):item(), tolerance)
+    assert.near((0.125 + 0.5 + 1.25) / 3, saros.nn.huber(x, t):item(), tolerance)
     assert.near((0.125 + 0.5 * 0.75 + 0.5 * 1.5) / 3, x:huber(t, { delta = 0.5 }):item(), tolerance)
-    assert.near(0.8047555609137674, saros.bce(x, t):item(), tolerance)
-    assert.equal(saros.nn.huber, saros.huber)
+    assert.near(0.8047555609137674, saros.nn.bce(x, t):item(), tolerance)
+    assert.equal(saros.nn.mse, saros.mse)
   end)
 
   it("weigh what a mask says, by any weights", function()
     local mask = saros.tensor { 1, 0.5, 0 }
     assert.near((0.25 + 0.5) / 1.5, saros.mse(x, t, { mask = mask }):item(), tolerance)
-    assert.near((0.5 + 0.5) / 1.5, saros.l1(x, t, { mask = mask }):item(), tolerance)
-    assert.near((0.125 + 0.25) / 1.5, saros.huber(x, t, { mask = mask }):item(), tolerance)
+    assert.near((0.5 + 0.5) / 1.5, saros.nn.l1(x, t, { mask = mask }):item(), tolerance)
+    assert.near((0.125 + 0.25) / 1.5, saros.nn.huber(x, t, { mask = mask }):item(), tolerance)
   end)
 
   it("stay finite where logits are large, and accurate where the loss is small", function()
     local sure = saros.tensor { 1000, -1000 }
-    assert.equal(0, saros.bce(sure, saros.tensor { 1, 0 }):item())
-    assert.equal(1000, saros.bce(sure, saros.tensor { 0, 1 }):item())
-    local small = saros.bce(saros.tensor { 20 }, saros.ones(1)):item()
+    assert.equal(0, saros.nn.bce(sure, saros.tensor { 1, 0 }):item())
+    assert.equal(1000, saros.nn.bce(sure, saros.tensor { 0, 1 }):item())
+    local small = saros.nn.bce(saros.tensor { 20 }, saros.ones(1)):item()
     assert.near(1, small / math.exp(-20), 1e-5)
   end)
 
   it("refuse targets that are no probabilities, where they count", function()
-    assert.error_matches(function() saros.bce(x, saros.tensor { 1, 0, 1.5 }) end,
+    assert.error_matches(function() saros.nn.bce(x, saros.tensor { 1, 0, 1.5 }) end,
       "bce: expected targets in 0..1, got 1.5 at position 3", 1, true)
-    assert.error_matches(function() saros.bce(x, saros.tensor { NAN, 0, 1 }) end, "expected targets in 0..1, got .*nan")
-    assert.is_true(saros.bce(x, saros.tensor { 1, 0, 1.5 }, { mask = saros.tensor { 1, 1, 0 } }):item() > 0)
+    assert.error_matches(function() saros.nn.bce(x, saros.tensor { NAN, 0, 1 }) end,
+      "expected targets in 0..1, got .*nan")
+    assert.is_true(saros.nn.bce(x, saros.tensor { 1, 0, 1.5 }, { mask = saros.tensor { 1, 1, 0 } }):item() > 0)
   end)
 end)
 
@@ -62,20 +63,20 @@ describe("the divergence", function()
   local p = saros.tensor { { 0.1, 0.1, 0.8 }, { 0, 0.5, 0.5 } }
 
   it("is that of the targets from the model, a mean over positions", function()
-    assert.near(0.27170027337687785, saros.kl(q:log(), p):item(), tolerance)
-    assert.near(0, saros.kl(q:log(), q):item(), tolerance)
+    assert.near(0.27170027337687785, saros.nn.kl(q:log(), p):item(), tolerance)
+    assert.near(0, saros.nn.kl(q:log(), q):item(), tolerance)
   end)
 
   it("has a mask by position", function()
     local first = 0.1 * math.log(0.5) + 0.1 * math.log(1 / 3) + 0.8 * math.log(1.6)
-    assert.near(first, saros.kl(q:log(), p, { mask = saros.tensor { 1, 0 } }):item(), tolerance)
-    assert.error_matches(function() saros.kl(q, p, { mask = saros.ones(2, 3) }) end,
+    assert.near(first, saros.nn.kl(q:log(), p, { mask = saros.tensor { 1, 0 } }):item(), tolerance)
+    assert.error_matches(function() saros.nn.kl(q, p, { mask = saros.ones(2, 3) }) end,
       "kl: expected mask of shape (2), got (2, 3)", 1, true)
   end)
 
   it("is finite where neither gives a chance", function()
     local sure = saros.tensor { 0, -math.huge }
-    assert.equal(0, saros.kl(sure, saros.tensor { 1, 0 }):item())
+    assert.equal(0, saros.nn.kl(sure, saros.tensor { 1, 0 }):item())
   end)
 end)
 
@@ -141,7 +142,7 @@ end)
 
 for _, name in ipairs { "mse", "l1", "huber", "bce", "kl" } do
   describe(("a mask of %s"):format(name), function()
-    local loss = saros[name]
+    local loss = saros.nn[name]
     local g = saros.generator(1)
     local x, t = g:normal { 4, 3 }, g:uniform({ 4, 3 }, 0.1, 0.9)
     local keep = name == "kl" and saros.tensor { 1, 0, 1, 0 } or saros.tensor { { 1, 1, 1 }, { 0, 0, 0 }, { 1, 1, 1 },
@@ -219,7 +220,7 @@ describe("losses", function()
       saros.threads(threads)
       local list = {}
       for _, name in ipairs { "mse", "l1", "huber", "bce", "kl" } do
-        local value, gradients = value_and_gradients(saros[name], { x:clone(), t:clone() })
+        local value, gradients = value_and_gradients(saros.nn[name], { x:clone(), t:clone() })
         list[#list + 1] = ("%a %s %s"):format(value, gradients[1]:digest(), gradients[2]:digest())
       end
       local value, gradients = value_and_gradients(saros.cross_entropy, { x:clone() }, ids, { label_smoothing = 0.1 })

@@ -30,7 +30,8 @@ local INTERNAL = {
   -- operators
   "add", "subtract", "multiply", "divide", "power",
   -- nn
-  "linear", "embedding", "recurrent", "layer_norm", "dropout", "pick", "ctc_loss", "keep", "mask_rows",
+  "linear", "embedding", "recurrent", "layer_norm", "dropout", "pick", "keep", "mask_rows",
+  "l1", "huber", "bce", "kl", "ctc_loss",
   -- optim
   "update", "clip_norm", "clip_value",
   -- model:session, model:memory, saros.profile, saros.fit, saros.export_c
