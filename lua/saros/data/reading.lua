@@ -83,19 +83,19 @@ end
 ---@return fun(): saros.Window?
 function reading.windows(count, lay_out, o, warm_up)
   local passes = passes_of(count, lay_out, o.batch, warm_up or WARM_UP)
-  local at, first = 1, 1
+  local at, number = 1, 0
   return function()
     local pass = passes[at]
     if not pass then
       return nil
     end
-    local last = math.min(first + o.length - 1, pass.steps)
-    local inputs, targets, begins = pass.window(first, last)
-    local window = { inputs = inputs, targets = targets, begins = begins, reset = pass.reset and first == 1,
+    local all = (pass.steps - 1) // o.length + 1 -- windows of the pass, of about equal length
+    number = number + 1
+    local inputs, targets, begins = pass.window((number - 1) * pass.steps // all + 1, number * pass.steps // all)
+    local window = { inputs = inputs, targets = targets, begins = begins, reset = pass.reset and number == 1,
       counts = pass.counts }
-    first = last + 1
-    if last == pass.steps then
-      at, first = at + 1, 1
+    if number == all then
+      at, number = at + 1, 0
     end
     return window
   end
