@@ -93,7 +93,10 @@ describe("arguments that do not fit together #binding", function()
       { "elman_tanh", x, {}, { weight_ih = saros.ones(4, 3), weight_hh = saros.ones(4, 4), bias = 1 } },
       { "elman_tanh", x, {}, { weight_ih = saros.ones(4, 3), weight_hh = saros.ones(4, 4), bias_ih = vector } },
     },
-    keep = { { vector }, { t(), vector }, { t(), saros.ones(2) }, { saros.ids { { 1 } } }, { t(), saros.ids { { 1, 1, 1 }, { 1, 1, 1 } } } },
+    keep = {
+      { vector }, { t(), vector }, { t(), saros.ones(2) }, { saros.ids { { 1 } } },
+      { t(), saros.ids { { 1, 1, 1 }, { 1, 1, 1 } } },
+    },
     mask_rows = { { t(), vector }, { vector, t() }, { t(), saros.ids { 1, 1 } }, { x, saros.ones(2, 5) } },
     tape = { { { train = true } }, { { training = 1 } } },
     clip_norm = { { { t() }, 0 }, { { t() }, -1 }, { { t() }, 0 / 0 }, { { t(), 1 }, 1 } },

@@ -18,6 +18,7 @@ local linear = require "saros.nn.linear"
 local live = require "saros.nn.live_classifier"
 local module = require "saros.nn.module"
 local recurrent = require "saros.nn.recurrent"
+local steps = require "saros.nn.steps"
 local model_file = require "saros.model_file"
 
 ---@class saros.nn.Classifier: saros.nn.Module
@@ -133,11 +134,15 @@ function Classifier:window_loss(batch)
   return core.cross_entropy(logits, batch.labels), nil, math.tointeger(right)
 end
 
---- The loss of any batch, for `memory`.
+--- The loss of any batch, a padded one, for `memory`.
 function Classifier:sample_loss(T, B)
   local zeros = core.zeros(T, B, self.features and #self.features or 1)
   local ids = zeros:argmax(-1)
-  return (self:window_loss { inputs = self.features and zeros or ids, labels = ids:select(1, 1) })
+  return (self:window_loss {
+    inputs = self.features and zeros or ids,
+    labels = ids:select(1, 1),
+    lengths = steps.padded(T, B),
+  })
 end
 
 --- A sequence from a script as a batch of one row.

@@ -195,11 +195,12 @@ local function answers(self, batch)
   return outputs, steps.mask(lengths, T + 1)
 end
 
---- The loss of any batch, for `memory`: sources and targets of T symbols.
+--- The loss of any batch, for `memory`: padded sources and targets of T symbols.
 function EncoderDecoder:sample_loss(T, B)
   local zeros <close> = core.zeros(T, B, 1)
   local ids = zeros:argmax(-1)
-  return self:loss { sources = ids, targets = ids }
+  local lengths = steps.padded(T, B)
+  return self:loss { sources = ids, targets = ids, source_lengths = lengths, target_lengths = lengths }
 end
 
 --- The mean cross-entropy of the targets and their ends, in nats per symbol.

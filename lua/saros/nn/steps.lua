@@ -40,6 +40,19 @@ function steps.mask(lengths, T)
   return core.le(core.arange(T):reshape(T, 1), core.tensor(lengths))
 end
 
+--- Lengths of a padded batch, for `memory`: all rows but the first are a step short,
+--- if there is more than one.
+---@param T integer
+---@param B integer
+---@return integer[]
+function steps.padded(T, B)
+  local lengths = {}
+  for row = 1, B do
+    lengths[row] = row == 1 and T or math.max(1, T - 1)
+  end
+  return lengths
+end
+
 --- Refuse lengths that do not fit a batch. Complaints have no position: see
 --- options.about.
 ---@param lengths any
