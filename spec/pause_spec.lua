@@ -1,4 +1,5 @@
 require "spec.support.values"
+local files = require "spec.support.files"
 local saros = require "saros"
 local nn, data = saros.nn, saros.data
 
@@ -322,6 +323,25 @@ describe("asking inside an open tape", function()
     tape:backward(loss)
     assert.equal(whole, table.concat(pieces))
     assert.same({ 5 }, a:gradient():totable())
+  end)
+
+  it("lets models begin and be loaded", function()
+    local a = parameter { 1 }
+    local tape <close> = saros.tape()
+    local y = a * 2
+    for _, cell in ipairs { "rnn", "lstm", "gru", "mingru", "minlstm", "lru" } do
+      nn[cell]({ 2, 3 }):init { seed = 1 }
+      for _, weights in ipairs { "default", "glorot", "orthogonal" } do
+        local made = language_model { cell = cell, weights = weights, layer_norm = cell ~= "lru" }
+        files.with_path(function(path)
+          assert(made:save(path))
+          assert(saros.load(path))
+        end)
+      end
+    end
+    assert.equal(1, operations(tape))
+    tape:backward(y)
+    assert.same({ 2 }, a:gradient():totable())
   end)
 
   it("lets learners learn", function()

@@ -205,6 +205,7 @@ end
 ---@param given { seed: integer, weights?: "default"|"glorot"|"orthogonal" }
 ---@return self
 function Module:init(given)
+  local _ <close> = core.no_gradient()
   local o = check_init(given)
   local generator = core.generator(o.seed)
   self:visit(function(module)
