@@ -39,7 +39,7 @@ local updates = math.max(1, args.epochs * ((#series.train - length) // 32))
 saros.fit(model, series, { epochs = args.epochs, batch = 32, length = length, lr = 3e-3, clip = 1, run = args.run,
   schedule = saros.optim.schedule.cosine { steps = updates, floor = 0.02 }, progress = saros.progress() })
 model = args.run and need(saros.load(args.run)) or model
-print(("%s; in the last fifth, the root of the mean square error:"):format(series))
+print(("%s\nin the last fifth, the root of the mean square error:"):format(series))
 
 -- Of guess(t, k) for values[t + k], t being now; the model reads everything once.
 local values, predicted = series.targets:select(2, 1):totable(), model:forecasts(series.inputs):totable()

@@ -53,7 +53,8 @@ describe("labelled sequences", function()
       assert.same({ "Dvořák", "Rhys", "ap Owen" }, sorted(texts_of(set.train)))
       assert.equal(6, #set.train[1].ids)
       assert.equal("Dvořák", set.vocabulary:decode(set.train[1].ids))
-      assert.equal("labelled sequences (3, 0 of them held out; 2 labels, 17 different symbols)", tostring(set))
+      assert.equal("labelled sequences (3, 0 of them held out; 2 labels, 17 different symbols)\n"
+        .. "  dropped: 1 repeated text, 2 blank lines", tostring(set))
     end)
   end)
 
@@ -194,7 +195,8 @@ describe("labelled sequences", function()
         ["short.csv, line 2: expected 2 fields, as in the first line, got 1"] = { read "short.csv" },
         ["expected a column among text, label (or 1..2), got \"name\"; option 'text' says which, and the first line "
           .. "is read as the header unless header = false"] = { read("gap.csv", { text = "name" }) },
-        ["names.txt: expected a column among Rhys (or 1..1), got 2; option 'label' says which"] = { read "names.txt" },
+        ["names.txt: expected options that say which columns are the text and the label, as several could be: Rhys"] =
+          { read "names.txt" },
       } do
         assert.is_nil(got[1])
         assert.matches("data.labelled: ", got[2], 1, true)

@@ -38,7 +38,10 @@ describe("a series from a table", function()
     assert.same({ "Temp", "Wind" }, series.names.targets)
     assert.same({ { 1.5, 7 }, { 2.5, 8 }, { -30, 9 } }, series.inputs:totable())
     assert.equal(3, #series)
-    assert.equal("series (string: 3 rows, 3 for training; Temp, Wind -> Temp, Wind, 1 step ahead)", tostring(series))
+    assert.equal("series (string: 3 rows, 3 for training; Temp, Wind -> Temp, Wind, 1 step ahead)\n"
+      .. "  time: Date, every day from 1981-01-01 to 1981-01-03\n"
+      .. "  columns left out: Note (text such as \"x\")\n"
+      .. "  held out: none", tostring(series))
   end)
 
   it("takes those one asks for, by name or number", function()
@@ -102,7 +105,7 @@ describe("a series from a table", function()
       assert.matches(expected, message, 1, true)
     end
     assert.matches("line 2: expected 1 fields", problem "1\n1,2\n", 1, true)
-    assert.matches("expected a column of numbers, got none", problem "a,b\n", 1, true)
+    assert.matches("expected rows of numbers, got none", problem "a,b\n", 1, true)
     local series, message = data.series "no/such/file.csv"
     assert.is_nil(series)
     assert.equal("data.series: no/such/file.csv: No such file or directory", message)
@@ -112,7 +115,7 @@ describe("a series from a table", function()
   it("goes on where a number is missing, if it may", function()
     local text = "a,b\n1,5\n,NA\n?,nan\n4,8\n5, null \n"
     assert.matches('line 3, column 1 (a): expected a number, got nothing; missing = "previous", "interpolate" or '
-      .. '"skip" goes on without', problem(text), 1, true)
+      .. '"skip" reads on without', problem(text), 1, true)
     local function with(policy)
       return rows(text, { missing = policy })
     end
@@ -135,11 +138,15 @@ describe("a series from a table", function()
     end
     assert.same({ { 2, 1 }, { 3, 2 }, { 4, 3 } }, rows(text, { parse = { Date = month } }))
     assert.same({ { 2 }, { 3 }, { 4 } }, rows(text, { parse = { month }, inputs = "Date" }))
-    assert.matches('line 3, column 1 (Date): expected parse to make a finite number of it, got "1981-03"',
-      problem(text, { parse = { Date = function(date) return date ~= "1981-03" and 1 or nil end } }), 1, true)
-    assert.error_matches(function()
-      read(text, { parse = { Date = 3 } })
-    end, "expected option 'parse' to have functions by column, got 3 for \"Date\"", 1, true)
+    assert.matches('line 3, column 1 (Date): expected parse to make a finite number of "1981-03", or nil where one is '
+      .. "missing, got inf", problem(text, { parse = { Date = function(date)
+      return date == "1981-03" and math.huge or 1
+    end } }), 1, true)
+    for _, parse in ipairs { { Date = 3 }, { [1.5] = month }, 3 } do
+      assert.error_matches(function()
+        read(text, { parse = parse })
+      end, "expected option 'parse' to be functions by column", 1, true)
+    end
     assert.error_matches(function()
       read(text, { parse = { Date = function() error "mine" end } })
     end, "mine")

@@ -1,176 +1,21 @@
---- Columns of numbers from a table in a text file: which of its fields they
---- are, what stands for a number, and what happens where there is none.
+--- What the columns of a table hold: numbers, truth or text. All rows
+--- decide. A column of numbers with a few fields that are none is a mistake in the
+--- file or a spelling of "missing" that must be told, so it is refused.
 
-local core = require "saros.core"
-local csv = require "saros.data.csv"
+local dates = require "saros.data.dates"
+local numbers = require "saros.data.numbers"
 local options = require "saros.options"
-
-local tonumber = core.to_number -- with a decimal point, in any locale
-
----@class saros.data.Column
----@field name string
----@field position integer  among the fields of a record
----@field parse? fun(text: string): number?  what reads its fields, if they are no numbers
----@field values number[]
----@field gaps integer[]  rows whose value is still unknown
+local problem = require "saros.data.problem"
 
 local columns = {}
 
--- --- What stands in a field ----------------------------------------------------------
-
-local MISSING = { [""] = true, na = true, ["n/a"] = true, nan = true, null = true, ["?"] = true }
-
-local function is_missing(text)
-  return MISSING[text:match("^%s*(.-)%s*$"):lower()] or false
-end
-
-local function is_number(value)
-  return type(value) == "number" and value - value == 0 -- neither infinite nor NaN
-end
-
-local function expected_number(place, line, column, got)
-  csv.problem("%s, line %d, column %d (%s): expected %s, got %s", place.name, line, column.position,
-    column.name, column.parse and "parse to make a finite number of it" or "a number", got)
-end
-
--- The number in a field that is not simply one; nil where it is missing.
-local function read_field(place, line, column, text)
-  if is_missing(text) then
-    return nil
-  end
-  local value
-  if column.parse then
-    value = column.parse(text)
-  end
-  return is_number(value) and value or expected_number(place, line, column, options.describe(text))
-end
-
--- --- What becomes of gaps --------------------------------------------------------------
-
---- What stands in row `row` of a column instead; nil leaves the row out.
-local FILL = {
-  error = function(place, line, column)
-    expected_number(place, line, column,
-      'nothing; missing = "previous", "interpolate" or "skip" goes on without')
-  end,
-  previous = function(place, line, column, row)
-    return column.values[row - 1] or expected_number(place, line, column,
-      'nothing, and nothing before it; missing = "interpolate" or "skip" goes on without')
-  end,
-  interpolate = function(_, _, column, row)
-    column.gaps[#column.gaps + 1] = row
-    return 0
-  end,
-  skip = function() end,
-}
-
-columns.policies = { "error", "previous", "interpolate", "skip" }
-
---- A straight line from the value before a gap to the one behind it. A gap at an
---- end has one neighbour, which is repeated.
-local function bridge(values, first, last)
-  local before, behind = values[first - 1], values[last + 1]
-  local from, to = before or behind, behind or before
-  for row = first, last do
-    values[row] = from + (to - from) * (row - first + 1) / (last - first + 2)
-  end
-end
-
-local function interpolate(place, column)
-  local gaps, n = column.gaps, 1
-  if #gaps > 0 and #gaps == #column.values then
-    csv.problem("%s, column %d (%s): expected some numbers, got none", place.name, column.position, column.name)
-  end
-  while n <= #gaps do
-    local first = gaps[n]
-    while gaps[n + 1] == gaps[n] + 1 do
-      n = n + 1
-    end
-    bridge(column.values, first, gaps[n])
-    n = n + 1
-  end
-end
-
--- --- Which columns there are ---------------------------------------------------------------
-
----@class saros.data.Place
----@field name string  of the file
----@field content string
----@field separator string
----@field header? boolean  is the first record one?
----@field names string[]  of all its columns
-
---- A first record without any number in it is a heading.
-local function is_header(fields, count)
-  for position = 1, count do
-    if tonumber(fields[position]) then
-      return false
-    end
-  end
-  return true
-end
-
---- Look at the beginning of a table.
----@param place saros.data.Place
-function columns.survey(place)
-  local fields, count = csv.records(place.content, place.separator, place.name)()
-  if not fields then
-    csv.problem("%s: expected a table, got nothing", place.name)
-  end
-  if place.header == nil then
-    place.header = is_header(fields, count)
-  end
-  place.names = {}
-  for position = 1, count do
-    local name = place.header and fields[position]:match "^%s*(.-)%s*$"
-    place.names[position] = name and name ~= "" and name or tostring(position)
-  end
-end
-
---- Iterate over the records behind the heading, each with as many fields as the
---- first: fields, line.
----@param place saros.data.Place
----@return fun(): string[]?, integer?
-function columns.records(place)
-  local next_record = csv.records(place.content, place.separator, place.name)
-  if place.header then
-    next_record()
-  end
-  local expected = #place.names
-  return function()
-    local fields, count, line = next_record()
-    if fields and count ~= expected then
-      csv.problem("%s, line %d: expected %d fields, as in the first line, got %d",
-        place.name, line, expected, count)
-    end
-    return fields, line
-  end
-end
-
---- The columns that hold numbers: those whose first value is one, or is parsed.
----@param place saros.data.Place
----@param parsed table<integer, function>
----@return integer[] positions
-function columns.numeric(place, parsed)
-  local known, left = {}, #place.names
-  for fields in columns.records(place) do
-    for position in ipairs(place.names) do
-      local text = fields[position]
-      if known[position] == nil and not is_missing(text) then
-        known[position], left = parsed[position] ~= nil or is_number(tonumber(text)), left - 1
-      end
-    end
-    if left == 0 then
-      break
-    end
-  end
-  local positions = {}
-  for position in ipairs(place.names) do
-    positions[#positions + 1] = known[position] and position or nil
-  end
-  return #positions > 0 and positions
-    or csv.problem("%s: expected a column of numbers, got none", place.name)
-end
+---@class saros.data.Column
+---@field name string
+---@field position integer  in the table
+---@field kind "number"|"truth"|"text"|"nothing"
+---@field unit string?  of numbers: "%" or a currency sign
+---@field values (number|false)[]?  of numbers and truth, a row each; false where one is missing
+---@field why string?  of another kind: what it is, for people
 
 --- For functions that take a column as an option.
 ---@type saros.options.Kind
@@ -178,57 +23,215 @@ columns.kind = options.kind("a column's name or number", function(value)
   return (type(value) == "string" or math.type(value) == "integer") and value or nil
 end)
 
---- The position of a column that is given by name or by number.
----@param place saros.data.Place
----@param wanted string|integer
----@param option? string  that chose it, for the message
----@return integer
-function columns.find(place, wanted, option)
-  local found = math.type(wanted) == "integer" and place.names[wanted] and wanted or nil
-  for position, name in ipairs(place.names) do
-    if name == wanted and found then
-      csv.problem("%s: expected one column %q, got columns %d and %d; choose by number",
-        place.name, wanted, found, position)
-    end
-    found = name == wanted and position or found
+local some = options.list_of(columns.kind)
+
+--- For functions that take columns, one or a list.
+---@type saros.options.Kind
+columns.list = options.kind("columns, by name or number", function(value)
+  local list = columns.kind.accept(value) and { value } or some.accept(value)
+  return list and #list > 0 and list or nil
+end)
+
+--- For functions that take functions by column that parse its fields.
+---@type saros.options.Kind
+columns.parsers = options.kind("functions by column", function(value)
+  if type(value) ~= "table" then
+    return nil
   end
-  local hint = option and ("; option '%s' says which%s"):format(option,
-    place.header and ", and the first line is read as the header unless header = false" or "")
-  return found or csv.problem("%s: expected a column among %s (or 1..%d), got %s%s", place.name,
-    table.concat(place.names, ", "), #place.names, options.describe(wanted), hint or "")
+  for wanted, parse in pairs(value) do
+    if not columns.kind.accept(wanted) or type(parse) ~= "function" then
+      return nil
+    end
+  end
+  return value
+end)
+
+-- --- What each field means -------------------------------------------------------------
+
+local function is_number(value)
+  return type(value) == "number" and value < numbers.LIMIT and value > -numbers.LIMIT
 end
 
--- --- Reading ---------------------------------------------------------------------------------
+--- What a function of the script makes of a field: a number, or false for nil.
+local function parsed(table, position, row, text, parse)
+  local value = parse(text)
+  if value ~= nil and not is_number(value) then
+    problem.raise("%s: expected parse to make a finite number of %s, or nil where one is missing, got %s",
+      table:place(position, row), options.describe(text), options.describe(value))
+  end
+  return value or false
+end
 
---- Read columns, all of one length.
----@param place saros.data.Place
----@param list saros.data.Column[]
----@param missing "error"|"previous"|"interpolate"|"skip"
----@return integer rows
-function columns.read(place, list, missing)
-  local fill, row, numbers = FILL[missing], 1, {}
-  for fields, line in columns.records(place) do
-    local whole = true
-    for n, column in ipairs(list) do
-      local text = fields[column.position]
-      local value = not column.parse and tonumber(text)
-      if not is_number(value) then
-        value = read_field(place, line, column, text)
-        value = value or fill(place, line, column, row)
-      end
-      numbers[n], whole = value, whole and value ~= nil
+--- A function from the texts in a column to their meaning: a number, false for
+--- missing, or nil; and the unit or the reason. Without `parse` a text is looked at
+--- once.
+local function understanding(table, position, parse)
+  local read, missing, known = numbers.reader(table.dialect), table.missing or {}, {}
+  local function understand(text, row)
+    local trimmed = numbers.trim(text)
+    if numbers.is_missing(trimmed) or missing[trimmed] then
+      return false
+    elseif parse then
+      return parsed(table, position, row, text, parse)
     end
-    if whole then
-      for n, column in ipairs(list) do
-        column.values[row] = numbers[n]
+    local value, note = read(trimmed)
+    if value and missing[value] then
+      return false
+    end
+    return value, note
+  end
+  return parse and understand or function(text, row)
+    local found = known[text]
+    if not found then
+      found = { understand(text, row) }
+      known[text] = found
+    end
+    return found[1], found[2]
+  end
+end
+
+---@class saros.data.Survey
+---@field numbers integer  fields that are numbers
+---@field plain integer  of them those without a unit
+---@field texts integer  fields that are neither numbers nor missing
+---@field row integer?  the first of these
+---@field text string?  what stands there
+---@field reason string?  why it is no number
+---@field units table<string, integer>  the first row of each
+
+--- Replace what stands in a column by numbers and false, where it is understood.
+local function survey(table, position, parse)
+  local cells, understand, missing = table.cells[position], understanding(table, position, parse), table.missing
+  local found = { numbers = 0, plain = 0, texts = 0, units = {} }
+  for row = 1, table.rows do
+    local cell, note = cells[row], nil
+    if type(cell) == "string" then
+      cell, note = understand(cell, row)
+    elseif missing and missing[cell] then
+      cell = false
+    end
+    if cell then
+      found.numbers, cells[row] = found.numbers + 1, cell
+      if note then
+        found.units[note] = found.units[note] or row
+      else
+        found.plain = found.plain + 1
       end
-      row = row + 1
+    elseif cell == nil then
+      found.texts = found.texts + 1
+      if not found.row then
+        found.row, found.text, found.reason = row, cells[row], note
+      end
+    else
+      cells[row] = false
     end
   end
-  for _, column in ipairs(list) do
-    interpolate(place, column)
+  return found
+end
+
+-- --- What is refused ----------------------------------------------------------------------
+
+--- What helps with a text among numbers.
+local function hint_of(column, found)
+  if found.reason == "either" then
+    local whole, rest = numbers.trim(found.text):match "^(.-),(.*)$"
+    return ("; it is %s%s with thousands = \",\" and %s.%s with decimal = \",\"; one of these options says which")
+      :format(whole, rest, whole, rest)
+  elseif found.reason == "infinite" then
+    return ", which is more than a number of this build can be"
+  elseif numbers.evidence(numbers.trim(found.text)) == "," then
+    return "; decimal = \",\" reads it"
+  elseif #dates.fitting { numbers.trim(found.text) } > 0 then
+    return "; time = or parse = reads times"
   end
-  return row - 1
+  return ("; na = { %s } says that it is missing, parse = { [%q] = function(text) ... end } reads it"):format(
+    options.describe(found.text), column.name)
+end
+
+local function refuse_text(table, column, found)
+  local fields = found.numbers + found.texts
+  local count = found.numbers > 0 and (" (%d of %d fields are numbers)"):format(found.numbers, fields) or ""
+  problem.raise("%s: expected a number, got %s%s%s", table:place(column.position, found.row),
+    options.describe(found.text), count, hint_of(column, found))
+end
+
+--- The unit of all numbers; per cent beside plain numbers, or two currencies, are refused.
+local function unit_of(table, column, found)
+  local unit, row = next(found.units)
+  for other, at in pairs(found.units) do
+    if at < row then
+      unit, row = other, at
+    end
+  end
+  for other, at in pairs(found.units) do
+    if other ~= unit then
+      problem.raise("%s: expected numbers in %s, as in line %d, got some in %s; "
+        .. "parse = { [%q] = function(text) ... end } makes one unit of them", table:place(column.position, at), unit,
+        table.lines[row], other, column.name)
+    end
+  end
+  if unit == "%" and found.plain > 0 then
+    problem.raise("%s: expected all numbers in %% or none, got both; parse = { [%q] = function(text) ... end } "
+      .. "makes one unit of them", table:place(column.position, row), column.name)
+  end
+  return unit
+end
+
+-- --- Kinds ----------------------------------------------------------------------------------
+
+--- Numbers of a column in which all texts are true or false.
+local function truth_of(cells)
+  local values = {}
+  for row, cell in ipairs(cells) do
+    values[row] = cell and numbers.truth(numbers.trim(cell))
+    if values[row] == nil then
+      return nil
+    end
+  end
+  return values
+end
+
+local function no_numbers(column, cells, found)
+  if found.texts == 0 then
+    column.kind, column.why = "nothing", "no values"
+    return column
+  end
+  column.values = found.numbers == 0 and truth_of(cells) or nil
+  if column.values then
+    column.kind = "truth"
+  else
+    column.kind = "text"
+    column.why = "text such as " .. options.describe(found.text)
+      .. (found.numbers > 0 and (", beside %d numbers"):format(found.numbers) or "")
+  end
+  return column
+end
+
+--- What a column holds. Most fields decide; where these are numbers, every other
+--- field must be a number or missing.
+---@param table saros.data.Table  read
+---@param position integer
+---@param wanted? boolean  true: it must hold numbers
+---@param parse? fun(text: string): number?
+---@return saros.data.Column
+function columns.understand(table, position, wanted, parse)
+  local cells = table.cells[position]
+  local column = { name = table.names[position], position = position }
+  local found = survey(table, position, parse)
+  if found.numbers > 0 and (found.numbers >= found.texts or wanted) then
+    if found.texts > 0 then
+      refuse_text(table, column, found)
+    end
+    column.kind, column.values, column.unit = "number", cells, unit_of(table, column, found)
+    return column
+  end
+  no_numbers(column, cells, found)
+  if wanted and column.kind == "nothing" then
+    problem.raise("%s, column %d (%s): expected some numbers, got none", table.name, position, column.name)
+  elseif wanted and not column.values then
+    refuse_text(table, column, found)
+  end
+  return column
 end
 
 return columns

@@ -1,66 +1,25 @@
---- Tables in text files: RFC 4180 (quoted fields, which may hold separators,
+--- The records of tables in text: RFC 4180 (quoted fields, which may hold separators,
 --- quotes and new lines; lines end in LF or CRLF), with any separator.
----
---- What is wrong with a file is raised as a problem: `csv.try` turns it into nil
---- and a message, and lets every other error pass.
 
 local options = require "saros.options"
-local read_file = require "saros.read_file"
-local without_mark = require "saros.data.byte_order_mark"
+local problem = require "saros.data.problem"
 
 local csv = {}
 
-local Problem = {}
-
---- Raise what is wrong with a file.
----@param form string  and what it formats
-function csv.problem(form, ...)
-  error(setmetatable({ message = form:format(...) }, Problem), 0)
-end
-
---- Call a function: its first result, or nil and the message of a problem.
----@return any? result, string? message
-function csv.try(fn, ...)
-  local ok, result = pcall(fn, ...)
-  if ok then
-    return result
-  elseif getmetatable(result) == Problem then
-    return nil, result.message
-  end
-  error(result, 0)
-end
-
---- The text of a file, without a byte order mark.
----@param path string
----@return string
-function csv.read(path)
-  local content, message = read_file(path)
-  if not content then
-    csv.problem("%s", message)
-  end
-  return without_mark(content)
-end
+---@class saros.data.Dialect
+---@field separator string  one character
+---@field first integer  the byte with which the first record, or what names the columns, begins
+---@field line integer  the lines before it
+---@field comment string?  lines that begin with it are left out
+---@field header boolean  true: the first record names the columns
+---@field decimal string?  "." or ","; nil: no field tells
+---@field thousands string?  between groups of digits
 
 --- For functions that take a separator as an option.
 ---@type saros.options.Kind
 csv.separator_kind = options.kind("one character", function(value)
   return type(value) == "string" and value:find '^[^\r\n"]$' and value or nil
 end)
-
---- The separator that comes most often in the first line, outside of quotes.
----@param content string
----@return string
-function csv.separator(content)
-  local line = content:gsub('"[^"]*"', ""):match "^[\r\n]*([^\r\n]*)"
-  local best, most = ",", 0
-  for _, separator in ipairs { ",", ";", "\t", "|" } do
-    local _, count = line:gsub(separator, separator)
-    if count > most then
-      best, most = separator, count
-    end
-  end
-  return best
-end
 
 --- A quoted field that begins at a position: its text and where it ends, or nil
 --- if it never does.
@@ -77,29 +36,31 @@ end
 
 --- Iterate over the records of a text: their fields, in a table that is used
 --- again for the next one, their number, and the line on which they begin.
---- Empty lines are no records.
+--- Empty lines and comments are no records; they are counted.
 ---@param content string
----@param separator string  one character
+---@param dialect saros.data.Dialect
 ---@param name string  of the file, for messages
 ---@return fun(): string[]?, integer?, integer?
-function csv.records(content, separator, name)
-  local find, sub = string.find, string.sub
-  local finish = "[%" .. separator .. "\n]"
-  local fields, position, line = {}, 1, 0
+---@return { blank: integer, comments: integer } ignored  lines so far
+function csv.records(content, dialect, name)
+  local find, sub, separator, comment = string.find, string.sub, dialect.separator, dialect.comment
+  local finish = "[" .. separator:gsub("%W", "%%%0") .. "\n]"
+  local fields, position, line, ignored = {}, dialect.first, dialect.line, { blank = 0, comments = 0 }
 
   -- The record at `first`, where quotes may hide separators and new lines.
   local function careful(first)
     local count, begun, at = 0, line, first
     repeat
       local text, last, stop
-      if content:byte(at) == 34 then
-        text, last = quoted(content, at)
+      local mark_at = content:match('^ *()"', at)
+      if mark_at then
+        text, last = quoted(content, mark_at)
         if not last then
-          csv.problem("%s, line %d, column %d: expected a closing quote, got the end of the file",
+          problem.raise("%s, line %d, column %d: expected a closing quote, got the end of the file",
             name, line, count + 1)
         end
         line = line + select(2, text:gsub("\n", "\n"))
-        stop = content:match("^\r?()\n", last + 1) or last + 1
+        stop = content:match("^ *\r?()", last + 1)
       else
         stop = content:find(finish, at) or #content + 1
         text = content:sub(at, stop - 1)
@@ -109,7 +70,7 @@ function csv.records(content, separator, name)
         text = last and text or text:gsub("\r$", "")
       end
       if last and mark ~= "" and mark ~= "\n" and mark ~= separator then
-        csv.problem("%s, line %d, column %d: expected %q or a new line behind the closing quote, got %q",
+        problem.raise("%s, line %d, column %d: expected %q or a new line behind the closing quote, got %q",
           name, line, count + 1, separator, mark)
       end
       count, at = count + 1, stop + 1
@@ -131,13 +92,21 @@ function csv.records(content, separator, name)
     return fields, count, line
   end
 
-  return function()
+  local function is_comment(first)
+    return comment and sub(content, first, first + #comment - 1) == comment
+  end
+
+  local function next_record()
     while position <= #content do
       line = line + 1
       local first, stop = position, find(content, "\n", position, true) or #content + 1
       local last = content:byte(stop - 1) == 13 and stop - 2 or stop - 1
       position = stop + 1
-      if last >= first then
+      if last < first then
+        ignored.blank = ignored.blank + 1
+      elseif is_comment(first) then
+        ignored.comments = ignored.comments + 1
+      else
         local text = sub(content, first, last)
         if find(text, '"', 1, true) then
           return careful(first)
@@ -146,6 +115,7 @@ function csv.records(content, separator, name)
       end
     end
   end
+  return next_record, ignored
 end
 
 return csv

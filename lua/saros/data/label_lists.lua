@@ -2,66 +2,52 @@
 
 local core = require "saros.core"
 local options = require "saros.options"
-local columns = require "saros.data.columns"
-local csv = require "saros.data.csv"
+local decode = require "saros.data.decode"
 local folder_of = require "saros.folder"
+local label_table = require "saros.data.label_table"
+local problem = require "saros.data.problem"
+local read_file = require "saros.read_file"
 
 local label_lists = {}
 
 -- --- Reading ----------------------------------------------------------------------
 
---- The lines of a file without white space around them; none is empty.
+--- The lines of a file without white space around them, and the number of those with nothing.
 local function lines_of(path)
-  local content, lines = csv.read(path), {}
-  for line in content:gmatch "[^\n]+" do
-    lines[#lines + 1] = line:match "^%s*(.*%S)"
+  local content, message = read_file(path)
+  local lines, blank = {}, 0
+  content = decode(content or problem.raise("%s", message), path):gsub("\n$", "")
+  for line in (content .. "\n"):gmatch "(.-)\n" do
+    local text = line:match "^%s*(.*%S)"
+    lines[#lines + 1], blank = text, blank + (text and 0 or 1)
   end
-  return lines
+  return lines, blank
 end
 
 --- A folder as lists: of each LABEL.txt, the lines by label.
 local function read_folder(path)
   local names, message = folder_of.names(path)
-  local source = {}
-  for _, name in ipairs(names or csv.problem("%s", message)) do
+  local source, empty = {}, 0
+  for _, name in ipairs(names or problem.raise("%s", message)) do
     local label = name:match "^(.+)%.txt$"
     if label then
-      local lines = lines_of(path .. "/" .. name)
-      source[label] = #lines > 0 and lines or nil
+      local lines, blank = lines_of(path .. "/" .. name)
+      source[label], empty = #lines > 0 and lines or nil, empty + blank
     end
   end
-  return next(source) and source
-    or csv.problem("expected files LABEL.txt with lines in %q, got none", path)
-end
-
---- A table as lists: the texts of one column by what another one has.
-local function read_table(path, o)
-  local content = csv.read(path)
-  local place = { name = path, content = content, header = o.header,
-    separator = o.separator or csv.separator(content) }
-  columns.survey(place)
-  local text_at, label_at = columns.find(place, o.text, "text"), columns.find(place, o.label, "label")
-  local source = {}
-  for fields, line in columns.records(place) do
-    local text, label = fields[text_at], fields[label_at]
-    for _, position in ipairs { text_at, label_at } do
-      if fields[position] == "" then
-        csv.problem("%s, line %d, column %d (%s): expected some text, got none", path, line, position,
-          place.names[position])
-      end
-    end
-    source[label] = source[label] or {}
-    table.insert(source[label], text)
+  if not next(source) then
+    problem.raise("expected files LABEL.txt with lines in %q, got none", path)
   end
-  return next(source) and source or csv.problem("%s: expected rows of texts and labels, got none", path)
+  return { source = source, dropped = 0, ignored = { blank = empty, comments = 0 }, left_out = {}, filled = {} }
 end
 
---- Read a folder of files LABEL.txt, or a table. A problem is one of csv.try.
+--- Read a folder of files LABEL.txt, or a table. What is wrong with it is raised as
+--- a problem.
 ---@param path string
----@param o { text: string|integer, label: string|integer, separator?: string, header: boolean }  of a table
----@return table<string, string[]>
+---@param o saros.data.LabelledOptions
+---@return saros.data.LabelTable
 function label_lists.read(path, o)
-  return (folder_of.is_there(path) and read_folder or read_table)(path, o)
+  return (folder_of.is_there(path) and read_folder or label_table.read)(path, o)
 end
 
 -- --- Checking -----------------------------------------------------------------------
@@ -92,8 +78,9 @@ local function accept(value, first)
   return accept_numbers(value, F), ("finite numbers of shape (T, %d)%s"):format(F, F == 1 and ", or (T)" or "")
 end
 
---- The sequences of a label. Returns them and the first of all.
-local function accept_all(label, list, first)
+--- The sequences of a label. Returns them and the first of all. What became a tensor is
+--- found by it in `originals`, as its numbers were more exact.
+local function accept_all(label, list, first, originals)
   if type(label) ~= "string" or type(list) ~= "table" or #list == 0 then
     options.fail(("data.labelled: expected lists of sequences by label, got %s for %s"):format(
       options.describe(list), options.describe(label)))
@@ -106,6 +93,7 @@ local function accept_all(label, list, first)
         position, label, expected, options.describe(value)))
     end
     accepted[position], first = sequence, first or sequence
+    originals[sequence] = type(value) == "table" and value or nil
   end
   return accepted, first
 end
@@ -115,8 +103,9 @@ end
 ---@return string[] labels  sorted
 ---@return table<string, (string|saros.Tensor)[]> accepted  texts, or numbers (T, F)
 ---@return boolean are_texts
+---@return table<saros.Tensor, table> originals  the lists that became tensors
 function label_lists.check(source)
-  local labels, accepted, first = {}, {}, nil
+  local labels, accepted, originals, first = {}, {}, {}, nil
   for label in pairs(source) do
     labels[#labels + 1] = label
   end
@@ -127,9 +116,9 @@ function label_lists.check(source)
     return tostring(a) < tostring(b)
   end)
   for _, label in ipairs(labels) do
-    accepted[label], first = accept_all(label, source[label], first)
+    accepted[label], first = accept_all(label, source[label], first, originals)
   end
-  return labels, accepted, type(first) == "string"
+  return labels, accepted, type(first) == "string", originals
 end
 
 return label_lists

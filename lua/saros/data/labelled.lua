@@ -4,6 +4,7 @@
 ---     local set = data.labelled("surnames", { valid = 0.2 })     -- Czech.txt, Dutch.txt, ...
 ---     local set = data.labelled("reviews.csv", { text = "review", label = "stars" })
 ---     local set = data.labelled { wave = { { { 0.1, 0.9 }, ... }, ... }, rest = { ... } } -- rows of numbers
+---     local set = data.labelled("steps.csv", { id = "walk", features = { "x", "y", "z" }, label = "activity" })
 ---     for batch in set:batches { batch = 64, seed = epoch } do ... end
 
 local core = require "saros.core"
@@ -11,12 +12,16 @@ local options = require "saros.options"
 local spelling = require "saros.spelling"
 local batches = require "saros.data.batches"
 local columns = require "saros.data.columns"
-local csv = require "saros.data.csv"
+local problem = require "saros.data.problem"
+local dates = require "saros.data.dates"
+local gaps = require "saros.data.gaps"
 local label_lists = require "saros.data.label_lists"
 local order = require "saros.data.order"
 local padding = require "saros.data.padding"
+local remarks = require "saros.data.remarks"
 local scale = require "saros.data.scale"
 local share = require "saros.data.share"
+local tables = require "saros.data.table"
 local vocabulary = require "saros.data.vocabulary"
 
 ---@class saros.Labelled
@@ -25,6 +30,12 @@ local vocabulary = require "saros.data.vocabulary"
 ---@field features saros.Scale?  of sequences of numbers, fitted on the training part
 ---@field train saros.data.LabelledPart
 ---@field valid saros.data.LabelledPart  held out: the same share of each label
+---@field left_out saros.data.LeftOut[]  columns of a table that are not read
+---@field dropped integer  rows of a table that `missing = "skip"` left out
+---@field ignored { blank: integer, comments: integer }  lines
+---@field filled table<string, integer>  numbers that `missing` put in, by column
+---@field repeated integer  texts that came again under their label
+---@field lone string[]  labels with one sequence, of which none is held out
 ---@field shuffled boolean  true: for training, the sequences are to come in a random order
 local Labelled = { shuffled = true }
 spelling.methods(Labelled, "saros.Labelled")
@@ -61,17 +72,22 @@ end
 ---@field labels saros.Tensor  ids (B)
 ---@field sequences saros.LabelledSequence[]  B of them
 
-local check_labelled = options.declare("data.labelled", vocabulary.with_unit {
+local check_labelled = options.declare("data.labelled", tables.with_options(vocabulary.with_unit {
   { "valid", options.fraction, 0.1 },
   { "seed", options.integer, 1 },
   { "vocabulary", options.optional(vocabulary.kind) },
-  { "text", columns.kind, 1 },
-  { "label", columns.kind, 2 },
-  { "separator", options.optional(csv.separator_kind) },
-  { "header", options.boolean, true },
+  { "text", options.optional(columns.kind) },
+  { "label", options.optional(columns.kind) },
+  { "id", options.optional(columns.kind) },
+  { "time", options.optional(columns.kind) },
+  { "format", options.optional(dates.kind) },
+  { "missing", options.one_of(gaps.policies), "error" },
+  { "parse", columns.parsers, {} },
   { "scale", options.one_of(scale.kinds), "standard" },
-  { "features", options.optional(scale.kind) },
-})
+  { "features", options.optional(options.kind("a scale, or columns by name or number", function(value)
+    return scale.kind.accept(value) or columns.list.accept(value)
+  end)) },
+}))
 
 local check_batches = options.declare("labelled:batches", {
   { "batch", options.size, 64 },
@@ -105,25 +121,46 @@ local function encode(self, source, o)
   end
 end
 
---- The scale of the training part.
-local function fit_scale(self, o)
-  local rows, names = {}, {}
+--- The columns of lists of rows, as lists.
+local function columns_of(lists, F)
+  local columns_of_all = {}
+  for feature = 1, F do
+    local column = {}
+    for _, steps in ipairs(lists) do
+      for _, step in ipairs(steps) do
+        column[#column + 1] = type(step) == "table" and step[feature] or step
+      end
+    end
+    columns_of_all[feature] = column
+  end
+  return columns_of_all
+end
+
+--- The scale of the training part, in double where its numbers came as lists.
+local function fit_scale(self, o, names, originals)
+  local rows, lists = {}, {}
   for n, sequence in ipairs(self.train) do
-    rows[n] = sequence.values
+    rows[n], lists[#lists + 1] = sequence.values, originals[sequence.values]
   end
-  for feature = 1, rows[1]:size(2) do
-    names[feature] = tostring(feature)
+  if not names then
+    names = {}
+    for feature = 1, rows[1]:size(2) do
+      names[feature] = tostring(feature)
+    end
   end
-  return scale.fit(core.concatenate(rows, 1), names, o.scale)
+  if #lists < #rows then
+    return scale.fit(core.concatenate(rows, 1), names, o.scale)
+  end
+  local values = columns_of(lists, #names)
+  return scale.fit_columns(values, 1, #values[1], names, o.scale)
 end
 
 --- Numbers become those of a scale.
-local function apply_scale(self, o)
-  self.features = o.features or fit_scale(self, o)
-  self.features:rows("data.labelled", self.train[1].values)
+local function apply_scale(self, o, names, originals)
+  self.features = scale.kind.accept(o.features) or fit_scale(self, o, names, originals)
   for _, part in ipairs { self.train, self.valid } do
     for _, sequence in ipairs(part) do
-      sequence.rows = self.features:apply(sequence.values)
+      sequence.rows = self.features:read("data.labelled", sequence.values, originals[sequence.values])
       sequence.length = sequence.rows:size(1)
     end
   end
@@ -133,12 +170,62 @@ end
 ---@field valid? number  the fraction of each label that is held out (0.1)
 ---@field seed? integer  of the choice (1)
 ---@field vocabulary? saros.Vocabulary  instead of one learned from the texts
----@field text? string|integer  of a table: the column of the texts, by name or number (1)
----@field label? string|integer  of a table: that of their labels (2)
----@field separator? string  of a table (the commonest of , ; tab | in the first line)
----@field header? boolean  of a table: does the first line name the columns? (true)
+---@field text? string|integer  of a table: the column of the texts ("text", or the first of two)
+---@field label? string|integer  of a table: that of the labels ("label", or the second of two)
+---@field id? string|integer  of a table of numbers: the column that says which rows are one sequence
+---@field features? saros.Scale|(string|integer)[]  of numbers: of a table the columns that are read, by name or
+---  number; or a scale, which has their names, instead of one fitted on the training part
+---@field time? string|integer  of a table of numbers: the column that orders the rows of a sequence (as in the file)
+---@field format? string  of the times, as strftime has it
+---@field missing? "error"|"previous"|"interpolate"|"skip"  of a table, where a number is missing: an error, the one
+---  before, a line to the one behind, both within a sequence, or the row left out; where a text or label is: an
+---  error, or the row left out ("error")
+---@field parse? table<string|integer, fun(text: string): number?>  for features that are no numbers; nil: missing
 ---@field scale? "standard"|"minmax"|"none"  of numbers: to mean 0 and deviation 1, or to 0..1 ("standard")
----@field features? saros.Scale  of numbers, instead of a scale fitted on the training part
+
+--- Sequences by label from a folder, a table or a script, and what is known of them.
+local function read(source, o)
+  if type(source) == "string" then
+    return label_lists.read(source, o)
+  elseif type(source) ~= "table" then
+    options.fail("data.labelled: expected a folder, a file or a table, got " .. options.describe(source))
+  elseif o.features and not scale.kind.accept(o.features) then
+    options.fail("data.labelled: expected option 'features' to be a scale for sequences from a script, got a list")
+  end
+  return { source = source, dropped = 0, ignored = { blank = 0, comments = 0 }, left_out = {}, filled = {} }
+end
+
+--- Each label's sequences in both parts.
+local function split(self, accepted, field, o)
+  local generator = core.generator(o.seed)
+  for id, label in ipairs(self.labels) do
+    local list = order.shuffled(order.once(accepted[label]), generator)
+    local kept = #list - share.held_out(#list, o.valid)
+    for position, sequence in ipairs(list) do
+      local part = position <= kept and self.train or self.valid
+      part[#part + 1] = { [field] = sequence, label = id }
+    end
+    self.repeated = self.repeated + #accepted[label] - #list
+    if o.valid > 0 and kept == #list then
+      self.lone[#self.lone + 1] = label
+    end
+  end
+end
+
+local function build(source, o)
+  local found = read(source, o)
+  local labels, accepted, are_texts, originals = label_lists.check(found.source)
+  local self = setmetatable({ labels = labels, train = setmetatable({}, Part), valid = setmetatable({}, Part),
+    dropped = found.dropped, ignored = found.ignored, left_out = found.left_out, filled = found.filled,
+    repeated = 0, lone = {} }, Labelled)
+  split(self, accepted, are_texts and "text" or "values", o)
+  if are_texts then
+    encode(self, accepted, o)
+  else
+    apply_scale(self, o, found.names, originals)
+  end
+  return self
+end
 
 --- Take in labelled texts, or sequences of numbers. A text that comes twice under a label counts once, so
 --- that none is both learned and held out under it. What cannot be read gives
@@ -149,32 +236,11 @@ end
 ---@return saros.Labelled? set, string? message
 local function labelled(source, given)
   local o = check_labelled(given)
-  if type(source) == "string" then
-    local read, message = csv.try(label_lists.read, source, o)
-    if not read then
-      return nil, "data.labelled: " .. message
-    end
-    source = read
-  elseif type(source) ~= "table" then
-    options.fail("data.labelled: expected a folder, a file or a table, got " .. options.describe(source))
+  local set, message = problem.try(build, source, o)
+  if not set and type(source) == "table" then
+    options.fail("data.labelled: " .. message)
   end
-  local labels, accepted, are_texts = label_lists.check(source)
-  local generator = core.generator(o.seed)
-  local self = { labels = labels, train = setmetatable({}, Part), valid = setmetatable({}, Part) }
-  for id, label in ipairs(labels) do
-    local list = order.shuffled(order.once(accepted[label]), generator)
-    local kept = #list - share.held_out(#list, o.valid)
-    for position, sequence in ipairs(list) do
-      local part = position <= kept and self.train or self.valid
-      part[#part + 1] = { [are_texts and "text" or "values"] = sequence, label = id }
-    end
-  end
-  if are_texts then
-    encode(self, accepted, o)
-  else
-    apply_scale(self, o)
-  end
-  return setmetatable(self, Labelled)
+  return set, message and "data.labelled: " .. message
 end
 
 -- --- Batches -------------------------------------------------------------------------
@@ -186,7 +252,14 @@ end
 
 function Labelled:__tostring()
   return ("labelled sequences (%d, %d of them held out; %d labels, %d %s)"):format(#self, #self.valid, #self.labels,
-    #(self.vocabulary or self.features), self.vocabulary and "different symbols" or "features")
+    #(self.vocabulary or self.features), self.vocabulary and "different symbols" or "features") .. remarks.lines {
+    { "filled", remarks.filled(self.filled) },
+    { "columns left out", remarks.by_reason(self.left_out) },
+    { "dropped", remarks.counts { { self.dropped, "row with a gap", "rows with gaps" },
+      { self.repeated, "repeated text", "repeated texts" }, { self.ignored.blank, "blank line", "blank lines" },
+      { self.ignored.comments, "comment", "comments" } } },
+    { "labels of one sequence, not held out", self.lone },
+  }
 end
 
 --- Sequences from short to long, those of one length in the order that they have.

@@ -19,11 +19,19 @@ local options = require "saros.options"
 local spelling = require "saros.spelling"
 local batches = require "saros.data.batches"
 local columns = require "saros.data.columns"
-local csv = require "saros.data.csv"
+local dates = require "saros.data.dates"
+local gaps = require "saros.data.gaps"
+local not_finite = require "saros.data.not_finite"
 local order = require "saros.data.order"
+local problem = require "saros.data.problem"
 local reading = require "saros.data.reading"
+local remarks = require "saros.data.remarks"
 local fitting = require("saros.data.rows").fitting
 local scale = require "saros.data.scale"
+local series_table = require "saros.data.series_table"
+local share = require "saros.data.share"
+local tables = require "saros.data.table"
+local timeline = require "saros.data.timeline"
 
 ---@class saros.Series
 ---@field name string  the path, "string" or "tensor"
@@ -35,6 +43,12 @@ local scale = require "saros.data.scale"
 ---@field train saros.data.SeriesPart
 ---@field valid saros.data.SeriesPart?
 ---@field test saros.data.SeriesPart?  the last rows
+---@field time saros.data.Timeline?  when the rows were, if a column of a table says so
+---@field left_out saros.data.LeftOut[]  columns of a table that are neither input nor target nor time
+---@field filled table<string, integer>  numbers that `missing` put in, by column
+---@field dropped integer  rows that `missing = "skip"` left out
+---@field ignored { blank: integer, comments: integer }  lines
+---@field notes string[]  what was made of columns of a table that are not plain numbers
 ---@field seed integer  of the order of windows, together with theirs
 ---@field shuffled boolean  true: for training, windows are to come in a random order
 local Series = { shuffled = true }
@@ -67,39 +81,38 @@ end
 ---@field reset boolean  true: the rows of a window have nothing to do with those of the last
 ---@field counts boolean?  false: only read for the sake of what follows, see saros.data.reading
 
----@class saros.data.SeriesOptions
+---@class saros.data.SeriesOptions: saros.data.TableOptions
 ---@field inputs? string|integer|(string|integer)[]  columns, by name or number (all that hold numbers)
 ---@field targets? string|integer|(string|integer)[]  (the inputs)
 ---@field horizon? integer  steps ahead, h (1)
 ---@field valid? number  fraction of the rows held out behind the training part (0.1)
 ---@field test? number  fraction of the rows held out at the end (0)
 ---@field scale? "standard"|"minmax"|"none"  to mean 0 and deviation 1, or to 0..1 ("standard")
----@field missing? "error"|"previous"|"interpolate"|"skip"  where a number is missing (nothing, NA,
----  NaN, null or ?): an error, the one before, a line to the one behind (which looks ahead), or the
----  row left out ("error")
----@field parse? table<string|integer, fun(text: string): number?>  for columns that hold something else
----@field separator? string  (the commonest of , ; tab | in the first line)
----@field header? boolean  does the first line name the columns? (if there is no number in it)
+---@field missing? "error"|"previous"|"interpolate"|"skip"  where a number is missing (nothing, NA, NaN, null, -, ? and
+---  the like, or what `na` says): an error, the one before, a line to the one behind (which looks ahead, but never
+---  into another part), or the row left out ("error")
+---@field parse? table<string|integer, fun(text: string): number?>  for columns that hold something else; nil: missing
+---@field time? string|integer|false  the column that says when each row was; its times must be in order. false:
+---  rows are read as they stand (the first column of dates, if there is one)
+---@field format? string  of these times, as strftime has it: "%d.%m.%Y %H:%M" (a common one that fits all of them)
 ---@field seed? integer  of the order of the windows (1)
 
-local column = columns.kind
-local list_of_columns = options.list_of(column)
-local some_columns = options.optional(options.kind("columns, by name or number", function(value)
-  local list = column.accept(value) and { value } or list_of_columns.accept(value)
-  return list and #list > 0 and list or nil
-end))
-
-local check_series = options.declare("data.series", {
-  { "inputs", some_columns },
-  { "targets", some_columns },
+local check_series = options.declare("data.series", tables.with_options {
+  { "inputs", options.optional(columns.list) },
+  { "targets", options.optional(columns.list) },
   { "horizon", options.size, 1 },
   { "valid", options.fraction, 0.1 },
   { "test", options.fraction, 0 },
   { "scale", options.one_of(scale.kinds), "standard" },
-  { "missing", options.one_of(columns.policies), "error" },
-  { "parse", options.table, {} },
-  { "separator", options.optional(csv.separator_kind) },
-  { "header", options.optional(options.boolean) },
+  { "missing", options.one_of(gaps.policies), "error" },
+  { "parse", columns.parsers, {} },
+  { "time", options.optional(options.kind("a column's name or number, or false", function(value)
+    if value == false then
+      return false
+    end
+    return columns.kind.accept(value)
+  end)) },
+  { "format", options.optional(dates.kind) },
   { "seed", options.integer, 1 },
 })
 
@@ -117,107 +130,156 @@ local check_reading = options.declare("series:reading", reading.fields { "train"
 
 -- --- Reading -----------------------------------------------------------------------------
 
---- Columns as a tensor (N, #positions), and their names.
-local function table_of(by_position, names, positions)
-  local list, chosen = {}, {}
-  for n, position in ipairs(positions) do
-    list[n], chosen[n] = by_position[position], names[position]
-  end
-  return core.stack(list, 2), chosen
-end
-
---- The positions of the given columns, or the default.
-local function positions_of(place, given, default)
-  if not given then
-    return default or columns.numeric(place, place.parse)
-  end
+--- Positions of the given columns of a tensor, or the default.
+local function positions_in(count, given, default)
   local positions = {}
-  for n, wanted in ipairs(given) do
-    positions[n] = columns.find(place, wanted)
+  for n, wanted in ipairs(given or {}) do
+    positions[n] = math.type(wanted) == "integer" and wanted >= 1 and wanted <= count and wanted
+      or problem.raise("tensor: expected a column in 1..%d, got %s", count, options.describe(wanted))
   end
-  return positions
+  return given and positions or default
 end
 
---- Read inputs and targets from a text. Returns them and their names.
-local function read_text(place, o)
-  columns.survey(place)
-  place.parse = {}
-  for wanted, parse in pairs(o.parse) do
-    place.parse[columns.find(place, wanted)] = parse
-  end
-  local inputs = positions_of(place, o.inputs)
-  local targets = positions_of(place, o.targets, inputs)
-  local list, by_position = {}, {}
-  for _, positions in ipairs { inputs, targets } do
-    for _, position in ipairs(positions) do
-      if not by_position[position] then
-        by_position[position] = true
-        list[#list + 1] = { name = place.names[position], position = position,
-          parse = place.parse[position], values = {}, gaps = {} }
-      end
-    end
-  end
-  if columns.read(place, list, o.missing) == 0 then
-    csv.problem("%s: expected rows of numbers, got none", place.name)
-  end
-  for _, entry in ipairs(list) do
-    by_position[entry.position], entry.values = core.tensor(entry.values), nil
-  end
-  return { by_position = by_position, names = place.names, inputs = inputs, targets = targets }
-end
-
---- The same from a tensor (N) or (N, C), whose columns have numbers only.
+--- Columns of a tensor (N) or (N, C), which has finite numbers only.
 local function read_tensor(tensor, o)
   local shape = tensor:shape()
   if #shape < 1 or #shape > 2 or tensor:dtype() == "ids" or tensor:count() == 0 then
     options.fail("data.series: expected numbers of shape (N) or (N, C), got " .. options.describe(tensor))
   end
   tensor = tensor:reshape(shape[1], -1)
-  local place, by_position, all = { name = "tensor", names = {} }, {}, {}
-  for position = 1, tensor:shape()[2] do
-    place.names[position], all[position] = tostring(position), position
-    by_position[position] = tensor:select(2, position)
+  local row, column = not_finite(tensor)
+  if row then
+    options.fail(("data.series: expected finite numbers, got %s in row %d, column %d"):format(
+      tensor[row][column], row, column))
   end
-  local inputs = positions_of(place, o.inputs, all)
-  return { by_position = by_position, names = place.names, inputs = inputs,
-    targets = positions_of(place, o.targets, inputs) }
+  local names, by_position = {}, {}
+  for position = 1, tensor:size(2) do
+    names[position], by_position[position] = tostring(position), position
+  end
+  local inputs = positions_in(#names, o.inputs, by_position)
+  return { tensor = tensor, names = names, inputs = inputs, targets = positions_in(#names, o.targets, inputs),
+    count = shape[1] }
 end
 
-local function read(source, name, o)
-  if name == "tensor" then
-    return read_tensor(source, o)
+--- The columns that are inputs or targets, each once, and where each position is among them.
+local function used(rows)
+  local list, place = {}, {}
+  for _, positions in ipairs { rows.inputs, rows.targets } do
+    for _, position in ipairs(positions) do
+      if not place[position] then
+        list[#list + 1], place[position] = position, #list + 1
+      end
+    end
   end
-  local content = name == "string" and source.string or csv.read(source)
-  return read_text({ name = name, content = content, header = o.header,
-    separator = o.separator or csv.separator(content) }, o)
+  return list, place
+end
+
+--- The used columns as lists of tensors (N): in their own units, and by the scale of the
+--- training part, which comes with them.
+local function columns_of(rows, list, names, last, kind)
+  local raw, scaled = {}, {}
+  if rows.tensor then
+    for n, position in ipairs(list) do
+      raw[n] = rows.tensor:select(2, position)
+    end
+    local x = core.stack(raw, 2)
+    local fitted = scale.fit(x:slice(1, 1, last), names, kind)
+    x = fitted:apply(x)
+    for n in ipairs(list) do
+      scaled[n] = x:select(2, n)
+    end
+    return raw, scaled, fitted
+  end
+  local values = {}
+  for n, position in ipairs(list) do
+    values[n] = rows.by_position[position].values
+  end
+  local fitted = scale.fit_columns(values, 1, last, names, kind)
+  for n in ipairs(list) do
+    raw[n], scaled[n] = core.tensor(values[n]), fitted:apply_column(n, values[n])
+  end
+  return raw, scaled, fitted
+end
+
+local function pick(list, positions, place)
+  local picked = {}
+  for n, position in ipairs(positions) do
+    picked[n] = list[place[position]]
+  end
+  return picked
+end
+
+local function require_near(self, x, names)
+  local row, column = not_finite(x)
+  if row then
+    problem.raise("%s: expected all numbers of column %q near those of the training part, got one in row %d that "
+      .. "is too far away", self.name, names[column], row)
+  end
+end
+
+--- Inputs and targets of all rows, their names and scales. Returns them on that scale.
+local function take_in(self, rows, last, kind)
+  local list, place = used(rows)
+  local names, by_scale = {}, {}
+  for n, position in ipairs(list) do
+    names[n] = rows.names[position]
+  end
+  local raw, scaled, fitted = columns_of(rows, list, names, last, kind)
+  require_near(self, core.stack(scaled, 2), names)
+  self.names, self.scale = {}, {}
+  for _, which in ipairs { "inputs", "targets" } do
+    local positions, places = rows[which], {}
+    for n, position in ipairs(positions) do
+      places[n] = place[position]
+    end
+    self.scale[which] = fitted:columns(places)
+    self.names[which] = self.scale[which].names
+    self[which] = core.stack(pick(raw, positions, place), 2)
+    by_scale[which] = core.stack(pick(scaled, positions, place), 2)
+  end
+  return by_scale
 end
 
 -- --- Parts ---------------------------------------------------------------------------------
 
-local function part_of(self, first, last)
-  local function rows(which)
-    return self.scale[which]:apply(self[which]:slice(1, first, last))
-  end
-  return setmetatable({ first = first, inputs = rows "inputs", targets = rows "targets" }, Part)
-end
+local PARTS = { "train", "valid", "test" }
 
-local function split(self, o)
-  local count = #self.inputs
-  local test, valid = math.floor(count * o.test), math.floor(count * o.valid)
-  local train = count - test - valid
-  for part, rows in pairs { train = train, valid = valid, test = test } do
-    if rows <= o.horizon and (rows > 0 or part == "train") then
-      csv.problem("%s: expected more than %d rows in part '%s', as horizon = %d, got %d of %d rows",
-        self.name, o.horizon, part, o.horizon, math.max(rows, 0), count)
+--- How many rows each part has. A part is longer than the horizon; where rows are
+--- too few for a share that nobody asked for, none is held out.
+local function sizes(self, count, o, given)
+  local rows = { test = share.held_out(count, o.test), valid = share.held_out(count, o.valid) }
+  if (given or {}).valid == nil and rows.valid <= o.horizon then
+    rows.valid = 0
+  end
+  rows.train = count - rows.test - rows.valid
+  for _, part in ipairs(PARTS) do
+    local wanted = part == "train" or o[part] > 0 and (rows[part] > 0 or (given or {})[part] ~= nil)
+    if wanted and rows[part] <= o.horizon then
+      problem.raise("%s: expected more than %d rows in part '%s', as horizon = %d, got %d of %d rows%s", self.name,
+        o.horizon, part, o.horizon, math.max(rows[part], 0), count,
+        part == "train" and "" or ("; %s = 0 holds none out"):format(part))
     end
   end
-  self.scale = {
-    inputs = scale.fit(self.inputs:slice(1, 1, train), self.names.inputs, o.scale),
-    targets = scale.fit(self.targets:slice(1, 1, train), self.names.targets, o.scale),
-  }
-  self.train = part_of(self, 1, train)
-  self.valid = valid > 0 and part_of(self, train + 1, train + valid) or nil
-  self.test = test > 0 and part_of(self, train + valid + 1, count) or nil
+  return rows
+end
+
+--- The first and last row of each part.
+local function ranges(rows)
+  local list, first = {}, 1
+  for n, part in ipairs(PARTS) do
+    list[n], first = { first, first + rows[part] - 1 }, first + rows[part]
+  end
+  return list
+end
+
+--- What a table tells of itself beside its numbers.
+local function describe_table(self, rows)
+  self.time, self.left_out, self.ignored, self.dropped = rows.time, rows.left_out, rows.ignored, rows.dropped
+  self.notes = {}
+  for _, column in ipairs(rows.columns) do
+    self.notes[#self.notes + 1] = column.unit and ("%s in %s"):format(column.name, column.unit)
+      or column.kind == "truth" and ("%s as 1 for true and 0 for false"):format(column.name) or nil
+  end
 end
 
 local EXPECTED = "a path, { string = ... } or a tensor"
@@ -232,13 +294,21 @@ local function name_of(source)
     or options.fail(("data.series: expected %s, got %s"):format(EXPECTED, options.describe(source)))
 end
 
-local function build(self, source, o)
-  local found = read(source, self.name, o)
-  self.names = {}
-  for _, which in ipairs { "inputs", "targets" } do
-    self[which], self.names[which] = table_of(found.by_position, found.names, found[which])
+local function build(self, source, o, given)
+  local rows = self.name == "tensor" and read_tensor(source, o)
+    or series_table.read(self.name, type(source) == "table" and source.string or nil, o)
+  local parts = ranges(sizes(self, rows.count, o, given))
+  if rows.table then
+    -- "previous" only looks back, so it may take a value from the part before.
+    self.filled = gaps.fill(rows, o.missing, o.missing == "previous" and { { 1, rows.count } } or parts)
+    describe_table(self, rows)
   end
-  split(self, o)
+  local scaled = take_in(self, rows, parts[1][2], o.scale)
+  for n, part in ipairs(PARTS) do
+    local first, last = parts[n][1], parts[n][2]
+    self[part] = last >= first and setmetatable({ first = first, inputs = scaled.inputs:slice(1, first, last),
+      targets = scaled.targets:slice(1, first, last) }, Part) or nil
+  end
   return self
 end
 
@@ -249,18 +319,17 @@ end
 ---@return saros.Series? series, string? message
 local function series(source, given)
   local o = check_series(given)
-  for wanted, parse in pairs(o.parse) do
-    if not column.accept(wanted) or type(parse) ~= "function" then
-      options.fail(("data.series: expected option 'parse' to have functions by column, got %s for %s"):format(
-        options.describe(parse), options.describe(wanted)))
-    end
-  end
   local self = setmetatable({
     name = name_of(source),
     horizon = o.horizon,
     seed = o.seed,
+    left_out = {},
+    filled = {},
+    dropped = 0,
+    ignored = { blank = 0, comments = 0 },
+    notes = {},
   }, Series)
-  local result, message = csv.try(build, self, source, o)
+  local result, message = problem.try(build, self, source, o, given)
   return result, message and "data.series: " .. message
 end
 
@@ -269,10 +338,23 @@ function Series:__len()
   return #self.inputs
 end
 
+--- What was made of a table.
+local function remarks_of(self)
+  return remarks.lines {
+    { "time", { self.time and timeline.summary(self.time) } },
+    { "read", self.notes },
+    { "filled", remarks.filled(self.filled) },
+    { "columns left out", remarks.by_reason(self.left_out) },
+    { "dropped", remarks.counts { { self.dropped, "row with a gap", "rows with gaps" },
+      { self.ignored.blank, "blank line", "blank lines" }, { self.ignored.comments, "comment", "comments" } } },
+    { "held out", { not (self.valid or self.test) and "none" or nil } },
+  }
+end
+
 function Series:__tostring()
-  return ("series (%s: %d rows, %d for training; %s -> %s, %d step%s ahead)"):format(self.name, #self,
+  return ("series (%s: %d rows, %d for training; %s -> %s, %d step%s ahead)%s"):format(self.name, #self,
     #self.train, table.concat(self.names.inputs, ", "), table.concat(self.names.targets, ", "),
-    self.horizon, self.horizon == 1 and "" or "s")
+    self.horizon, self.horizon == 1 and "" or "s", remarks_of(self))
 end
 
 -- --- Windows -----------------------------------------------------------------------------------

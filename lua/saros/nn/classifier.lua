@@ -148,8 +148,8 @@ end
 --- A sequence from a script as a batch of one row.
 local function one_row(self, sequence)
   if self.features then
-    local rows = self.features:rows("classify", sequence)
-    return self.features:apply(rows):reshape(rows:size(1), 1, -1)
+    local rows = self.features:read("classify", sequence)
+    return rows:reshape(rows:size(1), 1, -1)
   end
   local ids = options.about("classify", self.vocabulary.tensor, self.vocabulary, sequence)
   if #ids == 0 then
@@ -180,8 +180,8 @@ function Classifier:rank(probabilities)
 end
 
 --- The label of a sequence, and how likely every label is.
----@param sequence string|saros.Tensor|number[]|number[][]  a text, not empty; or numbers (T, F), or (T) if
----  F is 1, in their own units
+---@param sequence string|saros.Tensor|number[]|number[][]  a text, not empty; or finite numbers (T, F), or (T)
+---  if F is 1, in their own units
 ---@return string label  the likeliest
 ---@return { label: string, probability: number }[] ranking  likeliest first
 function Classifier:classify(sequence)

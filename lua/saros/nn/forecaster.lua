@@ -143,12 +143,13 @@ function Forecaster:sample_loss(T, B)
 end
 
 --- What follows each step of a series, told from what comes before it.
----@param values saros.Tensor|number[]|number[][]  (T, F), or (T) if F is 1, in the units of the series
+---@param values saros.Tensor|number[]|number[][]  (T, F), or (T) if F is 1, in the units of the series;
+---  all finite
 ---@return saros.Tensor  (T, h, K), in the units of the targets
 function Forecaster:forecasts(values)
   local _ <close> = core.no_gradient()
-  local x = self.scale.inputs:rows("forecast", values)
-  local y = self(self.scale.inputs:apply(x):reshape(#x, 1, #self.scale.inputs))
+  local x = self.scale.inputs:read("forecast", values)
+  local y = self(x:reshape(#x, 1, #self.scale.inputs))
   return self.scale.targets:invert(y:select(2, 1))
 end
 

@@ -21,7 +21,9 @@ local Live = {}
 ---@param values number|number[]|number[][]|saros.Tensor  finite, in the units of the columns
 ---@return saros.Tensor  (streams, F), scaled
 local function scaled(scale, form, name, values)
-  return scale:apply(form:read(name, values))
+  local x = scale:apply_values(values, form:read(name, values))
+  return x:all_finite() and x or options.fail(("%s: expected values near those that the scale is of, got %s"):format(
+    name, options.describe(values)))
 end
 
 --- Does it learn?

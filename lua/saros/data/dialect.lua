@@ -1,0 +1,306 @@
+--- How a table is written: its separator, its decimal mark, whether its first
+--- record names the columns. It is found in many records, not in one: a separator
+--- gives the same number of fields everywhere, a decimal comma stands where no
+--- thousands end, and names stand above numbers. What stays open is refused with
+--- the option that decides it.
+
+local csv = require "saros.data.csv"
+local dates = require "saros.data.dates"
+local numbers = require "saros.data.numbers"
+local problem = require "saros.data.problem"
+
+local dialect = {}
+
+local RECORDS = 1000 -- that are looked at
+local TYPED = 100 -- whose numbers count in the choice of the separator
+local SEPARATORS = { ",", ";", "\t", "|" }
+
+-- --- The separator ------------------------------------------------------------------------
+
+---@class saros.data.Sample
+---@field records string[][]  trimmed fields
+---@field counts integer[]  fields of each
+---@field lines integer[]  where each begins
+---@field common integer  the number of fields that most records have
+---@field agreeing integer  records with that number
+
+--- The number of fields that most records have; the first record's, if equally many have it.
+local function common_count(counts)
+  local frequency, common = {}, counts[1]
+  for _, count in ipairs(counts) do
+    frequency[count] = (frequency[count] or 0) + 1
+  end
+  for count, times in pairs(frequency) do
+    if times > frequency[common] or times == frequency[common] and common ~= counts[1] and count > common then
+      common = count
+    end
+  end
+  return common, frequency[common]
+end
+
+--- The first records of a text.
+local function sample_of(content, form, name)
+  local sample = { records = {}, counts = {}, lines = {} }
+  local next_record = csv.records(content, form, name)
+  for n = 1, RECORDS do
+    local fields, count, line = next_record()
+    if not fields then
+      break
+    end
+    local record = {}
+    for position = 1, count do
+      record[position] = numbers.trim(fields[position])
+    end
+    sample.records[n], sample.counts[n], sample.lines[n] = record, count, line
+  end
+  if #sample.counts > 0 then
+    sample.common, sample.agreeing = common_count(sample.counts)
+  end
+  return sample
+end
+
+--- The share of fields that are numbers or missing.
+local function typed_share(sample)
+  local typed, all = 0, 0
+  for n = 1, math.min(#sample.records, TYPED) do
+    for _, text in ipairs(sample.records[n]) do
+      all = all + 1
+      typed = typed + ((numbers.is_missing(text) or numbers.looks_like(text)) and 1 or 0)
+    end
+  end
+  return typed / math.max(all, 1)
+end
+
+--- The more records agree in the number of their fields, and the more fields are
+--- numbers, the better.
+local function score_of(sample)
+  if not sample.common or sample.common < 2 then
+    return 0
+  end
+  return sample.agreeing / #sample.counts * (1 + typed_share(sample))
+end
+
+--- True if some field has a separator in quotes.
+local function quotes(sample, separator)
+  for _, record in ipairs(sample.records) do
+    for _, text in ipairs(record) do
+      if text:find(separator, 1, true) then
+        return true
+      end
+    end
+  end
+  return false
+end
+
+--- The best separator and the sample that it gives. Without any, a table has one column.
+--- A comma that is decimal separates as well only where fields with it are quoted.
+local function separate(content, form, name, o)
+  local best, most, broken = nil, 0, nil
+  for _, separator in ipairs(SEPARATORS) do
+    form.separator = separator
+    local sample, message = problem.try(sample_of, content, form, name)
+    local fits = sample and (separator ~= o.decimal or quotes(sample, separator))
+    local score = fits and score_of(sample) or 0
+    broken = broken or message
+    if score > most then
+      best, most = { separator = separator, sample = sample }, score
+    end
+  end
+  if not best and broken then
+    problem.raise("%s", broken)
+  end
+  form.separator = best and best.separator or o.decimal == "," and ";" or ","
+  return best and best.sample or sample_of(content, form, name)
+end
+
+--- Refuse a table of one column whose fields would be several numbers apart by blanks.
+local function refuse_blanks(sample, name)
+  local several = 0
+  for n, record in ipairs(sample.records) do
+    local count, typed = 0, 0
+    for word in record[1]:gmatch "%S+" do
+      count, typed = count + 1, typed + (numbers.looks_like(word) and 1 or 0)
+    end
+    several = several + (n > 1 and count > 1 and typed * 2 > count and 1 or 0)
+  end
+  if sample.common == 1 and several > 0 and several >= #sample.records - 1 then
+    problem.raise("%s: expected a separator among , ; | and tabs, got fields apart by blanks; "
+      .. "separator = \" \" reads them", name)
+  end
+end
+
+--- Records before a table have other numbers of fields than most.
+local function refuse_preamble(sample, form, name)
+  local first, counts, n = sample.counts[1], sample.counts, 1
+  if not first or first == sample.common then
+    return
+  end
+  while counts[n] ~= sample.common do
+    n = n + 1
+  end
+  local line, got = sample.lines[n], table.concat(sample.records[n], form.separator)
+  local hint = ("skip = %d leaves out the lines before line %d"):format(line - 1, line)
+  local mark = sample.records[1][1]:match "^[#%%!;/]+"
+  hint = mark and ("comment = %q leaves out lines that begin with it, "):format(mark) .. hint or hint
+  if form.separator == "," and first < sample.common and got:find "%d,%d" then
+    hint = hint .. ("; if a comma in %s is a decimal one and no separator, decimal = \",\" says so"):format(got)
+  end
+  problem.raise("%s, line %d: expected %d fields, as in line %d and most others, got %d; %s",
+    name, sample.lines[1], sample.common, line, first, hint)
+end
+
+-- --- What the columns hold -----------------------------------------------------------------
+
+--- What most fields of a column behind the first record are: "number", "time" or
+--- "text"; nil where all are missing.
+local function kind_of(sample, position)
+  local number, text, texts = 0, 0, {}
+  for n = 2, #sample.records do
+    local field = sample.records[n][position]
+    if field and not numbers.is_missing(field) then
+      local is_number = numbers.looks_like(field)
+      number, text = number + (is_number and 1 or 0), text + (is_number and 0 or 1)
+      texts[#texts + 1] = not is_number and #texts < 20 and field or nil
+    end
+  end
+  if number + text == 0 then
+    return nil
+  end
+  return number >= text and "number" or #dates.fitting(texts, #texts // 2) > 0 and "time" or "text"
+end
+
+local function kinds_of(sample)
+  local kinds = {}
+  for position = 1, sample.common or 0 do
+    kinds[position] = kind_of(sample, position) or "nothing"
+  end
+  return kinds
+end
+
+--- True if names that are numbers, such as years, count up by one step.
+local function count_up(list)
+  for n, value in ipairs(list) do
+    local step = n > 1 and math.type(value) == "integer" and value - list[n - 1]
+    if math.type(value) ~= "integer" or n > 1 and (step <= 0 or step ~= list[2] - list[1]) then
+      return false
+    end
+  end
+  return #list > 1
+end
+
+local function is_year(value)
+  return math.type(value) == "integer" and value >= 1800 and value <= 2100
+end
+
+--- True if most numbers of some columns are years, too.
+local function hold_years(sample, positions)
+  local years, all = 0, 0
+  for n = 2, #sample.records do
+    for _, position in ipairs(positions) do
+      all, years = all + 1, years + (is_year(tonumber(sample.records[n][position])) and 1 or 0)
+    end
+  end
+  return all == 0 or years * 2 > all
+end
+
+--- True if the first record names the columns: it has text above numbers or times.
+--- Numbers may be names, too, if they count up beside text, or are years above
+--- what is none.
+local function find_header(sample, kinds, name)
+  local first, named, values, above = sample.records[1], nil, {}, {}
+  for position, kind in ipairs(kinds) do
+    local text = first[position]
+    if numbers.looks_like(text) then
+      values[#values + 1], above[#above + 1] = tonumber(text) or text, position
+    elseif not numbers.is_missing(text) and (kind == "number" or kind == "time" and #dates.fitting { text } == 0) then
+      named = named or position
+    end
+  end
+  local are_years = count_up(values) and is_year(values[1]) and is_year(values[#values])
+    and not hold_years(sample, above)
+  if #values == 0 then
+    return named ~= nil or #sample.records == 1 or not table.concat(kinds):find "number"
+  elseif not named or are_years or count_up(values) then
+    return are_years or named ~= nil
+  end
+  problem.raise("%s, line %d: expected names of columns or numbers in the first line, got both (%s, %s); "
+    .. "header = true or false says which they are", name, sample.lines[1], first[named], first[above[1]])
+end
+
+--- The decimal mark that numbers of the table prove; nil where none does.
+local function find_decimal(sample, kinds)
+  local count = { [","] = 0, ["."] = 0, either = 0, weak = 0 }
+  for n = 1, #sample.records do
+    for position, kind in ipairs(kinds) do
+      local says = kind == "number" and numbers.evidence(sample.records[n][position] or "")
+      if says then
+        count[says] = count[says] + 1
+      end
+    end
+  end
+  if count[","] == 0 and count["."] == 0 then
+    return nil
+  end
+  return count[","] > count["."] and "," or "."
+end
+
+-- --- All of it --------------------------------------------------------------------------------
+
+--- Blanks between fields as one tab, for which it is read.
+local function with_tabs(content)
+  return (("\n" .. content):gsub("[ \t]+%f[\r\n\0]", ""):gsub("\n[ \t]+", "\n"):gsub("[ \t]+", "\t"):sub(2))
+end
+
+--- Where a table begins behind `skip` lines and a line sep=; as Excel has it: the byte, the lines before it,
+--- and the separator of that line.
+local function begin(content, skip)
+  local first, line = 1, 0
+  while line < skip and first <= #content do
+    first, line = (content:find("\n", first, true) or #content) + 1, line + 1
+  end
+  local separator, behind = content:match('^"?[sS][eE][pP]=([^\r\n])"?\r?\n()', first)
+  return behind or first, line + (behind and 1 or 0), separator
+end
+
+---@class saros.data.DialectOptions
+---@field separator? string  (what gives all records the same number of fields: , ; tab or |)
+---@field header? boolean  (names above numbers)
+---@field decimal? "."|","  (what the numbers prove)
+---@field thousands? string  between groups of digits (the other one of . and ,)
+---@field comment? string  lines that begin with it are left out
+---@field skip? integer  lines before the table (0)
+
+--- Find out how a table is written. Returns its text, which differs only where
+--- blanks are its separator, and the first record that names columns, or is one.
+---@param content string
+---@param name string  of the file
+---@param o saros.data.DialectOptions
+---@return string content, saros.data.Dialect dialect, string[] first
+function dialect.of(content, name, o)
+  local first, line, separator = begin(content, o.skip or 0)
+  separator = o.separator or separator
+  if separator == " " then
+    content, separator = content:sub(1, first - 1) .. with_tabs(content:sub(first)), "\t"
+  end
+  local form = { separator = separator, first = first, line = line, comment = o.comment }
+  local sample = separator and sample_of(content, form, name) or separate(content, form, name, o)
+  if #sample.records == 0 then
+    problem.raise("%s: expected a table, got nothing", name)
+  end
+  if not separator then
+    refuse_blanks(sample, name)
+  end
+  refuse_preamble(sample, form, name)
+  local kinds = kinds_of(sample)
+  form.header = o.header
+  if form.header == nil then
+    form.header = find_header(sample, kinds, name)
+  end
+  form.decimal, form.thousands = o.decimal, o.thousands
+  if not form.decimal then
+    form.decimal = o.thousands == "," and "." or o.thousands == "." and "," or find_decimal(sample, kinds)
+  end
+  return content, form, sample.records[1]
+end
+
+return dialect

@@ -1,0 +1,287 @@
+--- Sequences by label from a table. Either a row has a text and its label; or the
+--- rows with one id are the steps of a sequence of numbers, which has one label.
+--- Columns that could be several things are not guessed but asked for.
+
+local columns = require "saros.data.columns"
+local gaps = require "saros.data.gaps"
+local numbers = require "saros.data.numbers"
+local options = require "saros.options"
+local problem = require "saros.data.problem"
+local tables = require "saros.data.table"
+local time_column = require "saros.data.time_column"
+local timeline = require "saros.data.timeline"
+
+local concat = table.concat
+
+local label_table = {}
+
+---@class saros.data.LabelTable
+---@field source table<string, (string|number[][])[]>  sequences by label
+---@field names string[]?  of the features of numbers
+---@field dropped integer  rows
+---@field ignored { blank: integer, comments: integer }  lines
+---@field left_out saros.data.LeftOut[]
+---@field filled table<string, integer>
+
+local function result_of(table, source, used)
+  local left_out = {}
+  for position, name in ipairs(table.names) do
+    if not used[position] then
+      left_out[#left_out + 1] = { name = name, why = "not asked for" }
+    end
+  end
+  if not next(source) then
+    problem.raise("%s: expected rows of sequences and labels, got none", table.name)
+  end
+  return { source = source, dropped = 0, ignored = table.ignored, left_out = left_out, filled = {} }
+end
+
+--- A trimmed label or id; nil where nothing is.
+local function trimmed(table, position, row)
+  local text = numbers.trim(table.cells[position][row])
+  return text ~= "" and not (table.missing or {})[text] and text or nil
+end
+
+local function refuse_nothing(table, position, row, what)
+  problem.raise('%s: expected %s, got none; missing = "skip" leaves such rows out', table:place(position, row), what)
+end
+
+local function add(source, label, sequence)
+  source[label] = source[label] or {}
+  source[label][#source[label] + 1] = sequence
+end
+
+-- --- Texts --------------------------------------------------------------------------------
+
+--- How many different fields a column has.
+local function different(table, position)
+  local seen, count = {}, 0
+  for _, text in ipairs(table.cells[position]) do
+    count, seen[text] = count + (seen[text] and 0 or 1), true
+  end
+  return count
+end
+
+--- The column of that name, in any case.
+local function called(table, name)
+  for position, other in ipairs(table.names) do
+    if table.dialect.header and other:lower() == name then
+      return position
+    end
+  end
+end
+
+--- Refuse to choose among several columns.
+local function ask(table, wanted)
+  problem.raise("%s: expected options that say which columns are %s, as several could be: %s", table.name, wanted,
+    concat(table.names, ", "))
+end
+
+--- The columns of the texts and of their labels: those asked for, those called so,
+--- or the first and second of two, where labels are not more different than texts.
+local function text_and_label(table, o)
+  local text = o.text and table:find(o.text, "text") or not o.text and called(table, "text")
+  local label = o.label and table:find(o.label, "label") or not o.label and called(table, "label")
+  if not (text and label) and #table.names == 2 then
+    text, label = text or label and 3 - label or 1, label or text and 3 - text or 2
+    if not (o.text or o.label) and not called(table, "text") and not called(table, "label")
+      and different(table, label) > different(table, text) then
+      ask(table, "the text and the label")
+    end
+  end
+  if not (text and label) then
+    ask(table, "the text and the label")
+  end
+  return text, label
+end
+
+--- All columns of a table as text.
+local function read_as_text(table)
+  local all = {}
+  for position in ipairs(table.names) do
+    all[position] = true
+  end
+  return table:read(all)
+end
+
+local function read_texts(table, o)
+  read_as_text(table)
+  local text_at, label_at = text_and_label(table, o)
+  local source, dropped = {}, 0
+  for row = 1, table.rows do
+    local text, label = table.cells[text_at][row], trimmed(table, label_at, row)
+    if trimmed(table, text_at, row) and label then
+      add(source, label, text)
+    elseif o.missing == "skip" then
+      dropped = dropped + 1
+    else
+      refuse_nothing(table, label and text_at or label_at, row, "some text")
+    end
+  end
+  local result = result_of(table, source, { [text_at] = true, [label_at] = true })
+  result.dropped = dropped
+  return result
+end
+
+-- --- Sequences of numbers ---------------------------------------------------------------------
+
+--- Positions of the columns that were asked for: features, id, label and time.
+local function asked(table, o)
+  if not (o.id and o.label and o.features) then
+    ask(table, "the id of a sequence, its label and the features (id, label, features)")
+  end
+  local own = { features = {}, id = table:find(o.id, "id"), label = table:find(o.label, "label"),
+    time = o.time and table:find(o.time, "time") }
+  for n, wanted in ipairs(o.features.names or o.features) do
+    own.features[n] = table:find(wanted, "features")
+  end
+  return own
+end
+
+--- Functions to parse by position, and the columns that stay text.
+local function texts_of(table, own, o)
+  local texts, parse = { [own.id] = true, [own.label] = true }, {}
+  if own.time then
+    texts[own.time] = true
+  end
+  for wanted, fn in pairs(o.parse) do
+    local position = table:find(wanted, "parse")
+    texts[position], parse[position] = true, fn
+  end
+  return texts, parse
+end
+
+--- The rows with one id, in the order in which the ids come. Without a time, ids
+--- may not come again behind others: that their rows belong together would be a guess.
+local function groups_of(table, own)
+  local groups, by_id, last = {}, {}, nil
+  for row = 1, table.rows do
+    local id = trimmed(table, own.id, row) or refuse_nothing(table, own.id, row, "an id")
+    local group = by_id[id]
+    if not group then
+      group = { id = id, rows = {} }
+      by_id[id], groups[#groups + 1] = group, group
+    elseif group ~= last and not own.time then
+      problem.raise("%s: expected the rows of id %s one behind the other, got some behind others; option 'time' "
+        .. "says in which order they are", table:place(own.id, row), options.describe(id))
+    end
+    group.rows[#group.rows + 1], last = row, group
+  end
+  return groups
+end
+
+--- The label of all rows of a group.
+local function label_of(table, own, group)
+  local label
+  for _, row in ipairs(group.rows) do
+    local other = trimmed(table, own.label, row) or refuse_nothing(table, own.label, row, "a label")
+    if label and label ~= other then
+      problem.raise("%s: expected one label for id %s, got %s and %s", table:place(own.label, row),
+        options.describe(group.id), options.describe(label), options.describe(other))
+    end
+    label = other
+  end
+  return label
+end
+
+--- The rows of a group in the order of time.
+local function ordered(table, position, rows, times)
+  local seconds = {}
+  for n, row in ipairs(rows) do
+    seconds[n] = times[row]
+  end
+  local descending, wrong = timeline.direction(seconds)
+  if descending == nil then
+    problem.raise("%s: expected the times of a sequence in order, each once, got %s behind line %d",
+      table:place(position, rows[wrong]), options.describe(table.cells[position][rows[wrong]]),
+      table.lines[rows[wrong - 1]])
+  end
+  local list = {}
+  for n, row in ipairs(rows) do
+    list[descending and #rows + 1 - n or n] = row
+  end
+  return list
+end
+
+--- Columns with the rows of all groups one behind the other, each group in its order.
+local function arrange(table, own, list, groups)
+  local times = own.time and time_column.values(table, own.time, own.format)
+  local rows = { table = table, columns = {}, lines = {}, count = table.rows }
+  local from, ids = {}, {}
+  for n, group in ipairs(groups) do
+    for _, row in ipairs(times and ordered(table, own.time, group.rows, times) or group.rows) do
+      from[#from + 1], ids[#ids + 1] = row, n
+    end
+  end
+  for n, column in ipairs(list) do
+    local values = {}
+    for at, row in ipairs(from) do
+      values[at], rows.lines[at] = column.values[row], table.lines[row]
+    end
+    rows.columns[n] = { name = column.name, position = column.position, values = values }
+  end
+  return rows, ids
+end
+
+--- First and last row of each group that has rows left.
+local function ranges_of(ids)
+  local ranges = {}
+  for row, group in ipairs(ids) do
+    local range = ranges[#ranges]
+    if not range or range.group ~= group then
+      range = { row, row, group = group }
+      ranges[#ranges + 1] = range
+    end
+    range[2] = row
+  end
+  return ranges
+end
+
+--- Rows first..last as nested lists.
+local function steps_of(rows, range)
+  local steps = {}
+  for row = range[1], range[2] do
+    local step = {}
+    for n, column in ipairs(rows.columns) do
+      step[n] = column.values[row]
+    end
+    steps[#steps + 1] = step
+  end
+  return steps
+end
+
+local function read_sequences(table, o)
+  local own = asked(table, o)
+  local texts, parse = texts_of(table, own, o)
+  table:read(texts)
+  own.format = o.format
+  local list, names, used = {}, {}, { [own.id] = true, [own.label] = true, [own.time or own.id] = true }
+  for n, position in ipairs(own.features) do
+    list[n] = columns.understand(table, position, true, parse[position])
+    names[n], used[position] = table.names[position], true
+  end
+  local groups, source, dropped = groups_of(table, own), {}, 0
+  local rows, ids = arrange(table, own, list, groups)
+  if o.missing == "skip" then
+    dropped = gaps.skip(rows, { rows.lines, ids })
+  end
+  local ranges = ranges_of(ids)
+  local filled = gaps.fill(rows, o.missing, ranges)
+  for _, range in ipairs(ranges) do
+    add(source, label_of(table, own, groups[range.group]), steps_of(rows, range))
+  end
+  local result = result_of(table, source, used)
+  result.names, result.dropped, result.filled = names, dropped, filled
+  return result
+end
+
+--- Read a table of texts or of sequences of numbers.
+---@param path string
+---@param o saros.data.LabelledOptions
+---@return saros.data.LabelTable
+function label_table.read(path, o)
+  local table = tables.open(path, nil, o)
+  return ((o.id or o.features) and read_sequences or read_texts)(table, o)
+end
+
+return label_table

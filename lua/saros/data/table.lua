@@ -1,0 +1,211 @@
+--- A table in text: which columns it has, and what stands in their fields, row by
+--- row. A field that Lua reads as a number is one from here on; what the other
+--- texts mean is found out column by column (saros.data.columns).
+
+local core = require "saros.core"
+local csv = require "saros.data.csv"
+local decode = require "saros.data.decode"
+local dialect = require "saros.data.dialect"
+local numbers = require "saros.data.numbers"
+local options = require "saros.options"
+local problem = require "saros.data.problem"
+local read_file = require "saros.read_file"
+
+---@class saros.data.Table
+---@field name string  of the file
+---@field names string[]  of the columns
+---@field cells (number|string|false)[][]  of each column: number, text not yet understood, or false where nothing is
+---@field lines integer[]  where the rows stand in the file
+---@field rows integer
+---@field dialect saros.data.Dialect
+---@field missing table<string|number, true>  what else says that there is no value
+---@field ignored { blank: integer, comments: integer }  lines
+---@field content string?  until it is read
+local Table = {}
+Table.__index = Table
+
+local tables = {}
+
+local texts = options.list_of(options.kind("text or a number", function(value)
+  return (type(value) == "string" or options.number.accept(value)) and value or nil
+end))
+
+local missing = options.kind("a list of texts or numbers that stand for no value", function(value)
+  return texts.accept(type(value) == "table" and value or { value })
+end)
+
+--- What functions that read tables have as options.
+tables.options = {
+  { "separator", options.optional(csv.separator_kind) },
+  { "header", options.optional(options.boolean) },
+  { "decimal", options.optional(options.one_of { ".", "," }) },
+  { "thousands", options.optional(options.one_of { ".", ",", " ", "'" }) },
+  { "comment", options.optional(options.kind("text with which comments begin", function(value)
+    return type(value) == "string" and value ~= "" and value or nil
+  end)) },
+  { "skip", options.count, 0 },
+  { "na", missing, {} },
+}
+
+---@class saros.data.TableOptions: saros.data.DialectOptions
+---@field na? (string|number)[]|string|number  what stands for no value beside the common spellings ({})
+
+--- Options of tables behind others, for options.declare.
+---@param fields table[]
+---@return table[]
+function tables.with_options(fields)
+  return table.move(tables.options, 1, #tables.options, #fields + 1, fields)
+end
+
+--- Texts and numbers as a set; "-9999" is found as a number, too.
+local function set_of(list)
+  local set = {}
+  for _, value in ipairs(list) do
+    value = type(value) == "string" and numbers.trim(value) or value
+    set[value] = true
+    local number = type(value) == "string" and core.to_number(value)
+    if number then
+      set[number] = true
+    end
+  end
+  return next(set) and set or nil
+end
+
+--- The names of columns, or their numbers where they have none.
+local function names_of(first, header)
+  local names = {}
+  for position, text in ipairs(first) do
+    names[position] = header and text ~= "" and text or tostring(position)
+  end
+  return names
+end
+
+--- Look at the beginning of a table.
+---@param name string  of the file
+---@param content? string  its bytes; read from the file without
+---@param o saros.data.TableOptions
+---@return saros.data.Table
+function tables.open(name, content, o)
+  local message
+  if not content then
+    content, message = read_file(name)
+  end
+  content = decode(content or problem.raise("%s", message), name)
+  local form, first
+  content, form, first = dialect.of(content, name, o)
+  return setmetatable({ name = name, content = content, dialect = form, names = names_of(first, form.header),
+    missing = set_of(o.na) }, Table)
+end
+
+-- --- Rows ------------------------------------------------------------------------------------
+
+--- A function from fields to numbers; nil where a text must be looked at closely:
+--- 0x10 is no number in a table, and 1.234 is another one beside decimal commas.
+local function quick_reader(content, decimal)
+  local quick = tonumber "1.5" and not tonumber "1,5" and tonumber or core.to_number -- in any locale
+  local closely = decimal == "," and "[.xX]" or (content:find("0x", 1, true) or content:find("0X", 1, true)) and "[xX]"
+  return not closely and quick or function(text)
+    return not text:find(closely) and quick(text) or nil
+  end
+end
+
+local function is_empty(fields, count)
+  for position = 1, count do
+    if fields[position]:find "%S" then
+      return false
+    end
+  end
+  return true
+end
+
+--- Refuse a record with more or fewer fields than the first, unless there is nothing in it.
+local function refuse_count(self, count, line)
+  local expected, hint = #self.names, ""
+  if self.dialect.separator == "," and count > expected then
+    hint = "; if a comma is a decimal one and no separator, decimal = \",\" or separator says so"
+  end
+  problem.raise("%s, line %d: expected %d fields, as in the first line, got %d%s", self.name, line, expected, count,
+    hint)
+end
+
+--- Iterate over the records behind the names: fields, line. Records without
+--- anything in them count as blank lines.
+local function records(self)
+  local next_record, ignored = csv.records(self.content, self.dialect, self.name)
+  local expected = #self.names
+  self.ignored = ignored
+  if self.dialect.header then
+    next_record()
+  end
+  return function()
+    while true do
+      local fields, count, line = next_record()
+      if not fields then
+        return nil
+      elseif (fields[1] == "" or count ~= expected) and (expected > 1 or count ~= 1) and is_empty(fields, count) then
+        ignored.blank = ignored.blank + 1
+      elseif count ~= expected then
+        refuse_count(self, count, line)
+      else
+        return fields, line
+      end
+    end
+  end
+end
+
+--- Read all rows.
+---@param texts_in? table<integer, boolean>  columns whose fields stay as they are
+---@return saros.data.Table self
+function Table:read(texts_in)
+  local cells, lines, row = {}, {}, 0
+  local quick, limit = quick_reader(self.content, self.dialect.decimal), numbers.LIMIT
+  local width, as_text = #self.names, texts_in or {}
+  for position = 1, width do
+    cells[position] = {}
+  end
+  for fields, line in records(self) do
+    row = row + 1
+    lines[row] = line
+    for position = 1, width do
+      local text = fields[position]
+      local value = quick(text)
+      cells[position][row] = value and value < limit and value > -limit and value or text
+    end
+    for position in pairs(as_text) do
+      cells[position][row] = fields[position]
+    end
+  end
+  self.cells, self.lines, self.rows, self.content = cells, lines, row, nil
+  return self
+end
+
+-- --- Columns ------------------------------------------------------------------------------------
+
+--- The position of a column that is given by name or by number.
+---@param wanted string|integer
+---@param option? string  that chose it, for the message
+---@return integer
+function Table:find(wanted, option)
+  local found = math.type(wanted) == "integer" and self.names[wanted] and wanted or nil
+  for position, name in ipairs(self.names) do
+    if name == wanted and found then
+      problem.raise("%s: expected one column %q, got columns %d and %d; choose by number",
+        self.name, wanted, found, position)
+    end
+    found = name == wanted and position or found
+  end
+  local hint = option and ("; option '%s' says which%s"):format(option, self.dialect.header
+    and ", and the first line is read as the header unless header = false" or "") or ""
+  return found or problem.raise("%s: expected a column among %s (or 1..%d), got %s%s", self.name,
+    table.concat(self.names, ", "), #self.names, options.describe(wanted), hint)
+end
+
+--- Where a field stands, for messages: "a.csv, line 2, column 3 (Temp)".
+---@param position integer
+---@param row integer
+---@return string
+function Table:place(position, row)
+  return ("%s, line %d, column %d (%s)"):format(self.name, self.lines[row], position, self.names[position])
+end
+
+return tables
