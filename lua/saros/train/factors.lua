@@ -7,7 +7,7 @@ local core = require "saros.core"
 local factors = {}
 
 local FINE = 2 -- blocks for each doubling of the step
-local LEAST, MOST = 1 << 17, 1 << 22 -- steps that are looked at
+local LEAST, MOST = 1 << 14, 1 << 22 -- steps that are looked at: twice those planned, within these
 
 --- Iterate over blocks: their first and last steps, up to about a given step.
 local function blocks(last)
