@@ -139,6 +139,8 @@ describe("a misspelt option", function()
     fails(function() saros.cross_entropy(saros.ones(2, 2), saros.ids { 1, 1 }, { maks = 1 }) end,
       "got the field \"maks\"; did you mean 'mask'?")
     fails(function() nn.linear { 2, 2 }:init { sed = 1 } end, "did you mean 'seed'?")
+    fails(function() saros.plot.lines { series = { { y = { 1 }, nam = "a" } } } end, "did you mean 'name'?")
+    fails(function() nn.linear { 2, 2 }:tie("wieght", saros.ones(2, 2)) end, "did you mean 'weight'?")
   end)
 
   it("is one among values, too", function()
@@ -199,6 +201,21 @@ describe("a hole in a list", function()
     each(1, 2, function(list) data.pad { list } end, "data.pad: expected ids in sequence 1, got nil at position 2")
     each(1, 2, function(list) data.vocabulary.bytes():decode(list) end, "got nil at position 2")
     each(1, 2, function(list) nn.rnn { 2, 2 }:init { seed = 1 }(saros.ones(4, 3, 2), nil, { lengths = list }) end, "2")
+  end)
+
+  it("of what is shown, compared or checked is one", function()
+    each(1, 2, function(list) saros.plot.bars { values = list } end, "a list of numbers")
+    each(1, 2, function(list) saros.plot.lines { series = { { y = list } } } end, "expected series[1].y")
+    each({ y = { 1 } }, { y = { 2 } }, function(list) saros.plot.lines { series = list } end,
+      "expected series[2] to be a table with y, got nil")
+    each({ 1, 2 }, { 3, 4 }, function(list) saros.plot.heat { values = list } end, "rows of numbers")
+    each(1, 2, function(list) saros.ctc.distance(list, { 1 }) end, "a table with nil at position 2")
+    each({ 1 }, { 2 }, function(list) saros.ctc.error_rate(list, { { 1 } }) end, "a table with nil at position 2")
+    each(1, 2, data.pipeline,
+      "data.pipeline: expected a list without holes as argument 1, got a table with nil at position 2")
+    local a, b = saros.ones(2), saros.ones(2)
+    each(a, b, function(list) saros.gradient_check(function() return (a + b):sum() end, list) end,
+      "a table with nil at position 2")
   end)
 
   it("of texts and labels is one", function()

@@ -538,8 +538,12 @@ describe("functions that take plain values", function()
     ["perplexity: expected a number as argument 1, got nil"] = function() return saros.nn.perplexity() end,
     ["bits: expected a number as argument 1, got a table"] = function() return saros.nn.bits {} end,
     ["module: expected a string as argument 1, got 3"] = function() return saros.nn.module(3) end,
-    ["ctc.distance: expected a table as argument 2, got 3"] = function() return saros.ctc.distance({}, 3) end,
-    ["ctc.error_rate: expected a table as argument 1, got nil"] = function() return saros.ctc.error_rate() end,
+    ["ctc.distance: expected a list without holes as argument 2, got 3"] = function()
+      return saros.ctc.distance({}, 3)
+    end,
+    ["ctc.error_rate: expected a list without holes as argument 1, got nil"] = function()
+      return saros.ctc.error_rate()
+    end,
     ["gradient_check: expected a table of tensors as argument 2, got 3"] = function()
       return saros.gradient_check(print, { 3 })
     end,

@@ -140,6 +140,7 @@ local function gradient_check(fn, inputs, given)
   local _ <close> = core.no_gradient()
   local o = check_options(given)
   options.argument("gradient_check", 2, options.table, inputs)
+  options.argument("gradient_check", 2, options.list, inputs)
   for _, tensor in pairs(inputs) do
     options.argument("gradient_check", 2, each_a_tensor, tensor)
   end

@@ -67,6 +67,7 @@ end
 --- list, so this looks at its keys.
 ---@param list table
 ---@return integer
+---@return boolean has_hole  is that place empty?
 function options.extent(list)
   local last = 0
   for key in next, list do
@@ -74,10 +75,10 @@ function options.extent(list)
   end
   for position = 1, last do
     if rawget(list, position) == nil then
-      return position
+      return position, true
     end
   end
-  return last
+  return last, false
 end
 
 --- Iterate over these positions; the value at the last one may be nil.
@@ -271,6 +272,18 @@ function options.list_of(kind)
     return ""
   end
   return list_kind
+end
+
+--- A sequence of anything.
+options.list = options.kind("a list without holes", function(value)
+  return type(value) == "table" and not select(2, options.extent(value)) and value or nil
+end)
+options.list.explain = function(value)
+  local position, has_hole = 0, false
+  if type(value) == "table" then
+    position, has_hole = options.extent(value)
+  end
+  return has_hole and (" with nil at position %d"):format(position) or ""
 end
 
 --- The same kind, but the option may be absent and then stays nil.

@@ -78,14 +78,15 @@ end
 ---@param pardons? fun(name: string, method: string): boolean  a name that is no error all the same
 ---@return T class
 function spelling.methods(class, name, pardons)
-  local absent = {}
+  local absent = {} -- names that are known to be no mistakes
   class.__index, class.__name = class, name
   return setmetatable(class, {
     __index = function(_, key)
+      local known = class -- the first upvalue: the prompt completes from it
       if absent[key] or type(key) ~= "string" then
         return nil
       end
-      local method = core.nearest(key, class)
+      local method = core.nearest(key, known)
       if method and not (pardons and pardons(key, method)) then
         options.fail(("%s: expected the name of a method, got %q; did you mean '%s'?"):format(
           name, key, method))

@@ -44,10 +44,11 @@ static int distance(const char *a, const char *b) {
   return one[width];
 }
 
-/* Typing errors: one in short names, one more for every three letters. */
+/* Typing errors: none in a single letter, one in short names, then one for every
+** three letters. */
 static int is_typo(int errors, size_t a, size_t b) {
   size_t length = a < b ? a : b;
-  return errors <= (length < 6 ? 1 : (int)(length / 3));
+  return errors <= (length < 2 ? 0 : length < 6 ? 1 : (int)(length / 3));
 }
 
 /* "batch" for "batch_size", "layers" for "layer". */

@@ -177,6 +177,7 @@ local function pipeline(source)
     options.fail("data.pipeline: expected a list or a function that gives an iterator, got "
       .. options.describe(source))
   end
+  options.argument("data.pipeline", 1, options.list, source)
   return new(function()
     local position = 0
     return function()

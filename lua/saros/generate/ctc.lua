@@ -275,8 +275,8 @@ end
 ---@param b any[]
 ---@return integer
 function ctc.distance(a, b)
-  options.argument("ctc.distance", 1, options.table, a)
-  options.argument("ctc.distance", 2, options.table, b)
+  options.argument("ctc.distance", 1, options.list, a)
+  options.argument("ctc.distance", 2, options.list, b)
   local costs = {}
   for j = 0, #b do
     costs[j] = j
@@ -299,8 +299,8 @@ end
 ---@param truth integer[][]
 ---@return number
 function ctc.error_rate(decoded, truth)
-  options.argument("ctc.error_rate", 1, options.table, decoded)
-  options.argument("ctc.error_rate", 2, options.table, truth)
+  options.argument("ctc.error_rate", 1, options.list, decoded)
+  options.argument("ctc.error_rate", 2, options.list, truth)
   if #decoded ~= #truth then
     error(("ctc.error_rate: expected as many rows as the truth's %d, got %d"):format(#truth, #decoded), 2)
   end

@@ -223,7 +223,7 @@ function frame.numbers(value)
   elseif type(value) ~= "table" then
     return nil
   end
-  for _, number in ipairs(value) do
+  for _, number in options.each(value) do
     if type(number) ~= "number" then
       return nil
     end

@@ -21,7 +21,7 @@ local function matrix(value)
   elseif type(value) ~= "table" then
     return nil
   end
-  for _, row in ipairs(value) do
+  for _, row in options.each(value) do
     if not frame.numbers(row) or #row ~= #value[1] then
       return nil
     end

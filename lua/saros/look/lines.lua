@@ -1,5 +1,6 @@
 --- Lines: one or several series over a common axis, linear or logarithmic.
 
+local core = require "saros.core"
 local options = require "saros.options"
 local frame = require "saros.look.frame"
 local scale = require "saros.look.scale"
@@ -21,11 +22,23 @@ local function complain(position, field, expected, value)
     position, field, expected, options.describe(value)))
 end
 
+local FIELDS = { "x", "y", "name" }
+
+local function check_fields(position, given)
+  for field in pairs(given) do
+    if field ~= "x" and field ~= "y" and field ~= "name" then
+      options.fail(("plot.lines: expected x, y and name in series[%d], got the field %s%s"):format(
+        position, options.describe(field), core.hint(field, FIELDS)))
+    end
+  end
+end
+
 --- A series as the caller gave it -> lists x and y of equal length.
 local function checked(position, given)
   if type(given) ~= "table" then
     complain(position, "", "a table with y", given)
   end
+  check_fields(position, given)
   local y = frame.numbers(given.y) or complain(position, ".y", frame.numbers_kind.expected, given.y)
   local x = given.x
   if x == nil then
@@ -124,7 +137,7 @@ end
 local function lines(given)
   local o = check(given)
   local list, names = {}, {}
-  for position, series in ipairs(o.series) do
+  for position, series in options.each(o.series) do
     list[position] = checked(position, series)
     names[position] = series.name or #o.series > 1 and ("series %d"):format(position) or nil
   end

@@ -99,8 +99,12 @@ function Module:tie(name, tensor)
       return
     end
   end
-  error(("tie: expected the name of a parameter of this %s, got %s"):format(
-    self.kind, options.describe(name)), 2)
+  local names = {}
+  for position, parameter in ipairs(self.own) do
+    names[position] = parameter.name
+  end
+  error(("tie: expected the name of a parameter of this %s, got %s%s"):format(
+    self.kind, options.describe(name), core.hint(name, names)), 2)
 end
 
 --- Add a module whose parameters become part of this one's.
