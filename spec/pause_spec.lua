@@ -212,6 +212,7 @@ end
 for name, given in pairs {
   plain = {}, variational = { variational = true }, ["recurrent dropout"] = { recurrent_dropout = 0.5 },
   zoneout = { zoneout = 0.5 }, minimal = { cell = "mingru" }, tied = { tie = true, cell = "gru" },
+  lru = { cell = "lru", residual = true }, norms = { layer_norm = true, learn_state = true },
 } do
   local lm = language_model(given)
   ask("evaluate, " .. name, lm, function() return (saros.evaluate(lm, text, { batch = 2, length = 9 })) end)
@@ -275,6 +276,10 @@ local words = data.pairs { { "ab", "ba" }, { "aab", "bb" }, { "ba", "ab" }, { "b
 local translator = nn.encoder_decoder { source = words.source, target = words.target, hidden = 6, layers = 2,
   dropout = 0.5 }
 ask("translate", translator, function() return translator:translate("ab")[1].log_probability end)
+ask("encoder-decoder's evaluate", translator, function()
+  return (saros.evaluate(translator, data.pairs({ { "ab", "ba" }, { "ba", "ab" } }, { valid = 0.5,
+    source = words.source, target = words.target })))
+end)
 ask("align", translator, function() return figures(translator:align("ab", "ba")) end)
 
 --- The gradients after a window in whose middle something is asked, and what
