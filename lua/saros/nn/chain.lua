@@ -5,10 +5,10 @@
 --- Members are named by position, from 0 as in PyTorch's Sequential. A chain
 --- with a stateful member is stateful: it carries the states of its members.
 ---
---- A chain that is told where rows end hides what is behind from each of its
---- members: they read zeros there, the first id in place of ids, and what they
---- make of them becomes zeros again. A module of one's own with `hides_padding`
---- does that itself; it is called as f(x, state, given).
+--- A chain that is told where rows end hides what is behind from its members: they
+--- read zeros there, the first id in place of ids, and what they make of them
+--- becomes zeros again, in the end or before it can do harm. A module of one's own
+--- with `hides_padding` does that itself; it is called as f(x, state, given).
 
 local core = require "saros.core"
 local options = require "saros.options"
@@ -19,16 +19,35 @@ local walk = require "saros.nn.steps"
 ---@class saros.nn.Chain: saros.nn.Module
 ---@field steps (saros.nn.Module|fun(x: saros.Tensor): saros.Tensor)[]
 local Chain = module.class "chain"
-
 Chain.hides_padding = true
 
---- What a member makes of x, with the padding hidden. Where it leaves the form
---- (T, B, ...), as one that takes the last step does, there is no padding any more.
-local function hidden(y, mask)
-  if not mask or y:rank() < 3 or y:size(1) ~= mask:size(1) or y:size(2) ~= mask:size(2) then
-    return y
+-- What may stand where padding is.
+local ANYTHING, FINITE, ZEROS = 1, 2, 3
+
+-- Functions that make finite numbers of finite ones, and so do their derivatives.
+-- Modules like that have `keeps_finite`.
+local FINITE_FUNCTIONS = {
+  [core.tanh] = true, [core.sigmoid] = true, [core.relu] = true, [core.abs] = true, [core.negate] = true,
+}
+
+--- What a member needs in place of padding, so that no NaN comes of it on the way
+--- there or back, and what it leaves there.
+local function padding_of(step)
+  local is_module = type(step) == "table"
+  if is_module and step.hides_padding then
+    return ANYTHING, ZEROS
+  elseif is_module and step.keeps_finite or FINITE_FUNCTIONS[step] then
+    return FINITE, FINITE
   end
-  return walk.hide(y, mask)
+  return ZEROS, ANYTHING
+end
+
+--- x with the padding hidden. Where it has left the form (T, B, ...), as behind a
+--- member that takes the last step, there is no padding any more.
+local function hidden(x, mask)
+  local has_steps = mask and (x:rank() > 2 or x:rank() == 2 and x:dtype() == "ids")
+    and x:size(1) == mask:size(1) and x:size(2) == mask:size(2)
+  return has_steps and walk.hide(x, mask) or x
 end
 
 ---@param x saros.Tensor  what the first member takes
@@ -40,10 +59,14 @@ function Chain:forward(x, state, given)
   local last = self.stateful and states.new {} or nil
   local steps = given and options.about(self.kind, walk.of, given, x)
   local mask = steps and steps.mask
-  x = walk.hide(x, mask)
+  local there = ANYTHING
   for position, step in ipairs(self.steps) do
-    local is_module = type(step) == "table"
-    if is_module and (step.stateful or step.hides_padding) then
+    local needed, left = padding_of(step)
+    if there < needed then
+      x = hidden(x, mask)
+    end
+    there = left
+    if type(step) == "table" and (step.stateful or step.hides_padding) then
       local after
       x, after = step(x, state and state[position], given)
       if last then
@@ -52,11 +75,8 @@ function Chain:forward(x, state, given)
     else
       x = step(x)
     end
-    if not (is_module and step.hides_padding) then
-      x = hidden(x, mask)
-    end
   end
-  return x, last
+  return there < ZEROS and hidden(x, mask) or x, last
 end
 
 --- The stage that a function of each element is; nil for any other function.

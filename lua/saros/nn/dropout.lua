@@ -12,6 +12,7 @@ local format = core.format
 ---@field variational boolean
 ---@field generator saros.Generator
 local Dropout = module.class "dropout"
+Dropout.keeps_finite = true
 
 local check = options.declare("nn.dropout", {
   { "p", options.fraction },

@@ -10,6 +10,7 @@ local module = require "saros.nn.module"
 ---@field bias saros.Tensor  (F)
 ---@field epsilon number
 local LayerNorm = module.class "layer_norm"
+LayerNorm.keeps_finite = true
 
 local check = options.declare("nn.layer_norm", {
   { "size", options.size },

@@ -9,6 +9,7 @@ local module = require "saros.nn.module"
 ---@field weight saros.Tensor  (O, I)
 ---@field bias saros.Tensor?  (O)
 local Linear = module.class "linear"
+Linear.keeps_finite = true
 
 local check = options.declare("nn.linear", {
   { "input", options.size },

@@ -31,6 +31,9 @@ local late = lazy({}, {
 ---@field kind string  what it is, for messages: "linear"
 ---@field stateful boolean  takes and returns a state
 ---@field looks_up boolean  are its parameters a table of vectors, which multiply nothing?
+---@field hides_padding boolean  called with lengths or a mask, f(x, state, given), it reads nothing behind the ends
+---  of rows, nor the gradient there, and gives zeros; see saros.nn.chain
+---@field keeps_finite boolean  does it make finite numbers of finite ones, forward and back?
 ---@field own { name: string, tensor: saros.Tensor, fill: saros.nn.Filler }[]
 ---@field members { name: string, module: saros.nn.Module }[]
 ---@field place { owner: saros.nn.Module, name: string }?  as a member
@@ -40,6 +43,8 @@ local late = lazy({}, {
 local Module = {
   stateful = false,
   looks_up = false,
+  hides_padding = false,
+  keeps_finite = false,
   states = false, -- sizes of a cell's states: see saros.nn.recurrent
 }
 
