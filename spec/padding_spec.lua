@@ -221,6 +221,8 @@ describe("padding", function()
       embedding = embedding,
       chain = nn.chain { nn.embedding { 7, H }, nn.gru { H, H }, nn.linear { H, 2 } }:init { seed = 1 },
       ["language model"] = nn.language_model { vocabulary = text.vocabulary, hidden = H, dropout = 0.2 },
+      ["an lru that looks up"] = nn.language_model { vocabulary = text.vocabulary, hidden = H, cell = "lru",
+        embedding = H + 1, layers = 1 },
       ["one that looks up"] = nn.language_model { vocabulary = text.vocabulary, hidden = H, cell = "lstm" },
       ["one that does not"] = nn.language_model { vocabulary = text.vocabulary, hidden = H, residual = true,
         cell = "mingru" },
@@ -317,13 +319,34 @@ describe("padding", function()
     assert.same_values((net(random(1, 2, 1, I))), y, 0)
   end)
 
-  it("is told by masks of the right shape", function()
+  it("is hidden in sequences of a step function, whose state is as it is", function()
+    local W = random(1, I, H)
+    local function cell(x, h)
+      return saros.tanh(x:matmul(W) + h):log() -- of 0 and less
+    end
+    local x, h = dirty(random(2, T, B, I):abs(), 0 / 0), random(3, B, H):abs()
+    local tape <close> = saros.tape()
+    tape:watch(x)
+    tape:watch(h)
+    local y, last = nn.unroll(function(v, state) return cell(v:abs(), state:abs() + 1) end, x, h, { mask = MASK })
+    tape:backward(y:sum() + last:sum())
+    assert.same_values(h:slice(1, 3, 3), last:slice(1, 3, 3):detach(), 0)
+    for row = 2, B do
+      assert.equal(0, behind(y, row):abs():max():item())
+      assert.equal(0, behind(x:gradient(), row):abs():max():item())
+    end
+  end)
+
+  it("is told by masks of the right shape, of 1 and 0", function()
     local x = random(1, T, B, I)
     for _, net in ipairs { nn.gru { I, H }, nn.windowed_attention { I, 2 }, nn.chain { nn.gru { I, H } } } do
       net:init { seed = 1 }
       for what, given in pairs { ["a mask"] = { mask = saros.ones(T, 3) }, reset = { reset = saros.zeros(B, T) } } do
         assert.error_matches(function() net(x, nil, given) end,
           ("expected %s of shape (5, 4), got"):format(what), 1, true)
+      end
+      for what, given in pairs { ["a mask"] = { mask = MASK * 0.5 }, reset = { reset = MASK * (0 / 0) } } do
+        assert.error_matches(function() net(x, nil, given) end, ("expected %s of 1 and 0, got"):format(what), 1, true)
       end
     end
   end)

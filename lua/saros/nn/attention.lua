@@ -87,9 +87,8 @@ local function mask_of(o, S, B)
     return steps.mask(o.lengths, S)
   end
   local mask = o.mask
-  if mask and (mask:rank() ~= 2 or mask:size(1) ~= S or mask:size(2) ~= B) then
-    options.fail(("attention: expected a mask of shape (%d, %d), got %s"):format(S, B, options.describe(mask)))
-  elseif mask and mask:max(1):min():item() == 0 then
+  options.about("attention", steps.check_binary, "a mask", mask, S, B)
+  if mask and mask:max(1):min():item() == 0 then
     options.fail("attention: expected a mask with a 1 in every row, got one with only zeros")
   end
   return mask

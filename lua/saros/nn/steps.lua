@@ -72,9 +72,30 @@ function steps.check_lengths(lengths, T, B, least)
   end
 end
 
-local function check_shape(what, tensor, T, B)
-  if tensor and not options.has_shape(tensor, T, B) then
+--- x with zeros behind the rows' ends, and the first id in their place in ids. The
+--- gradient of the result is not read there.
+---@param x saros.Tensor  (T, B, ...)
+---@param mask saros.Tensor?  (T, B); without, x itself
+---@return saros.Tensor
+function steps.hide(x, mask)
+  return mask and core.mask_rows(x, mask) or x
+end
+
+--- Refuse what is no tensor (T, B) of 1 and 0. Complaints have no position.
+---@param what string  "a mask"
+---@param tensor saros.Tensor?
+---@param T integer
+---@param B integer
+---@param mask saros.Tensor?  (T, B): where it is 0, the tensor may be anything
+function steps.check_binary(what, tensor, T, B, mask)
+  if not tensor then
+    return
+  elseif not options.has_shape(tensor, T, B) then
     error(("expected %s of shape (%d, %d), got %s"):format(what, T, B, options.describe(tensor)), 0)
+  end
+  local read = steps.hide(tensor:detach(), mask)
+  if tensor:count() > 0 and read:eq(0):maximum(read:eq(1)):min():item() == 0 then
+    error(("expected %s of 1 and 0, got other numbers in it"):format(what), 0)
   end
 end
 
@@ -102,15 +123,6 @@ function steps.lengths(mask)
   return lengths
 end
 
---- x with zeros behind the rows' ends, and the first id in their place in ids. The
---- gradient of the result is not read there.
----@param x saros.Tensor  (T, B, ...)
----@param mask saros.Tensor?  (T, B); without, x itself
----@return saros.Tensor
-function steps.hide(x, mask)
-  return mask and core.mask_rows(x, mask) or x
-end
-
 --- Steps for an input, from what the caller said; nil if he said nothing. There is
 --- no mask where no row is padded. Complaints have no position.
 ---@param given saros.nn.StepOptions?
@@ -130,10 +142,11 @@ function steps.of(given, x)
   if o.lengths then
     steps.check_lengths(o.lengths, T, B, 0)
   end
-  check_shape("a mask", o.mask, T, B)
-  check_shape("reset", o.reset, T, B)
+  steps.check_binary("a mask", o.mask, T, B)
   local padded = o.lengths and not are_full(o.lengths, T)
-  return { mask = padded and steps.mask(o.lengths, T) or o.mask, reset = o.reset }
+  local mask = padded and steps.mask(o.lengths, T) or o.mask
+  steps.check_binary("reset", o.reset, T, B, mask)
+  return { mask = mask, reset = o.reset }
 end
 
 return steps
