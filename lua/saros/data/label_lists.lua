@@ -78,24 +78,47 @@ local function accept(value, first)
   return accept_numbers(value, F), ("finite numbers of shape (T, %d)%s"):format(F, F == 1 and ", or (T)" or "")
 end
 
---- The sequences of a label. Returns them and the first of all. What became a tensor is
---- found by it in `originals`, as its numbers were more exact.
+--- A sequence and the weight that may stand beside it: `{ sequence, weight = 2 }`.
+local function split(label, position, value)
+  if type(value) ~= "table" or value.weight == nil then
+    return value
+  elseif not options.positive.accept(value.weight) then
+    options.fail(("data.labelled: expected the weight of sequence %d of %q to be %s, got %s"):format(
+      position, label, options.positive.expected, options.describe(value.weight)))
+  end
+  return value[1], value.weight
+end
+
+--- Note what a sequence counts. The same text cannot count this and that.
+local function weigh(weights, label, sequence, weight)
+  local before = weights[sequence]
+  if before and before ~= (weight or 1) then
+    options.fail(core.format("data.labelled: expected one weight for a text of %q that comes twice, got %g and %g",
+      label, before, weight or 1))
+  end
+  weights[sequence] = weight or 1
+end
+
+--- The sequences of a label. Returns them, their weights, and the first of all. What became
+--- a tensor is found by it in `originals`, as its numbers were more exact.
 local function accept_all(label, list, first, originals)
   if type(label) ~= "string" or type(list) ~= "table" or #list == 0 then
     options.fail(("data.labelled: expected lists of sequences by label, got %s for %s"):format(
       options.describe(list), options.describe(label)))
   end
-  local accepted = {}
+  local accepted, weights = {}, {}
   for position, value in options.each(list) do
-    local sequence, expected = accept(value, first)
+    local given, weight = split(label, position, value)
+    local sequence, expected = accept(given, first)
     if not sequence then
       options.fail(("data.labelled: expected sequence %d of %q to be %s, got %s"):format(
-        position, label, expected, options.describe(value)))
+        position, label, expected, options.describe(given)))
     end
+    weigh(weights, label, sequence, weight)
     accepted[position], first = sequence, first or sequence
-    originals[sequence] = type(value) == "table" and value or nil
+    originals[sequence] = type(given) == "table" and given or nil
   end
-  return accepted, first
+  return accepted, weights, first
 end
 
 --- Check lists by label.
@@ -104,8 +127,9 @@ end
 ---@return table<string, (string|saros.Tensor)[]> accepted  texts, or numbers (T, F)
 ---@return boolean are_texts
 ---@return table<saros.Tensor, table> originals  the lists that became tensors
+---@return table<string, table<string|saros.Tensor, number>> weights  of the sequences, by label
 function label_lists.check(source)
-  local labels, accepted, originals, first = {}, {}, {}, nil
+  local labels, accepted, originals, weights, first = {}, {}, {}, {}, nil
   for label in pairs(source) do
     labels[#labels + 1] = label
   end
@@ -116,9 +140,9 @@ function label_lists.check(source)
     return tostring(a) < tostring(b)
   end)
   for _, label in ipairs(labels) do
-    accepted[label], first = accept_all(label, source[label], first, originals)
+    accepted[label], weights[label], first = accept_all(label, source[label], first, originals)
   end
-  return labels, accepted, type(first) == "string", originals
+  return labels, accepted, type(first) == "string", originals, weights
 end
 
 return label_lists

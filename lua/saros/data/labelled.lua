@@ -45,16 +45,26 @@ spelling.methods(Labelled, "saros.Labelled")
 local Part = {}
 spelling.methods(Part, "saros.LabelledPart")
 
---- A number that tells these sequences and labels from others.
+local function are_all_one(weights)
+  for _, weight in ipairs(weights) do
+    if weight ~= 1 then
+      return false
+    end
+  end
+  return true
+end
+
+--- A number that tells these sequences, labels and weights from others.
 ---@return integer|string
 function Part:digest()
-  local lists, rows = {}, {}
+  local lists, rows, weights = {}, {}, {}
   for n, sequence in ipairs(self) do
     lists[2 * n - 1], lists[2 * n] = sequence.ids or { sequence.length }, { sequence.label }
-    rows[n] = sequence.rows
+    rows[n], weights[n] = sequence.rows, sequence.weight
   end
-  return rows[1] and ("%s %s"):format(batches.digest(lists), core.concatenate(rows, 1):digest())
+  local digest = rows[1] and ("%s %s"):format(batches.digest(lists), core.concatenate(rows, 1):digest())
     or batches.digest(lists)
+  return are_all_one(weights) and digest or ("%s %s"):format(digest, core.tensor(weights):digest())
 end
 
 ---@class saros.LabelledSequence
@@ -64,12 +74,14 @@ end
 ---@field rows saros.Tensor?  (T, F): the same, scaled
 ---@field length integer
 ---@field label integer  in 1..#labels
+---@field weight number  what it counts in training, > 0 (1)
 
 --- B sequences side by side. What lies behind the length of a row is never looked at.
 ---@class saros.LabelledBatch: saros.data.Batch
 ---@field inputs saros.Tensor  ids (T, B), or numbers (T, B, F)
 ---@field lengths integer[]  B of them, each in 1..T
 ---@field labels saros.Tensor  ids (B)
+---@field weights saros.Tensor?  (B), where one of them is not 1
 ---@field sequences saros.LabelledSequence[]  B of them
 
 local check_labelled = options.declare("data.labelled", tables.with_options(vocabulary.with_unit {
@@ -196,14 +208,14 @@ local function read(source, o)
 end
 
 --- Each label's sequences in both parts.
-local function split(self, accepted, field, o)
+local function split(self, accepted, weights, field, o)
   local generator = core.generator(o.seed)
   for id, label in ipairs(self.labels) do
     local list = order.shuffled(order.once(accepted[label]), generator)
     local kept = #list - share.held_out(#list, o.valid)
     for position, sequence in ipairs(list) do
       local part = position <= kept and self.train or self.valid
-      part[#part + 1] = { [field] = sequence, label = id }
+      part[#part + 1] = { [field] = sequence, label = id, weight = weights[label][sequence] }
     end
     self.repeated = self.repeated + #accepted[label] - #list
     if o.valid > 0 and kept == #list then
@@ -214,11 +226,11 @@ end
 
 local function build(source, o)
   local found = read(source, o)
-  local labels, accepted, are_texts, originals = label_lists.check(found.source)
+  local labels, accepted, are_texts, originals, weights = label_lists.check(found.source)
   local self = setmetatable({ labels = labels, train = setmetatable({}, Part), valid = setmetatable({}, Part),
     dropped = found.dropped, ignored = found.ignored, left_out = found.left_out, filled = found.filled,
     repeated = 0, lone = {} }, Labelled)
-  split(self, accepted, are_texts and "text" or "values", o)
+  split(self, accepted, weights, are_texts and "text" or "values", o)
   if are_texts then
     encode(self, accepted, o)
   else
@@ -228,7 +240,8 @@ local function build(source, o)
 end
 
 --- Take in labelled texts, or sequences of numbers. A text that comes twice under a label counts once, so
---- that none is both learned and held out under it. What cannot be read gives
+--- that none is both learned and held out under it. `{ sequence, weight = 2 }` in place of a sequence
+--- makes it count twice in training. What cannot be read gives
 --- nil and a message.
 ---@param source string|table<string, (string|saros.Tensor|number[]|number[][])[]>  a folder with a file LABEL.txt
 ---  for each label, a text on each line; a CSV or TSV file; or lists by label: of texts, or of numbers, (T, F) or (T)
@@ -279,13 +292,33 @@ end
 
 ---@return saros.LabelledBatch
 local function batch_of(sequences)
-  local list, labels = {}, {}
+  local list, labels, weights = {}, {}, {}
   for row, sequence in ipairs(sequences) do
-    list[row], labels[row] = sequence.ids or sequence.rows, sequence.label
+    list[row], labels[row], weights[row] = sequence.ids or sequence.rows, sequence.label, sequence.weight
   end
   local inputs, lengths = (sequences[1].ids and padding.pad or padding.pad_rows)(list)
   return { inputs = inputs, lengths = lengths, labels = core.ids(labels), sequences = sequences,
+    weights = not are_all_one(weights) and core.tensor(weights) or nil,
     symbols = batches.sum(lengths), answers = #sequences }
+end
+
+--- Weights of the labels by which each counts as much as any other in training, as
+--- `nn.classifier { class_weights = ... }` takes them: N / (K n) for a label with n of the
+--- N sequences in the training part, those of weight 2 counting as two. K is the number of
+--- labels.
+---@return number[]  in the order of the labels
+function Labelled:class_weights()
+  local sums, all, weights = {}, 0, {}
+  for _, sequence in ipairs(self.train) do
+    sums[sequence.label], all = (sums[sequence.label] or 0) + sequence.weight, all + sequence.weight
+  end
+  for id, label in ipairs(self.labels) do
+    if not sums[id] then
+      options.fail(("class_weights: expected each label in the training part, got no sequence of %q"):format(label))
+    end
+    weights[id] = all / (#self.labels * sums[id])
+  end
+  return weights
 end
 
 --- Iterate over batches, once through a part; one may be smaller. A batch has

@@ -12,10 +12,12 @@ local core = require "saros.core"
 local options = require "saros.options"
 local scale = require "saros.data.scale"
 local vocabulary = require "saros.data.vocabulary"
+local class_weights = require "saros.nn.class_weights"
 local dropout = require "saros.nn.dropout"
 local embedding = require "saros.nn.embedding"
 local linear = require "saros.nn.linear"
 local live = require "saros.nn.live_classifier"
+local loss = require "saros.nn.loss"
 local module = require "saros.nn.module"
 local recurrent = require "saros.nn.recurrent"
 local steps = require "saros.nn.steps"
@@ -27,6 +29,7 @@ local model_file = require "saros.model_file"
 ---@field labels string[]  label id -> name
 ---@field label_ids table<string, integer>
 ---@field configuration table  the options it was made with, all but vocabulary, features and labels
+---@field class_weights saros.Tensor?  (number of labels), of training
 ---@field embedding saros.nn.Embedding?  of texts
 ---@field recurrent saros.nn.Recurrent
 ---@field dropout saros.nn.Dropout?  of embedded symbols and of the last states
@@ -47,6 +50,9 @@ Net.stateful = true
 ---@field layers? integer  recurrent layers (1)
 ---@field bidirectional? boolean  read from both ends? (true)
 ---@field dropout? number  of embedded symbols, between layers and before the head, in training (0)
+---@field class_weights? number[]|table<string, number>  what each label counts in training, > 0, in the
+---  order of the labels or by label; set:class_weights() makes rare labels count as much as others (1)
+---@field label_smoothing? number  in [0, 1): the share of each target that all labels get, in training (0)
 ---@field seed? integer  of the parameters and the dropout (1)
 
 local check = options.declare("nn.classifier", {
@@ -59,6 +65,8 @@ local check = options.declare("nn.classifier", {
   { "layers", options.size, 1 },
   { "bidirectional", options.boolean, true },
   { "dropout", options.fraction, 0 },
+  { "class_weights", options.optional(class_weights.kind) },
+  { "label_smoothing", options.optional(options.fraction) },
   { "seed", options.integer, 1 },
 })
 
@@ -120,18 +128,56 @@ function Classifier:forward(x, lengths)
   return self.head(drop(self, last_states(self, state)))
 end
 
---- The mean loss of a batch of labelled sequences, for training and evaluation.
----@param batch saros.LabelledBatch
----@return saros.Tensor loss  of rank 0, in nats per sequence
----@return nil
----@return integer right  how many labels are the likeliest
-function Classifier:window_loss(batch)
+--- The logits of a batch, and how many labels are the likeliest.
+local function answer(self, batch)
   if not batch.labels then
     options.fail "classifier: expected labelled sequences, as data.labelled has them, got windows without labels"
   end
   local logits = self(batch.inputs, batch.lengths)
   local right = logits:argmax(-1):eq(batch.labels):sum():item()
-  return core.cross_entropy(logits, batch.labels), nil, math.tointeger(right)
+  return logits, math.tointeger(right)
+end
+
+--- The mean loss of a batch of labelled sequences, for evaluation and `memory`: each
+--- sequence counts once, whatever its weight and that of its label are in training.
+---@param batch saros.LabelledBatch
+---@return saros.Tensor loss  of rank 0, in nats per sequence
+---@return nil
+---@return integer right  how many labels are the likeliest
+function Classifier:window_loss(batch)
+  local logits, right = answer(self, batch)
+  return core.cross_entropy(logits, batch.labels), nil, right
+end
+
+--- What training minimises: the loss or, with class weights, weights of the sequences
+--- or label smoothing, the cross-entropy with these.
+---@param batch saros.LabelledBatch
+---@return saros.Tensor objective  of rank 0
+---@return nil
+---@return integer right
+---@return number? plain  the loss, where the objective is something else
+function Classifier:training_loss(batch)
+  local smoothing = self.configuration.label_smoothing
+  if not (smoothing or self.class_weights or batch.weights) then
+    return self:window_loss(batch)
+  end
+  local logits, right = answer(self, batch)
+  local objective, plain = loss.objective(logits, batch.labels,
+    { mask = batch.weights, weights = self.class_weights, label_smoothing = smoothing })
+  return objective, nil, right, plain
+end
+
+--- What a batch counts in training: the sum of the weights of its sequences, each times
+--- that of its label; nil if there are none.
+---@param batch saros.LabelledBatch
+---@return number?
+function Classifier:training_weight(batch)
+  local weights, of_labels = batch.weights, self.class_weights
+  if of_labels then
+    local own = core.embedding(of_labels:reshape(-1, 1), batch.labels):reshape(-1)
+    weights = weights and weights * own or own
+  end
+  return weights and weights:sum():item()
 end
 
 --- The loss of any batch, a padded one, for `memory`.
@@ -312,6 +358,10 @@ local function classifier(given)
   self.labels, o.labels, self.label_ids = o.labels, nil, {}
   for id, label in ipairs(self.labels) do
     self.label_ids[label] = id
+  end
+  if o.class_weights then
+    o.class_weights = class_weights.read(o.class_weights, self.labels)
+    self.class_weights = core.tensor(o.class_weights)
   end
   self.configuration = o
   if self.vocabulary then

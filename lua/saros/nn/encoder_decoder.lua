@@ -25,6 +25,7 @@ local attention = require "saros.nn.attention"
 local dropout = require "saros.nn.dropout"
 local embedding = require "saros.nn.embedding"
 local linear = require "saros.nn.linear"
+local loss = require "saros.nn.loss"
 local module = require "saros.nn.module"
 local recurrent = require "saros.nn.recurrent"
 local states = require "saros.nn.state"
@@ -212,11 +213,28 @@ function EncoderDecoder:loss(batch)
   return core.cross_entropy(logits, outputs, { mask = mask })
 end
 
---- The loss of a batch, for training with `fit`.
+--- The loss of a batch, for `evaluate`.
 ---@param batch saros.PairBatch
 ---@return saros.Tensor loss  of rank 0
 function EncoderDecoder:window_loss(batch)
   return self:loss(batch)
+end
+
+--- What `fit` minimises: the loss or, with label smoothing, the smoothed one.
+---@param batch saros.PairBatch
+---@return saros.Tensor objective  of rank 0
+---@return nil, nil
+---@return number? plain  the loss, where the objective is something else
+function EncoderDecoder:training_loss(batch)
+  local smoothing = self.configuration.label_smoothing
+  if not smoothing then
+    return self:loss(batch)
+  end
+  local logits = self(batch)
+  local outputs, mask = answers(self, batch)
+  local objective, plain = loss.objective(logits, outputs,
+    { mask = mask, label_smoothing = smoothing }, { mask = mask })
+  return objective, nil, nil, plain
 end
 
 local function size_of(known)
@@ -352,6 +370,7 @@ local check = options.declare("nn.encoder_decoder", {
     return (value == false or ATTENTIONS[value]) and { kind = value } or nil
   end), { kind = "dot" } },
   { "dropout", options.fraction, 0 },
+  { "label_smoothing", options.optional(options.fraction) },
   { "seed", options.integer, 1 },
 })
 
@@ -365,6 +384,8 @@ local check = options.declare("nn.encoder_decoder", {
 ---@field bidirectional? boolean  does the encoder read from both ends, with H / 2 units each? (false)
 ---@field attention? "dot"|"scaled_dot"|"general"|"additive"|false  ("dot")
 ---@field dropout? number  between layers and before the head, in training (0)
+---@field label_smoothing? number  in [0, 1): the share of each target that all symbols get, in training; losses
+---  that are told stay plain (0)
 ---@field seed? integer  of the parameters and the dropout (1)
 
 --- Two directions share the H units, so that keys and states have the

@@ -37,6 +37,8 @@ Net.stateful = true
 ---@field hidden? integer  H (32)
 ---@field layers? integer  recurrent layers (1)
 ---@field dropout? number  between layers, in training (0)
+---@field loss? "mse"|"l1"|"huber"  that is trained with and told: of the mean, of the median, or of what lies
+---  between, squares up to one scaled unit and lines from there on ("mse")
 ---@field difference? boolean  tell by how much a target will differ from its last value? Possible
 ---  where each target is an input, too; and then the default
 ---@field seed? integer  of the parameters and the dropout (1)
@@ -47,6 +49,7 @@ local check = options.declare("nn.forecaster", {
   { "hidden", options.size, 32 },
   { "layers", options.size, 1 },
   { "dropout", options.fraction, 0 },
+  { "loss", options.optional(options.one_of { "mse", "l1", "huber" }) },
   { "difference", options.optional(options.boolean) },
   { "seed", options.integer, 1 },
 })
@@ -124,14 +127,15 @@ function Forecaster:forward(x, state)
   return self.difference and ahead + self:present(x):reshape(T, B, 1, K) or ahead, last
 end
 
---- The mean square error in a window of a series, for training and for `memory`.
+--- The loss in a window of a series, by default the mean square error, for training,
+--- evaluation and `memory`.
 ---@param window saros.data.SeriesWindow
 ---@param state? saros.nn.State  of the steps before, unless the window begins anew
----@return saros.Tensor loss  of rank 0, in squares of the scaled unit
+---@return saros.Tensor loss  of rank 0, in the scaled unit or, of "mse" and "huber" where it is small, its square
 ---@return saros.nn.State state
 function Forecaster:window_loss(window, state)
   local y, last = self(window.inputs, not window.reset and state or nil)
-  return core.mse(y, window.targets), last
+  return core[self.configuration.loss or "mse"](y, window.targets), last
 end
 
 --- The loss of any window, for `memory`.
@@ -230,7 +234,7 @@ function Forecaster:learner(given)
     options.fail("learner: expected no delay, as that of a forecaster is its horizon, got "
       .. options.describe(given.delay))
   end
-  local o = { delay = self.horizon }
+  local o = { delay = self.horizon, loss = self.configuration.loss }
   for name, value in pairs(given or {}) do
     o[name] = value
   end

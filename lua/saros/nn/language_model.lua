@@ -9,6 +9,7 @@ local dropout = require "saros.nn.dropout"
 local embedding = require "saros.nn.embedding"
 local initialize = require "saros.nn.initialize"
 local linear = require "saros.nn.linear"
+local loss = require "saros.nn.loss"
 local module = require "saros.nn.module"
 local recurrent = require "saros.nn.recurrent"
 local walk = require "saros.nn.steps"
@@ -44,6 +45,8 @@ LanguageModel.hides_padding = true
 ---@field residual? boolean  add a layer's input to its output where the sizes agree (false)
 ---@field learn_state? boolean  is the first state a parameter? (false)
 ---@field tie? boolean  the output reads with the embedding's weights (false)
+---@field label_smoothing? number  in [0, 1): the share of each target that all symbols get, in training; losses that
+---  are told stay plain (0)
 ---@field weights? "default"|"glorot"|"orthogonal"  how parameters start
 ---@field seed? integer  of the parameters and the dropout (1)
 
@@ -62,6 +65,7 @@ local check = options.declare("nn.language_model", {
   { "residual", options.boolean, false },
   { "learn_state", options.boolean, false },
   { "tie", options.boolean, false },
+  { "label_smoothing", options.optional(options.fraction) },
   { "weights", options.one_of(initialize.schemes), "default" },
   { "seed", options.integer, 1 },
 })
@@ -99,18 +103,39 @@ function LanguageModel:forward(ids, state, given)
   return walk.hide(logits, steps.mask), last
 end
 
---- The mean loss of a window of a text, for training and for `memory`.
+local function read_window(self, window, state)
+  if not window.targets then
+    options.fail "language_model: expected windows of a text or of pieces, got batches without targets"
+  end
+  return self(window.inputs, state, window.begins and { reset = window.begins })
+end
+
+--- The mean loss of a window of a text, for evaluation, training and `memory`.
 ---@param window { inputs: saros.Tensor, targets: saros.Tensor, begins?: saros.Tensor }  ids (T, B);
 ---  begins (T, B) is 1 where the state starts anew
 ---@param state? saros.nn.State
 ---@return saros.Tensor loss  of rank 0
 ---@return saros.nn.State state
 function LanguageModel:window_loss(window, state)
-  if not window.targets then
-    options.fail "language_model: expected windows of a text or of pieces, got batches without targets"
-  end
-  local logits <close>, last = self(window.inputs, state, window.begins and { reset = window.begins })
+  local logits <close>, last = read_window(self, window, state)
   return core.cross_entropy(logits, window.targets), last
+end
+
+--- What training minimises: the loss or, with label smoothing, the smoothed one.
+---@param window { inputs: saros.Tensor, targets: saros.Tensor, begins?: saros.Tensor }
+---@param state? saros.nn.State
+---@return saros.Tensor objective  of rank 0
+---@return saros.nn.State state
+---@return nil
+---@return number? plain  the loss, where the objective is something else
+function LanguageModel:training_loss(window, state)
+  local smoothing = self.configuration.label_smoothing
+  if not smoothing then
+    return self:window_loss(window, state)
+  end
+  local logits <close>, last = read_window(self, window, state)
+  local objective, plain = loss.objective(logits, window.targets, { label_smoothing = smoothing })
+  return objective, last, nil, plain
 end
 
 --- The loss of any window, for `memory`.

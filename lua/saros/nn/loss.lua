@@ -38,6 +38,45 @@ function loss.of_window(model, window, state)
   return core.cross_entropy(logits, window.targets, window.mask and { mask = window.mask }), state
 end
 
+--- What training minimises in a window of data: the loss of the window or, of a
+--- model with a `training_loss`, something else: with class weights, weights of
+--- samples or label smoothing. Figures are of the plain loss all the same.
+---@param model saros.nn.Module
+---@param window table
+---@param state? saros.nn.State
+---@return saros.Tensor objective  of rank 0
+---@return saros.nn.State? state
+---@return integer? right
+---@return number? plain  the loss of the window, where the objective is something else
+function loss.to_learn(model, window, state)
+  if model.training_loss then
+    return model:training_loss(window, window.reset ~= true and state or nil)
+  end
+  return loss.of_window(model, window, state)
+end
+
+--- What a window counts in an update of several: what its objective is the mean over.
+---@param model saros.nn.Module
+---@param window table
+---@param answers number  what its plain loss is the mean over
+---@return number
+function loss.weight(model, window, answers)
+  return model.training_weight and model:training_weight(window) or answers
+end
+
+--- A cross-entropy to learn from, and the plain one.
+---@param logits saros.Tensor  (S..., V)
+---@param targets saros.Tensor  ids (S...)
+---@param given saros.CrossEntropyOptions  of the objective
+---@param plain? saros.CrossEntropyOptions
+---@return saros.Tensor objective  of rank 0
+---@return number plain
+function loss.objective(logits, targets, given, plain)
+  local known <close> = logits:detach()
+  local cost <close> = core.cross_entropy(known, targets, plain)
+  return core.cross_entropy(logits, targets, given), cost:item()
+end
+
 local any_number = options.kind("a number", function(value)
   return type(value) == "number" and value or nil
 end)

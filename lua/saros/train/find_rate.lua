@@ -41,7 +41,7 @@ end
 local function learn(model, window, state, optimizer, limit)
   local tape <close> = core.tape()
   local cost
-  cost, state = loss.of_window(model, window, state)
+  cost, state = loss.to_learn(model, window, state)
   tape:backward(cost)
   if not pcall(optim.clip_norm, optimizer.parameters, limit) then
     model:clear_gradients()

@@ -35,6 +35,8 @@ local late = lazy({}, { report = { "saros.report" } })
 ---@field count integer  of windows in a pass
 ---@field step integer  of the optimizer
 ---@field loss number  in nats per symbol, or as the model's own loss has it
+---@field objective number?  what was minimised, where it is not the loss: with class weights, weights of
+---  sequences or label smoothing
 ---@field accuracy number?  of models that choose a label: the share that is right
 ---@field bits number?  the same in bits per symbol, where there are symbols
 ---@field perplexity number?  e to the loss

@@ -35,7 +35,7 @@ local undisturbed = require "saros.train.undisturbed"
 ---@field window? integer  steps that a gradient reaches back (32)
 ---@field every? integer  steps from one update to the next, a divisor of `window` (window)
 ---@field delay? integer  steps after which a target is known (0)
----@field loss? "cross_entropy"|"mse"  (cross-entropy where ids come in, else the mean square)
+---@field loss? "cross_entropy"|"mse"|"l1"|"huber"  (cross-entropy where ids come in, else the mean square)
 ---@field lr? number  of Adam (1e-3)
 ---@field optimizer? saros.optim.Optimizer  instead of Adam with lr
 ---@field clip? number  limit of the gradients' norm (5)
@@ -76,7 +76,7 @@ spelling.methods(Learner, "saros.train.Learner")
 
 local METHODS = { window = rolling.new, exact = exact.new }
 local RATE = 1e-3 -- of Adam
-local LOSSES = { cross_entropy = core.cross_entropy, mse = core.mse }
+local LOSSES = { cross_entropy = core.cross_entropy, mse = core.mse, l1 = core.l1, huber = core.huber }
 
 local check = options.declare("learner", {
   { "streams", options.size, 1 },
@@ -84,7 +84,7 @@ local check = options.declare("learner", {
   { "window", options.size, 32 },
   { "every", options.optional(options.size) },
   { "delay", options.count, 0 },
-  { "loss", options.optional(options.one_of { "cross_entropy", "mse" }) },
+  { "loss", options.optional(options.one_of { "cross_entropy", "mse", "l1", "huber" }) },
   { "lr", options.optional(options.positive) },
   { "optimizer", options.optional(options.having("an optimizer", { "step", "state", "restore" })) },
   { "clip", options.positive, 5 },

@@ -75,18 +75,18 @@ local function here(self, state)
 end
 
 --- Run all segments but the last. Returns what is before each segment, and the
---- sum of the losses.
+--- sums of the objectives and of the plain losses.
 local function run_ahead(self, state)
-  local borders, total = { here(self, state) }, 0
+  local borders, total, plain = { here(self, state) }, 0, 0
   for n = 1, self.count - 1 do
     local tape <close> = core.tape() -- unused: dropout acts as it does in training
-    local part, last = run(self, n, state)
-    total = total + part:item()
+    local part, last, of_part = run(self, n, state)
+    total, plain = total + part:item(), of_part and plain + of_part
     tape:close()
     state = kept(last)
     borders[n + 1] = here(self, state)
   end
-  return borders, total
+  return borders, total, plain
 end
 
 --- Real tensors of a state, by name.
@@ -106,7 +106,7 @@ local function run_back(self, n, border, behind)
   for _, leaf in pairs(leaves) do
     tape:watch(leaf)
   end
-  local part, last = run(self, n, border.state)
+  local part, last, plain = run(self, n, border.state)
   local objective, ends = part * self.scale, leaves_of(last)
   for name, gradient in pairs(behind) do
     objective = objective + (ends[name] * gradient):sum()
@@ -115,7 +115,7 @@ local function run_back(self, n, border, behind)
   for name, leaf in pairs(leaves) do
     before[name] = leaf:gradient()
   end
-  return before, part, last
+  return before, part, last, plain
 end
 
 --- The loss that `saros.fit` would take, whose mean is over the steps of the window, or
@@ -127,8 +127,8 @@ local function loss_of(model, window)
       share = part.mask:sum():item() / all
       part.mask = share ~= 0 and part.mask or nil
     end
-    local value, last = loss.of_window(model, part, state)
-    return value * share, last
+    local value, last, _, plain = loss.to_learn(model, part, state)
+    return value * share, last, plain and plain * share
   end
 end
 
@@ -146,6 +146,7 @@ end
 ---  saros.nn.State), scale?: number }  steps of a segment; scale: factor of the gradients (1)
 ---@return number loss
 ---@return saros.nn.State state  behind the window
+---@return number? plain  of a model whose objective is not its loss: the loss
 function segments.backward(model, window, state, given)
   local o = check(given)
   local length = length_of(window)
@@ -158,8 +159,8 @@ function segments.backward(model, window, state, given)
     generators = model:generators(),
     loss = o.loss or loss_of(model, window),
   }
-  local borders, total = run_ahead(self, state)
-  local behind, part, last = run_back(self, self.count, borders[self.count], {})
+  local borders, total, plain = run_ahead(self, state)
+  local behind, part, last, of_part = run_back(self, self.count, borders[self.count], {})
   local value, final = total + part:item(), here(self, kept(last))
   for n = self.count - 1, 1, -1 do
     checkpoint.restore_generators(model, borders[n].generators)
@@ -167,7 +168,7 @@ function segments.backward(model, window, state, given)
     borders[n + 1] = nil
   end
   checkpoint.restore_generators(model, final.generators)
-  return value, final.state
+  return value, final.state, of_part and plain + of_part
 end
 
 return segments

@@ -61,7 +61,7 @@ local function culprit_of(self, window, state)
     return finite.operation(segments.backward, self.model, window, state, { segment = self.options.segment })
   end
   local _ <close> = core.tape()
-  return finite.operation(loss.of_window, self.model, window, state)
+  return finite.operation(loss.to_learn, self.model, window, state)
 end
 
 local function require_finite(self, value, window, before)
@@ -72,29 +72,30 @@ end
 
 --- The same as `add_gradients` for a window that is cut into segments.
 local function add_in_segments(self, window, state, share)
-  local value, last = segments.backward(self.model, window, state,
+  local value, last, plain = segments.backward(self.model, window, state,
     { segment = self.options.segment, scale = share })
   require_finite(self, value, window, state)
-  return value, last
+  return value, last, nil, plain
 end
 
---- Add the gradients of a window, which has a share of the answers of the update, in
---- (0, 1]. Returns its loss, the next state, and how many labels are right.
+--- Add the gradients of a window, which has a share of the update, in (0, 1]. Returns
+--- its objective, the next state, how many labels are right, and its loss, where that
+--- is something else.
 local function add_gradients(self, window, state, share)
   if self.options.segment then
     return add_in_segments(self, window, state, share)
   end
   local before = state
   local tape <close> = core.tape()
-  local cost, right
-  cost, state, right = loss.of_window(self.model, window, state)
+  local cost, right, plain
+  cost, state, right, plain = loss.to_learn(self.model, window, state)
   local value = cost:item()
   if not finite.is(value) then
     tape:close()
   end
   require_finite(self, value, window, before)
   tape:backward(share < 1 and cost * share or cost)
-  return value, state, right
+  return value, state, right, plain
 end
 
 --- Clip the gradients. Returns their norm before.
@@ -149,31 +150,38 @@ local function complete(self, record, window)
   record.memory = core.memory().peak
 end
 
---- How many answers each window has, and all of them together.
-local function answers_of(windows)
+--- What each window has of something, and all of them together.
+local function amounts(windows, amount)
   local each, all = {}, 0
   for n, window in ipairs(windows) do
-    each[n] = pass.answers(window)
+    each[n] = amount(window, n)
     all = all + each[n]
   end
   return each, all
 end
 
---- One update from some windows, as if they were one: each counts by its answers.
+--- One update from some windows, as if they were one. In the loss, each counts by its
+--- answers; in the gradient, by what its objective is the mean over.
 ---@param self saros.train.Fit
 ---@param windows saros.Window[]
 ---@return saros.train.WindowRecord
 function step.learn(self, windows)
   self.before = checkpoint.generator_states(self.generators)
-  local each, all = answers_of(windows)
-  local state, total, right = self.state, 0, nil
+  local answers, all = amounts(windows, pass.answers)
+  local weights, weight = amounts(windows, function(window, n)
+    return loss.weight(self.model, window, answers[n])
+  end)
+  local state, total, objective, differs, right = self.state, 0, 0, false, nil
   for n, window in ipairs(windows) do
-    local value, hits
-    value, state, hits = add_gradients(self, window, state, each[n] / all)
-    total, right = total + value * each[n], hits and (right or 0) + hits
+    local value, hits, plain
+    value, state, hits, plain = add_gradients(self, window, state, weights[n] / weight)
+    total, right = total + (plain or value) * answers[n], hits and (right or 0) + hits
+    objective, differs = objective + value * weights[n], differs or plain ~= nil
     self.symbols = self.symbols + pass.symbols(window)
   end
-  local last, record = windows[#windows], { loss = total / all, accuracy = right and right / all }
+  local last = windows[#windows]
+  local record = { loss = total / all, accuracy = right and right / all }
+  record.objective = differs and objective / weight or nil
   record.norm = clip(self, last)
   undisturbed(update, self, record, last, { total = total, answers = all }, state)
   complete(self, record, last)
