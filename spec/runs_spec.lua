@@ -311,6 +311,22 @@ describe("a run folder", function()
     assert.equal(bits, (train { schedule = optim.schedule.constant() }))
   end)
 
+  it("begins the pass anew in windows of another size", function()
+    for change, windows in pairs { batch = 5, length = 8 } do -- 810 symbols
+      local size = change == "batch" and 16 or 25
+      train({ resume = false }, 27)
+      local lines = {}
+      local progress = { window = function() end, epoch = function() end,
+        write = function(_, line) lines[#lines + 1] = line end }
+      local _, history, lm = train { [change] = size, force = true, progress = progress }
+      assert.same({ 20, 27 + windows, 27 + 2 * windows }, { history[1].step, history[2].step, history[3].step })
+      assert.equal("epoch 2 begins anew, as batch or length is another one\n", lines[1])
+      assert.is_true(lm:parameters()[1]:all_finite())
+    end
+    train { resume = false, epochs = 1 } -- a pass is done
+    assert.equal(20 + 2 * 7, select(2, train { batch = 16, length = 7, force = true })[3].step)
+  end)
+
   it("says that there is a file of its name", function()
     write(run, "")
     assert.error_matches(function() train() end,

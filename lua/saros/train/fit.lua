@@ -76,6 +76,8 @@ local LEAST_SCALE = 1e-4 -- a rate that has shrunk so much is not what is wrong
 ---@field index integer  windows done in it
 ---@field answers number  of these windows
 ---@field total number  sum of the losses of the answers
+---@field batch integer  of these windows
+---@field length integer?
 
 ---@class saros.train.Fit
 ---@field model saros.nn.Module
@@ -100,8 +102,8 @@ local LEAST_SCALE = 1e-4 -- a rate that has shrunk so much is not what is wrong
 ---@field reported number  when the last report was written
 
 --- Before the first window of an epoch.
-local function cursor_at(epoch)
-  return { epoch = epoch, index = 0, answers = 0, total = 0 }
+local function cursor_at(epoch, o)
+  return { epoch = epoch, index = 0, answers = 0, total = 0, batch = o.batch, length = o.length }
 end
 
 --- Hand a record to the progress display and to the caller's function.
@@ -174,6 +176,17 @@ local function tell_resumed(self)
   end
 end
 
+--- In windows of another size, a pass cannot go on where it was.
+local function begin_other_windows(self)
+  local o, cursor = self.options, self.cursor
+  if cursor.batch ~= o.batch or cursor.length ~= o.length then
+    self.cursor, self.state = cursor_at(cursor.epoch, o), nil
+    if cursor.index > 0 then
+      say(self, ("epoch %d begins anew, as batch or length is another one"):format(cursor.epoch))
+    end
+  end
+end
+
 --- Go on from the last checkpoint of the run folder, if there is one.
 local function resume(self)
   local now = config.of(self)
@@ -189,6 +202,7 @@ local function resume(self)
   end)
   local tensors, snapshot, damaged = self.run:latest()
   options.about("fit", checkpoint.restore, self, tensors, snapshot)
+  begin_other_windows(self)
   self.run:continue(self.optimizer.steps, self.cursor.epoch, now)
   self.saved, self.kept = self.optimizer.steps, self.best and self.best.epoch or self.cursor.epoch - 1
   self.history.resumed = { step = self.optimizer.steps, epoch = self.cursor.epoch, damaged = damaged }
@@ -311,7 +325,7 @@ local function finish_epoch(self, record)
     self.run:flush()
   end
   self.history[record.epoch] = record
-  self.cursor, self.state = cursor_at(record.epoch + 1), nil
+  self.cursor, self.state = cursor_at(record.epoch + 1, self.options), nil
 end
 
 --- The page about the run folder as it is now. Returns its path, or nil and a message.
@@ -458,7 +472,7 @@ local function fit(model, text, given)
       or optim.adam(model:parameters(), { lr = o.lr or RATE, schedule = o.schedule }),
     generators = model:generators(),
     average = o.average and average(model, o.average),
-    cursor = cursor_at(1),
+    cursor = cursor_at(1, o),
     history = {},
     reported = core.clock(),
   }, Training)
