@@ -52,9 +52,10 @@ PROGRAM := $(patsubst src/%.c,$(B)/%.o,$(wildcard src/*.c))
 C_SPECS := $(patsubst spec/c/%.c,$(B)/spec/%,$(wildcard spec/c/*.c))
 BENCHES := $(B)/bench/peak.so $(B)/bench/micro $(B)/bench/step
 THREADED := $(patsubst %,build/sanitizethread/spec/%,threads sharing interrupt)
+TEXTS   := /usr/share/state/us-constitution.gz /usr/share/state/us-declaration.gz# of miscfiles, for the demo
 SUITES   = "$(1)/saros spec/busted.lua $(SPEC)" $(C_SPECS:$(B)/%=$(1)/%)
 
-all: $(B)/libsaros.a $(B)/saros.so $(B)/saros ## build the library, the Lua module and the program
+all: $(B)/libsaros.a $(B)/saros.so $(B)/saros $(if $(word 2,$(wildcard $(TEXTS))),build/demo.txt) ## build the library, the Lua module and the program
 
 # For hosts: the core and the binding as one object each, in which only what saros.h
 # declares has a name (on macOS ld -r does that by itself). For specs: all objects.
@@ -103,16 +104,17 @@ $(B)/lua_modules.c: src/lua/embed.lua $(MODULES) $(FOLDERS)
 	@mkdir -p $(@D); lua5.4 src/lua/embed.lua $(MODULES) > $@
 $(B)/spec/%: spec/c/%.c $(B)/internal.a
 	@mkdir -p $(@D); echo "cc  $@"; $(CC) $(CFLAGS) $(SEES) $< $(B)/internal.a $(call PKG,libs lua5.4) $(LIBS) -o $@
-$(B)/demo.txt:
-	@mkdir -p $(@D); gzip -dc /usr/share/state/us-constitution.gz /usr/share/state/us-declaration.gz > $@
+build/demo.txt:
+	@mkdir -p $(@D); gzip -dc $(TEXTS) > $@
 specs: all $(C_SPECS) $(BENCHES)
 	@:
 -include $(patsubst %.o,%.d,$(OBJECTS) $(PROGRAM)) $(C_SPECS:%=%.d) $(wildcard $(B)/bench/*.d)
 
 demo: ## install what is missing, train on TEXT=file for a minute, show what came out
-	@src/setup.sh build $(if $(TEXT),,text) || { echo "demo: for another text: make demo TEXT=file"; exit 1; }
-	@$(MAKE) -s all $(if $(TEXT),,$(B)/demo.txt)
-	@$(B)/saros examples/demo.lua $(or $(TEXT),$(B)/demo.txt)
+	@$(if $(MAC),false,src/setup.sh build $(if $(TEXT),,text) report) || src/setup.sh build $(if $(TEXT),,text) || \
+	  { echo "demo: for another text: make demo TEXT=file"; exit 1; }
+	@$(MAKE) -s all $(if $(TEXT),,build/demo.txt)
+	@$(B)/saros examples/demo.lua $(or $(TEXT),build/demo.txt)
 
 test: ## install what is missing, run all specs on the float and the double build
 	@src/setup.sh build spec $(if $(MAC),,report)

@@ -152,4 +152,14 @@ describe("make", function()
     assert.matches("installed below /nowhere: ", plan, 1, true)
     assert.matches("rm -rf /nowhere/share/saros\n", planned "uninstall", 1, true)
   end)
+
+  it("installs for the demo what its report needs, and makes its text with all the rest", function()
+    assert.matches("setup.sh build text report", planned "demo", 1, true)
+    assert.matches("setup.sh build  report", planned "demo TEXT=file", 1, true)
+    local texts <close> = io.open "/usr/share/state/us-constitution.gz"
+    if not texts then
+      return pending "miscfiles is not installed: make setup"
+    end
+    assert.matches("> build/demo.txt\n", planned "all -B", 1, true)
+  end)
 end)

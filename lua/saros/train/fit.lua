@@ -376,7 +376,7 @@ local function close(self, problem)
   end
   if self.run and self.ready then
     local path, message = write_report(self)
-    say(self, path and "report: " .. path or message)
+    say(self, path and "report: " .. path or "no " .. message)
   end
   if self.run then
     self.run:close()
