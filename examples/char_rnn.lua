@@ -58,4 +58,5 @@ saros.fit(lm, text, { epochs = args.epochs, batch = args.batch, length = args.le
   patience = args.patience, run = args.run, force = args.force, resume = not args.anew, progress = saros.progress() })
 
 local best = args.run and need(saros.load(args.run)) or lm
-print("\n" .. best:write { length = args.sample, temperature = 0.8, seed = args.seed })
+local opening = text:opening { seed = args.seed }
+print("\n" .. opening .. best:write { prime = opening, length = args.sample, temperature = 0.8, seed = args.seed })

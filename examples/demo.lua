@@ -36,6 +36,25 @@ local before <close> = io.open(args.run .. "/config.json")
 print(("losses are in nats per character%s\n"):format(
   before and ("; this takes the place of the training in %s"):format(args.run) or ""))
 
+-- What the model writes behind an opening of the text, as lines of a picture: without empty lines, and
+-- with wide gaps made narrower.
+local VISIBLE, MOST = 130, 1000
+local function sample_lines(seed)
+  local opening = text:opening { seed = seed }
+  local pieces, visible = { opening }, 0
+  for piece in lm:generate { prime = opening, length = MOST, temperature = 0.6, seed = seed } do
+    pieces[#pieces + 1] = piece
+    visible = visible + (piece:find "%S" and 1 or 0)
+    if visible == VISIBLE then
+      break
+    end
+  end
+  local sample = table.concat(pieces):gsub("%s*\n", "\n"):gsub("\n+", "\n  | ")
+  return "  | " .. sample:gsub("[ \t]+", function(gap)
+    return #gap > 8 and (" "):rep(8) or gap
+  end)
+end
+
 local in_a_minute = math.floor(SYMBOLS_PER_MINUTE / #text)
 local epochs = args.epochs or math.max(1, math.min(in_a_minute, MOST_EPOCHS))
 local a_tenth, next_sample = math.max(1, epochs // 10), 1
@@ -45,8 +64,7 @@ saros.fit(lm, text, { epochs = epochs, batch = BATCH, length = LENGTH, lr = 3e-3
   run = args.run, resume = false, checkpoint = { epochs = a_tenth }, progress = progress,
   on_epoch = function(record)
     if record.epoch == next_sample or record.epoch == epochs then
-      local sample = lm:write { length = 160, temperature = 0.6, seed = args.seed }
-      progress:write(("\nafter epoch %d it writes:\n  | %s\n"):format(record.epoch, (sample:gsub("\n+", "\n  | "))))
+      progress:write(("\nafter epoch %d it writes:\n%s\n"):format(record.epoch, sample_lines(args.seed + record.epoch)))
       next_sample = next_sample * 4
     end
   end })

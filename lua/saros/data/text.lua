@@ -10,8 +10,10 @@
 ---     row 1  a b c d e f                     window 1: inputs abc, targets bcd
 ---     row 2  g h i j k l                     window 2: inputs def, targets efg
 
+local core = require "saros.core"
 local open_file = require "saros.open_file"
 local from = require "saros.data.source"
+local opening = require "saros.data.opening"
 local options = require "saros.options"
 local spelling = require "saros.spelling"
 local reading = require "saros.data.reading"
@@ -190,6 +192,24 @@ local function layout_of(part)
   return function(...)
     return rows.of(streams, ...)
   end
+end
+
+local check_opening = options.declare("text:opening", {
+  { "seed", options.integer, 1 },
+})
+
+--- The first words of a line of the training part, as a prime: what a model writes from
+--- there shows something, also in a text with many blanks or without lines.
+---@param given? { seed?: integer }  of the choice (1)
+---@return string  "" in a text of blanks
+function Text:opening(given)
+  local o = check_opening(given)
+  local count = #self.train - 1
+  local window = count > 0 and layout_of(self.train)(1, count)
+  local function ids_of(first, last)
+    return (window(first, last)):reshape(-1):totable()
+  end
+  return window and opening(self.vocabulary, count, ids_of, core.generator(o.seed)) or ""
 end
 
 --- Iterate over windows, once through a part of the text.

@@ -312,7 +312,7 @@ local function keep(self, record)
     keep_best(self, record)
   end
   if self.run and writes_samples(self) then
-    self.run:sample(self.model, record.epoch, self.options.sample)
+    self.run:sample(self.model, self.text, record.epoch, self.options.sample)
   end
 end
 

@@ -302,13 +302,15 @@ function Run:examine(model, data)
   end
 end
 
---- What the model writes after an epoch.
+--- What the model writes after an epoch, behind an opening of the text if that has some.
 ---@param model saros.nn.LanguageModel
+---@param data saros.train.Data
 ---@param epoch integer
 ---@param length integer  in symbols
-function Run:sample(model, epoch, length)
-  local text = model:write { length = length, temperature = 0.8, seed = epoch }
-  need(core.write_file(self:path(("samples/epoch-%04d.txt"):format(epoch)), text .. "\n"))
+function Run:sample(model, data, epoch, length)
+  local prime = data.opening and data:opening { seed = epoch } or ""
+  local text = model:write { prime = prime, length = length, temperature = 0.8, seed = epoch }
+  need(core.write_file(self:path(("samples/epoch-%04d.txt"):format(epoch)), prime .. text .. "\n"))
 end
 
 return run
