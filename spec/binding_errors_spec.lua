@@ -228,6 +228,7 @@ local codec_methods = {
     return A("text", "/nowhere/at/all"), A("path", "/dev/null/at/all"), A("share", 0), A("text", "{}")
   end,
   symbols = function() end, merges = function() end,
+  space = function() return A("row", 1), A("row?", 2) end,
 }
 
 local function tokens()
