@@ -148,7 +148,8 @@ local functions = {
   profiling = function() return A("flag", false) end,
   watch_finite = function() return A("flag", false) end,
   layer = function() return A("text", "layer 1") end,
-  trace = function() return A("flag?", false) end,
+  trace = function() return A("flag?", false), A("number?", 1) end,
+  trace_rows = function() return A("number", 1) end,
   block_bytes = function() return A("bytes", 100) end,
   session = function()
     return A("list", { { kind = "linear", weight = saros.ones(2, 3) } }), A("limit", 2), A("cell", "real")
@@ -161,7 +162,8 @@ local functions = {
   caller = function() end,
   nearest = function() return A("text", "widht"), A("options", { width = 1 }) end,
   hint = function() return A("whatever", "widht"), A("options", { "width" }) end,
-  info = function() end, memory = function() end, trim = function() end, clock = function() end,
+  info = function() end, memory = function() end, mark_memory = function() end,
+  collect_soon = function() end, trim = function() end, clock = function() end,
 }
 
 local methods = {

@@ -8,8 +8,8 @@ local nn = saros.nn
 
 local BYTES = saros.info().real == "double" and 8 or 4 -- of a number
 
--- Trains in a process of its own, whose peak is its own: the model's answer
--- beforehand, and the peak.
+-- Trains in a process of its own, whose heap is small: what the model tells
+-- beforehand, what it takes to tell it, and what training takes.
 local TRAIN = [[
   local cell, hidden, layers, B, T = %q, %d, %d, %d, %d
   local text = saros.data.text({ string = ("hello recurrent world. "):rep(B * T // 4) }, { valid = 0 })
@@ -21,7 +21,70 @@ local TRAIN = [[
   require("saros.core").trim()
   local asked = saros.memory().peak - before
   saros.fit(lm, text, { batch = B, length = T, epochs = 1 })
-  print(memory.total, asked, saros.memory().peak - before)
+  print(memory.total, asked, saros.memory().peak - before, memory.activations)
+]]
+
+-- Prints, for models and options: name, what is told, what is used.
+local KINDS = [[
+  local nn, data, optim = saros.nn, saros.data, saros.optim
+  local text = data.text({ string = ("hello recurrent world. "):rep(330) }, { valid = 0.2 })
+  local list, lists, numbers = {}, { a = {}, b = {} }, { a = {}, b = {} }
+  for i = 1, 64 do
+    list[i] = { ("a"):rep(i // 2) .. ("b"):rep(40 - i // 2), ("b"):rep(i // 2) .. ("a"):rep(40 - i // 2) }
+    lists.a[i], lists.b[i] = list[i][1], "c" .. list[i][2]:sub(2)
+    numbers.a[i], numbers.b[i] = saros.generator(i):normal { 40, 3 }, saros.generator(-i):normal { 40, 3 }
+  end
+  local translated, labelled, features = data.pairs(list), data.labelled(lists), data.labelled(numbers)
+  local series = data.series(saros.arange(2000), { horizon = 3 })
+  local function lm(o)
+    o.vocabulary, o.seed = text.vocabulary, 1
+    return function()
+      return nn.language_model(o), text
+    end
+  end
+  local function encoder_decoder()
+    return nn.encoder_decoder { source = translated.source, target = translated.target, hidden = 64,
+      attention = "additive", seed = 1 }, translated
+  end
+  for _, case in ipairs { -- whole: sequences, which are not cut
+    { "small rnn", lm { cell = "rnn", hidden = 16 }, {} },
+    { "small lstm, average", lm { cell = "lstm", hidden = 32 }, { average = 0.99 } },
+    { "lstm", lm { cell = "lstm", hidden = 128, layers = 2, dropout = 0.3, layer_norm = true }, {} },
+    { "lstm in segments", lm { cell = "lstm", hidden = 128, dropout = 0.3, layer_norm = true }, { segment = 10 } },
+    { "gru, average", lm { cell = "gru", hidden = 128, tie = true }, { average = 0.99 } },
+    { "gru, accumulate", lm { cell = "gru", hidden = 128, residual = true, layers = 2 }, { accumulate = 2 } },
+    { "gru in segments", lm { cell = "gru", hidden = 128, learn_state = true }, { segment = 10 } },
+    { "lru, accumulate", lm { cell = "lru", hidden = 128 }, { accumulate = 3 } },
+    { "mingru, average", lm { cell = "mingru", hidden = 128 }, { average = 0.9, accumulate = 2 } },
+    { "dropout in the loop", lm { cell = "lstm", hidden = 96, recurrent_dropout = 0.3, zoneout = 0.1 }, {} },
+    { "few rows, many weights", lm { cell = "lstm", hidden = 256 }, { batch = 4, length = 10 } },
+    { "sgd", lm { cell = "gru", hidden = 128 }, { optimizer = "sgd" } },
+    { "classifier", function()
+      return nn.classifier { vocabulary = labelled.vocabulary, labels = labelled.labels, hidden = 64, seed = 1 },
+        labelled
+    end, { length = 40, whole = true } },
+    { "classifier of numbers", function()
+      return nn.classifier { features = features.features, labels = features.labels, hidden = 64, seed = 1 }, features
+    end, { length = 40, whole = true } },
+    { "forecaster", function()
+      return nn.forecaster { series = series, hidden = 96, layers = 2, seed = 1 }, series
+    end, {} },
+    { "encoder-decoder", encoder_decoder, { length = 40, whole = true } },
+  } do
+    collectgarbage()
+    collectgarbage()
+    require("saros.core").trim()
+    local before = saros.memory().in_use
+    local model, set = case[2]()
+    local o = case[3]
+    local stays_whole = o.whole
+    o.batch, o.length, o.whole = o.batch or 32, o.length or 50, nil
+    local told = model:memory(o)
+    o.epochs, o.length = 2, not stays_whole and o.length or nil
+    o.optimizer = o.optimizer and optim.sgd(model:parameters(), { lr = 0.01, momentum = 0.9 })
+    local history = saros.fit(model, set, o)
+    print(case[1], told.total, math.max(history[1].memory, history[2].memory) - before)
+  end
 ]]
 
 -- Likewise with a cell of one's own: one window's peak, then the answer.
@@ -51,7 +114,7 @@ local OWN = [[
   local peak = saros.memory().peak - before
   net:clear_gradients()
   local memory = net:memory { length = 20, batch = 40, loss = loss, optimizer = "sgd" }
-  print(memory.activations + memory.backward, peak, memory.total - memory.parameters - memory.moments)
+  print(memory.activations + memory.backward, peak, memory.total - memory.parameters - memory.moments - memory.others)
 ]]
 
 -- The most that one window of a model takes beside what is there.
@@ -76,14 +139,26 @@ describe("the memory that a model foretells", function()
     { "rnn", 128, 2, 50, 50 }, { "lstm", 96, 1, 33, 35 }, { "lstm", 64, 2, 20, 100 }, { "gru", 128, 3, 24, 30 },
     { "gru", 200, 1, 64, 20 }, { "mingru", 128, 2, 24, 60 }, { "lru", 64, 2, 50, 100 },
   } do
-    it(("is what training takes, within 5 %%: %s %d, %d layers, %d rows of %d steps"):format(
+    it(("is the most that training takes, to 5 %%: %s %d, %d layers, %d rows of %d steps"):format(
       table.unpack(case)), function()
       local output = commands.succeed("-e", TRAIN:format(table.unpack(case)))
-      local foretold, asked, peak = output:match "^(%d+)%s+(%d+)%s+(%d+)"
-      assert.near(1, foretold / peak, 0.05, output)
+      local foretold, asked, peak, activations = output:match "^(%d+)%s+(%d+)%s+(%d+)%s+(%d+)"
+      local cycle = tonumber(activations) < 4 << 20 and 4.5 * (1 << 20) or 0 -- what the collector lets be
+      assert.is_true(foretold - peak >= 0 and foretold - cycle <= peak * 1.05, output)
       assert.is_true(asked / peak < 0.5, output) -- it does not take what it foretells
     end)
   end
+
+  it("is the most that training takes of any model, with any options", function()
+    local output, count = commands.succeed("-e", KINDS), 0
+    for name, told, used in output:gmatch "([^\n]-)\t(%d+)\t(%d+)\n" do
+      count = count + 1
+      assert.is_true(told - used >= 0, name .. ": " .. told .. " told, " .. used .. " used")
+      -- The collector lets 4 MiB be where windows are small.
+      assert.is_true(told - used <= 0.2 * used + (8 << 20), name .. ": " .. told .. " told, " .. used .. " used")
+    end
+    assert.equal(16, count, output)
+  end)
 
   it("holds for cells of one's own and for any loss", function()
     local output = commands.succeed("-e", OWN)
@@ -185,7 +260,7 @@ describe("the memory that a model foretells", function()
   it("reads as a table", function()
     local text = tostring(nn.gru({ 8, 8 }):init({ seed = 1 }):memory { length = 3, batch = 2 })
     assert.matches("^training on 3 steps of 2 rows\nparameters +%d+%.%d MiB\nmoments of the optimizer +", text)
-    assert.matches("\nin all +%d+%.%d MiB$", text)
+    assert.matches("\nin all, at the most +%d+%.%d MiB$", text)
   end)
 
   it("is refused without a loss, and of one that is none", function()

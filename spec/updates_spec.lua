@@ -172,7 +172,7 @@ describe("a training", function()
       local other = nn.linear { 2, 2 }:init { seed = 1 }
       if left then
         local tape <close> = saros.tape()
-        tape:backward(lm:sample_loss(3, 2) + (other(saros.ones(1, 2)) ^ 2):sum())
+        tape:backward(lm:window_loss(lm:sample_window(3, 2)) + (other(saros.ones(1, 2)) ^ 2):sum())
       end
       local both = table.move(lm:parameters(), 1, #lm:parameters(), 3, other:parameters())
       saros.fit(lm, text, { batch = 4, length = 10, clip = 1e9, optimizer = optim.sgd(both, { lr = 0.5 }),

@@ -140,10 +140,12 @@ typedef struct saros_memory {
   size_t in_use;  // bytes of live tensors, tapes and the like
   size_t taped;   // those of them that the open tape is going to read
   size_t peak;    // the largest in_use so far
+  size_t recent;  // the largest since saros_mark_memory
   size_t pooled;  // bytes kept for reuse, as long as some is made of them
 } saros_memory;
 
 SAROS_API saros_memory saros_memory_of(const saros_context *context);
+SAROS_API void saros_mark_memory(saros_context *context);
 
 /* Gives the pooled bytes back to the allocator. */
 SAROS_API void saros_trim(saros_context *context);
@@ -154,11 +156,17 @@ SAROS_API size_t saros_block_bytes(size_t bytes);
 /*
 ** A trace of memory: every block taken, as its bytes (> 0), every block of the
 ** trace given back, as minus its number in the order of taking, from 1, and
-** every mark, as 0. SAROS_ESTATE if one goes on already. The events are
-** borrowed until the next start, and none where no trace went on;
-** SAROS_EMEMORY if some found no memory.
+** every mark, as 0. The events are borrowed until the next start, and none
+** where no trace was running; SAROS_EMEMORY if some found no memory.
+**
+** Large products take scratch that depends on the weights and not on the rows.
+** A trace of a few rows, 1 / 'times' of those that are meant, takes it as for
+** all of them. SAROS_ESTATE if a trace is running, SAROS_EARGUMENT unless
+** times >= 1.
 */
-SAROS_API saros_status saros_trace_start(saros_context *context);
+SAROS_API saros_status saros_trace_start(saros_context *context, double times);
+/* How many rows that many rows stand for: themselves where no trace runs. */
+SAROS_API double saros_trace_rows(const saros_context *context, double rows);
 SAROS_API void saros_trace_mark(saros_context *context);
 SAROS_API saros_status saros_trace_stop(saros_context *context,
                                         const int64_t **events, size_t *count);

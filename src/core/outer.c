@@ -168,7 +168,7 @@ saros_status add_outer(saros_context *context, const outer_sum *s) {
   int n = 0;
   for (int i = 0; i < s->factors; i++)
     n += s->factor[i].n;
-  if (suits_packing(s->rows, s->m, n))
+  if (suits_packing(context, s->rows, s->m, n))
     return add_outer_packed(context, s);
   for (int i = 0; i < s->factors; i++)
     TRY(add_outer_blas(context, s, &s->factor[i]));

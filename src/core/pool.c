@@ -12,6 +12,7 @@
 ** when it has been waiting for long: while STALE times as many bytes were taken
 ** as were ever in use at once, which is many windows.
 */
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -165,6 +166,8 @@ void *pool_take(memory_pool *pool, size_t bytes) {
   trace_take(pool, b, bytes > 0 ? bytes : 1);
   saros_memory *memory = &pool->memory;
   memory->in_use += size;
+  if (memory->in_use > memory->recent)
+    memory->recent = memory->in_use;
   if (memory->in_use > memory->peak)
     memory->peak = memory->in_use;
   pool->taken += size;
@@ -220,15 +223,28 @@ size_t saros_block_bytes(size_t bytes) {
   return rounded;
 }
 
-saros_status saros_trace_start(saros_context *context) {
+void saros_mark_memory(saros_context *context) {
+  context->pool.memory.recent = context->pool.memory.in_use;
+}
+
+saros_status saros_trace_start(saros_context *context, double times) {
   memory_trace *t = &context->pool.trace;
+  if (!(times >= 1 && times <= INT_MAX))
+    return saros_fail(context, SAROS_EARGUMENT,
+                      "trace: expected a number >= 1 of times, got %g", times);
   if (t->on)
     return saros_fail(context, SAROS_ESTATE,
                       "trace: expected no trace, got one that goes on");
   free_trace(&context->pool);
   t->on = 1;
+  t->times = times;
   t->serial++;
   return SAROS_OK;
+}
+
+double saros_trace_rows(const saros_context *context, double rows) {
+  const memory_trace *t = &context->pool.trace;
+  return t->on ? rows * t->times : rows;
 }
 
 void saros_trace_mark(saros_context *context) {

@@ -15,8 +15,9 @@ int depth_of(int k) {
   return k == 0 ? 1 : divide_up(k, divide_up(k, DEPTH));
 }
 
-int suits_packing(int m, int n, int k) {
-  return m >= 32 && n >= 16 && k >= 16 && (double)m * n * k >= 1e5;
+int suits_packing(const saros_context *context, int m, int n, int k) {
+  double rows = saros_trace_rows(context, m);
+  return rows >= 32 && n >= 16 && k >= 16 && rows * n * k >= 1e5;
 }
 
 /* --- A packed matrix ------------------------------------------------------------- */
@@ -194,9 +195,10 @@ saros_status multiply(saros_context *context, real *c, int ldc, const real *a,
                .k = k,
                .rows = rows_for_blas(m, n, k),
                .beta = beta};
-  if (!a_transposed && suits_packing(m, n, k))
+  if (!a_transposed && suits_packing(context, m, n, k))
     return multiply_packed(context, &p, NULL);
-  if (a_transposed && !b_transposed && ldb == n && suits_packing(k, m, n))
+  if (a_transposed && !b_transposed && ldb == n &&
+      suits_packing(context, k, m, n))
     return add_outer(context,
                      &(outer_sum){.dy = a,
                                   .ldy = lda,
@@ -210,7 +212,7 @@ saros_status multiply(saros_context *context, real *c, int ldc, const real *a,
 
 saros_status affine(saros_context *context, real *y, const real *x,
                     const real *w, const real *b, int m, int n, int k) {
-  if (suits_packing(m, n, k)) {
+  if (suits_packing(context, m, n, k)) {
     product p = {.kernels = context->kernels,
                  .c = y,
                  .a = x,

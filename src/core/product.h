@@ -72,8 +72,8 @@ saros_status packed_multiply_shared(saros_context *context, real *c, int ldc,
 /* Rows in a layer of k rows; all layers but the last have so many. */
 int depth_of(int k);
 
-/* Is a product large enough to pay for packing? */
-int suits_packing(int m, int n, int k);
+/* True if a product of m rows is large enough to pay for packing. */
+int suits_packing(const saros_context *context, int m, int n, int k);
 
 static inline int divide_up(int n, int by) {
   return (n + by - 1) / by;

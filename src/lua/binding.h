@@ -41,6 +41,7 @@ typedef struct binding {
   int interrupted;                    // did the hook raise an error?
   const void *metatables[BOX_TYPES];  // a check is a comparison of addresses
   double collect_above;               // collectable bytes that call for a cycle
+  int cycle_due;                      // as soon as there is a new tensor
   int watches_finite;                 // do results have to be finite?
 } binding;
 
@@ -116,6 +117,10 @@ int tell_collector(lua_State *L, size_t bytes);
 ** have forgotten are due before those of the next window come on top, at once
 ** if the window was so large that a cycle is little beside it. */
 void tell_collector_of_tape(lua_State *L, size_t taped);
+/* Tensors may have been freed, so that there is less to wait for. */
+void tell_collector_of_release(lua_State *L);
+/* Long work is over that has left many tensors. */
+void tell_collector_of_rest(lua_State *L);
 
 /* --- Interrupts (lua_interrupt.c) ---------------------------------------------- */
 

@@ -104,7 +104,8 @@ static int collect_steps(lua_State *L, double steps) {
 ** let gigabytes of them wait. What it may collect is counted here; when that has
 ** grown enough, each new tensor pays for so many steps of the collector that the
 ** cycle ends before as much has been made again. A small heap, as training
-** scripts have, is done in a step or two.
+** scripts have, is done in a step or two. What a large window has left goes at
+** once, in a cycle that begins now: it would be needed beside the next one.
 */
 int tell_collector(lua_State *L, size_t bytes) {
   binding *state = binding_of(L);
@@ -114,20 +115,35 @@ int tell_collector(lua_State *L, size_t bytes) {
     return 1;
   double cycle = 1 + lua_gc(L, LUA_GCCOUNT) / STEP_KILOBYTES;
   double steps = 1 + cycle * (double)bytes / growth(now);
-  if (collect_generational(L) || collect_steps(L, steps)) {
+  if (state->cycle_due)
+    lua_gc(L, LUA_GCCOLLECT);
+  if (state->cycle_due || collect_generational(L) || collect_steps(L, steps)) {
     now = collectable(context);
     state->collect_above = now + growth(now);
+    state->cycle_due = 0;
   }
   return 1;
 }
 
-void tell_collector_of_tape(lua_State *L, size_t taped) {
+void tell_collector_of_release(lua_State *L) {
   binding *state = binding_of(L);
   double due = collectable(state->context);
-  if ((double)taped < CYCLE_BYTES)
+  if (!state->cycle_due)
     due += growth(due);
   if (due < state->collect_above)
     state->collect_above = due;
+}
+
+void tell_collector_of_tape(lua_State *L, size_t taped) {
+  if ((double)taped >= CYCLE_BYTES)
+    tell_collector_of_rest(L);
+  else
+    tell_collector_of_release(L);
+}
+
+void tell_collector_of_rest(lua_State *L) {
+  binding_of(L)->cycle_due = 1;
+  tell_collector_of_release(L);
 }
 
 /* --- Boxes -------------------------------------------------------------------------- */
@@ -224,6 +240,7 @@ static int context_memory(lua_State *L) {
   set_count(L, "in_use", memory.in_use);
   set_count(L, "taped", memory.taped);
   set_count(L, "peak", memory.peak);
+  set_count(L, "recent", memory.recent);
   set_count(L, "pooled", memory.pooled);
   return 1;
 }
@@ -235,17 +252,18 @@ static int context_block_bytes(lua_State *L) {
   return 1;
 }
 
-/* trace(true) begins, trace() marks, trace(false) ends: the events. */
+/* trace(true, times) begins, trace() marks, trace(false) ends: the events. */
 static int context_trace(lua_State *L) {
   const int64_t *events = NULL;
   size_t count = 0;
-  lua_settop(L, 1);
+  lua_settop(L, 2);
+  double times = opt_number(L, 2, 1);
   if (lua_isnil(L, 1)) {
     saros_trace_mark(context_of(L));
     return 0;
   }
   if (opt_flag(L, 1, 0)) {
-    RUN(L, saros_trace_start(context_of(L)));
+    RUN(L, saros_trace_start(context_of(L), times));
     return 0;
   }
   RUN(L, saros_trace_stop(context_of(L), &events, &count));
@@ -255,6 +273,21 @@ static int context_trace(lua_State *L) {
     lua_rawseti(L, -2, (lua_Integer)i + 1);
   }
   return 1;
+}
+
+static int context_trace_rows(lua_State *L) {
+  lua_pushnumber(L, saros_trace_rows(context_of(L), check_number(L, 1)));
+  return 1;
+}
+
+static int context_mark_memory(lua_State *L) {
+  saros_mark_memory(context_of(L));
+  return 0;
+}
+
+static int context_collect_soon(lua_State *L) {
+  tell_collector_of_rest(L);
+  return 0;
 }
 
 static int context_trim(lua_State *L) {
@@ -328,7 +361,10 @@ static const luaL_Reg context_functions[] = {
     {"info", context_info},
     {"memory", context_memory},
     {"block_bytes", context_block_bytes},
+    {"mark_memory", context_mark_memory},
+    {"collect_soon", context_collect_soon},
     {"trace", context_trace},
+    {"trace_rows", context_trace_rows},
     {"trim", context_trim},
     {"threads", context_threads},
     {"watch_finite", context_watch_finite},

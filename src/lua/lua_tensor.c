@@ -354,6 +354,7 @@ static int tensor_gradient(lua_State *L) {
 
 static int tensor_clear_gradient(lua_State *L) {
   saros_clear_gradient(check_tensor(L, 1));
+  tell_collector_of_release(L);
   return itself(L);
 }
 

@@ -669,9 +669,17 @@ function core.to_number(text) end
 function core.info() end
 
 --- Bytes of living tensors and tapes, those of them that the open tape is going
---- to read, the most there were, and those kept for reuse.
----@return { in_use: integer, taped: integer, peak: integer, pooled: integer }
+--- to read, the most there were, the most since the last mark, and those kept for
+--- reuse.
+---@return { in_use: integer, taped: integer, peak: integer, recent: integer, pooled: integer }
 function core.memory() end
+
+--- `recent` begins again with what is in use.
+function core.mark_memory() end
+
+--- Long work is over that recorded nothing: the tensors that it has left are
+--- collected when the next one is made.
+function core.collect_soon() end
 
 --- The bytes of the block that so many bytes are kept in.
 ---@param bytes integer  0..2^50
@@ -681,8 +689,15 @@ function core.block_bytes(bytes) end
 --- Traces memory: true begins, nil puts a mark, false ends. See saros.nn.memory,
 --- which this is for.
 ---@param on? boolean
+---@param times? number  as many rows as there are are meant (1)
 ---@return integer[]? events  at the end: bytes > 0 of each block taken, minus the number of one given back, 0 for a mark; none where nothing was traced
-function core.trace(on) end
+function core.trace(on, times) end
+
+--- How many rows that many rows stand for: themselves where no trace runs. What
+--- is decided by the number of rows asks this, so that a trace sees it, too.
+---@param rows number
+---@return number
+function core.trace_rows(rows) end
 
 --- Gives the bytes kept for reuse back to the system.
 function core.trim() end

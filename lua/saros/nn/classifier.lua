@@ -180,15 +180,12 @@ function Classifier:training_weight(batch)
   return weights and weights:sum():item()
 end
 
---- The loss of any batch, a padded one, for `memory`.
-function Classifier:sample_loss(T, B)
+--- Any batch of sequences, a padded one, for `memory`.
+function Classifier:sample_window(T, B)
   local zeros = core.zeros(T, B, self.features and #self.features or 1)
   local ids = zeros:argmax(-1)
-  return (self:window_loss {
-    inputs = self.features and zeros or ids,
-    labels = ids:select(1, 1),
-    lengths = steps.padded(T, B),
-  })
+  return { inputs = self.features and zeros or ids, labels = ids:select(1, 1), lengths = steps.padded(T, B),
+    symbols = T * B }
 end
 
 --- A sequence from a script as a batch of one row.

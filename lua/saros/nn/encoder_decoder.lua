@@ -196,12 +196,11 @@ local function answers(self, batch)
   return outputs, steps.mask(lengths, T + 1)
 end
 
---- The loss of any batch, for `memory`: padded sources and targets of T symbols.
-function EncoderDecoder:sample_loss(T, B)
-  local zeros <close> = core.zeros(T, B, 1)
-  local ids = zeros:argmax(-1)
-  local lengths = steps.padded(T, B)
-  return self:loss { sources = ids, targets = ids, source_lengths = lengths, target_lengths = lengths }
+--- Any batch, for `memory`: padded sources and targets of T symbols.
+function EncoderDecoder.sample_window(_, T, B)
+  local zeros <close>, lengths = core.zeros(T, B, 1), steps.padded(T, B)
+  return { sources = zeros:argmax(-1), source_lengths = lengths, targets = zeros:argmax(-1), target_lengths = lengths,
+    symbols = 2 * T * B }
 end
 
 --- The mean cross-entropy of the targets and their ends, in nats per symbol.

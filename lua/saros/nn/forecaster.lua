@@ -138,12 +138,12 @@ function Forecaster:window_loss(window, state)
   return core[self.configuration.loss or "mse"](y, window.targets), last
 end
 
---- The loss of any window, for `memory`.
-function Forecaster:sample_loss(T, B)
-  return (self:window_loss {
+--- Any window, for `memory`.
+function Forecaster:sample_window(T, B)
+  return {
     inputs = core.zeros(T, B, #self.scale.inputs),
     targets = core.zeros(T, B, self.horizon, #self.scale.targets),
-  })
+  }
 end
 
 --- What follows each step of a series, told from what comes before it.

@@ -138,11 +138,10 @@ function LanguageModel:training_loss(window, state)
   return objective, last, nil, plain
 end
 
---- The loss of any window, for `memory`.
-function LanguageModel:sample_loss(T, B)
+--- Any window, for `memory`.
+function LanguageModel.sample_window(_, T, B)
   local zeros <close> = core.zeros(T, B, 1)
-  local ids = zeros:argmax(-1)
-  return (self:window_loss { inputs = ids, targets = ids })
+  return { inputs = zeros:argmax(-1), targets = zeros:argmax(-1) }
 end
 
 --- Read some text from the beginning, as a prompt; see saros.generate.prompt.

@@ -1,4 +1,4 @@
---- How much memory training takes, told before it is taken.
+--- How much memory training takes at the most, told before it is taken.
 ---
 --- A window of the same length is run with a few rows, twice, and each time
 --- every block of memory is noted as it is taken and given back. The size of a
@@ -6,21 +6,27 @@
 --- and playing the notes back with the sizes for all rows gives the peak. It
 --- holds for any model, one's own cells included, and costs a fraction of one
 --- window. (If the number of blocks depends on the rows, the sums are taken
---- along the line instead. Scratch that the core takes for large products alone,
---- about a megabyte, is not seen with few rows.)
+--- along the line instead.) Tensors that the window has left to the collector
+--- come on top, up to what the collector lets them be.
 
 local core = require "saros.core"
 local options = require "saros.options"
 local spelling = require "saros.spelling"
 local kept_gradients = require "saros.kept_gradients"
+local model_loss = require "saros.nn.loss"
+local lazy = require "saros.lazy"
 
 local format = core.format
+local late = lazy({}, { segments = { "saros.train.segments" } })
 
 ---@class saros.nn.MemoryOptions
 ---@field length integer  T: steps of a window
 ---@field batch integer  B: its rows
 ---@field optimizer? "adam"|"adamw"|"rmsprop"|"sgd"  ("adam")
----@field loss? fun(T: integer, B: integer): saros.Tensor  of some window of that size; models for text have one
+---@field loss? fun(T: integer, B: integer): saros.Tensor  of some window of that size; models for data have one
+---@field segment? integer  steps, as in saros.fit (whole windows)
+---@field accumulate? integer  windows between updates, as in saros.fit (1)
+---@field average? number  decay, as in saros.fit (none)
 
 ---@class saros.nn.Memory
 ---@field length integer
@@ -28,9 +34,11 @@ local format = core.format
 ---@field parameters integer  bytes, as all that follow
 ---@field gradients integer  part of `backward`
 ---@field moments integer  of the optimizer
----@field activations integer  what back-propagation keeps of the window
+---@field averages integer  of the weights, and one more of the largest while they change; 0 without `average`
+---@field activations integer  what back-propagation keeps of the window; 0 with `segment`
 ---@field backward integer  what it takes beside them, at the most: gradients of parameters and of activations
----@field total integer  at the peak: parameters, moments, activations and backward
+---@field others integer  windows before and after this one, and what they leave to the collector, at the most
+---@field total integer  at the peak: parameters, moments, averages, activations, backward and others
 local Memory = {}
 spelling.methods(Memory, "saros.nn.Memory")
 
@@ -39,39 +47,74 @@ local BYTES = core.info().real == "double" and 8 or 4
 --- How many numbers an optimizer remembers for each parameter.
 local MOMENTS = { sgd = 1, rmsprop = 1, adam = 2, adamw = 2 }
 
+--- The collector comes to tensors when they have grown by so much, or by a quarter
+--- of what is in use; after a tape that has held so much, at once.
+local CYCLE = 4 << 20
+
+--- Windows of so few steps of rows are run as they are.
+local SMALL = 512
+
+--- Blocks of so few bytes are not looked at one by one.
+local TINY = 256
+
+--- Bytes for what is not looked at, beside a hundredth of the rest.
+local SPARE = 64 << 10
+
 function Memory:__tostring()
   local lines = { ("training on %d steps of %d rows"):format(self.length, self.batch) }
   for _, row in ipairs {
     { "parameters", self.parameters }, { "moments of the optimizer", self.moments },
-    { "activations", self.activations }, { "backward, at its most", self.backward }, { "in all", self.total },
+    { "averages of the weights", self.averages }, { "activations", self.activations },
+    { "backward, at its most", self.backward }, { "other windows, at the most", self.others },
+    { "in all, at the most", self.total },
   } do
-    lines[#lines + 1] = format("%-24s %10.1f MiB", row[1], row[2] / (1 << 20))
+    lines[#lines + 1] = format("%-27s %10.1f MiB", row[1], row[2] / (1 << 20))
   end
   return table.concat(lines, "\n")
 end
 
 -- --- Notes ------------------------------------------------------------------------------
 
---- Play notes back: what is kept at the mark, and the peak.
+--- Play notes back: the peak, and what is in use at each mark and at the end.
 local function play(events, size_at)
-  local sizes, in_use, kept, peak = {}, 0, 0, 0
+  local sizes, in_use, sums = {}, 0, { 0 }
   for position, event in ipairs(events) do
     if event > 0 then
       local size = core.block_bytes(size_at(position, event))
       sizes[#sizes + 1] = size
       in_use = in_use + size
-      peak = math.max(peak, in_use)
+      sums[1] = math.max(sums[1], in_use)
     elseif event < 0 then
       in_use = in_use - sizes[-event]
     else
-      kept = in_use
+      sums[#sums + 1] = in_use
     end
   end
-  return kept, peak
+  sums[#sums + 1] = in_use
+  return sums
 end
 
---- Do two notes tell of the same blocks, whatever their sizes?
+--- Notes without tiny blocks, such as views, of which there may be some for each row.
+local function without_tiny(events)
+  local kept, places, taken, large = {}, {}, 0, 0
+  for _, event in ipairs(events) do
+    if event > 0 then
+      taken = taken + 1
+      large = large + (event > TINY and 1 or 0)
+      places[taken] = event > TINY and large
+      kept[#kept + 1] = places[taken] and event or nil
+    elseif event < 0 then
+      kept[#kept + 1] = places[-event] and -places[-event] or nil
+    else
+      kept[#kept + 1] = 0
+    end
+  end
+  return kept
+end
+
+--- Do two notes tell of the same blocks, whatever their sizes, tiny ones aside?
 local function are_alike(a, b)
+  a, b = without_tiny(a), without_tiny(b)
   if #a ~= #b then
     return false
   end
@@ -87,26 +130,40 @@ local function as_it_is(_, event)
   return event
 end
 
---- What notes for two numbers of rows say of a third: kept, peak.
+--- Sums along the line through two of them.
+local function along(a, b, slope)
+  local sums = {}
+  for n, sum in ipairs(a) do
+    sums[n] = math.ceil(sum + (b[n] - sum) * slope)
+  end
+  return sums
+end
+
+--- What notes for two numbers of rows say of a third, as `play` does: every block
+--- along its line where they are alike, and the sums of tiny ones.
 local function extend(a, b, rows_a, rows_b, rows)
   local slope = (rows - rows_a) / (rows_b - rows_a)
-  if are_alike(a, b) then
-    return play(a, function(position, event)
-      return math.ceil(event + (b[position] - event) * slope - 1e-6)
-    end)
+  local sums = along(play(a, as_it_is), play(b, as_it_is), slope)
+  if not are_alike(a, b) then
+    return sums
   end
-  local kept_a, peak_a = play(a, as_it_is)
-  local kept_b, peak_b = play(b, as_it_is)
-  return math.ceil(kept_a + (kept_b - kept_a) * slope), math.ceil(peak_a + (peak_b - peak_a) * slope)
+  a, b = without_tiny(a), without_tiny(b)
+  local large = along(play(a, as_it_is), play(b, as_it_is), slope)
+  for n, sum in ipairs(play(a, function(position, event)
+    return math.ceil(event + (b[position] - event) * slope - 1e-6)
+  end)) do
+    sums[n] = sums[n] - large[n] + sum
+  end
+  return sums
 end
 
 -- --- A window ---------------------------------------------------------------------------
 
-local function check_loss(loss)
+local function check_loss(loss, ...)
   if options.tensor.accept(loss) == nil then
     options.fail("memory: expected option 'loss' to return a tensor, got " .. options.describe(loss))
   end
-  return loss
+  return loss, ...
 end
 
 --- Ends the notes, if an error has ended the window.
@@ -114,15 +171,55 @@ local Noting = setmetatable({}, { __close = function()
   core.trace(false)
 end })
 
---- The notes of one window.
-local function trace(loss_of, T, B)
+--- Learn from a window in segments. The collector, which does not run, comes to what a segment
+--- has left before the next one.
+local function learn_in_segments(self, rows)
+  local model, o, taped = self.model, self.options, 0
+  local window = model:sample_window(o.length, rows)
+  core.trace()
+  local _, state = late.segments.backward(model, window, nil, {
+    segment = o.segment,
+    loss = function(part, before, share)
+      collectgarbage()
+      local value, last = model_loss.to_learn(model, part, before)
+      taped = math.max(taped, core.memory().taped)
+      return value * share, last
+    end,
+  })
+  return taped, state, window
+end
+
+--- Learn from a window, as saros.fit does, and mark what is kept of it. Returns the bytes that a
+--- tape held at the most, the state, and the window.
+local function learn(self, rows)
+  if self.options.segment then
+    return learn_in_segments(self, rows)
+  end
   local tape <close> = core.tape()
-  core.trace(true)
-  local _ <close> = Noting
-  local loss <close> = check_loss((loss_of(T, B)))
+  local loss <close>, state, window = check_loss(self.loss_of(self.options.length, rows))
+  local taped = core.memory().taped
   core.trace()
   tape:backward(loss)
-  return core.trace(false)
+  return taped, state, window
+end
+
+--- The notes of one window, and the bytes that a tape held. Marks: what is kept, what is left for
+--- the collector; at the end is what lives on.
+local function notes_of(self, rows)
+  self.model:clear_gradients()
+  collectgarbage()
+  collectgarbage "stop"
+  if self.options.accumulate > 1 then -- a window finds the gradients of those before it
+    learn(self, rows)
+  end
+  core.trace(true, math.max(1, self.options.batch / rows))
+  local _ <close> = Noting
+  local taped, state, window = learn(self, rows)
+  self.model:clear_gradients()
+  core.trace()
+  collectgarbage()
+  self.state, self.window = state, window -- live so long
+  return core.trace(false), taped
 end
 
 --- What a window changes beside gradients. Closing brings it back.
@@ -145,12 +242,6 @@ local function keep(model)
   return setmetatable(kept, Kept)
 end
 
-local function clear(model)
-  model:clear_gradients()
-  collectgarbage()
-  collectgarbage "stop"
-end
-
 -- --- Public -----------------------------------------------------------------------------
 
 local check = options.declare("memory", {
@@ -158,61 +249,98 @@ local check = options.declare("memory", {
   { "batch", options.size },
   { "optimizer", options.one_of { "adam", "adamw", "rmsprop", "sgd" }, "adam" },
   { "loss", options.optional(options.callback) },
+  { "segment", options.optional(options.size) },
+  { "accumulate", options.size, 1 },
+  { "average", options.optional(options.fraction) },
 })
 
+--- The bytes of all parameters, and of the largest.
 local function bytes_of(parameters)
-  local sum = 0
+  local sum, largest = 0, 0
   for _, tensor in ipairs(parameters) do
-    sum = sum + core.block_bytes(tensor:count() * BYTES)
+    local bytes = core.block_bytes(tensor:count() * BYTES)
+    sum, largest = sum + bytes, math.max(largest, bytes)
   end
-  return sum
+  return sum, largest
 end
 
---- Kept and peak of a window, from two small ones.
-local function measure(model, loss_of, T, B)
-  local _ <close> = keep(model)
-  local _ <close> = kept_gradients(model:tensors())
+--- What `play` says of a window, and the bytes that a tape holds, from two small ones.
+local function measure(self)
+  local _ <close> = keep(self.model)
+  local _ <close> = kept_gradients(self.model:tensors())
+  local B = self.options.batch
   local few = math.max(2, B // 8)
-  local function notes_of(rows)
-    clear(model)
-    return trace(loss_of, T, rows)
+  if few + 1 >= B or B * self.options.length <= SMALL then
+    local all, taped = notes_of(self, B)
+    return play(all, as_it_is), taped
   end
-  local a, b = notes_of(few), notes_of(few + 1)
+  local a, taped = notes_of(self, few)
+  local b, more = notes_of(self, few + 1)
   if not are_alike(a, b) then -- the first window may have begun something, such as threads
-    a = notes_of(few)
+    a = notes_of(self, few)
   end
-  return extend(a, b, few, few + 1, B)
+  local rows = few + 1
+  if not are_alike(a, b) then -- along a line, whose slope is better known from rows further apart
+    rows = math.min(2 * few, B)
+    b, more = notes_of(self, rows)
+  end
+  return extend(a, b, few, rows, B), taped + (more - taped) * (B - few) / (rows - few)
 end
 
---- How many bytes training takes for windows of a size, as saros.fit trains.
---- The model, its gradients and its generators are as before. What the script
---- holds beside the model comes on top, and up to 4 MiB, or a quarter of what is
---- in use between two windows, that the collector has not come to yet.
+--- What gives the loss of a window of T steps and B rows.
+local function loss_of(model, o)
+  if o.loss then
+    return o.loss
+  elseif model.sample_window then
+    return function(T, B)
+      local window = model:sample_window(T, B)
+      local loss, state = model_loss.to_learn(model, window)
+      return loss, state, window
+    end
+  elseif model.sample_loss then
+    return function(T, B)
+      return model:sample_loss(T, B)
+    end
+  end
+  options.fail(("memory: expected option 'loss', a function that returns the loss of a window "
+    .. "of T steps and B rows, for a %s"):format(model.kind))
+end
+
+--- How many bytes training takes at the most for windows of a size, as saros.fit
+--- trains. The model, its gradients and its generators are as before. What the
+--- script holds beside the model, its data first of all, comes on top.
 ---@param model saros.nn.Module
 ---@param given saros.nn.MemoryOptions
 ---@return saros.nn.Memory
 local function memory(model, given)
   local _ <close> = core.no_gradient()
   local o = check(given)
-  local loss_of = o.loss
-  if not loss_of and not model.sample_loss then
-    options.fail(("memory: expected option 'loss', a function that returns the loss of a window "
-      .. "of T steps and B rows, for a %s"):format(model.kind))
+  if o.segment and not model.sample_window then
+    options.fail(("memory: expected no option 'segment' for a %s, whose windows have no parts"):format(model.kind))
   end
-  local kept, peak = measure(model, loss_of or function(T, B)
-    return model:sample_loss(T, B)
-  end, o.length, o.batch)
-  local parameters = bytes_of(model:parameters())
-  local moments = MOMENTS[o.optimizer] * parameters
+  local self = { model = model, options = o, loss_of = loss_of(model, o) }
+  local sums, taped = measure(self)
+  local peak, kept, left, alive = table.unpack(sums)
+  local parameters, largest = bytes_of(model:parameters())
+  local moments, averages = MOMENTS[o.optimizer] * parameters, o.average and parameters + largest or 0
+  local gradients = o.accumulate > 1 and parameters or 0 -- that a window finds
+  local lasting = parameters + moments + averages + gradients
+  local others = alive * (o.accumulate > 1 and 2 * o.accumulate or 1) -- while the next windows are read
+  -- Segments and batches differ, and some are small.
+  local waits = taped < CYCLE or o.segment or self.window and self.window.symbols
+  local cycle = waits and math.min(left, CYCLE) + math.max(CYCLE, (lasting + alive) // 4) or 0
+  local rest = others + cycle + SPARE + (lasting + peak) // 100
   return setmetatable({
     length = o.length,
     batch = o.batch,
     parameters = parameters,
     gradients = parameters,
     moments = moments,
+    averages = averages,
     activations = kept,
-    backward = peak - kept,
-    total = parameters + moments + peak,
+    backward = peak - kept + gradients,
+    others = rest,
+    total = lasting + peak + rest,
   }, Memory)
 end
 

@@ -278,7 +278,7 @@ end
 --- ahead: does nothing stand between the embedding and the product?
 local function pays_to_look_up(self, ids, table)
   local direction = self.directions[1]
-  return options.tensor.accept(ids) and ids:rank() == 2 and 2 * table:size(1) <= ids:count()
+  return options.tensor.accept(ids) and ids:rank() == 2 and 2 * table:size(1) <= core.trace_rows(ids:count())
     and direction.parameters and not direction.norm_ih and not (direction.lru and direction.lru.skip)
     and not (self.o.residual and self.o.input == self.output)
 end

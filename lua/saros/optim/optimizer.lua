@@ -89,9 +89,15 @@ function Optimizer:rate()
   return self.options.lr * factor(self)
 end
 
-local function has_gradient(parameters)
+--- The gradient is as large as the parameter, so it is let go of at once.
+local function has_gradient(parameter)
+  local gradient <close> = parameter:gradient()
+  return gradient ~= nil
+end
+
+local function have_gradients(parameters)
   for _, parameter in ipairs(parameters) do
-    if parameter:gradient() then
+    if has_gradient(parameter) then
       return true
     end
   end
@@ -114,7 +120,7 @@ local function update_group(self, group, scale)
   local update = update_of(self, group, scale)
   for position = group.first, group.last do
     local parameter, moments = self.parameters[position], self.moments[position]
-    if parameter:gradient() then
+    if has_gradient(parameter) then
       update.step = self.counts[position] + 1
       core.update(update, parameter, moments.first, moments.second)
       self.counts[position] = update.step
@@ -126,7 +132,7 @@ end
 --- Update every parameter that has a gradient, and clear the gradients.
 ---@return number rate  that was used, by groups without one of their own
 function Optimizer:step()
-  if not has_gradient(self.parameters) then
+  if not have_gradients(self.parameters) then
     options.fail "step: expected a gradient of at least one parameter; call tape:backward(loss) first"
   end
   local scale = factor(self)

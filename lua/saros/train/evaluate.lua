@@ -41,6 +41,7 @@ local function evaluate(model, data, given)
       right = hits and (right or 0) + hits
     end
   end
+  core.collect_soon()
   return total / answers, right and right / answers
 end
 

@@ -45,7 +45,7 @@ local late = lazy({}, { report = { "saros.report" } })
 ---@field lr number
 ---@field symbols_per_second number
 ---@field seconds_left number
----@field memory integer  bytes of tensors, the most so far
+---@field memory integer  bytes of tensors, the most in this call so far
 
 ---@class saros.train.EpochRecord
 ---@field epoch integer
@@ -60,7 +60,7 @@ local late = lazy({}, { report = { "saros.report" } })
 ---@field stopped boolean  is it the last because `patience` ran out?
 ---@field symbols_per_second number
 ---@field seconds number
----@field memory integer  bytes of tensors, the most so far
+---@field memory integer  bytes of tensors, the most in this call so far
 
 ---@class saros.train.History  a record for each epoch
 ---@field [integer] saros.train.EpochRecord
@@ -100,6 +100,7 @@ local LEAST_SCALE = 1e-4 -- a rate that has shrunk so much is not what is wrong
 ---@field kept integer?  the epoch whose model is in the run folder
 ---@field saved integer?  the step of the last checkpoint
 ---@field reported number  when the last report was written
+---@field most integer?  bytes of tensors, since this call began
 
 --- Before the first window of an epoch.
 local function cursor_at(epoch, o)
@@ -265,7 +266,7 @@ local function run_epoch(self)
     accuracy = accuracy,
     symbols_per_second = self.symbols / seconds,
     seconds = seconds,
-    memory = core.memory().peak,
+    memory = step.memory(self),
   }
   step.add_units(self, record, valid or train)
   return record
@@ -463,6 +464,7 @@ end
 ---@return saros.train.History history  one record for each epoch that was run
 local function fit(model, text, given)
   local o = arguments.check(model, text, given)
+  core.mark_memory()
   local others <close> = frozen.new()
   local self <close> = setmetatable({
     model = model,

@@ -136,6 +136,15 @@ function step.add_units(self, record, nats)
   end
 end
 
+--- The most bytes of tensors since the call began. (A training inside this one, in a
+--- function of the caller's, sets the mark again.)
+---@param self saros.train.Fit
+---@return integer
+function step.memory(self)
+  self.most = math.max(self.most or 0, core.memory().recent)
+  return self.most
+end
+
 --- Complete what `learn` began: where this update stands in the training.
 local function complete(self, record, window)
   local o, epoch = self.options, self.cursor.epoch
@@ -147,7 +156,7 @@ local function complete(self, record, window)
   step.add_units(self, record, record.loss)
   record.symbols_per_second = self.symbols / seconds
   record.seconds_left = windows_left * seconds / windows
-  record.memory = core.memory().peak
+  record.memory = step.memory(self)
 end
 
 --- What each window has of something, and all of them together.
