@@ -28,6 +28,7 @@ local PUBLIC = {
   optim = "adam adamw clip_norm clip_value groups rmsprop schedule sgd",
   ["optim.schedule"] = "constant cosine exponential step",
   data = "labelled pad pairs pieces pipeline prepare series tasks text vocabulary",
+  ["data.vocabulary"] = "bpe bytes characters words",
   ["data.tasks"] = "adding copy parity recall shape_names shapes",
   ["saros.plot"] = "bars confusion heat histogram lines",
   ["saros.inspect"] = "gates guesses neurons reach",

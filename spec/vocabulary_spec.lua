@@ -1,5 +1,6 @@
 local saros = require "saros"
-local nn, vocabulary = saros.nn, saros.data.vocabulary
+local vocabulary = require "saros.data.vocabulary"
+local nn = saros.nn
 
 local TEXT = "We don't know well-known cats, cats or dogs.\n\tThe cats, the dogs; 世界 Grüße…\n"
 

@@ -12,5 +12,5 @@ return spelling.space("data", {}, {
   series = { "saros.data.series" },
   tasks = { "saros.data.tasks" },
   pad = { "saros.data.padding", "pad" },
-  vocabulary = { "saros.data.vocabulary" },
+  vocabulary = { "saros.data.vocabulary", "public" },
 })

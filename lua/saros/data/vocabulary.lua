@@ -42,7 +42,7 @@ end
 --- What a symbol is called, one and several.
 local NAMES = { byte = "byte", char = "character", word = "word", bpe = "piece" }
 
-local vocabulary = spelling.space("data.vocabulary", {})
+local vocabulary = {}
 
 vocabulary.unit = options.one_of { "char", "byte", "word", "bpe" }
 
@@ -338,5 +338,13 @@ function Vocabulary:to_table()
   local known = table.move(self.symbols, 1, self.unknown and self.unknown - 1 or #self, 1, {})
   return { unit = "word", words = known, unknown = self.unknown ~= nil }
 end
+
+--- What scripts have of this module, as data.vocabulary.
+vocabulary.public = spelling.space("data.vocabulary", {
+  bytes = vocabulary.bytes,
+  characters = vocabulary.characters,
+  words = vocabulary.words,
+  bpe = vocabulary.bpe,
+})
 
 return vocabulary

@@ -490,7 +490,8 @@ local function is_own_field(name, method)
   return #name < 5 or method:sub(1, #name) == name
 end
 
---- The same for classes of scripts.
+--- The same for classes of scripts. A field that objects may lack can also be
+--- declared: `Scale.tensor = false`, beside the method `tensors`.
 ---@param kind string
 ---@return table class
 function module.own(kind)
