@@ -67,8 +67,8 @@ function pass.symbols(window)
   return window.symbols or window.inputs:size(1) * window.inputs:size(2)
 end
 
---- How many answers the loss of a window is the mean of: `answers`, which may be
---- a sum of weights, the sum of a `mask`, or all inputs.
+--- How many answers the loss of a window is the mean of: its `answers`, the sum of its
+--- `mask`, or the number of all inputs.
 ---@param window saros.Window|saros.data.Batch
 ---@return number
 function pass.answers(window)
