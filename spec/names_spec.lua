@@ -18,9 +18,9 @@ local PUBLIC = {
     abs arange argmax backward_in_segments beam_search clock clone concatenate contiguous cross_entropy ctc data
     detach eq evaluate exp export_c find_rate fit flatten full ge generator gradient_check gt ids info inspect
     is_terminal isfinite isnan json_decode json_encode le load log log_softmax lt make_folder matmul max maximum
-    mean memory min minimum mse ne negate nn no_gradient null one_hot ones optim plot profile progress relu report
-    reshape safetensors sampler select sigmoid slice softmax sqrt stack sum tanh tape tensor threads transpose where
-    zeros]],
+    mean memory metrics min minimum mse ne negate nn no_gradient null one_hot ones optim plot profile progress relu
+    report reshape safetensors sampler select sigmoid slice softmax sqrt stack sum tanh tape tensor threads
+    transpose where zeros]],
   nn = [[
     attention bce bits chain classifier cross_entropy ctc_loss dropout embedding encoder_decoder forecaster gru huber
     initialize kl l1 language_model layer_norm linear lru lstm mingru minlstm module mse perplexity recurrent residual
@@ -30,6 +30,7 @@ local PUBLIC = {
   data = "labelled pad pairs pieces pipeline prepare series tasks text vocabulary",
   ["data.vocabulary"] = "bpe bytes characters words",
   ["data.tasks"] = "adding copy parity recall shape_names shapes",
+  ["saros.metrics"] = "classification regression",
   ["saros.plot"] = "bars confusion heat histogram lines",
   ["saros.inspect"] = "gates guesses neurons reach",
   ["saros.safetensors"] = "read write",

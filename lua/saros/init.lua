@@ -16,6 +16,7 @@
 ---     export_c   a model as one C file that needs no library
 ---     safetensors   read and write named tensors
 ---     ctc        what a model trained with ctc_loss says, as ids
+---     metrics    precision, recall, F1 of labels; MAE and RMSE of numbers
 ---     profile    where the time goes, by operation and layer
 ---     plot       charts as SVG: lines, bars, histograms, heat maps
 ---     report     a page about trainings, from their run folders
@@ -84,6 +85,7 @@ return spelling.space("saros", saros, {
   sampler = { "saros.generate.sampler" },
   beam_search = { "saros.generate.beam", "search" },
   ctc = { "saros.generate.ctc" },
+  metrics = { "saros.metrics" },
   profile = { "saros.profile", "of" },
   plot = { "saros.look.plot" },
   inspect = { "saros.inspect" },

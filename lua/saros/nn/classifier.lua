@@ -12,6 +12,7 @@ local core = require "saros.core"
 local options = require "saros.options"
 local scale = require "saros.data.scale"
 local vocabulary = require "saros.data.vocabulary"
+local classification = require "saros.metrics.classification"
 local class_weights = require "saros.nn.class_weights"
 local dropout = require "saros.nn.dropout"
 local embedding = require "saros.nn.embedding"
@@ -233,27 +234,21 @@ function Classifier:classify(sequence)
   return ranking[1].label, ranking
 end
 
---- What becomes of the sequences of a part: for a report.
+--- What becomes of the sequences of a part: the accuracy, the macro F1, and precision, recall
+--- and F1 of each label; each sequence counts once. Print it, or read its fields.
 ---@param set saros.Labelled
 ---@param given? { part?: "train"|"valid", batch?: integer }  ("valid", 500)
----@return { confusion: { labels: string[], counts: integer[][] } }  counts[true label][predicted label]
+---@return saros.metrics.Classification  with confusion.counts[true label][predicted label]
 function Classifier:examine(set, given)
   local _ <close> = core.no_gradient()
-  local counts = {}
-  for truth in ipairs(self.labels) do
-    counts[truth] = {}
-    for guess in ipairs(self.labels) do
-      counts[truth][guess] = 0
-    end
-  end
-  local o = check_examine(given)
+  local o, counts = check_examine(given), classification.zeros(#self.labels)
   for batch in set:batches { part = o.part, batch = o.batch } do
     for row, guess in ipairs(self(batch.inputs, batch.lengths):argmax(-1):totable()) do
       local line = counts[batch.sequences[row].label]
       line[guess] = line[guess] + 1
     end
   end
-  return { confusion = { labels = self.labels, counts = counts } }
+  return classification.of_counts(self.labels, counts)
 end
 
 --- Without a second direction, which has to wait for the end, it can be stepped.

@@ -9,6 +9,7 @@
 local core = require "saros.core"
 local options = require "saros.options"
 local scale = require "saros.data.scale"
+local regression = require "saros.metrics.regression"
 local linear = require "saros.nn.linear"
 local live = require "saros.nn.live_forecaster"
 local module = require "saros.nn.module"
@@ -165,17 +166,44 @@ function Forecaster:forecast(values)
   return self:forecasts(values):select(1, -1)
 end
 
---- What was told of the last rows of a part, `ahead` steps before they came: for a
---- report.
+--- The errors of the forecasts of rows first..last, for each target and number of steps
+--- ahead, in the units of the series.
+---@param told saros.Tensor  (rows, h, K): what was told at each row of the series
+local function errors_of(self, series, told, first, last)
+  local list = {}
+  for n, name in ipairs(self.scale.targets.names) do
+    local truth = series.targets:select(2, n):slice(1, first, last)
+    for ahead = 1, self.horizon do
+      local y = told:select(3, n):select(2, ahead):slice(1, first - ahead, last - ahead)
+      local found = regression.of_numbers(truth, y)
+      list[#list + 1] = { name = name, ahead = ahead, mae = found.mae, rmse = found.rmse, count = found.count }
+    end
+  end
+  return regression.errors(list)
+end
+
+---@class saros.nn.ForecasterExamination
+---@field errors { name: string, ahead: integer, mae: number, rmse: number, count: integer }[]  over the part, by
+---  target and number of steps ahead, in the units of the series; prints as a table
+---@field forecasts saros.nn.Forecasts[]  of each target, over the last rows of the part
+local Examination = {}
+
+function Examination:__tostring()
+  return tostring(self.errors)
+end
+
+--- What was told of a part of a series before it came: MAE and RMSE of each target and
+--- number of steps ahead, and the last rows for a report. Print it, or read its fields.
 ---@param series saros.Series
----@param given? { part?: "train"|"valid"|"test", rows?: integer }  ("valid", 300)
----@return { forecasts: saros.nn.Forecasts[] }  for each target
+---@param given? { part?: "train"|"valid"|"test", rows?: integer }  rows: of the report ("valid", 300)
+---@return saros.nn.ForecasterExamination
 function Forecaster:examine(series, given)
   local _ <close> = core.no_gradient()
   local o = check_examine(given)
   local part = series[o.part]
   local last = part.first + #part - 1
-  local first = math.max(part.first, self.horizon + 1, last - o.rows + 1)
+  local beginning = math.max(part.first, self.horizon + 1)
+  local first = math.max(beginning, last - o.rows + 1)
   local told = self:forecasts(series.inputs:slice(1, 1, last))
   local forecasts, rows = {}, {}
   for row = first, last do
@@ -190,7 +218,7 @@ function Forecaster:examine(series, given)
     end
     forecasts[n] = entry
   end
-  return { forecasts = forecasts }
+  return setmetatable({ errors = errors_of(self, series, told, beginning, last), forecasts = forecasts }, Examination)
 end
 
 --- The forecaster as it is now, stepped with values in the units of the series.

@@ -4,6 +4,8 @@
 local heat = require "saros.look.heat"
 local lines = require "saros.look.lines"
 local svg = require "saros.look.svg"
+local classification = require "saros.metrics.classification"
+local regression = require "saros.metrics.regression"
 
 local pictures = {}
 
@@ -34,6 +36,19 @@ function pictures.forecast(title, series)
   return section(title, lines { x = "row", width = WIDTH, series = series })
 end
 
+--- What a model's `examine` prints.
+local function figures(title, found)
+  return ("<h2>%s</h2>\n<pre>%s</pre>\n"):format(svg.escape(title), svg.escape(tostring(found)))
+end
+
+local function of_labels(confusion, suffix)
+  return figures("Labels" .. suffix, classification.of_counts(confusion.labels, confusion.counts))
+end
+
+local function of_errors(errors, suffix)
+  return figures("Errors" .. suffix, regression.errors(errors))
+end
+
 local function of_target(entry, suffix)
   local series = { { name = "truth", x = entry.x, y = entry.truth } }
   for _, told in ipairs(entry.predictions) do
@@ -55,6 +70,10 @@ function pictures.of_run(run, suffix)
   end
   if run.held_out.confusion then
     try(pictures.confusion, "Confusion" .. suffix, run.held_out.confusion)
+    try(of_labels, run.held_out.confusion, suffix)
+  end
+  if run.held_out.errors then
+    try(of_errors, run.held_out.errors, suffix)
   end
   if type(run.held_out.forecasts) == "table" then
     for _, entry in ipairs(run.held_out.forecasts) do
