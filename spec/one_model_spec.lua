@@ -415,6 +415,10 @@ describe("a classifier that is stepped", function()
     for _, odd in ipairs { 0 / 0, 1 / 0, -1 / 0 } do
       assert.error_matches(function() s:step { 100, odd } end, "step: expected 2 finite numbers")
     end
+    local set = data.labelled({ a = { saros.ones(2, 1) * 1e-30 }, b = { saros.zeros(2, 1) } }, { valid = 0 })
+    local tiny = nn.classifier { features = set.features, labels = set.labels, bidirectional = false, hidden = 2 }
+    assert.error_matches(function() tiny:session():step(is_double and 1e300 or 1e30) end,
+      "step: expected values near those that the scale is of, got 1e%+30")
     assert.error_matches(function() s:step { 1 } end, "step: expected 2 finite numbers, got a table")
     assert.error_matches(function() s:learn({ 1, 2 }, label) end, "learn: expected a learner, got a session")
     assert.error_matches(function() s:snapshot() end, "snapshot: expected a learner, got a session")
