@@ -223,3 +223,43 @@ describe("a reset", function()
     end
   end)
 end)
+
+-- Every cell with every option around it, and every way to tell of rows and pieces.
+if gradients.is_double then
+  describe("the gradients of rows and pieces", function()
+    local lengths, reset = { 5, 0, 3 }, saros.tensor { { 0, 0, 1 }, { 0, 1, 0 }, { 1, 0, 1 }, { 0, 0, 0 }, { 1, 0, 1 } }
+    local mask = saros.tensor { { 1, 0, 1 }, { 1, 0, 0 }, { 1, 1, 1 }, { 0, 1, 1 }, { 1, 0, 0 } }
+    local ways = {
+      lengths = { lengths = lengths }, mask = { mask = mask }, reset = { reset = reset },
+      ["lengths and reset"] = { lengths = lengths, reset = reset },
+      ["mask and reset"] = { mask = mask, reset = reset },
+    }
+    local cells = {
+      tanh = { new = nn.rnn }, relu = { new = nn.rnn, activation = "relu" }, lstm = { new = nn.lstm, peepholes = true },
+      ["lstm with a projection"] = { new = nn.lstm, projection = 4 }, ["gru"] = { new = nn.gru },
+      ["gru, reset before"] = { new = nn.gru, reset = "before" }, mingru = { new = nn.mingru },
+      minlstm = { new = nn.minlstm }, lru = { new = nn.lru, max_phase = 1 },
+      ["lstm with layer norm"] = { new = nn.lstm, layer_norm = true },
+      ["a cell of one's own"] = { new = nn.recurrent, cell = kinds.rows["a cell of one's own"].options.cell },
+    }
+    for name, cell in pairs(cells) do
+      for number = 0, 7 do
+        local options = { bidirectional = number & 1 > 0, residual = number & 2 > 0, learn_state = number & 4 > 0 }
+        for key, value in pairs(cell) do
+          options[key] = key ~= "new" and value or nil
+        end
+        local input = options.bidirectional and 8 or 4
+        it(("are what finite differences predict (%s, %d)"):format(name, number), function()
+          local net = kinds.build({ new = cell.new, options = options }, input, 4, 2)
+          local inputs = net:tensors()
+          inputs.x = random(1, 5, 3, input)
+          for _, given in pairs(ways) do
+            assert.gradients_match(function()
+              return kinds.weighed(net(inputs.x, nil, given))
+            end, inputs, { samples = 2, epsilon = options.layer_norm and 5e-7 or nil })
+          end
+        end)
+      end
+    end
+  end)
+end
