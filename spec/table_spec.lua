@@ -184,6 +184,7 @@ describe("the names of columns", function()
       text)
     assert.same({ "x", "5" }, names(text, { header = true }))
     refuses('line 1, column 1 (1): expected a number, got "x"', text, { header = false })
+    refuses("got both (x, 5)", "x,5,9\n1,2,3\n3,4,5\n") -- two numbers always rise by one step
     assert.same({ { 1, 2 }, { 3, 4 }, { 5, 7 } }, rows(text, { header = false, na = "x", missing = "skip" }))
   end)
 end)

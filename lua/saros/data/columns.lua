@@ -142,7 +142,7 @@ local function hint_of(column, found)
   elseif numbers.evidence(numbers.trim(found.text)) == "," then
     return "; decimal = \",\" reads it"
   elseif #dates.fitting { numbers.trim(found.text) } > 0 then
-    return "; time = or parse = reads times"
+    return "; option 'time' or 'parse' reads times"
   end
   return ("; na = { %s } says that it is missing, parse = { [%q] = function(text) ... end } reads it"):format(
     options.describe(found.text), column.name)

@@ -6,8 +6,6 @@
 local core = require "saros.core"
 local options = require "saros.options"
 
-local tonumber = core.to_number -- with a decimal point, in any locale
-
 local dates = {}
 
 local LONGEST = 60 -- bytes of a time
@@ -122,12 +120,17 @@ local function day_of(parts)
   return days_since_1970(year, month, day)
 end
 
+--- The second with its fraction, which has a point in any locale.
+local function second_of(parts)
+  return tonumber(parts.S or "0", 10) or core.to_number((parts.S:gsub(",", ".")))
+end
+
 local function seconds_of(parts)
   if parts.s then
-    return tonumber(parts.s)
+    return core.to_number(parts.s)
   end
   local days, hour = day_of(parts), hour_of(parts)
-  local minute, second = tonumber(parts.M or "0"), tonumber(((parts.S or "0"):gsub(",", ".")))
+  local minute, second = tonumber(parts.M or "0"), second_of(parts)
   local offset = parts.z and offset_of(parts.z) or not parts.z and 0
   if not (days and hour and offset) or minute > 59 or second > 60 or hour == 24 and minute + second > 0 then
     return nil
@@ -176,16 +179,19 @@ end
 function dates.reader(format)
   local pattern, names = compile(format)
   require_parts(format, pattern, names)
-  return function(text)
-    local captures = #text <= LONGEST and { text:match(pattern) } or {}
-    if not captures[1] then
+  local parts = {} -- used again for the next text, as a format always gives the same ones
+  local function take(first, ...)
+    if not first then
       return nil
     end
-    local parts = {}
-    for n, name in ipairs(names) do
-      parts[name] = captures[n]
+    parts[names[1]] = first
+    for n = 2, #names do
+      parts[names[n]] = (select(n - 1, ...))
     end
     return seconds_of(parts)
+  end
+  return function(text)
+    return #text <= LONGEST and take(text:match(pattern)) or nil
   end
 end
 

@@ -87,9 +87,7 @@ end
 ---@return string
 local function decode(content, name)
   content = to_utf8(content, name)
-  if content:find "[\x80-\xFF]" then
-    require_utf8(content, name)
-  end
+  require_utf8(content, name)
   if content:find("\r", 1, true) and content:find "\r%f[^\n\r]" or content:find "\r$" then
     content = content:gsub("\r\n?", "\n")
   end

@@ -177,7 +177,12 @@ local function kinds_of(sample)
   return kinds
 end
 
---- True if names that are numbers, such as years, count up by one step.
+local function is_year(value)
+  return math.type(value) == "integer" and value >= 1800 and value <= 2100
+end
+
+--- True if whole numbers rise by one step, as names of columns do. Of two, which always have one
+--- step, only 0, 1 or 1, 2 or years are taken for names.
 local function count_up(list)
   for n, value in ipairs(list) do
     local step = n > 1 and math.type(value) == "integer" and value - list[n - 1]
@@ -185,11 +190,8 @@ local function count_up(list)
       return false
     end
   end
-  return #list > 1
-end
-
-local function is_year(value)
-  return math.type(value) == "integer" and value >= 1800 and value <= 2100
+  return #list > 2 or #list == 2 and (list[2] == list[1] + 1 and list[1] >= 0 and list[1] <= 1
+    or is_year(list[1]) and is_year(list[2]))
 end
 
 --- True if most numbers of some columns are years, too.

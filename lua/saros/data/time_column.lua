@@ -18,41 +18,39 @@ local SEEN = 20 -- texts from which the formats of a column are guessed
 ---@field descending boolean?
 ---@field failure string?  why these cannot be the times of the rows
 
---- The fields of a column, trimmed, or false where nothing is.
-local function texts_of(table, position)
-  local texts = {}
-  for row, cell in ipairs(table.cells[position]) do
-    local text = type(cell) == "string" and numbers.trim(cell)
-      or math.type(cell) == "integer" and ("%d"):format(cell) or tostring(cell)
-    texts[row] = not numbers.is_missing(text) and text
-  end
-  return texts
+--- A field, trimmed, or false where nothing is.
+local function text_of(cell)
+  local text = type(cell) == "string" and numbers.trim(cell)
+    or math.type(cell) == "integer" and ("%d"):format(cell) or tostring(cell)
+  return not numbers.is_missing(text) and text
 end
 
---- The common formats of most of the first different texts.
-local function common_formats(texts)
+--- The common formats of most of the first different texts in a column.
+local function common_formats(cells)
   local list, seen = {}, {}
-  for _, text in ipairs(texts) do
-    if text and not seen[text] and #list < SEEN then
+  for _, cell in ipairs(cells) do
+    local text = text_of(cell)
+    if text and not seen[text] then
       seen[text], list[#list + 1] = true, text
+    end
+    if #list == SEEN then
+      break
     end
   end
   return dates.fitting(list, #list // 2)
 end
 
---- Times by one format. Returns also the number of texts that do not fit, and the first row of these.
-local function read_by(texts, format)
-  local read, seconds, known, wrong, first = dates.reader(format), {}, {}, 0, nil
-  for row, text in ipairs(texts) do
-    local time = known[text]
-    if time == nil then
+--- Times by one format. Returns also the number of fields that do not fit, and the first row of these.
+local function read_by(cells, format)
+  local read, seconds, wrong, first = dates.reader(format), {}, 0, nil
+  for row, cell in ipairs(cells) do
+    local time = type(cell) == "string" and read(cell)
+    if not time then
+      local text = text_of(cell)
       time = text and read(text) or false
-      known[text] = time
+      wrong, first = wrong + (time and 0 or 1), first or not time and row or nil
     end
     seconds[row] = time
-    if not time then
-      wrong, first = wrong + 1, first or row
-    end
   end
   return seconds, wrong, first
 end
@@ -105,10 +103,11 @@ end
 --- The times in the fields of a column by the formats that fit; nil where most
 --- are no times.
 ---@return saros.data.TimeColumn?
-local function times_of(table, position, texts, formats)
+local function times_of(table, position, formats)
+  local cells = table.cells[position]
   local readings, nearest, fewest, at = {}, nil, math.huge, nil
   for _, format in ipairs(formats) do
-    local seconds, wrong, first = read_by(texts, format)
+    local seconds, wrong, first = read_by(cells, format)
     if wrong == 0 then
       readings[#readings + 1] = { seconds = seconds, format = format }
     elseif wrong < fewest then
@@ -117,9 +116,9 @@ local function times_of(table, position, texts, formats)
   end
   if #readings > 0 then
     return decide(table, position, readings)
-  elseif fewest * 2 <= #texts then
+  elseif fewest * 2 <= #cells then
     return failed(table, position, at, "expected a time of the form %s, as in most rows, got %s%s", nearest,
-      texts[at] and options.describe(texts[at]) or "nothing", HINT)
+      text_of(cells[at]) and options.describe(cells[at]) or "nothing", HINT)
   end
 end
 
@@ -153,7 +152,7 @@ local function numeric_times(table, position)
   local format = format_of(table, position)
   local seconds, wrong = {}, 1
   if format then
-    seconds, wrong = read_by(texts_of(table, position), format)
+    seconds, wrong = read_by(table.cells[position], format)
   end
   local found = wrong == 0 and in_order(table, position, seconds)
   return found and found.seconds and found or nil
@@ -176,9 +175,8 @@ local function candidate(table, position, format)
   if not format and not begins_with_text(table.cells[position]) then
     return numeric_times(table, position)
   end
-  local texts = texts_of(table, position)
-  local formats = format and { format } or common_formats(texts)
-  return #formats > 0 and times_of(table, position, texts, formats) or nil
+  local formats = format and { format } or common_formats(table.cells[position])
+  return #formats > 0 and times_of(table, position, formats) or nil
 end
 
 --- The column that gives the times of rows: the first whose times are in order, each once. Dates that
@@ -205,22 +203,24 @@ function time_column.find(table, other, format)
   return found, all
 end
 
---- All columns with times.
+--- All columns that begin with times in text.
 ---@param table saros.data.Table  read
 ---@param other table<integer, any>  positions that hold something else
 ---@return table<integer, true>
 function time_column.all(table, other)
   local all = {}
   for position in ipairs(table.names) do
-    all[position] = not other[position] and candidate(table, position) and true or nil
+    local cells = table.cells[position]
+    all[position] = not other[position] and begins_with_text(cells) and #common_formats(cells) > 0 or nil
   end
   return all
 end
 
 --- Times that are plain numbers, in a unit that nobody told.
-local function plain_times(table, position, texts)
+local function plain_times(table, position)
   local seconds = {}
-  for row, text in ipairs(texts) do
+  for row, cell in ipairs(table.cells[position]) do
+    local text = text_of(cell)
     seconds[row] = text and core.to_number(text)
       or problem.raise("%s: expected a time, got %s; option 'format' says how it is written",
         table:place(position, row), text and options.describe(text) or "nothing")
@@ -229,9 +229,9 @@ local function plain_times(table, position, texts)
 end
 
 --- The formats that may fit a column that was asked for.
-local function formats_of(texts, format)
-  local formats = format and { format } or common_formats(texts)
-  if #formats == 0 and select(2, read_by(texts, "%Y")) == 0 then
+local function formats_of(cells, format)
+  local formats = format and { format } or common_formats(cells)
+  if #formats == 0 and select(2, read_by(cells, "%Y")) == 0 then
     formats[1] = "%Y"
   end
   return formats
@@ -248,12 +248,11 @@ end
 ---@param format? string  one of the common ones that fits, or "%Y", or plain numbers
 ---@return saros.data.TimeColumn
 function time_column.of(table, position, format)
-  local texts = texts_of(table, position)
-  local found = times_of(table, position, texts, formats_of(texts, format))
+  local found = times_of(table, position, formats_of(table.cells[position], format))
   if not found and format then
     refuse_format(table, position, format)
   elseif not found then
-    found = in_order(table, position, plain_times(table, position, texts))
+    found = in_order(table, position, plain_times(table, position))
     found.plain = true
   end
   return found.failure and problem.raise("%s", found.failure) or found
@@ -265,9 +264,9 @@ end
 ---@param format? string  one of the common ones that fits, or "%Y", or plain numbers
 ---@return number[]  a row each
 function time_column.values(table, position, format)
-  local texts, found = texts_of(table, position), nil
-  for _, each in ipairs(formats_of(texts, format)) do
-    local seconds, wrong = read_by(texts, each)
+  local cells, found = table.cells[position], nil
+  for _, each in ipairs(formats_of(cells, format)) do
+    local seconds, wrong = read_by(cells, each)
     if wrong == 0 and found and not are_equal(found.seconds, seconds) then
       problem.raise("%s", ambiguous(table, position, found.format, each).failure)
     end
@@ -276,7 +275,7 @@ function time_column.values(table, position, format)
   if not found and format then
     refuse_format(table, position, format)
   end
-  return found and found.seconds or plain_times(table, position, texts)
+  return found and found.seconds or plain_times(table, position)
 end
 
 return time_column
