@@ -314,13 +314,13 @@ function Vocabulary:decode(ids)
   elseif type(ids) ~= "table" then
     options.fail("decode: expected a list of ids, got " .. options.describe(ids))
   end
-  local pieces = {}
+  local pieces, has_spaces = {}, self.unit == "word"
   for position, id in options.each(ids) do
     if not (id and self.symbols[id]) then
       options.fail(("decode: expected ids in 1..%d, got %s at position %d"):format(
         #self, options.describe(id), position))
     end
-    pieces[position] = self:text_of(id, ids[position - 1])
+    pieces[position] = has_spaces and self:text_of(id, ids[position - 1]) or self.symbols[id]
   end
   return table.concat(pieces)
 end
