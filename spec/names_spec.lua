@@ -87,6 +87,17 @@ describe("the public names", function()
   end)
 end)
 
+describe("the enumerations of saros.h", function()
+  it("are all tried with wrong numbers, in C", function()
+    local tried = files.read "spec/c/enumerations.c"
+    for name in files.read("src/saros.h"):gmatch "\n} (saros_[%w_]+);" do
+      if files.read("src/saros.h"):find("typedef enum " .. name .. " ", 1, true) and name ~= "saros_status" then
+        assert.is_truthy(tried:find(("(%s)n"):format(name), 1, true), name)
+      end
+    end
+  end)
+end)
+
 describe("a misspelt method", function()
   local text = data.text { string = ("to be or not to be "):rep(10) }
   local lm = nn.language_model { vocabulary = text.vocabulary, hidden = 4, seed = 1 }

@@ -505,7 +505,7 @@ typedef enum saros_loss_kind {
 SAROS_API saros_status saros_loss(saros_loss_kind kind, saros_tensor *x,
                                   saros_tensor *target, saros_tensor *mask,
                                   double delta, saros_tensor **out);
-/* Its name in messages and in Lua: "mse". */
+/* Its name in messages and in Lua: "mse"; null if there is no such loss. */
 SAROS_API const char *saros_loss_name(saros_loss_kind kind);
 
 /*

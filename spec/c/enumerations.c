@@ -41,6 +41,9 @@ static void check_operations(int n) {
          "recurrent: expected a cell ");
   expect(saros_ctc_loss(x, ids, NULL, NULL, 0, (saros_ctc_reduction)n, &y), &y,
          n, "ctc_loss: expected a reduction in 0..1, got");
+  expect(saros_loss((saros_loss_kind)n, x, x, NULL, 1, &y), &y, n,
+         "loss: expected a kind ");
+  CHECK(saros_loss_name((saros_loss_kind)n) == NULL, "loss %d", n);
   saros_update update = {.rule = (saros_rule)n};
   expect(saros_update_parameter(&update, x, NULL, NULL), NULL, n,
          "update: expected a rule ");

@@ -69,7 +69,7 @@ static const operation losses[SAROS_LOSSES] = {
 };
 
 const char *saros_loss_name(saros_loss_kind kind) {
-  return losses[kind].name;
+  return (int)kind >= 0 && kind < SAROS_LOSSES ? losses[kind].name : NULL;
 }
 
 /* Of each element the weighted loss or, going back, its slope. */
@@ -118,9 +118,7 @@ static saros_status loss_backward(const tape_entry *e) {
 
 static saros_status expect_kind(saros_context *context, saros_loss_kind kind,
                                 double delta) {
-  if ((int)kind < 0 || kind >= SAROS_LOSSES)
-    return saros_fail(context, SAROS_EARGUMENT,
-                      "loss: expected a loss, got number %d", (int)kind);
+  TRY(expect_known(context, "loss", "a kind", (int)kind, SAROS_LOSSES));
   if (kind != SAROS_HUBER || (delta > 0 && isfinite(delta)))
     return SAROS_OK;
   return saros_fail(context, SAROS_EARGUMENT,
