@@ -11,7 +11,7 @@ local saros = require "saros"
 
 local parser = argparse("report.lua", "Write a report about run folders.")
 parser:argument("runs", "Run folders, which are compared."):args "+"
-parser:option("--output", "The file; else report.html in the first folder.")
+parser:option("--output", "The file; else report.html in the folder, of several comparison.html in the first.")
 parser:option("--title", "Its title.")
 numbers.fraction(parser, "--smoothing", "Where the slider stands at first, 0 to 0.99."):default "0"
 local args = parser:parse()

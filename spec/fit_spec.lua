@@ -63,6 +63,40 @@ describe("fit", function()
     assert.not_equal(run(1, 1), run(2, 1))
   end)
 
+  it("tells its speed without what stands between updates", function()
+    local core, time = require "saros.core", 0
+    local clock, pace = core.clock, require("saros.train.pace")()
+    local rates, means = {}, {}
+    core.clock = function() return time end
+    for epoch = 1, 3 do
+      time = time + 60 -- the held-out part, a sample
+      pace:begin()
+      for step = 1, 5 do
+        time = time + 0.5
+        rates[#rates + 1] = pace:update(100)
+        time = time + (step == 3 and 10 or 0) -- a checkpoint
+        pace:resume()
+      end
+      means[epoch] = pace:mean()
+    end
+    pace:resume()
+    assert.is_true(pace:update(100) < math.huge) -- though the clock has not moved
+    core.clock = clock
+    for _, rate in ipairs(rates) do
+      assert.near(200, rate, 1e-6)
+    end
+    assert.same({ 200, 200, 200 }, means)
+  end)
+
+  it("tells the memory of its own call", function()
+    local text = small_text(0.2)
+    do
+      local _ <close> = saros.zeros(1 << 24) -- 64 MiB, before it
+    end
+    local history = saros.fit(small_model(text), text, { epochs = 1, batch = 4, length = 20 })
+    assert.is_true(saros.memory().peak > 64 << 20 and history[1].memory < 32 << 20)
+  end)
+
   it("tells what it does", function()
     local text = small_text(0.2)
     local windows, epochs = {}, {}

@@ -251,9 +251,35 @@ end)
 describe("heat maps and confusion matrices", function()
   it("lay colour on by size, another below 0", function()
     local text = plot.heat { values = saros.tensor { { 1, -1 }, { 0, 0.5 } } }:svg()
-    assert.equal(3, count(text, '<rect class="f1" fill%-opacity'))
-    assert.equal(1, count(text, '<rect class="f2" fill%-opacity="0.85"'))
-    assert.equal(1, count(text, 'fill%-opacity="0"'))
+    assert.equal(3, count(text, '<rect class="f1" fill%-opacity[^>]*><title>'))
+    assert.equal(1, count(text, '<rect class="f2" fill%-opacity="0.85"[^>]*><title>'))
+    assert.equal(1, count(text, 'fill%-opacity="0"[^>]*><title>'))
+  end)
+
+  -- The bar of a picture: its colours from above, and its labels.
+  local function bar_of(text)
+    local colours, labels, x = {}, {}, nil
+    local cell = '<rect class="f(%d)" fill%-opacity="([%d.]+)"[^>]- x="([%d.]+)" y="[%d.]+"/>'
+    for class, opacity, at in text:gmatch(cell) do
+      colours[#colours + 1], x = { tonumber(class), tonumber(opacity) }, tonumber(at)
+    end
+    for at, label in text:gmatch '<text class="soft" x="([%d.]+)"[^>]*>([^<]*)</text>' do
+      labels[#labels + 1] = x and tonumber(at) > x and label or nil
+    end
+    return colours, labels
+  end
+
+  it("tell which colour is which number", function()
+    local colours, labels = bar_of(plot.heat { values = { { 4, -2 }, { 0, 0.5 } } }:svg())
+    assert.same({ 1, 2 }, { colours[1][1], colours[#colours][1] })
+    assert.is_true(colours[1][2] > 0.8 and colours[#colours][2] < 0.45, "as thick as the cells of 4 and -2")
+    assert.same({ "-2", "-1", "0", "1", "2", "3", "4" }, labels)
+    colours, labels = bar_of(plot.heat { values = { { -3000, -12500 } }, height = 60 }:svg())
+    assert.same({ 2, 2 }, { colours[1][1], colours[#colours][1] })
+    assert.is_true(colours[1][2] < 0.05 and labels[1] == "-10k" and #labels < 4)
+    labels = select(2, bar_of(plot.confusion(ALL.confusion):svg()))
+    assert.same({ "0 %", "20 %", "40 %", "60 %", "80 %", "100 %" }, labels)
+    assert.same({}, bar_of(plot.heat { values = { { 0, 0 / 0 } } }:svg()), "there is no colour")
   end)
 
   it("show counts and shares of each true class", function()

@@ -115,6 +115,20 @@ describe("a report", function()
     assert.equal(4, select(2, html:gsub("</script>", "")))
   end)
 
+  report_it("about several runs leaves the report of each as it was", function(folder)
+    local own = {}
+    for n, name in ipairs { "a", "b" } do
+      own[n] = folder .. "/" .. name
+      assert(saros.make_folder(own[n]))
+      write_run(own[n], n)
+      assert.equal(own[n] .. "/report.html", saros.report(own[n]))
+    end
+    local before = { content(own[1] .. "/report.html"), content(own[2] .. "/report.html") }
+    assert.equal(own[1] .. "/comparison.html", saros.report(own))
+    assert.equal(2, #data_of(content(own[1] .. "/comparison.html")))
+    assert.same(before, { content(own[1] .. "/report.html"), content(own[2] .. "/report.html") })
+  end)
+
   report_it("compares several runs, and shows what differs", function(folder)
     for n, name in ipairs { "a/run", "b/run", "c" } do
       assert(saros.make_folder(folder .. "/" .. name))

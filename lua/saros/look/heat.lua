@@ -11,6 +11,10 @@ local heat = {}
 
 local LABEL = 12 -- pixels that a row needs to have its name beside it
 
+-- The bar that tells what the colours mean, at the right: its distance from the cells, its width, and
+-- the steps of colour in it.
+local GAP, BAR, STEPS = 16, 12, 32
+
 -- The thickest colour still lets text be read on it.
 local THICKEST = 0.85
 
@@ -42,14 +46,17 @@ local check_confusion = options.declare("plot.confusion", frame.options {
   { "labels", options.list_of(options.string), {} },
 })
 
-local function largest(values)
-  local most = 0
+--- The least and the greatest number to show, and 0.
+local function range_of(values)
+  local low, high = 0, 0
   for _, row in ipairs(values) do
     for _, value in ipairs(row) do
-      most = scale.shows(value) and math.max(most, math.abs(value)) or most
+      if scale.shows(value) then
+        low, high = math.min(low, value), math.max(high, value)
+      end
     end
   end
-  return most
+  return low, high
 end
 
 local function widest(labels)
@@ -62,8 +69,9 @@ end
 
 --- The room of the cells, and the size of one. Names of columns that do not fit
 --- side by side stand upright.
-local function grid_of(o, top, rows, columns, row_names, column_names)
+local function grid_of(o, top, rows, columns, row_names, column_names, colours)
   local box, width = frame.box(o, top), widest(column_names)
+  box.right = math.max(box.left + 10, box.right - (colours.high > colours.low and GAP + BAR + 6 + colours.width - 12 or 0))
   box.left = math.min(math.max(box.left, (o.y and 32 or 16) + widest(row_names)), o.width / 2)
   box.across = (box.right - box.left) / math.max(1, columns)
   box.upright = width + 4 > box.across and box.across >= LABEL
@@ -104,24 +112,58 @@ local function add_cell(parts, box, row, column, value, share, hint)
   }, svg.element("title", {}, svg.escape(hint)))
 end
 
---- Names of rows, columns and axes around the cells, and the picture.
-local function finish(kind, o, parts, box, rows, columns)
+--- What the colours of low..high stand for: marks with labels.
+local function colours_of(low, high, label)
+  local colours = { low = low, high = high, most = math.max(-low, high), marks = {}, labels = {} }
+  for n, value in ipairs(scale.new(low, high, 0, 1).ticks) do
+    colours.marks[n], colours.labels[n] = value, label(value)
+  end
+  colours.width = widest(colours.labels)
+  return colours
+end
+
+--- The bar beside the cells: the colours from high to low, and what they stand for.
+local function add_bar(parts, box, colours)
+  if colours.high <= colours.low then
+    return
+  end
+  local x, size = box.right + GAP, (box.bottom - box.top) / STEPS
+  local places = scale.new(colours.low, colours.high, box.bottom, box.top)
+  for n = 1, STEPS do
+    local value = colours.high - (n - 0.5) / STEPS * (colours.high - colours.low)
+    parts[#parts + 1] = svg.element("rect", {
+      class = value < 0 and "f2" or "f1", ["fill-opacity"] = math.abs(value) / colours.most * THICKEST,
+      ["shape-rendering"] = "crispEdges", x = x, y = box.top + (n - 1) * size, width = BAR, height = size,
+    })
+  end
+  local every = math.ceil(LABEL * #colours.marks / (box.bottom - box.top))
+  for n = 1, #colours.marks, every do
+    parts[#parts + 1] = svg.text(colours.labels[n], {
+      class = "soft", x = x + BAR + 6, y = places.at(colours.marks[n]) + 4,
+    })
+  end
+end
+
+--- The colours' bar, names of rows, columns and axes around the cells, and the picture.
+local function finish(kind, o, parts, box, rows, columns, colours)
+  add_bar(parts, box, colours)
   add_names(parts, box, rows, columns)
   frame.left_name(parts, box, o.y)
   frame.bottom_line(parts, box, o.x)
   return frame.plot(kind, o, parts)
 end
 
---- A table of numbers as colours: blue above 0, red below, the page at 0. What
---- is not finite has no colour.
+--- A table of numbers as colours: blue above 0, red below, the page at 0; a bar
+--- tells which colour is which number. What is not finite has no colour.
 ---@param given { values: number[][]|saros.Tensor, rows?: string[], columns?: string[], title?: string, x?: string,
 ---  y?: string, width?: integer, height?: integer }
 ---@return saros.Plot
 function heat.heat(given)
   local o = check_heat(given)
   local parts, top = frame.head(o)
-  local box = grid_of(o, top, #o.values, #(o.values[1] or {}), o.rows, o.columns)
-  local most = largest(o.values)
+  local low, high = range_of(o.values)
+  local colours = colours_of(low, high, scale.label)
+  local box, most = grid_of(o, top, #o.values, #(o.values[1] or {}), o.rows, o.columns, colours), colours.most
   for r, row in ipairs(o.values) do
     for c, value in ipairs(row) do
       if scale.shows(value) then
@@ -130,7 +172,7 @@ function heat.heat(given)
       end
     end
   end
-  return finish("heat", o, parts, box, o.rows, o.columns)
+  return finish("heat", o, parts, box, o.rows, o.columns, colours)
 end
 
 local function sum_of(row)
@@ -139,6 +181,10 @@ local function sum_of(row)
     sum = sum + (scale.shows(value) and math.max(0, value) or 0)
   end
   return sum
+end
+
+local function percent(share)
+  return format("%.0f %%", 100 * share)
 end
 
 --- Counts of what was taken for what: each row, a true class, is coloured by
@@ -150,7 +196,8 @@ function heat.confusion(given)
   local o = check_confusion(given)
   o.x, o.y = o.x or "predicted", o.y or "true"
   local parts, top = frame.head(o)
-  local box = grid_of(o, top, #o.counts, #(o.counts[1] or {}), o.labels, o.labels)
+  local colours = colours_of(0, 1, percent)
+  local box = grid_of(o, top, #o.counts, #(o.counts[1] or {}), o.labels, o.labels, colours)
   for r, row in ipairs(o.counts) do
     local sum = sum_of(row)
     for c, value in ipairs(row) do
@@ -165,7 +212,7 @@ function heat.confusion(given)
       end
     end
   end
-  return finish("confusion", o, parts, box, o.labels, o.labels)
+  return finish("confusion", o, parts, box, o.labels, o.labels, colours)
 end
 
 return heat

@@ -73,7 +73,8 @@ end
 ---@param given? { path?: string, title?: string, smoothing?: number,
 ---  confusion?: { labels: string[], counts: number[][] },
 ---  forecast?: { truth: number[], prediction: number[], x?: number[] }, library?: string }
----  path: of the file (report.html in the first folder); smoothing in [0, 1), where the slider stands (0);
+---  path: of the file (report.html in the folder; of several, comparison.html in the first, whose own report
+---  stays); smoothing in [0, 1), where the slider stands (0);
 ---  confusion: see saros.plot.confusion; library: where dygraphs is installed (where Debian has it)
 ---@return string? path  of the file; nil if a folder or the library cannot be read, or the file not be written
 ---@return string? message
@@ -98,7 +99,7 @@ local function report(folders, given)
       return nil, message
     end
   end
-  local path = o.path or list[1]:gsub("/+$", "") .. "/report.html"
+  local path = o.path or list[1]:gsub("/+$", "") .. (#list > 1 and "/comparison.html" or "/report.html")
   local ok, problem = core.write_file(path, page.of(runs, library, {
     title = o.title or #runs > 1 and ("%d runs"):format(#runs) or "Run " .. runs[1].name,
     smoothing = o.smoothing, pictures = pictures_of(o, runs),

@@ -17,6 +17,7 @@ local config = require "saros.train.config"
 local evaluate = require "saros.train.evaluate"
 local finite = require "saros.train.finite"
 local frozen = require "saros.train.frozen"
+local pace = require "saros.train.pace"
 local pass = require "saros.train.pass"
 local run_folder = require "saros.train.run"
 local step = require "saros.train.step"
@@ -43,7 +44,7 @@ local late = lazy({}, { report = { "saros.report" } })
 ---@field smoothed number  the loss over about the last 20 updates
 ---@field norm number  of the gradients, before clipping
 ---@field lr number
----@field symbols_per_second number
+---@field symbols_per_second number  over about the last 20 updates, without what stood between them
 ---@field seconds_left number
 ---@field memory integer  bytes of tensors, the most in this call so far
 
@@ -58,8 +59,8 @@ local late = lazy({}, { report = { "saros.report" } })
 ---@field perplexity number?  e to the same
 ---@field best integer?  the epoch with the lowest `valid` so far: this one, or an earlier one
 ---@field stopped boolean  is it the last because `patience` ran out?
----@field symbols_per_second number
----@field seconds number
+---@field symbols_per_second number  in updates
+---@field seconds number  of the training part
 ---@field memory integer  bytes of tensors, the most in this call so far
 
 ---@class saros.train.History  a record for each epoch
@@ -95,7 +96,7 @@ local LEAST_SCALE = 1e-4 -- a rate that has shrunk so much is not what is wrong
 ---@field broken string?  what is not finite, of loss, weights or gradients
 ---@field started number  when this call began with the epoch
 ---@field first integer  windows of the epoch that were done before
----@field symbols integer  learned from since this call began with the epoch
+---@field pace saros.train.Pace
 ---@field weights table<string, saros.Tensor>?  of the best epoch, for `patience` without a run folder
 ---@field kept integer?  the epoch whose model is in the run folder
 ---@field saved integer?  the step of the last checkpoint
@@ -243,7 +244,8 @@ end
 --- The updates that are left of a pass, then its record.
 local function run_epoch(self)
   local o, cursor = self.options, self.cursor
-  self.started, self.first, self.symbols = core.clock(), cursor.index, 0
+  self.started, self.first = core.clock(), cursor.index
+  self.pace:begin()
   for windows in groups(self) do
     local record = step.learn(self, windows)
     log(self, "window", record)
@@ -251,6 +253,7 @@ local function run_epoch(self)
     if record.index < record.count and is_due(self, "steps", record.step) then
       save(self)
     end
+    self.pace:resume()
   end
   if cursor.index == 0 then
     error(("fit: expected at least one window in epoch %d, got none"):format(cursor.epoch), 0)
@@ -264,7 +267,7 @@ local function run_epoch(self)
     train = train,
     valid = valid,
     accuracy = accuracy,
-    symbols_per_second = self.symbols / seconds,
+    symbols_per_second = self.pace:mean(),
     seconds = seconds,
     memory = step.memory(self),
   }
@@ -476,6 +479,7 @@ local function fit(model, text, given)
     average = o.average and average(model, o.average),
     cursor = cursor_at(1, o),
     history = {},
+    pace = pace(),
     reported = core.clock(),
   }, Training)
   clear_gradients(self)

@@ -146,7 +146,7 @@ function step.memory(self)
 end
 
 --- Complete what `learn` began: where this update stands in the training.
-local function complete(self, record, window)
+local function complete(self, record, window, symbols)
   local o, epoch = self.options, self.cursor.epoch
   local seconds = core.clock() - self.started
   local windows, windows_left = window.index - self.first, (o.epochs - epoch + 1) * window.count - window.index
@@ -154,7 +154,7 @@ local function complete(self, record, window)
   record.index, record.count = window.index, window.count
   record.step, record.smoothed = self.optimizer.steps, self.smoothed
   step.add_units(self, record, record.loss)
-  record.symbols_per_second = self.symbols / seconds
+  record.symbols_per_second = self.pace:update(symbols)
   record.seconds_left = windows_left * seconds / windows
   record.memory = step.memory(self)
 end
@@ -186,14 +186,13 @@ function step.learn(self, windows)
     value, state, hits, plain = add_gradients(self, window, state, weights[n] / weight)
     total, right = total + (plain or value) * answers[n], hits and (right or 0) + hits
     objective, differs = objective + value * weights[n], differs or plain ~= nil
-    self.symbols = self.symbols + pass.symbols(window)
   end
   local last = windows[#windows]
   local record = { loss = total / all, accuracy = right and right / all }
   record.objective = differs and objective / weight or nil
   record.norm = clip(self, last)
   undisturbed(update, self, record, last, { total = total, answers = all }, state)
-  complete(self, record, last)
+  complete(self, record, last, select(2, amounts(windows, pass.symbols)))
   return record
 end
 

@@ -1,0 +1,48 @@
+--- How fast a training goes: what it has learned from, by the time that the updates
+--- took, with the reading of their windows. What stands between updates takes none
+--- of that time: checkpoints, the held-out part, samples, functions of the caller's.
+
+local core = require "saros.core"
+
+local SMOOTHING = 0.95 -- over about the last 20 updates
+
+---@class saros.train.Pace
+---@field symbols integer  of the epoch, since this call began with it
+---@field seconds number  that they took
+---@field recent { symbols: number, seconds: number }  decaying sums, over the ends of epochs
+---@field since number  when what the next update takes began
+local Pace = {}
+Pace.__index = Pace
+
+--- An epoch begins.
+function Pace:begin()
+  self.symbols, self.seconds = 0, 0
+  self:resume()
+end
+
+--- What stood between two updates is over.
+function Pace:resume()
+  self.since = core.clock()
+end
+
+--- An update from so many symbols is done.
+---@param symbols integer
+---@return number symbols_per_second  of the last updates
+function Pace:update(symbols)
+  local recent, seconds = self.recent, math.max(core.clock() - self.since, 1e-9)
+  self.symbols, self.seconds = self.symbols + symbols, self.seconds + seconds
+  recent.symbols = SMOOTHING * recent.symbols + symbols
+  recent.seconds = SMOOTHING * recent.seconds + seconds
+  return recent.symbols / recent.seconds
+end
+
+--- Symbols a second of the epoch.
+---@return number
+function Pace:mean()
+  return self.symbols / self.seconds
+end
+
+---@return saros.train.Pace
+return function()
+  return setmetatable({ symbols = 0, seconds = 0, recent = { symbols = 0, seconds = 0 } }, Pace)
+end
