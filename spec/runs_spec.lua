@@ -311,7 +311,7 @@ describe("a run folder", function()
     assert.equal(bits, (train { schedule = optim.schedule.constant() }))
   end)
 
-  it("begins the pass anew in windows of another size", function()
+  it("starts a pass over in windows of another size", function()
     for change, windows in pairs { batch = 5, length = 8 } do -- 810 symbols
       local size = change == "batch" and 16 or 25
       train({ resume = false }, 27)
@@ -320,7 +320,7 @@ describe("a run folder", function()
         write = function(_, line) lines[#lines + 1] = line end }
       local _, history, lm = train { [change] = size, force = true, progress = progress }
       assert.same({ 20, 27 + windows, 27 + 2 * windows }, { history[1].step, history[2].step, history[3].step })
-      assert.equal("epoch 2 begins anew, as batch or length is another one\n", lines[1])
+      assert.equal("epoch 2 starts over, because batch or length has changed\n", lines[1])
       assert.is_true(lm:parameters()[1]:all_finite())
     end
     train { resume = false, epochs = 1 } -- a pass is done

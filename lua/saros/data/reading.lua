@@ -12,12 +12,13 @@
 ---                          |warm-up|
 ---                                      |warm-up|
 ---
---- A step of 8 rows takes about twice the time of a step of one, and from there on
---- the time grows with the rows, so a few rows are nearly all there is to gain;
---- more of them are for threads. The warm-up is 1024 elements, far more than
---- the window that most networks are trained with, and costs at most a quarter.
---- Where the state starts anew within a known distance, as in pieces, a warm-up
---- of that distance is exact.
+--- The numbers: a step of 8 rows takes about twice as long as a step of one row, and
+--- beyond that the time grows with the rows, so 8 rows gain nearly all there is to gain;
+--- more of them serve threads. The warm-up of 1024 elements is far longer than the
+--- windows that most networks are trained with, and costs at most a quarter of the time:
+--- on a tenth of tiny Shakespeare an LSTM has the loss of a single row to six digits.
+--- Where the state is reset within a known distance, as in pieces, a warm-up of that
+--- distance is exact.
 
 local options = require "saros.options"
 
@@ -42,7 +43,7 @@ end
 ---@class saros.data.Pass
 ---@field window fun(first: integer, last: integer): saros.Tensor, saros.Tensor, saros.Tensor?
 ---@field steps integer
----@field reset boolean  the state starts anew
+---@field reset boolean  the state does not continue from the pass before
 ---@field counts boolean
 
 --- Rows of a part in groups of at most `batch`, as equal as they can be.
@@ -73,7 +74,7 @@ local function passes_of(count, lay_out, batch, warm_up)
   return passes
 end
 
---- Iterate over windows that read every element of a part once.
+--- Iterate over windows that together count every element of a part once.
 ---@param count integer  elements
 ---@param lay_out fun(rows: integer, steps: integer, start: integer): fun(first: integer, last: integer)
 ---  rows of `steps` elements that lie one behind the other, from element `start` of the part on; it

@@ -21,7 +21,8 @@ loss.ctc_loss = core.ctc_loss
 --- or have targets of another kind.
 ---@param model saros.nn.Module  stateful
 ---@param window table  of `inputs` and `targets`, ids (T, B); maybe `begins` (T, B), 1 where the state
----  starts anew, `mask` (T, B), 0 where a target does not count, and `reset`: the window begins anew
+---  is reset, `mask` (T, B), 0 where a target does not count, and `reset`, true: the state does not
+---  continue in this window
 ---@param state? saros.nn.State
 ---@return saros.Tensor loss  of rank 0
 ---@return saros.nn.State? state

@@ -178,13 +178,13 @@ local function tell_resumed(self)
   end
 end
 
---- In windows of another size, a pass cannot go on where it was.
-local function begin_other_windows(self)
+--- A pass cannot continue in windows of another size: it starts over.
+local function restart_pass(self)
   local o, cursor = self.options, self.cursor
   if cursor.batch ~= o.batch or cursor.length ~= o.length then
     self.cursor, self.state = cursor_at(cursor.epoch, o), nil
     if cursor.index > 0 then
-      say(self, ("epoch %d begins anew, as batch or length is another one"):format(cursor.epoch))
+      say(self, ("epoch %d starts over, because batch or length has changed"):format(cursor.epoch))
     end
   end
 end
@@ -204,7 +204,7 @@ local function resume(self)
   end)
   local tensors, snapshot, damaged = self.run:latest()
   options.about("fit", checkpoint.restore, self, tensors, snapshot)
-  begin_other_windows(self)
+  restart_pass(self)
   self.run:continue(self.optimizer.steps, self.cursor.epoch, now)
   self.saved, self.kept = self.optimizer.steps, self.best and self.best.epoch or self.cursor.epoch - 1
   self.history.resumed = { step = self.optimizer.steps, epoch = self.cursor.epoch, damaged = damaged }
