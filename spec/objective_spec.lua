@@ -5,6 +5,7 @@ require "spec.support.values"
 local saros = require "saros"
 local nn, data, optim = saros.nn, saros.data, saros.optim
 
+local files = require "spec.support.files"
 local folders = require "spec.support.folders"
 
 -- Texts of two labels, of one length so that batches are the same in any order.
@@ -171,6 +172,42 @@ describe("weights in the training of a classifier", function()
     end
     assert.equal(5, sum)
     assert.equal(5, numbers:batches { batch = 4 } ().weights:sum():item())
+  end)
+end)
+
+describe("weights in a table", function()
+  local function of(content, given)
+    local path = os.tmpname()
+    files.write(path, content)
+    local set, message = data.labelled(path, given)
+    os.remove(path)
+    return set, message
+  end
+
+  local function sum_of(set)
+    local sum = 0
+    for _, sequence in ipairs(set.train) do
+      sum = sum + sequence.weight
+    end
+    return sum
+  end
+
+  it("are read from the column that was asked for, of texts", function()
+    local given = { weight = "w", valid = 0 }
+    assert.equal(3.5, sum_of(of("text,label,w\nx,a,1\ny,b,2.5\n", given)))
+    assert.equal(3.5, sum_of(of("text;label;w\nx;a;1\ny;b;2,5\n", given)))
+    local ok, message = of("text,label,w\nx,a,1\ny,b,-2\n", given)
+    assert.is_nil(ok)
+    assert.matches("line 3, column 3 %(w%): expected a weight, a positive number, got %-2", message)
+    assert.matches("line 3, column 3 %(w%): expected a weight, a positive number, got none",
+      select(2, of("text,label,w\nx,a,1\ny,b,\n", given)))
+  end)
+
+  it("are read from the column that was asked for, one for each sequence of numbers", function()
+    local given = { id = "id", features = { "x" }, label = "l", weight = "w", valid = 0 }
+    assert.equal(5, sum_of(of("id,x,l,w\n1,2,a,4\n1,3,a,4\n2,5,b,1\n2,6,b,1\n", given)))
+    assert.matches("line 3, column 4 %(w%): expected one weight for id \"1\", got 4 and 2",
+      select(2, of("id,x,l,w\n1,2,a,4\n1,3,a,2\n2,5,b,1\n", given)))
   end)
 end)
 

@@ -95,30 +95,46 @@ local function text_and_label(table, o)
   return text, label
 end
 
---- All columns of a table as text.
-local function read_as_text(table)
+--- All columns of a table as text, but for one of numbers.
+local function read_as_text(table, weight)
   local all = {}
   for position in ipairs(table.names) do
-    all[position] = true
+    all[position] = position ~= weight
   end
   return table:read(all)
 end
 
+--- What the rows count, false where that is missing; nil where no column says so.
+local function weights_of(table, position)
+  return position and columns.understand(table, position, true).values
+end
+
+local function weight_in(table, position, weights, row)
+  local weight = weights[row]
+  if not options.positive.accept(weight) then
+    problem.raise("%s: expected a weight, %s, got %s", table:place(position, row), options.positive.expected,
+      weight and options.describe(weight) or "none")
+  end
+  return weight
+end
+
 local function read_texts(table, o)
-  read_as_text(table)
+  local weight_at = o.weight and table:find(o.weight, "weight")
+  read_as_text(table, weight_at)
   local text_at, label_at = text_and_label(table, o)
+  local weights = weights_of(table, weight_at)
   local source, dropped = {}, 0
   for row = 1, table.rows do
     local text, label = table.cells[text_at][row], trimmed(table, label_at, row)
     if trimmed(table, text_at, row) and label then
-      add(source, label, text)
+      add(source, label, weights and { text, weight = weight_in(table, weight_at, weights, row) } or text)
     elseif o.missing == "skip" then
       dropped = dropped + 1
     else
       refuse_nothing(table, label and text_at or label_at, row, "some text")
     end
   end
-  local result = result_of(table, source, { [text_at] = true, [label_at] = true })
+  local result = result_of(table, source, { [text_at] = true, [label_at] = true, [weight_at or text_at] = true })
   result.dropped = dropped
   return result
 end
@@ -131,7 +147,7 @@ local function asked(table, o)
     ask(table, "the id of a sequence, its label and the features (id, label, features)")
   end
   local own = { features = {}, id = table:find(o.id, "id"), label = table:find(o.label, "label"),
-    time = o.time and table:find(o.time, "time") }
+    time = o.time and table:find(o.time, "time"), weight = o.weight and table:find(o.weight, "weight") }
   for n, wanted in ipairs(o.features.names or o.features) do
     own.features[n] = table:find(wanted, "features")
   end
@@ -182,6 +198,20 @@ local function label_of(table, own, group)
     label = other
   end
   return label
+end
+
+--- The weight of all rows of a group; nil where no column says so.
+local function weight_of(table, own, weights, group)
+  local weight
+  for _, row in ipairs(weights and group.rows or {}) do
+    local other = weight_in(table, own.weight, weights, row)
+    if weight and weight ~= other then
+      problem.raise("%s: expected one weight for id %s, got %s and %s", table:place(own.weight, row),
+        options.describe(group.id), options.describe(weight), options.describe(other))
+    end
+    weight = other
+  end
+  return weight
 end
 
 --- The rows of a group in the order of time.
@@ -255,7 +285,8 @@ local function read_sequences(table, o)
   local texts, parse = texts_of(table, own, o)
   table:read(texts)
   own.format = o.format
-  local list, names, used = {}, {}, { [own.id] = true, [own.label] = true, [own.time or own.id] = true }
+  local list, names, used = {}, {}, { [own.id] = true, [own.label] = true, [own.time or own.id] = true,
+    [own.weight or own.id] = true }
   for n, position in ipairs(own.features) do
     list[n] = columns.understand(table, position, true, parse[position])
     names[n], used[position] = table.names[position], true
@@ -267,8 +298,11 @@ local function read_sequences(table, o)
   end
   local ranges = ranges_of(ids)
   local filled = gaps.fill(rows, o.missing, ranges)
+  local weights = weights_of(table, own.weight)
   for _, range in ipairs(ranges) do
-    add(source, label_of(table, own, groups[range.group]), steps_of(rows, range))
+    local group, steps = groups[range.group], steps_of(rows, range)
+    local weight = weight_of(table, own, weights, group)
+    add(source, label_of(table, own, group), weight and { steps, weight = weight } or steps)
   end
   local result = result_of(table, source, used)
   result.names, result.dropped, result.filled = names, dropped, filled

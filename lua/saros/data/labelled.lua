@@ -91,6 +91,7 @@ local check_labelled = options.declare("data.labelled", tables.with_options(voca
   { "text", options.optional(columns.kind) },
   { "label", options.optional(columns.kind) },
   { "id", options.optional(columns.kind) },
+  { "weight", options.optional(columns.kind) },
   { "time", options.optional(columns.kind) },
   { "format", options.optional(dates.kind) },
   { "missing", options.one_of(gaps.policies), "error" },
@@ -184,6 +185,7 @@ end
 ---@field vocabulary? saros.Vocabulary  instead of one learned from the texts
 ---@field text? string|integer  of a table: the column of the texts ("text", or the first of two)
 ---@field label? string|integer  of a table: that of the labels ("label", or the second of two)
+---@field weight? string|integer  of a table: the column of what each sequence counts in training, > 0 (1)
 ---@field id? string|integer  of a table of numbers: the column that says which rows are one sequence
 ---@field features? saros.Scale|(string|integer)[]  of numbers: of a table the columns that are read, by name or
 ---  number; or a scale, which has their names, instead of one fitted on the training part

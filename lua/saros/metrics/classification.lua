@@ -130,8 +130,9 @@ local check_classification = options.declare("metrics.classification", {
 })
 
 local function place_of(places, name, list, n)
-  return places[list[n]] or options.fail(("metrics.classification: expected one of the labels in %s, got %s at position %d")
-    :format(name, options.describe(list[n]), n))
+  return places[list[n]] or options.fail(
+    ("metrics.classification: expected one of the labels in %s, got %s at position %d"):format(
+      name, options.describe(list[n]), n))
 end
 
 --- How often answers are right, by label: precision, recall and F1 of each, the accuracy,

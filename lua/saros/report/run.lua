@@ -26,7 +26,7 @@ local EPOCH = { "train", "valid", "accuracy", "symbols_per_second", "seconds" }
 ---@field averaged integer  updates in each point of the curves
 ---@field config table<string, string>  flat: "model.options.hidden" = "128"
 ---@field samples { name: string, text: string }[]
----@field held_out { confusion: table?, errors: table?, forecasts: table? }  as the model's `examine` gives it, unchecked
+---@field held_out { confusion: table?, errors: table?, forecasts: table? }  from `examine`, unchecked
 
 local function number(value)
   return type(value) == "number" and value == value and math.abs(value) ~= math.huge and value or nil
