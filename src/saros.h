@@ -653,8 +653,8 @@ SAROS_API saros_status saros_tape_open(saros_context *context, int training,
 SAROS_API void saros_tape_skip_trainable(saros_tape *tape);
 
 /* Asks for the gradient of x, whatever it is: a result's after it was computed,
-** an input's before it is used. Where x is part of a tape that is set aside, it
-** is again once this one is closed, and has the gradient of that one. */
+** an input's before it is used. If x is part of a tape that is set aside, closing
+** this one gives x back to that tape, with the gradient that it has there. */
 SAROS_API saros_status saros_tape_watch(saros_tape *tape, saros_tensor *x);
 
 /*
