@@ -162,6 +162,9 @@ describe("a misspelt option", function()
       "got \"ltsm\"; did you mean 'lstm'?")
     fails(function() nn.linear { 2, 2 }:init { seed = 1, weights = "orthogonl" } end, "did you mean 'orthogonal'?")
     fails(function() nn.gru { 2, 2, reset = "befor" } end, "did you mean 'before'?")
+    local text = "temp,wind\n1,2\n3,4\n5,6\n"
+    local _, message = data.series({ string = text }, { targets = { "tmep" } })
+    assert.matches("got \"tmep\"; did you mean 'temp'?", message, 1, true)
   end)
 end)
 

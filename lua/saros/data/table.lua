@@ -197,7 +197,7 @@ function Table:find(wanted, option)
   local hint = option and ("; option '%s' says which%s"):format(option, self.dialect.header
     and ", and the first line is read as the header unless header = false" or "") or ""
   return found or problem.raise("%s: expected a column among %s (or 1..%d), got %s%s", self.name,
-    table.concat(self.names, ", "), #self.names, options.describe(wanted), hint)
+    table.concat(self.names, ", "), #self.names, options.describe(wanted), hint .. core.hint(wanted, self.names))
 end
 
 --- Where a field stands, for messages: "a.csv, line 2, column 3 (Temp)".
