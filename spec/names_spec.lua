@@ -138,6 +138,8 @@ describe("a misspelt method", function()
     assert.equal(3, Own.new()(3))
     fails(function() Own.new():parametrs() end, "saros.nn.own: expected the name of a method, got \"parametrs\"")
     assert.is_nil(lm.forecast)
+    assert.is_nil(lm.unit) -- beside init
+    assert.is_nil(lm.text) -- beside next
     assert.is_nil(text.batches)
   end)
 end)
