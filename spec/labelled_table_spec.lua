@@ -97,6 +97,7 @@ describe("labelled texts from a table", function()
     assert.same(EXPECTED, texts("# mine\nfine day,good\noh no,bad\nwell done,good\n",
       { header = false, comment = "#" }))
     refuses("expected UTF-8, got byte 0xFC", "text,label\nf\xFCr,good\n")
+    assert.same({ good = { "f\xFCr" } }, texts("text,label\nf\xFCr,good\n", { unit = "byte" }))
   end)
 
   it("say which columns are left out, and which labels cannot be held out", function()

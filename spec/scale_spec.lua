@@ -142,6 +142,23 @@ describe("values in lists", function()
     end
   end)
 
+  it("are those that a report shows", function()
+    local both, lines = {}, { "t,y" }
+    for n = 1, 60 do
+      both[n] = { 1.7e9 + n, math.sin(n) }
+      lines[n + 1] = ("%d,%.17g"):format(both[n][1], both[n][2])
+    end
+    local long = assert(data.series({ string = table.concat(lines, "\n") }, { targets = "y", valid = 0.2 }))
+    local model = nn.forecaster { series = long, hidden = 4 }
+    local found, all = model:examine(long).forecasts[1].predictions[1].y, column(model:forecasts(both))
+    local rounded = column(model:forecasts(long.inputs))
+    assert.equal(12, #found)
+    for n, value in ipairs(found) do
+      assert.equal(all[#all - #found + n - 1], value)
+      assert.equal(is_float, rounded[#all - #found + n - 1] ~= value)
+    end
+  end)
+
   it("keep their differences in live forecasters", function()
     local live, all = forecaster:session(), forecaster:forecasts(list):reshape(-1):totable()
     for n = 1, 10 do

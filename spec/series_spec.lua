@@ -104,7 +104,7 @@ describe("a series from a table", function()
       assert.equal("data.series: ", message:sub(1, 13))
       assert.matches(expected, message, 1, true)
     end
-    assert.matches("line 2: expected 1 fields", problem "1\n1,2\n", 1, true)
+    assert.matches("line 2: expected 1 field,", problem "1\n1,2\n", 1, true)
     assert.matches("expected rows of numbers, got none", problem "a,b\n", 1, true)
     local series, message = data.series "no/such/file.csv"
     assert.is_nil(series)

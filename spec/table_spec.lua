@@ -316,6 +316,11 @@ describe("a comma in a number", function()
     assert.equal(1.25, rows('a;b\n1;1,250\n2;2\n3;3\n', { thousands = "." })[1][2])
   end)
 
+  it("is not both at once", function()
+    refuses('expected decimal and thousands to differ, got "," for both', "a;b\n1;2\n",
+      { decimal = ",", thousands = "," })
+  end)
+
   it("is refused beside decimal points", function()
     refuses('line 5, column 2 (b): expected a number, got "2,5"', 'a;b\n1;1.5\n2;2.5\n3;3.5\n4;2,5\n')
     refuses('decimal = "," reads it', 'a;b\n1;1.5\n2;2.5\n3;3.5\n4;2,5\n')
@@ -362,6 +367,24 @@ describe("a column", function()
   it("that is asked for must hold numbers", function()
     refuses('line 2, column 1 (a): expected a number, got "x"', "a,b\nx,1\ny,2\n", { inputs = { "a", "b" } })
     refuses("column 1 (a): expected some numbers, got none", "a,b\n,1\n,2\n", { inputs = { "a", "b" } })
+  end)
+
+  it("is told from others of its name by its number", function()
+    local series = read "a,b,a\n1,2,3\n4,5,6\n"
+    assert.same({ "a (1)", "b", "a (3)" }, series.names.inputs)
+    assert.same({ 1, 2, 3 }, saros.nn.forecaster({ series = series }).places)
+    refuses('expected one column "a", got columns 1 and 3; choose by number', "a,b,a\n1,2,3\n4,5,6\n",
+      { inputs = "a" })
+  end)
+
+  it("may have whole numbers as far apart as there are", function()
+    local series = read("x\n-9223372036854775808\n9223372036854775807\n-9223372036854775808\n9223372036854775807\n")
+    assert.same({ { -1 }, { 1 }, { -1 }, { 1 } }, series.train.inputs:totable())
+  end)
+
+  it("of numbers is one, be most of them missing in a spelling of their own", function()
+    local text = "a;b\nn.v.;1\nn.v.;2\n5,5;3\n"
+    assert.same({ { 5.5, 1 }, { 5.5, 2 }, { 5.5, 3 } }, rows(text, { na = "n.v.", missing = "interpolate" }))
   end)
 
   it("may be wide, long and odd", function()

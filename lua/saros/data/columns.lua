@@ -66,7 +66,7 @@ end
 --- missing, or nil; and the unit or the reason. Without `parse` a text is looked at
 --- once.
 local function understanding(table, position, parse)
-  local read, missing, known = numbers.reader(table.dialect), table.missing or {}, {}
+  local read, missing, known = numbers.reader(table.dialect), table.missing, {}
   local function understand(text, row)
     local trimmed = numbers.trim(text)
     if numbers.is_missing(trimmed) or missing[trimmed] then
@@ -107,7 +107,7 @@ local function survey(table, position, parse)
     local cell, note = cells[row], nil
     if type(cell) == "string" then
       cell, note = understand(cell, row)
-    elseif missing and missing[cell] then
+    elseif missing[cell] then
       cell = false
     end
     if cell then

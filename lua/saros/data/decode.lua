@@ -84,10 +84,13 @@ end
 --- The text of a table.
 ---@param content string  the bytes of a file
 ---@param name string  of the file, for messages
+---@param any? boolean  true: other encodings pass as they are, as their symbols are bytes
 ---@return string
-local function decode(content, name)
+local function decode(content, name, any)
   content = to_utf8(content, name)
-  require_utf8(content, name)
+  if not any then
+    require_utf8(content, name)
+  end
   if content:find("\r", 1, true) and content:find "\r%f[^\n\r]" or content:find "\r$" then
     content = content:gsub("\r\n?", "\n")
   end

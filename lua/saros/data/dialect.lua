@@ -153,11 +153,11 @@ end
 
 --- What most fields of a column behind the first record are: "number", "time" or
 --- "text"; nil where all are missing.
-local function kind_of(sample, position)
+local function kind_of(sample, position, missing)
   local number, text, texts = 0, 0, {}
   for n = 2, #sample.records do
     local field = sample.records[n][position]
-    if field and not numbers.is_missing(field) then
+    if field and not (numbers.is_missing(field) or missing[field]) then
       local is_number = numbers.looks_like(field)
       number, text = number + (is_number and 1 or 0), text + (is_number and 0 or 1)
       texts[#texts + 1] = not is_number and #texts < 20 and field or nil
@@ -169,10 +169,10 @@ local function kind_of(sample, position)
   return number >= text and "number" or #dates.fitting(texts, #texts // 2) > 0 and "time" or "text"
 end
 
-local function kinds_of(sample)
+local function kinds_of(sample, missing)
   local kinds = {}
   for position = 1, sample.common or 0 do
-    kinds[position] = kind_of(sample, position) or "nothing"
+    kinds[position] = kind_of(sample, position, missing) or "nothing"
   end
   return kinds
 end
@@ -277,8 +277,12 @@ end
 ---@param content string
 ---@param name string  of the file
 ---@param o saros.data.DialectOptions
+---@param missing table<string, any>  texts that say that there is no value
 ---@return string content, saros.data.Dialect dialect, string[] first
-function dialect.of(content, name, o)
+function dialect.of(content, name, o, missing)
+  if o.decimal and o.decimal == o.thousands then
+    problem.raise("%s: expected decimal and thousands to differ, got %q for both", name, o.decimal)
+  end
   local first, line, separator = begin(content, o.skip or 0)
   separator = o.separator or separator
   if separator == " " then
@@ -293,7 +297,7 @@ function dialect.of(content, name, o)
     refuse_blanks(sample, name)
   end
   refuse_preamble(sample, form, name)
-  local kinds = kinds_of(sample)
+  local kinds = kinds_of(sample, missing)
   form.header = o.header
   if form.header == nil then
     form.header = find_header(sample, kinds, name)

@@ -83,7 +83,7 @@ end
 --- A straight line from the value before a gap to the one behind it. A gap at an
 --- end has one neighbour, which is repeated.
 local function bridge(values, first, last, from, to)
-  from, to = from or to, to or from
+  from, to = (from or to) + 0.0, (to or from) + 0.0
   for row = first, last do
     values[row] = from + (to - from) * (row - first + 1) / (last - first + 2)
   end

@@ -13,10 +13,10 @@ local label_lists = {}
 -- --- Reading ----------------------------------------------------------------------
 
 --- The lines of a file without white space around them, and the number of those with nothing.
-local function lines_of(path)
+local function lines_of(path, o)
   local content, message = read_file(path)
   local lines, blank = {}, 0
-  content = decode(content or problem.raise("%s", message), path):gsub("\n$", "")
+  content = decode(content or problem.raise("%s", message), path, o.unit == "byte"):gsub("\n$", "")
   for line in (content .. "\n"):gmatch "(.-)\n" do
     local text = line:match "^%s*(.*%S)"
     lines[#lines + 1], blank = text, blank + (text and 0 or 1)
@@ -25,13 +25,13 @@ local function lines_of(path)
 end
 
 --- A folder as lists: of each LABEL.txt, the lines by label.
-local function read_folder(path)
+local function read_folder(path, o)
   local names, message = folder_of.names(path)
   local source, empty = {}, 0
   for _, name in ipairs(names or problem.raise("%s", message)) do
     local label = name:match "^(.+)%.txt$"
     if label then
-      local lines, blank = lines_of(path .. "/" .. name)
+      local lines, blank = lines_of(path .. "/" .. name, o)
       source[label], empty = #lines > 0 and lines or nil, empty + blank
     end
   end

@@ -39,7 +39,7 @@ end
 --- A trimmed label or id; nil where nothing is.
 local function trimmed(table, position, row)
   local text = numbers.trim(table.cells[position][row])
-  return text ~= "" and not (table.missing or {})[text] and text or nil
+  return text ~= "" and not table.missing[text] and text or nil
 end
 
 local function refuse_nothing(table, position, row, what)

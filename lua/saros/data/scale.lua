@@ -24,7 +24,7 @@ end
 --- The mean and the deviation of numbers, in double. The first value is taken off
 --- before anything is summed, so that large numbers keep their differences.
 local function moments(values, first, last)
-  local from, sum, squares, n = values[first], 0, 0, last - first + 1
+  local from, sum, squares, n = values[first] + 0.0, 0, 0, last - first + 1 -- no integer, which could overflow
   for row = first, last do
     sum = sum + (values[row] - from)
   end
@@ -42,7 +42,7 @@ local function bounds(values, first, last)
   for row = first + 1, last do
     low, high = math.min(low, values[row]), math.max(high, values[row])
   end
-  return low, high
+  return low + 0.0, high + 0.0 -- no integers, whose difference could overflow
 end
 
 --- What each kind takes off numbers, and divides them by. Numbers that are all the same are not divided.
@@ -128,6 +128,18 @@ function scale.fit(x, names, kind)
     usable(factor[n], name)
   end
   return new(names, shift, factor)
+end
+
+--- True if another scale makes the same of numbers.
+---@param other saros.Scale
+---@return boolean
+function Scale:equals(other)
+  for n = 1, math.max(#self, #other) do
+    if self.shift[n] ~= other.shift[n] or self.factor[n] ~= other.factor[n] then
+      return false
+    end
+  end
+  return true
 end
 
 --- The scale of some of its columns.

@@ -40,6 +40,7 @@ local timeline = require "saros.data.timeline"
 ---@field targets saros.Tensor  (N, K): all rows, in their own units
 ---@field names { inputs: string[], targets: string[] }  of the columns
 ---@field scale { inputs: saros.Scale, targets: saros.Scale }  fitted on the training part
+---@field scaled { inputs: saros.Tensor, targets: saros.Tensor }  all rows by their scales, rounded only then
 ---@field train saros.data.SeriesPart
 ---@field valid saros.data.SeriesPart?
 ---@field test saros.data.SeriesPart?  the last rows
@@ -217,12 +218,23 @@ local function require_near(self, x, names)
   end
 end
 
+--- The name of a column; its number tells it from others of that name.
+local function name_in(rows, position)
+  local name = rows.names[position]
+  for other, same in ipairs(rows.names) do
+    if same == name and other ~= position then
+      return ("%s (%d)"):format(name, position)
+    end
+  end
+  return name
+end
+
 --- Inputs and targets of all rows, their names and scales. Returns them on that scale.
 local function take_in(self, rows, last, kind)
   local list, place = used(rows)
   local names, by_scale = {}, {}
   for n, position in ipairs(list) do
-    names[n] = rows.names[position]
+    names[n] = name_in(rows, position)
   end
   local raw, scaled, fitted = columns_of(rows, list, names, last, kind)
   require_near(self, core.stack(scaled, 2), names)
@@ -304,6 +316,7 @@ local function build(self, source, o, given)
     describe_table(self, rows)
   end
   local scaled = take_in(self, rows, parts[1][2], o.scale)
+  self.scaled = scaled
   for n, part in ipairs(PARTS) do
     local first, last = parts[n][1], parts[n][2]
     self[part] = last >= first and setmetatable({ first = first, inputs = scaled.inputs:slice(1, first, last),
@@ -336,6 +349,18 @@ end
 --- The number of rows, in all parts.
 function Series:__len()
   return #self.inputs
+end
+
+--- The inputs of the first rows on the scale of a model. On the series' own they are as exact as
+--- those that a model learns from.
+---@param of saros.Scale
+---@param last integer
+---@return saros.Tensor  (last, F)
+function Series:scaled_inputs(of, last)
+  if of:equals(self.scale.inputs) then
+    return self.scaled.inputs:slice(1, 1, last)
+  end
+  return of:apply(self.inputs:slice(1, 1, last))
 end
 
 --- What was made of a table.

@@ -18,7 +18,7 @@ local read_file = require "saros.read_file"
 ---@field lines integer[]  where the rows stand in the file
 ---@field rows integer
 ---@field dialect saros.data.Dialect
----@field missing table<string|number, true>  what else says that there is no value
+---@field missing table<string|number, true>  what says that there is no value beside the common spellings
 ---@field ignored { blank: integer, comments: integer }  lines
 ---@field content string?  until it is read
 local Table = {}
@@ -68,7 +68,7 @@ local function set_of(list)
       set[number] = true
     end
   end
-  return next(set) and set or nil
+  return set
 end
 
 --- The names of columns, or their numbers where they have none.
@@ -90,11 +90,11 @@ function tables.open(name, content, o)
   if not content then
     content, message = read_file(name)
   end
-  content = decode(content or problem.raise("%s", message), name)
-  local form, first
-  content, form, first = dialect.of(content, name, o)
+  content = decode(content or problem.raise("%s", message), name, o.unit == "byte")
+  local missing_texts, form, first = set_of(o.na), nil, nil
+  content, form, first = dialect.of(content, name, o, missing_texts)
   return setmetatable({ name = name, content = content, dialect = form, names = names_of(first, form.header),
-    missing = set_of(o.na) }, Table)
+    missing = missing_texts }, Table)
 end
 
 -- --- Rows ------------------------------------------------------------------------------------
@@ -124,8 +124,8 @@ local function refuse_count(self, count, line)
   if self.dialect.separator == "," and count > expected then
     hint = "; if a comma is a decimal one and no separator, decimal = \",\" or separator says so"
   end
-  problem.raise("%s, line %d: expected %d fields, as in the first line, got %d%s", self.name, line, expected, count,
-    hint)
+  problem.raise("%s, line %d: expected %d field%s, as in the first line, got %d%s", self.name, line, expected,
+    expected == 1 and "" or "s", count, hint)
 end
 
 --- Iterate over the records behind the names: fields, line. Records without
@@ -197,7 +197,7 @@ function Table:find(wanted, option)
   local hint = option and ("; option '%s' says which%s"):format(option, self.dialect.header
     and ", and the first line is read as the header unless header = false" or "") or ""
   return found or problem.raise("%s: expected a column among %s (or 1..%d), got %s%s", self.name,
-    table.concat(self.names, ", "), #self.names, options.describe(wanted), hint .. core.hint(wanted, self.names))
+    table.concat(self.names, ", "), #self.names, options.describe(wanted), hint)
 end
 
 --- Where a field stands, for messages: "a.csv, line 2, column 3 (Temp)".

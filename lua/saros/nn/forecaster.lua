@@ -147,15 +147,19 @@ function Forecaster:sample_window(T, B)
   }
 end
 
+--- What follows each step, in the units of the targets: (T, F), scaled -> (T, h, K).
+local function tell(self, x)
+  local y = self(x:reshape(#x, 1, #self.scale.inputs))
+  return self.scale.targets:invert(y:select(2, 1))
+end
+
 --- What follows each step of a series, told from what comes before it.
 ---@param values saros.Tensor|number[]|number[][]  (T, F), or (T) if F is 1, in the units of the series;
 ---  all finite
 ---@return saros.Tensor  (T, h, K), in the units of the targets
 function Forecaster:forecasts(values)
   local _ <close> = core.no_gradient()
-  local x = self.scale.inputs:read("forecast", values)
-  local y = self(x:reshape(#x, 1, #self.scale.inputs))
-  return self.scale.targets:invert(y:select(2, 1))
+  return tell(self, self.scale.inputs:read("forecast", values))
 end
 
 --- What follows the last step of a series.
@@ -204,7 +208,7 @@ function Forecaster:examine(series, given)
   local last = part.first + #part - 1
   local beginning = math.max(part.first, self.horizon + 1)
   local first = math.max(beginning, last - o.rows + 1)
-  local told = self:forecasts(series.inputs:slice(1, 1, last))
+  local told = tell(self, series:scaled_inputs(self.scale.inputs, last))
   local forecasts, rows = {}, {}
   for row = first, last do
     rows[#rows + 1] = row
