@@ -730,7 +730,7 @@ typedef struct saros_update {
   double alpha;         // RMSProp: decay of the mean square
   double beta1, beta2;  // Adam
   double epsilon;       // RMSProp, Adam
-  double step;          // Adam: this is step 1, 2, ...
+  double step;          // Adam: this is the parameter's update 1, 2, ...
 } saros_update;
 
 /*

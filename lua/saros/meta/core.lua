@@ -563,7 +563,7 @@ function core.clip_value(list, limit) end
 ---@field beta1? number  adam, adamw (0.9)
 ---@field beta2? number  adam, adamw (0.999)
 ---@field epsilon? number  rmsprop, adam, adamw (1e-8)
----@field step? number  adam, adamw: which step this is (1)
+---@field step? number  adam, adamw: which update of the parameter this is (1)
 
 --- Updates a parameter in place from its gradient; one without gradient stays.
 ---@param options saros.Update

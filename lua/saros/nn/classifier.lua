@@ -51,7 +51,7 @@ Net.stateful = true
 ---@field layers? integer  recurrent layers (1)
 ---@field bidirectional? boolean  read from both ends? (true)
 ---@field dropout? number  of embedded symbols, between layers and before the head, in training (0)
----@field class_weights? number[]|table<string, number>  what each label counts in training, > 0, in the
+---@field class_weights? number[]|table<string, number>  what each label counts in saros.fit, > 0, in the
 ---  order of the labels or by label; set:class_weights() makes rare labels count as much as others (1)
 ---@field label_smoothing? number  in [0, 1): the share of each target that all labels get, in training (0)
 ---@field seed? integer  of the parameters and the dropout (1)

@@ -461,7 +461,8 @@ end
 --- the lowest held-out loss, whether patience or the epochs ran out. The run folder keeps that one.
 --- A training that the run folder has goes on where it was. It begins without gradients; what the
 --- optimizer does not own is not trainable until it ends.
----@param model saros.nn.Module  ids (T, B), state -> logits (T, B, V), state; or with a window_loss
+---@param model saros.nn.Module  ids (T, B), state -> logits (T, B, V), state; or with a window_loss, and maybe
+---  a training_loss and a training_weight where it minimises something else: see saros.nn.loss
 ---@param text saros.train.Data
 ---@param given? saros.train.FitOptions
 ---@return saros.train.History history  one record for each epoch that was run
