@@ -138,6 +138,8 @@ describe("a misspelt method", function()
     assert.equal(3, Own.new()(3))
     fails(function() Own.new():parametrs() end, "saros.nn.own: expected the name of a method, got \"parametrs\"")
     assert.is_nil(lm.forecast)
+    assert.is_nil(lm.unit) -- beside init
+    assert.is_nil(lm.text) -- beside next
     assert.is_nil(text.batches)
   end)
 end)
@@ -162,6 +164,9 @@ describe("a misspelt option", function()
       "got \"ltsm\"; did you mean 'lstm'?")
     fails(function() nn.linear { 2, 2 }:init { seed = 1, weights = "orthogonl" } end, "did you mean 'orthogonal'?")
     fails(function() nn.gru { 2, 2, reset = "befor" } end, "did you mean 'before'?")
+    local text = "temp,wind\n1,2\n3,4\n5,6\n"
+    local _, message = data.series({ string = text }, { targets = { "tmep" } })
+    assert.matches("got \"tmep\"; did you mean 'temp'?", message, 1, true)
   end)
 end)
 

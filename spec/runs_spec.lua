@@ -399,7 +399,7 @@ describe("a run folder", function()
     end
   end)
 
-  it("refuses checkpoints that are all damaged, and those of a newer format", function()
+  it("refuses checkpoints that are all damaged, and those of another format", function()
     train({}, 5)
     local path = run .. "/checkpoints/step-000000005.safetensors"
     local bytes = content(path)
@@ -408,6 +408,9 @@ describe("a run folder", function()
     write(path, (bytes:gsub('\\"format\\": 2', '\\"format\\": 9')))
     assert.error_matches(train,
       "fit: expected a checkpoint of format 2 in .*step%-000000005.safetensors\", got 9; written by a newer version")
+    write(path, (bytes:gsub('\\"format\\": 2', '\\"format\\": 1')))
+    assert.error_matches(train, "expected a checkpoint of format 2 in .*, got 1; written by an older version, "
+      .. "which had other losses; resume = false begins anew")
     write(path, (bytes:gsub('\\"cursor\\"', '\\"kursor\\"')))
     assert.error_matches(train, "expected its cursor, got nil")
     write(run .. "/config.json", "{")

@@ -224,8 +224,9 @@ int field_flag(lua_State *L, int table, const char *name, int otherwise);
 /* --- Names (lua_names.c) ----------------------------------------------------------- */
 
 /* The name in a table, among its keys or as an element of a list, that was most
-** likely meant by 'given'; null if none is near. 'loosely': names that begin
-** alike count as near, too. It lives as long as the table. */
+** likely meant by 'given'; null if none is near. If 'loosely', for hints about a
+** name that is known to be wrong, names that begin alike are near, too. It lives
+** as long as the table. */
 const char *nearest_name(lua_State *L, const char *given, int table,
                          int loosely);
 /* Pushes "; did you mean 'hidden'?" for the value at 'given', or "". */

@@ -59,10 +59,13 @@ static int is_beginning(const char *a, size_t a_length, const char *b,
 }
 
 /* How far a known name is from the one that was given, INT_MAX if it is not
-** what was meant. Beginnings count if 'loosely'. */
+** what was meant. Only if 'loosely' do beginnings count, and short names that
+** differ in their first letter, such as "unit" and "init". */
 static int error_count(const char *given, const char *known, int loosely) {
   size_t a = strlen(given), b = strlen(known);
   if (a > LONGEST || b > LONGEST || a == 0 || b == 0 || known[0] == '_')
+    return INT_MAX;
+  if (!loosely && (a < 5 || b < 5) && !same_letter(*given, *known))
     return INT_MAX;
   int errors = distance(given, known);
   if (is_typo(errors, a, b) || (loosely && is_beginning(given, a, known, b)))

@@ -91,10 +91,10 @@ function tables.open(name, content, o)
     content, message = read_file(name)
   end
   content = decode(content or problem.raise("%s", message), name, o.unit == "byte")
-  local missing_texts, form, first = set_of(o.na), nil, nil
-  content, form, first = dialect.of(content, name, o, missing_texts)
-  return setmetatable({ name = name, content = content, dialect = form, names = names_of(first, form.header),
-    missing = missing_texts }, Table)
+  local na = set_of(o.na)
+  local text, form, first = dialect.of(content, name, o, na)
+  return setmetatable({ name = name, content = text, dialect = form, names = names_of(first, form.header),
+    missing = na }, Table)
 end
 
 -- --- Rows ------------------------------------------------------------------------------------
@@ -197,7 +197,7 @@ function Table:find(wanted, option)
   local hint = option and ("; option '%s' says which%s"):format(option, self.dialect.header
     and ", and the first line is read as the header unless header = false" or "") or ""
   return found or problem.raise("%s: expected a column among %s (or 1..%d), got %s%s", self.name,
-    table.concat(self.names, ", "), #self.names, options.describe(wanted), hint)
+    table.concat(self.names, ", "), #self.names, options.describe(wanted), hint .. core.hint(wanted, self.names))
 end
 
 --- Where a field stands, for messages: "a.csv, line 2, column 3 (Temp)".

@@ -484,7 +484,7 @@ local recurrent = { names = {} }
 ---@field dropout? number  of what layers after the first read, in training (0)
 ---@field variational? boolean  dropout of the same features at all steps (false)
 ---@field residual? boolean  add a layer's input to its output where the sizes agree (false)
----@field learn_state? boolean  is the first state a parameter? (false)
+---@field learn_state? boolean  is the first state, where resets lead, too, a parameter? (false)
 ---@field bias? boolean  (true)
 ---@field recurrent_dropout? number  of h in the product U h, the same units at all steps (0)
 ---@field zoneout? number  how likely a unit of h keeps its value, in training (0)
