@@ -186,12 +186,12 @@ int saros_codec_space(const saros_codec *codec, int before, int after) {
   if (codec->unit != SAROS_WORDS)
     return 0;
   const char *text = saros_codec_symbol(codec, before, &size);
-  if (before != codec->unknown && !leaves_space(text, size))
+  if (before != codec->unknown && !word_leaves_space(text, size))
     return 0;
   if (after < 0 || after == codec->unknown)
     return 1;
   text = saros_codec_symbol(codec, after, &size);
-  return wants_space(text, size);
+  return word_wants_space(text, size);
 }
 
 int saros_codec_parts(const saros_codec *codec, int id, int *a, int *b) {

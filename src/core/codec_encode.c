@@ -97,7 +97,7 @@ static saros_status encode_words(const saros_codec *codec, text_reader *r,
   size_t made = 0;
   while (r->used < r->stop) {
     const char *at = r->at + r->used;
-    word_step step = next_word(at, r->size - r->used, r->leaves_space);
+    word_step step = word_next(at, r->size - r->used, r->leaves_space);
     at += step.space;
     if (step.joined)
       ids[made++] = word_id(codec, JOINED, 0);

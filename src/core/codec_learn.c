@@ -55,7 +55,7 @@ static saros_status count_words(learner *l) {
   text_reader *r = &l->reader;
   while (r->used < r->stop) {
     const char *at = r->at + r->used;
-    word_step step = next_word(at, r->size - r->used, r->leaves_space);
+    word_step step = word_next(at, r->size - r->used, r->leaves_space);
     piece *found;
     at += step.space;
     TRY(piece_add(l->codec->context, &l->pieces, at, step.size, &found));

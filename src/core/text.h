@@ -127,10 +127,10 @@ typedef struct word_step {
 
 /* The word at 'at', which is part of at most 'left' >= 1 bytes, behind a word
 ** that leaves a space or not. */
-word_step next_word(const char *at, size_t left, int behind);
+word_step word_next(const char *at, size_t left, int behind);
 /* Whether a space is implied behind a word, and before one. */
-int leaves_space(const char *word, size_t size);
-int wants_space(const char *word, size_t size);
+int word_leaves_space(const char *word, size_t size);
+int word_wants_space(const char *word, size_t size);
 
 /* The bytes of the chunk at 'at', of at most 'left' >= 1: letters and digits;
 ** signs; blanks. It begins with the space before it, if there is one and it is

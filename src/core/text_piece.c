@@ -129,25 +129,25 @@ static int word_length(const char *at, size_t left) {
   }
 }
 
-int wants_space(const char *at, size_t left) {
+int word_wants_space(const char *at, size_t left) {
   int size;
   return left > 0 && class_at(at, left, &size) == LETTER;
 }
 
-int leaves_space(const char *word, size_t size) {
+int word_leaves_space(const char *word, size_t size) {
   static const char closing[] = ",.;:!?)";
-  return wants_space(word, size) ||
+  return word_wants_space(word, size) ||
          (size == 1 && memchr(closing, *word, sizeof closing - 1) != NULL);
 }
 
-word_step next_word(const char *at, size_t left, int behind) {
+word_step word_next(const char *at, size_t left, int behind) {
   word_step step = {0};
-  if (behind && *at == ' ' && wants_space(at + 1, left - 1))
+  if (behind && *at == ' ' && word_wants_space(at + 1, left - 1))
     step.space = 1;
   else
-    step.joined = behind && wants_space(at, left);
+    step.joined = behind && word_wants_space(at, left);
   step.size = word_length(at + step.space, left - (size_t)step.space);
-  step.leaves_space = leaves_space(at + step.space, (size_t)step.size);
+  step.leaves_space = word_leaves_space(at + step.space, (size_t)step.size);
   return step;
 }
 
