@@ -78,7 +78,7 @@ saros_status codec_append(saros_codec *codec, const char *text, int size) {
   saros_context *context = codec->context;
   size_t bytes = (size_t)size;
   TRY(array_grow(context, &codec->text, codec->text_used, &codec->text_room,
-                 bytes, 1));
+                 bytes + 1, 1));  // an array also for an empty word
   TRY(array_grow(context, &codec->starts, (size_t)codec->count,
                  &codec->starts_room, 2, sizeof *codec->starts));
   memcpy(codec->text + codec->text_used, text, bytes);

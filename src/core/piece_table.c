@@ -83,7 +83,7 @@ saros_status piece_add(saros_context *context, piece_table *t,
   uint64_t *slot = slot_of(t, bytes, size, hash);
   if (*slot == 0) {
     TRY(array_grow(context, &t->bytes, t->bytes_used, &t->bytes_room,
-                   (size_t)size, 1));
+                   (size_t)size + 1, 1));  // an array also for an empty piece
     TRY(array_grow(context, &t->pieces, t->count, &t->room, 1,
                    sizeof *t->pieces));
     memcpy(t->bytes + t->bytes_used, bytes, (size_t)size);
