@@ -239,6 +239,19 @@ describe("label smoothing", function()
     end
   end)
 
+  it("goes with a mask of the targets", function()
+    local window = text:windows { batch = 4, length = 10 } ()
+    window.mask = saros.generator(1):uniform({ 10, 4 }, 0, 1):gt(0.5)
+    local smoothed = model(0.2)
+    local logits = smoothed(window.inputs)
+    local plain = saros.cross_entropy(logits, window.targets, { mask = window.mask }):item()
+    local objective, _, _, told = smoothed:training_loss(window)
+    assert.near(plain, told, 1e-6)
+    assert.near(plain, model():window_loss(window):item(), 1e-6)
+    assert.near(saros.cross_entropy(logits, window.targets, { mask = window.mask, label_smoothing = 0.2 }):item(),
+      objective:item(), 1e-6)
+  end)
+
   it("of an encoder-decoder is minimised, the plain loss is told", function()
     local pairs_set = data.pairs({ { "ab", "ba" }, { "abb", "bba" }, { "b", "b" } }, { valid = 0 })
     local m = nn.encoder_decoder { source = pairs_set.source, target = pairs_set.target, hidden = 4, seed = 1,
@@ -262,6 +275,21 @@ describe("the loss of a forecaster", function()
     end
     local default = nn.forecaster { series = series, hidden = 4 }
     assert.near(saros.mse((default(window.inputs)), window.targets):item(), default:window_loss(window):item(), 1e-6)
+  end)
+
+  it("does not look at targets that a mask hides", function()
+    local window = series:windows { batch = 2, length = 10 } ()
+    for _, name in ipairs { "mse", "l1", "huber" } do
+      local forecaster = nn.forecaster { series = series, hidden = 4, loss = name }
+      local targets = window.targets:clone()
+      targets[3]:fill(0 / 0)
+      local mask = saros.ones(targets:shape())
+      mask[3]:fill(0)
+      local y = forecaster(window.inputs)
+      local kept = function(x) return saros.concatenate({ x:slice(1, 1, 2), x:slice(1, 4) }, 1) end
+      assert.near(nn[name](kept(y), kept(window.targets)):item(),
+        forecaster:window_loss({ inputs = window.inputs, targets = targets, mask = mask }):item(), 1e-6)
+    end
   end)
 
   it("comes back with its file, and is that of its learner", function()

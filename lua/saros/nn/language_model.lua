@@ -111,18 +111,18 @@ local function read_window(self, window, state)
 end
 
 --- The mean loss of a window of a text, for evaluation, training and `memory`.
----@param window { inputs: saros.Tensor, targets: saros.Tensor, begins?: saros.Tensor }  ids (T, B);
----  begins (T, B) is 1 where the state starts anew
+---@param window { inputs: saros.Tensor, targets: saros.Tensor, begins?: saros.Tensor, mask?: saros.Tensor }  ids
+---  (T, B); begins (T, B) is 1 where the state starts anew, mask (T, B) is what each target counts (1)
 ---@param state? saros.nn.State
 ---@return saros.Tensor loss  of rank 0
 ---@return saros.nn.State state
 function LanguageModel:window_loss(window, state)
   local logits <close>, last = read_window(self, window, state)
-  return core.cross_entropy(logits, window.targets), last
+  return core.cross_entropy(logits, window.targets, { mask = window.mask }), last
 end
 
 --- What training minimises: the loss or, with label smoothing, the smoothed one.
----@param window { inputs: saros.Tensor, targets: saros.Tensor, begins?: saros.Tensor }
+---@param window { inputs: saros.Tensor, targets: saros.Tensor, begins?: saros.Tensor, mask?: saros.Tensor }
 ---@param state? saros.nn.State
 ---@return saros.Tensor objective  of rank 0
 ---@return saros.nn.State state
@@ -134,7 +134,8 @@ function LanguageModel:training_loss(window, state)
     return self:window_loss(window, state)
   end
   local logits <close>, last = read_window(self, window, state)
-  local objective, plain = loss.objective(logits, window.targets, { label_smoothing = smoothing })
+  local objective, plain = loss.objective(logits, window.targets,
+    { mask = window.mask, label_smoothing = smoothing }, { mask = window.mask })
   return objective, last, nil, plain
 end
 
