@@ -136,6 +136,18 @@ describe("labelled sequences of numbers from a table", function()
     assert.same({ 3, 3, 2 }, batch.inputs:shape())
   end)
 
+  it("are asked for where an option is of no use for texts", function()
+    for _, given in ipairs { { time = "t" }, { format = "%Y" }, { parse = { x = tonumber } } } do
+      refuses("expected options that say which columns are the id of a sequence", TEXT, given)
+    end
+    for name, value in pairs { missing = "skip", na = "x", id = 1, label = 1, text = 1, decimal = ",", skip = 1 } do
+      assert.error_matches(function()
+        data.labelled({ a = { "x" } }, { [name] = value })
+      end, ("data.labelled: expected no option '%s', which is one of tables, for sequences from a script"):format(name),
+        1, true)
+    end
+  end)
+
   it("are not guessed", function()
     for _, given in ipairs { { id = "walk" }, { id = "walk", label = "kind" }, { features = { "x" } },
       { id = "walk", features = { "x" } } } do

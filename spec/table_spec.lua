@@ -351,6 +351,21 @@ describe("a column", function()
     assert.same({ { name = "c", why = "not among the inputs or targets" } }, series.left_out)
   end)
 
+  it("of times or units that are not read says which option reads them", function()
+    local series = read "when,x,y\n01/02/90,5 km,1\n01/03/90,7 km,2\n"
+    assert.same({ { name = "when", why = 'text such as "01/02/90"; option \'format\' reads times' },
+      { name = "x", why = 'text such as "5 km"; option \'parse\' reads numbers with units' } }, series.left_out)
+  end)
+
+  it("of a tensor has no options of tables", function()
+    for name, value in pairs { missing = "skip", parse = {}, time = 1, format = "%Y", na = "x", decimal = ",",
+      header = true, separator = ";", comment = "#", skip = 1, thousands = "." } do
+      assert.error_matches(function()
+        data.series(saros.arange(5), { [name] = value })
+      end, ("data.series: expected no option '%s', which is one of tables, for a tensor"):format(name), 1, true)
+    end
+  end)
+
   it("of numbers but for a few fields is a mistake, wherever these are", function()
     local text = { "a,b\n" }
     for n = 1, 5000 do

@@ -191,6 +191,14 @@ local function truth_of(cells)
   return values
 end
 
+--- What a script can do about text that has numbers or times in it.
+local function remedy(text)
+  if text:find "^%d+[/.:-]%d%d?[/.:-]%d" or text:find "^%d%d?:%d%d" then
+    return "; option 'format' reads times"
+  end
+  return text:find "^[+-]?%d[%d.,]*%s*%a+[%d/]*$" and "; option 'parse' reads numbers with units" or ""
+end
+
 local function no_numbers(column, cells, found)
   if found.texts == 0 then
     column.kind, column.why = "nothing", "no values"
@@ -201,8 +209,8 @@ local function no_numbers(column, cells, found)
     column.kind = "truth"
   else
     column.kind = "text"
-    column.why = "text such as " .. options.describe(found.text)
-      .. (found.numbers > 0 and (", beside %d numbers"):format(found.numbers) or "")
+    column.why = ("text such as %s%s%s"):format(options.describe(found.text),
+      found.numbers > 0 and (", beside %d numbers"):format(found.numbers) or "", remedy(numbers.trim(found.text)))
   end
   return column
 end

@@ -50,6 +50,8 @@ function label_lists.read(path, o)
   return (folder_of.is_there(path) and read_folder or label_table.read)(path, o)
 end
 
+label_lists.is_folder = folder_of.is_there
+
 -- --- Checking -----------------------------------------------------------------------
 
 local function accept_text(value)

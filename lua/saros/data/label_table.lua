@@ -315,7 +315,8 @@ end
 ---@return saros.data.LabelTable
 function label_table.read(path, o)
   local table = tables.open(path, nil, o)
-  return ((o.id or o.features) and read_sequences or read_texts)(table, o)
+  local of_numbers = o.id or o.features or o.time or o.format or next(o.parse)
+  return (of_numbers and read_sequences or read_texts)(table, o)
 end
 
 return label_table

@@ -197,9 +197,16 @@ end
 ---@field parse? table<string|integer, fun(text: string): number?>  for features that are no numbers; nil: missing
 ---@field scale? "standard"|"minmax"|"none"  of numbers: to mean 0 and deviation 1, or to 0..1 ("standard")
 
+-- Options that only tables have, beside those of all of them.
+local OF_TABLES = { "text", "label", "id", "weight", "time", "format", "missing", "parse" }
+
 --- Sequences by label from a folder, a table or a script, and what is known of them.
-local function read(source, o)
-  if type(source) == "string" then
+local function read(source, o, given)
+  local is_path = type(source) == "string"
+  if not is_path or label_lists.is_folder(source) then
+    tables.refuse_options("data.labelled", given, OF_TABLES, is_path and "a folder" or "sequences from a script")
+  end
+  if is_path then
     return label_lists.read(source, o)
   elseif type(source) ~= "table" then
     options.fail("data.labelled: expected a folder, a file or a table, got " .. options.describe(source))
@@ -226,8 +233,8 @@ local function split(self, accepted, weights, field, o)
   end
 end
 
-local function build(source, o)
-  local found = read(source, o)
+local function build(source, o, given)
+  local found = read(source, o, given)
   local labels, accepted, are_texts, originals, weights = label_lists.check(found.source)
   local self = setmetatable({ labels = labels, train = setmetatable({}, Part), valid = setmetatable({}, Part),
     dropped = found.dropped, ignored = found.ignored, left_out = found.left_out, filled = found.filled,
@@ -251,7 +258,7 @@ end
 ---@return saros.Labelled? set, string? message
 local function labelled(source, given)
   local o = check_labelled(given)
-  local set, message = problem.try(build, source, o)
+  local set, message = problem.try(build, source, o, given)
   if not set and type(source) == "table" then
     options.fail("data.labelled: " .. message)
   end

@@ -307,6 +307,9 @@ local function name_of(source)
 end
 
 local function build(self, source, o, given)
+  if self.name == "tensor" then
+    tables.refuse_options("data.series", given, { "missing", "parse", "time", "format" }, "a tensor")
+  end
   local rows = self.name == "tensor" and read_tensor(source, o)
     or series_table.read(self.name, type(source) == "table" and source.string or nil, o)
   local parts = ranges(sizes(self, rows.count, o, given))

@@ -57,6 +57,23 @@ function tables.with_options(fields)
   return table.move(tables.options, 1, #tables.options, #fields + 1, fields)
 end
 
+--- Refuse options of tables for data that come from elsewhere, as they would say nothing.
+---@param owner string  for the message
+---@param given? table  the options as the script gave them
+---@param others string[]  options of this kind beside those of `with_options`
+---@param source string  where the data come from
+function tables.refuse_options(owner, given, others, source)
+  local names = table.move(others, 1, #others, 1, {})
+  for _, field in ipairs(tables.options) do
+    names[#names + 1] = field[1]
+  end
+  for _, name in ipairs(names) do
+    if given and given[name] ~= nil then
+      options.fail(("%s: expected no option '%s', which is one of tables, for %s"):format(owner, name, source))
+    end
+  end
+end
+
 --- Texts and numbers as a set; "-9999" is found as a number, too.
 local function set_of(list)
   local set = {}
