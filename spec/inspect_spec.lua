@@ -390,6 +390,20 @@ describe("the reach of gradients", function()
 end)
 
 describe("the guesses of a model", function()
+  it("show words as a text has them", function()
+    local known = saros.data.vocabulary.words(TEXT)
+    local lm = model { vocabulary = known }
+    local seen = inspect.guesses(lm, "He said now, and", { top = 1 })
+    local words = {}
+    for n, entry in ipairs(seen.list) do
+      words[n] = entry.symbol
+    end
+    assert.same({ "He", " said", " now", ",", " and" }, words)
+    local first_line = seen:ansi():match "^[^\n]*":gsub("\27%[[%d;]*m", "")
+    assert.equal("He said now, and", first_line)
+    assert.matches(">said<", inspect.neurons(lm, "He said now, and"):svg(), 1, true)
+  end)
+
   it("are the likeliest symbols after each one", function()
     local lm = model()
     local seen = inspect.guesses(lm, TEXT, { top = 3 })

@@ -67,7 +67,7 @@ local function guesses(model, text, given)
 end
 
 local function one_column(symbol)
-  return symbol == "\n" and "\u{21B5}" or symbol:find "^%s" and " " or look.printable(symbol)
+  return symbol == "\n" and "\u{21B5}" or symbol:find "^%s*$" and " " or look.printable(symbol)
 end
 
 --- For a terminal: lines of text, under each symbol what was expected to follow,

@@ -169,7 +169,7 @@ function Neurons:svg(list, steps)
     names[n] = ("%d.%d %s"):format(layer, unit, neuron.property or "")
   end
   for t = 1, last do
-    columns[t] = self.symbols[t]:find "%s" and "" or self.symbols[t]
+    columns[t] = self.symbols[t]:gsub("%s+", "")
   end
   return heat.heat({
     values = rows, rows = names, columns = columns, width = math.max(720, 240 + 12 * last),
