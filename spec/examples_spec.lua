@@ -261,6 +261,26 @@ describe("the examples", function()
       assert.is_true(tonumber(row[1]) < tonumber(row[2]))
     end
 
+    -- Few rows that grow with their swings, as sales do.
+    files.with_folder(function(folder)
+      local lines = { "Month,Sold" }
+      for month = 0, 143 do
+        lines[month + 2] = ("%d-%02d,%.1f"):format(1949 + month // 12, month % 12 + 1,
+          100 * 1.01 ^ month * (1 + 0.25 * math.sin(month * math.pi / 6)) * (1 + 0.02 * math.sin(month ^ 2)))
+      end
+      files.write(folder .. "/sold.csv", table.concat(lines, "\n"))
+      local output = succeed("examples/series.lua", "--csv", folder .. "/sold.csv", "--ahead", 2, "--run", folder)
+      assert.matches("a season has 12 steps, and its swings grow with the values", output, 1, true)
+      assert.matches("seasons, for forecast.lua with --season 12 --quotients", output, 1, true)
+      for gru, last, before in output:gmatch "\n +%d +([%d.]+) +([%d.]+) +([%d.]+)" do
+        assert.is_true(tonumber(gru) < 0.5 * tonumber(before) and tonumber(gru) < 0.5 * tonumber(last), output)
+      end
+      local forecast = succeed("examples/forecast.lua", "--model", folder .. "/seasons", "--csv", folder .. "/sold.csv",
+        "--season", 12, "--quotients")
+      local first = tonumber(forecast:match "^steps ahead  Sold\n +1 +([%d.]+)\n +2 +[%d.]+\n$")
+      assert.near(1, first / (100 * 1.01 ^ 144), 0.1) -- and sin(144 pi / 6) is 0
+    end)
+
     local path = os.tmpname()
     local file = assert(io.open(path, "w"))
     file:write '"Day","Note","Value"\n'
@@ -270,7 +290,7 @@ describe("the examples", function()
     file:close()
     local folder = folders.unused()
     rows = table_of("--run", folder, "--csv", path, "--column", 3, "--season", 25, "--ahead", 2, "--epochs", 1)
-    local forecast = succeed("examples/forecast.lua", "--model", folder, "--csv", path)
+    local forecast = succeed("examples/forecast.lua", "--model", folder .. "/values", "--csv", path)
     os.remove(path)
     folders.remove(folder)
     assert.matches("^steps ahead  Value\n +1 +%-?%d%.%d%d%d\n +2 +%-?%d%.%d%d%d\n$", forecast)

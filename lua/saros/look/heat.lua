@@ -71,7 +71,8 @@ end
 --- side by side stand upright.
 local function grid_of(o, top, rows, columns, row_names, column_names, colours)
   local box, width = frame.box(o, top), widest(column_names)
-  box.right = math.max(box.left + 10, box.right - (colours.high > colours.low and GAP + BAR + 6 + colours.width - 12 or 0))
+  local bar = colours.high > colours.low and GAP + BAR + colours.width - 6 or 0
+  box.right = math.max(box.left + 10, box.right - bar)
   box.left = math.min(math.max(box.left, (o.y and 32 or 16) + widest(row_names)), o.width / 2)
   box.across = (box.right - box.left) / math.max(1, columns)
   box.upright = width + 4 > box.across and box.across >= LABEL
