@@ -36,6 +36,15 @@ describe("metrics of labels", function()
     assert.same({ label = 2, count = 1, precision = 0, recall = 0, f1 = 0 }, found.classes[2])
   end)
 
+  it("take ids, as places among the labels or as they are", function()
+    local logits = saros.tensor { { 3, 1 }, { 1, 3 }, { 2, 0 } }
+    local found = metrics.classification(saros.ids { 1, 2, 2 }, logits:argmax(-1), { labels = { "no", "yes" } })
+    assert.same({ { 1, 0 }, { 1, 1 } }, found.confusion.counts)
+    assert.equal("yes", found.classes[2].label)
+    found = metrics.classification(saros.ids { 10, 2 }, { 10, 9 })
+    assert.same({ 2, 9, 10 }, found.confusion.labels)
+  end)
+
   it("print as a table", function()
     assert.equal([[
 label  precision  recall     F1  count
@@ -52,7 +61,11 @@ accuracy 0.600, macro F1 0.433, of 5]], tostring(metrics.classification(truth, t
       "expected as many answers as true labels, 1, got 0", 1, true)
     assert.error_matches(function() metrics.classification({ "a" }, { "b" }, { labels = { "a" } }) end,
       'expected one of the labels in predicted, got "b" at position 1', 1, true)
-    assert.error_matches(function() metrics.classification(3, {}) end, "expected a table as argument 1, got 3", 1, true)
+    assert.error_matches(function() metrics.classification(3, {}) end,
+      "expected labels, as a list or ids (N) as argument 1, got 3", 1, true)
+    local ids, labels = saros.ids { 1, 3 }, { "a", "b" }
+    assert.error_matches(function() metrics.classification(ids, ids, { labels = labels }) end,
+      "expected one of the labels in truth, got 3 at position 2", 1, true)
   end)
 end)
 

@@ -87,28 +87,35 @@ function Classification:__tostring()
     figure(self.macro_f1), self.count)
 end
 
---- Labels in the order in which a page lists them, each with its place.
-local function labels_of(truth, predicted, given)
-  local labels, places = table.move(given or {}, 1, given and #given or 0, 1, {}), {}
-  for id, label in ipairs(labels) do
-    places[label] = id
+local function is_before(a, b)
+  if type(a) == "number" and type(b) == "number" then
+    return a < b
   end
-  for _, list in ipairs(given and {} or { truth, predicted }) do
+  return tostring(a) < tostring(b)
+end
+
+--- The labels that occur in lists, sorted.
+local function occurring(...)
+  local labels, seen = {}, {}
+  for _, list in ipairs { ... } do
     for _, label in ipairs(list) do
-      if not places[label] then
-        labels[#labels + 1], places[label] = label, true
-      end
+      labels[#labels + 1], seen[label] = not seen[label] and label or nil, true
     end
   end
-  if not given then
-    table.sort(labels, function(a, b)
-      return tostring(a) < tostring(b)
-    end)
-    for id, label in ipairs(labels) do
-      places[label] = id
-    end
+  table.sort(labels, is_before)
+  return labels
+end
+
+--- The labels of a tensor of ids, which are places among the labels where these are given.
+local function read_labels(given, labels)
+  if not options.tensor.accept(given) then
+    return given
   end
-  return labels, places
+  local list = given:totable()
+  for n, id in ipairs(labels and list or {}) do
+    list[n] = labels[id] or id
+  end
+  return list
 end
 
 --- A confusion matrix of zeros.
@@ -129,6 +136,11 @@ local check_classification = options.declare("metrics.classification", {
   { "labels", options.optional(options.table) },
 })
 
+local answers = options.kind("labels, as a list or ids (N)", function(value)
+  return type(value) == "table" and value or options.tensor.accept(value) and value:dtype() == "ids"
+    and value:rank() == 1 and value or nil
+end)
+
 local function place_of(places, name, list, n)
   return places[list[n]] or options.fail(
     ("metrics.classification: expected one of the labels in %s, got %s at position %d"):format(
@@ -137,19 +149,24 @@ end
 
 --- How often answers are right, by label: precision, recall and F1 of each, the accuracy,
 --- and the macro F1. Print it, or read its fields.
----@param truth (string|integer)[]
----@param predicted (string|integer)[]  as many
----@param given? { labels?: (string|integer)[] }  all there are, in their order (those that occur, sorted)
+---@param truth (string|integer)[]|saros.Tensor  labels, or ids (N)
+---@param predicted (string|integer)[]|saros.Tensor  as many
+---@param given? { labels?: (string|integer)[] }  all there are, in their order, which is that of ids (those that
+---  occur, sorted)
 ---@return saros.metrics.Classification
 function classification.of_lists(truth, predicted, given)
-  options.argument("metrics.classification", 1, options.table, truth)
-  options.argument("metrics.classification", 2, options.table, predicted)
+  options.argument("metrics.classification", 1, answers, truth)
+  options.argument("metrics.classification", 2, answers, predicted)
   local o = check_classification(given)
+  truth, predicted = read_labels(truth, o.labels), read_labels(predicted, o.labels)
   if #truth ~= #predicted then
     options.fail(("metrics.classification: expected as many answers as true labels, %d, got %d"):format(
       #truth, #predicted))
   end
-  local labels, places = labels_of(truth, predicted, o.labels)
+  local labels, places = o.labels or occurring(truth, predicted), {}
+  for id, label in ipairs(labels) do
+    places[label] = id
+  end
   local counts = classification.zeros(#labels)
   for n = 1, #truth do
     local line, guess = counts[place_of(places, "truth", truth, n)], place_of(places, "predicted", predicted, n)
