@@ -104,6 +104,7 @@ describe("the separator", function()
     local text = "  a    b\n  1  2.5\n 3\t4\n5 6  \n"
     assert.same(EXPECTED, rows(text, { separator = " " }))
     refuses('got fields apart by blanks; separator = " " reads them', text)
+    assert.same({ { 1234 }, { 12345678 } }, rows("x\n1 234\n12 345 678\n", { thousands = " " }))
   end)
 
   it("may be any character, letters and magic ones too", function()

@@ -34,6 +34,65 @@ local function quoted(content, position)
   end
 end
 
+--- A text whose records are read one by one.
+---@class saros.data.Records
+---@field content string
+---@field separator string
+---@field finish string  the pattern of what ends a field without quotes
+---@field name string  of the file, for messages
+---@field position integer  where the next line begins
+---@field line integer  on which the last record began, or an empty line stood
+---@field fields string[]  of the last record, in a table that is used again
+
+--- The field at a position: its text, where it ends, and whether it was quoted.
+local function field_at(self, at, column)
+  local content = self.content
+  local mark_at = content:match('^ *()"', at)
+  if not mark_at then
+    local stop = content:find(self.finish, at) or #content + 1
+    return content:sub(at, stop - 1), stop, false
+  end
+  local text, last = quoted(content, mark_at)
+  if not last then
+    problem.raise("%s, line %d, column %d: expected a closing quote, got the end of the file",
+      self.name, self.line, column)
+  end
+  self.line = self.line + select(2, text:gsub("\n", "\n"))
+  return text, content:match("^ *\r?()", last + 1), true
+end
+
+--- The record at `first`, where quotes may hide separators and new lines. Returns the number
+--- of its fields and its line.
+local function read_quoted(self, first)
+  local count, begun, at = 0, self.line, first
+  repeat
+    local text, stop, is_quoted = field_at(self, at, count + 1)
+    local mark = self.content:sub(stop, stop)
+    if is_quoted and mark ~= "" and mark ~= "\n" and mark ~= self.separator then
+      problem.raise("%s, line %d, column %d: expected %q or a new line behind the closing quote, got %q",
+        self.name, self.line, count + 1, self.separator, mark)
+    elseif not is_quoted and mark ~= self.separator then
+      text = text:gsub("\r$", "")
+    end
+    count, at = count + 1, stop + 1
+    self.fields[count] = text
+  until mark ~= self.separator
+  self.position = at
+  return count, begun
+end
+
+--- The same where nothing is quoted: plain searches are the quickest.
+local function read_plain(text, separator, fields)
+  local find, sub, count, at = string.find, string.sub, 0, 1
+  repeat
+    local stop = find(text, separator, at, true)
+    count = count + 1
+    fields[count] = sub(text, at, stop and stop - 1 or -1)
+    at = stop and stop + 1
+  until not at
+  return count
+end
+
 --- Iterate over the records of a text: their fields, in a table that is used
 --- again for the next one, their number, and the line on which they begin.
 --- Empty lines and comments are no records; they are counted.
@@ -44,74 +103,25 @@ end
 ---@return { blank: integer, comments: integer } ignored  lines so far
 function csv.records(content, dialect, name)
   local find, sub, separator, comment = string.find, string.sub, dialect.separator, dialect.comment
-  local finish = "[" .. separator:gsub("%W", "%%%0") .. "\n]"
-  local fields, position, line, ignored = {}, dialect.first, dialect.line, { blank = 0, comments = 0 }
-
-  -- The record at `first`, where quotes may hide separators and new lines.
-  local function careful(first)
-    local count, begun, at = 0, line, first
-    repeat
-      local text, last, stop
-      local mark_at = content:match('^ *()"', at)
-      if mark_at then
-        text, last = quoted(content, mark_at)
-        if not last then
-          problem.raise("%s, line %d, column %d: expected a closing quote, got the end of the file",
-            name, line, count + 1)
-        end
-        line = line + select(2, text:gsub("\n", "\n"))
-        stop = content:match("^ *\r?()", last + 1)
-      else
-        stop = content:find(finish, at) or #content + 1
-        text = content:sub(at, stop - 1)
-      end
-      local mark = content:sub(stop, stop)
-      if mark ~= separator then
-        text = last and text or text:gsub("\r$", "")
-      end
-      if last and mark ~= "" and mark ~= "\n" and mark ~= separator then
-        problem.raise("%s, line %d, column %d: expected %q or a new line behind the closing quote, got %q",
-          name, line, count + 1, separator, mark)
-      end
-      count, at = count + 1, stop + 1
-      fields[count] = text
-    until mark ~= separator
-    position = at
-    return fields, count, begun
-  end
-
-  -- The same where nothing is quoted: plain searches are the quickest.
-  local function plain(text)
-    local count, at = 0, 1
-    repeat
-      local stop = find(text, separator, at, true)
-      count = count + 1
-      fields[count] = sub(text, at, stop and stop - 1 or -1)
-      at = stop and stop + 1
-    until not at
-    return fields, count, line
-  end
-
-  local function is_comment(first)
-    return comment and sub(content, first, first + #comment - 1) == comment
-  end
-
+  local fields, ignored = {}, { blank = 0, comments = 0 }
+  local self = { content = content, separator = separator, name = name, position = dialect.first, line = dialect.line,
+    finish = "[" .. separator:gsub("%W", "%%%0") .. "\n]", fields = fields }
   local function next_record()
-    while position <= #content do
-      line = line + 1
-      local first, stop = position, find(content, "\n", position, true) or #content + 1
+    while self.position <= #content do
+      local first = self.position
+      local stop = find(content, "\n", first, true) or #content + 1
       local last = content:byte(stop - 1) == 13 and stop - 2 or stop - 1
-      position = stop + 1
+      self.position, self.line = stop + 1, self.line + 1
       if last < first then
         ignored.blank = ignored.blank + 1
-      elseif is_comment(first) then
+      elseif comment and sub(content, first, first + #comment - 1) == comment then
         ignored.comments = ignored.comments + 1
       else
         local text = sub(content, first, last)
         if find(text, '"', 1, true) then
-          return careful(first)
+          return fields, read_quoted(self, first)
         end
-        return plain(text)
+        return fields, read_plain(text, separator, fields), self.line
       end
     end
   end

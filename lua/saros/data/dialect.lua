@@ -125,7 +125,7 @@ local function refuse_blanks(sample, name)
   end
   if sample.common == 1 and several > 0 and several >= #sample.records - 1 then
     problem.raise("%s: expected a separator among , ; | and tabs, got fields apart by blanks; "
-      .. "separator = \" \" reads them", name)
+      .. "separator = \" \" reads them, and thousands = \" \" numbers with blanks in them", name)
   end
 end
 
@@ -293,7 +293,7 @@ function dialect.of(content, name, o, missing)
   if #sample.records == 0 then
     problem.raise("%s: expected a table, got nothing", name)
   end
-  if not separator then
+  if not separator and o.thousands ~= " " then
     refuse_blanks(sample, name)
   end
   refuse_preamble(sample, form, name)
