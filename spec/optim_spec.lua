@@ -203,6 +203,15 @@ describe("groups of parameters", function()
     assert.near(0.9 - 0.05, c:item(), 1e-6)
   end)
 
+  it("are described by the names, the rate and the decay of each", function()
+    local net = nn.linear { 2, 1 }
+    local named = { net.weight, names = { "weight" } }
+    local adam = optim.adam({ { named, lr = 0.1 }, { { net.bias } } }, { weight_decay = 1 })
+    assert.same({
+      { parameters = "weight", lr = 0.1, weight_decay = 1 }, { parameters = "2", lr = 1e-3, weight_decay = 1 },
+    }, adam:describe_groups())
+  end)
+
   it("of one decay and rate are a list without groups", function()
     local finals = {}
     for n, grouped in ipairs { false, true } do

@@ -208,12 +208,12 @@ function Optimizer:restore(tensors, numbers)
 end
 
 --- What each group is updated with, as plain data: for the configuration of a run.
----@return { parameters: integer, lr: number, weight_decay: number }[]
+---@return { parameters: string, lr: number, weight_decay: number }[]  parameters: their names
 function Optimizer:describe_groups()
   local list = {}
   for number, group in ipairs(self.groups) do
     list[number] = {
-      parameters = group.last - group.first + 1,
+      parameters = table.concat(self.names, ", ", group.first, group.last),
       lr = group.lr or self.options.lr,
       weight_decay = group.weight_decay or self.options.weight_decay,
     }

@@ -17,7 +17,7 @@ local checkpoint = {}
 ---@class saros.train.Snapshot  what a checkpoint holds beside its tensors, plain data
 ---@field format integer
 ---@field cursor saros.train.Cursor
----@field optimizer { rule: string, steps: integer, scale: number }
+---@field optimizer saros.optim.Numbers
 ---@field generators table<string, string>  name -> state
 ---@field state "none"|"tensor"|"tree"  what is carried into the next window
 ---@field average { count: integer, before: number }?  see saros.train.average
