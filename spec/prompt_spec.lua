@@ -135,6 +135,48 @@ describe("a prompt", function()
   end)
 end)
 
+describe("a text to translate or to classify", function()
+  local FORMS = { "one day", " one day", "one day ", " one day " }
+
+  it("is the same with a space at either end, of words and BPE", function()
+    for _, unit in ipairs { "word", "bpe" } do
+      local set = data.pairs({ { " one day", "ein Tag" }, { "two days ", "zwei Tage" } }, { unit = unit })
+      local model = nn.encoder_decoder { source = set.source, target = set.target, hidden = 8, seed = 1 }
+      local first = model:translate("one day", { max_length = 5 })[1]
+      assert.same(set.source:encode "one day", set.train[1].source)
+      assert.same(set.source:encode "two days", set.train[2].source)
+      for _, form in ipairs(FORMS) do
+        assert.equal(first.log_probability, model:translate(form, { max_length = 5 })[1].log_probability)
+        assert.same(set.source:encode "one day", set.source:whole(form):totable())
+      end
+      local labelled = data.labelled({ a = { "one day" }, b = { " two days" } }, { unit = unit, valid = 0 })
+      local classifier = nn.classifier { vocabulary = labelled.vocabulary, labels = labelled.labels, hidden = 8 }
+      local _, wanted = classifier:classify "one day"
+      for _, form in ipairs(FORMS) do
+        local _, ranking = classifier:classify(form)
+        assert.same(wanted, ranking)
+      end
+      for _, sequence in ipairs(labelled.train) do
+        assert.same(labelled.vocabulary:encode((sequence.text:gsub("^ ", ""))), sequence.ids)
+      end
+    end
+  end)
+
+  it("keeps all other blanks, and those of characters", function()
+    local known = data.vocabulary.words " a  b\n\n"
+    for _, text in ipairs { "  a", "a  ", " ", "  ", "\n a", "a\n ", " \n" } do
+      assert.equal(text, known:decode(known:whole(text)))
+    end
+    local characters = data.vocabulary.characters " ab"
+    assert.equal(" a b ", characters:decode(characters:whole " a b "))
+  end)
+
+  it("names what is unknown where it is in the text as given", function()
+    local known = data.vocabulary.words "a b"
+    assert.error_matches(function() known:whole " x b y " end, 'got "x" at line 1, column 2, "y" at line 1, column 6;')
+  end)
+end)
+
 describe("the words that come next", function()
   it("are those after a blank, be it in the prompt or not", function()
     for _, unit in ipairs { "char", "word", "bpe" } do

@@ -128,7 +128,7 @@ local function encode(self, source, o)
   self.vocabulary = o.vocabulary or vocabulary_of(self.labels, source, o)
   for _, part in ipairs { self.train, self.valid } do
     for _, sequence in ipairs(part) do
-      sequence.ids = options.about("data.labelled", self.vocabulary.encode, self.vocabulary, sequence.text)
+      sequence.ids = options.about("data.labelled", self.vocabulary.whole, self.vocabulary, sequence.text):totable()
       sequence.length = #sequence.ids
     end
   end

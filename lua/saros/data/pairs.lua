@@ -113,7 +113,7 @@ local function new(list, given)
     local part = position <= kept and self.train or self.valid
     local owner = ("data.pairs: pair %d"):format(position)
     part[#part + 1] = {
-      source = options.about(owner, self.source.encode, self.source, pair[1]),
+      source = options.about(owner, self.source.whole, self.source, pair[1]):totable(),
       target = options.about(owner, self.target.encode, self.target, pair[2]),
     }
   end

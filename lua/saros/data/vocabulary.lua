@@ -270,6 +270,23 @@ function Vocabulary:encode(text)
   return self:tensor(text):totable()
 end
 
+--- The ids of a text that stands alone, such as one to translate or to classify, where it is
+--- learned and where it is asked about: with words and BPE, a space at either end is no part of it.
+---@param text string
+---@return saros.Tensor ids  (N)
+function Vocabulary:whole(text)
+  if type(text) ~= "string" or self.unit ~= "word" and self.unit ~= "bpe" then
+    return self:tensor(text)
+  end
+  local first = text:find "^ [^ \t-\r]" and 1 or 0
+  local last = text:find "[^ \t-\r] $" and 1 or 0
+  if self.unit == "bpe" then
+    return self:tensor(text:sub(1 + first, #text - last))
+  end
+  local ids = self:tensor(text) -- each of these spaces is a symbol
+  return first + last > 0 and ids:slice(1, 1 + first, #ids - last):contiguous() or ids
+end
+
 --- The symbols as a message shows them, cut where there are many.
 local function symbols_text(self)
   local symbols = self.symbols

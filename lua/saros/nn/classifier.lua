@@ -195,7 +195,7 @@ local function one_row(self, sequence)
     local rows = self.features:read("classify", sequence)
     return rows:reshape(rows:size(1), 1, -1)
   end
-  local ids = options.about("classify", self.vocabulary.tensor, self.vocabulary, sequence)
+  local ids = options.about("classify", self.vocabulary.whole, self.vocabulary, sequence)
   if #ids == 0 then
     options.fail "classify: expected some text, got none"
   end
@@ -289,7 +289,7 @@ function Classifier:export_parts()
     labels = self.labels,
     before = features and { kind = "scale", shift = features.shift, factor = features.factor, names = features.names },
     input = function(sequence)
-      return features and features:rows("export_c", sequence) or self.vocabulary:tensor(sequence)
+      return features and features:rows("export_c", sequence) or self.vocabulary:whole(sequence)
     end,
     session = function(session)
       return live(self, session)

@@ -240,10 +240,10 @@ local function size_of(known)
   return type(known) == "table" and #known or known
 end
 
---- The ids of a text, or a list of ids as it is.
-local function ids_of(known, what, given)
+--- The ids of a text, by a method of the vocabulary ("tensor"), or a list of ids as it is.
+local function ids_of(known, what, given, encode)
   if type(given) == "string" and type(known) == "table" then
-    return options.about(what, known.encode, known, given)
+    return options.about(what, known[encode or "tensor"], known, given):totable()
   elseif type(given) ~= "table" then
     options.fail(("%s: expected %sa list of ids, got %s"):format(what,
       type(known) == "table" and "a text or " or "", options.describe(given)))
@@ -280,7 +280,7 @@ local check_translate = options.declare("translate", {
 function EncoderDecoder:translate(source, given)
   local _ <close> = core.no_gradient()
   local o = check_translate(given)
-  local ids = ids_of(self.source, "translate", source)
+  local ids = ids_of(self.source, "translate", source, "whole")
   if #ids == 0 then
     options.fail("translate: expected a source, got an empty one")
   elseif o.best > o.beam then
@@ -312,7 +312,7 @@ end
 ---@return saros.Tensor? weights  (T, S); nil without attention, or for an empty target
 function EncoderDecoder:align(source, target)
   local _ <close> = core.no_gradient()
-  local from = ids_of(self.source, "align", source)
+  local from = ids_of(self.source, "align", source, "whole")
   local to = ids_of(self.target, "align", target)
   if #from == 0 then
     options.fail("align: expected a source, got an empty one")
