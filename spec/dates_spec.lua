@@ -137,7 +137,7 @@ describe("the rows of a series", function()
 
   it("are refused in no order, or with one time twice", function()
     refuses('line 4, column 1 (when): expected times in one order, got "2020-01-02" behind line 3; '
-      .. "option 'time' says which column is the time, and time = false reads the rows as they stand",
+      .. "option 'time' says which column is the time, or which are together; time = false reads the rows as they stand",
       { "2020-01-01", "2020-01-03", "2020-01-02", "2020-01-04" })
     refuses('line 3, column 1 (when): expected each time once, got "2020-01-01" in line 2 as well',
       { "2020-01-01", "2020-01-01", "2020-01-02" })
@@ -177,6 +177,28 @@ describe("the rows of a series", function()
     assert.same({ { name = "day", why = "times" } }, series.left_out)
     local _, message = data.series({ string = text }, { valid = 0, time = "day" })
     assert.matches("expected each time once", message, 1, true)
+  end)
+
+  it("take their times from several columns together", function()
+    local text = "day;hour;x\n31/12/2006;22:30;1\n31/12/2006;23:30;2\n01/01/2007;00:30;3\n"
+    local _, message = data.series({ string = text }, { valid = 0 })
+    assert.matches('expected each time once, got "31/12/2006" in line 2 as well; option \'time\'', message, 1, true)
+    local series = assert(data.series({ string = text }, { valid = 0, time = { "day", "hour" } }))
+    assert.matches("time: day hour, every hour from 2006-12-31 22:30 to 2007-01-01 00:30\n", tostring(series), 1, true)
+    assert.same({ "x" }, series.names.inputs)
+    assert.same({}, series.left_out)
+    text = "no,year,month,day,hour,x\n1,2010,1,1,23,5\n2,2010,1,2,0,6\n3,2010,1,2,1,7\n4,2010,1,2,2,8\n"
+    series = assert(data.series({ string = text }, { valid = 0, time = { "year", "month", "day", "hour" },
+      format = "%Y %m %d %H" }))
+    assert.equal("hour", series.time.step)
+    assert.same({ "no", "x" }, series.names.inputs)
+    series = assert(data.series({ string = text }, { valid = 0, time = { 2, 3, 4, 5 }, format = "%Y %m %d %H",
+      inputs = { "hour", "x" } }))
+    assert.same({ { 23, 5 }, { 0, 6 }, { 1, 7 }, { 2, 8 } }, series.inputs:totable())
+    _, message = data.series({ string = (text:gsub("2,0,6", ",0,6")) }, { valid = 0, time = { 2, 3, 4, 5 },
+      format = "%Y %m %d %H" })
+    assert.matches("line 3, column 7 (year month day hour): expected a time of the form %Y %m %d %H, as in most rows, "
+      .. "got nothing", message, 1, true)
   end)
 
   it("may be ordered by years or other numbers, if asked for", function()

@@ -193,7 +193,7 @@ end
 
 --- What a script can do about text that has numbers or times in it.
 local function remedy(text)
-  if text:find "^%d+[/.:-]%d%d?[/.:-]%d" or text:find "^%d%d?:%d%d" then
+  if text:find "^%d+[/.:-]%d%d?[/.:-]%d" or text:find "^%d%d?:%d%d" or text:find "^%a%a%a+[/ .-]+%d+$" then
     return "; option 'format' reads times"
   end
   return text:find "^[+-]?%d[%d.,]*%s*%a+[%d/]*$" and "; option 'parse' reads numbers with units" or ""

@@ -93,8 +93,9 @@ end
 ---  the like, or what `na` says): an error, the one before, a line to the one behind (which looks ahead, but never
 ---  into another part), or the row left out ("error")
 ---@field parse? table<string|integer, fun(text: string): number?>  for columns that hold something else; nil: missing
----@field time? string|integer|false  the column that says when each row was; its times must be in order. false:
----  rows are read as they stand (the first column of dates, if there is one)
+---@field time? string|integer|(string|integer)[]|false  the column that says when each row was, or several whose fields
+---  do so together, with blanks between them: { "day", "hour" }; the times must be in order. false: rows are read as
+---  they stand (the first column of dates, if there is one)
 ---@field format? string  of these times, as strftime has it: "%d.%m.%Y %H:%M" (a common one that fits all of them)
 ---@field seed? integer  of the order of the windows (1)
 
@@ -107,11 +108,11 @@ local check_series = options.declare("data.series", tables.with_options {
   { "scale", options.one_of(scale.kinds), "standard" },
   { "missing", options.one_of(gaps.policies), "error" },
   { "parse", columns.parsers, {} },
-  { "time", options.optional(options.kind("a column's name or number, or false", function(value)
+  { "time", options.optional(options.kind("columns, by name or number, or false", function(value)
     if value == false then
       return false
     end
-    return columns.kind.accept(value)
+    return columns.list.accept(value)
   end)) },
   { "format", options.optional(dates.kind) },
   { "seed", options.integer, 1 },

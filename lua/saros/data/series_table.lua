@@ -24,7 +24,7 @@ end
 
 --- What the options say of columns, by position: functions to parse, and what is asked for.
 local function asked(table, o)
-  local own = { parse = {}, wanted = {}, texts = {} }
+  local own = { parse = {}, wanted = {}, texts = {}, parts = {} }
   for wanted, parse in pairs(o.parse) do
     local position = table:find(wanted, "parse")
     own.parse[position], own.texts[position] = parse, true
@@ -35,17 +35,21 @@ local function asked(table, o)
       own.wanted[position] = true
     end
   end
-  if o.time then
-    own.time = table:find(o.time, "time")
-    own.texts[own.time] = true
+  for n, wanted in ipairs(o.time or {}) do
+    local position = table:find(wanted, "time")
+    own.parts[n], own.texts[position] = position, true
   end
   return own
 end
 
 --- The times of the rows, if a column has them, and all columns with times.
 local function find_time(table, own, o)
-  if own.time then
-    return time_column.of(table, own.time, o.format), { [own.time] = true }
+  if #own.parts > 0 then
+    local times, position = {}, own.parts[2] and table:join(own.parts) or own.parts[1]
+    for _, part in ipairs(own.parts) do
+      times[part] = true
+    end
+    return time_column.of(table, position, o.format), times
   end
   local other = setmetatable({}, { __index = function(_, position)
     return own.parse[position] or own.wanted[position]
@@ -61,14 +65,15 @@ local function understand(table, own, times)
   local found, left_out = {}, {}
   for position, name in ipairs(table.names) do
     local column, why
-    if own.wanted[position] or not times[position] and not own.inputs then
+    local is_time = position == own.time or #own.parts > 0 and times[position]
+    if own.wanted[position] or not (is_time or times[position]) and not own.inputs then
       column = columns.understand(table, position, own.wanted[position], own.parse[position])
       why = not column.values and column.why
     else
       why = times[position] and "times" or "not among the inputs or targets"
     end
     found[position] = column and column.values and column
-    if why and position ~= own.time then
+    if why and not is_time then
       left_out[#left_out + 1] = { name = name, why = why }
     end
   end

@@ -217,6 +217,27 @@ function Table:find(wanted, option)
     table.concat(self.names, ", "), #self.names, options.describe(wanted), hint .. core.hint(wanted, self.names))
 end
 
+--- Add a column whose fields are those of others, with blanks between them; nothing
+--- where one of them has nothing.
+---@param positions integer[]  of columns whose fields are text
+---@return integer position
+function Table:join(positions)
+  local joined, names = {}, {}
+  for row = 1, self.rows do
+    local parts, is_whole = {}, true
+    for n, position in ipairs(positions) do
+      parts[n] = numbers.trim(self.cells[position][row])
+      is_whole = is_whole and not numbers.is_missing(parts[n])
+    end
+    joined[row] = is_whole and table.concat(parts, " ") or ""
+  end
+  for n, position in ipairs(positions) do
+    names[n] = self.names[position]
+  end
+  self.names[#self.names + 1], self.cells[#self.cells + 1] = table.concat(names, " "), joined
+  return #self.names
+end
+
 --- Where a field stands, for messages: "a.csv, line 2, column 3 (Temp)".
 ---@param position integer
 ---@param row integer

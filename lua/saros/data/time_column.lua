@@ -9,7 +9,8 @@ local timeline = require "saros.data.timeline"
 
 local time_column = {}
 
-local HINT = "; option 'time' says which column is the time, and time = false reads the rows as they stand"
+local HINT = "; option 'time' says which column is the time, or which are together; "
+  .. "time = false reads the rows as they stand"
 local SEEN = 20 -- texts from which the formats of a column are guessed
 
 ---@class saros.data.TimeColumn
