@@ -137,7 +137,8 @@ describe("the rows of a series", function()
 
   it("are refused in no order, or with one time twice", function()
     refuses('line 4, column 1 (when): expected times in one order, got "2020-01-02" behind line 3; '
-      .. "option 'time' says which column is the time, or which are together; time = false reads the rows as they stand",
+      .. "option 'time' says which column is the time, or which are together; time = false reads the rows as they "
+      .. "stand",
       { "2020-01-01", "2020-01-03", "2020-01-02", "2020-01-04" })
     refuses('line 3, column 1 (when): expected each time once, got "2020-01-01" in line 2 as well',
       { "2020-01-01", "2020-01-01", "2020-01-02" })

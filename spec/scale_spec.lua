@@ -122,6 +122,26 @@ describe("the scale of a tensor", function()
   end)
 end)
 
+describe("the scale of a model file", function()
+  it("has numbers that the build can have", function()
+    local scale = require "saros.data.scale"
+    local function read(shift, factor)
+      return scale.from_table { names = { "x" }, shift = { shift }, factor = { factor } }
+    end
+    assert.same({ 3, 2 }, { read(3, 2).shift[1], read(3, 2).factor[1] })
+    assert.error_matches(function() read(0, 0) end, "expected factors other than 0", 1, true)
+    for _, wrong in ipairs { { 1e39, 1 }, { 0, 1e39 }, { 0, 1e-60 } } do
+      if is_float then
+        assert.error_matches(function()
+          read(table.unpack(wrong))
+        end, 'scale: expected numbers that this build can have, got [^ ]+ for "x"')
+      else
+        assert.equal(wrong[2], read(table.unpack(wrong)).factor[1])
+      end
+    end
+  end)
+end)
+
 describe("values in lists", function()
   local list, rows = {}, {}
   for n = 1, 60 do

@@ -12,11 +12,21 @@ local spelling = require "saros.spelling"
 ---@field names string[]  of the columns, F of them
 ---@field shift number[]  taken off each column
 ---@field factor number[]  that it is then divided by, not 0
+---@field near saros.Tensor  (F): the shift, rounded
+---@field rest saros.Tensor  (F): the shift without that
+---@field divisor saros.Tensor  (F): the factor
 local Scale = {}
 spelling.methods(Scale, "saros.Scale")
 
+-- The shift as numbers of the build, which are taken off exactly from numbers near them,
+-- and what they lack.
 local function new(names, shift, factor)
-  return setmetatable({ names = names, shift = shift, factor = factor }, Scale)
+  local near, rest = core.tensor(shift), {}
+  for n, rounded in ipairs(near:totable()) do
+    rest[n] = shift[n] - rounded
+  end
+  return setmetatable({ names = names, shift = shift, factor = factor, near = near, rest = core.tensor(rest),
+    divisor = core.tensor(factor) }, Scale)
 end
 
 -- --- Fitting -------------------------------------------------------------------------------
@@ -155,29 +165,18 @@ end
 
 -- --- Applying ---------------------------------------------------------------------------------
 
---- What is taken off as two tensors: the nearest numbers of the build, and the rest.
-local function shifts(self)
-  local near, rest = core.tensor(self.shift), {}
-  for n, rounded in ipairs(near:totable()) do
-    rest[n] = self.shift[n] - rounded
-  end
-  return near, core.tensor(rest)
-end
-
 --- Columns to the scale of the network.
 ---@param x saros.Tensor  (..., F)
 ---@return saros.Tensor  (..., F)
 function Scale:apply(x)
-  local near, rest = shifts(self)
-  return (x - near - rest) / core.tensor(self.factor)
+  return (x - self.near - self.rest) / self.divisor
 end
 
 --- And back to the units of the columns.
 ---@param x saros.Tensor  (..., F)
 ---@return saros.Tensor  (..., F)
 function Scale:invert(x)
-  local near, rest = shifts(self)
-  return (x * core.tensor(self.factor) + rest) + near
+  return (x * self.divisor + self.rest) + self.near
 end
 
 --- Column n, as a list, to the scale of the network, in double.
@@ -302,6 +301,13 @@ function scale.from_table(given)
   for position, factor in ipairs(given.factor) do
     if factor == 0 then
       options.fail(("scale: expected factors other than 0, got 0 for %q"):format(given.names[position]))
+    end
+    for _, value in ipairs { factor, given.shift[position] } do
+      local rounded = core.tensor(value)
+      if not rounded:all_finite() or value == factor and rounded:item() == 0 then
+        options.fail(("scale: expected numbers that this build can have, got %s for %q"):format(
+          options.describe(value), given.names[position]))
+      end
     end
   end
   return new(given.names, given.shift, given.factor)
