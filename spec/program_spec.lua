@@ -42,6 +42,22 @@ describe("the saros program", function()
     assert.equal("saros: no such text: maybe another\n", output)
   end)
 
+  it("shows the calls of the script that led to an error, and none of the library's", function()
+    local output = run_script [[
+      local function inner() local layer = saros.nn.linear { 2, wrong = 3 } return layer end
+      local function outer() for _ in saros.data.pipeline({ 1 }):map(inner):each() do end end
+      outer()]]
+    local places = {}
+    for line in output:match("stack traceback:\n(.*)"):gmatch "[^\n]+" do
+      places[#places + 1] = line:match ":(%d+: in .*)"
+    end
+    assert.same({ "1: in upvalue 'fn'", "2: in local 'outer'", "3: in main chunk" }, places)
+    output = run_script "local function f() return 1 + f() end f()"
+    assert.matches("stack overflow", output)
+    assert.equal(20, select(2, output:gsub("in upvalue 'f'", "")))
+    assert.matches("\n\t%.%.%.\n$", output)
+  end)
+
   it("loads what a script asks for, once, and even if require is gone", function()
     local output = run_script [[
       collectgarbage()

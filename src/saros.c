@@ -34,6 +34,8 @@ static const char usage[] =
     "With SAROS_PROFILE=1 in the environment, a table of where the time went\n"
     "is printed at the end.\n";
 
+#define TRACEBACK 20  // calls that are shown at most
+
 /* --- Calls, errors, Ctrl-C ---------------------------------------------- */
 
 /* A signal handler can find these in no other way. */
@@ -79,6 +81,48 @@ static bool has_place(const char *message) {
   return false;
 }
 
+/* Whether a function is the library's or Lua's own: its calls say nothing to the
+** author of a script. */
+static bool is_foreign(const lua_Debug *frame) {
+  return *frame->what == 'C' || strncmp(frame->source, "@saros/", 7) == 0;
+}
+
+/* "\n\tscript.lua:12: in function 'name'" */
+static void add_frame(luaL_Buffer *text, const lua_Debug *frame) {
+  lua_State *L = text->L;
+  lua_pushfstring(L, "\n\t%s:%d: in ", frame->short_src, frame->currentline);
+  luaL_addvalue(text);
+  if (*frame->what == 'm')
+    lua_pushliteral(L, "main chunk");
+  else if (*frame->namewhat != '\0')
+    lua_pushfstring(L, "%s '%s'", frame->namewhat, frame->name);
+  else
+    lua_pushfstring(L, "function <%s:%d>", frame->short_src,
+                    frame->linedefined);
+  luaL_addvalue(text);
+}
+
+/* Pushes the message and the calls of the script that led to it. */
+static void push_traceback(lua_State *L, const char *message) {
+  luaL_Buffer text;
+  luaL_buffinit(L, &text);
+  luaL_addstring(&text, message);
+  luaL_addstring(&text, "\nstack traceback:");
+  lua_Debug frame;
+  int left = TRACEBACK;
+  for (int level = 1; lua_getstack(L, level, &frame); level++) {
+    lua_getinfo(L, "nSl", &frame);
+    if (is_foreign(&frame))
+      continue;
+    if (left-- == 0) {
+      luaL_addstring(&text, "\n\t...");
+      break;
+    }
+    add_frame(&text, &frame);
+  }
+  luaL_pushresult(&text);
+}
+
 /* The message of any error object, with a traceback if it is of use. */
 static int add_traceback(lua_State *L) {
   const char *message = lua_tostring(L, 1);
@@ -88,8 +132,12 @@ static int add_traceback(lua_State *L) {
     message =
         lua_pushfstring(L, "(error object is a %s value)", luaL_typename(L, 1));
   }
-  if (lua_type(L, 1) != LUA_TSTRING || has_place(message))
+  if (lua_type(L, 1) == LUA_TSTRING && !has_place(message))
+    return 1;
+  if (strncmp(message, "saros/", 6) == 0)  // a fault of the library
     luaL_traceback(L, L, message, 1);
+  else
+    push_traceback(L, message);
   return 1;
 }
 
