@@ -166,6 +166,8 @@ describe("the rows of a series", function()
     } do
       assert.equal(step, read(times).time.step)
     end
+    assert.equal("every 0.5 seconds from 2020-01-01 00:00:59.250 to 2020-01-01 00:01:00.250",
+      told { "2020-01-01 00:00:59.25", "2020-01-01 00:00:59.75", "2020-01-01 00:01:00.25" })
     assert.matches("irregular, mostly every day",
       told { "2020-01-01 00:00", "2020-01-02 00:00", "2020-01-03 00:00", "2020-01-03 12:00" }, 1, true)
   end)

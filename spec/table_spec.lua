@@ -389,6 +389,7 @@ describe("a column", function()
     local series = read "a,b,a\n1,2,3\n4,5,6\n"
     assert.same({ "a (1)", "b", "a (3)" }, series.names.inputs)
     assert.same({ 1, 2, 3 }, saros.nn.forecaster({ series = series }).places)
+    assert.same({ "a (3)" }, read("a,b,a\n1,2,3\n4,5,6\n", { inputs = "a (3)" }).names.inputs)
     refuses('expected one column "a", got columns 1 and 3; choose by number', "a,b,a\n1,2,3\n4,5,6\n",
       { inputs = "a" })
   end)

@@ -47,6 +47,15 @@ end
 local series = data.series({ string = table.concat(lines, "\n") }, { horizon = 2 })
 show("series", series, series.inputs:sum():item(), series.scale.inputs.shift[1], series.scale.inputs.factor[1])
 show("dataless", data.series { string = 'v\n"1,5"\n"2,5"\n' })
+local function table_of(name, text, given)
+  local read, message = data.series({ string = text }, given)
+  show(name, read, message, read and read.inputs:sum():item(), read and read.time and read.time.seconds[1])
+end
+table_of("decimal comma", "a;b\n1;2,5\n2;1.250,25\n3;0x1\n", { na = "0x1", missing = "previous" })
+table_of("decimal point", 'a,b\n1,"1,250.5"\n2,2.5e1\n3,-9999.0\n', { na = { -9999 }, missing = "previous" })
+table_of("either", 'a,b\n1,"1,250"\n2,25\n3,3\n')
+table_of("time", "t,b\n2020-01-01 00:00:00.25,1.5\n2020-01-01 00:00:00.75,2.5\n2020-01-01 00:00:01.25,3.5\n")
+table_of("plain time", "t,b\n0.5,1.5\n0.75,2.5\n1,3.5\n", { time = "t" })
 
 -- --- Models, their files and their C -----------------------------------------------------------
 

@@ -73,6 +73,9 @@ function dates.iso(seconds)
   end
   local whole = math.tointeger(second // 1)
   text = ("%s %02d:%02d"):format(text, whole // 3600, whole // 60 % 60)
+  if second % 1 ~= 0 then
+    return core.format("%s:%06.3f", text, second % 60)
+  end
   return second % 60 == 0 and text or ("%s:%02d"):format(text, whole % 60)
 end
 

@@ -219,23 +219,12 @@ local function require_near(self, x, names)
   end
 end
 
---- The name of a column; its number tells it from others of that name.
-local function name_in(rows, position)
-  local name = rows.names[position]
-  for other, same in ipairs(rows.names) do
-    if same == name and other ~= position then
-      return ("%s (%d)"):format(name, position)
-    end
-  end
-  return name
-end
-
 --- Inputs and targets of all rows, their names and scales. Returns them on that scale.
 local function take_in(self, rows, last, kind)
   local list, place = used(rows)
   local names, by_scale = {}, {}
   for n, position in ipairs(list) do
-    names[n] = name_in(rows, position)
+    names[n] = rows.table and rows.table:unique_name(position) or rows.names[position]
   end
   local raw, scaled, fitted = columns_of(rows, list, names, last, kind)
   require_near(self, core.stack(scaled, 2), names)

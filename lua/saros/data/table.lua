@@ -80,7 +80,7 @@ local function set_of(list)
   for _, value in ipairs(list) do
     value = type(value) == "string" and numbers.trim(value) or value
     set[value] = true
-    local number = type(value) == "string" and core.to_number(value)
+    local number = type(value) == "string" and not value:find "[xX]" and core.to_number(value)
     if number then
       set[number] = true
     end
@@ -198,6 +198,25 @@ end
 
 -- --- Columns ------------------------------------------------------------------------------------
 
+--- The name of a column; its number tells it from others of that name.
+---@param position integer
+---@return string
+function Table:unique_name(position)
+  local name = self.names[position]
+  for other, same in ipairs(self.names) do
+    if same == name and other ~= position then
+      return ("%s (%d)"):format(name, position)
+    end
+  end
+  return name
+end
+
+--- The position of a column by its name with its number, as `unique_name` gives it.
+function Table:find_numbered(wanted)
+  local position = type(wanted) == "string" and math.tointeger(wanted:match " %((%d+)%)$")
+  return position and self.names[position] and self:unique_name(position) == wanted and position or nil
+end
+
 --- The position of a column that is given by name or by number.
 ---@param wanted string|integer
 ---@param option? string  that chose it, for the message
@@ -211,6 +230,7 @@ function Table:find(wanted, option)
     end
     found = name == wanted and position or found
   end
+  found = found or self:find_numbered(wanted)
   local hint = option and ("; option '%s' says which%s"):format(option, self.dialect.header
     and ", and the first line is read as the header unless header = false" or "") or ""
   return found or problem.raise("%s: expected a column among %s (or 1..%d), got %s%s", self.name,
