@@ -100,6 +100,15 @@ describe("labelled texts from a table", function()
     assert.same({ good = { "f\xFCr" } }, texts("text,label\nf\xFCr,good\n", { unit = "byte" }))
   end)
 
+  it("have a first line of names, unless one of them comes again as a label", function()
+    assert.same({ good = { "fine day", "well done" }, bad = { "oh no" } },
+      texts "fine day,good\noh no,bad\nwell done,good\n")
+    assert.same({ Wales = { "Rhys", "ap Owen" }, Bohemia = { "Dvorak" } },
+      texts "Rhys,Wales\nDvorak,Bohemia\nap Owen,Wales\n")
+    local set = assert(read "Rhys,Wales\nDvorak,Bohemia\nNovak,Moravia\n") -- nothing tells
+    assert.matches("read: Rhys (text), Wales (label)", tostring(set), 1, true)
+  end)
+
   it("say which columns are left out, and which labels cannot be held out", function()
     local set = assert(read("id,text,label\n1,a,x\n2,b,x\n3,c,y\n", { valid = 0.1 }))
     assert.same({ "id" }, { set.left_out[1].name })
@@ -132,6 +141,7 @@ describe("labelled sequences of numbers from a table", function()
     assert.same({ { { 1, 10 }, { 2, 20 } }, { { 6, 60 } } }, found.slow)
     assert.same({ "x", "y" }, set.features.names)
     assert.same({ { name = "t", why = "not asked for" } }, set.left_out)
+    assert.matches("read: walk (id), x, y (features), kind (label)", tostring(set), 1, true)
     local batch = set:batches { batch = 3 } ()
     assert.same({ 3, 3, 2 }, batch.inputs:shape())
   end)

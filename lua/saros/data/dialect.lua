@@ -205,6 +205,18 @@ local function hold_years(sample, positions)
   return all == 0 or years * 2 > all
 end
 
+--- True if a field of the first record comes again in a column of text, so that it is no name.
+local function comes_again(sample, kinds)
+  for position, kind in ipairs(kinds) do
+    for n = 2, kind == "text" and #sample.records or 1 do
+      if sample.records[n][position] == sample.records[1][position] then
+        return true
+      end
+    end
+  end
+  return false
+end
+
 --- True if the first record names the columns: it has text above numbers or times.
 --- Numbers may be names, too, if they count up beside text, or are years above
 --- what is none.
@@ -221,7 +233,8 @@ local function find_header(sample, kinds, name)
   local are_years = count_up(values) and is_year(values[1]) and is_year(values[#values])
     and not hold_years(sample, above)
   if #values == 0 then
-    return named ~= nil or #sample.records == 1 or not table.concat(kinds):find "number"
+    return named ~= nil or #sample.records == 1
+      or not table.concat(kinds):find "number" and not comes_again(sample, kinds)
   elseif not named or are_years or count_up(values) then
     return are_years or named ~= nil
   end

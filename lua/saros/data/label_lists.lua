@@ -38,7 +38,8 @@ local function read_folder(path, o)
   if not next(source) then
     problem.raise("expected files LABEL.txt with lines in %q, got none", path)
   end
-  return { source = source, dropped = 0, ignored = { blank = empty, comments = 0 }, left_out = {}, filled = {} }
+  return { source = source, dropped = 0, ignored = { blank = empty, comments = 0 }, left_out = {}, taken = {},
+    filled = {} }
 end
 
 --- Read a folder of files LABEL.txt, or a table. What is wrong with it is raised as

@@ -21,19 +21,20 @@ local label_table = {}
 ---@field dropped integer  rows
 ---@field ignored { blank: integer, comments: integer }  lines
 ---@field left_out saros.data.LeftOut[]
+---@field taken saros.data.LeftOut[]  columns that were read, and as what
 ---@field filled table<string, integer>
 
-local function result_of(table, source, used)
-  local left_out = {}
+--- The result for some sequences; `roles` says by position what a column was taken for.
+local function result_of(table, source, roles)
+  local left_out, taken = {}, {}
   for position, name in ipairs(table.names) do
-    if not used[position] then
-      left_out[#left_out + 1] = { name = name, why = "not asked for" }
-    end
+    local list = roles[position] and taken or left_out
+    list[#list + 1] = { name = name, why = roles[position] or "not asked for" }
   end
   if not next(source) then
     problem.raise("%s: expected rows of sequences and labels, got none", table.name)
   end
-  return { source = source, dropped = 0, ignored = table.ignored, left_out = left_out, filled = {} }
+  return { source = source, dropped = 0, ignored = table.ignored, left_out = left_out, taken = taken, filled = {} }
 end
 
 --- A trimmed label or id; nil where nothing is.
@@ -134,7 +135,11 @@ local function read_texts(table, o)
       refuse_nothing(table, label and text_at or label_at, row, "some text")
     end
   end
-  local result = result_of(table, source, { [text_at] = true, [label_at] = true, [weight_at or text_at] = true })
+  local roles = { [text_at] = "text", [label_at] = "label" }
+  if weight_at then
+    roles[weight_at] = "weight"
+  end
+  local result = result_of(table, source, roles)
   result.dropped = dropped
   return result
 end
@@ -285,11 +290,15 @@ local function read_sequences(table, o)
   local texts, parse = texts_of(table, own, o)
   table:read(texts)
   own.format = o.format
-  local list, names, used = {}, {}, { [own.id] = true, [own.label] = true, [own.time or own.id] = true,
-    [own.weight or own.id] = true }
+  local list, names, roles = {}, {}, {}
   for n, position in ipairs(own.features) do
     list[n] = columns.understand(table, position, true, parse[position])
-    names[n], used[position] = table.names[position], true
+    names[n], roles[position] = table.names[position], "features"
+  end
+  for _, role in ipairs { "id", "label", "time", "weight" } do
+    if own[role] then
+      roles[own[role]] = role
+    end
   end
   local groups, source, dropped = groups_of(table, own), {}, 0
   local rows, ids = arrange(table, own, list, groups)
@@ -304,7 +313,7 @@ local function read_sequences(table, o)
     local weight = weight_of(table, own, weights, group)
     add(source, label_of(table, own, group), weight and { steps, weight = weight } or steps)
   end
-  local result = result_of(table, source, used)
+  local result = result_of(table, source, roles)
   result.names, result.dropped, result.filled = names, dropped, filled
   return result
 end

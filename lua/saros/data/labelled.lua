@@ -31,6 +31,7 @@ local vocabulary = require "saros.data.vocabulary"
 ---@field train saros.data.LabelledPart
 ---@field valid saros.data.LabelledPart  held out: the same share of each label
 ---@field left_out saros.data.LeftOut[]  columns of a table that are not read
+---@field taken saros.data.LeftOut[]  columns of a table that are read, and as what
 ---@field dropped integer  rows of a table that `missing = "skip"` left out
 ---@field ignored { blank: integer, comments: integer }  lines
 ---@field filled table<string, integer>  numbers that `missing` put in, by column
@@ -213,7 +214,8 @@ local function read(source, o, given)
   elseif o.features and not scale.kind.accept(o.features) then
     options.fail("data.labelled: expected option 'features' to be a scale for sequences from a script, got a list")
   end
-  return { source = source, dropped = 0, ignored = { blank = 0, comments = 0 }, left_out = {}, filled = {} }
+  return { source = source, dropped = 0, ignored = { blank = 0, comments = 0 }, left_out = {}, taken = {},
+    filled = {} }
 end
 
 --- Each label's sequences in both parts.
@@ -237,7 +239,7 @@ local function build(source, o, given)
   local found = read(source, o, given)
   local labels, accepted, are_texts, originals, weights = label_lists.check(found.source)
   local self = setmetatable({ labels = labels, train = setmetatable({}, Part), valid = setmetatable({}, Part),
-    dropped = found.dropped, ignored = found.ignored, left_out = found.left_out, filled = found.filled,
+    dropped = found.dropped, ignored = found.ignored, left_out = found.left_out, taken = found.taken, filled = found.filled,
     repeated = 0, lone = {} }, Labelled)
   split(self, accepted, weights, are_texts and "text" or "values", o)
   if are_texts then
@@ -275,6 +277,7 @@ end
 function Labelled:__tostring()
   return ("labelled sequences (%d, %d of them held out; %d labels, %d %s)"):format(#self, #self.valid, #self.labels,
     #(self.vocabulary or self.features), self.vocabulary and "different symbols" or "features") .. remarks.lines {
+    { "read", remarks.by_reason(self.taken) },
     { "filled", remarks.filled(self.filled) },
     { "columns left out", remarks.by_reason(self.left_out) },
     { "dropped", remarks.counts { { self.dropped, "row with a gap", "rows with gaps" },
