@@ -156,6 +156,12 @@ describe("a series from a table", function()
     assert.same({ { 1 }, { 2 }, { 3 } }, count_to(3, { valid = 0 }).inputs:totable())
     local two = saros.tensor { { 1, 2 }, { 3, 4 }, { 5, 6 } }
     assert.same({ { 2 }, { 4 }, { 6 } }, assert(data.series(two, { inputs = 2, valid = 0 })).inputs:totable())
+    assert.same({ { 2 }, { 4 }, { 6 } }, assert(data.series(two, { inputs = "2", valid = 0 })).inputs:totable())
+    for _, wrong in ipairs { 0, 3, "3", "x", 1.5 } do
+      local series, message = select(2, pcall(data.series, two, { inputs = wrong }))
+      assert.matches(wrong == 1.5 and "option 'inputs'" or "tensor: expected a column in 1..2, got",
+        message or series, 1, true)
+    end
     for _, wrong in ipairs { 3, {}, saros.ids { 1, 2 }, saros.zeros(2, 2, 2), saros.zeros(0) } do
       assert.error_matches(function() data.series(wrong) end, "data.series: expected ")
     end

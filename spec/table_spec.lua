@@ -236,7 +236,7 @@ describe("a number", function()
     end
   end)
 
-  it("may be missing in spellings of its own", function()
+  it("may be missing in spellings that an option adds", function()
     for _, na in ipairs { "-9999", -9999, { "-9999" }, { "x", -9999 }, { " -9999.0 " } } do
       assert.equal(2, first("-9999", { na = na, missing = "interpolate" }))
       assert.equal(2, first('"-9,999"', { na = na, missing = "interpolate", thousands = "," }))
@@ -376,7 +376,7 @@ describe("a column", function()
     refuses('line 4000, column 2 (b): expected a number, got "broken" (4999 of 5000 fields are numbers); '
       .. 'na = { "broken" } says that it is missing, parse = { ["b"] = function(text) ... end } reads it',
       table.concat(text))
-    assert.equal(5000, #read(table.concat(text), { inputs = "a" })) -- b is nobody's
+    assert.equal(5000, #read(table.concat(text), { inputs = "a" })) -- b is not read
     assert.equal(3998, rows(table.concat(text), { na = "broken", missing = "previous" })[3999][2])
   end)
 
@@ -455,7 +455,7 @@ describe("the held-out rows", function()
     assert.same({ 12, 4, 4 }, parts(20, { valid = 0.2, test = 0.2 }))
     refuses("expected more than 1 rows in part 'valid', as horizon = 1, got 1 of 6 rows; valid = 0 holds none out",
       "x\n1\n2\n3\n4\n5\n6\n", { valid = 0.1 })
-    local few = assert(data.series { string = "x\n1\n2\n3\n4\n" }) -- nobody asked for the share
+    local few = assert(data.series { string = "x\n1\n2\n3\n4\n" }) -- the default share
     assert.is_nil(few.valid)
     assert.matches("held out: none", tostring(few), 1, true)
   end)

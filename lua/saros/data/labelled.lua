@@ -239,8 +239,8 @@ local function build(source, o, given)
   local found = read(source, o, given)
   local labels, accepted, are_texts, originals, weights = label_lists.check(found.source)
   local self = setmetatable({ labels = labels, train = setmetatable({}, Part), valid = setmetatable({}, Part),
-    dropped = found.dropped, ignored = found.ignored, left_out = found.left_out, taken = found.taken, filled = found.filled,
-    repeated = 0, lone = {} }, Labelled)
+    dropped = found.dropped, ignored = found.ignored, left_out = found.left_out, taken = found.taken,
+    filled = found.filled, repeated = 0, lone = {} }, Labelled)
   split(self, accepted, weights, are_texts and "text" or "values", o)
   if are_texts then
     encode(self, accepted, o)

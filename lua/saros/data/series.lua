@@ -132,11 +132,12 @@ local check_reading = options.declare("series:reading", reading.fields { "train"
 
 -- --- Reading -----------------------------------------------------------------------------
 
---- Positions of the given columns of a tensor, or the default.
+--- Positions of the given columns of a tensor, or the default. Their names are their numbers.
 local function positions_in(count, given, default)
   local positions = {}
   for n, wanted in ipairs(given or {}) do
-    positions[n] = math.type(wanted) == "integer" and wanted >= 1 and wanted <= count and wanted
+    local position = math.tointeger(wanted) or type(wanted) == "string" and math.tointeger(tonumber(wanted))
+    positions[n] = position and position >= 1 and position <= count and position
       or problem.raise("tensor: expected a column in 1..%d, got %s", count, options.describe(wanted))
   end
   return given and positions or default
@@ -247,7 +248,7 @@ end
 local PARTS = { "train", "valid", "test" }
 
 --- How many rows each part has. A part is longer than the horizon; where rows are
---- too few for a share that nobody asked for, none is held out.
+--- too few for the default share, none is held out.
 local function sizes(self, count, o, given)
   local rows = { test = share.held_out(count, o.test), valid = share.held_out(count, o.valid) }
   if (given or {}).valid == nil and rows.valid <= o.horizon then

@@ -217,7 +217,7 @@ function time_column.all(table, other)
   return all
 end
 
---- Times that are plain numbers, in a unit that nobody told.
+--- Times that are plain numbers of an unknown unit.
 local function plain_times(table, position)
   local seconds = {}
   for row, cell in ipairs(table.cells[position]) do

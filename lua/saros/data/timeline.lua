@@ -14,7 +14,7 @@ local timeline = {}
 ---@field absent integer  steps without a row, in all gaps
 ---@field irregular boolean  true: some rows are not a whole number of steps apart
 ---@field descending boolean  true: the file begins with the last row
----@field plain boolean  true: not seconds, but numbers of a unit that nobody told
+---@field plain boolean  true: numbers of an unknown unit instead of seconds
 
 --- True if times come in descending order, false if in ascending order; nil and
 --- the row that breaks the order of the most.
