@@ -119,6 +119,8 @@ describe("the separator", function()
       .. "before line 2; if a comma in 1,5 is a decimal one and no separator, decimal = \",\" says so",
       "x\n1,5\n2,5\n3,5\n")
     assert.same({ { 1.5 }, { 2.5 }, { 3.5 } }, rows("x\n1,5\n2,5\n3,5\n", { decimal = "," }))
+    refuses("skip = 1 leaves out the lines before line 2; or lines end in a separator that the first one lacks",
+      "a,b\n1,2,\n3,4,\n5,6,\n")
     refuses("string, line 5: expected 2 fields, as in the first line, got 3; if a comma is a decimal one",
       "a,b\n1,2\n3,4\n5,6\n7,8,5\n")
   end)
@@ -311,6 +313,8 @@ describe("a comma in a number", function()
     local text = 'a,b\n1,"1,234"\n2,2\n3,3\n'
     refuses('line 2, column 2 (b): expected a number, got "1,234" (2 of 3 fields are numbers); it is 1234 with '
       .. 'thousands = "," and 1.234 with decimal = ","; one of these options says which', text)
+    refuses('line 2, column 1 (a): expected a number, got "1,000"; it is 1000 with', 'a;b\n1,000;2\n2,000;3\n3,500;4\n')
+    refuses('got "1,5"; decimal = "," reads it', "a;b\n1,5;1.5\n2,5;2.5\nx;1.5\n1,5;1.5\n", { decimal = "." })
     assert.equal(1234, rows(text, { thousands = "," })[1][2])
     assert.equal(1234, rows(text, { decimal = "." })[1][2])
     assert.same({ { 1, 1.25 }, { 2, 2 }, { 3, 3 } }, rows('a,b\n1,"1,250"\n2,2\n3,3\n', { decimal = "," }))

@@ -94,6 +94,7 @@ end
 ---@field numbers integer  fields that are numbers
 ---@field plain integer  of them those without a unit
 ---@field texts integer  fields that are neither numbers nor missing
+---@field unclear integer  of them those that are numbers in another reading
 ---@field row integer?  the first of these
 ---@field text string?  what stands there
 ---@field reason string?  why it is no number
@@ -102,7 +103,7 @@ end
 --- Replace what stands in a column by numbers and false, where it is understood.
 local function survey(table, position, parse)
   local cells, understand, missing = table.cells[position], understanding(table, position, parse), table.missing
-  local found = { numbers = 0, plain = 0, texts = 0, units = {} }
+  local found = { numbers = 0, plain = 0, texts = 0, unclear = 0, units = {} }
   for row = 1, table.rows do
     local cell, note = cells[row], nil
     if type(cell) == "string" then
@@ -118,7 +119,7 @@ local function survey(table, position, parse)
         found.plain = found.plain + 1
       end
     elseif cell == nil then
-      found.texts = found.texts + 1
+      found.texts, found.unclear = found.texts + 1, found.unclear + (note and 1 or 0)
       if not found.row then
         found.row, found.text, found.reason = row, cells[row], note
       end
@@ -226,7 +227,8 @@ function columns.understand(table, position, wanted, parse)
   local cells = table.cells[position]
   local column = { name = table.names[position], position = position }
   local found = survey(table, position, parse)
-  if found.numbers > 0 and (found.numbers >= found.texts or wanted) then
+  local likely = found.numbers + found.unclear
+  if likely > 0 and (likely >= found.texts - found.unclear or wanted) then
     if found.texts > 0 then
       refuse_text(table, column, found)
     end

@@ -142,7 +142,9 @@ local function refuse_preamble(sample, form, name)
   local hint = ("skip = %d leaves out the lines before line %d"):format(line - 1, line)
   local mark = sample.records[1][1]:match "^[#%%!;/]+"
   hint = mark and ("comment = %q leaves out lines that begin with it, "):format(mark) .. hint or hint
-  if form.separator == "," and first < sample.common and got:find "%d,%d" then
+  if sample.records[n][sample.common] == "" then
+    hint = hint .. "; or lines end in a separator that the first one lacks"
+  elseif form.separator == "," and first < sample.common and got:find "%d,%d" then
     hint = hint .. ("; if a comma in %s is a decimal one and no separator, decimal = \",\" says so"):format(got)
   end
   problem.raise("%s, line %d: expected %d fields, as in line %d and most others, got %d; %s",

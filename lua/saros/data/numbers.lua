@@ -146,7 +146,8 @@ function numbers.looks_like(text)
 end
 
 --- A function that reads trimmed fields: the number, nil if it is none; and the
---- unit, or why it is none ("either": a comma of unknown meaning; "infinite").
+--- unit, or why it is none ("either": a comma of unknown meaning; "other": with the other
+--- decimal mark it is one; "infinite").
 ---@param marks { decimal?: string, thousands?: string }  nil: not known
 ---@return fun(text: string): number?, string?
 function numbers.reader(marks)
@@ -156,7 +157,7 @@ function numbers.reader(marks)
     local sign, digits, exponent, unit = parts_of(text)
     local plain = digits and plain_of(digits, decimal, thousands)
     if not plain then
-      return nil
+      return nil, digits and plain_of(digits, OTHER[decimal], decimal) and "other" or nil
     elseif not marks.decimal and digits:find(",", 1, true) and plain_of(digits, ",", ".") then
       return nil, "either"
     end
