@@ -133,7 +133,7 @@ describe("a forecaster that is stepped", function()
     local forecaster = forecaster_of {}
     local s = forecaster:learner { window = 4 }
     assert.error_matches(function() s:learn(3) end, "learn: expected 2 finite numbers, got 3")
-    assert.error_matches(function() s:step { 1, 0 / 0 } end, "step: expected 2 finite numbers, got a table")
+    assert.error_matches(function() s:step { 1, 0 / 0 } end, "step: expected 2 finite numbers, got %-?nan at %[2%]")
     assert.error_matches(function() s:learn({ 1, 2 }, 3) end, "learn: expected 2 finite numbers, got 3")
     assert.error_matches(function() forecaster:session():learn { 1, 2 } end, "learn: expected a learner, got a session")
     assert.error_matches(function() forecaster:learner { delay = 1 } end, "learner: expected no delay")

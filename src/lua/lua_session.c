@@ -255,10 +255,39 @@ static int push_output(lua_State *L) {
   return 1;
 }
 
+/* Reads the id at an index of the stack, from 1; 0 if it is none. */
+static int to_id(lua_State *L, int index, saros_session_facts facts,
+                 int32_t *id) {
+  lua_Integer value;
+  int fits = to_integer(L, index, 1, facts.symbols, &value);
+  *id = (int32_t)(value - 1);
+  return fits;
+}
+
+/* Looks in the list on top, which may hold lists, for an element that no step
+** takes. If there is one, leaves it on top, and its place, such as "[2][1]". */
+static int find_odd_element(lua_State *L, saros_session_facts facts, int depth,
+                            char *place, size_t room) {
+  int32_t id;
+  int list = lua_gettop(L), count = (int)lua_rawlen(L, list);
+  for (int i = 1; i <= count; i++) {
+    int used = snprintf(place, room, "[%d]", i);
+    int type = lua_rawgeti(L, list, i);
+    int fits = facts.symbols > 0 ? to_id(L, -1, facts, &id)
+                                 : type == LUA_TNUMBER || type == LUA_TTABLE;
+    if (!fits ||
+        (type == LUA_TTABLE && depth == 0 &&
+         find_odd_element(L, facts, 1, place + used, room - (size_t)used)))
+      return 1;
+    lua_settop(L, list);
+  }
+  return 0;
+}
+
 /* Raises an error about argument 2, which is not what a step of so many streams
 ** of so many features or symbols takes. */
 static int wrong_input(lua_State *L, saros_session_facts facts) {
-  char expected[120];
+  char expected[120], place[32];
   if (facts.symbols > 0 && facts.streams == 1)
     snprintf(expected, sizeof expected, "an id in 1..%d", facts.symbols);
   else if (facts.symbols > 0)
@@ -270,16 +299,11 @@ static int wrong_input(lua_State *L, saros_session_facts facts) {
   else
     snprintf(expected, sizeof expected, "numbers of shape (%d, %d)",
              facts.streams, facts.inputs);
+  lua_pushvalue(L, 2);
+  if (lua_istable(L, 2) && find_odd_element(L, facts, 0, place, sizeof place))
+    return failure(L, "%s: expected %s, got %s at %s", function_name(L),
+                   expected, push_description(L, -1), place);
   return argument_error(L, 2, expected);
-}
-
-/* Reads the id at an index of the stack, from 1; 0 if it is none. */
-static int to_id(lua_State *L, int index, saros_session_facts facts,
-                 int32_t *id) {
-  lua_Integer value;
-  int fits = to_integer(L, index, 1, facts.symbols, &value);
-  *id = (int32_t)(value - 1);
-  return fits;
 }
 
 /* Ids from a list into the session's own. */

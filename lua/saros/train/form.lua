@@ -40,8 +40,14 @@ local function are_in_range(ids, symbols)
   return true
 end
 
-local function count_of(shape)
-  return shape[1] * (shape[2] or 1)
+--- May a tensor of this shape stand for one of `wanted`? One of a single axis may, for
+--- one stream, or one number of each.
+local function shape_fits(shape, wanted)
+  local rows, columns = wanted[1], wanted[2] or 1
+  if #shape == 2 and wanted[2] then
+    return shape[1] == rows and shape[2] == columns
+  end
+  return #shape < 2 and (shape[1] or 1) == rows * columns and (rows == 1 or columns == 1)
 end
 
 --- A value as a tensor of its own, of any shape; nil if it is none.
@@ -54,6 +60,30 @@ local function tensor_of(self, value)
   end
 end
 
+--- Is an element of a list what a step takes?
+local function is_element(self, element)
+  if self.symbols then
+    local id = type(element) == "number" and math.tointeger(element)
+    return id and id >= 1 and id <= self.symbols
+  end
+  return type(element) == "number" and element - element == 0
+end
+
+--- "nil at [2]": the first element of a list, which may hold lists, that no step takes.
+local function describe_element(self, list, place)
+  for position, element in options.each(list) do
+    local here = ("%s[%d]"):format(place, position)
+    if type(element) == "table" and place == "" and not self.symbols then
+      local inside = describe_element(self, element, here)
+      if inside then
+        return inside
+      end
+    elseif not is_element(self, element) then
+      return options.describe(element) .. " at " .. here
+    end
+  end
+end
+
 --- A value from a script, as a tensor that is nobody else's.
 ---@param name string  of the function, for messages
 ---@param value any
@@ -61,13 +91,14 @@ end
 function Form:read(name, value)
   local x = tensor_of(self, value)
   local dtype = self.symbols and "ids" or "real"
-  if x and x:dtype() == dtype and x:count() == count_of(self.shape) then
+  if x and x:dtype() == dtype and shape_fits(x:shape(), self.shape) then
     x = x:reshape(self.shape)
     if self.symbols and are_in_range(x, self.symbols) or not self.symbols and x:all_finite() then
       return x
     end
   end
-  options.fail(("%s: expected %s, got %s"):format(name, self.expected, options.describe(value)))
+  options.fail(("%s: expected %s, got %s"):format(name, self.expected,
+    type(value) == "table" and describe_element(self, value, "") or options.describe(value)))
 end
 
 --- Room for so many steps, (T, B) or (T, B, F).
