@@ -402,16 +402,6 @@ describe("a state", function()
     assert.same_values(state[3][1][1][3], state:select(3)[3][1][1][1], 0)
   end)
 
-  it("begins anew in some rows, or in all", function()
-    local state = some_state()
-    local reset = state:reset { 1, 3 }
-    for _, row in ipairs { 1, 3 } do
-      assert.equal(0, reset[1][1][2][row]:abs():sum():item())
-    end
-    assert.same_values(state[1][1][2][2], reset[1][1][2][2], 0)
-    assert.equal(0, state:reset()[3][1][1]:abs():sum():item())
-  end)
-
   it("goes into a file and comes back", function()
     local state, path = some_state(), os.tmpname()
     assert(saros.safetensors.write(path, state:tensors "state."))

@@ -3,6 +3,9 @@
 --- chain's state[position]; none of that matters to who carries it.
 ---
 --- What modules return also has these functions as methods: `state:rows(ids)`.
+---
+--- A row begins anew with `reset`, see saros.nn.StepOptions: only the module knows
+--- the state that its rows begin with, which may be a learned one.
 
 local core = require "saros.core"
 local options = require "saros.options"
@@ -54,25 +57,6 @@ end
 function state.select(tree, row)
   return state.map(tree, function(tensor)
     return tensor:slice(1, row, row)
-  end)
-end
-
---- The same state with zeros in some rows, which begin anew, or in all of them. A
---- module with `learn_state` begins elsewhere: call it with `reset`, see
---- saros.nn.StepOptions.
----@param tree saros.nn.State
----@param rows? integer[]  each in 1..B
----@return saros.nn.State
-function state.reset(tree, rows)
-  return state.map(tree, function(tensor)
-    if not rows then
-      return tensor:detach() * 0
-    end
-    local keep = core.ones(tensor:size(1), 1)
-    for _, row in ipairs(rows) do
-      keep:slice(1, row, row):fill(0)
-    end
-    return tensor * keep
   end)
 end
 
