@@ -100,6 +100,13 @@ describe("labelled texts from a table", function()
     assert.same({ good = { "f\xFCr" } }, texts("text,label\nf\xFCr,good\n", { unit = "byte" }))
   end)
 
+  it("may have quotes in them", function()
+    assert.same({ good = { ' "so" it is', 'he said "so"', 'so, "so"' } },
+      texts 'text,label\nhe said "so",good\n "so" it is,good\n"so, ""so""" ,good\n')
+    refuses('line 2, column 1: expected "," or a new line behind the closing quote, got "i"',
+      'text,label\n"so" it is,good\nso,bad\n')
+  end)
+
   it("have a first line of names, unless one of them comes again as a label", function()
     assert.same({ good = { "fine day", "well done" }, bad = { "oh no" } },
       texts "fine day,good\noh no,bad\nwell done,good\n")

@@ -44,21 +44,29 @@ end
 ---@field line integer  on which the last record began, or an empty line stood
 ---@field fields string[]  of the last record, in a table that is used again
 
---- The field at a position: its text, where it ends, and whether it was quoted.
+local function ends_field(self, at)
+  local mark = self.content:sub(at, at)
+  return mark == "" or mark == "\n" or mark == self.separator
+end
+
+--- The field at a position: its text, where it ends, and whether it was quoted. Behind blanks, quotes
+--- are such only if nothing follows them; else they belong to the text.
 local function field_at(self, at, column)
   local content = self.content
-  local mark_at = content:match('^ *()"', at)
-  if not mark_at then
-    local stop = content:find(self.finish, at) or #content + 1
-    return content:sub(at, stop - 1), stop, false
+  local mark_at, text, last = content:match('^ *()"', at), nil, nil
+  if mark_at then
+    text, last = quoted(content, mark_at)
   end
-  local text, last = quoted(content, mark_at)
-  if not last then
+  local stop = last and content:match("^ *\r?()", last + 1)
+  if mark_at ~= at and not (stop and ends_field(self, stop)) then
+    stop = content:find(self.finish, at) or #content + 1
+    return content:sub(at, stop - 1), stop, false
+  elseif not last then
     problem.raise("%s, line %d, column %d: expected a closing quote, got the end of the file",
       self.name, self.line, column)
   end
   self.line = self.line + select(2, text:gsub("\n", "\n"))
-  return text, content:match("^ *\r?()", last + 1), true
+  return text, stop, true
 end
 
 --- The record at `first`, where quotes may hide separators and new lines. Returns the number
@@ -68,7 +76,7 @@ local function read_quoted(self, first)
   repeat
     local text, stop, is_quoted = field_at(self, at, count + 1)
     local mark = self.content:sub(stop, stop)
-    if is_quoted and mark ~= "" and mark ~= "\n" and mark ~= self.separator then
+    if is_quoted and not ends_field(self, stop) then
       problem.raise("%s, line %d, column %d: expected %q or a new line behind the closing quote, got %q",
         self.name, self.line, count + 1, self.separator, mark)
     elseif not is_quoted and mark ~= self.separator then
