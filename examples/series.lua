@@ -43,7 +43,8 @@ local series = need(saros.data.series(args.csv or saros.tensor(wave), {
 local values = series.targets:select(2, 1):totable()
 local known = table.move(values, 1, #series.train, 1, {})
 local season = args.season or not args.csv and 50 or seasonal.find(known)
-need(not season or season < #known, ("expected a season below the %d rows for training, got %d"):format(#known, season or 0))
+need(not season or season < #known, ("expected a season below the %d rows for training, got %d"):format(
+  #known, season or 0))
 local log = season and #series.inputs:min(1) == 1 and seasonal.grows(known, season)
 print(series)
 print(season and ("a season has %d steps%s"):format(season, log and ", and its swings grow with the values" or "")

@@ -30,7 +30,7 @@ end
 -- Which kinds an argument of a kind may be; everything else is an error.
 local numbers = "positive negative zero fraction nan inf huge"
 local accepts = {
-  tensor = "tensor ids", operand = "tensor ids " .. numbers, generator = "generator",
+  ["function"] = "function", tensor = "tensor ids", operand = "tensor ids " .. numbers, generator = "generator",
   number = numbers, integer = "positive negative zero huge", limit = "positive huge",
   size = "positive zero", axis = "positive negative", position = "positive negative",
   threads = "positive", bytes = "positive zero", flag = "boolean", list = "", shape = "table", options = "table",
@@ -163,7 +163,8 @@ local functions = {
   nearest = function() return A("text", "widht"), A("options", { width = 1 }) end,
   hint = function() return A("whatever", "widht"), A("options", { "width" }) end,
   info = function() end, memory = function() end, mark_memory = function() end,
-  collect_soon = function() end, trim = function() end, clock = function() end,
+  is_method = function() return A("function", print) end, collect_soon = function() end,
+  trim = function() end, clock = function() end,
 }
 
 local methods = {

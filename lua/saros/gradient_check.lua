@@ -139,6 +139,7 @@ end
 local function gradient_check(fn, inputs, given)
   local _ <close> = core.no_gradient()
   local o = check_options(given)
+  options.argument("gradient_check", 1, options.callable, fn)
   options.argument("gradient_check", 2, options.table, inputs)
   options.argument("gradient_check", 2, options.list, inputs)
   for _, tensor in pairs(inputs) do

@@ -170,6 +170,10 @@ end))
 options.boolean = options.kind("true or false", of_type "boolean")
 options.string = options.kind("a string", of_type "string")
 options.callback = options.kind("a function", of_type "function")
+options.callable = options.kind("a function or a module", function(value)
+  local class = type(value) == "table" and getmetatable(value)
+  return (type(value) == "function" or type(class) == "table" and class.__call) and value or nil
+end)
 options.schedule = options.kind("a function of the step, such as optim.schedule.cosine { steps = N }",
   of_type "function")
 options.table = options.kind("a table", of_type "table")

@@ -4,7 +4,8 @@
 ---     space    a table in which reading a name that it lacks is an error: saros, nn, optim, data
 ---     methods  a class whose objects refuse names that are nearly those of methods,
 ---              such as lm:genrate(); any other absent name is nil, so that
----              `if data.windows then` works as usual
+---              `if data.windows then` works as usual; and whose methods refuse what is
+---              no object, as lm.generate() without a colon would be a riddle inside
 
 local core = require "saros.core"
 local lazy = require "saros.lazy"
@@ -70,8 +71,46 @@ function spelling.space(title, table, places)
   end)
 end
 
+-- Methods that check their object.
+local guards = setmetatable({}, { __mode = "k" })
+
+--- A method that takes objects of the class alone, or of one that has this very method, too.
+---@param class table
+---@param name string
+---@param method function
+---@return function
+local function guarded(class, name, method)
+  local function guard(self, ...)
+    if getmetatable(self) ~= class
+      and (type(self) ~= "table" or self == class or not getmetatable(self) or self[name] ~= guard) then
+      options.fail(("%s: expected a %s before the colon, as in object:%s(...), got %s"):format(
+        name, class.__name, name, options.describe(self)))
+    end
+    return method(self, ...)
+  end
+  guards[guard] = true
+  return guard
+end
+
+local function guard_field(class, key, value)
+  if type(value) == "function" and key:sub(1, 2) ~= "__" and not guards[value] and core.is_method(value) then
+    value = guarded(class, key, value)
+  end
+  rawset(class, key, value)
+end
+
+--- Let the methods of a class take objects alone. Those that are assigned later do
+--- so by themselves, unless they replace others.
+---@param class table
+function spelling.guard(class)
+  for key, value in next, class do
+    guard_field(class, key, value)
+  end
+end
+
 --- Make a table the class of objects with methods. A name that an object lacks is
---- nil, unless it is a typing error away from a method.
+--- nil, unless it is a typing error away from a method. Methods that are assigned
+--- afterwards, or are there, take objects alone.
 ---@generic T: table
 ---@param class T
 ---@param name string  what messages call its objects: "saros.Text"
@@ -80,7 +119,9 @@ end
 function spelling.methods(class, name, pardons)
   local absent = {} -- names that are known to be no mistakes
   class.__index, class.__name = class, name
+  spelling.guard(class)
   return setmetatable(class, {
+    __newindex = not pardons and guard_field or nil,
     __index = function(_, key)
       local known = class -- the first upvalue: the prompt completes from it
       if absent[key] or type(key) ~= "string" then

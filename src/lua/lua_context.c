@@ -290,6 +290,16 @@ static int context_collect_soon(lua_State *L) {
   return 0;
 }
 
+/* Is a function written with a colon, so that its first parameter is self? */
+static int context_is_method(lua_State *L) {
+  lua_settop(L, 1);
+  if (!lua_isfunction(L, 1))
+    argument_error(L, 1, "a function");
+  const char *first = lua_getlocal(L, NULL, 1);
+  lua_pushboolean(L, first != NULL && strcmp(first, "self") == 0);
+  return 1;
+}
+
 static int context_trim(lua_State *L) {
   saros_trim(context_of(L));
   return 0;
@@ -362,6 +372,7 @@ static const luaL_Reg context_functions[] = {
     {"memory", context_memory},
     {"block_bytes", context_block_bytes},
     {"mark_memory", context_mark_memory},
+    {"is_method", context_is_method},
     {"collect_soon", context_collect_soon},
     {"trace", context_trace},
     {"trace_rows", context_trace_rows},

@@ -144,6 +144,7 @@ end
 ---@param other saros.Scale
 ---@return boolean
 function Scale:equals(other)
+  options.argument("equals", 1, scale.kind, other)
   for n = 1, math.max(#self, #other) do
     if self.shift[n] ~= other.shift[n] or self.factor[n] ~= other.factor[n] then
       return false

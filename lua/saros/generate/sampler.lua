@@ -22,8 +22,13 @@ local check = options.declare("sampler", {
 --- As in sessions: between these, differences of logits over the temperature are numbers.
 local LEAST_TEMPERATURE, MOST_TEMPERATURE = 2.0 ^ -126, 2.0 ^ 127
 
+local row = options.kind("a row of logits (V)", function(value)
+  return options.tensor.accept(value) and value:rank() == 1 and value:dtype() == "real" and #value > 0 and value or nil
+end)
+
 --- The largest logit. Others may be -inf: they are never chosen.
 local function largest(logits)
+  options.argument("sampler", 1, row, logits)
   local value = logits:max():item()
   if value ~= value or value == math.huge or value == -math.huge then
     options.fail(("sampler: expected finite logits, got %s"):format(value))

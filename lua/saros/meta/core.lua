@@ -677,6 +677,11 @@ function core.memory() end
 --- `recent` begins again with what is in use.
 function core.mark_memory() end
 
+--- True if a function is written with a colon: its first parameter is self.
+---@param f function
+---@return boolean
+function core.is_method(f) end
+
 --- Long work is over that recorded nothing: the tensors that it has left are
 --- collected when the next one is made.
 function core.collect_soon() end

@@ -56,6 +56,9 @@ end
 ---@return saros.Tensor y  0 behind the ends of rows
 ---@return table<integer, saros.nn.State>? state  nil if no member is stateful
 function Chain:forward(x, state, given)
+  if state ~= nil then
+    options.argument(self.kind, 2, options.table, state)
+  end
   local last = self.stateful and states.new {} or nil
   local steps = given and options.about(self.kind, walk.of, given, x)
   local mask = steps and steps.mask

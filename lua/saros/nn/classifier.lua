@@ -131,7 +131,7 @@ end
 
 --- The logits of a batch, and how many labels are the likeliest.
 local function answer(self, batch)
-  if not batch.labels then
+  if type(batch) ~= "table" or not batch.labels then
     options.fail "classifier: expected labelled sequences, as data.labelled has them, got windows without labels"
   end
   local logits = self(batch.inputs, batch.lengths)
@@ -159,7 +159,7 @@ end
 ---@return number? plain  the loss, where the objective is something else
 function Classifier:training_loss(batch)
   local smoothing = self.configuration.label_smoothing
-  if not (smoothing or self.class_weights or batch.weights) then
+  if not (smoothing or self.class_weights or type(batch) == "table" and batch.weights) then
     return self:window_loss(batch)
   end
   local logits, right = answer(self, batch)
@@ -213,6 +213,10 @@ end
 ---@param probabilities saros.Tensor  (number of labels)
 ---@return { label: string, probability: number }[]
 function Classifier:rank(probabilities)
+  if not options.has_shape(probabilities, #self.labels) then
+    options.fail(("rank: expected a probability for each of the %d labels, got %s"):format(
+      #self.labels, options.describe(probabilities)))
+  end
   local ranking = {}
   for id, probability in ipairs(probabilities:totable()) do
     ranking[id] = { label = self.labels[id], probability = probability }
@@ -241,6 +245,7 @@ end
 ---@return saros.metrics.Classification  with confusion.counts[true label][predicted label]
 function Classifier:examine(set, given)
   local _ <close> = core.no_gradient()
+  options.argument("examine", 1, options.having("labelled sequences", { "batches", "labels" }), set)
   local o, counts = check_examine(given), classification.zeros(#self.labels)
   for batch in set:batches { part = o.part, batch = o.batch } do
     for row, guess in ipairs(self(batch.inputs, batch.lengths):argmax(-1):totable()) do

@@ -76,6 +76,9 @@ end
 ---@param lengths? integer[]  of the B sources, each in 1..S (S)
 ---@return saros.nn.SourceMemory
 function EncoderDecoder:encode(sources, lengths)
+  if not options.tensor.accept(sources) or sources:dtype() ~= "ids" or sources:rank() ~= 2 then
+    options.fail("encode: expected ids of shape (S, B), got " .. options.describe(sources))
+  end
   local S, B = sources:size(1), sources:size(2)
   if lengths then
     options.about("encode", steps.check_lengths, lengths, S, B, 1)

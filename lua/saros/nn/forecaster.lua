@@ -55,6 +55,8 @@ local check = options.declare("nn.forecaster", {
   { "seed", options.integer, 1 },
 })
 
+local a_window = options.having("a window of a series", { "inputs", "targets" })
+
 local check_examine = options.declare("examine", {
   { "part", options.one_of { "train", "valid", "test" }, "valid" },
   { "rows", options.size, 300 },
@@ -135,6 +137,7 @@ end
 ---@return saros.Tensor loss  of rank 0, in the scaled unit or, of "mse" and "huber" where it is small, its square
 ---@return saros.nn.State state
 function Forecaster:window_loss(window, state)
+  options.argument("window_loss", 1, a_window, window)
   local y, last = self(window.inputs, not window.reset and state or nil)
   return core[self.configuration.loss or "mse"](y, window.targets, { mask = window.mask }), last
 end
@@ -204,7 +207,9 @@ end
 function Forecaster:examine(series, given)
   local _ <close> = core.no_gradient()
   local o = check_examine(given)
+  options.argument("examine", 1, options.having("a series", { "horizon", "scaled_inputs" }), series)
   local part = series[o.part]
+    or options.fail(("examine: expected a series with a part '%s', got one without"):format(o.part))
   local last = part.first + #part - 1
   local beginning = math.max(part.first, self.horizon + 1)
   local first = math.max(beginning, last - o.rows + 1)

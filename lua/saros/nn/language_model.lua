@@ -104,7 +104,7 @@ function LanguageModel:forward(ids, state, given)
 end
 
 local function read_window(self, window, state)
-  if not window.targets then
+  if type(window) ~= "table" or not window.targets then
     options.fail "language_model: expected windows of a text or of pieces, got batches without targets"
   end
   return self(window.inputs, state, window.begins and { reset = window.begins })

@@ -9,6 +9,7 @@
 
 local core = require "saros.core"
 local options = require "saros.options"
+local spelling = require "saros.spelling"
 local live = require "saros.nn.live"
 local form = require "saros.train.form"
 
@@ -107,5 +108,7 @@ function Live.new(classifier, inner)
     form = features and form.numbers(inner:streams(), #features) or false,
   }, Live)
 end
+
+spelling.guard(Live) -- methods that replaced others, too
 
 return Live.new

@@ -9,6 +9,7 @@
 
 local core = require "saros.core"
 local options = require "saros.options"
+local spelling = require "saros.spelling"
 local live = require "saros.nn.live"
 local form = require "saros.train.form"
 
@@ -136,5 +137,7 @@ function Live.new(forecaster, inner)
   self.recent = self:learns() and {}
   return self
 end
+
+spelling.guard(Live) -- methods that replaced others, too
 
 return Live.new

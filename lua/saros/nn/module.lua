@@ -82,6 +82,7 @@ end
 ---@param fill saros.nn.Filler
 ---@return saros.Tensor
 function Module:add_parameter(name, shape, fill)
+  options.argument("add_parameter", 1, options.string, name)
   local tensor = (blanks and blank(name, shape) or core.zeros(shape)):trainable(true)
   self.own[#self.own + 1] = { name = name, tensor = tensor, fill = fill }
   self.initialized = false
@@ -118,6 +119,8 @@ end
 ---@param member M
 ---@return M
 function Module:add_member(name, member)
+  options.argument("add_member", 1, options.string, name)
+  options.argument("add_member", 2, options.having("a module", { "visit", "members" }), member)
   self.members[#self.members + 1] = { name = name, module = member }
   member.place = { owner = self, name = name }
   self.initialized = self.initialized and member.initialized
@@ -128,6 +131,7 @@ end
 ---@param name string
 ---@return saros.Generator
 function Module:add_generator(name)
+  options.argument("add_generator", 1, options.string, name)
   local generator = core.generator(0)
   self.own_generators[#self.own_generators + 1] = { name = name, generator = generator }
   self.initialized = false
@@ -138,6 +142,7 @@ end
 ---@param fn fun(module: saros.nn.Module, prefix: string)
 ---@param prefix? string
 function Module:visit(fn, prefix)
+  options.argument("visit", 1, options.callback, fn)
   prefix = prefix or ""
   fn(self, prefix)
   for _, member in ipairs(self.members) do
@@ -362,6 +367,7 @@ end
 ---@param tensors table<string, saros.Tensor>
 ---@return self
 function Module:adopt(tensors)
+  options.argument("adopt", 1, options.table, tensors)
   for tensor, value in each_fitting(self, tensors) do
     tensor:adopt(value)
   end
@@ -457,7 +463,12 @@ function module.class(kind, pardons)
   class.__tostring = function(self)
     return self:describe()
   end
+  local is_guarded = pardons ~= nil -- a class of a script has its own ways
   class.new = function()
+    if not is_guarded then -- methods that replaced those of all modules, too
+      spelling.guard(class)
+      is_guarded = true
+    end
     return setmetatable({ own = {}, members = {}, own_generators = {}, initialized = true }, class)
   end
   return class

@@ -22,7 +22,23 @@ spelling.methods(state, "saros.nn.State")
 ---@param tree T
 ---@return T
 function state.new(tree)
+  options.argument("state.new", 1, options.table, tree)
   return setmetatable(tree, state)
+end
+
+--- The same tree with fn(leaf) for each leaf, which is a tensor.
+local function mapped(owner, tree, fn)
+  if type(tree) ~= "table" then
+    if tree and not options.tensor.accept(tree) then
+      options.fail(("%s: expected a state, which is tensors in tables, got %s"):format(owner, options.describe(tree)))
+    end
+    return tree and fn(tree)
+  end
+  local result = state.new {}
+  for key, branch in pairs(tree) do
+    result[key] = mapped(owner, branch, fn)
+  end
+  return result
 end
 
 --- The same tree with each tensor replaced by fn(tensor).
@@ -30,14 +46,8 @@ end
 ---@param fn fun(tensor: saros.Tensor): saros.Tensor
 ---@return saros.nn.State
 function state.map(tree, fn)
-  if type(tree) ~= "table" then
-    return tree and fn(tree)
-  end
-  local result = state.new {}
-  for key, branch in pairs(tree) do
-    result[key] = state.map(branch, fn)
-  end
-  return result
+  options.argument("state.map", 2, options.callback, fn)
+  return mapped("state.map", tree, fn)
 end
 
 --- Other rows of the batch, in any order and number: row rows[i] becomes row i.
@@ -45,7 +55,7 @@ end
 ---@param rows saros.Tensor  ids (B'), each in 1..B
 ---@return saros.nn.State
 function state.rows(tree, rows)
-  return state.map(tree, function(tensor)
+  return mapped("state.rows", tree, function(tensor)
     return core.embedding(tensor, rows)
   end)
 end
@@ -55,7 +65,8 @@ end
 ---@param row integer  1..B
 ---@return saros.nn.State
 function state.select(tree, row)
-  return state.map(tree, function(tensor)
+  options.argument("state.select", 2, options.size, row)
+  return mapped("state.select", tree, function(tensor)
     return tensor:slice(1, row, row)
   end)
 end
@@ -64,7 +75,7 @@ end
 ---@param tree saros.nn.State
 ---@return saros.nn.State
 function state.detach(tree)
-  return state.map(tree, core.detach)
+  return mapped("state.detach", tree, core.detach)
 end
 
 local function collect(tree, prefix, tensors)
@@ -83,6 +94,8 @@ end
 ---@param prefix? string  put before each name
 ---@return table<string, saros.Tensor>
 function state.tensors(tree, prefix)
+  options.argument("state.tensors", 1, options.table, tree)
+  options.argument("state.tensors", 2, options.string, prefix or "")
   return collect(tree, prefix or "", {})
 end
 
@@ -92,11 +105,16 @@ end
 ---@return saros.nn.State
 function state.from(tensors, prefix)
   if type(tensors) ~= "table" then
-    error("state.from: expected a table of tensors by name, got " .. options.describe(tensors), 2)
+    options.fail("state.from: expected a table of tensors by name, got " .. options.describe(tensors))
   end
   prefix = prefix or ""
+  options.argument("state.from", 2, options.string, prefix)
   local tree = state.new {}
   for name, tensor in pairs(tensors) do
+    if type(name) ~= "string" or not options.tensor.accept(tensor) then
+      options.fail(("state.from: expected tensors by name, got %s as %s"):format(
+        options.describe(tensor), options.describe(name)))
+    end
     if name:sub(1, #prefix) == prefix then
       local branch, last = tree, nil
       for key in name:sub(#prefix + 1):gmatch "[^.]+" do
@@ -114,6 +132,7 @@ end
 
 --- The shapes of the tensors, in the form of the tree.
 function state.__tostring(tree)
+  options.argument("state.__tostring", 1, options.table, tree)
   local parts = {}
   for key, branch in pairs(tree) do
     local text = type(branch) == "table" and state.__tostring(branch)

@@ -133,7 +133,7 @@ function steps.of(given, x)
     return nil
   end
   local o = check(given)
-  if type(x) ~= "userdata" or x:rank() < 2 then
+  if not options.tensor.accept(x) or x:rank() < 2 then
     error("expected x of shape (T, B, ...), got " .. options.describe(x), 0)
   elseif o.lengths and o.mask then
     error("expected lengths or a mask, got both", 0)

@@ -59,7 +59,8 @@ end
 ---@return saros.Tensor y  (T, B, H)
 ---@return saros.nn.State state  after the last step
 local function unroll(cell, x, state, steps, first)
-  if type(x) ~= "userdata" or x:rank() < 2 or #x == 0 then
+  options.argument("nn.unroll", 1, options.callable, cell)
+  if not options.tensor.accept(x) or x:rank() < 2 or #x == 0 then
     options.fail("nn.unroll: expected x to be a tensor (T, B, I), got " .. options.describe(x))
   end
   steps = steps or {}

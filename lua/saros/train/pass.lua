@@ -113,6 +113,11 @@ end
 ---@param model saros.nn.Module
 ---@param data saros.train.Data
 function pass.require_same(owner, model, data)
+  if type(model) ~= "table" or not getmetatable(model) then
+    options.fail(("%s: expected a model, got %s"):format(owner, options.describe(model)))
+  elseif not pass.is_data(data) then
+    options.fail(("%s: expected a text or other data, got %s"):format(owner, options.describe(data)))
+  end
   require_series(owner, model, data)
   for _, name in ipairs { "vocabulary", "source", "target", "features", "labels" } do
     local known, other = model[name], data[name]
