@@ -57,6 +57,19 @@ table_of("either", 'a,b\n1,"1,250"\n2,25\n3,3\n')
 table_of("time", "t,b\n2020-01-01 00:00:00.25,1.5\n2020-01-01 00:00:00.75,2.5\n2020-01-01 00:00:01.25,3.5\n")
 table_of("plain time", "t,b\n0.5,1.5\n0.75,2.5\n1,3.5\n", { time = "t" })
 
+local commas = { "Datum;Wert;Menge" }
+for row = 1, 40 do
+  commas[row + 1] = ("%02d.03.2024;%d,%d;1.%03d"):format((row - 1) % 31 + 1, row % 7, row % 10, row)
+end
+local european = assert(data.series({ string = table.concat(commas, "\n", 1, 31) },
+  { time = "Datum", format = "%d.%m.%Y" }))
+show("commas", european, european.inputs:sum():item())
+local stamps = { "at,v" }
+for row = 1, 30 do
+  stamps[row + 1] = ("2024-01-01 00:00:%02d.5,%d.25"):format(row, row)
+end
+show("stamps", data.series { string = table.concat(stamps, "\n") })
+
 -- --- Models, their files and their C -----------------------------------------------------------
 
 local f = nn.forecaster { series = series, hidden = 4, layers = 2, dropout = 0.25, seed = 1 }
@@ -84,6 +97,9 @@ show("guesses", guesses, guesses:html())
 show("gates", saros.inspect.gates(lm, "abc abd"))
 show("neurons", saros.inspect.neurons(lm, ("abc abd "):rep(8)))
 show("task", data.tasks.adding { length = 10 })
+
+show("classes", saros.metrics.classification({ 1.5, 10, 1.5 }, { 1.5, 10, 10 }))
+show("errors", f:examine(series))
 
 -- --- Pictures ------------------------------------------------------------------------------------
 

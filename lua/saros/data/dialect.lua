@@ -4,6 +4,7 @@
 --- thousands end, and names stand above numbers. What stays open is refused with
 --- the option that decides it.
 
+local core = require "saros.core"
 local csv = require "saros.data.csv"
 local dates = require "saros.data.dates"
 local numbers = require "saros.data.numbers"
@@ -201,7 +202,7 @@ local function hold_years(sample, positions)
   local years, all = 0, 0
   for n = 2, #sample.records do
     for _, position in ipairs(positions) do
-      all, years = all + 1, years + (is_year(tonumber(sample.records[n][position])) and 1 or 0)
+      all, years = all + 1, years + (is_year(core.to_number(sample.records[n][position])) and 1 or 0)
     end
   end
   return all == 0 or years * 2 > all
@@ -227,7 +228,7 @@ local function find_header(sample, kinds, name)
   for position, kind in ipairs(kinds) do
     local text = first[position]
     if numbers.looks_like(text) then
-      values[#values + 1], above[#above + 1] = tonumber(text) or text, position
+      values[#values + 1], above[#above + 1] = core.to_number(text) or text, position
     elseif not numbers.is_missing(text) and (kind == "number" or kind == "time" and #dates.fitting { text } == 0) then
       named = named or position
     end

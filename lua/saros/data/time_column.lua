@@ -22,7 +22,7 @@ local SEEN = 20 -- texts from which the formats of a column are guessed
 --- A field, trimmed, or false where nothing is.
 local function text_of(cell)
   local text = type(cell) == "string" and numbers.trim(cell)
-    or math.type(cell) == "integer" and ("%d"):format(cell) or tostring(cell)
+    or math.type(cell) == "integer" and ("%d"):format(cell) or core.format("%s", cell)
   return not numbers.is_missing(text) and text
 end
 

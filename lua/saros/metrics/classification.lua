@@ -80,7 +80,7 @@ end
 function Classification:__tostring()
   local rows = { { "label", "precision", "recall", "F1", "count" } }
   for n, class in ipairs(self.classes) do
-    rows[n + 1] = { tostring(class.label), figure(class.precision), figure(class.recall), figure(class.f1),
+    rows[n + 1] = { core.format("%s", class.label), figure(class.precision), figure(class.recall), figure(class.f1),
       tostring(class.count) }
   end
   return ("%s\naccuracy %s, macro F1 %s, of %d"):format(in_columns(rows), figure(self.accuracy),
@@ -91,7 +91,7 @@ local function is_before(a, b)
   if type(a) == "number" and type(b) == "number" then
     return a < b
   end
-  return tostring(a) < tostring(b)
+  return core.format("%s", a) < core.format("%s", b)
 end
 
 --- The labels that occur in lists, sorted.
