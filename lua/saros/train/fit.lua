@@ -44,7 +44,7 @@ local late = lazy({}, { report = { "saros.report" } })
 ---@field smoothed number  the loss over about the last 20 updates
 ---@field norm number  of the gradients, before clipping
 ---@field lr number
----@field symbols_per_second number  over about the last 20 updates, without what stood between them
+---@field symbols_per_second number  over the last 20 updates, without what stood between them
 ---@field seconds_left number
 ---@field memory integer  bytes of tensors, the most in this call so far
 

@@ -4,12 +4,13 @@
 
 local core = require "saros.core"
 
-local SMOOTHING = 0.95 -- over about the last 20 updates
+local RECENT = 20 -- updates
 
 ---@class saros.train.Pace
 ---@field symbols integer  of the epoch, since this call began with it
 ---@field seconds number  that they took
----@field recent { symbols: number, seconds: number }  decaying sums, over the ends of epochs
+---@field recent { symbols: integer, seconds: number }[]  the last RECENT updates, over the ends of epochs
+---@field count integer  of updates
 ---@field since number  when what the next update takes began
 local Pace = {}
 Pace.__index = Pace
@@ -29,11 +30,15 @@ end
 ---@param symbols integer
 ---@return number symbols_per_second  of the last updates
 function Pace:update(symbols)
-  local recent, seconds = self.recent, math.max(core.clock() - self.since, 1e-9)
+  local seconds = math.max(core.clock() - self.since, 1e-9)
   self.symbols, self.seconds = self.symbols + symbols, self.seconds + seconds
-  recent.symbols = SMOOTHING * recent.symbols + symbols
-  recent.seconds = SMOOTHING * recent.seconds + seconds
-  return recent.symbols / recent.seconds
+  self.recent[self.count % RECENT + 1] = { symbols = symbols, seconds = seconds }
+  self.count = self.count + 1
+  local all, time = 0, 0
+  for _, update in ipairs(self.recent) do
+    all, time = all + update.symbols, time + update.seconds
+  end
+  return all / time
 end
 
 --- Symbols a second of the epoch.
@@ -44,5 +49,5 @@ end
 
 ---@return saros.train.Pace
 return function()
-  return setmetatable({ symbols = 0, seconds = 0, recent = { symbols = 0, seconds = 0 } }, Pace)
+  return setmetatable({ symbols = 0, seconds = 0, recent = {}, count = 0 }, Pace)
 end
