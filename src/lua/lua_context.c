@@ -105,7 +105,8 @@ static int collect_steps(lua_State *L, double steps) {
 ** grown enough, each new tensor pays for so many steps of the collector that the
 ** cycle ends before as much has been made again. A small heap, as training
 ** scripts have, is done in a step or two. What a large window has left goes at
-** once, in a cycle that begins now: it would be needed beside the next one.
+** once, in a cycle that begins now: it would be needed beside the next one. A
+** heap larger than all tensors is not gone over for that.
 */
 int tell_collector(lua_State *L, size_t bytes) {
   binding *state = binding_of(L);
@@ -115,9 +116,10 @@ int tell_collector(lua_State *L, size_t bytes) {
     return 1;
   double cycle = 1 + lua_gc(L, LUA_GCCOUNT) / STEP_KILOBYTES;
   double steps = 1 + cycle * (double)bytes / growth(now);
-  if (state->cycle_due)
+  int at_once = state->cycle_due && lua_gc(L, LUA_GCCOUNT) * 1024.0 <= now;
+  if (at_once)
     lua_gc(L, LUA_GCCOLLECT);
-  if (state->cycle_due || collect_generational(L) || collect_steps(L, steps)) {
+  if (at_once || collect_generational(L) || collect_steps(L, steps)) {
     now = collectable(context);
     state->collect_above = now + growth(now);
     state->cycle_due = 0;

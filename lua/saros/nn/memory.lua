@@ -308,7 +308,8 @@ end
 
 --- How many bytes training takes at the most for windows of a size, as saros.fit
 --- trains. The model, its gradients and its generators are as before. What the
---- script holds beside the model, its data first of all, comes on top.
+--- script holds beside the model, its data first of all, comes on top; and where its
+--- Lua values take more than all tensors, the collector comes later than is told.
 ---@param model saros.nn.Module
 ---@param given saros.nn.MemoryOptions
 ---@return saros.nn.Memory
