@@ -204,6 +204,9 @@ describe("an error #binding", function()
       ["the blank 1, got 2147483648 at [1, 1]"] = function()
         core.ctc_loss(saros.zeros(3, 1, 4), saros.ids { { 2 ^ 31 } })
       end,
+      ["a size >= 0 as argument 1, got nan"] = function() saros.zeros(-(0 / 0)) end,
+      ["option 'p' to be a number in [0, 1), got nan"] = function() saros.nn.dropout { 0 / 0 } end,
+      ["finite numbers, got nan in row 2, column 1"] = function() saros.data.series(saros.tensor { 1, 0 / 0 }) end,
       ["in 1..4 of axis 1, got -5"] = function() x:select(1, -5) end,
       ["of axis 1, got -10 to 4"] = function() x:slice(1, -10) end,
       ["of axis 1, got 1 to -10"] = function() x:slice(1, 1, -10) end,

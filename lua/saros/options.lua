@@ -44,7 +44,7 @@ function options.describe(value)
   if kind == "string" then
     return #value <= 40 and in_quotes(value) or in_quotes(value:sub(1, 40)) .. "..."
   elseif kind == "integer" or kind == "float" or kind == "boolean" or kind == "nil" then
-    return core.format("%s", value)
+    return value ~= value and "nan" or core.format("%s", value)
   end
   local meta = getmetatable(value)
   if meta == "saros.tensor" then

@@ -25,7 +25,10 @@ const char *push_number_text(lua_State *L, int index) {
   char text[40];
   if (lua_isinteger(L, index))
     return lua_pushfstring(L, "%I", (LUAI_UACINT)lua_tointeger(L, index));
-  print_plain(text, sizeof text, "%.14g", lua_tonumber(L, index));
+  double value = lua_tonumber(L, index);
+  if (isnan(value))  // whose sign says nothing
+    return lua_pushliteral(L, "nan");
+  print_plain(text, sizeof text, "%.14g", value);
   const char *rest = text[strspn(text, "-0123456789")] == '\0' ? ".0" : "";
   return lua_pushfstring(L, "%s%s", text, rest);
 }

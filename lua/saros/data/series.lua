@@ -153,7 +153,7 @@ local function read_tensor(tensor, o)
   local row, column = not_finite(tensor)
   if row then
     options.fail(("data.series: expected finite numbers, got %s in row %d, column %d"):format(
-      tensor[row][column], row, column))
+      options.describe(tensor[row][column]), row, column))
   end
   local names, by_position = {}, {}
   for position = 1, tensor:size(2) do
