@@ -127,6 +127,37 @@ describe(float and "a host application" or "a host application (float build only
     assert.equal("8.0\n1 21\n", run_text(host, SHARED))
   end)
 
+  it("may have a raise of its own, which the library never calls", function()
+    local host = [[
+      #include <lauxlib.h>
+      #include <lualib.h>
+      #include <saros.h>
+      #include <stdio.h>
+      static int calls;
+      int raise(int), update(void), walk(void), push_tensor(void), TRY(void);
+      int raise(int number) { calls++; return 1000 + number; }
+      int update(void) { return 1; }
+      int walk(void) { return 2; }
+      int push_tensor(void) { return 3; }
+      int TRY(void) { return 4; }
+      int main(void) {
+        lua_State *L = luaL_newstate();
+        luaL_openlibs(L);
+        luaL_requiref(L, "saros", luaopen_saros, 1);
+        if (luaL_dostring(L, "assert(not pcall(saros.zeros, 'x') and not pcall(saros.ones(2).matmul, 1)) "
+                             "local net = saros.nn.gru({ 2, 3 }):init { seed = 1 } "
+                             "local tape = saros.tape() tape:backward(net(saros.ones(4, 2, 2)):sum()) tape:close() "
+                             "saros.optim.adam(net:parameters(), { lr = 0.1 }):step()"))
+          puts(lua_tostring(L, -1));
+        lua_close(L);
+        printf("%d ", calls);
+        printf("%d %d\n", raise(10), update() + walk() + push_tensor() + TRY());
+        return 0;
+      }]]
+    assert.equal("0 1010 10\n", run_text(host, STATIC))
+    assert.equal("0 1010 10\n", run_text(host, SHARED))
+  end)
+
   it("and a script that requires the toolkit share one copy of it", function()
     local host = ([[
       #include <lauxlib.h>
