@@ -79,7 +79,7 @@ local function add_language_model(name, unit, given)
   local all = text.vocabulary:encode "the quick brown fox: le caf\u{e9}. the quick brown fox: le caf\u{e9}. the quick"
   add("language model, " .. name, disturbed(nn.language_model(given)), {
     sequences = list_of(function(n) return table.move(all, 2 * n - 1, 2 * n + T - 2, 1, {}) end),
-    symbols = true, saves = true,
+    symbols = true, saves = true, resets = true,
     called = function(model, ids)
       return model(saros.ids(ids):reshape(-1, 1)):select(2, 1)
     end,
@@ -202,7 +202,7 @@ add_forecaster("without difference", { horizon = 2, inputs = { 1, 2 } }, { cell 
 local function add_chain(name, chain, sequences)
   local symbols = type(sequences[1][1]) == "number"
   add("chain, " .. name, disturbed(chain:init { seed = 1 }), {
-    sequences = sequences, symbols = symbols,
+    sequences = sequences, symbols = symbols, resets = true,
     called = function(model, sequence)
       local x = symbols and saros.ids(sequence):reshape(-1, 1) or saros.tensor(sequence):reshape(T, 1, -1)
       return (model(x)):select(2, 1)
@@ -216,6 +216,10 @@ add_chain("with residuals and a norm", nn.chain { nn.linear { 2, H }, nn.residua
   nn.mingru { H, H } }, nn.residual { saros.sigmoid }, nn.dropout { 0.4 }, nn.linear { H, 2 } }, rows_of({ 0, 1 }, 1))
 add_chain("with windowed attention", nn.chain { nn.embedding { 5, H }, nn.windowed_attention { H, 3, heads = 2 },
   nn.lstm { H, 4, projection = 3, peepholes = true }, nn.linear { 3, 5 } }, ids_of(5))
+for _, cell in ipairs(CELLS) do
+  add_chain("from a learned state, " .. cell, nn.chain { nn.residual { nn[cell] { 2, 2, learn_state = true } },
+    nn[cell] { 2, H, layers = 2, learn_state = true }, nn.linear { H, 2 } }, rows_of({ 0, 1 }, 1))
+end
 
 -- --- What they say -------------------------------------------------------------------------
 
@@ -228,6 +232,18 @@ local function assert_same(expected, got, what)
   assert.equal(expected:count(), got:count(), what)
   local difference = off(expected:reshape(-1), got:reshape(-1))
   assert(difference <= TOLERANCE, ("%s: %g off"):format(what, difference))
+end
+
+-- What a model says of its sequences one behind the other in a row, with a reset where each
+-- begins: (3 T, O).
+local function in_one_row(entry)
+  local row, reset = {}, saros.zeros(3 * T, 1)
+  for n, sequence in ipairs(entry.sequences) do
+    table.move(sequence, 1, T, #row + 1, row)
+    reset[(n - 1) * T + 1]:fill(1)
+  end
+  local x = entry.symbols and saros.ids(row):reshape(-1, 1) or saros.tensor(row):reshape(3 * T, 1, -1)
+  return entry.model(x, nil, { reset = reset }):select(2, 1)
 end
 
 -- What a session, or the like, says at every step of some streams: (T, streams, O).
@@ -549,12 +565,17 @@ describe("a C file", function()
         local at, tests = 1, select(2, output:gsub(": well\n", ""))
         assert.equal(#models, tests, output)
         for _, entry in ipairs(weights == "real" and models or {}) do
-          for _, sequence in ipairs(entry.sequences) do
+          local all = {}
+          for n, sequence in ipairs(entry.sequences) do
             local expected, got = entry.called(entry.model, sequence), {}
-            for n = 1, expected:count() do
-              got[n], at = PACK:unpack(bytes, at)
+            for position = 1, expected:count() do
+              got[position], at = PACK:unpack(bytes, at)
             end
-            assert_same(expected, saros.tensor(got), entry.name)
+            all[n] = saros.tensor(got)
+            assert_same(expected, all[n], entry.name)
+          end
+          if entry.resets then
+            assert_same(in_one_row(entry), saros.concatenate(all, 1), entry.name .. ", with resets")
           end
         end
       end)
