@@ -140,6 +140,20 @@ describe("a run folder", function()
     assert.equal(bits, (train { decay = 0.1 }))
   end)
 
+  it("goes on between the last update of an epoch and its end", function()
+    local bits = whole()
+    train({}, WINDOWS)
+    local printed = assert(io.tmpfile())
+    local resumed, history = train { progress = saros.progress { file = printed } }
+    assert.equal(bits, resumed)
+    assert.same({ WINDOWS, 1 }, { history.resumed.step, history.resumed.epoch })
+    assert.is_nil(history[1].symbols_per_second)
+    assert.is_true(history[2].symbols_per_second > 0)
+    printed:seek "set"
+    assert.matches("\nepoch 1  loss [%d.]+  valid [%d.]+ %b()  %d+ MB\n", printed:read "a")
+    printed:close()
+  end)
+
   it("goes on as often as one likes, with accumulated gradients, averaged weights and a schedule", function()
     local given = { accumulate = 3, average = 0.9, schedule = optim.schedule.cosine { steps = 21 } }
     local bits = whole(given)

@@ -59,7 +59,7 @@ local late = lazy({}, { report = { "saros.report" } })
 ---@field perplexity number?  e to the same
 ---@field best integer?  the epoch with the lowest `valid` so far: this one, or an earlier one
 ---@field stopped boolean  is it the last because `patience` ran out?
----@field symbols_per_second number  in updates
+---@field symbols_per_second number?  in updates; nil if an earlier call had made all of them
 ---@field seconds number  of the training part
 ---@field memory integer  bytes of tensors, the most in this call so far
 

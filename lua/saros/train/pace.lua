@@ -41,10 +41,10 @@ function Pace:update(symbols)
   return all / time
 end
 
---- Symbols a second of the epoch.
----@return number
+--- Symbols a second of the epoch; nil if this call has made no update in it.
+---@return number?
 function Pace:mean()
-  return self.symbols / self.seconds
+  return self.seconds > 0 and self.symbols / self.seconds or nil
 end
 
 ---@return saros.train.Pace

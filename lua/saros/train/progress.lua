@@ -63,7 +63,8 @@ end
 
 --- Steps of series and of what has labels are no symbols, and have no bits.
 local function speed_text(record)
-  return ("  %s %s/s"):format(count_text(record.symbols_per_second), record.bits and "symbols" or "steps")
+  local speed = record.symbols_per_second
+  return speed and ("  %s %s/s"):format(count_text(speed), record.bits and "symbols" or "steps") or ""
 end
 
 local function bar_text(fraction)
