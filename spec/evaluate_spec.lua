@@ -205,6 +205,7 @@ describe("evaluate", function()
     lm:init { seed = 1 }
     local inputs, targets = text.valid:slice(1, 1, 60):reshape(20, 3), text.valid:slice(1, 2, 61):reshape(20, 3)
     local mask = saros.generator(1):uniform({ 20, 3 }):lt(0.4)
+    mask:slice(1, 8, 14):fill(0) -- all of the second window, which leads to the state of the third
     local own = { train = text.train, valid = text.valid, windows = function()
       local first = -6
       return function()
@@ -215,6 +216,9 @@ describe("evaluate", function()
       end
     end }
     assert_near(nn.cross_entropy((lm(inputs)), targets, { mask = mask }):item(), (saros.evaluate(lm, own)))
+    mask:fill(0)
+    assert.error_matches(function() saros.evaluate(lm, own) end,
+      "evaluate: expected a target that counts in part 'valid', got masks of zeros", 1, true)
   end)
 
   it("does not use dropout and leaves no gradients", function()

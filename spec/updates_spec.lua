@@ -143,13 +143,40 @@ describe("accumulated windows", function()
       return norm, loss
     end
 
-    local norm, loss = norm_of({ { 1, 3 } }, {})
-    for _, columns in ipairs { { { 1, 3 } }, { { 1, 2 }, { 3, 3 } }, { { 1, 1 }, { 2, 2 }, { 3, 3 } } } do
-      for _, segment in ipairs { 2, 6 } do
-        local other, value = norm_of(columns, { accumulate = #columns, segment = segment })
-        assert_near(norm, other)
-        assert_near(loss, value)
+    local function assert_one_norm()
+      local norm, loss = norm_of({ { 1, 3 } }, {})
+      for _, columns in ipairs { { { 1, 3 } }, { { 1, 2 }, { 3, 3 } }, { { 1, 1 }, { 2, 2 }, { 3, 3 } } } do
+        for _, segment in ipairs { false, 2, 6 } do
+          local other, value = norm_of(columns, { accumulate = #columns, segment = segment or nil })
+          assert_near(norm, other)
+          assert_near(loss, value)
+        end
       end
+    end
+
+    assert_one_norm()
+    mask:select(2, 3):fill(0) -- nothing in a whole window, whose targets are no ids of the model
+    for step = 1, 6 do
+      targets[step][3] = V + 1
+    end
+    assert_one_norm()
+    assert.error_matches(function() norm_of({ { 3, 3 } }, {}) end,
+      "fit: expected a target that counts in window 1 of epoch 1, got a mask of zeros", 1, true)
+  end)
+
+  it("in segments never read what a mask hides", function()
+    local series = assert(data.series(saros.arange(30):tanh()))
+    local forecaster = nn.forecaster { series = series, hidden = 4 }
+    local window = { inputs = saros.generator(1):normal { 8, 1, 1 },
+      targets = saros.where(saros.arange(8):reshape(8, 1, 1, 1):gt(4), 0 / 0, 1),
+      mask = saros.arange(8):reshape(8, 1, 1, 1):le(4) }
+    local losses, norms = {}, {}
+    for n, segment in ipairs { 8, 4, 3, 2 } do
+      losses[n] = saros.backward_in_segments(forecaster, window, nil, { segment = segment })
+      norms[n] = optim.clip_norm(forecaster:parameters(), 1e9)
+      forecaster:clear_gradients()
+      assert_near(losses[1], losses[n])
+      assert_near(norms[1], norms[n])
     end
   end)
 end)

@@ -2,6 +2,7 @@
 
 local core = require "saros.core"
 local options = require "saros.options"
+local steps = require "saros.nn.steps"
 
 local loss = {}
 
@@ -16,21 +17,32 @@ loss.mse, loss.l1, loss.huber, loss.bce, loss.kl = core.mse, core.l1, core.huber
 --- turns the logits of a trained model into ids.
 loss.ctc_loss = core.ctc_loss
 
---- The loss of a window of data, for training and evaluation. A model with a
---- `window_loss` of its own has the say: it may spare the memory of the logits,
---- or have targets of another kind.
----@param model saros.nn.Module  stateful
----@param window table  of `inputs` and `targets`, ids (T, B); maybe `begins` (T, B), 1 where the state
----  is reset, `mask` (T, B), 0 where a target does not count, and `reset`, true: the state does not
----  continue in this window
----@param state? saros.nn.State
----@return saros.Tensor loss  of rank 0
----@return saros.nn.State? state
----@return integer? right  of a model that chooses labels: how many are right
-function loss.of_window(model, window, state)
-  if window.reset == true then
-    state = nil
+local function hides_all(window)
+  local mask, targets = options.tensor.accept(window.mask), options.tensor.accept(window.targets)
+  return mask and targets and targets:rank() > 1 and mask:eq(0):min():item() == 1
+end
+
+--- The window without its mask, and with targets that can be read.
+local function uncover(window)
+  local shown, targets = {}, window.targets
+  for name, value in pairs(window) do
+    shown[name] = value
   end
+  shown.targets, shown.mask = steps.hide(targets, core.zeros(targets:size(1), targets:size(2))), nil
+  return shown
+end
+
+--- Call a loss of a window. There is no mean where the mask hides every target: the
+--- loss is 0 then, and the window leads to the state behind it.
+local function of_visible(measure, model, window, state)
+  if not hides_all(window) then
+    return measure(model, window, state)
+  end
+  local cost, last, right, plain = measure(model, uncover(window), state)
+  return cost * 0, last, right, plain and 0
+end
+
+local function measure_loss(model, window, state)
   if model.window_loss then
     return model:window_loss(window, state)
   end
@@ -39,21 +51,45 @@ function loss.of_window(model, window, state)
   return core.cross_entropy(logits, window.targets, window.mask and { mask = window.mask }), state
 end
 
+local function measure_objective(model, window, state)
+  return model:training_loss(window, state)
+end
+
+local function state_before(window, state)
+  if window.reset == true then
+    return nil
+  end
+  return state
+end
+
+--- The loss of a window of data, for training and evaluation. A model with a
+--- `window_loss` of its own has the say: it may spare the memory of the logits,
+--- or have targets of another kind.
+---@param model saros.nn.Module  stateful
+---@param window table  of `inputs` and `targets`, ids (T, B); maybe `begins` (T, B), 1 where the state
+---  is reset, `mask` of the shape of the targets, 0 where one does not count, and `reset`, true: the state
+---  does not continue in this window
+---@param state? saros.nn.State
+---@return saros.Tensor loss  of rank 0; 0 if the mask hides all targets
+---@return saros.nn.State? state
+---@return integer? right  of a model that chooses labels: how many are right
+function loss.of_window(model, window, state)
+  return of_visible(measure_loss, model, window, state_before(window, state))
+end
+
 --- What training minimises in a window of data: the loss of the window or, of a
 --- model with a `training_loss`, something else: with class weights, weights of
 --- samples or label smoothing. Figures are of the plain loss all the same.
 ---@param model saros.nn.Module
 ---@param window table
 ---@param state? saros.nn.State
----@return saros.Tensor objective  of rank 0
+---@return saros.Tensor objective  of rank 0; 0 if the mask hides all targets
 ---@return saros.nn.State? state
 ---@return integer? right
 ---@return number? plain  the loss of the window, where the objective is something else
 function loss.to_learn(model, window, state)
-  if model.training_loss then
-    return model:training_loss(window, window.reset ~= true and state or nil)
-  end
-  return loss.of_window(model, window, state)
+  local measure = model.training_loss and measure_objective or measure_loss
+  return of_visible(measure, model, window, state_before(window, state))
 end
 
 --- What a window counts in an update of several: what its objective is the mean over.

@@ -42,6 +42,9 @@ local function evaluate(model, data, given)
     end
   end
   core.collect_soon()
+  if answers == 0 then
+    options.fail(("evaluate: expected a target that counts in part '%s', got masks of zeros"):format(o.part))
+  end
   return total / answers, right and right / answers
 end
 

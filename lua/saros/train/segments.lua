@@ -22,7 +22,7 @@ local segments = {}
 local check = options.declare("backward_in_segments", {
   { "segment", options.size },
   { "loss", options.optional(options.callback) },
-  { "scale", options.positive, 1 },
+  { "scale", options.nonnegative, 1 },
 })
 
 --- What is needed to run a segment again.
@@ -124,8 +124,7 @@ local function loss_of(model, window)
   local all = window.mask and window.mask:sum():item()
   return function(part, state, share)
     if all then
-      share = part.mask:sum():item() / all
-      part.mask = share ~= 0 and part.mask or nil
+      share = all ~= 0 and part.mask:sum():item() / all or 0
     end
     local value, last, _, plain = loss.to_learn(model, part, state)
     return value * share, last, plain and plain * share

@@ -169,6 +169,12 @@ local function amounts(windows, amount)
   return each, all
 end
 
+local function require_answers(self, answers, window)
+  if answers == 0 then
+    error(("fit: expected a target that counts %s, got a mask of zeros"):format(place_of(self, window)), 0)
+  end
+end
+
 --- One update from some windows, as if they were one. In the loss, each counts by its
 --- answers; in the gradient, by what its objective is the mean over.
 ---@param self saros.train.Fit
@@ -177,6 +183,7 @@ end
 function step.learn(self, windows)
   self.before = checkpoint.generator_states(self.generators)
   local answers, all = amounts(windows, pass.answers)
+  require_answers(self, all, windows[#windows])
   local weights, weight = amounts(windows, function(window, n)
     return loss.weight(self.model, window, answers[n])
   end)
