@@ -172,6 +172,7 @@ describe("the names of columns", function()
     assert.same({ "1990", "1991" }, names "1990,1991\n5.5,6\n7,8\n")
     assert.same({ "1990", "2000", "2010" }, names "where,1990,2000,2010\nhere,5,6,7\nthere,8,9,10\nnowhere,1,2,3\n")
     assert.same({ "t", "1", "2" }, names "t,1,2\n5,6,7\n8,9,10\n")
+    refuses("line 3: expected 2 fields, as in the first line, got 1", "1990,1991\n5.5,6\n7\n8,9\n")
     assert.same({ "1", "2" }, names "1990,112\n1991,118\n1992,132\n")
     assert.same({ "1", "2" }, names "1990,1991\n1991,1992\n1992,1993\n")
   end)
@@ -341,6 +342,53 @@ describe("a comma in a number", function()
     refuses('line 2900, column 2 (b): expected a number, got "7,5" (2999 of 3000 fields are numbers); decimal = ","',
       table.concat(text))
     assert.equal(7.5, rows(table.concat(text), { decimal = "," })[2899][2])
+  end)
+end)
+
+describe("the fields of a line", function()
+  local core = require "saros.core"
+
+  -- What core.fields does, as slowly as it can be said.
+  local function fields(line, separator, marks)
+    local list = {}
+    for field in (line .. separator):gmatch("(.-)%" .. separator) do
+      local value = not (marks ~= "" and field:find("[" .. marks .. "]")) and tonumber(field)
+      list[#list + 1] = value and saros.tensor(value):all_finite() and value or field
+    end
+    return list
+  end
+
+  it("are numbers or text, as plain searches find them", function()
+    local generator, atoms = saros.generator(5), { "1", "23", ".5", "-7", "1e3", "1e39", "1e999", "0x1F", " 8 ", "9.",
+      "", " ", "x", "nan", "inf", "1,5", "2020-01-01", ("1"):rep(80), "9223372036854775808", "-9223372036854775808" }
+    for _ = 1, 300 do
+      local parts = {}
+      for n = 1, generator:integer(12) do
+        parts[n] = atoms[generator:integer(#atoms)]
+      end
+      for _, separator in ipairs { ",", ";", "\t" } do
+        for _, marks in ipairs { "", "xX", ".xX" } do
+          local line, list = table.concat(parts, separator), {}
+          local expected = fields(line, separator, marks)
+          assert.equal(#expected, core.fields(line, separator, list, marks))
+          for n, value in ipairs(expected) do
+            assert.equal(value, list[n])
+            assert.equal(math.type(value), math.type(list[n]))
+          end
+        end
+      end
+    end
+  end)
+
+  it("are one if nothing separates them, and none is quoted", function()
+    local list = { 7, 8, 9 }
+    assert.equal(1, core.fields("", ",", list, ""))
+    assert.same({ "", 8, 9 }, list)
+    assert.equal(2, core.fields('"1",2', ",", list, ""))
+    assert.same({ '"1"', 2, 9 }, list)
+    for _, wrong in ipairs { "", ",,", 1 } do
+      assert.error_matches(function() core.fields("1", wrong, {}, "") end, "fields: expected ")
+    end
   end)
 end)
 

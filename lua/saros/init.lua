@@ -41,7 +41,7 @@ local INTERNAL = {
   -- data, saros.safetensors
   "codec", "learn_codec", "open_tokens", "read_tensors", "write_tensors",
   -- files and terminals, memory, messages
-  "write_file", "terminal_width", "trim", "blank", "format", "to_number", "caller", "nearest", "hint",
+  "write_file", "terminal_width", "trim", "blank", "fields", "format", "to_number", "caller", "nearest", "hint",
 }
 
 ---@class saros: saros.core

@@ -64,7 +64,50 @@ static int to_number(lua_State *L) {
   return 1;
 }
 
+/* Pushes a field: as a number, if it is one that is finite as an element of a
+** tensor and has none of the marks, else as text. */
+static void push_cell(lua_State *L, const char *field, size_t length,
+                      const char *marks) {
+  char text[200];  // as Lua's own longest number
+  size_t used = 0;
+  if (length < sizeof text) {
+    memcpy(text, field, length);
+    text[length] = '\0';
+    if (strpbrk(text, marks) == NULL) {
+      plain_numbers numbers = plain_numbers_enter();
+      used = lua_stringtonumber(L, text);
+      plain_numbers_leave(numbers);
+    }
+  }
+  if (used == length + 1 && isfinite((saros_real)lua_tonumber(L, -1)))
+    return;
+  if (used > 0)
+    lua_pop(L, 1);
+  lua_pushlstring(L, field, length);
+}
+
+/* fields(line, separator, list, marks): puts the fields of a line into a list;
+** returns their number. */
+static int fields(lua_State *L) {
+  const char *at = check_text(L, 1), *separator = check_text(L, 2);
+  const char *marks = check_text(L, 4), *end = at + lua_rawlen(L, 1), *stop;
+  if (lua_rawlen(L, 2) != 1)
+    argument_error(L, 2, "one character");
+  check_table(L, 3);
+  for (int count = 1;; count++, at = stop + 1) {
+    stop = memchr(at, separator[0], (size_t)(end - at));
+    stop = stop != NULL ? stop : end;
+    push_cell(L, at, (size_t)(stop - at), marks);
+    lua_rawseti(L, 3, count);
+    if (stop == end) {
+      lua_pushinteger(L, count);
+      return 1;
+    }
+  }
+}
+
 static const luaL_Reg functions[] = {
+    {"fields", fields},
     {"format", format},
     {"to_number", to_number},
     {NULL, NULL},

@@ -1,6 +1,7 @@
 --- The records of tables in text: RFC 4180 (quoted fields, which may hold separators,
 --- quotes and new lines; lines end in LF or CRLF), with any separator.
 
+local core = require "saros.core"
 local options = require "saros.options"
 local problem = require "saros.data.problem"
 
@@ -107,9 +108,10 @@ end
 ---@param content string
 ---@param dialect saros.data.Dialect
 ---@param name string  of the file, for messages
----@return fun(): string[]?, integer?, integer?
+---@param marks? string  with it, fields that are numbers without these characters come as such where nothing is quoted
+---@return fun(): (string|number)[]?, integer?, integer?
 ---@return { blank: integer, comments: integer } ignored  lines so far
-function csv.records(content, dialect, name)
+function csv.records(content, dialect, name, marks)
   local find, sub, separator, comment = string.find, string.sub, dialect.separator, dialect.comment
   local fields, ignored = {}, { blank = 0, comments = 0 }
   local self = { content = content, separator = separator, name = name, position = dialect.first, line = dialect.line,
@@ -129,7 +131,8 @@ function csv.records(content, dialect, name)
         if find(text, '"', 1, true) then
           return fields, read_quoted(self, first)
         end
-        return fields, read_plain(text, separator, fields), self.line
+        local read = marks and core.fields or read_plain
+        return fields, read(text, separator, fields, marks), self.line
       end
     end
   end

@@ -202,7 +202,7 @@ local function hold_years(sample, positions)
   local years, all = 0, 0
   for n = 2, #sample.records do
     for _, position in ipairs(positions) do
-      all, years = all + 1, years + (is_year(core.to_number(sample.records[n][position])) and 1 or 0)
+      all, years = all + 1, years + (is_year(core.to_number(sample.records[n][position] or "")) and 1 or 0)
     end
   end
   return all == 0 or years * 2 > all

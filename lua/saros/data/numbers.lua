@@ -100,7 +100,7 @@ end
 
 --- The parts of what may be a number: sign, digits with . and ,, exponent and unit.
 local function parts_of(text)
-  if #text > 60 or not text:find "%d" then
+  if #text >= 200 or not text:find "%d" then
     return nil
   end
   local bare, unit = without_unit((text:gsub("\u{2212}", "-"):gsub("\u{2019}", "'")))

@@ -116,19 +116,24 @@ end
 
 -- --- Rows ------------------------------------------------------------------------------------
 
---- A function from fields to numbers; nil where a text must be looked at closely:
---- 0x10 is no number in a table, and 1.234 is another one beside decimal commas.
-local function quick_reader(content, decimal)
-  local quick = tonumber "1.5" and not tonumber "1,5" and tonumber or core.to_number -- in any locale
-  local closely = decimal == "," and "[.xX]" or (content:find("0x", 1, true) or content:find("0X", 1, true)) and "[xX]"
-  return not closely and quick or function(text)
-    return not text:find(closely) and quick(text) or nil
+--- Characters with which a field is no plain number: 0x10 is none in a table, and 1.234 is another
+--- one beside decimal commas.
+local function marks_of(decimal)
+  return decimal == "," and ".xX" or "xX"
+end
+
+--- A function from text to finite numbers; nil where it must be looked at closely.
+local function quick_reader(marks)
+  local limit, pattern = numbers.LIMIT, "[" .. marks .. "]"
+  return function(text)
+    local value = not text:find(pattern) and core.to_number(text)
+    return value and value < limit and value > -limit and value or nil
   end
 end
 
 local function is_empty(fields, count)
   for position = 1, count do
-    if fields[position]:find "%S" then
+    if type(fields[position]) == "number" or fields[position]:find "%S" then
       return false
     end
   end
@@ -147,8 +152,8 @@ end
 
 --- Iterate over the records behind the names: fields, line. Records without
 --- anything in them count as blank lines.
-local function records(self)
-  local next_record, ignored = csv.records(self.content, self.dialect, self.name)
+local function records(self, marks)
+  local next_record, ignored = csv.records(self.content, self.dialect, self.name, marks)
   local expected = #self.names
   self.ignored = ignored
   if self.dialect.header then
@@ -174,22 +179,22 @@ end
 ---@param texts_in? table<integer, boolean>  columns whose fields stay as they are
 ---@return saros.data.Table self
 function Table:read(texts_in)
-  local cells, lines, row = {}, {}, 0
-  local quick, limit = quick_reader(self.content, self.dialect.decimal), numbers.LIMIT
-  local width, as_text = #self.names, texts_in or {}
+  local cells, lines, row, width = {}, {}, 0, #self.names
   for position = 1, width do
     cells[position] = {}
   end
-  for fields, line in records(self) do
+  local marks, as_text = marks_of(self.dialect.decimal), texts_in or {}
+  local quick = quick_reader(marks)
+  -- Where some fields stay as they are, all come as text.
+  for fields, line in records(self, not next(as_text) and marks or nil) do
     row = row + 1
     lines[row] = line
     for position = 1, width do
-      local text = fields[position]
-      local value = quick(text)
-      cells[position][row] = value and value < limit and value > -limit and value or text
-    end
-    for position in pairs(as_text) do
-      cells[position][row] = fields[position]
+      local cell = fields[position]
+      if type(cell) == "string" and not as_text[position] then
+        cell = quick(cell) or cell
+      end
+      cells[position][row] = cell
     end
   end
   self.cells, self.lines, self.rows, self.content = cells, lines, row, nil

@@ -657,6 +657,15 @@ function core.json_decode(text) end
 ---@return string
 function core.format(text, ...) end
 
+--- The fields of a line, put into a list: as a number, if a field is one that is
+--- finite as an element of a tensor and has none of the marks, else as text.
+---@param line string
+---@param separator string  one character
+---@param list (number|string)[]  elements behind the fields stay
+---@param marks string  characters
+---@return integer count  fields
+function core.fields(line, separator, list, marks) end
+
 --- tonumber with a decimal point in every locale: nil where a text says no number.
 ---@param text string
 ---@return number?
