@@ -407,13 +407,21 @@ local function add_attention(self, kind, hidden)
   self.combine = self:add_member("combine", linear { 2 * hidden, hidden })
 end
 
+--- Two directions have half the state of the decoder each. A unit of an LRU is complex,
+--- so its state is two numbers.
+local function require_halves(o)
+  local multiple = o.cell == "lru" and 4 or 2
+  if o.bidirectional and o.hidden % multiple ~= 0 then
+    options.fail(("nn.encoder_decoder: expected an even hidden for two directions%s, got %d"):format(
+      multiple == 4 and " of an lru, a multiple of 4" or "", o.hidden))
+  end
+end
+
 ---@param given saros.nn.EncoderDecoderOptions
 ---@return saros.nn.EncoderDecoder
 local function encoder_decoder(given)
   local o = check(given)
-  if o.bidirectional and o.hidden % 2 == 1 then
-    options.fail(("nn.encoder_decoder: expected an even hidden for two directions, got %d"):format(o.hidden))
-  end
+  require_halves(o)
   local self = EncoderDecoder.new()
   self.source, o.source = o.source, nil
   self.target, o.target = o.target, nil
