@@ -232,6 +232,23 @@ describe("evaluate", function()
     end
   end)
 
+  it("refuses what has read the symbols that it is to tell", function()
+    local text = small_text()
+    local V = #text.vocabulary
+    local both_ways = nn.lru { 4, 2, bidirectional = true }
+    for _, layer in ipairs { nn.gru { 4, 4, bidirectional = true }, nn.residual { both_ways } } do
+      local net = nn.chain { nn.embedding { V, 4 }, layer, nn.linear { layer.output or 4, V } }:init { seed = 1 }
+      for name, ask in pairs { evaluate = saros.evaluate, fit = saros.fit, find_rate = saros.find_rate } do
+        assert.error_matches(function() ask(net, text) end, name .. ": expected layers of one direction, as each "
+          .. "element of this data is told from those before it, got", 1, true)
+      end
+      local own = { train = text.train, valid = text.valid, windows = function(_, given)
+        return text:windows(given)
+      end }
+      assert.is_true(saros.evaluate(net, own) > 0)
+    end
+  end)
+
   it("says what is missing", function()
     local text = small_text(0)
     assert.error_matches(function() saros.evaluate(small_model(text), text) end,

@@ -395,7 +395,7 @@ end
 --- Adds all layers; add(direction, inputs, suffix) fills one direction.
 local function build(self, add)
   local o, inputs = self.o, self.o.input
-  self.directions, self.layers = {}, {}
+  self.directions, self.layers, self.reads_ahead = {}, {}, o.bidirectional
   for layer = 1, o.layers do
     local output = 0
     for way = 1, o.bidirectional and 2 or 1 do

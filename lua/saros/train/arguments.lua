@@ -78,7 +78,7 @@ local function check_data(model, text, o)
     options.fail(("fit: expected no option 'length', since these sequences stay whole, got %d"):format(o.length))
   end
   o.length = o.length or not text.batches and LENGTH or nil
-  pass.require_same("fit", model, text)
+  pass.require_match("fit", model, text)
   options.about("fit", pass.training, text, o, 1)
 end
 

@@ -30,7 +30,7 @@ local function evaluate(model, data, given)
   if not pass.is_data(data) or not pass.holds_out(data, o.part) then
     options.fail(("evaluate: expected data with a part '%s', which in a text has at least 2 symbols"):format(o.part))
   end
-  pass.require_same("evaluate", model, data)
+  pass.require_match("evaluate", model, data)
   local total, answers, right, state = 0, 0, nil, nil
   for window in pass.evaluation(data, o) do
     local cost, hits

@@ -110,7 +110,7 @@ local function find_rate(model, data, given)
   if o.low >= o.high then
     options.fail(format("find_rate: expected low < high, got %g and %g", o.low, o.high))
   end
-  pass.require_same("find_rate", model, data)
+  pass.require_match("find_rate", model, data)
   options.about("find_rate", pass.training, data, o)
   local _ <close> = borrow(model)
   local ratio = (o.high / o.low) ^ (1 / math.max(1, o.steps - 1))

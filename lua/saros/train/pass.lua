@@ -108,17 +108,33 @@ local function require_series(owner, model, data)
   end
 end
 
---- Refuse data whose symbols, numbers or labels mean something else to the model.
+--- Refuse a model that is shown what it is to tell: the targets of a stream are its
+--- own next elements. A model with a loss of its own may tell something else.
+local function require_one_way(owner, model, data)
+  if not data.reading or model.window_loss then
+    return
+  end
+  model:visit(function(module)
+    if module.reads_ahead then
+      options.fail(("%s: expected layers of one direction, as each element of this data is told from those before "
+        .. "it, got %s"):format(owner, module:describe()))
+    end
+  end)
+end
+
+--- Refuse data whose symbols, numbers or labels mean something else to the model, and
+--- a model that reads ahead in a stream.
 ---@param owner string  for the message
 ---@param model saros.nn.Module
 ---@param data saros.train.Data
-function pass.require_same(owner, model, data)
+function pass.require_match(owner, model, data)
   if type(model) ~= "table" or not getmetatable(model) then
     options.fail(("%s: expected a model, got %s"):format(owner, options.describe(model)))
   elseif not pass.is_data(data) then
     options.fail(("%s: expected a text or other data, got %s"):format(owner, options.describe(data)))
   end
   require_series(owner, model, data)
+  require_one_way(owner, model, data)
   for _, name in ipairs { "vocabulary", "source", "target", "features", "labels" } do
     local known, other = model[name], data[name]
     if type(known) == "table" and type(other) == "table" and known ~= other then
