@@ -26,9 +26,9 @@ parser:option("--weights", "As they are, or in 8 bits, a quarter of the size."):
   :default "real"
 local args = parser:parse()
 
-local lm = need(saros.load(args.model))
-local steps, why = pcall(lm.stages, lm) -- of a session, which the C file takes as well
-need(steps, steps or "no C file of this model: " .. why:gsub("^[^:]*:%d+: session: ", ""))
-need(saros.export_c(lm, args.out, { name = args.name, weights = args.weights }))
-print(("%s: %s, %d weights"):format(args.out, lm:describe(), lm:count()))
+local model = need(saros.load(args.model))
+local fits, done, message = pcall(saros.export_c, model, args.out, { name = args.name, weights = args.weights })
+need(fits, not fits and "no C file of this model: " .. done:gsub("^[^:]*:%d+: session: ", ""))
+need(done, message)
+print(("%s: %s, %d weights"):format(args.out, model:describe(), model:count()))
 print(("check it:  cc -std=c99 -O2 -D%s_TEST %s -lm && ./a.out"):format(args.name:upper(), args.out))

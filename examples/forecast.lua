@@ -21,6 +21,7 @@ numbers.whole(parser, "--column", "Of the values, where the forecaster reads sea
 numbers.whole(parser, "--season", "It tells what each value makes of the one so many steps before.")
 parser:flag("--quotients", "And that as the logarithm of a quotient, not as a difference.")
 local args = parser:parse()
+need(args.season or not args.column, "--column: expected --season beside it; else the forecaster knows its columns")
 
 local forecaster = need(saros.load(args.model))
 need(forecaster.forecast, ("expected a forecaster in %s, got a %s"):format(args.model, forecaster.kind))

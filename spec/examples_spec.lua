@@ -291,6 +291,9 @@ describe("the examples", function()
     local folder = folders.unused()
     rows = table_of("--run", folder, "--csv", path, "--column", 3, "--season", 25, "--ahead", 2, "--epochs", 1)
     local forecast = succeed("examples/forecast.lua", "--model", folder .. "/values", "--csv", path)
+    local refusal, status = run("examples/forecast.lua", "--model", folder .. "/values", "--csv", path, "--column", 3)
+    assert.equal(1, status)
+    assert.matches("^saros: %-%-column: expected %-%-season beside it", refusal)
     os.remove(path)
     folders.remove(folder)
     assert.matches("^steps ahead  Value\n +1 +%-?%d%.%d%d%d\n +2 +%-?%d%.%d%d%d\n$", forecast)
@@ -447,14 +450,23 @@ describe("the examples", function()
     end
   end)
 
+  it("write a forecaster as a C file", function()
+    local series = data.series({ string = "a,b\n1,4\n3,5\n2,7\n5,6\n" }, { valid = 0 })
+    files.with_path(function(path)
+      assert(nn.forecaster({ series = series, hidden = 2 }):save(path))
+      local output = succeed("examples/export.lua", "--model", path, "--out", path .. ".c")
+      assert.matches("^[^\n]+%.c: forecaster [^\n]+ weights\ncheck it: ", output)
+      assert.matches("\n** forecaster (", files.read(path .. ".c"), 1, true)
+      os.remove(path .. ".c")
+    end)
+  end)
+
   it("say in a line which models cannot be a C file", function()
     local set = data.labelled({ one = { "ab" }, two = { "ba" } }, { valid = 0 })
     local pairs_of = data.pairs({ { "a", "b" } }, { valid = 0 })
-    local series = data.series({ string = "a,b\n1,4\n3,5\n2,7\n5,6\n" }, { valid = 0 })
     for _, model in ipairs {
       nn.classifier { vocabulary = set.vocabulary, labels = set.labels, hidden = 2 },
       nn.encoder_decoder { source = pairs_of.source, target = pairs_of.target, hidden = 2 },
-      nn.forecaster { series = series, hidden = 2 },
     } do
       files.with_path(function(path)
         assert(model:save(path))
