@@ -263,6 +263,9 @@ describe("a classifier", function()
       ['fit: expected data with the labels of the model, got "ba" as 2, which to the model is "bc"'] = function()
         saros.fit(build(set, { labels = { "ab", "bc" } }), set)
       end,
+      ['fit: expected data with the labels of the model, got nothing as 3, which to the model is "c"'] = function()
+        saros.fit(build(set, { labels = { "ab", "ba", "c" } }), set)
+      end,
       ["classifier: expected labelled sequences, as data.labelled has them, got windows without labels"] = function()
         local text = data.text { string = ("ab"):rep(2000) }
         saros.fit(build(set, { vocabulary = text.vocabulary }), text)

@@ -145,6 +145,14 @@ describe("fit", function()
     assert.equal(0, sgd.steps)
   end)
 
+  it("refuses an optimizer of another model", function()
+    local other = optim.sgd(nn.linear({ 2, 3 }):init({ seed = 1 }):parameters(), { lr = 1 })
+    assert.error_matches(function()
+      local text = small_text()
+      saros.fit(small_model(text), text, { batch = 4, length = 20, optimizer = other })
+    end, "fit: expected an optimizer of the model's parameters, got one of others", 1, true)
+  end)
+
   it("trains any stateful module", function()
     local text = small_text()
     local V = #text.vocabulary

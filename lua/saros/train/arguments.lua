@@ -82,8 +82,22 @@ local function check_data(model, text, o)
   options.about("fit", pass.training, text, o, 1)
 end
 
---- An optimizer has a rate of its own.
-local function check_optimizer(o)
+--- True if some parameters of a model are among others.
+local function has_some_of(model, others)
+  local is_other = {}
+  for _, parameter in ipairs(others) do
+    is_other[parameter] = true
+  end
+  for _, parameter in ipairs(model:parameters()) do
+    if is_other[parameter] then
+      return true
+    end
+  end
+  return false
+end
+
+--- An optimizer has a rate of its own, and parameters of the model.
+local function check_optimizer(model, o)
   for _, name in ipairs { "lr", "schedule" } do
     if o.optimizer and o[name] ~= nil then
       options.fail(("fit: expected no option '%s', since optimizer is given; make the optimizer with it, "
@@ -92,6 +106,8 @@ local function check_optimizer(o)
   end
   if o.run and o.optimizer and not (o.optimizer.state and o.optimizer.restore) then
     options.fail "fit: expected an optimizer with state and restore, since run is given"
+  elseif o.optimizer and not has_some_of(model, o.optimizer.parameters) then
+    options.fail "fit: expected an optimizer of the model's parameters, got one of others"
   end
 end
 
@@ -107,7 +123,7 @@ function arguments.check(model, text, given)
     options.fail("fit: expected a stateful module, or one with a window_loss, got " .. options.describe(model))
   end
   check_data(model, text, o)
-  check_optimizer(o)
+  check_optimizer(model, o)
   if o.patience and not pass.holds_out(text) then
     options.fail("fit: expected data with a held-out part, since patience is given; "
       .. "data.text(..., { valid = 0.1 }) holds one out")

@@ -80,11 +80,15 @@ local function lists_of(known)
   return known.symbols and { known.symbols } or known.shift and { known.shift, known.factor } or { known }
 end
 
+local function shown(value)
+  return value == nil and "nothing" or options.describe(value)
+end
+
 local function require_list(owner, name, known, other)
   for id = 1, math.max(#known, #other) do
     if known[id] ~= other[id] then
       options.fail(("%s: expected data with the %s of the model, got %s as %d, which to the model is %s%s"):format(
-        owner, name, options.describe(other[id]), id, options.describe(known[id]),
+        owner, name, shown(other[id]), id, shown(known[id]),
         name ~= "labels" and ("; option '%s' of the data takes the model's"):format(name) or ""))
     end
   end
