@@ -257,6 +257,25 @@ describe("the memory that a model foretells", function()
     end
   end)
 
+  it("is enough for pieces, at which rows begin anew, where that is said", function()
+    local letters = saros.data.text({ string = "abcabc" }, { valid = 0 }).vocabulary
+    for _, cell in ipairs { "rnn", "lstm", "gru", "mingru", "minlstm", "lru" } do
+      for _, learn_state in ipairs { false, true } do
+        local lm = nn.language_model { vocabulary = letters, cell = cell, hidden = 64, learn_state = learn_state }
+        local begins = saros.generator(1):uniform({ 40, 32 }):gt(0.8)
+        local needed = lm:memory { length = 40, batch = 32, loss = function(T, B)
+          local ids = saros.zeros(T, B, 1):argmax(-1)
+          return (lm:window_loss { inputs = ids, targets = ids, begins = begins:slice(2, 1, B) })
+        end }
+        local told = lm:memory { length = 40, batch = 32, pieces = true }
+        assert.is_true(told.total >= 0.998 * needed.total, ("%s: %d of %d"):format(cell, told.total, needed.total))
+        assert.is_true(told.total <= 1.02 * needed.total, ("%s: %d of %d"):format(cell, told.total, needed.total))
+        assert.is_true(lm:memory({ length = 40, batch = 32, segment = 10, pieces = true }).total
+          >= lm:memory({ length = 40, batch = 32, segment = 10 }).total)
+      end
+    end
+  end)
+
   it("reads as a table", function()
     local text = tostring(nn.gru({ 8, 8 }):init({ seed = 1 }):memory { length = 3, batch = 2 })
     assert.matches("^training on 3 steps of 2 rows\nparameters +%d+%.%d MiB\nmoments of the optimizer +", text)
@@ -271,6 +290,9 @@ describe("the memory that a model foretells", function()
     assert.error_matches(function()
       linear:memory { length = 2, batch = 2, loss = function() return 1 end }
     end, "memory: expected option 'loss' to return a tensor, got 1$")
+    assert.error_matches(function()
+      linear:memory { length = 2, batch = 2, loss = function() end, pieces = true }
+    end, "memory: expected no option 'pieces' for a linear with a loss of its own, which reads none$")
     assert.error_matches(function()
       linear:memory { length = 2 }
     end, "memory: expected option 'batch', a positive integer")

@@ -29,6 +29,7 @@ local stream = require "saros.generate.stream"
 local LanguageModel = module.class "language_model"
 LanguageModel.stateful = true
 LanguageModel.hides_padding = true
+LanguageModel.reads_pieces = true
 
 ---@class saros.nn.LanguageModelOptions
 ---@field vocabulary saros.Vocabulary
@@ -139,10 +140,10 @@ function LanguageModel:training_loss(window, state)
   return objective, last, nil, plain
 end
 
---- Any window, for `memory`.
-function LanguageModel.sample_window(_, T, B)
+--- Any window, for `memory`: of a text, or of pieces.
+function LanguageModel.sample_window(_, T, B, pieces)
   local zeros <close> = core.zeros(T, B, 1)
-  return { inputs = zeros:argmax(-1), targets = zeros:argmax(-1) }
+  return { inputs = zeros:argmax(-1), targets = zeros:argmax(-1), begins = pieces and core.ones(T, B) or nil }
 end
 
 --- Read some text from the beginning, as a prompt; see saros.generate.prompt.

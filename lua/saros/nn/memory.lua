@@ -27,6 +27,7 @@ local late = lazy({}, { segments = { "saros.train.segments" } })
 ---@field segment? integer  steps, as in saros.fit (whole windows)
 ---@field accumulate? integer  windows between updates, as in saros.fit (1)
 ---@field average? number  decay, as in saros.fit (none)
+---@field pieces? boolean  do rows begin anew within a window, as those of data.pieces? (false)
 
 ---@class saros.nn.Memory
 ---@field length integer
@@ -175,7 +176,7 @@ end })
 --- has left before the next one.
 local function learn_in_segments(self, rows)
   local model, o, taped = self.model, self.options, 0
-  local window = model:sample_window(o.length, rows)
+  local window = model:sample_window(o.length, rows, o.pieces)
   core.trace()
   local _, state = late.segments.backward(model, window, nil, {
     segment = o.segment,
@@ -252,6 +253,7 @@ local check = options.declare("memory", {
   { "segment", options.optional(options.size) },
   { "accumulate", options.size, 1 },
   { "average", options.optional(options.fraction) },
+  { "pieces", options.boolean, false },
 })
 
 --- The bytes of all parameters, and of the largest.
@@ -293,7 +295,7 @@ local function loss_of(model, o)
     return o.loss
   elseif model.sample_window then
     return function(T, B)
-      local window = model:sample_window(T, B)
+      local window = model:sample_window(T, B, o.pieces)
       local loss, state = model_loss.to_learn(model, window)
       return loss, state, window
     end
@@ -306,6 +308,16 @@ local function loss_of(model, o)
     .. "of T steps and B rows, for a %s"):format(model.kind))
 end
 
+--- Refuse options that mean nothing to a model.
+local function check_use(model, o)
+  if o.segment and not model.sample_window then
+    options.fail(("memory: expected no option 'segment' for a %s, whose windows have no parts"):format(model.kind))
+  elseif o.pieces and (o.loss or not model.reads_pieces) then
+    options.fail(("memory: expected no option 'pieces' for a %s%s, which reads none"):format(
+      model.kind, o.loss and " with a loss of its own" or ""))
+  end
+end
+
 --- How many bytes training takes at the most for windows of a size, as saros.fit
 --- trains. The model, its gradients and its generators are as before. What the
 --- script holds beside the model, its data first of all, comes on top; and where its
@@ -316,9 +328,7 @@ end
 local function memory(model, given)
   local _ <close> = core.no_gradient()
   local o = check(given)
-  if o.segment and not model.sample_window then
-    options.fail(("memory: expected no option 'segment' for a %s, whose windows have no parts"):format(model.kind))
-  end
+  check_use(model, o)
   local self = { model = model, options = o, loss_of = loss_of(model, o) }
   local sums, taped = measure(self)
   local peak, kept, left, alive = table.unpack(sums)
