@@ -133,7 +133,10 @@ describe("a misspelt method", function()
   it("of a class of one's own is one, too, but fields may be absent", function()
     local Own = nn.module "own"
     function Own:forward(x)
-      return self.generator == nil and self.unit == nil and self.cache == nil and x or nil
+      for _, name in ipairs { "generator", "unit", "cache", "saved", "learned", "described", "kinds" } do
+        assert.is_nil(self[name])
+      end
+      return x
     end
     assert.equal(3, Own.new()(3))
     fails(function() Own.new():parametrs() end, "saros.nn.own: expected the name of a method, got \"parametrs\"")

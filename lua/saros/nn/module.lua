@@ -498,9 +498,11 @@ function module.of_tensors(tensors, build, ...)
 end
 
 -- A class of a script may ask for fields of its own that are absent and look like
--- our methods: self.unit beside init, self.generator beside generators.
+-- our methods: self.unit beside init, self.generator beside generators, self.saved
+-- beside save, self.learned beside learner.
 local function is_own_field(name, method)
-  return #name < 5 or method:sub(1, #name) == name
+  local stem = math.min(#name, #method) - (#name == #method and 1 or 0)
+  return #name < 5 or name:sub(1, stem) == method:sub(1, stem)
 end
 
 --- The same for classes of scripts. A field that objects may lack can also be
