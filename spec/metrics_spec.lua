@@ -66,6 +66,18 @@ accuracy 0.600, macro F1 0.433, of 5]], tostring(metrics.classification(truth, t
     local ids, labels = saros.ids { 1, 3 }, { "a", "b" }
     assert.error_matches(function() metrics.classification(ids, ids, { labels = labels }) end,
       "expected one of the labels in truth, got 3 at position 2", 1, true)
+    assert.error_matches(function() metrics.classification(ids, ids, { labels = { 3, 4 } }) end,
+      "expected one of the labels in truth, got 3 at position 2", 1, true) -- 3 is a label, but no place
+    local each_once = "expected option 'labels' to be strings or numbers, each once, "
+    for got, list in pairs { ["nan at position 2"] = { 1, 0 / 0 }, ["true at position 1"] = { true, false },
+      ["nil at position 2"] = { "a", nil, "b" } } do
+      assert.error_matches(function() metrics.classification(list, { "a", "b" }) end,
+        "expected strings or numbers in truth, got " .. got, 1, true)
+      assert.error_matches(function() metrics.classification({}, {}, { labels = list }) end,
+        each_once .. "got " .. got, 1, true)
+    end
+    assert.error_matches(function() metrics.classification({ "a" }, { "a" }, { labels = { "a", "b", "a" } }) end,
+      each_once .. 'got "a" at position 3', 1, true)
   end)
 end)
 
@@ -79,8 +91,8 @@ describe("metrics of numbers", function()
 
   it("refuse what does not fit", function()
     assert.error_matches(function() metrics.regression({ 1 }, { 1, 2 }) end, "expected predictions of the shape of")
-    assert.error_matches(function() metrics.regression({ 1, 0 / 0 }, { 1, 2 }) end, "expected numbers, as a tensor")
-    assert.error_matches(function() metrics.regression({}, {}) end, "expected numbers, as a tensor")
+    assert.error_matches(function() metrics.regression({ 1, 0 / 0 }, { 1, 2 }) end, "expected finite numbers, at least one, as a tensor")
+    assert.error_matches(function() metrics.regression({}, {}) end, "expected finite numbers, at least one, as a tensor")
   end)
 end)
 

@@ -106,16 +106,38 @@ local function occurring(...)
   return labels
 end
 
---- The labels of a tensor of ids, which are places among the labels where these are given.
-local function read_labels(given, labels)
-  if not options.tensor.accept(given) then
-    return given
+local function is_label(value)
+  return type(value) == "string" or type(value) == "number" and value == value
+end
+
+--- The labels of a list, or of a tensor of ids, which are places among the labels where
+--- these are given.
+local function read_labels(name, given, labels)
+  local is_tensor, read = options.tensor.accept(given) ~= nil, {}
+  for n, value in options.each(is_tensor and given:totable() or given) do
+    read[n] = value
+    if is_tensor and labels then
+      read[n] = labels[value]
+    end
+    if not is_label(read[n]) then
+      options.fail(("metrics.classification: expected %s in %s, got %s at position %d"):format(
+        labels and "one of the labels" or "strings or numbers", name, options.describe(value), n))
+    end
   end
-  local list = given:totable()
-  for n, id in ipairs(labels and list or {}) do
-    list[n] = labels[id] or id
+  return read
+end
+
+--- Where each label is among the labels.
+local function places_of(labels)
+  local places = {}
+  for id, label in options.each(labels) do
+    if not is_label(label) or places[label] then
+      options.fail(("metrics.classification: expected option 'labels' to be strings or numbers, each once, got %s at "
+        .. "position %d"):format(options.describe(label), id))
+    end
+    places[label] = id
   end
-  return list
+  return places
 end
 
 --- A confusion matrix of zeros.
@@ -158,16 +180,13 @@ function classification.of_lists(truth, predicted, given)
   options.argument("metrics.classification", 1, answers, truth)
   options.argument("metrics.classification", 2, answers, predicted)
   local o = check_classification(given)
-  truth, predicted = read_labels(truth, o.labels), read_labels(predicted, o.labels)
+  truth, predicted = read_labels("truth", truth, o.labels), read_labels("predicted", predicted, o.labels)
   if #truth ~= #predicted then
     options.fail(("metrics.classification: expected as many answers as true labels, %d, got %d"):format(
       #truth, #predicted))
   end
-  local labels, places = o.labels or occurring(truth, predicted), {}
-  for id, label in ipairs(labels) do
-    places[label] = id
-  end
-  local counts = classification.zeros(#labels)
+  local labels = o.labels or occurring(truth, predicted)
+  local places, counts = places_of(labels), classification.zeros(#labels)
   for n = 1, #truth do
     local line, guess = counts[place_of(places, "truth", truth, n)], place_of(places, "predicted", predicted, n)
     line[guess] = line[guess] + 1

@@ -18,7 +18,7 @@ function Regression:__tostring()
   return format("MAE %.6g, RMSE %.6g, of %d", self.mae, self.rmse, self.count)
 end
 
-local numbers = options.kind("numbers, as a tensor or a list", function(value)
+local numbers = options.kind("finite numbers, at least one, as a tensor or a list", function(value)
   local ok, x = pcall(core.tensor, value)
   x = options.tensor.accept(value) or type(value) == "table" and ok and x
   return x and x:dtype() == "real" and x:count() > 0 and x:all_finite() and x or nil
