@@ -91,8 +91,10 @@ describe("metrics of numbers", function()
 
   it("refuse what does not fit", function()
     assert.error_matches(function() metrics.regression({ 1 }, { 1, 2 }) end, "expected predictions of the shape of")
-    assert.error_matches(function() metrics.regression({ 1, 0 / 0 }, { 1, 2 }) end, "expected finite numbers, at least one, as a tensor")
-    assert.error_matches(function() metrics.regression({}, {}) end, "expected finite numbers, at least one, as a tensor")
+    for _, list in ipairs { { 1, 0 / 0 }, {} } do
+      assert.error_matches(function() metrics.regression(list, { 1, 2 }) end,
+        "expected finite numbers, at least one, as a tensor or a list as argument 1", 1, true)
+    end
   end)
 end)
 
@@ -143,6 +145,25 @@ describe("examine", function()
       end
       assert.matches("^target +ahead +MAE +RMSE +count\n1 ", tostring(found))
     end
+  end)
+
+  it("of a forecaster of numbers far from 0 is exact to their differences", function()
+    local lines, values = { "x" }, {}
+    for n = 1, 200 do
+      values[n] = 1700000000 + 3 * n + 7 * n % 5 -- the numbers of the build there are 128 apart
+      lines[n + 1] = ("%d"):format(values[n])
+    end
+    local series = assert(data.series({ string = table.concat(lines, "\n") }, { valid = 0.2 }))
+    local model = nn.forecaster { series = series, hidden = 3, seed = 1 }
+    model.head.weight:fill(0)
+    model.head.bias:fill(0) -- it tells the last value
+    local found, sum = model:examine(series), 0
+    for row = 161, 200 do
+      sum = sum + math.abs(values[row] - values[row - 1])
+      assert.near(values[row], found.forecasts[1].truth[row - 160], 0.01)
+      assert.near(values[row - 1], found.forecasts[1].predictions[1].y[row - 160], 0.01)
+    end
+    assert.near(sum / 40, found.errors[1].mae, 0.01)
   end)
 
   it("goes into the run folder, and its figures into the report", function()

@@ -192,6 +192,18 @@ function Scale:apply_column(n, values)
   return core.tensor(scaled)
 end
 
+--- Column n back to its units, as numbers in double.
+---@param n integer  1..F
+---@param x saros.Tensor  (N)
+---@return number[]
+function Scale:invert_column(n, x)
+  local shift, factor, values = self.shift[n], self.factor[n], {}
+  for row, value in ipairs(x:totable()) do
+    values[row] = value * factor + shift
+  end
+  return values
+end
+
 --- The numbers in nested lists, one behind the other.
 local function flattened(values, into)
   if type(values) == "number" then

@@ -345,16 +345,17 @@ function Series:__len()
   return #self.inputs
 end
 
---- The inputs of the first rows on the scale of a model. On the series' own they are as exact as
---- those that a model learns from.
+--- The inputs or targets of the first rows on the scale of a model. On the series' own they are as
+--- exact as those that a model learns from.
+---@param which "inputs"|"targets"
 ---@param of saros.Scale
 ---@param last integer
----@return saros.Tensor  (last, F)
-function Series:scaled_inputs(of, last)
-  if of:equals(self.scale.inputs) then
-    return self.scaled.inputs:slice(1, 1, last)
+---@return saros.Tensor  (last, F) or (last, K)
+function Series:on_scale(which, of, last)
+  if of:equals(self.scale[which]) then
+    return self.scaled[which]:slice(1, 1, last)
   end
-  return of:apply(self.inputs:slice(1, 1, last))
+  return of:apply(self[which]:slice(1, 1, last))
 end
 
 --- What was made of a table.

@@ -173,20 +173,52 @@ function Forecaster:forecast(values)
   return self:forecasts(values):select(1, -1)
 end
 
+--- The rows of a series, and what was told of them.
+---@class saros.nn.Told
+---@field targets saros.Tensor  (rows, K), scaled
+---@field y saros.Tensor  (rows, h, K), scaled: what was told at each row
+
+local function truth_of(told, n, first, last)
+  return told.targets:select(2, n):slice(1, first, last)
+end
+
+local function predictions_of(told, n, ahead, first, last)
+  return told.y:select(3, n):select(2, ahead):slice(1, first - ahead, last - ahead)
+end
+
 --- The errors of the forecasts of rows first..last, for each target and number of steps
---- ahead, in the units of the series.
----@param told saros.Tensor  (rows, h, K): what was told at each row of the series
-local function errors_of(self, series, told, first, last)
-  local list = {}
-  for n, name in ipairs(self.scale.targets.names) do
-    local truth = series.targets:select(2, n):slice(1, first, last)
+--- ahead, in the units of the series. They are measured on the scale, where numbers far
+--- from 0 keep their differences.
+---@param told saros.nn.Told
+local function errors_of(self, told, first, last)
+  local list, scaled = {}, self.scale.targets
+  for n, name in ipairs(scaled.names) do
     for ahead = 1, self.horizon do
-      local y = told:select(3, n):select(2, ahead):slice(1, first - ahead, last - ahead)
-      local found = regression.of_numbers(truth, y)
-      list[#list + 1] = { name = name, ahead = ahead, mae = found.mae, rmse = found.rmse, count = found.count }
+      local found = regression.of_numbers(truth_of(told, n, first, last), predictions_of(told, n, ahead, first, last))
+      list[#list + 1] = { name = name, ahead = ahead, mae = found.mae * scaled.factor[n],
+        rmse = found.rmse * scaled.factor[n], count = found.count }
     end
   end
   return regression.errors(list)
+end
+
+--- What came in rows first..last and was told one step and `horizon` steps before, for a report.
+---@param told saros.nn.Told
+---@return saros.nn.Forecasts[]
+local function forecasts_of(self, told, first, last)
+  local list, rows, scaled = {}, {}, self.scale.targets
+  for row = first, last do
+    rows[#rows + 1] = row
+  end
+  for n, name in ipairs(scaled.names) do
+    local predictions = {}
+    for k, ahead in ipairs(self.horizon > 1 and { 1, self.horizon } or { 1 }) do
+      predictions[k] = { ahead = ahead, y = scaled:invert_column(n, predictions_of(told, n, ahead, first, last)) }
+    end
+    list[n] = { name = name, x = rows, truth = scaled:invert_column(n, truth_of(told, n, first, last)),
+      predictions = predictions }
+  end
+  return list
 end
 
 ---@class saros.nn.ForecasterExamination
@@ -207,27 +239,17 @@ end
 function Forecaster:examine(series, given)
   local _ <close> = core.no_gradient()
   local o = check_examine(given)
-  options.argument("examine", 1, options.having("a series", { "horizon", "scaled_inputs" }), series)
+  options.argument("examine", 1, options.having("a series", { "horizon", "on_scale" }), series)
   local part = series[o.part]
     or options.fail(("examine: expected a series with a part '%s', got one without"):format(o.part))
   local last = part.first + #part - 1
   local beginning = math.max(part.first, self.horizon + 1)
   local first = math.max(beginning, last - o.rows + 1)
-  local told = tell(self, series:scaled_inputs(self.scale.inputs, last))
-  local forecasts, rows = {}, {}
-  for row = first, last do
-    rows[#rows + 1] = row
-  end
-  for n, name in ipairs(self.scale.targets.names) do
-    local entry = { name = name, x = rows, predictions = {},
-      truth = series.targets:select(2, n):slice(1, first, last):totable() }
-    for k, ahead in ipairs(self.horizon > 1 and { 1, self.horizon } or { 1 }) do
-      local y = told:select(3, n):select(2, ahead):slice(1, first - ahead, last - ahead)
-      entry.predictions[k] = { ahead = ahead, y = y:totable() }
-    end
-    forecasts[n] = entry
-  end
-  return setmetatable({ errors = errors_of(self, series, told, beginning, last), forecasts = forecasts }, Examination)
+  local x = series:on_scale("inputs", self.scale.inputs, last)
+  local told = { targets = series:on_scale("targets", self.scale.targets, last),
+    y = (self(x:reshape(last, 1, -1))):select(2, 1) }
+  return setmetatable({ errors = errors_of(self, told, beginning, last),
+    forecasts = forecasts_of(self, told, first, last) }, Examination)
 end
 
 --- The forecaster as it is now, stepped with values in the units of the series.
