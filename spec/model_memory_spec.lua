@@ -290,6 +290,16 @@ describe("the memory that a model foretells", function()
     assert.error_matches(function()
       linear:memory { length = 2, batch = 2, loss = function() return 1 end }
     end, "memory: expected option 'loss' to return a tensor, got 1$")
+    local recurrent = nn.gru({ 2, 2 }):init { seed = 1 }
+    assert.error_matches(function()
+      recurrent:memory { length = 4, batch = 2, segment = 2 }
+    end, "memory: expected no option 'segment' for a .*, whose sequences stay whole$")
+    assert.error_matches(function()
+      recurrent:memory { length = 4, batch = 2, segment = 2, loss = function() return saros.zeros(1), nil, 5 end }
+    end, "memory: expected no option 'segment' beside 'loss'$")
+    assert.is_true(recurrent:memory({ length = 4, batch = 2, loss = function(T, B)
+      return recurrent(saros.zeros(T, B, 2)):sum(), nil, 5
+    end }).total > 0)
     assert.error_matches(function()
       linear:memory { length = 2, batch = 2, loss = function() end, pieces = true }
     end, "memory: expected no option 'pieces' for a linear with a loss of its own, which reads none$")

@@ -310,8 +310,9 @@ end
 
 --- Refuse options that mean nothing to a model.
 local function check_use(model, o)
-  if o.segment and not model.sample_window then
-    options.fail(("memory: expected no option 'segment' for a %s, whose windows have no parts"):format(model.kind))
+  if o.segment and (o.loss or not model.sample_window or model:sample_window(1, 1).symbols) then
+    options.fail(("memory: expected no option 'segment' %s"):format(
+      o.loss and "beside 'loss'" or ("for a %s, whose sequences stay whole"):format(model.kind)))
   elseif o.pieces and (o.loss or not model.reads_pieces) then
     options.fail(("memory: expected no option 'pieces' for a %s%s, which reads none"):format(
       model.kind, o.loss and " with a loss of its own" or ""))
@@ -338,7 +339,7 @@ local function memory(model, given)
   local lasting = parameters + moments + averages + gradients
   local others = alive * (o.accumulate > 1 and 2 * o.accumulate or 1) -- while the next windows are read
   -- Segments and batches differ, and some are small.
-  local waits = taped < CYCLE or o.segment or self.window and self.window.symbols
+  local waits = taped < CYCLE or o.segment or type(self.window) == "table" and self.window.symbols
   local cycle = waits and math.min(left, CYCLE) + math.max(CYCLE, (lasting + alive) // 4) or 0
   local rest = others + cycle + SPARE + (lasting + peak) // 100
   return setmetatable({
