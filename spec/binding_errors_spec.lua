@@ -382,7 +382,7 @@ describe("wrong arguments #binding", function()
 
   it("are annotated for editors, for all that there is", function()
     local text = ""
-    for _, name in ipairs { "core", "tensor", "tape", "generator", "session", "text" } do
+    for _, name in ipairs { "core", "system", "tensor", "tape", "generator", "session", "text" } do
       local file <close> = assert(io.open("lua/saros/meta/" .. name .. ".lua"))
       text = text .. file:read "a"
     end
