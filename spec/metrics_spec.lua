@@ -87,6 +87,15 @@ describe("metrics of numbers", function()
     assert.same({ 4, 1, 2 }, { found.count, found.mae, found.rmse })
     assert.equal("MAE 1, RMSE 2, of 4", tostring(found))
     assert.equal(0, metrics.regression(saros.ones(2, 2), saros.ones(2, 2)).rmse)
+    found = metrics.regression({ { 1, 2 }, { 3, 4 } }, saros.tensor { { 1, 2 }, { 3, 6 } })
+    assert.same({ 4, 0.5, 1 }, { found.count, found.mae, found.rmse })
+  end)
+
+  it("keep the differences of numbers far from 0", function()
+    local far = 1700000000 -- where the numbers of the build are 128 apart
+    local found = metrics.regression({ far + 1, far + 2 }, { far + 4, far + 6 })
+    assert.equal(3.5, found.mae)
+    assert.near(math.sqrt(12.5), found.rmse, 1e-6)
   end)
 
   it("refuse what does not fit", function()

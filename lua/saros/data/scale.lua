@@ -3,6 +3,7 @@
 --- from, and goes into model files, as a model makes no sense without it.
 
 local core = require "saros.core"
+local flatten = require "saros.flatten"
 local not_finite = require "saros.data.not_finite"
 local options = require "saros.options"
 local problem = require "saros.data.problem"
@@ -204,18 +205,6 @@ function Scale:invert_column(n, x)
   return values
 end
 
---- The numbers in nested lists, one behind the other.
-local function flattened(values, into)
-  if type(values) == "number" then
-    into[#into + 1] = values
-  else
-    for _, inner in ipairs(values) do
-      flattened(inner, into)
-    end
-  end
-  return into
-end
-
 --- Values from a script to the scale of the network: numbers in double, before they
 --- are rounded to those of the build.
 ---@param values saros.Tensor|number|table  as the script gave them
@@ -225,7 +214,7 @@ function Scale:apply_values(values, x)
   if options.tensor.accept(values) then
     return self:apply(x)
   end
-  local list, F = flattened(values, {}), #self
+  local list, F = flatten(values), #self
   for n, value in ipairs(list) do
     local column = (n - 1) % F + 1
     list[n] = (value - self.shift[column]) / self.factor[column]

@@ -1,6 +1,7 @@
 --- How far numbers are from what they should be.
 
 local core = require "saros.core"
+local flatten = require "saros.flatten"
 local options = require "saros.options"
 local in_columns = require "saros.metrics.columns"
 
@@ -24,6 +25,19 @@ local numbers = options.kind("finite numbers, at least one, as a tensor or a lis
   return x and x:dtype() == "real" and x:count() > 0 and x:all_finite() and x or nil
 end)
 
+--- y - x, (N). Numbers in lists are subtracted in double, so that those far from 0 keep
+--- their differences.
+local function differences(x, y)
+  if options.tensor.accept(x) and options.tensor.accept(y) then
+    return (y - x):reshape(-1)
+  end
+  local from, list = flatten(options.tensor.accept(x) and x:totable() or x), {}
+  for n, value in ipairs(flatten(options.tensor.accept(y) and y:totable() or y)) do
+    list[n] = value - from[n]
+  end
+  return core.tensor(list)
+end
+
 local regression = {}
 
 --- How far numbers are from what they should be.
@@ -39,10 +53,12 @@ function regression.of_numbers(truth, predicted)
     options.fail(("metrics.regression: expected predictions of the shape of the truth, %s, got %s"):format(
       options.describe_tensor(x), options.describe_tensor(y)))
   end
+  local errors = differences(truth, predicted)
+  local zeros = core.zeros(#errors)
   return setmetatable({
-    count = x:count(),
-    mae = core.l1(y, x):item(),
-    rmse = math.sqrt(core.mse(y, x):item()),
+    count = #errors,
+    mae = core.l1(errors, zeros):item(),
+    rmse = math.sqrt(core.mse(errors, zeros):item()),
   }, Regression)
 end
 
