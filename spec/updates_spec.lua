@@ -184,6 +184,23 @@ end)
 describe("a training", function()
   local text = data.text({ string = SENTENCE:rep(20) }, { valid = 0.2 })
 
+  it("tells bits and perplexity of losses that are in nats per symbol alone", function()
+    local V = #text.vocabulary
+    local net = nn.chain { nn.embedding { V, 4 }, nn.gru { 4, 4 }, nn.linear { 4, V } }
+    local Squares = nn.module "squares"
+    function Squares:window_loss(window)
+      return nn.mse((self.net(window.inputs)), saros.one_hot(window.targets, V))
+    end
+    local own = Squares.new()
+    own.net = own:add_member("net", net)
+    own:init { seed = 1 }
+    local o = { batch = 4, length = 10 }
+    local plain = saros.fit(net, text, o)[1]
+    assert.near(plain.valid / math.log(2), plain.bits, 1e-6)
+    local squares = saros.fit(own, text, o)[1]
+    assert.same({ nil, nil }, { squares.bits, squares.perplexity })
+  end)
+
   local function model()
     return nn.language_model { vocabulary = text.vocabulary, hidden = 10, layers = 1, seed = 1 }
   end

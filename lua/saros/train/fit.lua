@@ -39,7 +39,8 @@ local late = lazy({}, { report = { "saros.report" } })
 ---@field objective number?  what was minimised, where it is not the loss: with class weights, weights of
 ---  sequences or label smoothing
 ---@field accuracy number?  of models that choose a label: the share that is right
----@field bits number?  the same in bits per symbol, where there are symbols
+---@field bits number?  the same in bits per symbol, where there are symbols and the loss is in nats: a model with
+---  a window_loss of its own has a vocabulary then
 ---@field perplexity number?  e to the loss
 ---@field smoothed number  the loss over about the last 20 updates
 ---@field norm number  of the gradients, before clipping

@@ -125,13 +125,21 @@ local function update(self, record, window, sums, state)
   self.state, self.before = state, nil
 end
 
+--- Is the loss in nats per symbol? One of the model's own may be anything, unless the
+--- model knows the symbols.
+local function is_of_symbols(self)
+  local model, data = self.model, self.text
+  local has_symbols = data.vocabulary or data.target
+  return has_symbols and not data.labels and (not model.window_loss or model.vocabulary or model.target)
+end
+
 --- Where the loss is in nats per symbol, say it in other units as well.
 ---@param self saros.train.Fit
 ---@param record table
 ---@param nats number
 function step.add_units(self, record, nats)
-  local perplexity, text = loss.perplexity(nats), self.text
-  if (text.vocabulary or text.target) and not text.labels and finite.is(perplexity) then
+  local perplexity = loss.perplexity(nats)
+  if is_of_symbols(self) and finite.is(perplexity) then
     record.bits, record.perplexity = loss.bits(nats), perplexity
   end
 end
