@@ -238,6 +238,15 @@ void walk_start(walk *w, int rank, const int *shape, int tensors,
 void walk_skip(walk *w, size_t rows);  // from the first row
 int walk_next(walk *w);                // 0 after the last row
 
+/* Walks over x[0], to which the other tensors broadcast, on the threads of the
+** context. Calls visit(arguments, w, from, n) for n elements of the row where
+** 'w' is, from one of them on; calls must write to disjoint places. */
+typedef void walk_visit(const void *arguments, const walk *w, size_t from,
+                        size_t n);
+__attribute__((warn_unused_result)) saros_status
+parallel_walk(walk_visit *visit, const void *arguments, int tensors,
+              const saros_tensor *const *x);
+
 /* --- Tape (tape.c) ------------------------------------------------------------ */
 
 /* A value's place on a tape: what its gradient gathers in. */

@@ -387,12 +387,12 @@ typedef struct combination {
   saros_operator f;
   saros_tensor *y;
   const saros_tensor *a, *b;
-  walk walk;
 } combination;
 
-/* n elements of the row where the walk stands, from one of them on. */
-static void combine_row(const combination *c, const walk *w, size_t from,
+/* n elements of the row where the walk is, from one of them on. */
+static void combine_row(const void *arguments, const walk *w, size_t from,
                         size_t n) {
+  const combination *c = arguments;
   const saros_tensor *a = c->a, *b = c->b;
   size_t at_a = w->at[1] + from * (size_t)w->step[1];
   size_t at_b = w->at[2] + from * (size_t)w->step[2];
@@ -407,30 +407,9 @@ static void combine_row(const combination *c, const walk *w, size_t from,
              number_at(b, at_b + i * (size_t)w->step[2]);
 }
 
-static void combine_part(void *arguments, size_t from, size_t n) {
-  const combination *c = arguments;
-  combine_row(c, &c->walk, from, n);
-}
-
-static void combine_rows(void *arguments, size_t from, size_t rows) {
-  const combination *c = arguments;
-  walk w = c->walk;
-  walk_skip(&w, from);
-  for (size_t row = 0; row < rows; row++, walk_next(&w))
-    combine_row(c, &w, 0, w.inner);
-}
-
-/* All of it, by its rows, or by the elements of its only row. */
-static saros_status combine(combination *c) {
+static saros_status combine(const combination *c) {
   const saros_tensor *const tensors[] = {c->y, c->a, c->b};
-  walk *w = &c->walk;
-  if (c->y->count == 0)
-    return SAROS_OK;
-  walk_start(w, c->y->rank, c->y->shape, 3, tensors);
-  if (w->inner == c->y->count)
-    return parallel_rows(c->y->context, w->inner, 1, combine_part, c);
-  return parallel_rows(c->y->context, c->y->count / w->inner, w->inner,
-                       combine_rows, c);
+  return parallel_walk(combine_row, c, 3, tensors);
 }
 
 saros_status saros_combine(saros_operator f, saros_tensor *a, saros_tensor *b,

@@ -9,11 +9,12 @@
 typedef struct choice {
   saros_tensor *y;
   const saros_tensor *condition, *a, *b;
-  walk walk;
 } choice;
 
-/* n elements of the row where the walk stands, from one of them on. */
-static void choose_row(const choice *c, const walk *w, size_t from, size_t n) {
+/* n elements of the row where the walk is, from one of them on. */
+static void choose_row(const void *arguments, const walk *w, size_t from,
+                       size_t n) {
+  const choice *c = arguments;
   c->y->context->kernels->pointwise->choose(
       reals(c->y) + w->at[0] + from,
       reals(c->condition) + w->at[1] + from * (size_t)w->step[1], w->step[1],
@@ -21,30 +22,9 @@ static void choose_row(const choice *c, const walk *w, size_t from, size_t n) {
       reals(c->b) + w->at[3] + from * (size_t)w->step[3], w->step[3], n);
 }
 
-static void choose_part(void *arguments, size_t from, size_t n) {
-  const choice *c = arguments;
-  choose_row(c, &c->walk, from, n);
-}
-
-static void choose_rows(void *arguments, size_t from, size_t rows) {
-  const choice *c = arguments;
-  walk w = c->walk;
-  walk_skip(&w, from);
-  for (size_t row = 0; row < rows; row++, walk_next(&w))
-    choose_row(c, &w, 0, w.inner);
-}
-
-/* All of it, by its rows, or by the elements of its only row. */
-static saros_status choose(choice *c) {
+static saros_status choose(const choice *c) {
   const saros_tensor *const tensors[] = {c->y, c->condition, c->a, c->b};
-  walk *w = &c->walk;
-  if (c->y->count == 0)
-    return SAROS_OK;
-  walk_start(w, c->y->rank, c->y->shape, 4, tensors);
-  if (w->inner == c->y->count)
-    return parallel_rows(c->y->context, w->inner, 1, choose_part, c);
-  return parallel_rows(c->y->context, c->y->count / w->inner, w->inner,
-                       choose_rows, c);
+  return parallel_walk(choose_row, c, 4, tensors);
 }
 
 /* Adds to the gradient of operand 'n' the part of dy that it was chosen for. */

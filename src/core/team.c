@@ -226,3 +226,37 @@ saros_status parallel_rows(saros_context *context, size_t n, size_t width,
   return parallel_for(context, (int)((n + job.block - 1) / job.block), run_rows,
                       &job);
 }
+
+/* --- Walks --------------------------------------------------------------------------- */
+
+typedef struct walk_job {
+  walk walk;  // at the first row
+  walk_visit *visit;
+  const void *arguments;
+} walk_job;
+
+static void visit_elements(void *arguments, size_t from, size_t n) {
+  const walk_job *job = arguments;
+  job->visit(job->arguments, &job->walk, from, n);
+}
+
+static void visit_rows(void *arguments, size_t from, size_t rows) {
+  const walk_job *job = arguments;
+  walk w = job->walk;
+  walk_skip(&w, from);
+  for (size_t row = 0; row < rows; row++, walk_next(&w))
+    job->visit(job->arguments, &w, 0, w.inner);
+}
+
+saros_status parallel_walk(walk_visit *visit, const void *arguments,
+                           int tensors, const saros_tensor *const *x) {
+  const saros_tensor *y = x[0];
+  walk_job job = {.visit = visit, .arguments = arguments};
+  if (y->count == 0)
+    return SAROS_OK;
+  walk_start(&job.walk, y->rank, y->shape, tensors, x);
+  size_t inner = job.walk.inner;
+  if (inner == y->count)  // one row, whose elements are shared out
+    return parallel_rows(y->context, inner, 1, visit_elements, &job);
+  return parallel_rows(y->context, y->count / inner, inner, visit_rows, &job);
+}
