@@ -102,6 +102,7 @@ describe("a description that does not fit its tensors", function()
         assert.equal("true", refused, line)
         assert.is_true(tonumber(lua) < 60 and tonumber(core) < 60, what .. ": " .. line)
         assert.matches("load: ", what, 1, true)
+        assert.is_nil(what:find("load: .*load: "), what)
         lines = lines + 1
       end
       assert.equal(2 * (4 * 10 + 12), lines, output)

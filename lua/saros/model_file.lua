@@ -101,8 +101,8 @@ local function model_of(tensors, metadata, place)
     return nil, ("load: %s: %s"):format(place, message)
   end
   local ok, model = pcall(build, description, tensors)
-  if not ok then
-    return nil, ("load: %s: %s"):format(place, options.without_place(model))
+  if not ok then -- a module that does not fit says "load: ", too
+    return nil, ("load: %s: %s"):format(place, options.without_place(model):gsub("^load: ", ""))
   end
   return model
 end
