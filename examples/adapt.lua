@@ -51,7 +51,7 @@ for t = first, #series do
   end
 end
 
-print(("%s\nmean error of '%s', %d ahead:\nrow        frozen   learning"):format(series, name, last))
+print(("%s\nmean absolute error of '%s', %d ahead:\nrow        frozen   learning"):format(series, name, last))
 for tenth = 1, 10 do
   local at = #errors[1] * tenth // 10
   print(("%-7d %9.3f  %9.3f"):format(first + last + at - 1, errors[1][at], errors[2][at]))

@@ -25,11 +25,27 @@ need(args.season or not args.column, "--column: expected --season beside it; els
 
 local forecaster = need(saros.load(args.model))
 need(forecaster.forecast, ("expected a forecaster in %s, got a %s"):format(args.model, forecaster.kind))
+local known = forecaster.scale.inputs.names
+
+-- Does it read seasons? Those are tensors, whose columns have numbers for names.
+local function reads_seasons()
+  for n, name in ipairs(known) do
+    if name ~= tostring(n) then
+      return false
+    end
+  end
+  return true
+end
+
+need(not args.season or reads_seasons(), ("--season: expected a forecaster of seasons in %s, got one of %s"):format(
+  args.model, table.concat(known, ", ")))
 local columns = args.column
 if not args.season then
-  columns = forecaster.scale.inputs.names
+  columns = known
 end
-local series = need(saros.data.series(args.csv, { inputs = columns, valid = 0 }))
+local series, message = saros.data.series(args.csv, { inputs = columns, valid = 0 })
+local hint = not args.season and reads_seasons() and "; a forecaster of seasons wants --season" or ""
+need(series, message and message .. hint)
 
 -- forecast[k][n]: the value of target n in k steps.
 local forecast, names

@@ -93,7 +93,7 @@ end
 -- --- The comparison ------------------------------------------------------------------------------
 
 -- The root of the mean square error of guess(t, k) for values[t + k], t being now and
--- both among the rows first..last, and the mean error without signs.
+-- both among the rows first..last, and the mean absolute error.
 local function errors(first, last, k, guess)
   local squares, sizes = 0, 0
   first = math.max(first, season or 1)
@@ -105,7 +105,7 @@ local function errors(first, last, k, guess)
   return (squares / count) ^ 0.5, sizes / count
 end
 
--- The mean error, over all steps ahead.
+-- The mean absolute error, over all steps ahead.
 local function mean_error(first, last, guess)
   local sum = 0
   for k = 1, args.ahead do
@@ -161,7 +161,7 @@ for k = 1, args.ahead do
 end
 local own, last_value = mean_error(first, last, gru), mean_error(first, last, persistence)
 local last_season = season and mean_error(first, last, season_before)
-print(("mean error   %8.3f      %8.3f"):format(own, last_value)
+print(("        MAE  %8.3f      %8.3f"):format(own, last_value)
   .. (season and ("            %8.3f"):format(last_season) or ""))
 if own >= math.min(last_value, last_season or math.huge) then
   print(("the GRU is no better than that: it has learned from %d rows alone, and the rest may be unlike them"):format(

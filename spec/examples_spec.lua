@@ -279,6 +279,15 @@ describe("the examples", function()
         "--season", 12, "--quotients")
       local first = tonumber(forecast:match "^steps ahead  Sold\n +1 +([%d.]+)\n +2 +[%d.]+\n$")
       assert.near(1, first / (100 * 1.01 ^ 144), 0.1) -- and sin(144 pi / 6) is 0
+      for _, case in ipairs {
+        { "seasons", nil, "; a forecaster of seasons wants %-%-season\n" },
+        { "values", "--season", "%-%-season: expected a forecaster of seasons in [^\n]+, got one of Sold\n" },
+      } do
+        local refusal, status = run("examples/forecast.lua", "--model", folder .. "/" .. case[1], "--csv",
+          folder .. "/sold.csv", case[2], case[2] and 12)
+        assert.equal(1, status)
+        assert.matches(case[3], refusal)
+      end
     end)
 
     local path = os.tmpname()
@@ -312,7 +321,7 @@ describe("the examples", function()
     files.with_path(function(path)
       files.write(path, "Day;Value\n" .. ("1;2\n2;3\n3;5\n4;4\n"):rep(80))
       local output = succeed("examples/adapt.lua", "--csv", path, "--column", 2, "--ahead", 2, "--save", path)
-      assert.matches("mean error of 'Value', 2 ahead:", output, 1, true)
+      assert.matches("mean absolute error of 'Value', 2 ahead:", output, 1, true)
       assert.matches("^<svg .*>frozen</text>", files.read(path))
     end)
   end)
