@@ -183,4 +183,49 @@ describe("a forecaster", function()
       end
     end
   end)
+
+  it("reads another series on its own scale, and refuses one on another", function()
+    local function table_of(low, high, header)
+      local lines = { header or "warm,cold" }
+      for n = 1, 100 do
+        lines[n + 1] = ("%.6f,%.6f"):format(low + high * math.sin(n), high + low * math.cos(n))
+      end
+      return { string = table.concat(lines, "\n") }
+    end
+    local first = assert(data.series(table_of(1, 2), { targets = "cold", valid = 0.2 }))
+    local model = nn.forecaster { series = first, hidden = 4 }
+    local path = os.tmpname()
+    assert(model:save(path))
+    local loaded = saros.load(path)
+    os.remove(path)
+    local other = assert(data.series(table_of(30, 5), { targets = "cold", valid = 0.2 }))
+    for name, ask in pairs { evaluate = saros.evaluate, fit = saros.fit, find_rate = saros.find_rate } do
+      assert.error_matches(function() ask(loaded, other, { batch = 2, length = 4 }) end,
+        name .. ": expected a series on the scale of the model, got one on a scale of its own", 1, true)
+    end
+    local numbers = saros.concatenate({ other.inputs, other.targets }, 2)
+    for source, targets in pairs { [table_of(30, 5)] = "cold", [numbers] = 3 } do
+      local inputs = targets == 3 and { 1, 2 } or nil
+      local series = assert(data.series(source, { inputs = inputs, targets = targets, valid = 0.2,
+        scale = loaded.scale }))
+      local valid = series.valid
+      for _, column in ipairs { "inputs", "targets" } do
+        local scale = model.scale[column]
+        local expected = (other[column]:slice(1, 81):select(2, 1) - scale.shift[1]) / scale.factor[1]
+        assert.same_values(expected, valid[column]:select(2, 1), 1e-4)
+      end
+      local y = loaded(valid.inputs:slice(1, 1, 19):reshape(19, 1, 2)):reshape(-1)
+      local expected = saros.mse(y, valid.targets:slice(1, 2):reshape(-1)):item()
+      assert.near(expected, saros.evaluate(loaded, series), 1e-4 * expected)
+      assert.equal(1, #saros.fit(loaded, series, { batch = 2, length = 4 }))
+    end
+    for header, got in pairs { ["cold,warm"] = "inputs that option 'scale' has (warm, cold), got (cold, warm)",
+      ["cold"] = "inputs that option 'scale' has (warm, cold), got (cold)" } do
+      local source = table_of(1, 2, header)
+      source.string = header == "cold" and source.string:gsub(",[^\n]*", "") or source.string
+      local series, message = data.series(source, { targets = "cold", scale = model.scale })
+      assert.is_nil(series)
+      assert.matches(got, message, 1, true)
+    end
+  end)
 end)

@@ -88,7 +88,8 @@ end
 ---@field horizon? integer  steps ahead, h (1)
 ---@field valid? number  fraction of the rows held out behind the training part (0.1)
 ---@field test? number  fraction of the rows held out at the end (0)
----@field scale? "standard"|"minmax"|"none"  to mean 0 and deviation 1, or to 0..1 ("standard")
+---@field scale? "standard"|"minmax"|"none"|{ inputs: saros.Scale, targets: saros.Scale }  to mean 0 and deviation 1,
+---  or to 0..1, of the training part; or the scale of a forecaster, which is to read this series ("standard")
 ---@field missing? "error"|"previous"|"interpolate"|"skip"  where a number is missing (nothing, NA, NaN, null, -, ? and
 ---  the like, or what `na` says): an error, the one before, a line to the one behind (which looks ahead, but never
 ---  into another part), or the row left out ("error")
@@ -99,13 +100,19 @@ end
 ---@field format? string  of these times, as strftime has it: "%d.%m.%Y %H:%M" (a common one that fits all of them)
 ---@field seed? integer  of the order of the windows (1)
 
+local kinds = options.one_of(scale.kinds)
+
 local check_series = options.declare("data.series", tables.with_options {
   { "inputs", options.optional(columns.list) },
   { "targets", options.optional(columns.list) },
   { "horizon", options.size, 1 },
   { "valid", options.fraction, 0.1 },
   { "test", options.fraction, 0 },
-  { "scale", options.one_of(scale.kinds), "standard" },
+  { "scale", options.kind('"standard", "minmax", "none" or the scale of a forecaster', function(value)
+    local is_pair = type(value) == "table" and scale.kind.accept(rawget(value, "inputs"))
+      and scale.kind.accept(rawget(value, "targets"))
+    return (is_pair or kinds.accept(value)) and value or nil
+  end), "standard" },
   { "missing", options.one_of(gaps.policies), "error" },
   { "parse", columns.parsers, {} },
   { "time", options.optional(options.kind("columns, by name or number, or false", function(value)
@@ -177,8 +184,39 @@ local function used(rows)
   return list, place
 end
 
---- The used columns as lists of tensors (N): in their own units, and by the scale of the
---- training part, which comes with them.
+--- Refuse columns that are not those of a scale, or in another order.
+local function require_columns(self, which, own, names)
+  local same = #own == #names
+  for n, name in ipairs(names) do
+    for m, other in ipairs(own.names) do
+      same = same and (n == m or name ~= other)
+    end
+  end
+  if not same then
+    problem.raise("%s: expected the %s that option 'scale' has (%s), got (%s)", self.name, which,
+      table.concat(own.names, ", "), table.concat(names, ", "))
+  end
+end
+
+--- The scale of a forecaster, for the used columns.
+local function known_scale(self, rows, place, names, given)
+  local shift, factor = {}, {}
+  for _, which in ipairs { "inputs", "targets" } do
+    local own, list = given[which], {}
+    for n, position in ipairs(rows[which]) do
+      list[n] = names[place[position]]
+    end
+    require_columns(self, which, own, list)
+    for n, position in ipairs(rows[which]) do
+      shift[place[position]], factor[place[position]] = own.shift[n], own.factor[n]
+    end
+  end
+  return scale.from_table { names = names, shift = shift, factor = factor }
+end
+
+--- The used columns as lists of tensors (N): in their own units, and by a scale, which
+--- comes with them.
+---@param kind string|saros.Scale  what is fitted on the training part, or the scale
 local function columns_of(rows, list, names, last, kind)
   local raw, scaled = {}, {}
   if rows.tensor then
@@ -186,7 +224,7 @@ local function columns_of(rows, list, names, last, kind)
       raw[n] = rows.tensor:select(2, position)
     end
     local x = core.stack(raw, 2)
-    local fitted = scale.fit(x:slice(1, 1, last), names, kind)
+    local fitted = scale.kind.accept(kind) or scale.fit(x:slice(1, 1, last), names, kind)
     x = fitted:apply(x)
     for n in ipairs(list) do
       scaled[n] = x:select(2, n)
@@ -197,7 +235,7 @@ local function columns_of(rows, list, names, last, kind)
   for n, position in ipairs(list) do
     values[n] = rows.by_position[position].values
   end
-  local fitted = scale.fit_columns(values, 1, last, names, kind)
+  local fitted = scale.kind.accept(kind) or scale.fit_columns(values, 1, last, names, kind)
   for n in ipairs(list) do
     raw[n], scaled[n] = core.tensor(values[n]), fitted:apply_column(n, values[n])
   end
@@ -227,7 +265,8 @@ local function take_in(self, rows, last, kind)
   for n, position in ipairs(list) do
     names[n] = rows.table and rows.table:unique_name(position) or rows.names[position]
   end
-  local raw, scaled, fitted = columns_of(rows, list, names, last, kind)
+  local raw, scaled, fitted = columns_of(rows, list, names, last,
+    type(kind) == "table" and known_scale(self, rows, place, names, kind) or kind)
   require_near(self, core.stack(scaled, 2), names)
   self.names, self.scale = {}, {}
   for _, which in ipairs { "inputs", "targets" } do

@@ -94,8 +94,8 @@ local function require_list(owner, name, known, other)
   end
 end
 
---- Refuse a series that looks not so far ahead as the model, or farther, or that
---- has more or fewer columns.
+--- Refuse a series with another horizon than the model, with more or fewer columns, or on
+--- another scale.
 local function require_series(owner, model, data)
   if not (model.horizon and data.horizon and model.scale and data.scale) then
     return
@@ -108,6 +108,9 @@ local function require_series(owner, model, data)
     if #wanted ~= #got then
       options.fail(("%s: expected a series with the %s of the model, %d of them (%s), got %d (%s)"):format(
         owner, which, #wanted, table.concat(wanted, ", "), #got, table.concat(got, ", ")))
+    elseif not model.scale[which]:equals(data.scale[which]) then
+      options.fail(("%s: expected a series on the scale of the model, got one on a scale of its own; "
+        .. "data.series(..., { scale = model.scale }) puts it on the model's"):format(owner))
     end
   end
 end
