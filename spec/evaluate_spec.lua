@@ -252,7 +252,8 @@ describe("evaluate", function()
   it("says what is missing", function()
     local text = small_text(0)
     assert.error_matches(function() saros.evaluate(small_model(text), text) end,
-      "evaluate: expected data with a part 'valid', which in a text has at least 2 symbols")
+      "evaluate: expected data with a part 'valid', which in a text has at least 2 symbols; option 'valid' of the data "
+        .. "holds one out", 1, true)
     assert.error_matches(function() text:reading {} end,
       "text:reading: expected a text with a part 'valid', got one without", 1, true)
   end)

@@ -53,7 +53,8 @@ describe("a text of pieces", function()
     assert.same(sorted(many()), sorted(all))
     assert.same(pieces.valid.texts, assert(data.pieces(list, { valid = 0.2 })).valid.texts)
     assert.not_same(pieces.valid.texts, assert(data.pieces(list, { valid = 0.2, seed = 2 })).valid.texts)
-    assert.equal("pieces (list: 50, 10 of them held out; 1566 characters, 13 different)", tostring(pieces))
+    assert.equal("pieces (list: 50, 10 of them held out; 1566 characters, 13 different)\n"
+      .. "  dropped: 2 repeated pieces", tostring(pieces))
   end)
 
   it("may be edited on the way", function()
@@ -61,6 +62,8 @@ describe("a text of pieces", function()
       return piece ~= "two" and piece:upper() or nil
     end })
     assert.same({ "ONE", "THREE" }, sorted(pieces.train.texts))
+    assert.same({ 1, 0 }, { pieces.dropped, pieces.repeated })
+    assert.matches("\n  dropped: 1 piece by edit$", tostring(pieces))
     assert.error_matches(function()
       read("one", { edit = function() return 1 end })
     end, "data.pieces: expected edit to give text or nil, got 1 for piece 1")

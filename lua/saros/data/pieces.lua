@@ -17,6 +17,7 @@ local spelling = require "saros.spelling"
 local order = require "saros.data.order"
 local read_file = require "saros.read_file"
 local reading = require "saros.data.reading"
+local remarks = require "saros.data.remarks"
 local rows = require "saros.data.rows"
 local share = require "saros.data.share"
 local vocabulary = require "saros.data.vocabulary"
@@ -28,6 +29,8 @@ local without_mark = require "saros.data.byte_order_mark"
 ---@field vocabulary saros.Vocabulary
 ---@field train saros.data.PiecesPart
 ---@field valid saros.data.PiecesPart?  pieces that are held out
+---@field repeated integer  pieces that came again
+---@field dropped integer  pieces that `edit` left out
 ---@field shuffled boolean  true: for training, the pieces are to come in a random order
 local Pieces = { shuffled = true }
 spelling.methods(Pieces, "saros.Pieces")
@@ -106,9 +109,9 @@ local function read(source, o)
   return split(unit == "byte" and content or without_mark(content), o.lines), source
 end
 
---- What `edit` makes of each piece.
+--- What `edit` makes of each piece, and how many it leaves out.
 local function edited(list, edit)
-  local kept = {}
+  local kept, left_out = {}, 0
   for position, text in ipairs(list) do
     local new = text
     if edit then
@@ -120,9 +123,11 @@ local function edited(list, edit)
     end
     if new and new ~= "" then
       kept[#kept + 1] = new
+    elseif text ~= "" then
+      left_out = left_out + 1
     end
   end
-  return kept
+  return kept, left_out
 end
 
 --- A piece with the new lines between which it lies.
@@ -184,19 +189,24 @@ local function pieces(source, given)
   if not list then
     return nil, name
   end
-  local texts = order.shuffled(order.once(edited(list, o.edit)), core.generator(o.seed))
+  local kept, left_out = edited(list, o.edit)
+  local once = order.once(kept)
+  local texts = order.shuffled(once, core.generator(o.seed))
   if #texts == 0 then
     options.fail(("data.pieces: expected some pieces in %s, got none"):format(name))
   end
   local owner = "data.pieces: " .. name
   local known = o.vocabulary or options.about(owner, vocabulary_of, texts, o)
-  local kept = #texts - share.held_out(#texts, o.valid)
+  local learned = #texts - share.held_out(#texts, o.valid)
   return setmetatable({
     name = name,
     fraction = o.valid,
     vocabulary = known,
-    train = options.about(owner, part_of, table.move(texts, 1, kept, 1, {}), known),
-    valid = kept < #texts and options.about(owner, part_of, table.move(texts, kept + 1, #texts, 1, {}), known) or nil,
+    repeated = #kept - #once,
+    dropped = left_out,
+    train = options.about(owner, part_of, table.move(texts, 1, learned, 1, {}), known),
+    valid = learned < #texts and options.about(owner, part_of, table.move(texts, learned + 1, #texts, 1, {}), known)
+      or nil,
   }, Pieces)
 end
 
@@ -208,7 +218,10 @@ end
 function Pieces:__tostring()
   local held_out = share.description(self.valid and #self.valid.texts or 0, self.fraction)
   return ("pieces (%s: %d, %s; %d %ss, %d different)"):format(self.name, #self, held_out,
-    #self.train + (self.valid and #self.valid or 0), self.vocabulary:noun(), #self.vocabulary)
+    #self.train + (self.valid and #self.valid or 0), self.vocabulary:noun(), #self.vocabulary) .. remarks.lines {
+    { "dropped", remarks.counts { { self.repeated, "repeated piece", "repeated pieces" },
+      { self.dropped, "piece by edit", "pieces by edit" } } },
+  }
 end
 
 -- --- Windows -----------------------------------------------------------------------------------

@@ -28,7 +28,8 @@ local function evaluate(model, data, given)
   local _ <close> = core.no_gradient()
   local o = check(given)
   if not pass.is_data(data) or not pass.holds_out(data, o.part) then
-    options.fail(("evaluate: expected data with a part '%s', which in a text has at least 2 symbols"):format(o.part))
+    options.fail(("evaluate: expected data with a part '%s', which in a text has at least 2 symbols%s"):format(o.part,
+      o.part == "train" and "" or ("; option '%s' of the data holds one out"):format(o.part)))
   end
   pass.require_match("evaluate", model, data)
   local total, answers, right, state = 0, 0, nil, nil
