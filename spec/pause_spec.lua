@@ -244,6 +244,7 @@ end)
 ask("inspect.reach with recall", lm, function()
   return saros.inspect.reach(lm, ("the quick "):rep(3), { length = 4, rows = 4, recall = true }).recalled
 end)
+ask("read", lm, function() return figures((lm:read(prime))) end)
 ask("memory", lm, function() return lm:memory({ length = 4, batch = 2 }).total end)
 ask("summary", lm, function() return tostring(lm:summary()) end)
 ask("gradient_check", lm, function()
@@ -268,6 +269,7 @@ ask("classifier's examine", classifier, function() return classifier:examine(set
 local series = data.series(saros.arange(60), { horizon = 2, valid = 0.2 })
 local forecaster = nn.forecaster { series = series, hidden = 5, layers = 2, dropout = 0.5 }
 ask("forecast", forecaster, function() return figures(forecaster:forecast { 1, 2, 3 }) end)
+ask("forecasts", forecaster, function() return figures(forecaster:forecasts { 1, 2, 3 }) end)
 ask("forecaster's evaluate", forecaster, function() return (saros.evaluate(forecaster, series)) end)
 ask("forecaster's examine", forecaster, function() return forecaster:examine(series).forecasts[1].predictions[1].y end)
 ask("forecaster's session", forecaster, function() return figures(forecaster:session():step(3)) end)

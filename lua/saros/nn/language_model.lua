@@ -151,6 +151,7 @@ end
 ---@return saros.Tensor logits  (V), of the symbol after it
 ---@return saros.nn.State state
 function LanguageModel:read(text)
+  local _ <close> = core.no_gradient()
   local logits, state = self(prompt.of("read", self.vocabulary, text):row())
   return logits:select(1, -1):select(1, 1), state
 end

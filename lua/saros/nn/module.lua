@@ -33,6 +33,7 @@ local late = lazy({}, {
 ---@field looks_up boolean  are its parameters a table of vectors, which multiply nothing?
 ---@field hides_padding boolean  called with lengths or a mask, f(x, state, given), it reads nothing behind the ends
 ---  of rows, nor the gradient there, and gives zeros; see saros.nn.chain
+---@field reads_pieces boolean  may its windows say where pieces begin? see saros.nn.memory
 ---@field reads_ahead boolean  do its outputs follow from later inputs, too?
 ---@field keeps_finite boolean  does it make finite numbers of finite ones, forward and back?
 ---@field own { name: string, tensor: saros.Tensor, fill: saros.nn.Filler }[]
@@ -45,6 +46,7 @@ local Module = {
   stateful = false,
   looks_up = false,
   hides_padding = false,
+  reads_pieces = false,
   reads_ahead = false,
   keeps_finite = false,
   states = false, -- sizes of a cell's states: see saros.nn.recurrent
