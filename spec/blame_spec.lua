@@ -43,7 +43,7 @@ end
 
 -- They serve the library alone.
 local INTERNAL = {
-  new = true, on_scale = true, columns = true, apply_column = true, invert_column = true, apply_values = true,
+  new = true, fits = true, on_scale = true, columns = true, apply_column = true, invert_column = true, apply_values = true,
   present = true, training_weight = true, sample_window = true,
 }
 

@@ -175,6 +175,31 @@ describe("examine", function()
     assert.near(sum / 40, found.errors[1].mae, 0.01)
   end)
 
+  it("refuses data that means something else to the model", function()
+    local function numbers(factor)
+      local lists = { a = {}, b = {} }
+      for n = 1, 5 do
+        lists.a[n], lists.b[n] = { factor * n, 2 }, { 4, factor * n }
+      end
+      return lists
+    end
+    local first, other = data.labelled(numbers(1)), data.labelled(numbers(30))
+    local model = nn.classifier { features = first.features, labels = first.labels, hidden = 3 }
+    assert.error_matches(function() model:examine(other) end, "examine: expected data with the features of the model")
+    assert.equal(#first.train, model:examine(data.labelled(numbers(30), { features = first.features }),
+      { part = "train" }).count)
+    local turned = nn.classifier { features = first.features, labels = { "b", "a" }, hidden = 3 }
+    assert.error_matches(function() turned:examine(first) end,
+      'examine: expected data with the labels of the model, got "a" as 1, which to the model is "b"', 1, true)
+    local wide = assert(data.series(saros.generator(1):normal { 60, 2 }))
+    local narrow = assert(data.series(saros.generator(1):normal { 60, 1 }))
+    assert.error_matches(function() nn.forecaster({ series = wide, hidden = 3 }):examine(narrow) end,
+      "examine: expected a series with the inputs of the model, 2 of them (1, 2), got 1 (1)", 1, true)
+    local swapped = assert(data.series(wide.inputs, { inputs = { 2, 1 }, targets = { 1 } }))
+    assert.error_matches(function() nn.forecaster({ series = wide, hidden = 3 }):examine(swapped) end,
+      "examine: expected a series with the inputs of the model, 2 of them (1, 2), got 2 (2, 1)", 1, true)
+  end)
+
   it("goes into the run folder, and its figures into the report", function()
     local run = folders.unused()
     local model, series = persistent {}

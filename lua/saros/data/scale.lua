@@ -154,6 +154,21 @@ function Scale:equals(other)
   return true
 end
 
+--- True if columns of these names can be its own: as many, and none of its names in
+--- another place.
+---@param columns string[]
+---@return boolean
+function Scale:fits(columns)
+  for n, name in ipairs(columns) do
+    for place, own in ipairs(self.names) do
+      if name == own and n ~= place then
+        return false
+      end
+    end
+  end
+  return #columns == #self.names
+end
+
 --- The scale of some of its columns.
 ---@param places integer[]  in 1..F
 ---@return saros.Scale

@@ -184,20 +184,6 @@ local function used(rows)
   return list, place
 end
 
---- Refuse columns that are not those of a scale, or in another order.
-local function require_columns(self, which, own, names)
-  local same = #own == #names
-  for n, name in ipairs(names) do
-    for m, other in ipairs(own.names) do
-      same = same and (n == m or name ~= other)
-    end
-  end
-  if not same then
-    problem.raise("%s: expected the %s that option 'scale' has (%s), got (%s)", self.name, which,
-      table.concat(own.names, ", "), table.concat(names, ", "))
-  end
-end
-
 --- The scale of a forecaster, for the used columns.
 local function known_scale(self, rows, place, names, given)
   local shift, factor = {}, {}
@@ -206,7 +192,10 @@ local function known_scale(self, rows, place, names, given)
     for n, position in ipairs(rows[which]) do
       list[n] = names[place[position]]
     end
-    require_columns(self, which, own, list)
+    if not own:fits(list) then
+      problem.raise("%s: expected the %s that option 'scale' has (%s), got (%s)", self.name, which,
+        table.concat(own.names, ", "), table.concat(list, ", "))
+    end
     for n, position in ipairs(rows[which]) do
       shift[place[position]], factor[place[position]] = own.shift[n], own.factor[n]
     end

@@ -23,6 +23,7 @@ local module = require "saros.nn.module"
 local recurrent = require "saros.nn.recurrent"
 local steps = require "saros.nn.steps"
 local model_file = require "saros.model_file"
+local match = require "saros.train.match"
 
 ---@class saros.nn.Classifier: saros.nn.Module
 ---@field vocabulary saros.Vocabulary?  of texts
@@ -246,6 +247,7 @@ end
 function Classifier:examine(set, given)
   local _ <close> = core.no_gradient()
   options.argument("examine", 1, options.having("labelled sequences", { "batches", "labels" }), set)
+  match.meanings("examine", self, set)
   local o, counts = check_examine(given), classification.zeros(#self.labels)
   for batch in set:batches { part = o.part, batch = o.batch } do
     for row, guess in ipairs(self(batch.inputs, batch.lengths):argmax(-1):totable()) do

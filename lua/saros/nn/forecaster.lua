@@ -16,6 +16,7 @@ local module = require "saros.nn.module"
 local recurrent = require "saros.nn.recurrent"
 local steps = require "saros.nn.steps"
 local model_file = require "saros.model_file"
+local match = require "saros.train.match"
 
 ---@class saros.nn.Forecaster: saros.nn.Module
 ---@field horizon integer  steps ahead, h
@@ -240,6 +241,7 @@ function Forecaster:examine(series, given)
   local _ <close> = core.no_gradient()
   local o = check_examine(given)
   options.argument("examine", 1, options.having("a series", { "horizon", "on_scale" }), series)
+  match.columns("examine", self, series)
   local part = series[o.part]
     or options.fail(("examine: expected a series with a part '%s', got one without"):format(o.part))
   local last = part.first + #part - 1

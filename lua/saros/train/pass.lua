@@ -2,6 +2,7 @@
 --- `length`, or batches of sequences that stay whole.
 
 local options = require "saros.options"
+local match = require "saros.train.match"
 
 local pass = {}
 
@@ -75,46 +76,6 @@ function pass.answers(window)
   return window.answers or window.mask and window.mask:sum():item() or window.inputs:count()
 end
 
---- What a vocabulary, a scale or a list of labels consists of, as lists.
-local function lists_of(known)
-  return known.symbols and { known.symbols } or known.shift and { known.shift, known.factor } or { known }
-end
-
-local function shown(value)
-  return value == nil and "nothing" or options.describe(value)
-end
-
-local function require_list(owner, name, known, other)
-  for id = 1, math.max(#known, #other) do
-    if known[id] ~= other[id] then
-      options.fail(("%s: expected data with the %s of the model, got %s as %d, which to the model is %s%s"):format(
-        owner, name, shown(other[id]), id, shown(known[id]),
-        name ~= "labels" and ("; option '%s' of the data takes the model's"):format(name) or ""))
-    end
-  end
-end
-
---- Refuse a series with another horizon than the model, with more or fewer columns, or on
---- another scale.
-local function require_series(owner, model, data)
-  if not (model.horizon and data.horizon and model.scale and data.scale) then
-    return
-  elseif model.horizon ~= data.horizon then
-    options.fail(("%s: expected a series with horizon = %d, as the model has, got %d"):format(
-      owner, model.horizon, data.horizon))
-  end
-  for _, which in ipairs { "inputs", "targets" } do
-    local wanted, got = model.scale[which].names, data.scale[which].names
-    if #wanted ~= #got then
-      options.fail(("%s: expected a series with the %s of the model, %d of them (%s), got %d (%s)"):format(
-        owner, which, #wanted, table.concat(wanted, ", "), #got, table.concat(got, ", ")))
-    elseif not model.scale[which]:equals(data.scale[which]) then
-      options.fail(("%s: expected a series on the scale of the model, got one on a scale of its own; "
-        .. "data.series(..., { scale = model.scale }) puts it on the model's"):format(owner))
-    end
-  end
-end
-
 --- Refuse a model that is shown what it is to tell: the targets of a stream are its
 --- own next elements. A model with a loss of its own may tell something else.
 local function require_one_way(owner, model, data)
@@ -140,17 +101,9 @@ function pass.require_match(owner, model, data)
   elseif not pass.is_data(data) then
     options.fail(("%s: expected a text or other data, got %s"):format(owner, options.describe(data)))
   end
-  require_series(owner, model, data)
+  match.series(owner, model, data)
+  match.meanings(owner, model, data)
   require_one_way(owner, model, data)
-  for _, name in ipairs { "vocabulary", "source", "target", "features", "labels" } do
-    local known, other = model[name], data[name]
-    if type(known) == "table" and type(other) == "table" and known ~= other then
-      local lists = lists_of(other)
-      for n, list in ipairs(lists_of(known)) do
-        require_list(owner, name, list, lists[n])
-      end
-    end
-  end
 end
 
 return pass
