@@ -94,6 +94,17 @@ describe("the separator", function()
     assert.same({ { 1 }, { 2 } }, rows "date;x|y\n2020-01-01;1\n2020-01-02;2\n")
   end)
 
+  it("is no decimal comma that all rows have", function()
+    assert.same({ { 12.5 }, { 1.25 }, { 8.75 } }, rows "12.09.2023;12,500\n19.09.2023;1,25\n26.09.2023;8,750\n")
+    assert.same({ { 48.5 }, { 147.375 } }, rows "flow, m3/s\tx\na\t48,5\nx;y\t147,375\n")
+    assert.same({ { 1079.5 }, { 1644.25 } }, rows "13-May-1999;\u{20AC}1079,50\n14-May-1999;\u{20AC}1644,25\n")
+    assert.same({ { -29.875 }, { 189.25 } }, rows "02/15/1975 12:00 AM\t-29,875\n02/16/1975 12:00 AM\t189,25\n")
+    refuses('line 2: expected two columns or numbers with decimal commas, got 12,05; decimal = "," or separator = "," '
+      .. "says which", "3,50\n12,05\n4,10\n")
+    assert.same({ { 3.5 }, { 12.0625 } }, rows("3,5\n12,0625\n", { decimal = "," }))
+    assert.same({ { 3, 50 }, { 12, 5 } }, rows("3,50\n12,05\n", { separator = "," }))
+  end)
+
   it("is told by a line sep= as Excel has it", function()
     assert.same(EXPECTED, rows "sep=;\na;b\n1;2.5\n3;4\n5;6\n")
     assert.same(EXPECTED, rows "\u{FEFF}SEP=|\r\na|b\r\n1|2.5\r\n3|4\r\n5|6\r\n")
@@ -166,6 +177,13 @@ describe("the names of columns", function()
     assert.same({ "x", "NA" }, names "x,NA\n1,2\n3,4\n")
     assert.same({ "2" }, names("d,2\n2020-01-01,3\n2020-01-02,4\n", { header = true }))
     assert.same({ "2" }, names "2020-01-01,3\n2020-01-02,4\n")
+  end)
+
+  it("stand above times, above true and false, and above an index without a name", function()
+    assert.same({ { 0 }, { 0 }, { 1 } }, rows "2019-02-01,false\n2019-02-02,false\n2019-02-03,true\n")
+    assert.same({ { 0 }, { 1 } }, rows "day,is rainy\n2019-02-01,false\n2019-02-02,true\n")
+    assert.same({ { 1 }, { 0 } }, rows "true\nfalse\n")
+    assert.same({ { 0 }, { 1 }, { 2 } }, rows ",sky\n0,rain\n1,sun\n2,snow\n")
   end)
 
   it("may be years, or numbers that count up beside text", function()
@@ -320,6 +338,18 @@ describe("a comma in a number", function()
     assert.equal(1234, rows(text, { decimal = "." })[1][2])
     assert.same({ { 1, 1.25 }, { 2, 2 }, { 3, 3 } }, rows('a,b\n1,"1,250"\n2,2\n3,3\n', { decimal = "," }))
     assert.equal(1.25, rows('a;b\n1;1,250\n2;2\n3;3\n', { thousands = "." })[1][2])
+  end)
+
+  it("is a point that may be either, too, where whole numbers are below a thousand", function()
+    local text = "a;b\n1;1.528\n2;602\n3;1.186\n"
+    refuses('line 2, column 2: expected a number, got 1.528 beside 602, so its point may stand behind thousands; it is '
+      .. '1528 with thousands = "." and 1.528 with decimal = "."', text)
+    assert.same({ { 1, 1528 }, { 2, 602 }, { 3, 1186 } }, rows(text, { thousands = "." }))
+    assert.is_near(1.528, rows(text, { decimal = "." })[1][2], 1e-6)
+    for _, proof in ipairs { "4;0.5", "4;1528", "4;2.1250" } do
+      assert.is_near(1.528, rows(text .. proof .. "\n")[1][2], 1e-6)
+    end
+    assert.is_near(1.186, rows "a\n1.528\n1.186\n"[2][1], 1e-6)
   end)
 
   it("is not both at once", function()

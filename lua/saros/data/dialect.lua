@@ -60,25 +60,37 @@ local function sample_of(content, form, name)
   return sample
 end
 
---- The share of fields that are numbers or missing.
-local function typed_share(sample)
-  local typed, all = 0, 0
+--- True if a field is a number, perhaps with a unit, looks like a date, or is missing.
+local function is_typed(text)
+  return numbers.is_missing(text) or numbers.looks_like(text) or text:find "^%d+[-/.]%d+[-/.]%d[^,;\t|]*$" ~= nil
+    or numbers.looks_like(numbers.split_unit(text) or "")
+end
+
+--- The shares of fields that are typed, and of those that are not and have another separator in them.
+local function shares_of(sample, separator)
+  local typed, crossed, all = 0, 0, 0
+  local others = "[" .. table.concat(SEPARATORS):gsub("%" .. separator, "") .. "]"
   for n = 1, math.min(#sample.records, TYPED) do
     for _, text in ipairs(sample.records[n]) do
       all = all + 1
-      typed = typed + ((numbers.is_missing(text) or numbers.looks_like(text)) and 1 or 0)
+      if is_typed(text) then
+        typed = typed + 1
+      elseif text:find(others) then
+        crossed = crossed + 1
+      end
     end
   end
-  return typed / math.max(all, 1)
+  return typed / math.max(all, 1), crossed / math.max(all, 1)
 end
 
---- The more records agree in the number of their fields, and the more fields are
---- numbers, the better.
-local function score_of(sample)
+--- The more records agree in the number of their fields, the more fields are numbers or times, and the
+--- fewer have another separator in them, the better.
+local function score_of(sample, separator)
   if not sample.common or sample.common < 2 then
     return 0
   end
-  return sample.agreeing / #sample.counts * (1 + typed_share(sample))
+  local typed, crossed = shares_of(sample, separator)
+  return sample.agreeing / #sample.counts * (1 + typed) * (1 - crossed)
 end
 
 --- True if some field has a separator in quotes.
@@ -101,7 +113,7 @@ local function separate(content, form, name, o)
     form.separator = separator
     local sample, message = problem.try(sample_of, content, form, name)
     local fits = sample and (separator ~= o.decimal or quotes(sample, separator))
-    local score = fits and score_of(sample) or 0
+    local score = fits and score_of(sample, separator) or 0
     broken = broken or message
     if score > most then
       best, most = { separator = separator, sample = sample }, score
@@ -154,7 +166,16 @@ end
 
 -- --- What the columns hold -----------------------------------------------------------------
 
---- What most fields of a column behind the first record are: "number", "time" or
+local function are_truth(texts)
+  for _, text in ipairs(texts) do
+    if not numbers.truth(text) then
+      return false
+    end
+  end
+  return true
+end
+
+--- What most fields of a column behind the first record are: "number", "time", "truth" or
 --- "text"; nil where all are missing.
 local function kind_of(sample, position, missing)
   local number, text, texts = 0, 0, {}
@@ -168,6 +189,9 @@ local function kind_of(sample, position, missing)
   end
   if number + text == 0 then
     return nil
+  end
+  if number < text and are_truth(texts) then
+    return "truth"
   end
   return number >= text and "number" or #dates.fitting(texts, #texts // 2) > 0 and "time" or "text"
 end
@@ -220,16 +244,37 @@ local function comes_again(sample, kinds)
   return false
 end
 
---- True if the first record names the columns: it has text above numbers or times.
+--- True if the first column has no name and counts the rows.
+local function has_index(sample)
+  for n = 2, #sample.records do
+    local before = core.to_number(sample.records[n - 1][1] or "")
+    local value = core.to_number(sample.records[n][1] or "")
+    if math.type(value) ~= "integer" or value ~= (before or value) + 1 and (n > 2 or value > 1 or value < 0) then
+      return false
+    end
+  end
+  return sample.records[1][1] == "" and #sample.records > 1
+end
+
+--- True if a field may stand in a column of a kind.
+local function fits(text, kind)
+  return numbers.is_missing(text) or kind == "number" and numbers.looks_like(text)
+    or kind == "time" and #dates.fitting { text } > 0 or kind == "truth" and numbers.truth(text) ~= nil
+end
+
+local TYPED_KINDS = { number = true, time = true, truth = true }
+
+--- True if the first record names the columns: it has text above numbers, times, or true and false.
 --- Numbers may be names, too, if they count up beside text, or are years above
 --- what is none.
 local function find_header(sample, kinds, name)
-  local first, named, values, above = sample.records[1], nil, {}, {}
+  local first, named, values, above, typed = sample.records[1], nil, {}, {}, false
   for position, kind in ipairs(kinds) do
     local text = first[position]
+    typed = typed or TYPED_KINDS[kind]
     if numbers.looks_like(text) then
       values[#values + 1], above[#above + 1] = core.to_number(text) or text, position
-    elseif not numbers.is_missing(text) and (kind == "number" or kind == "time" and #dates.fitting { text } == 0) then
+    elseif TYPED_KINDS[kind] and not fits(text, kind) then
       named = named or position
     end
   end
@@ -237,7 +282,7 @@ local function find_header(sample, kinds, name)
     and not hold_years(sample, above)
   if #values == 0 then
     return named ~= nil or #sample.records == 1
-      or not table.concat(kinds):find "number" and not comes_again(sample, kinds)
+      or (not typed or has_index(sample)) and not comes_again(sample, kinds)
   elseif not named or are_years or count_up(values) then
     return are_years or named ~= nil
   end
@@ -245,10 +290,37 @@ local function find_header(sample, kinds, name)
     .. "header = true or false says which they are", name, sample.lines[1], first[named], first[above[1]])
 end
 
+--- What the points in a column may be: a field such as 1.234, a whole number of at most three digits, and
+--- whether a longer one shows that thousands have no marks.
+local function thousands_in(sample, position, first)
+  local weak, short, long
+  for n = first, #sample.records do
+    local text = sample.records[n][position] or ""
+    weak = weak or numbers.evidence(text) == "weak" and n
+    short = short or text:find "^[+-]?[1-9]%d?%d?$" and text
+    long = long or text:find "^[+-]?%d%d%d%d+$" ~= nil
+  end
+  return weak, short, long
+end
+
+--- Refuse a column with 1.234 beside 567, as German numbers are written, where nothing says which it is.
+local function refuse_points(sample, kinds, first, name)
+  for position, kind in ipairs(kinds) do
+    local weak, short, long = thousands_in(sample, position, first)
+    if kind == "number" and weak and short and not long then
+      local text = sample.records[weak][position]
+      problem.raise("%s, line %d, column %d: expected a number, got %s beside %s, so its point may stand behind "
+        .. "thousands; it is %s with thousands = \".\" and %s with decimal = \".\"; one of these options says which",
+        name, sample.lines[weak], position, text, short, (text:gsub("%.", "")), text)
+    end
+  end
+end
+
 --- The decimal mark that numbers of the table prove; nil where none does.
-local function find_decimal(sample, kinds)
+local function find_decimal(sample, kinds, form, name)
   local count = { [","] = 0, ["."] = 0, either = 0, weak = 0 }
-  for n = 1, #sample.records do
+  local first = form.header and 2 or 1
+  for n = first, #sample.records do
     for position, kind in ipairs(kinds) do
       local says = kind == "number" and numbers.evidence(sample.records[n][position] or "")
       if says then
@@ -257,9 +329,27 @@ local function find_decimal(sample, kinds)
     end
   end
   if count[","] == 0 and count["."] == 0 then
+    if count.weak > 0 and not form.thousands then
+      refuse_points(sample, kinds, first, name)
+    end
     return nil
   end
   return count[","] > count["."] and "," or "."
+end
+
+--- Refuse two columns without names of which the second may be the decimals of the first: 3,50 and 12,05.
+local function refuse_decimals(sample, form, name)
+  local zero, digits = nil, #(sample.records[1][2] or "")
+  for n, record in ipairs(sample.records) do
+    if not record[1]:find "^[+-]?%d+$" or not (record[2] or ""):find "^%d%d+$" or #record[2] ~= digits then
+      return
+    end
+    zero = zero or record[2]:find "^0" and n
+  end
+  if form.separator == "," and not form.header and sample.common == 2 and zero then
+    problem.raise("%s, line %d: expected two columns or numbers with decimal commas, got %s; decimal = \",\" or "
+      .. "separator = \",\" says which", name, sample.lines[zero], table.concat(sample.records[zero], ","))
+  end
 end
 
 -- --- All of it --------------------------------------------------------------------------------
@@ -320,7 +410,10 @@ function dialect.of(content, name, o, missing)
   end
   form.decimal, form.thousands = o.decimal, o.thousands
   if not form.decimal then
-    form.decimal = o.thousands == "," and "." or o.thousands == "." and "," or find_decimal(sample, kinds)
+    form.decimal = o.thousands == "," and "." or o.thousands == "." and "," or find_decimal(sample, kinds, form, name)
+  end
+  if not separator and not o.decimal then
+    refuse_decimals(sample, form, name)
   end
   return content, form, sample.records[1]
 end

@@ -69,6 +69,16 @@ local function without_unit(text)
   return text
 end
 
+--- A number in front of a unit that is no sign, and the unit: "5.2 km/h" -> "5.2", "km/h"; nil for other text.
+---@param text string  trimmed
+---@return string? digits, string? unit
+function numbers.split_unit(text)
+  local digits, unit = text:match "^([+-]?%d[%d.,]*)%s*(\u{B0}?%a[%a\u{B2}\u{B3}\u{B0}/%%23]*)$"
+  if digits and not digits:find "[.,]$" and not unit:find "^[eE][+-]?%d+$" then
+    return digits, unit
+  end
+end
+
 --- Digits without the marks between groups of them; nil if the groups are none.
 --- Groups have three digits, but for the first; between commas, two as well (12,34,567).
 local function ungrouped(whole, mark)
