@@ -5,10 +5,10 @@
 --- Members are named by position, from 0 as in PyTorch's Sequential. A chain
 --- with a stateful member is stateful: it carries the states of its members.
 ---
---- A chain that is told where rows end hides what is behind from its members: they
---- read zeros there, the first id in place of ids, and what they make of them
---- becomes zeros again, in the end or before it can do harm. A module of one's own
---- with `hides_padding` does that itself; it is called as f(x, state, given).
+--- A chain that is told where rows end hides the padding from its members: they read
+--- zeros there (the first id in place of ids), and the chain's output is 0 there.
+--- Hiding is left out where a member does no harm with padding. A module with
+--- `hides_padding` handles padding itself; it is called as f(x, state, given).
 
 local core = require "saros.core"
 local options = require "saros.options"
@@ -21,17 +21,17 @@ local walk = require "saros.nn.steps"
 local Chain = module.class "chain"
 Chain.hides_padding = true
 
--- What may stand where padding is.
+-- What the padding of a tensor may hold, from the least to the most strict.
 local ANYTHING, FINITE, ZEROS = 1, 2, 3
 
--- Functions that make finite numbers of finite ones, and so do their derivatives.
--- Modules like that have `keeps_finite`.
+-- Functions whose values and derivatives are finite for finite numbers. Modules
+-- like that have `keeps_finite`.
 local FINITE_FUNCTIONS = {
   [core.tanh] = true, [core.sigmoid] = true, [core.relu] = true, [core.abs] = true, [core.negate] = true,
 }
 
---- What a member needs in place of padding, so that no NaN comes of it on the way
---- there or back, and what it leaves there.
+--- What a member needs as padding, so that neither its output nor a gradient becomes
+--- NaN, and what its output has as padding.
 local function padding_of(step)
   local is_module = type(step) == "table"
   if is_module and step.hides_padding then
@@ -42,8 +42,8 @@ local function padding_of(step)
   return ZEROS, ANYTHING
 end
 
---- x with the padding hidden. Where it has left the form (T, B, ...), as behind a
---- member that takes the last step, there is no padding any more.
+--- x with the padding hidden. A tensor without steps (T, B, ...), such as the output
+--- of a member that takes the last step, has no padding.
 local function hidden(x, mask)
   local has_steps = mask and (x:rank() > 2 or x:rank() == 2 and x:dtype() == "ids")
     and x:size(1) == mask:size(1) and x:size(2) == mask:size(2)

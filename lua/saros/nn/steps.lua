@@ -2,9 +2,8 @@
 --- the pieces of a row begin. Made from what a caller says, used by fused layers
 --- and by cells of one's own alike.
 ---
---- What stands behind a row's end is never read: NaN there changes no output, no
---- state and no gradient; a module that is told where rows end has outputs of 0
---- behind it.
+--- Padding is never read: NaN there changes no output, no state and no gradient, and
+--- a module that is told where rows end has outputs of 0 there.
 
 local core = require "saros.core"
 local options = require "saros.options"
