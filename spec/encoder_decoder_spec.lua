@@ -227,9 +227,10 @@ describe("an encoder-decoder", function()
     assert.error_matches(function() nn.encoder_decoder { source = 3 } end, "expected option 'target'")
     assert.error_matches(function() build { source = "abc" } end, "a vocabulary or a number of symbols")
     assert.error_matches(function() build { attention = "hard" } end, '"additive" or false, got "hard"')
-    assert.error_matches(function() build { bidirectional = true, hidden = 7 } end, "an even hidden")
+    assert.error_matches(function() build { bidirectional = true, hidden = 7 } end,
+      "expected hidden to be a multiple of 2 for two directions of %w+, got 7")
     assert.error_matches(function() build { bidirectional = true, hidden = 6, cell = "lru" } end,
-      "an even hidden for two directions of an lru, a multiple of 4, got 6")
+      "expected hidden to be a multiple of 4 for two directions of lru, got 6")
     local model = build()
     assert.error_matches(function() model:loss(3) end, "expected a batch { sources", 1, true)
     assert.error_matches(function() model:loss { sources = saros.ids { 1 } } end, "got other fields")

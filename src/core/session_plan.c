@@ -253,11 +253,12 @@ saros_status plan_new(saros_context *context, int count,
                       const saros_stage *given, saros_weights weights,
                       plan **out) {
   *out = NULL;
-  if (count < 1 || weights < 0 || weights >= SAROS_WEIGHTS_KINDS)
+  TRY(expect_known(context, "session", "a kind of weights", (int)weights,
+                   SAROS_WEIGHTS_KINDS));
+  if (count < 1)
     return saros_fail(context, SAROS_EARGUMENT,
-                      "session: expected stages and a known kind of weights, "
-                      "got %d stages and kind %d",
-                      count, (int)weights);
+                      "session: expected a model that computes something, "
+                      "got one without stages");
   plan *made;
   TRY(object_new(context, sizeof *made, (void **)&made));
   *made = (plan){.context = context,

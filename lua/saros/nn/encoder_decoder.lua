@@ -412,8 +412,8 @@ end
 local function require_halves(o)
   local multiple = o.cell == "lru" and 4 or 2
   if o.bidirectional and o.hidden % multiple ~= 0 then
-    options.fail(("nn.encoder_decoder: expected an even hidden for two directions%s, got %d"):format(
-      multiple == 4 and " of an lru, a multiple of 4" or "", o.hidden))
+    options.fail(("nn.encoder_decoder: expected hidden to be a multiple of %d for two directions of %s, got %d"):format(
+      multiple, o.cell, o.hidden))
   end
 end
 
