@@ -257,8 +257,7 @@ saros_status plan_new(saros_context *context, int count,
                    SAROS_WEIGHTS_KINDS));
   if (count < 1)
     return saros_fail(context, SAROS_EARGUMENT,
-                      "session: expected a model that computes something, "
-                      "got one without stages");
+                      "session: expected stages of a model, got none");
   plan *made;
   TRY(object_new(context, sizeof *made, (void **)&made));
   *made = (plan){.context = context,
