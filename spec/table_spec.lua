@@ -435,9 +435,20 @@ describe("a column", function()
   end)
 
   it("of times or units that are not read says which option reads them", function()
-    local series = read "when,x,y\n01/02/90,5 km,1\n01/03/90,7 km,2\n"
-    assert.same({ { name = "when", why = 'text such as "01/02/90"; option \'format\' reads times' },
+    local series = read "when,x,y\n90/01/02,5 km,1\n90/01/03,7 m,2\n"
+    assert.same({ { name = "when", why = 'text such as "90/01/02"; option \'format\' reads times' },
       { name = "x", why = 'text such as "5 km"; option \'parse\' reads numbers with units' } }, series.left_out)
+  end)
+
+  it("of numbers that all have one unit is one of numbers", function()
+    local series = read("x;t\n1.005,5 km/h;5\u{B0}C\n;-7,5 \u{B0}C\n0,25 km/h;8 \u{B0}C\n", { missing = "skip" })
+    assert.same({ { 1005.5, 5 }, { 0.25, 8 } }, series.inputs:totable())
+    assert.matches("read: x in km/h, t in \u{B0}C", tostring(series), 1, true)
+    assert.same({ { 5 }, { 6 } }, rows "speed\n5 km\n6 km\n")
+    assert.same({ { 5 }, { 6 } }, rows "5km\n6km\n")
+    assert.same({ { 1769.5 }, { 0.25 } }, rows "way\n1 769.5 km\n0.25 km\n")
+    refuses('line 2, column 1 (x): expected a number, got "5 km"', "x\n5 km\n6 m\n", { inputs = "x" })
+    refuses('(2 of 3 fields are numbers)', "x\n5\n6\n7 km\n")
   end)
 
   it("of a tensor has no options of tables", function()

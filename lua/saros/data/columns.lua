@@ -192,6 +192,23 @@ local function truth_of(cells)
   return values
 end
 
+--- Numbers of a column whose texts all are numbers with one unit, and the unit.
+local function with_unit(table, cells)
+  local read, values, unit = numbers.reader(table.dialect), {}, nil
+  for row, cell in ipairs(cells) do
+    local digits, own
+    if cell then
+      digits, own = numbers.split_unit(numbers.trim(cell))
+    end
+    values[row] = cell and (digits and read(digits) or nil) -- false where one is missing
+    if values[row] == nil or own and unit and own ~= unit then
+      return nil
+    end
+    unit = unit or own
+  end
+  return values, unit
+end
+
 --- What a script can do about text that has numbers or times in it.
 local function remedy(text)
   if text:find "^%d+[/.:-]%d%d?[/.:-]%d" or text:find "^%d%d?:%d%d" or text:find "^%a%a%a+[/ .-]+%d+$" then
@@ -200,15 +217,20 @@ local function remedy(text)
   return text:find "^[+-]?%d[%d.,]*%s*%a+[%d/]*$" and "; option 'parse' reads numbers with units" or ""
 end
 
-local function no_numbers(column, cells, found)
+--- What a column is of which few fields are plain numbers.
+local function no_numbers(table, column, cells, found)
   if found.texts == 0 then
     column.kind, column.why = "nothing", "no values"
     return column
   end
-  column.values = found.numbers == 0 and truth_of(cells) or nil
-  if column.values then
-    column.kind = "truth"
-  else
+  if found.numbers == 0 then
+    column.kind, column.values = "truth", truth_of(cells)
+    if not column.values then
+      column.kind = "number"
+      column.values, column.unit = with_unit(table, cells)
+    end
+  end
+  if not column.values then
     column.kind = "text"
     column.why = ("text such as %s%s%s"):format(options.describe(found.text),
       found.numbers > 0 and (", beside %d numbers"):format(found.numbers) or "", remedy(numbers.trim(found.text)))
@@ -235,7 +257,7 @@ function columns.understand(table, position, wanted, parse)
     column.kind, column.values, column.unit = "number", cells, unit_of(table, column, found)
     return column
   end
-  no_numbers(column, cells, found)
+  no_numbers(table, column, cells, found)
   if wanted and column.kind == "nothing" then
     problem.raise("%s, column %d (%s): expected some numbers, got none", table.name, position, column.name)
   elseif wanted and not column.values then

@@ -175,6 +175,17 @@ local function are_truth(texts)
   return true
 end
 
+--- True if all are numbers with one unit.
+local function has_unit(texts)
+  local _, unit = numbers.split_unit(texts[1])
+  for _, text in ipairs(texts) do
+    if not unit or select(2, numbers.split_unit(text)) ~= unit then
+      return false
+    end
+  end
+  return true
+end
+
 --- What most fields of a column behind the first record are: "number", "time", "truth" or
 --- "text"; nil where all are missing.
 local function kind_of(sample, position, missing)
@@ -189,6 +200,8 @@ local function kind_of(sample, position, missing)
   end
   if number + text == 0 then
     return nil
+  elseif number == 0 and has_unit(texts) then
+    return "number"
   end
   if number < text and are_truth(texts) then
     return "truth"
@@ -258,7 +271,7 @@ end
 
 --- True if a field may stand in a column of a kind.
 local function fits(text, kind)
-  return numbers.is_missing(text) or kind == "number" and numbers.looks_like(text)
+  return numbers.is_missing(text) or kind == "number" and numbers.looks_like(numbers.split_unit(text) or text)
     or kind == "time" and #dates.fitting { text } > 0 or kind == "truth" and numbers.truth(text) ~= nil
 end
 
@@ -316,13 +329,18 @@ local function refuse_points(sample, kinds, first, name)
   end
 end
 
+--- What a field, with a unit or without, says of the decimal mark.
+local function evidence_of(text)
+  return numbers.evidence(numbers.split_unit(text) or text)
+end
+
 --- The decimal mark that numbers of the table prove; nil where none does.
 local function find_decimal(sample, kinds, form, name)
   local count = { [","] = 0, ["."] = 0, either = 0, weak = 0 }
   local first = form.header and 2 or 1
   for n = first, #sample.records do
     for position, kind in ipairs(kinds) do
-      local says = kind == "number" and numbers.evidence(sample.records[n][position] or "")
+      local says = kind == "number" and evidence_of(sample.records[n][position] or "")
       if says then
         count[says] = count[says] + 1
       end

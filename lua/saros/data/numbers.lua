@@ -73,8 +73,8 @@ end
 ---@param text string  trimmed
 ---@return string? digits, string? unit
 function numbers.split_unit(text)
-  local digits, unit = text:match "^([+-]?%d[%d.,]*)%s*(\u{B0}?%a[%a\u{B2}\u{B3}\u{B0}/%%23]*)$"
-  if digits and not digits:find "[.,]$" and not unit:find "^[eE][+-]?%d+$" then
+  local digits, unit = text:match "^([+-]?%d[%d.,' ]-)%s*(\xC2?\xB0?%a[%a\u{B2}\u{B3}\u{B0}/%%23]*)$"
+  if digits and not digits:find "[.,]$" and not text:find "^[+-]?0[xX]" and not unit:find "^[eE]%d+$" then
     return digits, unit
   end
 end
