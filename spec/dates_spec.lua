@@ -66,6 +66,30 @@ describe("a time", function()
     assert.equal(-662688000, first("1949Q1", "1949Q2"))
   end)
 
+  it("may have years of two digits, which are those of 1930..2029", function()
+    assert.equal("every month from 1949-01-01 to 1949-03-01", told { "Jan-49", "Feb-49", "Mar-49" })
+    assert.equal("every day from 1999-12-30 to 2000-01-01", told { "30.12.99", "31.12.99", "01.01.00" })
+    assert.equal("every day from 1999-12-30 to 2000-01-01", told { "12/30/99", "12/31/99", "1/1/00" })
+    assert.equal("every day from 2029-12-30 to 2029-12-31", told { "30-Dec-29", "31-Dec-29" })
+    refuses("got some that are %d/%m/%y as well as %m/%d/%y; option 'format'", { "01/02/20", "02/02/20" })
+    refuses("in one order", { "30.12.29", "31.12.29", "01.01.30" })
+  end)
+
+  it("may have the name of the day", function()
+    for _, times in ipairs { { "Wednesday, March 10, 1999", "Thursday, March 11, 1999" },
+      { "Wed 10 Mar 1999", "Thu 11 Mar 1999" }, { "10. 3. 1999", "11. 3. 1999" },
+      { "10. Mar 1999", "11. Mar 1999" } } do
+      assert.equal("every day from 1999-03-10 to 1999-03-11", told(times))
+    end
+  end)
+
+  it("is not in a column of which more than a third is something else", function()
+    local series = read { "2020-03-01", "2020-01-01", "none yet", "soon", "2020-02-01" }
+    assert.same({ { name = "when", why = 'text such as "2020-03-01"; option \'format\' reads times' } },
+      series.left_out)
+    assert.is_nil(series.time)
+  end)
+
   it("may be written in digits alone", function()
     assert.equal("every day from 1999-12-30 to 2000-01-01", told { "19991230", "19991231", "20000101" })
     local months = {}

@@ -20,6 +20,7 @@ local DIRECTIVES = {
   Y = { "(%d%d%d%d)", "Y" }, y = { "(%d%d)", "y" }, m = { "(%d%d?)", "m" }, d = { "(%d%d?)", "d" },
   b = { "(%a+)%.?", "b" }, B = { "(%a+)%.?", "b" }, H = { "(%d%d?)", "H" }, I = { "(%d%d?)", "I" },
   M = { "(%d%d)", "M" }, S = { "(%d%d[.,]?%d*)", "S" }, p = { "([AaPp])%.?[Mm]%.?", "p" }, j = { "(%d%d?%d?)", "j" },
+  a = { "%a+%.?" }, A = { "%a+%.?" },
   q = { "([1-4])", "q" }, s = { "(-?%d+%.?%d*)", "s" }, z = { "([Z+-]%d?%d?:?%d?%d?)", "z" },
 }
 -- Without marks between them, parts have all their digits.
@@ -101,10 +102,10 @@ local function hour_of(parts)
   return hour >= 1 and hour <= 12 and hour % 12 + (parts.p and parts.p:lower() == "p" and 12 or 0) or nil
 end
 
---- The year; of two digits, as POSIX has it, one in 1969..2068.
+--- The year; of two digits, one in 1930..2029, as spreadsheets have it.
 local function year_of(parts)
   local year = tonumber(parts.Y or parts.y or "1970")
-  return parts.Y and year or parts.y and year + (year < 69 and 2000 or 1900) or year
+  return parts.Y and year or parts.y and year + (year < 30 and 2000 or 1900) or year
 end
 
 --- Days since 1970 of the day; nil where there is no such day.
@@ -170,8 +171,8 @@ end
 
 local function require_parts(format, pattern, parts)
   if not pattern then
-    options.fail(("expected directives among %%Y %%y %%m %%d %%b %%B %%j %%q %%H %%I %%p %%M %%S %%z %%s in format %q, "
-      .. "got %s"):format(format, parts))
+    options.fail(("expected directives among %%Y %%y %%m %%d %%a %%A %%b %%B %%j %%q %%H %%I %%p %%M %%S %%z %%s "
+      .. "in format %q, got %s"):format(format, parts))
   end
 end
 
@@ -206,10 +207,11 @@ end)
 
 -- The day first, then with the times of day that may follow it.
 local DAYS = { "%Y-%m-%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%Y/%m/%d", "%d-%m-%Y", "%m-%d-%Y", "%Y.%m.%d",
-  "%Y%m%d", "%d %b %Y", "%d-%b-%Y", "%b %d, %Y" }
+  "%Y%m%d", "%d %b %Y", "%d-%b-%Y", "%b %d, %Y", "%d. %m. %Y", "%d. %b %Y", "%a, %b %d, %Y", "%a, %d %b %Y",
+  "%a %d %b %Y", "%d.%m.%y", "%d/%m/%y", "%m/%d/%y", "%d-%b-%y" }
 local TIMES = { "", " %H:%M", " %H:%M:%S", "T%H:%M", "T%H:%M:%S", " %I:%M %p", " %I:%M:%S %p", " %H:%M:%S%z",
   " %H:%M:%S %z", " %H:%M:%S UTC", "T%H:%M:%S%z", " %H:%M%z", "T%H:%M%z", "T%H%M%S", "T%H%M%S%z", " %H", "T%H" }
-local LONE = { "%Y-%m", "%Y/%m", "%m/%Y", "%m.%Y", "%b %Y", "%b-%Y", "%Y-Q%q", "%YQ%q", "%Y Q%q", "%Y%m" }
+local LONE = { "%Y-%m", "%Y/%m", "%m/%Y", "%m.%Y", "%b %Y", "%b-%Y", "%b-%y", "%Y-Q%q", "%YQ%q", "%Y Q%q", "%Y%m" }
 
 --- The common formats.
 local COMMON = table.move(LONE, 1, #LONE, 1, {})

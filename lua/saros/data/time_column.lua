@@ -101,8 +101,8 @@ local function decide(table, position, readings)
   return found
 end
 
---- The times in the fields of a column by the formats that fit; nil where most
---- are no times.
+--- The times in the fields of a column by the formats that fit; a failure where some are no times; nil where
+--- more than a third are none, so that the column holds something else.
 ---@return saros.data.TimeColumn?
 local function times_of(table, position, formats)
   local cells = table.cells[position]
@@ -117,7 +117,7 @@ local function times_of(table, position, formats)
   end
   if #readings > 0 then
     return decide(table, position, readings)
-  elseif fewest * 2 <= #cells then
+  elseif fewest * 3 <= #cells then
     return failed(table, position, at, "expected a time of the form %s, as in most rows, got %s%s", nearest,
       text_of(cells[at]) and options.describe(cells[at]) or "nothing", HINT)
   end
