@@ -175,6 +175,7 @@ describe("the rows of a series", function()
     local series = read { "2020-01-01", "2020-01-02", "2020-01-05", "2020-01-06", "2020-01-08" }
     assert.same({ "day", 2, 3 }, { series.time.step, series.time.gaps, series.time.absent })
     assert.matches("2 gaps (3 rows missing)", tostring(series), 1, true)
+    assert.matches("1 gap (1 row missing)", tostring(read { "2020-01-01", "2020-01-02", "2020-01-04" }), 1, true)
   end)
 
   it("have a step in the unit that people use", function()

@@ -97,7 +97,7 @@ describe("a series from a table", function()
       ['string, line 4, column 2 (b): expected a number, got "two"'] = 'a,b\n"1",2\n\n1,two\n',
       ['string, line 2, column 1 (1): expected a number, got "1e999"'] = "1\n1e999\n",
       ["string: expected a table, got nothing"] = "\n\n",
-      ["string: expected a column of numbers, got none"] = "a,b\nx,y\n",
+      ["string: expected a column of numbers, got none: a (text such as \"x\"), b (text such as \"y\")"] = "a,b\nx,y\n",
       ["expected more than 1 rows in part 'train', as horizon = 1, got 1 of 1 rows"] = "1,2\n",
     } do
       local message = problem(text)

@@ -20,6 +20,15 @@ function remarks.by_reason(left_out)
   return list
 end
 
+--- The first three of these behind a colon; "" if there is none.
+---@param left_out saros.data.LeftOut[]
+---@return string
+function remarks.text(left_out)
+  local list = remarks.by_reason(left_out)
+  local first = table.concat(list, ", ", 1, math.min(#list, 3))
+  return #list == 0 and "" or (": %s%s"):format(first, #list > 3 and " ..." or "")
+end
+
 --- How often something came, where it did: "2 blank lines".
 ---@param entries { [1]: integer, [2]: string, [3]: string }[]  count, what one is called, and several
 ---@return string[]

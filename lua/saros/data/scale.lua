@@ -263,7 +263,7 @@ function Scale:rows(owner, values)
   local x = as_rows(self, owner, values)
   local row, column = not_finite(x)
   if row then
-    options.fail(("%s: expected finite values, got %s for %s in row %d"):format(owner, x[row][column],
+    options.fail(("%s: expected finite values, got %s for %s in row %d"):format(owner, options.describe(x[row][column]),
       self.names[column], row))
   end
   return x

@@ -4,6 +4,7 @@
 local columns = require "saros.data.columns"
 local gaps = require "saros.data.gaps"
 local problem = require "saros.data.problem"
+local remarks = require "saros.data.remarks"
 local tables = require "saros.data.table"
 local time_column = require "saros.data.time_column"
 local timeline = require "saros.data.timeline"
@@ -80,12 +81,13 @@ local function understand(table, own, times)
   return found, left_out
 end
 
-local function numeric(table, found)
+local function numeric(table, found, left_out)
   local positions = {}
   for position in ipairs(table.names) do
     positions[#positions + 1] = found[position] and position or nil
   end
-  return #positions > 0 and positions or problem.raise("%s: expected a column of numbers, got none", table.name)
+  return #positions > 0 and positions or problem.raise("%s: expected a column of numbers, got none%s",
+    table.name, remarks.text(left_out))
 end
 
 --- The columns that are used, each once.
@@ -147,7 +149,7 @@ function series_table.read(name, content, o)
   local time, times = find_time(table, own, o)
   own.time = time and time.position
   local found, left_out = understand(table, own, times)
-  local inputs = own.inputs or numeric(table, found)
+  local inputs = own.inputs or numeric(table, found, left_out)
   local targets = own.targets or inputs
   local rows = { table = table, columns = used_columns(found, inputs, targets), lines = table.lines, count = table.rows,
     by_position = found, names = table.names, inputs = inputs, targets = targets, left_out = left_out,

@@ -109,7 +109,8 @@ function timeline.summary(self)
   local text = ("%s, %s%s from %s to %s"):format(self.name, self.irregular and "irregular, mostly " or "",
     self.step and "every " .. self.step or "one row", shown(self.seconds[1]), shown(self.seconds[#self.seconds]))
   if self.gaps > 0 then
-    text = ("%s, %d gap%s (%d rows missing)"):format(text, self.gaps, self.gaps == 1 and "" or "s", self.absent)
+    text = ("%s, %d gap%s (%d row%s missing)"):format(text, self.gaps, self.gaps == 1 and "" or "s", self.absent,
+      self.absent == 1 and "" or "s")
   end
   return text .. (self.descending and "; put in ascending order" or "")
 end
