@@ -13,7 +13,7 @@ end
 local lm = nn.language_model { vocabulary = text.vocabulary, cell = "rnn", hidden = 128, layers = 2, seed = 1 }
 local adam = optim.adam(lm:parameters(), { lr = 3e-3 })
 
-for epoch = 1, tonumber(arg[2]) or 20 do
+for epoch = 1, tonumber(arg[2] or 20) do
   local total, windows, state = 0, 0, nil
   for window in text:windows { batch = 20, length = 50 } do
     local tape <close> = saros.tape()                       -- records what follows
