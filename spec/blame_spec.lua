@@ -43,8 +43,8 @@ end
 
 -- They serve the library alone.
 local INTERNAL = {
-  new = true, fits = true, on_scale = true, columns = true, apply_column = true, invert_column = true, apply_values = true,
-  present = true, training_weight = true, sample_window = true,
+  new = true, fits = true, on_scale = true, columns = true, apply_column = true, invert_column = true,
+  apply_values = true, present = true, training_weight = true, sample_window = true,
 }
 
 -- Values of many kinds, none of which does anything by itself.

@@ -1,6 +1,6 @@
 --- How a part is read to measure a loss on it: every element once, with what
---- precedes it. The layout follows from the size of the part alone, so that the
---- loss does, too.
+--- precedes it. The layout depends on the size of the part alone, so the loss does not
+--- depend on the caller's options.
 ---
 --- A short part is one row, read from its beginning with the state carried, which
 --- is exact. A long one has a head of that kind; what lies behind the head is cut
@@ -13,8 +13,8 @@
 ---                                      |warm-up|
 ---
 --- The numbers: a step of 8 rows takes about twice as long as a step of one row, and
---- beyond that the time grows with the rows, so 8 rows gain nearly all there is to gain;
---- more of them serve threads. The warm-up of 1024 elements is far longer than the
+--- beyond that the time grows with the rows. So 8 rows reach nearly the best speed of one
+--- thread; more of them keep other threads busy. The warm-up of 1024 elements is far longer than the
 --- windows that most networks are trained with, and costs at most a quarter of the time:
 --- on a tenth of tiny Shakespeare an LSTM has the loss of a single row to six digits.
 --- Where the state is reset within a known distance, as in pieces, a warm-up of that

@@ -62,9 +62,9 @@ local function state_before(window, state)
   return state
 end
 
---- The loss of a window of data, for training and evaluation. A model with a
---- `window_loss` of its own has the say: it may spare the memory of the logits,
---- or have targets of another kind.
+--- The loss of a window of data, for training and evaluation. A `window_loss` of the
+--- model takes precedence: it may save the memory of the logits, or have targets of
+--- another kind.
 ---@param model saros.nn.Module  stateful
 ---@param window table  of `inputs` and `targets`, ids (T, B); maybe `begins` (T, B), 1 where the state
 ---  is reset, `mask` of the shape of the targets, 0 where one does not count, and `reset`, true: the state
@@ -77,9 +77,9 @@ function loss.of_window(model, window, state)
   return of_visible(measure_loss, model, window, state_before(window, state))
 end
 
---- What training minimises in a window of data: the loss of the window or, of a
---- model with a `training_loss`, something else: with class weights, weights of
---- samples or label smoothing. Figures are of the plain loss all the same.
+--- What training minimises in a window of data: the model's `training_loss`, with class
+--- weights, weights of samples or label smoothing, or else the loss of the window.
+--- Figures are always of the plain loss.
 ---@param model saros.nn.Module
 ---@param window table
 ---@param state? saros.nn.State
@@ -92,10 +92,11 @@ function loss.to_learn(model, window, state)
   return of_visible(measure, model, window, state_before(window, state))
 end
 
---- What a window counts in an update of several: what its objective is the mean over.
+--- The weight of a window in an update from several: the sum over which its objective
+--- is a mean.
 ---@param model saros.nn.Module
 ---@param window table
----@param answers number  what its plain loss is the mean over
+---@param answers number  the number of answers over which its plain loss is a mean
 ---@return number
 function loss.weight(model, window, answers)
   return model.training_weight and model:training_weight(window) or answers

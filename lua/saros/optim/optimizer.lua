@@ -21,7 +21,7 @@ local format = core.format
 ---@field groups saros.optim.OwnGroup[]  ranges of the parameters with a rate and decay
 ---@field steps integer  updates made so far
 ---@field counts integer[]  for each parameter, the updates that it has had: those with a gradient
----@field scale number  factor of every rate, for who finds them too large (1)
+---@field scale number  factor of every rate; `rollback` makes it smaller (1)
 ---@field schedule? fun(step: integer): number  factor of the rate at a step, counted from 1
 ---@field moments table<string, saros.Tensor>[]  for each parameter first and second
 

@@ -19,7 +19,7 @@ local check_step = options.declare("schedule.step", {
   { "factor", options.positive, 0.1 },
 })
 
---- Multiplied by `factor` after every so many steps.
+--- Multiplied by `factor` after each `every` steps.
 ---@param given { every: integer, factor?: number }
 ---@return fun(step: integer): number
 function schedule.step(given)
@@ -34,7 +34,7 @@ local check_exponential = options.declare("schedule.exponential", {
   { "factor", options.positive },
 })
 
---- Falling smoothly, by `factor` over every so many steps.
+--- Falling smoothly, by `factor` over each `every` steps.
 ---@param given { every?: integer, factor: number }
 ---@return fun(step: integer): number
 function schedule.exponential(given)

@@ -23,13 +23,13 @@ local arguments = {}
 ---@field patience? integer  passes without a lower held-out loss before it stops; the model ends with the
 ---  weights of the lowest (no limit)
 ---@field run? string  folder to keep the training in, see saros.train.run; a training that is there
----  goes on, with the same bits as if it had never stopped
----@field resume? boolean  false: begin anew in a folder that has a training (true)
+---  continues, with the same bits as if it had never stopped
+---@field resume? boolean  false: start over in a folder that has a training (true)
 ---@field rollback? number  in (0, 1): where loss or gradients are not finite, go back to the last
----  checkpoint, with a rate so many times as large (none: an error)
----@field force? boolean  go on although the configuration is another one (false)
+---  checkpoint and multiply the rate by this (none: an error)
+---@field force? boolean  continue although the configuration differs (false)
 ---@field checkpoint? { steps?: integer, epochs?: integer }  from one to the next ({ epochs = 1 })
----@field keep? integer  so many of the last checkpoints stay, and that of the best epoch (2)
+---@field keep? integer  number of the last checkpoints that stay, beside that of the best epoch (2)
 ---@field sample? integer  symbols that the model writes after each epoch, 0 for none (200)
 ---@field progress? saros.Progress  shows what happens; nothing is printed without
 ---@field on_window? fun(record: saros.train.WindowRecord)  after every update

@@ -104,7 +104,7 @@ local function is_option(name)
   return name:find "^model%.options%." ~= nil
 end
 
---- Is a field of a model what its options make of it?
+--- True if a field of a model follows from its options.
 local function follows(name)
   return name:find "^model%.modules%." ~= nil or name:find "^model%.parameters%." ~= nil
 end
@@ -117,7 +117,7 @@ local function is_before(a, b)
   return a < b
 end
 
---- Is a field one without which a checkpoint cannot be taken over?
+--- True if a checkpoint needs this field to be the same.
 local function is_fixed(name)
   return name:find "^model%.parameters%." ~= nil or name == "training.optimizer.rule"
 end
@@ -147,7 +147,7 @@ end
 ---@param now table
 ---@param coming { first: integer, last: fun(): integer }  steps
 ---@return string[] lines
----@return boolean fits  can the one go on from checkpoints of the other?
+---@return boolean fits  true if one can continue from checkpoints of the other
 function config.differences(before, now, coming)
   local old, new = flatten(before, "", {}), flatten(now, "", {})
   local schedules = take_schedules(old, new, coming)

@@ -12,7 +12,7 @@ local pass = require "saros.train.pass"
 local format = core.format
 
 local SMOOTHING = 0.9
-local TOO_HIGH = 2 -- times the lowest loss: nothing good comes after that
+local TOO_HIGH = 2 -- times the lowest loss: larger rates only diverge
 local MARGIN = 10 -- where the loss is lowest, the rate is about to be too large
 
 local check = options.declare("find_rate", {
@@ -87,8 +87,7 @@ end
 local Rates = {}
 Rates.__name = "saros.train.Rates"
 
--- So many rows say enough.
-local ROWS = 12
+local ROWS = 12 -- that are printed
 
 function Rates:__tostring()
   local lines = { "rate       loss" }

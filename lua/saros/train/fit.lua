@@ -59,7 +59,7 @@ local late = lazy({}, { report = { "saros.report" } })
 ---@field bits number?  `valid`, or `train` where nothing is held out, in bits per symbol
 ---@field perplexity number?  e to the same
 ---@field best integer?  the epoch with the lowest `valid` so far: this one, or an earlier one
----@field stopped boolean  is it the last because `patience` ran out?
+---@field stopped boolean  true if it is the last because `patience` ran out
 ---@field symbols_per_second number?  in updates; nil if an earlier call had made all of them
 ---@field seconds number  of the training part
 ---@field memory integer  bytes of tensors, the most in this call so far
@@ -67,11 +67,11 @@ local late = lazy({}, { report = { "saros.report" } })
 ---@class saros.train.History  a record for each epoch
 ---@field [integer] saros.train.EpochRecord
 ---@field resumed { step: integer, epoch: integer, damaged: string[] }?  where this call went on, and
----  what is wrong with later checkpoints; nil if it began anew
+---  what is wrong with later checkpoints; nil if it started from the beginning
 
 local RATE = 2e-3 -- of Adam
 local REPORT_SECONDS = 60 -- from one report to the next while a training runs
-local LEAST_SCALE = 1e-4 -- a rate that has shrunk so much is not what is wrong
+local LEAST_SCALE = 1e-4 -- of the rate: below this, a smaller one does not help
 
 ---@class saros.train.Cursor
 ---@field epoch integer
@@ -146,7 +146,7 @@ local function save(self)
   self.saved = self.optimizer.steps
 end
 
---- Is a checkpoint due after so many steps or epochs?
+--- True if a checkpoint is due after this number of steps or epochs.
 local function is_due(self, unit, count)
   local every = self.options.checkpoint[unit]
   return self.run and every and count % every == 0
@@ -157,7 +157,7 @@ local function is_out_of_patience(self, record)
   return patience ~= nil and record.epoch - record.best >= patience
 end
 
---- Has an earlier call run out of patience?
+--- True if an earlier call has run out of patience.
 local function is_stopped(self)
   local last = self.history[#self.history]
   return last ~= nil and is_out_of_patience(self, last)
@@ -287,7 +287,7 @@ local function judge(self, record)
   record.stopped = is_out_of_patience(self, record)
 end
 
---- Is there no earlier epoch whose model is better?
+--- True if no earlier epoch had a better model.
 local function is_best(record)
   return (record.best or record.epoch) == record.epoch
 end
@@ -342,7 +342,7 @@ end
 
 -- --- The end -----------------------------------------------------------------------------------
 
---- What the run folder has, for who ends a training before its time.
+--- What the run folder has when a training ends before its time.
 local function left_text(self, goes_on)
   local o = self.options
   if not o.run then
@@ -460,7 +460,7 @@ end
 --- Train a model on a text or other data. The model is changed in place and ends as the last
 --- pass left it, or with its averaged weights; with `patience` it ends as it was after the pass of
 --- the lowest held-out loss, whether patience or the epochs ran out. The run folder keeps that one.
---- A training that the run folder has goes on where it was. It begins without gradients; what the
+--- A training that the run folder has continues where it was. It begins without gradients; what the
 --- optimizer does not own is not trainable until it ends.
 ---@param model saros.nn.Module  ids (T, B), state -> logits (T, B, V), state; or with a window_loss, and maybe
 ---  a training_loss and a training_weight where it minimises something else: see saros.nn.loss

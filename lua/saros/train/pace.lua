@@ -1,6 +1,6 @@
---- How fast a training goes: what it has learned from, by the time that the updates
---- took, with the reading of their windows. What stands between updates takes none
---- of that time: checkpoints, the held-out part, samples, functions of the caller's.
+--- The speed of a training: symbols, divided by the time of the updates and of reading
+--- their windows. What happens between updates does not count: checkpoints, the
+--- held-out part, samples, functions of the caller.
 
 local core = require "saros.core"
 
@@ -11,7 +11,7 @@ local RECENT = 20 -- updates
 ---@field seconds number  that they took
 ---@field recent { symbols: integer, seconds: number }[]  the last RECENT updates, over the ends of epochs
 ---@field count integer  of updates
----@field since number  when what the next update takes began
+---@field since number  when the time of the next update began
 local Pace = {}
 Pace.__index = Pace
 
@@ -21,13 +21,13 @@ function Pace:begin()
   self:resume()
 end
 
---- What stood between two updates is over.
+--- The time of the next update begins.
 function Pace:resume()
   self.since = core.clock()
 end
 
---- An update from so many symbols is done.
----@param symbols integer
+--- An update is done.
+---@param symbols integer  that it learned from
 ---@return number symbols_per_second  of the last updates
 function Pace:update(symbols)
   local seconds = math.max(core.clock() - self.since, 1e-9)

@@ -6,14 +6,14 @@ local match = require "saros.train.match"
 
 local pass = {}
 
---- Can this be trained on?
+--- True if this can be trained on.
 ---@param data any
 ---@return boolean
 function pass.is_data(data)
   return type(data) == "table" and data.train ~= nil and (data.windows or data.batches) ~= nil
 end
 
---- Is there anything in a part to evaluate?
+--- True if a part has something to evaluate.
 ---@param data saros.train.Data
 ---@param part? "train"|"valid"|"test"
 ---@return boolean
@@ -22,7 +22,7 @@ function pass.holds_out(data, part)
   return held_out ~= nil and #held_out > (data.batches and 0 or 1)
 end
 
---- What is learned in an epoch: in an order of its own, where the data has no order.
+--- The windows or batches of an epoch, shuffled by its number where the data has no order.
 ---@param data saros.train.Data
 ---@param o { batch: integer, length?: integer }
 ---@param epoch? integer

@@ -1,4 +1,4 @@
---- A run folder: what a training leaves on disk, and finds there when it goes on.
+--- A run folder: what a training leaves on disk, and reads there to continue.
 ---
 ---     config.json          what decides the result
 ---     metrics.jsonl        a line for each update and each epoch
@@ -9,7 +9,7 @@
 ---     report.html          all of this to look at
 ---
 --- Files appear all at once, so a crash leaves each of them old or new. The
---- metrics only grow; what a crash left too much is cut off by `resume`.
+--- metrics only grow; `resume` cuts off lines behind the checkpoint.
 
 local core = require "saros.core"
 local folder_of = require "saros.folder"
@@ -89,7 +89,7 @@ end
 
 --- Open a run folder, which is made unless it is there.
 ---@param folder string
----@param has_samples boolean  will the model write some?
+---@param has_samples boolean  true if the model will write some
 ---@return saros.train.Run
 function run.open(folder, has_samples)
   make_folder(folder)
@@ -134,7 +134,7 @@ function Run:flush()
   need_metrics(self, self.metrics:flush())
 end
 
---- Does a line belong to what was done at a step of an epoch?
+--- True if a line is of an epoch before this one, or of an update up to this step.
 local function is_before(line, step, epoch)
   local record = core.json_decode(line)
   if type(record) ~= "table" then
@@ -172,8 +172,8 @@ local function write_config(self, now)
   need(core.write_file(self:path "config.json", core.json_encode(now, true) .. "\n"))
 end
 
---- Begin anew: what an earlier training left is removed, but for its model, which
---- stays until there is a better one.
+--- Start over: remove what an earlier training left, except its model, which stays
+--- until there is a better one.
 ---@param now table  the configuration
 function Run:begin(now)
   for _, step in ipairs(self:steps()) do
@@ -202,7 +202,7 @@ end
 
 --- Errors at what differs from the configuration of the folder.
 ---@param now table
----@param force boolean  may the training go on with another configuration, if text and parameters are the same?
+---@param force boolean  true: another configuration is accepted if text and parameters are the same
 ---@param planned fun(): integer  steps of the whole training
 function Run:require_same(now, force, planned)
   local before = core.json_decode(read_file(self:path "config.json") or "")
@@ -268,7 +268,7 @@ end
 
 --- Write a checkpoint, and remove those that are no longer wanted.
 ---@param training saros.train.Fit
----@param keep integer  so many of the last stay, and the best
+---@param keep integer  number of the last that stay, beside the best
 function Run:checkpoint(training, keep)
   local folder, step = self:path "checkpoints", training.optimizer.steps
   self:flush()

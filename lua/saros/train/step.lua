@@ -34,7 +34,7 @@ function step.fail(self, what, value, place, culprit)
   error(("fit: %s; a smaller lr or clip may help"):format(self.broken), 0)
 end
 
---- Fail unless all parameters are finite, as those of a checkpoint have to be.
+--- Fail unless all parameters are finite: those of a checkpoint must be.
 ---@param self saros.train.Fit
 function step.require_good(self)
   local culprit = finite.parameter(self.model)
@@ -49,8 +49,8 @@ end
 
 -- --- An update ----------------------------------------------------------------------------------
 
---- What a window's loss is not finite from: its forward pass is made once more,
---- with the same dropout if the window is the first of the update.
+--- Find the operation that made a loss non-finite by running the window again, with
+--- the same dropout if the window is the first of the update.
 local function culprit_of(self, window, state)
   local parameter = finite.parameter(self.model)
   if parameter then
