@@ -81,7 +81,8 @@ describe("a text", function()
   end)
 
   it("holds out at least two symbols, which one can tell from the other, and leaves two", function()
-    local cases = { { 5, 0.1, 2 }, { 4, 0.1, 2 }, { 6, 0.9, 4 }, { 10, 0.5, 5 }, { 29, 0.1, 2 }, { 39, 0.1, 3 } }
+    local cases = { { 5, 0.1, 2 }, { 4, 0.1, 2 }, { 6, 0.9, 4 }, { 10, 0.5, 5 }, { 24, 0.1, 2 }, { 29, 0.1, 3 },
+      { 39, 0.1, 4 } }
     for _, case in ipairs(cases) do
       local content = ("abcde"):rep(10):sub(1, case[1])
       local text = text_of(content, { valid = case[2] })

@@ -92,7 +92,8 @@ describe("a prepared text", function()
   end)
 
   it("holds out as much as a text in memory", function()
-    for _, case in ipairs { { 3, 0.1 }, { 4, 0.1 }, { 5, 0.1 }, { 6, 0.9 }, { 39, 0.1 }, { 40, 0 }, { 40, 0.5 } } do
+    for _, case in ipairs { { 3, 0.1 }, { 4, 0.1 }, { 5, 0.1 }, { 6, 0.9 }, { 34, 0.1 }, { 39, 0.1 }, { 40, 0 },
+      { 40, 0.5 } } do
       local count, valid = table.unpack(case)
       local content = ("abcde"):rep(8):sub(1, count)
       with_files(content, function(path, tokens)

@@ -1195,7 +1195,8 @@ typedef struct saros_tokens saros_tokens;
 
 /* Encodes a text, part by part, into a token file that appears under its name
 ** when it is complete. 'held_out' in [0, 1) is the fraction that is held out,
-** which is at least 2 ids of 4 or more, and leaves 2, unless it is 0. Errors as above; then there is no new file. */
+** to the nearest id; of 4 ids or more at least 2 are, and 2 are left, unless it
+** is 0. Errors as above; then there is no new file. */
 SAROS_API saros_status saros_tokens_write(saros_codec *codec,
                                           const saros_text *text,
                                           const char *path, double held_out,

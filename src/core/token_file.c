@@ -93,9 +93,10 @@ static saros_status write_ids(token_writer *w) {
   }
 }
 
-/* Either part of a text needs two symbols: one to read and one to tell. */
+/* As saros.data.share has it: the nearest whole number. Either part of a text
+** needs two symbols: one to read and one to tell. */
 static uint64_t held_out_of(uint64_t count, double fraction) {
-  uint64_t share = (uint64_t)((double)count * fraction);
+  uint64_t share = (uint64_t)((double)count * fraction + 0.5);
   if (fraction == 0 || count < 4)
     return 0;
   return share < 2 ? 2 : share > count - 2 ? count - 2 : share;
