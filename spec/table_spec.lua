@@ -156,6 +156,14 @@ describe("lines that are no rows", function()
     assert.same(EXPECTED, rows((text:gsub("#", "//")), { comment = "//" }))
   end)
 
+  it("such as totals are refused with the option that leaves them out", function()
+    local text = "day,x\n2020-01-01,5\n2020-01-02,6\nTotal,11\n"
+    refuses('got "Total"', text)
+    refuses('comment = "Total" leaves out lines that begin with it', text)
+    assert.same({ { 5 }, { 6 } }, rows(text, { comment = "Total" }))
+    refuses('line 3: expected 2 fields, as in the first line, got 1; comment = "#" leaves out', "a,b\n1,2\n# end\n")
+  end)
+
   it("may be blank, or have nothing but separators; they are counted", function()
     local series = read "a,b\n1,2.5\n\n3,4\n   \n5,6\n,\n,\n"
     assert.same(EXPECTED, series.inputs:totable())

@@ -140,9 +140,18 @@ local function is_empty(fields, count)
   return true
 end
 
+--- What helps with a line that is no row, such as one of totals: option 'comment', if the line begins with text
+--- that has no digits, as names of months stand before days.
+---@param first string|number  its first field
+---@return string
+function tables.hint_of_comment(first)
+  local word = type(first) == "string" and (first:match "^[#%%!;/]+" or first:match "^(%a+)%D*$")
+  return word and ("; comment = %q leaves out lines that begin with it"):format(word) or ""
+end
+
 --- Refuse a record with more or fewer fields than the first, unless there is nothing in it.
-local function refuse_count(self, count, line)
-  local expected, hint = #self.names, ""
+local function refuse_count(self, count, line, first)
+  local expected, hint = #self.names, count < #self.names and tables.hint_of_comment(first) or ""
   if self.dialect.separator == "," and count > expected then
     hint = "; if a comma is a decimal one and no separator, decimal = \",\" or separator says so"
   end
@@ -167,7 +176,7 @@ local function records(self, marks)
       elseif (fields[1] == "" or count ~= expected) and (expected > 1 or count ~= 1) and is_empty(fields, count) then
         ignored.blank = ignored.blank + 1
       elseif count ~= expected then
-        refuse_count(self, count, line)
+        refuse_count(self, count, line, fields[1])
       else
         return fields, line
       end

@@ -5,6 +5,7 @@ local dates = require "saros.data.dates"
 local numbers = require "saros.data.numbers"
 local options = require "saros.options"
 local problem = require "saros.data.problem"
+local tables = require "saros.data.table"
 local timeline = require "saros.data.timeline"
 
 local time_column = {}
@@ -119,7 +120,8 @@ local function times_of(table, position, formats)
     return decide(table, position, readings)
   elseif fewest * 3 <= #cells then
     return failed(table, position, at, "expected a time of the form %s, as in most rows, got %s%s", nearest,
-      text_of(cells[at]) and options.describe(cells[at]) or "nothing", HINT)
+      text_of(cells[at]) and options.describe(cells[at]) or "nothing",
+      HINT .. (position == 1 and tables.hint_of_comment(cells[at]) or ""))
   end
 end
 
