@@ -364,6 +364,8 @@ describe("a session", function()
     end
     refuses(ids, 0, "an id in 1..7 as argument 1, got 0")
     refuses(ids, 8, "an id in 1..7 as argument 1, got 8")
+    refuses(ids, math.mininteger, "an id in 1..7 as argument 1, got %-9223372036854775808")
+    refuses(ids, math.maxinteger, "an id in 1..7 as argument 1, got 9223372036854775807")
     refuses(ids, 1.5, "an id in 1..7 as argument 1, got 1.5")
     refuses(ids, "1", "an id in 1..7")
     refuses(ids, nil, "an id in 1..7")

@@ -255,12 +255,13 @@ static int push_output(lua_State *L) {
   return 1;
 }
 
-/* Reads the id at an index of the stack, from 1; 0 if it is none. */
+/* Reads the id at an index of the stack, from 1; 0, and *id is 0, if it is
+** none. */
 static int to_id(lua_State *L, int index, saros_session_facts facts,
                  int32_t *id) {
   lua_Integer value;
   int fits = to_integer(L, index, 1, facts.symbols, &value);
-  *id = (int32_t)(value - 1);
+  *id = fits ? (int32_t)(value - 1) : 0;
   return fits;
 }
 
