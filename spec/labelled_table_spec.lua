@@ -67,6 +67,7 @@ describe("labelled texts from a table", function()
 
   it("are asked for where several columns could be the text or the label", function()
     local wanted = "expected options that say which columns are the text and the label, as several could be: "
+    refuses(wanted .. "mood, review", "mood,review\n1,a fine film\n2,no film at all\n")
     refuses(wanted .. "v1, v2", "v1,v2\ngood,fine day\nbad,oh no\ngood,well done\n") -- the labels stand first
     refuses(wanted .. "a, b, c", "a,b,c\nfine day,good,1\noh no,bad,2\n")
     refuses(wanted .. "a, b, c", "a,b,c\nfine day,good,1\noh no,bad,2\n", { label = "b" })

@@ -54,13 +54,23 @@ end
 
 -- --- Texts --------------------------------------------------------------------------------
 
---- How many different fields a column has.
+--- How many different fields a column has, and the bytes in them.
 local function different(table, position)
-  local seen, count = {}, 0
+  local seen, count, bytes = {}, 0, 0
   for _, text in ipairs(table.cells[position]) do
-    count, seen[text] = count + (seen[text] and 0 or 1), true
+    if not seen[text] then
+      seen[text], count, bytes = true, count + 1, bytes + #text
+    end
   end
-  return count
+  return count, bytes
+end
+
+--- True if fields of a column are labels of those of another rather than the reverse: they are not more
+--- different, and not much longer where they are as different.
+local function may_label(table, label, text)
+  local labels, of_labels = different(table, label)
+  local texts, of_texts = different(table, text)
+  return labels < texts or labels == texts and of_labels <= 2 * of_texts
 end
 
 --- The column of that name, in any case.
@@ -79,14 +89,14 @@ local function ask(table, wanted)
 end
 
 --- The columns of the texts and of their labels: those asked for, those called so,
---- or the first and second of two, where labels are not more different than texts.
+--- or the first and second of two, where the second may be labels of the first.
 local function text_and_label(table, o)
   local text = o.text and table:find(o.text, "text") or not o.text and called(table, "text")
   local label = o.label and table:find(o.label, "label") or not o.label and called(table, "label")
   if not (text and label) and #table.names == 2 then
     text, label = text or label and 3 - label or 1, label or text and 3 - text or 2
     if not (o.text or o.label) and not called(table, "text") and not called(table, "label")
-      and different(table, label) > different(table, text) then
+      and not may_label(table, label, text) then
       ask(table, "the text and the label")
     end
   end
