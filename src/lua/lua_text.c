@@ -159,9 +159,8 @@ static int codec_space(lua_State *L) {
   const saros_codec *codec = check_codec(L, 1);
   int count = saros_codec_count(codec);
   int before = (int)check_integer(L, 2, 1, count, "an id");
-  int after = lua_isnoneornil(L, 3)
-                  ? 0
-                  : (int)check_integer(L, 3, 1, count, "an id");
+  int after =
+      lua_isnoneornil(L, 3) ? 0 : (int)check_integer(L, 3, 1, count, "an id");
   lua_pushboolean(L, saros_codec_space(codec, before - 1, after - 1));
   return 1;
 }
