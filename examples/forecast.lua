@@ -18,7 +18,7 @@ local parser = argparse("forecast.lua", "Let a trained forecaster tell what come
 parser:option("--model", "Run folder or model file."):count(1)
 parser:option("--csv", "File with a row for each step so far."):count(1)
 numbers.whole(parser, "--column", "Of the values, where the forecaster reads seasons (the first with numbers).")
-numbers.whole(parser, "--season", "It tells what each value makes of the one so many steps before.")
+numbers.whole(parser, "--season", "It tells the change of each value against the one this many steps before.")
 parser:flag("--quotients", "And that as the logarithm of a quotient, not as a difference.")
 local args = parser:parse()
 need(args.season or not args.column, "--column: expected --season beside it; else the forecaster knows its columns")

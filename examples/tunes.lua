@@ -1,6 +1,6 @@
 -- Tunes: a model reads tunes in ABC notation, character by character, and writes
 -- new ones. No tune is cut between training and held-out part, and the state of
--- the network starts anew at the beginning of each.
+-- the network starts again at the beginning of each.
 --
 --   build/saros examples/tunes.lua --text tunes.abc --run runs/tunes
 --   build/saros examples/generate.lua --model runs/tunes --prime '\nX:1\n' --stop '\n\n' --length 2000

@@ -55,7 +55,7 @@ local function whole(model, x, targets, window, reset)
 end
 
 -- The largest difference of the parameters whose names fit, relative to the largest gradient of each.
--- Resets are steps at which the stream begins anew.
+-- Resets are steps at which the stream starts again.
 local function difference(model, window, pattern, resets)
   local generator = saros.generator(2)
   local x, targets = generator:normal { T, 1, I }, generator:normal { T, 1, 2 }
@@ -136,7 +136,7 @@ describe("exact gradients on a stream", function()
     assert.equal(told "window", told "exact")
   end)
 
-  it("go on bit for bit from a snapshot, and begin anew with the stream", function()
+  it("go on bit for bit from a snapshot, and start again with the stream", function()
     local model = nn.chain { nn.mingru { I, H }, nn.linear { H, 2 } }:init { seed = 1 }
     local s = model:learner { method = "exact", window = 3, guard = 2, delay = 1 }
     local function run(from)

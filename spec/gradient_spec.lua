@@ -158,7 +158,7 @@ describe("the gradient of a fused recurrent layer", function()
     lru = { gates = 1, states = 1, linear = true, rates = true },
   }
 
-  -- Masks of rows of lengths 5, 2 and 4, and rows that begin anew here and there.
+  -- Masks of rows of lengths 5, 2 and 4, and rows that start again here and there.
   local mask = saros.tensor { { 1, 1, 1 }, { 1, 1, 1 }, { 1, 0, 1 }, { 1, 0, 1 }, { 1, 0, 0 } }
   local reset = saros.tensor { { 0, 0, 1 }, { 0, 1, 0 }, { 0, 0, 0 }, { 1, 0, 0 }, { 0, 0, 0 } }
 
@@ -171,9 +171,9 @@ describe("the gradient of a fused recurrent layer", function()
     { "reversed", steps = { reverse = true } },
     { "masked", steps = { mask = mask } },
     { "masked and reversed", steps = { mask = mask, reverse = true } },
-    { "beginning anew", steps = { reset = reset } },
-    { "beginning anew at a learned state", first = true, steps = { reset = reset } },
-    { "masked, beginning anew, with zoneout", steps = {
+    { "starting again", steps = { reset = reset } },
+    { "starting again at a learned state", first = true, steps = { reset = reset } },
+    { "masked, starting again, with zoneout", steps = {
       mask = mask, reset = reset, zoneout_h = saros.generator(66):uniform { T, B, H } } },
     { "with recurrent dropout", of_product = true, steps = { dropout = dropout } },
     { "with zoneout", steps = { zoneout_h = saros.generator(60):uniform { T, B, H } } },
@@ -191,7 +191,7 @@ describe("the gradient of a fused recurrent layer", function()
     { "with nearly everything", of_product = true, not_for = "gru_before", norm = true, first = true, steps = {
       mask = mask, reset = reset, dropout = dropout,
       zoneout_h = saros.generator(65):uniform { T, B, H } } },
-    { "masked, beginning anew, with dropout", only = "gru_before", steps = {
+    { "masked, starting again, with dropout", only = "gru_before", steps = {
       mask = mask, reset = reset, dropout = dropout } },
   }
 

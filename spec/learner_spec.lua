@@ -207,7 +207,7 @@ describe("a learner", function()
     assert.equal(2, s.optimizer.steps)
   end)
 
-  it("begins streams anew, one or all", function()
+  it("starts streams again, one or all", function()
     for _, make in ipairs { nn.lstm, attention } do
       begins_anew(regressor(make), regressor(make))
     end

@@ -97,7 +97,7 @@ describe("a forecaster that is stepped", function()
     assert.same({ false, false, true, true, nil, false, true, true, true, true }, known)
   end)
 
-  it("goes back to a snapshot, and begins anew", function()
+  it("goes back to a snapshot, and starts again", function()
     local forecaster = forecaster_of { inputs = 1 }
     local s = forecaster:learner { window = 4, every = 2 }
     local function run(from)

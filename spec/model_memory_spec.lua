@@ -257,7 +257,7 @@ describe("the memory that a model foretells", function()
     end
   end)
 
-  it("is enough for pieces, at which rows begin anew, where that is said", function()
+  it("is enough for pieces, at which rows start again, where that is said", function()
     local letters = saros.data.text({ string = "abcabc" }, { valid = 0 }).vocabulary
     for _, cell in ipairs { "rnn", "lstm", "gru", "mingru", "minlstm", "lru" } do
       for _, learn_state in ipairs { false, true } do

@@ -516,7 +516,7 @@ describe("gradient_check", function()
     end, { saros.ones(2) })))
   end)
 
-  it("sees through dropout whose generator starts anew each time", function()
+  it("sees through dropout whose generator starts again each time", function()
     local net, x = nn.dropout({ 0.5 }):init { seed = 1 }, random(1, 10)
     assert.gradients_match(function()
       net:init { seed = 1 }

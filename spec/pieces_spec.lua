@@ -166,7 +166,7 @@ describe("a text of pieces", function()
 end)
 
 describe("a language model of pieces", function()
-  it("begins each of them anew", function()
+  it("begins each of them with a fresh state", function()
     local pieces = assert(data.pieces(many(), { valid = 0.9 }))
     local lm = nn.language_model { vocabulary = pieces.vocabulary, cell = "lstm", hidden = 6, seed = 2 }
     local total, steps, state = 0, 0, nil

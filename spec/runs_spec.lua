@@ -247,7 +247,7 @@ describe("a run folder", function()
     assert.is_true(#longer > #history)
   end)
 
-  it("begins anew if asked to", function()
+  it("starts again if asked to", function()
     local bits = train()
     assert.equal(bits, (train { resume = false }))
     assert.equal(3 * WINDOWS + 3, #metrics_of(run))
@@ -277,7 +277,7 @@ describe("a run folder", function()
     local ok, message = pcall(train, { length = 5, lr = 1e-3 })
     assert.is_false(ok)
     assert.equal(("fit: expected the configuration of %s; force = true goes on with the new one, "
-      .. "resume = false begins anew:\n"
+      .. "resume = false starts over:\n"
       .. "  training.length: 10 then, 5 now\n"
       .. "  training.optimizer.options.lr: 0.002 then, 0.001 now"):format(run), message)
     assert.equal(before, content(run .. "/config.json"))
@@ -292,7 +292,7 @@ describe("a run folder", function()
     for _, force in ipairs { false, true } do
       local _, problem = pcall(train, { epochs = 4, force = force, lr = 1e-3 }, nil, nil, smaller)
       assert.equal(("fit: expected a model and an optimizer that fit the checkpoints in %s, got others; "
-        .. "resume = false begins anew, or choose another folder:\n"
+        .. "resume = false starts over, or choose another folder:\n"
         .. "  model.options.embedding: 8 then, 4 now\n"
         .. "  model.options.hidden: 8 then, 4 now"):format(run), problem)
       _, problem = pcall(train, { rule = "sgd", force = force })
@@ -418,17 +418,17 @@ describe("a run folder", function()
     local path = run .. "/checkpoints/step-000000005.safetensors"
     local bytes = content(path)
     write(path, "nonsense")
-    assert.error_matches(train, "fit: expected a readable checkpoint in .*, got none; resume = false begins anew:\n")
+    assert.error_matches(train, "fit: expected a readable checkpoint in .*, got none; resume = false starts over:\n")
     write(path, (bytes:gsub('\\"format\\": 2', '\\"format\\": 9')))
     assert.error_matches(train,
       "fit: expected a checkpoint of format 2 in .*step%-000000005.safetensors\", got 9; written by a newer version")
     write(path, (bytes:gsub('\\"format\\": 2', '\\"format\\": 1')))
     assert.error_matches(train, "expected a checkpoint of format 2 in .*, got 1; written by an older version, "
-      .. "which had other losses; resume = false begins anew")
+      .. "which had other losses; resume = false starts over")
     write(path, (bytes:gsub('\\"cursor\\"', '\\"kursor\\"')))
     assert.error_matches(train, "expected its cursor, got nil")
     write(run .. "/config.json", "{")
-    assert.error_matches(train, "fit: expected a readable .*config.json\"; resume = false begins anew")
+    assert.error_matches(train, "fit: expected a readable .*config.json\"; resume = false starts over")
     train { resume = false }
   end)
 

@@ -73,7 +73,7 @@ for name, cell in pairs(cells) do
       assert_same_bits(one, three)
     end)
 
-    it("walks backwards, masked and begun anew, in blocks of units as in one", function()
+    it("walks backwards, masked and started again, in blocks of units as in one", function()
       local steps = { reverse = true, mask = random(5, T, B):gt(-1), reset = random(6, T, B):lt(-1),
         zoneout_h = saros.generator(7):uniform { T, B, H } }
       local whole = core.recurrent(name, x, { first }, parameters, steps)

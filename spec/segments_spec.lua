@@ -103,7 +103,7 @@ describe("a window in segments", function()
     end)
   end
 
-  it("has them with dropout of every kind, masks and rows that begin anew", function()
+  it("has them with dropout of every kind, masks and rows that start again", function()
     local model = nn.chain {
       nn.lstm { I, H, layers = 2, dropout = 0.3, recurrent_dropout = 0.2, zoneout = 0.1, zoneout_cell = 0.2 },
       nn.dropout { 0.2 }, nn.gru { H, H, layers = 2, dropout = 0.3, variational = true },

@@ -277,7 +277,7 @@ describe("a session", function()
     end
   end)
 
-  it("begins anew, all of it or one stream", function()
+  it("starts again, all of it or one stream", function()
     local session = model():session { streams = 2 }
     local first = session:step({ 3, 3 }):clone()
     session:step { 1, 2 }

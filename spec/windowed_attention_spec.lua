@@ -143,7 +143,7 @@ describe("windowed attention", function()
     end
   end)
 
-  it("begins rows anew", function()
+  it("starts rows again", function()
     local net, x = build(), random(11, 9, B, F)
     local reset = saros.zeros(9, B)
     reset[1][1], reset[5][2], reset[8][2], reset[9][3] = 1, 1, 1, 1
@@ -258,7 +258,7 @@ describe("a session of windowed attention", function()
       saros.info().real == "double" and 1e-10 or 1e-4) -- as the norm divides by a deviation
   end)
 
-  it("begins rows anew, each at its own time", function()
+  it("starts rows again, each at its own time", function()
     local net, x = build { window = 4 }, random(22, 30, B, F)
     local reset, session = saros.zeros(30, B), net:session { streams = B }
     for row, times in ipairs { { 3, 20 }, { 2, 3, 4, 9 }, { 30 } } do

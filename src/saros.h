@@ -533,9 +533,9 @@ SAROS_API saros_status saros_mask_rows(saros_tensor *x, saros_tensor *mask,
                                        saros_tensor **out);
 
 /*
-** Where a walk over rows in pieces goes on with its state: (T, B), 1 but for the
-** steps before which it begins anew. reset (T, B) is 1 where a new piece of the
-** row begins; from the last step to the first ('reverse'), the walk begins anew
+** Where a walk over rows in pieces keeps its state: (T, B), 1 except at the
+** steps before which it starts again. reset (T, B) is 1 where a new piece of the
+** row begins; from the last step to the first ('reverse'), the walk starts again
 ** when it leaves that step, so that each piece is read as if it stood alone.
 ** With a mask (T, B), steps where it is 0 belong to no piece, and a reset there
 ** counts at the next step that does; behind a row's end none counts. Without a
@@ -601,7 +601,7 @@ typedef struct saros_layer {
   saros_tensor *nu, *theta;  // (H / 2) each: LRU, what its units decay and
                              // turn by, as logarithms
   saros_tensor *first_h;     // (P), or null: zeros; h where a row begins
-  saros_tensor *first_c;     // (H), or null: likewise c; LSTM
+  saros_tensor *first_c;     // (H), or null: zeros; c where a row begins; LSTM
 } saros_layer;
 
 /*
@@ -920,7 +920,7 @@ SAROS_API saros_status saros_session_fork(const saros_session *session,
                                           saros_session **out);
 
 /*
-** Packs the weights of a session's model anew, after its parameters changed;
+** Packs the weights of a session's model again, after its parameters changed;
 ** the state stays, and forks keep what they have. The stages are described as
 ** for saros_session_new. The old weights go back to the pool when the new ones
 ** are there, so that from the second time on nothing is asked of the allocator.

@@ -1,6 +1,6 @@
 /*
 ** A host asks its model something while a tape is open: what is set aside records
-** nothing, stays protected, and goes on as if nothing had been asked. Pauses and
+** nothing, stays protected, and continues as if nothing had been asked. Pauses and
 ** tapes end in any order, and nothing is left.
 */
 #include "check.h"

@@ -1,6 +1,6 @@
 /*
 ** The cells: what one step does to a block of rows, forward and back. What
-** surrounds a step (beginning anew, masks, zoneout, dropout, the walk itself)
+** surrounds a step (starting again, masks, zoneout, dropout, the walk itself)
 ** is recurrent_walk.c's.
 **
 ** U h + b' is added to the gates in one product where the cell allows; a cell

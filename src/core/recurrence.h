@@ -30,8 +30,8 @@ enum {
   TABLE,        // (V, G H)
   NU,           // (H / 2)
   THETA,        // (H / 2)
-  H_ANEW,       // (P) where a row begins anew
-  C_ANEW,       // (H) likewise
+  H_RESTART,    // (P) h with which a row starts again
+  C_RESTART,    // (H) c of the same
   INPUTS,
 
   // given, without
@@ -57,8 +57,8 @@ enum {
   C_SEEN,     // (T, B, H) what the tanh sees: c_new after layer norm, if any
   C_MEAN,     // (T, B)
   C_RSTD,     // (T, B)
-  KEEP,       // (T, B) 0 before steps at which the walk begins anew, if any
-  H_BEFORE,   // (T, B, P) h before the step, where rows begin anew
+  KEEP,       // (T, B) 0 before steps at which the walk starts again, if any
+  H_BEFORE,   // (T, B, P) h before the step, where rows start again
   C_BEFORE,   // (T, B, H) likewise
   READ,       // (T, B, P) what the product reads, where there is dropout
   INNER,      // (T, B, H) o tanh(c) before projection; r h before the product
@@ -92,22 +92,23 @@ struct recurrence {
   int units;  // of h in a block: P, unless a block has one row of a linear cell
   int alone;  // is there one block only, so that its products may be shared?
   int reverse;
-  int begins[SAROS_MAX_STATES];  // anew at the first step, as none was given?
+  int begins
+      [SAROS_MAX_STATES];  // true if no state was given before the first step
   saros_tensor *t[TENSORS];
   packed_matrix packed;  // U for the products of the walk, either way
 
   // going back
-  saros_tensor *dy;       // (T, B, P)
-  saros_tensor *da;       // (T, B, G H) gradient of W x + b
-  saros_tensor *du;       // of U h + b', shaped as u; da itself if not separate
-  saros_tensor *dh[2];    // (B, P) after and before the step, in turn
-  saros_tensor *dc[2];    // (B, H)
-  saros_tensor *dh_anew;  // (B, P) of all that began anew in a row
-  saros_tensor *dc_anew;  // (B, H) likewise
-  saros_tensor *dread;    // (B, P) where there is dropout
-  saros_tensor *dinner;   // (B, H) where there is 'inner'
-  saros_tensor *dh_new;   // (T, B, P) of the projection's result
-  saros_tensor *dc_seen;  // (T, B, H) where c is normalised
+  saros_tensor *dy;     // (T, B, P)
+  saros_tensor *da;     // (T, B, G H) gradient of W x + b
+  saros_tensor *du;     // of U h + b', shaped as u; da itself if not separate
+  saros_tensor *dh[2];  // (B, P) after and before the step, in turn
+  saros_tensor *dc[2];  // (B, H)
+  saros_tensor *dh_restart;  // (B, P) sum over the starts in a row
+  saros_tensor *dc_restart;  // (B, H) the same of c
+  saros_tensor *dread;       // (B, P) where there is dropout
+  saros_tensor *dinner;      // (B, H) where there is 'inner'
+  saros_tensor *dh_new;      // (T, B, P) of the projection's result
+  saros_tensor *dc_seen;     // (T, B, H) where c is normalised
 };
 
 /* The arrays of a recurrence at one step, for one block of rows, or of units of

@@ -33,8 +33,8 @@ static const char *const names[GIVEN] = {
     [TABLE] = "table",
     [NU] = "nu",
     [THETA] = "theta",
-    [H_ANEW] = "first_h",
-    [C_ANEW] = "first_c",
+    [H_RESTART] = "first_h",
+    [C_RESTART] = "first_c",
     [MASK] = "mask",
     [RESET] = "reset",
     [DROPOUT] = "dropout",
@@ -173,7 +173,7 @@ static saros_status expect_linear_options(const recurrence *r) {
 static saros_status expect_options(const recurrence *r) {
   const char *function = r->cell->facts.name;
   static const int lstm_only[] = {C_FIRST,     WEIGHT_HR, PEEPHOLE, NORM_C_GAIN,
-                                  NORM_C_BIAS, C_ANEW,    ZONEOUT_C};
+                                  NORM_C_BIAS, C_RESTART, ZONEOUT_C};
   for (size_t i = 0; i < sizeof lstm_only / sizeof *lstm_only; i++)
     if (r->t[lstm_only[i]] && r->cell->facts.states == 1)
       return saros_fail(r->context, SAROS_EARGUMENT,
@@ -217,8 +217,8 @@ static saros_status expect_recurrence(recurrence *r) {
     TRY(expect_shape(r, i, 1, &r->H));
   for (int i = NU; i <= THETA; i++)
     TRY(expect_shape(r, i, 1, &pairs));
-  TRY(expect_shape(r, H_ANEW, 1, &r->P));
-  TRY(expect_shape(r, C_ANEW, 1, &r->H));
+  TRY(expect_shape(r, H_RESTART, 1, &r->P));
+  TRY(expect_shape(r, C_RESTART, 1, &r->H));
   TRY(expect_shape(r, MASK, 2, steps));
   TRY(expect_shape(r, RESET, 2, steps));
   TRY(expect_shape(r, DROPOUT, 2, h));
@@ -248,19 +248,21 @@ static saros_status make_norm(recurrence *r, int mean, int rstd) {
 }
 
 /* The state before the first step, where none was given. */
-static saros_status make_first(recurrence *r, int which, int width, int anew) {
+static saros_status make_first(recurrence *r, int which, int width,
+                               int restart) {
   if (r->t[which] != NULL)
     return SAROS_OK;
   TRY(saros_tensor_new(r->context, SAROS_REAL, 2, (const int[]){r->B, width},
                        &r->t[which]));
   size_t n = (size_t)width;
-  for (size_t row = 0; r->t[anew] != NULL && row < (size_t)r->B; row++)
-    memcpy(reals(r->t[which]) + row * n, reals(r->t[anew]), n * sizeof(real));
+  for (size_t row = 0; r->t[restart] != NULL && row < (size_t)r->B; row++)
+    memcpy(reals(r->t[which]) + row * n, reals(r->t[restart]),
+           n * sizeof(real));
   return SAROS_OK;
 }
 
 static saros_status make_cell_state(recurrence *r) {
-  TRY(make_first(r, C_FIRST, r->H, C_ANEW));
+  TRY(make_first(r, C_FIRST, r->H, C_RESTART));
   TRY(make(r, C_NEW, 3, r->H));
   TRY(make_or_share(r, C_AFTER, is_blended(r), r->H, C_NEW));
   TRY(make_or_share(r, C_SEEN, r->t[NORM_C_GAIN] != NULL, r->H, C_NEW));
@@ -295,7 +297,7 @@ static saros_status make_decay(recurrence *r) {
   return SAROS_OK;
 }
 
-/* Where nothing begins anew there is no need to look. */
+/* Nothing to look for if no row starts again. */
 static saros_status make_keep(recurrence *r) {
   if (r->t[RESET] == NULL)
     return SAROS_OK;
@@ -315,7 +317,7 @@ static saros_status make_arrays(recurrence *r) {
   TRY(make(r, Y, 3, r->P));
   TRY(make_or_share(r, H_AFTER, r->t[MASK] != NULL, r->P, Y));
   TRY(make_or_share(r, GATES, r->G > 1 || is_blended(r), GH, H_AFTER));
-  TRY(make_first(r, H_FIRST, r->P, H_ANEW));
+  TRY(make_first(r, H_FIRST, r->P, H_RESTART));
   if (r->cell->facts.states == 2)
     TRY(make_cell_state(r));
   TRY(make_state_projection(r));
@@ -504,7 +506,7 @@ static void take(saros_tensor **t, saros_tensor *x, saros_tensor *const *state,
   t[NORM_GAIN] = l->norm_gain, t[NORM_BIAS] = l->norm_bias;
   t[NORM_C_GAIN] = l->norm_c_gain, t[NORM_C_BIAS] = l->norm_c_bias;
   t[TABLE] = l->table, t[NU] = l->nu, t[THETA] = l->theta;
-  t[H_ANEW] = l->first_h, t[C_ANEW] = l->first_c;
+  t[H_RESTART] = l->first_h, t[C_RESTART] = l->first_c;
   t[MASK] = s->mask, t[RESET] = s->reset, t[DROPOUT] = s->dropout;
   t[ZONEOUT_H] = s->zoneout_h, t[ZONEOUT_C] = s->zoneout_c;
 }

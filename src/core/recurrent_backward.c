@@ -66,10 +66,10 @@ static saros_status prepare(const tape_entry *e, recurrence *r) {
     TRY(gradient_of_last(e, r, 2, r->H, &r->dc[0]));
     TRY(scratch(r, 2, r->H, &r->dc[1]));
   }
-  if (r->t[KEEP] && e->input[H_ANEW])
-    TRY(zeros(r, 2, r->P, &r->dh_anew));
-  if (r->t[KEEP] && e->input[C_ANEW])
-    TRY(zeros(r, 2, r->H, &r->dc_anew));
+  if (r->t[KEEP] && e->input[H_RESTART])
+    TRY(zeros(r, 2, r->P, &r->dh_restart));
+  if (r->t[KEEP] && e->input[C_RESTART])
+    TRY(zeros(r, 2, r->H, &r->dc_restart));
   if (r->t[READ])
     TRY(scratch(r, 2, r->P, &r->dread));
   if (r->t[INNER])
@@ -82,10 +82,10 @@ static saros_status prepare(const tape_entry *e, recurrence *r) {
 }
 
 static void release(recurrence *r) {
-  saros_tensor *own[] = {r->dy,     r->da,     r->du,      r->dh[0],
-                         r->dh[1],  r->dc[0],  r->dc[1],   r->dread,
-                         r->dinner, r->dh_new, r->dc_seen, r->dh_anew,
-                         r->dc_anew};
+  saros_tensor *own[] = {r->dy,        r->da,     r->du,      r->dh[0],
+                         r->dh[1],     r->dc[0],  r->dc[1],   r->dread,
+                         r->dinner,    r->dh_new, r->dc_seen, r->dh_restart,
+                         r->dc_restart};
   packed_release(r->context, &r->packed);
   for (size_t i = 0; i < sizeof own / sizeof *own; i++)
     saros_tensor_release(own[i]);
@@ -238,12 +238,12 @@ static saros_status add_dweight_hr(const tape_entry *e, const recurrence *r) {
   return add_outer(r->context, &sum);
 }
 
-/* A state of H units as step t saw it, from the arrays where it begins anew, is
+/* A state of H units as step t saw it, from the arrays where it starts again, is
 ** left, and begins. */
-static const real *state_seen(const recurrence *r, int t, int anew, int left,
+static const real *state_seen(const recurrence *r, int t, int restart, int left,
                               int first) {
-  if (r->t[anew] != NULL)
-    return reals(r->t[anew]) + (size_t)t * (size_t)r->B * (size_t)r->H;
+  if (r->t[restart] != NULL)
+    return reals(r->t[restart]) + (size_t)t * (size_t)r->B * (size_t)r->H;
   return state_before(r, left, first, t, 0, r->H);
 }
 
@@ -313,15 +313,15 @@ static saros_status add_norm(const recurrence *r, tape_node *gain,
   return SAROS_OK;
 }
 
-/* What flowed back into a state (H_ANEW, C_ANEW) that rows began anew with: d
-** (B, n) before the first step, if none was given there, and danew (B, n), if
+/* What flowed back into a state (H_RESTART, C_RESTART) that rows started again with: d
+** (B, n) before the first step, if none was given there, and drestart (B, n), if
 ** any, at later ones. */
-static saros_status add_anew(const tape_entry *e, const recurrence *r,
-                             int which, const saros_tensor *d,
-                             const saros_tensor *danew) {
+static saros_status add_restart(const tape_entry *e, const recurrence *r,
+                                int which, const saros_tensor *d,
+                                const saros_tensor *drestart) {
   saros_tensor *gradient;
-  int begins = r->begins[which - H_ANEW];
-  if (e->input[which] == NULL || (!begins && danew == NULL))
+  int begins = r->begins[which - H_RESTART];
+  if (e->input[which] == NULL || (!begins && drestart == NULL))
     return SAROS_OK;
   TRY(node_gradient(e->input[which], &gradient));
   size_t n = gradient->count, rows = (size_t)r->B;
@@ -329,7 +329,7 @@ static saros_status add_anew(const tape_entry *e, const recurrence *r,
     double sum = 0;
     for (size_t at = k; at < rows * n; at += n)
       sum += (begins ? (double)reals(d)[at] : 0) +
-             (danew ? (double)reals(danew)[at] : 0);
+             (drestart ? (double)reals(drestart)[at] : 0);
     reals(gradient)[k] += (real)sum;
   }
   return SAROS_OK;
@@ -365,8 +365,8 @@ saros_status recurrent_backward(const tape_entry *e) {
   TRY_OR_DONE(add_parameters(e, &r));
   if (e->input[X])
     TRY_OR_DONE(add_dx(e, &r));
-  TRY_OR_DONE(add_anew(e, &r, H_ANEW, dh, r.dh_anew));
-  TRY_OR_DONE(add_anew(e, &r, C_ANEW, dc, r.dc_anew));
+  TRY_OR_DONE(add_restart(e, &r, H_RESTART, dh, r.dh_restart));
+  TRY_OR_DONE(add_restart(e, &r, C_RESTART, dc, r.dc_restart));
   TRY_OR_DONE(node_add(e->input[H_FIRST], saros_tensor_retain(dh)));
   if (dc != NULL)
     status = node_add(e->input[C_FIRST], saros_tensor_retain(dc));

@@ -1,6 +1,6 @@
 /*
 ** The walk over time, and all that can happen around a step of a cell: rows
-** that begin anew, dropout of what the product reads, zoneout, masked steps.
+** that start again, dropout of what the product reads, zoneout, masked steps.
 ** Rows of a batch never meet on the walk, so blocks of rows take it
 ** independently, each through the whole window; nor do the units of a cell that
 ** is linear, so with few rows blocks of units do.
@@ -136,12 +136,12 @@ static const real *gates_at(const recurrence *r, int t, const block *b) {
 
 /* --- Forward ---------------------------------------------------------------------- */
 
-/* Rows of n units of a state before a step: 'old', or where a row begins anew
-** those of 'anew', which if null are zeros. */
+/* Rows of n units of a state before a step: 'old', or where a row starts again
+** those of 'restart', which if null are zeros. */
 static void begin_rows(real *before, const real *old, const real *keep,
-                       const real *anew, int rows, size_t n) {
+                       const real *restart, int rows, size_t n) {
   for (int row = 0; row < rows; row++, before += n, old += n) {
-    const real *from = keep[row] != 0 ? old : anew;
+    const real *from = keep[row] != 0 ? old : restart;
     if (from != NULL)
       memcpy(before, from, n * sizeof(real));
     else
@@ -149,17 +149,17 @@ static void begin_rows(real *before, const real *old, const real *keep,
   }
 }
 
-/* Begins rows anew where the walk is cut, and drops what the product reads. */
+/* Starts rows again where the walk is cut, and drops what the product reads. */
 static void enter_step(const recurrence *r, int t, const block *b) {
   size_t at = place_of(r, t, b);
   if (r->t[KEEP]) {
     const real *keep = row_of(r->t[KEEP], at, 1);
     begin_rows(units_of(r, r->t[H_BEFORE], at, b), h_before(r, t, b), keep,
-               units_of(r, r->t[H_ANEW], 0, b), b->rows, (size_t)b->units);
+               units_of(r, r->t[H_RESTART], 0, b), b->rows, (size_t)b->units);
     if (r->t[C_AFTER])
       begin_rows(row_of(r->t[C_BEFORE], at, r->H),
                  state_before(r, C_AFTER, C_FIRST, t, b->row, r->H), keep,
-                 row_of(r->t[C_ANEW], 0, r->H), b->rows, (size_t)r->H);
+                 row_of(r->t[C_RESTART], 0, r->H), b->rows, (size_t)r->H);
   }
   if (r->t[READ])
     r->kernels->pointwise->binary[BINARY_MULTIPLY](
@@ -222,20 +222,21 @@ static void leave_step_backward(const recurrence *r, step *s, const real *dy) {
                       (size_t)r->H);
 }
 
-/* The way back of begin_rows: danew += dbefore where a row began anew, from where
-** nothing goes back further; danew may be null. */
+/* The way back of begin_rows: drestart += dbefore where a row started again, from where
+** nothing goes back further; drestart may be null. */
 static void begin_rows_backward(const recurrence *r, real *dbefore,
-                                const real *keep, real *danew, int rows,
+                                const real *keep, real *drestart, int rows,
                                 size_t n) {
   for (int row = 0; row < rows; row++, dbefore += n) {
-    if (keep[row] == 0 && danew != NULL)
-      r->kernels->pointwise->add_scaled(danew + (size_t)row * n, 1, dbefore, n);
+    if (keep[row] == 0 && drestart != NULL)
+      r->kernels->pointwise->add_scaled(drestart + (size_t)row * n, 1, dbefore,
+                                        n);
     if (keep[row] == 0)
       memset(dbefore, 0, n * sizeof(real));
   }
 }
 
-/* Through the dropout of what the product read, and to rows begun anew. */
+/* Through the dropout of what the product read, and to rows started again. */
 static void enter_step_backward(const recurrence *r, step *s, int t,
                                 const block *b) {
   const kernels *k = r->kernels;
@@ -250,11 +251,11 @@ static void enter_step_backward(const recurrence *r, step *s, int t,
     return;
   const real *keep = row_of(r->t[KEEP], place_of(r, t, b), 1);
   begin_rows_backward(r, s->dh_before, keep,
-                      units_of(r, r->dh_anew, (size_t)b->row, b), s->rows,
+                      units_of(r, r->dh_restart, (size_t)b->row, b), s->rows,
                       (size_t)s->units);
   if (s->dc != NULL)
     begin_rows_backward(r, s->dc_before, keep,
-                        row_of(r->dc_anew, (size_t)b->row, r->H), s->rows,
+                        row_of(r->dc_restart, (size_t)b->row, r->H), s->rows,
                         (size_t)r->H);
 }
 

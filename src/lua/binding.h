@@ -94,7 +94,7 @@ double clock_seconds(void);
   } while (0)
 
 /* Likewise, but it is measured, and where memory ran out it is called once more
-** after a collection. The call must fetch its tensors anew each time, since
+** after a collection. The call must fetch its tensors again each time, since
 ** finalizers run in between. */
 #define ATTEMPT_AS(L, name, call)                                              \
   do {                                                                         \

@@ -1,6 +1,6 @@
 --- A text of many short pieces, such as tunes, poems or recipes, of which each
 --- is to be learned from its own beginning: none is cut between the training
---- and the held-out part, and before each the state starts anew.
+--- and the held-out part, and before each the state starts again.
 ---
 --- A piece is laid out between new lines, "\n" .. piece .. "\n\n": the first
 --- one is where a model begins to write, the empty line is where it ends.
@@ -55,7 +55,7 @@ function Part:digest()
 end
 
 ---@class saros.data.PiecesWindow: saros.Window
----@field begins saros.Tensor  (T, B): 1 where a piece begins and the state starts anew, else 0
+---@field begins saros.Tensor  (T, B): 1 where a piece begins and the state starts again, else 0
 
 local check_pieces = options.declare("data.pieces", vocabulary.with_unit {
   { "valid", options.fraction, 0.1 },

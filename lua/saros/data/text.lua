@@ -37,7 +37,7 @@ spelling.methods(Text, "saros.Text")
 ---@field targets saros.Tensor  ids (T, B): the symbols that follow the inputs
 ---@field index integer  1..count
 ---@field count integer  the number of windows in the pass
----@field reset boolean  the state starts anew, as where a pass begins
+---@field reset boolean  the state starts again from the first one, as at the beginning of a pass
 ---@field counts boolean?  false: only read for the sake of what follows, see saros.data.reading
 
 local check_text = options.declare("data.text", vocabulary.with_unit {

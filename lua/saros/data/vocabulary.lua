@@ -49,7 +49,7 @@ vocabulary.unit = options.one_of { "char", "byte", "word", "bpe" }
 ---@class saros.data.UnitOptions
 ---@field unit? saros.Unit  ("char")
 ---@field size? integer  bpe: the number of symbols, 256 of them bytes (4096); it may stay below in a
----  short text. word: at most so many, the most frequent ones, " " and "" among them
+---  short text. word: the largest number of symbols, the most frequent ones, " " and "" among them
 ---@field min_count? integer  word: only those that occur so often (1)
 ---@field unknown? "error"|"symbol"  word: what becomes of other words; "symbol" has "<unk>" for
 ---  them, and is the default where size or min_count leave words out

@@ -136,7 +136,7 @@ function gates_of.minlstm(a, states)
 end
 gates_of.minlstm_positive = gates_of.minlstm
 
---- The gates of every layer while the text was read, computed anew from the
+--- The gates of every layer while the text was read, computed again from the
 --- weights and the states.
 ---@param owner string
 ---@param read saros.inspect.Reading

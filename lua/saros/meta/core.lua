@@ -446,8 +446,8 @@ function core.layer_norm(x, gain, bias, epsilon) end
 ---@return saros.Tensor  of the shape of x
 function core.mask_rows(x, mask) end
 
---- Where a walk over rows in pieces goes on with its state, 1, and where it begins
---- anew before a step, 0: at the first step of each piece or, in reverse, at its
+--- 1 where a walk over rows in pieces keeps its state, 0 where it starts again
+--- before a step: at the first step of each piece or, in reverse, at its
 --- last. Resets at masked steps count at the next step that is none.
 ---@param reset saros.Tensor  (T, B) of 1 and 0: at 1 a new piece of the row begins
 ---@param mask? saros.Tensor  (T, B) of 1 and 0: steps of any piece
@@ -491,7 +491,7 @@ function core.linear(x, weight, bias) end
 ---@field nu? saros.Tensor  (H / 2), lru: log of the rate of decay
 ---@field theta? saros.Tensor  (H / 2), lru: log of the angle
 ---@field first_h? saros.Tensor  (P): h where a row begins, at the first step or at a reset (zeros)
----@field first_c? saros.Tensor  (H), lstm: likewise c
+---@field first_c? saros.Tensor  (H), lstm: c at the start of a row
 
 --- One recurrent layer over a whole sequence, differentiable in x, the states
 --- and all parameters. One entry on the tape.
@@ -499,7 +499,7 @@ function core.linear(x, weight, bias) end
 ---@param x saros.Tensor  (T, B, I), T >= 1
 ---@param states (saros.Tensor|false)[]?  h (B, P), c (B, H), before the first step; absent or false: as at a reset
 ---@param parameters saros.Layer
----@param steps? saros.nn.Steps  how to walk: direction, padding, rows that begin anew, dropout, zoneout
+---@param steps? saros.nn.Steps  how to walk: direction, padding, rows that start again, dropout, zoneout
 ---@return saros.Tensor y  (T, B, P): h(t) of every step
 ---@return saros.Tensor[] last  h (B, P), c (B, H): the states after the last step
 function core.recurrent(cell, x, states, parameters, steps) end

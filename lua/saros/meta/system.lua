@@ -56,7 +56,7 @@ function core.codec(unit, symbols, unknown) end
 ---@param unit saros.Unit
 ---@param text string  or its path
 ---@param is_path boolean
----@param size integer  words: at most so many symbols, 0: all; bpe: so many
+---@param size integer  words: the most symbols, 0: all; bpe: the number of symbols
 ---@param min_count integer  words: those that occur so often
 ---@param unknown boolean  words: "<unk>" is the last symbol
 ---@return saros.Codec? codec  nil if the file could not be read
@@ -129,7 +129,7 @@ function core.is_method(f) end
 --- collected when the next one is made.
 function core.collect_soon() end
 
---- The bytes of the block that so many bytes are kept in.
+--- The bytes of the block that holds this many bytes.
 ---@param bytes integer  0..2^50
 ---@return integer
 function core.block_bytes(bytes) end

@@ -96,7 +96,7 @@ end
 
 ---@class saros.nn.AttentionOptions
 ---@field lengths? integer[]  of the B rows, each in 1..S; positions behind get weight 0 and are not read
----@field mask? saros.Tensor  (S, B), 1 or 0: where it is 0, likewise
+---@field mask? saros.Tensor  (S, B), 1 or 0: a step where it is 0 is not looked at
 ---@field values? saros.Tensor  (S, B, F): what the mean is taken of (the keys)
 
 ---@param query saros.Tensor  (T, B, Q), or (B, Q) for a single step

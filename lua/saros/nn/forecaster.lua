@@ -134,7 +134,7 @@ end
 --- The loss in a window of a series, by default the mean square error, for training,
 --- evaluation and `memory`.
 ---@param window saros.data.SeriesWindow  or one with a `mask` of the shape of its targets: what each of them counts
----@param state? saros.nn.State  of the steps before, unless the window begins anew
+---@param state? saros.nn.State  of the steps before, unless the window starts again
 ---@return saros.Tensor loss  of rank 0, in the scaled unit or, of "mse" and "huber" where it is small, its square
 ---@return saros.nn.State state
 function Forecaster:window_loss(window, state)

@@ -113,7 +113,7 @@ end
 
 --- The mean loss of a window of a text, for evaluation, training and `memory`.
 ---@param window { inputs: saros.Tensor, targets: saros.Tensor, begins?: saros.Tensor, mask?: saros.Tensor }  ids
----  (T, B); begins (T, B) is 1 where the state starts anew, mask (T, B) is what each target counts (1)
+---  (T, B); begins (T, B) is 1 where the state starts again, mask (T, B) is what each target counts (1)
 ---@param state? saros.nn.State
 ---@return saros.Tensor loss  of rank 0
 ---@return saros.nn.State state

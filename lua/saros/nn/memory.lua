@@ -27,7 +27,7 @@ local late = lazy({}, { segments = { "saros.train.segments" } })
 ---@field segment? integer  steps, as in saros.fit (whole windows)
 ---@field accumulate? integer  windows between updates, as in saros.fit (1)
 ---@field average? number  decay, as in saros.fit (none)
----@field pieces? boolean  do rows begin anew within a window, as those of data.pieces? (false)
+---@field pieces? boolean  true if rows start again within a window, as in data.pieces (false)
 
 ---@class saros.nn.Memory
 ---@field length integer

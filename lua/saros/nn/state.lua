@@ -4,7 +4,7 @@
 ---
 --- What modules return also has these functions as methods: `state:rows(ids)`.
 ---
---- A row begins anew with `reset`, see saros.nn.StepOptions: only the module knows
+--- A row starts again with `reset`, see saros.nn.StepOptions: only the module knows
 --- the state that its rows begin with, which may be a learned one.
 
 local core = require "saros.core"

@@ -17,7 +17,7 @@ local function choose(new, old, which, other)
   return result
 end
 
---- The state before a step whose rows begin anew in part: at `first`, or zeros.
+--- The state before a step at which some rows start again: from `first`, or zeros.
 local function begin(state, first, keep)
   if first then
     return choose(state, first, keep, 1 - keep)
@@ -27,7 +27,7 @@ local function begin(state, first, keep)
   end)
 end
 
---- One step, with what the fused layers do around theirs: rows that begin anew,
+--- One step, with what the fused layers do around theirs: rows that start again,
 --- padding that leaves the state as it is.
 local function step(cell, x, state, t, walk)
   if walk.keep then
@@ -55,7 +55,7 @@ end
 ---@param x saros.Tensor  (T, B, I)
 ---@param state saros.nn.State  before the first step
 ---@param steps? saros.nn.Steps  mask, reset and reverse count; the rest is the cell's affair
----@param first? saros.nn.State  where rows begin anew at a reset (zeros)
+---@param first? saros.nn.State  where rows start again at a reset (zeros)
 ---@return saros.Tensor y  (T, B, H)
 ---@return saros.nn.State state  after the last step
 local function unroll(cell, x, state, steps, first)

@@ -34,7 +34,7 @@ local FAR_BELOW = -1e9
 --- What the steps of a window may see of each other.
 ---@class saros.nn.Sight
 ---@field exists saros.Tensor  (B, S): is there a step? Before the beginning there is none
----@field era saros.Tensor?  (B, S): how often the row has begun anew
+---@field era saros.Tensor?  (B, S): how often the row has started again
 
 -- --- State --------------------------------------------------------------------------
 
@@ -100,7 +100,7 @@ local function distances(self, n)
 end
 
 --- What is added to the scores because steps are not there, or before the row
---- began anew: (B, 1, 1, S) or (B, 1, n, S).
+--- started again: (B, 1, 1, S) or (B, 1, n, S).
 local function hidden(self, sight, first, last)
   local W, B = self.o.window, sight.exists:size(1)
   local seen = sight.exists:slice(2, first, last + W - 1):reshape(B, 1, 1, -1)

@@ -173,7 +173,7 @@ function checkpoint.read(path)
   elseif snapshot.format ~= FORMAT then
     options.fail(("fit: expected a checkpoint of format %d in %q, got %d; written by %s"):format(FORMAT, path,
       snapshot.format, snapshot.format > FORMAT and "a newer version"
-        or "an older version, which had other losses; resume = false begins anew"))
+        or "an older version, which had other losses; resume = false starts over"))
   end
   local flaw = flaw_of(snapshot, tensors)
   if flaw then

@@ -61,7 +61,7 @@ local undisturbed = require "saros.train.undisturbed"
 ---@field rolling saros.train.Rolling|saros.train.Exact
 ---@field guard saros.train.Guard?
 ---@field pending saros.train.Told[]  steps whose targets are not known yet, oldest first
----@field resets saros.Tensor|false  (B): rows that begin anew with the next step
+---@field resets saros.Tensor|false  (B): rows that start again with the next step
 ---@field steps integer  so far
 ---@field rollbacks integer  so far
 local Learner = { resets = false }
@@ -144,7 +144,7 @@ local function update(self)
   undisturbed(commit, self, value ~= nil)
 end
 
---- An update, or, after an error, none: then the window begins anew.
+--- An update, or, after an error, none: then the window starts again.
 local function learn_window(self)
   local ok, problem = pcall(update, self)
   if not ok then
@@ -241,7 +241,7 @@ end
 ---@class saros.train.LearnerSnapshot
 
 --- Everything that learning changes: weights, optimizer, generators, states and
---- window. `restore` goes on from there bit for bit; a guard begins anew.
+--- window. `restore` goes on from there bit for bit; a guard starts again.
 ---@return saros.train.LearnerSnapshot
 function Learner:snapshot()
   local pending = {}

@@ -17,7 +17,7 @@ local core = require "saros.core"
 ---@field every integer  new steps for an update, a divisor of `window`
 ---@field rows { inputs: saros.Tensor, targets: saros.Tensor, resets: saros.Tensor }  (window, B, ...)
 ---@field known boolean[]  for each step: is there a target?
----@field resets boolean  did any row ever begin anew?
+---@field resets boolean  did any row ever start again?
 ---@field filled integer  steps that the window holds
 ---@field fresh integer  those that nothing was learned from
 ---@field state saros.nn.State  before the first of them
@@ -33,7 +33,7 @@ end
 --- Append a step, for which there must be room: see `learned`.
 ---@param x saros.Tensor  (B) ids or (B, F)
 ---@param target saros.Tensor?  (B) ids or (B, O); without, nothing is learned from this step
----@param reset saros.Tensor?  (B) of 1 and 0: rows that begin anew here
+---@param reset saros.Tensor?  (B) of 1 and 0: rows that start again here
 function Rolling:add(x, target, reset)
   local t = self.filled + 1
   steps(self, "inputs", t, t):assign(x)

@@ -191,12 +191,12 @@ function Run:begin(now)
 end
 
 local function refuse_text(self, lines)
-  fail("expected the text that %s was trained on, got another one; resume = false begins anew, "
+  fail("expected the text that %s was trained on, got another one; resume = false starts over, "
     .. "or choose another folder:\n  %s", self.folder, table.concat(lines, "\n  "))
 end
 
 local function refuse_parameters(self, lines)
-  fail("expected a model and an optimizer that fit the checkpoints in %s, got others; resume = false begins anew, "
+  fail("expected a model and an optimizer that fit the checkpoints in %s, got others; resume = false starts over, "
     .. "or choose another folder:\n  %s", self.folder, table.concat(lines, "\n  "))
 end
 
@@ -207,7 +207,7 @@ end
 function Run:require_same(now, force, planned)
   local before = core.json_decode(read_file(self:path "config.json") or "")
   if type(before) ~= "table" then
-    fail("expected a readable %q; resume = false begins anew", self:path "config.json")
+    fail("expected a readable %q; resume = false starts over", self:path "config.json")
   end
   before.saros = now.saros -- a newer version may go on
   local texts, others = {}, {}
@@ -222,7 +222,7 @@ function Run:require_same(now, force, planned)
     refuse_parameters(self, others)
   elseif #others > 0 and not force then
     fail("expected the configuration of %s; force = true goes on with the new one, resume = false "
-      .. "begins anew:\n  %s", self.folder, table.concat(others, "\n  "))
+      .. "starts over:\n  %s", self.folder, table.concat(others, "\n  "))
   end
 end
 
@@ -244,7 +244,7 @@ function Run:latest()
     damaged[#damaged + 1], paths[#paths + 1] = snapshot, path
   end
   if #damaged > 0 then
-    fail("expected a readable checkpoint in %s, got none; resume = false begins anew:\n  %s",
+    fail("expected a readable checkpoint in %s, got none; resume = false starts over:\n  %s",
       self:path "checkpoints", table.concat(damaged, "\n  "))
   end
 end

@@ -53,7 +53,7 @@ local function part_of(window, first, last)
     part[name] = options.tensor.accept(value) and value:slice(1, first, last) or value
   end
   if window.reset == true and first > 1 then
-    part.reset = nil -- rows that begin anew with the window go on in it
+    part.reset = nil -- rows that start again with the window go on in it
   end
   return part
 end
