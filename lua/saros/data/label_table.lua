@@ -201,32 +201,31 @@ local function groups_of(table, own)
   return groups
 end
 
---- The label of all rows of a group.
-local function label_of(table, own, group)
-  local label
+--- What all rows of a group have in a column, its label or its weight, as `read(row)` gives it.
+local function common(table, position, group, role, read)
+  local value
   for _, row in ipairs(group.rows) do
-    local other = trimmed(table, own.label, row) or refuse_nothing(table, own.label, row, "a label")
-    if label and label ~= other then
-      problem.raise("%s: expected one label for id %s, got %s and %s", table:place(own.label, row),
-        options.describe(group.id), options.describe(label), options.describe(other))
+    local other = read(row)
+    if value and value ~= other then
+      problem.raise("%s: expected one %s for id %s, got %s and %s", table:place(position, row), role,
+        options.describe(group.id), options.describe(value), options.describe(other))
     end
-    label = other
+    value = other
   end
-  return label
+  return value
 end
 
---- The weight of all rows of a group; nil where no column says so.
+local function label_of(table, own, group)
+  return common(table, own.label, group, "label", function(row)
+    return trimmed(table, own.label, row) or refuse_nothing(table, own.label, row, "a label")
+  end)
+end
+
+--- nil where no column says so.
 local function weight_of(table, own, weights, group)
-  local weight
-  for _, row in ipairs(weights and group.rows or {}) do
-    local other = weight_in(table, own.weight, weights, row)
-    if weight and weight ~= other then
-      problem.raise("%s: expected one weight for id %s, got %s and %s", table:place(own.weight, row),
-        options.describe(group.id), options.describe(weight), options.describe(other))
-    end
-    weight = other
-  end
-  return weight
+  return weights and common(table, own.weight, group, "weight", function(row)
+    return weight_in(table, own.weight, weights, row)
+  end)
 end
 
 --- The rows of a group in the order of time.
