@@ -27,7 +27,7 @@ local forecaster = need(saros.load(args.model))
 need(forecaster.forecast, ("expected a forecaster in %s, got a %s"):format(args.model, forecaster.kind))
 local known = forecaster.scale.inputs.names
 
--- Does it read seasons? Those are tensors, whose columns have numbers for names.
+-- True if it reads seasons: those are tensors, whose columns have numbers for names.
 local function reads_seasons()
   for n, name in ipairs(known) do
     if name ~= tostring(n) then

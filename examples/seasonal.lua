@@ -56,7 +56,7 @@ function seasonal.find(values)
   end
 end
 
--- Has a series of positive values grown by half from its first season to its last?
+-- True if a series of positive values has grown by half from its first season to its last.
 -- Then its swings have mostly grown with it, and quotients say more than differences.
 function seasonal.grows(values, season)
   local function level(last)

@@ -1,7 +1,7 @@
 /*
 ** Learning a vocabulary from a text, which is read once. Characters: those that
-** occur, by code point. Words: the space and JOINED, then the most frequent, most
-** frequent first, and equally frequent ones by their bytes. BPE: see bpe.c.
+** occur, by code point. Words: the space and JOINED, then the most frequent,
+** most frequent first, and equally frequent ones by their bytes. BPE: see bpe.c.
 */
 #include <stdio.h>
 #include <stdlib.h>

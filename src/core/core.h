@@ -45,7 +45,7 @@ _Static_assert(sizeof(real) == sizeof(saros_real), "element type");
 /* What was taken and given back, for saros_trace_start. */
 typedef struct memory_trace {
   int on, failed;   // failed: an event found no memory
-  double times;     // as many rows as there are are meant
+  double times;     // the rows that are meant, for each row that is there
   unsigned serial;  // of the traces so far
   int64_t *events;  // from the allocator itself
   size_t count, room;

@@ -92,8 +92,7 @@ struct recurrence {
   int units;  // of h in a block: P, unless a block has one row of a linear cell
   int alone;  // is there one block only, so that its products may be shared?
   int reverse;
-  int begins
-      [SAROS_MAX_STATES];  // true if no state was given before the first step
+  int begins[SAROS_MAX_STATES];  // no state was given before the first step
   saros_tensor *t[TENSORS];
   packed_matrix packed;  // U for the products of the walk, either way
 

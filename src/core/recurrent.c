@@ -332,7 +332,7 @@ static saros_status make_arrays(recurrence *r) {
 
 /* --- Forward -------------------------------------------------------------------------- */
 
-/* Are all bytes of x 0 where the mask is? */
+/* True if all bytes of x are 0 where the mask is. */
 static int is_hidden(const saros_tensor *x, const saros_tensor *mask) {
   int is_ids = x->dtype == SAROS_IDS;
   size_t size = is_ids ? sizeof(int32_t) : sizeof(real), rows = mask->count;

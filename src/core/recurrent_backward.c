@@ -238,8 +238,8 @@ static saros_status add_dweight_hr(const tape_entry *e, const recurrence *r) {
   return add_outer(r->context, &sum);
 }
 
-/* A state of H units as step t saw it, from the arrays where it starts again, is
-** left, and begins. */
+/* A state of H units as step t saw it, from the arrays in which it starts again,
+** is left, and begins. */
 static const real *state_seen(const recurrence *r, int t, int restart, int left,
                               int first) {
   if (r->t[restart] != NULL)
@@ -313,9 +313,9 @@ static saros_status add_norm(const recurrence *r, tape_node *gain,
   return SAROS_OK;
 }
 
-/* What flowed back into a state (H_RESTART, C_RESTART) that rows started again with: d
-** (B, n) before the first step, if none was given there, and drestart (B, n), if
-** any, at later ones. */
+/* Adds the gradient of a state with which rows start (H_RESTART, C_RESTART): d
+** (B, n) from the first step, if no state was given there, and drestart (B, n),
+** if any, from later starts. */
 static saros_status add_restart(const tape_entry *e, const recurrence *r,
                                 int which, const saros_tensor *d,
                                 const saros_tensor *drestart) {

@@ -222,8 +222,8 @@ static void leave_step_backward(const recurrence *r, step *s, const real *dy) {
                       (size_t)r->H);
 }
 
-/* The way back of begin_rows: drestart += dbefore where a row started again, from where
-** nothing goes back further; drestart may be null. */
+/* The way back of begin_rows: drestart += dbefore where a row started again, and
+** nothing goes back further from there; drestart may be null. */
 static void begin_rows_backward(const recurrence *r, real *dbefore,
                                 const real *keep, real *drestart, int rows,
                                 size_t n) {

@@ -127,8 +127,8 @@ static int tape_has(const saros_tape *tape, const saros_tensor *x) {
   return serial == tape->serial || (serial == 0 && !tape->skips_trainable);
 }
 
-/* The open tapes, one after the other: the one that records, or the first that is
-** set aside, follows null; null follows the outermost. */
+/* The open tapes, one after the other: null is followed by the one that records,
+** or the first that is set aside, and the outermost by null. */
 static saros_tape *next_tape(const saros_context *context,
                              const saros_tape *tape) {
   saros_tape *at = context->tape;

@@ -416,7 +416,8 @@ typedef struct blend_kernels {
   void (*scale_rows)(real *y, const real *x, const real *factor, size_t rows,
                      size_t n);
 
-  /* y (rows, n) += x, each row times factor[row]; x is not read where that is 0 */
+  /* y (rows, n) += x, each row times factor[row]. A row whose factor is 0 is not
+  ** read. */
   void (*add_scaled_rows)(real *y, const real *x, const real *factor,
                           size_t rows, size_t n);
 

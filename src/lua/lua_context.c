@@ -292,7 +292,7 @@ static int context_collect_soon(lua_State *L) {
   return 0;
 }
 
-/* Is a function written with a colon, so that its first parameter is self? */
+/* True if a function is written with a colon: its first parameter is self. */
 static int context_is_method(lua_State *L) {
   lua_settop(L, 1);
   if (!lua_isfunction(L, 1))

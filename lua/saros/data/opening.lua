@@ -9,7 +9,7 @@ local function is_blank(symbol)
   return symbol:find(BLANK) ~= nil
 end
 
---- Is a symbol the middle of a UTF-8 character?
+--- True if a symbol is the middle of a UTF-8 character.
 local function is_inside(symbol)
   return symbol:find "^[\x80-\xBF]" ~= nil
 end

@@ -113,7 +113,7 @@ local function facts_of(stages, parts)
   return { inputs = weight:size(-1), before = parts.before, behind = parts.behind, labels = parts.labels }
 end
 
---- Is it what a step of the net takes, once for each step?
+--- True if it is what a step of the net takes, once for each step.
 local function fits(input, facts)
   if options.tensor.accept(input) == nil or #input == 0 then
     return false

@@ -12,7 +12,7 @@ function Codec:symbols() end
 ---@return integer[]
 function Codec:merges() end
 
---- Words: does a space stand between two symbols, or before a word that may follow the first?
+--- Words: true if a space stands between two symbols, or before a word that may follow the first.
 --- False for other units.
 ---@param before integer  an id
 ---@param after? integer  an id

@@ -26,7 +26,7 @@ local function scaled(scale, form, name, values)
     name, options.describe(values)))
 end
 
---- Does it learn?
+--- True if it is a learner.
 ---@return boolean
 function Live:learns()
   return type(self.inner) == "table"

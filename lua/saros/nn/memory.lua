@@ -113,7 +113,7 @@ local function without_tiny(events)
   return kept
 end
 
---- Do two notes tell of the same blocks, whatever their sizes, tiny ones aside?
+--- True if two notes tell of the same blocks, whatever their sizes, tiny ones aside.
 local function are_alike(a, b)
   a, b = without_tiny(a), without_tiny(b)
   if #a ~= #b then

@@ -98,7 +98,7 @@ function steps.check_binary(what, tensor, T, B, mask)
   end
 end
 
---- Does every row have all T steps?
+--- True if every row has all T steps.
 local function are_full(lengths, T)
   for _, length in ipairs(lengths) do
     if length < T then

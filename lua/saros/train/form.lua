@@ -40,7 +40,7 @@ local function are_in_range(ids, symbols)
   return true
 end
 
---- May a tensor of this shape stand for one of `wanted`? One of a single axis may, for
+--- True if a tensor of this shape may stand for one of `wanted`. One of a single axis may, for
 --- one stream, or one number of each.
 local function shape_fits(shape, wanted)
   local rows, columns = wanted[1], wanted[2] or 1
@@ -60,7 +60,7 @@ local function tensor_of(self, value)
   end
 end
 
---- Is an element of a list what a step takes?
+--- True if an element of a list is what a step takes.
 local function is_element(self, element)
   if self.symbols then
     local id = type(element) == "number" and math.tointeger(element)

@@ -125,7 +125,7 @@ local function update(self, record, window, sums, state)
   self.state, self.before = state, nil
 end
 
---- Is the loss in nats per symbol? One of the model's own may be anything, unless the
+--- True if the loss is in nats per symbol. One of the model's own may be anything, unless the
 --- model knows the symbols.
 local function is_of_symbols(self)
   local model, data = self.model, self.text
