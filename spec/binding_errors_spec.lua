@@ -95,7 +95,8 @@ local shared = {
 for _, name in ipairs { "mse", "l1", "huber", "bce" } do
   shared[name] = function() return tensor(2), tensor(2), A("options?", { mask = saros.ones(2) }) end
 end
-for _, name in ipairs { "negate", "abs", "exp", "log", "sqrt", "tanh", "sigmoid", "relu", "isfinite", "isnan" } do
+for _, name in ipairs { "negate", "abs", "exp", "log", "sqrt", "tanh", "sigmoid", "relu", "isfinite", "isnan",
+  "sin", "cos", "softplus", "silu", "gelu", "gelu_tanh", "elu", "leaky_relu", "hard_sigmoid", "hard_tanh" } do
   shared[name] = function() return A("operand", grid()) end
 end
 for _, name in ipairs { "add", "subtract", "multiply", "divide", "power", "maximum", "minimum",

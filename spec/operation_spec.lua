@@ -58,6 +58,18 @@ describe("functions of each element", function()
     tanh = function(x) return (math.exp(2 * x) - 1) / (math.exp(2 * x) + 1) end,
     sigmoid = function(x) return 1 / (1 + math.exp(-x)) end,
     relu = function(x) return math.max(x, 0) end,
+    sin = math.sin,
+    cos = math.cos,
+    softplus = function(x) return math.log(1 + math.exp(x)) end,
+    silu = function(x) return x / (1 + math.exp(-x)) end,
+    gelu_tanh = function(x)
+      local e = math.exp(2 * math.sqrt(2 / math.pi) * (x + 0.044715 * x ^ 3))
+      return x * (1 - 1 / (e + 1))
+    end,
+    elu = function(x) return x > 0 and x or math.exp(x) - 1 end,
+    leaky_relu = function(x) return x > 0 and x or 0.01 * x end,
+    hard_sigmoid = function(x) return math.min(math.max(x / 6 + 0.5, 0), 1) end,
+    hard_tanh = function(x) return math.min(math.max(x, -1), 1) end,
   }
 
   local function map(f, list)
@@ -72,6 +84,22 @@ describe("functions of each element", function()
       is(map(f, xs), saros.tensor(xs)[name](saros.tensor(xs)))
     end)
   end
+
+  it("gelu is PyTorch's default, which uses erf", function()
+    local known = { -0.00404951, -0.04550026, -0.15426877, 0, 0.34573123, 1.95449974, 2.99595049 }
+    local y = saros.tensor { -3, -2, -0.5, 0, 0.5, 2, 3 }:gelu()
+    for n, value in ipairs(known) do
+      assert.near(value, y[n], 5e-7)
+    end
+  end)
+
+  it("elu and leaky_relu take a slope below 0", function()
+    local x = saros.tensor { -2, -0.5, 0, 3 }
+    is({ 0.3 * (math.exp(-2) - 1), 0.3 * (math.exp(-0.5) - 1), 0, 3 }, x:elu(0.3))
+    is({ -0.5, -0.125, 0, 3 }, saros.leaky_relu(x, 0.25))
+    assert.is_true(saros.isnan(saros.elu(0 / 0, 2)):item() == 1)
+    assert.error_matches(function() return x:elu "much" end, "elu: expected a number")
+  end)
 
   it("log and sqrt agree with their definitions", function()
     local positive = { 0.5, 1, 2, 9 }

@@ -343,11 +343,26 @@ typedef enum saros_function {
   SAROS_RELU,
   SAROS_ISFINITE,  // of these two: 1 or 0, without gradient
   SAROS_ISNAN,
+  SAROS_SIN,
+  SAROS_COS,
+  SAROS_SOFTPLUS,      // log(1 + e^x)
+  SAROS_SILU,          // x sigmoid(x)
+  SAROS_GELU,          // x Phi(x), Phi being the normal distribution's
+  SAROS_GELU_TANH,     // its approximation by tanh (Hendrycks and Gimpel 2016)
+  SAROS_ELU,           // x, or e^x - 1 below 0 (Clevert et al. 2015)
+  SAROS_LEAKY_RELU,    // x, or x / 100 below 0
+  SAROS_HARD_SIGMOID,  // x / 6 + 1/2 within 0..1
+  SAROS_HARD_TANH,     // x within -1..1
   SAROS_FUNCTIONS
 } saros_function;
 
 SAROS_API saros_status saros_apply(saros_function f, saros_tensor *x,
                                    saros_tensor **out);
+
+/* SAROS_ELU or SAROS_LEAKY_RELU with another slope: x where it is above 0, else
+** slope (e^x - 1) or slope x. SAROS_EARGUMENT for any other function. */
+SAROS_API saros_status saros_apply_slope(saros_function f, saros_tensor *x,
+                                         double slope, saros_tensor **out);
 
 /* Comparisons give 1 or 0 and have no gradient; SAROS_EQUAL compares ids, too,
 ** and ids with numbers as messages count them. */

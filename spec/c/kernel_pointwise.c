@@ -18,6 +18,31 @@ static double is_finite(double x) {
 static double is_nan(double x) {
   return isnan(x);
 }
+static double softplus(double x) {
+  return log1p(exp(x));
+}
+static double silu(double x) {
+  return x / (1 + exp(-x));
+}
+static double gelu(double x) {
+  return x * 0.5 * erfc(-x / sqrt(2));
+}
+static double gelu_tanh(double x) {
+  const double a = sqrt(2 / acos(-1)) * (x + 0.044715 * x * x * x);
+  return x / (1 + exp(-2 * a));  // (1 + tanh(a)) / 2 loses digits below 0
+}
+static double elu(double x) {
+  return x > 0 ? x : expm1(x);
+}
+static double leaky_relu(double x) {
+  return x < 0 ? 0.01 * x : x;
+}
+static double hard_sigmoid(double x) {
+  return fmin(fmax(x / 6 + 0.5, 0), 1);
+}
+static double hard_tanh(double x) {
+  return fmin(fmax(x, -1), 1);
+}
 static double add(double a, double b) {
   return a + b;
 }
@@ -44,19 +69,30 @@ typedef struct unary_twin {
   const char *name;
   double (*f)(double);
   double low, high;  // where to take x from
+  double more;       // roundings beyond 3
 } unary_twin;
 
 static const unary_twin unaries[UNARY_COUNT] = {
-    [UNARY_NEGATE] = {"negate", negate, -3, 3},
-    [UNARY_ABS] = {"abs", fabs, -3, 3},
-    [UNARY_EXP] = {"exp", exp, -3, 3},
-    [UNARY_LOG] = {"log", log, 0.1, 3},
-    [UNARY_SQRT] = {"sqrt", sqrt, 0.1, 3},
-    [UNARY_TANH] = {"tanh", tanh, -3, 3},
-    [UNARY_SIGMOID] = {"sigmoid", sigmoid, -3, 3},
-    [UNARY_RELU] = {"relu", relu, -3, 3},
-    [UNARY_ISFINITE] = {"isfinite", is_finite, -3, 3},
-    [UNARY_ISNAN] = {"isnan", is_nan, -3, 3},
+    [UNARY_NEGATE] = {"negate", negate, -3, 3, 0},
+    [UNARY_ABS] = {"abs", fabs, -3, 3, 0},
+    [UNARY_EXP] = {"exp", exp, -3, 3, 0},
+    [UNARY_LOG] = {"log", log, 0.1, 3, 0},
+    [UNARY_SQRT] = {"sqrt", sqrt, 0.1, 3, 0},
+    [UNARY_TANH] = {"tanh", tanh, -3, 3, 0},
+    [UNARY_SIGMOID] = {"sigmoid", sigmoid, -3, 3, 0},
+    [UNARY_RELU] = {"relu", relu, -3, 3, 0},
+    [UNARY_ISFINITE] = {"isfinite", is_finite, -3, 3, 0},
+    [UNARY_ISNAN] = {"isnan", is_nan, -3, 3, 0},
+    [UNARY_SIN] = {"sin", sin, -30, 30, 0},
+    [UNARY_COS] = {"cos", cos, -30, 30, 0},
+    [UNARY_SOFTPLUS] = {"softplus", softplus, -20, 20, 2},
+    [UNARY_SILU] = {"silu", silu, -20, 20, 2},
+    [UNARY_GELU] = {"gelu", gelu, -5, 5, 30},
+    [UNARY_GELU_TANH] = {"gelu_tanh", gelu_tanh, -4, 4, 60},
+    [UNARY_ELU] = {"elu", elu, -20, 5, 0},
+    [UNARY_LEAKY_RELU] = {"leaky_relu", leaky_relu, -3, 3, 0},
+    [UNARY_HARD_SIGMOID] = {"hard_sigmoid", hard_sigmoid, -2.9, 5, 6},
+    [UNARY_HARD_TANH] = {"hard_tanh", hard_tanh, -3, 3, 0},
 };
 
 typedef struct binary_twin {
@@ -88,8 +124,14 @@ static void check_unary(const kernels *k, unary id, size_t n, int in_place) {
   k->pointwise->unary[id](y, in_place ? y : x, n);
   int wrong = y[n] != 77;
   for (size_t i = 0; i < n; i++)
-    wrong += !near(y[i], twin->f((double)x[i]), 0, 3);
+    wrong += !near(y[i], twin->f((double)x[i]), 0, 3 + twin->more);
   CHECK(!wrong, "%s: %s of %zu: %d wrong", k->isa, twin->name, n, wrong);
+}
+
+/* Some functions have corners at 0, 1 or 3. */
+static int is_near_corner(double x) {
+  const double size = fabs(x);
+  return size < 1e-3 || fabs(size - 1) < 1e-3 || fabs(size - 3) < 1e-3;
 }
 
 static void check_unary_backward(const kernels *k, unary id, size_t n) {
@@ -107,14 +149,67 @@ static void check_unary_backward(const kernels *k, unary id, size_t n) {
                                    reads_x ? NULL : y, n);
   int wrong = 0;
   for (size_t i = 0; i < n; i++) {
-    if (fabs((double)x[i]) < 1e-3)
-      continue;  // relu and abs have a corner at 0
+    if (is_near_corner((double)x[i]))
+      continue;
     const double step = slope(twin->f, (double)x[i]);
     const double expected = (double)before[i] + (double)dy[i] * step;
     wrong += fabs((double)dx[i] - expected) > 8 * REAL_EPSILON * 20 + 1e-8;
   }
   CHECK(!wrong, "%s: %s backward of %zu: %d wrong", k->isa, twin->name, n,
         wrong);
+}
+
+/* Values and slopes (null: any) at the ends and of NaN, in a full vector and
+** alone. */
+static void check_far(const kernels *k, unary id, double at, double expected,
+                      const double *expected_slope) {
+  const pointwise_kernels *p = k->pointwise;
+  real x[17], y[17], dy[17], dx[17] = {0};
+  for (size_t i = 0; i < 17; i++)
+    x[i] = (real)at, dy[i] = 1;
+  p->unary[id](y, x, 17);
+  p->unary_backward[id](dx, dy, x, y, 17);
+  for (size_t i = 0; i < 17; i += 16) {
+    CHECK(near(y[i], expected, 0, 4), "%s: %s(%g): expected %g, got %g", k->isa,
+          unaries[id].name, at, expected, (double)y[i]);
+    if (expected_slope != NULL)
+      CHECK(near(dx[i], *expected_slope, 0, 4),
+            "%s: slope of %s at %g: expected %g, got %g", k->isa,
+            unaries[id].name, at, *expected_slope, (double)dx[i]);
+  }
+}
+
+static void check_ends(const kernels *k) {
+  const double none = 0, one = 1, leak = 0.01, nan = NAN;
+  const struct {
+    unary id;
+    double below, slope_below, slope_above;
+  } rows[] = {
+      {UNARY_SOFTPLUS, 0, none, one}, {UNARY_SILU, 0, none, one},
+      {UNARY_GELU, 0, none, one},     {UNARY_GELU_TANH, 0, none, one},
+      {UNARY_ELU, -1, none, one},     {UNARY_LEAKY_RELU, -3e13, leak, one},
+  };
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    check_far(k, rows[i].id, -3e15, rows[i].below, &rows[i].slope_below);
+    check_far(k, rows[i].id, 3e15, 3e15, &rows[i].slope_above);
+    check_far(k, rows[i].id, 0, rows[i].id == UNARY_SOFTPLUS ? log(2) : 0,
+              NULL);
+    check_far(k, rows[i].id, INFINITY, INFINITY, NULL);
+  }
+  check_far(k, UNARY_SOFTPLUS, -80, exp(-80), NULL);
+  check_far(k, UNARY_HARD_SIGMOID, -4, 0, &none);
+  check_far(k, UNARY_HARD_SIGMOID, 4, 1, &none);
+  check_far(k, UNARY_HARD_TANH, -4, -1, &none);
+  check_far(k, UNARY_HARD_TANH, 4, 1, &none);
+  for (unary id = UNARY_SIN; id <= UNARY_HARD_TANH; id++)
+    check_far(k, id, NAN, nan, NULL);
+  for (double x = 1; x < 1e30; x *= -7.3) {
+    const double at = (double)(real)x, slope_sin = cos(at),
+                 slope_cos = -sin(at);
+    check_far(k, UNARY_SIN, at, sin(at), &slope_sin);
+    check_far(k, UNARY_COS, at, cos(at), &slope_cos);
+  }
+  check_far(k, UNARY_SIN, INFINITY, nan, NULL);
 }
 
 static void check_corners(const kernels *k) {
@@ -266,6 +361,7 @@ static void check_set(const kernels *k) {
   for (binary id = 0; id < BINARY_COUNT; id++)
     check_binary_in_place(k, id);
   check_corners(k);
+  check_ends(k);
   check_binary_corners(k);
   check_clamp_nan(k);
 }

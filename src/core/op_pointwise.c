@@ -24,6 +24,16 @@ static const operation functions[SAROS_FUNCTIONS] = {
     FUNCTION(SAROS_RELU, "relu"),
     [SAROS_ISFINITE] = {"isfinite", NULL},
     [SAROS_ISNAN] = {"isnan", NULL},
+    FUNCTION(SAROS_SIN, "sin"),
+    FUNCTION(SAROS_COS, "cos"),
+    FUNCTION(SAROS_SOFTPLUS, "softplus"),
+    FUNCTION(SAROS_SILU, "silu"),
+    FUNCTION(SAROS_GELU, "gelu"),
+    FUNCTION(SAROS_GELU_TANH, "gelu_tanh"),
+    FUNCTION(SAROS_ELU, "elu"),
+    FUNCTION(SAROS_LEAKY_RELU, "leaky_relu"),
+    FUNCTION(SAROS_HARD_SIGMOID, "hard_sigmoid"),
+    FUNCTION(SAROS_HARD_TANH, "hard_tanh"),
 };
 
 const char *saros_function_name(saros_function f) {

@@ -83,3 +83,40 @@ saros_status saros_where(saros_tensor *condition, saros_tensor *a,
                   (saros_tensor *const[]){condition}, NULL, 0});
   return or_nothing(status, out);
 }
+
+/* --- Functions with a slope below 0 ----------------------------------------- */
+
+/* slope f(x), f being identity for leaky_relu */
+static saros_status scaled_below(saros_function f, saros_tensor *x,
+                                 saros_tensor *slope, saros_tensor **out) {
+  if (f == SAROS_LEAKY_RELU)
+    return saros_combine(SAROS_MULTIPLY, x, slope, out);
+  saros_tensor *below;
+  TRY(saros_apply(f, x, &below));
+  saros_status status = saros_combine(SAROS_MULTIPLY, below, slope, out);
+  saros_tensor_release(below);
+  return status;
+}
+
+saros_status saros_apply_slope(saros_function f, saros_tensor *x, double slope,
+                               saros_tensor **out) {
+  enum { ZERO, SLOPE, BELOW, ABOVE, ALL };
+  saros_tensor *t[ALL] = {NULL};
+  saros_status status;
+  *out = NULL;
+  if (f != SAROS_ELU && f != SAROS_LEAKY_RELU)
+    return saros_fail(x->context, SAROS_EARGUMENT,
+                      "apply_slope: expected elu or leaky_relu, got function "
+                      "%d",
+                      (int)f);
+  TRY(expect_real(saros_function_name(f), "the tensor", x));
+  TRY_OR_DONE(tensor_scalar(x->context, 0, &t[ZERO]));
+  TRY_OR_DONE(tensor_scalar(x->context, slope, &t[SLOPE]));
+  TRY_OR_DONE(scaled_below(f, x, t[SLOPE], &t[BELOW]));
+  TRY_OR_DONE(saros_combine(SAROS_LESS, t[ZERO], x, &t[ABOVE]));
+  status = saros_where(t[ABOVE], x, t[BELOW], out);
+done:
+  for (int i = 0; i < ALL; i++)
+    saros_tensor_release(t[i]);
+  return status;
+}

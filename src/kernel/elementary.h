@@ -62,6 +62,32 @@ static inline real sigmoid_of(real x) {
   return (x < 0 ? e : 1) / (1 + e);
 }
 
+static inline real expm1_of(real x) {
+  return expm1(x);
+}
+
+static inline real log1p_of(real x) {
+  return log1p(x);
+}
+
+static inline real erfc_of_positive(real x) {
+  return erfc(x);
+}
+
+static inline real sin_of(real x) {
+  return sin(x);
+}
+
+static inline real cos_of(real x) {
+  return cos(x);
+}
+
+/* True if sin_of and cos_of leave x to libm. */
+static inline int is_far_angle(real x) {
+  (void)x;
+  return 0;
+}
+
 #else
 
 static inline uint32_t bits_of(float x) {
@@ -174,6 +200,100 @@ static inline float log_of(float x) {
   return x > 0 ? above_zero : x == 0 ? -INFINITY : NAN;
 }
 
+/* exp(x) - 1 for x <= 0, within 3 ulp */
+static inline float expm1_of(float x) {
+  int32_t n;
+  const float p = exp_parts(x < -88 ? -88 : x, &n);
+  const float scale = power_of_two(n);
+  return scale * p + (scale - 1);
+}
+
+/* log(1 + x) for x in 0..1, of which a small one keeps its relative accuracy:
+** what rounding 1 + x has lost is made good by x over what is left of it. */
+static inline float log1p_of(float x) {
+  const float sum = 1 + x, left = sum - 1;
+  return left == 0 ? x : log_of(sum) * (x / left);
+}
+
+/*
+** 1 - erf(x) for x >= 0, with a relative error of some 1e-7 (1 + x^2):
+** exp(-x^2) t P(t) with t = 1 / (1 + 0.4 x), where P interpolates at the
+** Chebyshev points of 0..1 to 1e-8.
+*/
+static inline float erfc_of_positive(float x) {
+  const float t = 1 / (1 + 0.4f * x);
+  float p = -2.986862859e-2f;
+  p = p * t + 1.438410697e-1f;
+  p = p * t - 2.430417328e-1f;
+  p = p * t + 1.468032467e-1f;
+  p = p * t - 5.379316698e-2f;
+  p = p * t + 8.712064190e-2f;
+  p = p * t + 1.180951230e-1f;
+  p = p * t + 1.718905719e-1f;
+  p = p * t + 2.076007204e-1f;
+  p = p * t + 2.256763169e-1f;
+  p = p * t + 2.256758315e-1f;
+  return exp_of(-x * x) * t * p;
+}
+
+/*
+** sin(x + quarters pi / 2) within 1 ulp for |x| < 1e6, in double: x is reduced
+** to r in -pi/4..pi/4 by n pi / 2, in two parts, the first so short that n times
+** it is exact. The series of sin and cos are taken as far as float can tell.
+*/
+static inline float turned_sin_of(float x, int64_t quarters) {
+  const double rounder = 6755399441055744.0;  // 1.5 * 2^52
+  const double sum = (double)x * 0.63661977236758134308 + rounder;
+  const double n = sum - rounder;
+  const double r =
+      ((double)x - n * 1.57079632673412561417) - n * 6.07710050650619224932e-11;
+  const double s = r * r;
+  const double sine =
+      r +
+      r * s *
+          (-1.0 / 6 + s * (1.0 / 120 + s * (-1.0 / 5040 + s * (1.0 / 362880))));
+  const double cosine =
+      1 + s * (-0.5 +
+               s * (1.0 / 24 + s * (-1.0 / 720 +
+                                    s * (1.0 / 40320 - s * (1.0 / 3628800)))));
+  int64_t turn;
+  memcpy(&turn, &sum, sizeof turn);
+  turn += quarters;
+  const double y = turn & 1 ? cosine : sine;
+  return (float)(turn & 2 ? -y : y);
+}
+
+static inline float sin_of(float x) {
+  return turned_sin_of(x, 0);
+}
+
+static inline float cos_of(float x) {
+  return turned_sin_of(x, 1);
+}
+
+/* True if sin_of and cos_of leave x to libm. */
+static inline int is_far_angle(float x) {
+  return !(fabsf(x) < 1e6f);
+}
+
 #endif
+
+/* log(1 + exp(x)), within 5 ulp; NaN stays NaN */
+static inline real softplus_of(real x) {
+  const real distance = -fabs(x);
+  return relu_of(x) + log1p_of(exp_of(distance));
+}
+
+/* The share of a normal distribution that is below x. */
+static inline real normal_below(real x) {
+  const real tail = (real)0.5 * erfc_of_positive(fabs(x) * (real)M_SQRT1_2);
+  return x > 0 ? 1 - tail : tail;
+}
+
+/* x in low..high; NaN stays NaN */
+static inline real clamped(real x, real low, real high) {
+  const real raised = x < low ? low : x;
+  return raised > high ? high : raised;
+}
 
 #endif

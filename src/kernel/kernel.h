@@ -38,6 +38,16 @@ typedef enum unary {
   UNARY_RELU,
   UNARY_ISFINITE,  // these give 1 or 0 and have no backward pass
   UNARY_ISNAN,
+  UNARY_SIN,
+  UNARY_COS,
+  UNARY_SOFTPLUS,
+  UNARY_SILU,
+  UNARY_GELU,
+  UNARY_GELU_TANH,
+  UNARY_ELU,
+  UNARY_LEAKY_RELU,
+  UNARY_HARD_SIGMOID,
+  UNARY_HARD_TANH,
   UNARY_COUNT
 } unary;
 
@@ -91,7 +101,11 @@ typedef struct pointwise_kernels {
 
 /* Which of x and y unary_backward reads: x for these, y for the others
 ** (negate reads neither). */
-#define UNARY_BACKWARD_READS_X(f) ((f) == UNARY_ABS || (f) == UNARY_LOG)
+#define UNARY_READS_X                                                          \
+  (1u << UNARY_ABS | 1u << UNARY_LOG | 1u << UNARY_SIN | 1u << UNARY_COS |     \
+   1u << UNARY_SOFTPLUS | 1u << UNARY_SILU | 1u << UNARY_GELU |                \
+   1u << UNARY_GELU_TANH | 1u << UNARY_HARD_SIGMOID | 1u << UNARY_HARD_TANH)
+#define UNARY_BACKWARD_READS_X(f) ((int)(UNARY_READS_X >> (unsigned)(f)&1u))
 
 /* --- Matrix products (product.c) ---------------------------------------- */
 

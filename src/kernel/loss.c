@@ -47,18 +47,6 @@ static inline real huber_of(real e, real delta) {
   return size <= delta ? e * e / 2 : delta * (size - delta / 2);
 }
 
-/* log(1 + exp(-|x|)), of which a small one keeps its relative accuracy: what
-** rounding 1 + p has lost is made good by p over what is left of it. */
-static inline real softplus_of(real x) {
-  const real p = exp_of(-fabs(x));
-#ifdef SAROS_DOUBLE
-  return log1p(p);
-#else
-  const real sum = 1 + p, left = sum - 1;
-  return left == 0 ? p : log_of(sum) * (p / left);
-#endif
-}
-
 /* clang-format off */
 LOSS(mse, e * e)
 SLOPE(mse_of_x, 2 * e)
@@ -72,7 +60,7 @@ LOSS(huber, huber_of(e, delta))
 SLOPE(huber_of_x, limited(e, delta))
 SLOPE(huber_of_t, -limited(e, delta))
 
-LOSS(bce, relu_of(x) - x * t + softplus_of(x))
+LOSS(bce, relu_of(x) - x * t + log1p_of(exp_of(-fabs(x))))
 SLOPE(bce_of_x, sigmoid_of(x) - t)
 SLOPE(bce_of_t, -x)
 

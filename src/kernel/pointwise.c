@@ -26,6 +26,30 @@
       dx[i] += gradient;                                                       \
   }
 
+/* exp(-x^2 / 2) / sqrt(2 pi) x + the share of a normal distribution below x */
+static inline real gelu_slope(real x) {
+  const real density = (real)0.398942280401432678 * exp_of((real)-0.5 * x * x);
+  return normal_below(x) + x * density;
+}
+
+/* Twice what tanh is taken of: (1 + tanh(a)) / 2 is the sigmoid of 2 a. From
+** |x| = 100 on, the sigmoid is 0 or 1, and the cube would overflow. */
+static inline real gelu_argument(real x) {
+  const real near = clamped(x, -100, 100);
+  return (real)1.59576912160573072 *
+         (near + (real)0.044715 * near * near * near);
+}
+
+static inline real gelu_tanh_slope(real x) {
+  const real near = clamped(x, -100, 100), a = gelu_argument(x);
+  const real s = sigmoid_of(a);
+  return s + near * s * sigmoid_of(-a) * (real)1.59576912160573072 *
+                 (1 + (real)(3 * 0.044715) * near * near);
+}
+
+/* The slope of leaky_relu below 0. */
+#define LEAK ((real)0.01)
+
 /* clang-format off */
 UNARY(negate, -x[i])
 UNARY_BACKWARD(negate_backward, -dy[i])
@@ -52,9 +76,87 @@ UNARY_BACKWARD(sigmoid_backward, dy[i] * y[i] * (1 - y[i]))
 UNARY(relu, relu_of(x[i]))
 UNARY_BACKWARD(relu_backward, only_if(y[i] > 0, dy[i]))
 
+UNARY(softplus, softplus_of(x[i]))
+UNARY_BACKWARD(softplus_backward, dy[i] * sigmoid_of(x[i]))
+
+UNARY(silu, x[i] * sigmoid_of(x[i]))
+UNARY_BACKWARD(silu_backward,
+               dy[i] * sigmoid_of(x[i]) * (1 + x[i] * sigmoid_of(-x[i])))
+
+UNARY(gelu, x[i] * normal_below(x[i]))
+UNARY_BACKWARD(gelu_backward, dy[i] * gelu_slope(x[i]))
+
+UNARY(gelu_tanh, x[i] * sigmoid_of(gelu_argument(x[i])))
+UNARY_BACKWARD(gelu_tanh_backward, dy[i] * gelu_tanh_slope(x[i]))
+
+UNARY(elu, x[i] > 0 ? x[i] : expm1_of(x[i] > 0 ? 0 : x[i]))
+UNARY_BACKWARD(elu_backward, y[i] > 0 ? dy[i] : dy[i] * (y[i] + 1))
+
+UNARY(leaky_relu, x[i] < 0 ? LEAK * x[i] : x[i])
+UNARY_BACKWARD(leaky_relu_backward, y[i] > 0 ? dy[i] : LEAK * dy[i])
+
+UNARY(hard_sigmoid, clamped(x[i] / 6 + (real)0.5, 0, 1))
+UNARY_BACKWARD(hard_sigmoid_backward, only_if(fabs(x[i]) < 3, dy[i] / 6))
+
+UNARY(hard_tanh, clamped(x[i], -1, 1))
+UNARY_BACKWARD(hard_tanh_backward, only_if(fabs(x[i]) < 1, dy[i]))
+
 UNARY(is_finite, x[i] - x[i] == 0 ? 1 : 0)
 UNARY(is_nan, x[i] != x[i] ? 1 : 0)
 /* clang-format on */
+
+/*
+** sin and cos. Far angles are libm's, one by one, after the block has been
+** computed as if there were none; y may be x, so the block's x is copied.
+*/
+#define ANGLES 256
+
+#define PERIODIC(name, of, value)                                              \
+  static void name##_block(real *y, const real *x, size_t n) {                 \
+    real angle[ANGLES];                                                        \
+    int far = 0;                                                               \
+    memcpy(angle, x, n * sizeof *x);                                           \
+    for (size_t i = 0; i < n; i++)                                             \
+      far |= is_far_angle(angle[i]);                                           \
+    INDEPENDENT                                                                \
+    for (size_t i = 0; i < n; i++)                                             \
+      y[i] = value(angle[i]);                                                  \
+    for (size_t i = 0; far && i < n; i++)                                      \
+      if (is_far_angle(angle[i]))                                              \
+        y[i] = of(angle[i]);                                                   \
+  }                                                                            \
+  static void name(real *y, const real *x, size_t n) {                         \
+    for (size_t at = 0; at < n; at += ANGLES)                                  \
+      name##_block(y + at, x + at, n - at < ANGLES ? n - at : ANGLES);         \
+  }
+
+PERIODIC(sine, sin, sin_of)
+PERIODIC(cosine, cos, cos_of)
+
+/* dx += sign dy f(x), f being sine or cosine */
+static void add_slopes(real *dx, const real *dy, const real *x, real sign,
+                       void (*f)(real *y, const real *x, size_t n), size_t n) {
+  real slope[ANGLES];
+  for (size_t at = 0; at < n; at += ANGLES) {
+    const size_t count = n - at < ANGLES ? n - at : ANGLES;
+    f(slope, x + at, count);
+    INDEPENDENT
+    for (size_t i = 0; i < count; i++)
+      dx[at + i] += sign * dy[at + i] * slope[i];
+  }
+}
+
+static void sine_backward(real *dx, const real *dy, const real *x,
+                          const real *y, size_t n) {
+  (void)y;
+  add_slopes(dx, dy, x, 1, cosine, n);
+}
+
+static void cosine_backward(real *dx, const real *dy, const real *x,
+                            const real *y, size_t n) {
+  (void)y;
+  add_slopes(dx, dy, x, -1, sine, n);
+}
 
 /* --- Two operands --------------------------------------------------------- */
 
@@ -170,10 +272,8 @@ static void scale(real *y, real alpha, size_t n) {
 }
 
 static void clamp(real *y, real low, real high, size_t n) {
-  for (size_t i = 0; i < n; i++) {
-    const real raised = y[i] < low ? low : y[i];
-    y[i] = raised > high ? high : raised;
-  }
+  for (size_t i = 0; i < n; i++)
+    y[i] = clamped(y[i], low, high);
 }
 
 const pointwise_kernels KERNEL_TABLE(pointwise) = {
@@ -186,7 +286,17 @@ const pointwise_kernels KERNEL_TABLE(pointwise) = {
               [UNARY_SIGMOID] = sigmoid,
               [UNARY_RELU] = relu,
               [UNARY_ISFINITE] = is_finite,
-              [UNARY_ISNAN] = is_nan},
+              [UNARY_ISNAN] = is_nan,
+              [UNARY_SIN] = sine,
+              [UNARY_COS] = cosine,
+              [UNARY_SOFTPLUS] = softplus,
+              [UNARY_SILU] = silu,
+              [UNARY_GELU] = gelu,
+              [UNARY_GELU_TANH] = gelu_tanh,
+              [UNARY_ELU] = elu,
+              [UNARY_LEAKY_RELU] = leaky_relu,
+              [UNARY_HARD_SIGMOID] = hard_sigmoid,
+              [UNARY_HARD_TANH] = hard_tanh},
     .unary_backward = {[UNARY_NEGATE] = negate_backward,
                        [UNARY_ABS] = absolute_backward,
                        [UNARY_EXP] = exponential_backward,
@@ -194,7 +304,17 @@ const pointwise_kernels KERNEL_TABLE(pointwise) = {
                        [UNARY_SQRT] = square_root_backward,
                        [UNARY_TANH] = hyperbolic_tangent_backward,
                        [UNARY_SIGMOID] = sigmoid_backward,
-                       [UNARY_RELU] = relu_backward},
+                       [UNARY_RELU] = relu_backward,
+                       [UNARY_SIN] = sine_backward,
+                       [UNARY_COS] = cosine_backward,
+                       [UNARY_SOFTPLUS] = softplus_backward,
+                       [UNARY_SILU] = silu_backward,
+                       [UNARY_GELU] = gelu_backward,
+                       [UNARY_GELU_TANH] = gelu_tanh_backward,
+                       [UNARY_ELU] = elu_backward,
+                       [UNARY_LEAKY_RELU] = leaky_relu_backward,
+                       [UNARY_HARD_SIGMOID] = hard_sigmoid_backward,
+                       [UNARY_HARD_TANH] = hard_tanh_backward},
     .binary = {[BINARY_ADD] = add,
                [BINARY_SUBTRACT] = subtract,
                [BINARY_MULTIPLY] = multiply,

@@ -22,6 +22,19 @@ static int operation_unary(lua_State *L) {
   return new_tensor(L, out);
 }
 
+/* elu and leaky_relu: of x alone, or with a slope below 0. */
+static int operation_sloped(lua_State *L) {
+  lua_settop(L, 2);
+  if (lua_isnil(L, 2))
+    return operation_unary(L);
+  check_operand(L, 1);
+  saros_function f = (saros_function)code_of_function(L);
+  double slope = check_number(L, 2);
+  saros_tensor **out = push_tensor(L);
+  ATTEMPT(L, saros_apply_slope(f, check_tensor(L, 1), slope, out));
+  return new_tensor(L, out);
+}
+
 /* Combines the operands at the places a and b of the stack. */
 static saros_tensor **combine(lua_State *L, int a, int b) {
   saros_operator f = (saros_operator)code_of_function(L);
@@ -252,7 +265,9 @@ static const luaL_Reg functions[] = {
 
 void open_operation(lua_State *L) {
   for (int f = 0; f < SAROS_FUNCTIONS; f++)
-    register_coded(L, saros_function_name((saros_function)f), operation_unary,
+    register_coded(L, saros_function_name((saros_function)f),
+                   f == SAROS_ELU || f == SAROS_LEAKY_RELU ? operation_sloped
+                                                           : operation_unary,
                    f);
   for (int f = 0; f < SAROS_OPERATORS; f++)
     register_coded(L, saros_operator_name((saros_operator)f), operation_binary,

@@ -293,6 +293,17 @@ for _, entry in ipairs {
   { "sqrt", "sqrt$f(x[i])" },
   { "abs", "fabs$f(x[i])" },
   { "negate", "-x[i]" },
+  { "sin", "sin$f(x[i])" },
+  { "cos", "cos$f(x[i])" },
+  { "softplus", "(x[i] < 0 ? 0 : x[i]) + log1p$f(exp$f(-fabs$f(x[i])))" },
+  { "silu", "x[i] * $name_sigmoid(x[i])" },
+  { "gelu", "x[i] * ($real)0.5 * erfc$f(x[i] * ($real)-0.707106781186547524)" },
+  { "gelu_tanh", "x[i] * $name_sigmoid(($real)1.59576912160573072 *\n"
+    .. "        (x[i] + ($real)0.044715 * x[i] * x[i] * x[i]))" },
+  { "elu", "x[i] > 0 ? x[i] : expm1$f(x[i])" },
+  { "leaky_relu", "x[i] < 0 ? ($real)0.01 * x[i] : x[i]" },
+  { "hard_sigmoid", "x[i] < -3 ? 0 : x[i] > 3 ? 1 : x[i] / 6 + ($real)0.5" },
+  { "hard_tanh", "x[i] < -1 ? -1 : x[i] > 1 ? 1 : x[i]" },
 } do
   add("apply_" .. entry[1], ([[
 static void $name_apply_%s($real *y, const $real *x, int n) {

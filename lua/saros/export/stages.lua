@@ -154,9 +154,12 @@ function stages.layer_norm(self, stage)
   pass_on(self, y, self.width)
 end
 
+-- The functions that are made of the sigmoid.
+local OF_SIGMOID = { sigmoid = true, silu = true, gelu_tanh = true }
+
 stages["function"] = function(self, stage)
   local y, name = result(self, self.width), stage["function"]
-  self.used.sigmoid = self.used.sigmoid or name == "sigmoid"
+  self.used.sigmoid = self.used.sigmoid or OF_SIGMOID[name]
   call(self, "apply_" .. name, y, "x", self.width)
   pass_on(self, y, self.width)
 end

@@ -95,6 +95,59 @@ function core.sigmoid(x) end
 ---@return saros.Tensor  of the shape of x
 function core.relu(x) end
 
+--- sin x, of radians.
+---@param x saros.Operand
+---@return saros.Tensor  of the shape of x
+function core.sin(x) end
+
+---@param x saros.Operand
+---@return saros.Tensor  of the shape of x
+function core.cos(x) end
+
+--- log(1 + e^x), without overflow.
+---@param x saros.Operand
+---@return saros.Tensor  of the shape of x
+function core.softplus(x) end
+
+--- x sigmoid(x), also called swish.
+---@param x saros.Operand
+---@return saros.Tensor  of the shape of x
+function core.silu(x) end
+
+--- x times the share of a normal distribution that is below x: x (1 + erf(x / sqrt 2)) / 2
+--- (Hendrycks and Gimpel 2016).
+---@param x saros.Operand
+---@return saros.Tensor  of the shape of x
+function core.gelu(x) end
+
+--- Its approximation x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2, which PyTorch calls
+--- approximate = "tanh".
+---@param x saros.Operand
+---@return saros.Tensor  of the shape of x
+function core.gelu_tanh(x) end
+
+--- x, or slope (e^x - 1) where x is below 0 (Clevert et al. 2015).
+---@param x saros.Operand
+---@param slope? number  PyTorch's alpha (1)
+---@return saros.Tensor  of the shape of x
+function core.elu(x, slope) end
+
+--- x, or slope x where x is below 0.
+---@param x saros.Operand
+---@param slope? number  (0.01)
+---@return saros.Tensor  of the shape of x
+function core.leaky_relu(x, slope) end
+
+--- x / 6 + 1/2 within 0..1. (Before version 3, Keras took x / 5 + 1/2.)
+---@param x saros.Operand
+---@return saros.Tensor  of the shape of x
+function core.hard_sigmoid(x) end
+
+--- x within -1..1.
+---@param x saros.Operand
+---@return saros.Tensor  of the shape of x
+function core.hard_tanh(x) end
+
 --- 1 where x is finite, 0 where it is NaN or infinite. No gradient.
 ---@param x saros.Operand
 ---@return saros.Tensor  of the shape of x

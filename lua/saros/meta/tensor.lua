@@ -113,6 +113,10 @@ function Tensor:clear_gradient() end
 Tensor.negate, Tensor.abs, Tensor.exp = core.negate, core.abs, core.exp
 Tensor.log, Tensor.sqrt, Tensor.tanh = core.log, core.sqrt, core.tanh
 Tensor.sigmoid, Tensor.relu = core.sigmoid, core.relu
+Tensor.sin, Tensor.cos, Tensor.softplus = core.sin, core.cos, core.softplus
+Tensor.silu, Tensor.gelu, Tensor.gelu_tanh = core.silu, core.gelu, core.gelu_tanh
+Tensor.elu, Tensor.leaky_relu = core.elu, core.leaky_relu
+Tensor.hard_sigmoid, Tensor.hard_tanh = core.hard_sigmoid, core.hard_tanh
 Tensor.add, Tensor.subtract = core.add, core.subtract
 Tensor.multiply, Tensor.divide, Tensor.power = core.multiply, core.divide, core.power
 Tensor.maximum, Tensor.minimum = core.maximum, core.minimum

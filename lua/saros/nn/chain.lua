@@ -26,9 +26,13 @@ local ANYTHING, FINITE, ZEROS = 1, 2, 3
 
 -- Functions whose values and derivatives are finite for finite numbers. Modules
 -- like that have `keeps_finite`.
-local FINITE_FUNCTIONS = {
-  [core.tanh] = true, [core.sigmoid] = true, [core.relu] = true, [core.abs] = true, [core.negate] = true,
-}
+local FINITE_FUNCTIONS = {}
+for _, name in ipairs {
+  "tanh", "sigmoid", "relu", "abs", "negate", "sin", "cos", "softplus", "silu", "gelu", "gelu_tanh", "elu",
+  "leaky_relu", "hard_sigmoid", "hard_tanh",
+} do
+  FINITE_FUNCTIONS[core[name]] = true
+end
 
 --- What a member needs as padding, so that neither its output nor a gradient becomes
 --- NaN, and what its output has as padding.
@@ -82,13 +86,18 @@ function Chain:forward(x, state, given)
   return there < ZEROS and hidden(x, mask) or x, last
 end
 
+--- The names of the functions that are stages of sessions and C files.
+local STAGES = {}
+for _, name in ipairs {
+  "tanh", "sigmoid", "relu", "exp", "log", "sqrt", "abs", "negate", "sin", "cos", "softplus", "silu", "gelu",
+  "gelu_tanh", "elu", "leaky_relu", "hard_sigmoid", "hard_tanh",
+} do
+  STAGES[core[name]] = name
+end
+
 --- The stage that a function of each element is; nil for any other function.
 local function function_stage(fn)
-  for _, name in ipairs { "tanh", "sigmoid", "relu", "exp", "log", "sqrt", "abs", "negate" } do
-    if fn == core[name] then
-      return { kind = "function", ["function"] = name }
-    end
-  end
+  return STAGES[fn] and { kind = "function", ["function"] = STAGES[fn] }
 end
 
 function Chain:stages()
