@@ -149,6 +149,7 @@ local functions = {
   terminal_width = function() return A("file", io.stdout) end,
   profiling = function() return A("flag", false) end,
   watch_finite = function() return A("flag", false) end,
+  record = function() return A("function", function() end) end,
   layer = function() return A("text", "layer 1") end,
   trace = function() return A("flag?", false), A("number?", 1) end,
   trace_rows = function() return A("number", 1) end,
@@ -446,7 +447,7 @@ end)
 describe("20,000 calls of anything with anything #binding", function()
   local unsafe = {
     write_tensors = true, make_folder = true, write_file = true, write_source = true, -- would leave files
-    profiling = true, trace = true, watch_finite = true, -- would go on
+    profiling = true, trace = true, watch_finite = true, record = true, -- would go on
   }
 
   local function operators()

@@ -29,6 +29,7 @@ typedef enum box_type {
   SESSION,
   CODEC,
   TOKENS,
+  RECORDING,
   OWNER,  // of something that never leaves one call
   BOX_TYPES
 } box_type;
@@ -43,19 +44,38 @@ typedef struct binding {
   double collect_above;               // collectable bytes that call for a cycle
   int cycle_due;                      // as soon as there is a new tensor
   int watches_finite;                 // do results have to be finite?
+  int recording;                      // is a recorder told of calls?
+  int calls;                          // recorded ones that are under way
 } binding;
 
-enum { BINDING_UPVALUE = 1, NAME_UPVALUE, EXTRA_UPVALUE };
+/* The first three are for the functions, the last one for call_or_record. */
+enum { BINDING_UPVALUE = 1, NAME_UPVALUE, EXTRA_UPVALUE, FUNCTION_UPVALUE };
 
-/* The user values of the binding: the module, what interrupted the core. */
-enum { MODULE_VALUE = 1, INTERRUPT_VALUE };
+/* The user values of the binding: the module, what interrupted the core, the
+** recorder, the arguments of the calls that it will be told of. */
+enum {
+  MODULE_VALUE = 1,
+  INTERRUPT_VALUE,
+  RECORDER_VALUE,
+  CALLS_VALUE,
+  BINDING_VALUES = CALLS_VALUE
+};
 
-/* --- Calls of the core (lua_context.c) --------------------------------------- */
+static inline binding *binding_of(lua_State *L) {
+  return lua_touserdata(L, lua_upvalueindex(BINDING_UPVALUE));
+}
 
-binding *binding_of(lua_State *L);
-/* The same for functions that are not of the module; null in a state in which
-** it was never opened. (lua_module.c) */
+/* --- The binding of a state (lua_binding.c) ------------------------------------ */
+
+/* Makes the binding of a state, which has none. */
+binding *make_binding(lua_State *L);
+/* Pushes the binding; null, and nil, in a state in which it was never made. */
+binding *push_binding(lua_State *L);
+/* The same without the push, for functions that are not of the module. */
 binding *find_binding(lua_State *L);
+
+/* --- Calls of the core (lua_error.c) --------------------------------------------- */
+
 /* Raises an error once the state is closing. */
 saros_context *context_of(lua_State *L);
 
@@ -64,17 +84,11 @@ int raise(lua_State *L);
 /* After a call that failed: nil and the message where a file is the reason, which
 ** is no misuse; raises any other error. */
 int return_file_error(lua_State *L, saros_status status);
-/* Collects all garbage and gives the pooled memory back; returns 1. */
-int collect(lua_State *L);
-
-/* Is the running function to be measured? */
+/* True if the running function is to be measured. (lua_binding.c) */
 int is_profiled(lua_State *L);
 /* Around a call of the core: the same question, and its answer. */
 int enter_core(lua_State *L);
 void leave_core(lua_State *L, int profiled);
-
-/* Seconds on a clock that only goes forward. */
-double clock_seconds(void);
 
 /* Calls the core as an operation of that name, for profiles. */
 #define MEASURE(L, name, status, call)                                         \
@@ -109,6 +123,11 @@ double clock_seconds(void);
 /* Under the name that the running function has for scripts. */
 #define ATTEMPT(L, call) ATTEMPT_AS(L, function_name(L), call)
 
+/* --- The collector (lua_collector.c) --------------------------------------------- */
+
+/* Collects all garbage and gives the pooled memory back; returns 1. */
+int collect(lua_State *L);
+
 /* Makes the collector do the work that so many new bytes of tensors are worth;
 ** returns 1, as a function with one result does. */
 int tell_collector(lua_State *L, size_t bytes);
@@ -130,7 +149,10 @@ int ask_hook(void *user);
 /* Raises what the hook raised. */
 int raise_interrupt(lua_State *L);
 
-/* --- Boxes (lua_context.c) ---------------------------------------------------- */
+/* Seconds on a clock that only goes forward. */
+double clock_seconds(void);
+
+/* --- Boxes (lua_binding.c) ---------------------------------------------------- */
 
 /* What a session has as its user values: tensors, each in a box. */
 enum { SESSION_OUTPUT = 1, SESSION_PROBABILITIES, SESSION_INPUT, SESSION_IDS };
@@ -142,8 +164,8 @@ void *push_box(lua_State *L, box_type type);
 void *to_box(lua_State *L, int index, box_type type);
 /* The same for functions that are not of the module. */
 void *box_at(lua_State *L, int index, const binding *state, box_type type);
-/* The same for an argument; raises an error unless its box is full. */
-void *check_box(lua_State *L, int arg, box_type type);
+/* The tensor in a box; null if the value is none, or a closed one. */
+saros_tensor *to_tensor(lua_State *L, int index);
 /* "tensor", "tape": for messages. */
 const char *box_name(box_type type);
 
@@ -157,7 +179,7 @@ owner *push_owner(lua_State *L, void (*release)(void *object));
 /* Releases the object now rather than when the collector comes by. */
 void owner_release(owner *box);
 
-/* --- Arguments (lua_argument.c) ------------------------------------------------ */
+/* --- Messages (lua_error.c) ------------------------------------------------------ */
 
 /* The name of the running function, as scripts know it. */
 const char *function_name(lua_State *L);
@@ -179,6 +201,10 @@ int field_error(lua_State *L, const char *expected, const char *name);
 /* Pushes what a value is: "nil", "\"text\"", "a tensor (2, 3)". */
 const char *push_description(lua_State *L, int index);
 
+/* --- Arguments (lua_argument.c) -------------------------------------------------- */
+
+/* The box of an argument; raises an error unless it is full. */
+void *check_box(lua_State *L, int arg, box_type type);
 double check_number(lua_State *L, int arg);
 double opt_number(lua_State *L, int arg, double otherwise);
 /* An integer in low..high; 'expected' describes it. */
@@ -221,7 +247,7 @@ double field_number(lua_State *L, int table, const char *name,
                     double otherwise);
 int field_flag(lua_State *L, int table, const char *name, int otherwise);
 
-/* --- Names (lua_names.c) ----------------------------------------------------------- */
+/* --- Names (lua_nearest.c, lua_names.c) ----------------------------------------------------------- */
 
 /* The name in a table, among its keys or as an element of a list, that was most
 ** likely meant by 'given'; null if none is near. If 'loosely', for hints about a
@@ -236,7 +262,7 @@ int missing_method(lua_State *L, const char *type, int name, int methods);
 /* Makes reading a field that the table of methods on top lacks that error. */
 void check_methods(lua_State *L, const char *type);
 
-/* --- Tensors (lua_tensor.c) ------------------------------------------------------ */
+/* --- Tensors (lua_tensor_box.c) ------------------------------------------------------ */
 
 /* Pushes an empty box for a tensor. */
 saros_tensor **push_tensor(lua_State *L);
@@ -245,8 +271,6 @@ saros_tensor **push_zeros(lua_State *L, saros_dtype dtype, const shape *sizes);
 /* Pushes a box with one more reference to the tensor of an argument, which no
 ** script can close: for functions that call Lua while they read it. */
 saros_tensor *hold_tensor(lua_State *L, int arg);
-/* Null if the value is no tensor, or a closed one. */
-saros_tensor *to_tensor(lua_State *L, int index);
 saros_tensor *check_tensor(lua_State *L, int arg);
 /* Null if the argument is nil or absent. */
 saros_tensor *opt_tensor(lua_State *L, int arg);
@@ -273,7 +297,7 @@ int new_tensor_as(lua_State *L, const char *name, saros_tensor *const *box);
 int tensor_tostring(lua_State *L);
 int tensor_concat(lua_State *L);
 
-/* --- Numbers as text (lua_number.c) ------------------------------------------------ */
+/* --- Numbers as text (lua_plain.c) ------------------------------------------------ */
 
 /* snprintf with a decimal point, whatever locale the host has set. */
 int print_plain(char *text, size_t room, const char *format, ...);
@@ -291,10 +315,16 @@ void push_archive(lua_State *L, const saros_archive *archive);
 
 saros_generator *check_generator(lua_State *L, int arg);
 
-/* --- Registration (lua_module.c) ------------------------------------------------ */
+/* --- The Lua modules (lua_library.c) ---------------------------------------------- */
 
-/* Is this the source of one of our Lua modules, as lua_Debug has it? */
+/* True if this is the source of one of our Lua modules, as lua_Debug has it. */
 int is_library_chunk(const char *source);
+
+/* --- Registration (lua_binding.c) ------------------------------------------------- */
+
+/* Calls the function that is its last upvalue; while a script records, it tells
+** the recorder of that call. (lua_dispatch.c) */
+int call_or_record(lua_State *L);
 
 /* While the module opens, its table and that of the methods of tensors are at
 ** these places of the stack. */
@@ -313,7 +343,9 @@ void register_coded(lua_State *L, const char *name, lua_CFunction function,
 /* The metatable of a box type, pushed, with the metamethods of the list;
 ** __close is __gc. Scripts cannot reach it. */
 void push_metatable(lua_State *L, box_type type, const luaL_Reg *metamethods);
-/* A type with methods, whose table is left on top. */
+/* The type of owners, which have no methods. */
+void register_owner(lua_State *L);
+/* A type with methods, whose table is left on top. (lua_names.c) */
 void register_type(lua_State *L, box_type type, const luaL_Reg *metamethods,
                    const luaL_Reg *methods);
 
@@ -335,5 +367,6 @@ void open_number(lua_State *L);
 void open_json(lua_State *L);
 void open_text(lua_State *L);
 void open_profile(lua_State *L);
+void open_record(lua_State *L);
 
 #endif

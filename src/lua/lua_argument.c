@@ -1,127 +1,24 @@
 /*
-** Arguments of functions: numbers, sizes, shapes and tables of options, and
-** the messages about wrong ones. Strings are never taken for numbers, and
+** Arguments of functions: numbers, sizes, shapes and tables of options. Strings are never taken for numbers, and
 ** tables are read without their metamethods, so nothing runs in between.
 */
 #include <limits.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "binding.h"
 
-/* --- Messages ------------------------------------------------------------------ */
-
-void push_culprit(lua_State *L) {
-  lua_Debug call;
-  for (int level = 1; lua_getstack(L, level, &call); level++) {
-    lua_getinfo(L, "Sl", &call);
-    if (call.currentline > 0 && !is_library_chunk(call.source)) {
-      lua_pushfstring(L, "%s:%d: ", call.short_src, call.currentline);
-      return;
-    }
-  }
-  lua_pushliteral(L, "");
+void *check_box(lua_State *L, int arg, box_type type) {
+  void **box = to_box(L, arg, type);
+  if (box == NULL) {
+    char expected[32];
+    snprintf(expected, sizeof expected, "a %s", box_name(type));
+    argument_error(L, arg, expected);
+  } else if (*box == NULL)
+    failure(L, "%s: expected a live %s, got a closed one", function_name(L),
+            box_name(type));
+  return box;
 }
-
-int failure(lua_State *L, const char *format, ...) {
-  if (is_profiled(L))  // an argument may be wrong inside an operation
-    saros_profile_leave(context_of(L), 0);
-  binding_of(L)->caller = NULL;
-  va_list values;
-  va_start(values, format);
-  lua_pushvfstring(L, format, values);
-  va_end(values);
-  push_culprit(L);
-  lua_insert(L, -2);
-  lua_concat(L, 2);
-  return lua_error(L);
-}
-
-const char *function_name(lua_State *L) {
-  return lua_tostring(L, lua_upvalueindex(NAME_UPVALUE));
-}
-
-/* Text in quotes, its end cut off where it is long. */
-static const char *push_quoted(lua_State *L, int index) {
-  size_t length;
-  const char *text = lua_tolstring(L, index, &length);
-  char start[33];
-  snprintf(start, sizeof start, "%s", text);
-  return lua_pushfstring(L, "\"%s\"%s", start,
-                         length >= sizeof start ? "..." : "");
-}
-
-static const char *push_tensor_description(lua_State *L,
-                                           const saros_tensor *x) {
-  char text[24 + 12 * SAROS_MAX_RANK];
-  int at = snprintf(text, sizeof text, "%s (",
-                    saros_tensor_dtype(x) == SAROS_IDS ? "ids" : "a tensor");
-  for (int i = 0; i < saros_tensor_rank(x); i++)
-    at += snprintf(text + at, sizeof text - (size_t)at, i > 0 ? ", %d" : "%d",
-                   saros_tensor_shape(x)[i]);
-  return lua_pushfstring(L, "%s)", text);
-}
-
-static const char *push_userdata_description(lua_State *L, int index) {
-  saros_tensor *x = to_tensor(L, index);
-  if (x != NULL)
-    return push_tensor_description(L, x);
-  for (int type = TENSOR; type < OWNER; type++)
-    if (to_box(L, index, (box_type)type) != NULL)
-      return lua_pushfstring(L, "a %s", box_name((box_type)type));
-  if (luaL_getmetafield(L, index, "__name") == LUA_TSTRING)
-    return lua_pushfstring(L, "a %s", lua_tostring(L, -1));
-  return lua_pushliteral(L, "a userdata");
-}
-
-const char *push_description(lua_State *L, int index) {
-  switch (lua_type(L, index)) {
-    case LUA_TNONE:
-      return lua_pushliteral(L, "nothing");
-    case LUA_TNIL:
-      return lua_pushliteral(L, "nil");
-    case LUA_TBOOLEAN:
-      return lua_pushstring(L, lua_toboolean(L, index) ? "true" : "false");
-    case LUA_TNUMBER:
-      return push_number_text(L, index);
-    case LUA_TSTRING:
-      return push_quoted(L, index);
-    case LUA_TUSERDATA:
-      return push_userdata_description(L, index);
-    case LUA_TTHREAD:
-      return lua_pushliteral(L, "a coroutine");
-    default:
-      return lua_pushfstring(L, "a %s", luaL_typename(L, index));
-  }
-}
-
-int value_error(lua_State *L, int index, const char *expected,
-                const char *place, ...) {
-  const char *got = push_description(L, index);
-  va_list values;
-  va_start(values, place);
-  place = lua_pushvfstring(L, place, values);
-  va_end(values);
-  return failure(L, "%s: expected %s%s, got %s", function_name(L), expected,
-                 place, got);
-}
-
-/* In x:f(y) scripts count y as the first argument. */
-static int is_method_call(lua_State *L) {
-  lua_Debug call;
-  return lua_getstack(L, 0, &call) && lua_getinfo(L, "n", &call) &&
-         strcmp(call.namewhat, "method") == 0;
-}
-
-int argument_error(lua_State *L, int arg, const char *expected) {
-  int number = arg - is_method_call(L);
-  if (number > 0)
-    return value_error(L, arg, expected, " as argument %d", number);
-  return value_error(L, arg, expected, " before the colon");
-}
-
-/* --- Plain values ---------------------------------------------------------------- */
 
 double check_number(lua_State *L, int arg) {
   if (lua_type(L, arg) != LUA_TNUMBER)

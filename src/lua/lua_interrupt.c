@@ -10,6 +10,7 @@
 ** no object of the toolkit can be used or closed, and nothing is collected.
 */
 #include <limits.h>
+#include <time.h>
 
 #include "binding.h"
 
@@ -64,6 +65,12 @@ static int run_hook_alone(lua_State *L, binding *state) {
   if (collects)
     lua_gc(L, LUA_GCRESTART);
   return status;
+}
+
+double clock_seconds(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
 }
 
 /* Has the hook of L been waiting for as long as its count? It waits from the

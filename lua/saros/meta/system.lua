@@ -162,6 +162,17 @@ function core.profiling(on) end
 ---@param on boolean
 function core.watch_finite(on) end
 
+---@class saros.Recording  ends at its end of scope
+
+--- From here on `recorder` is told of every call of a function or a method of the
+--- core, once it has returned; calls inside the recorder are not told. An error in
+--- it ends the recording:
+---
+---     local _ <close> = core.record(function(name, arguments, results) ... end)
+---@param recorder fun(name: string, arguments: table, results: table)  both with their number as n
+---@return saros.Recording
+function core.record(recorder) end
+
 --- While something is measured, operations belong to the layer named last.
 ---@param name string  "": none
 ---@return string before  the name before it

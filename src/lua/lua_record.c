@@ -1,0 +1,55 @@
+/*
+** record(f): from here on f is told of every call of a function or a method of
+** the module, as f(name, arguments, results), until the recording is closed:
+**
+**     local _ <close> = core.record(f)
+**
+** Inside f nothing is recorded. An error of f ends the recording.
+*/
+#include "binding.h"
+
+/* The recording that was going on before is the user value of a recording. */
+enum { PREVIOUS = 1 };
+
+/* Makes the value on top, popped, the recorder; nil if there is none. */
+static void set_recorder(lua_State *L) {
+  binding_of(L)->recording = !lua_isnil(L, -1);
+  lua_setiuservalue(L, lua_upvalueindex(BINDING_UPVALUE), RECORDER_VALUE);
+}
+
+static int recording_gc(lua_State *L) {
+  void **box = to_box(L, 1, RECORDING);
+  if (box == NULL || *box == NULL)
+    return 0;
+  *box = NULL;
+  lua_getiuservalue(L, 1, PREVIOUS);
+  set_recorder(L);
+  return 0;
+}
+
+static int record_record(lua_State *L) {
+  lua_settop(L, 1);
+  if (!lua_isfunction(L, 1))
+    argument_error(L, 1, "a function");
+  void **box = push_box(L, RECORDING);
+  lua_getiuservalue(L, lua_upvalueindex(BINDING_UPVALUE), RECORDER_VALUE);
+  lua_setiuservalue(L, -2, PREVIOUS);
+  *box = box;  // open
+  lua_pushvalue(L, 1);
+  set_recorder(L);
+  return 1;
+}
+
+static const luaL_Reg metamethods[] = {{"__gc", recording_gc}, {NULL, NULL}};
+
+static const luaL_Reg functions[] = {{"record", record_record}, {NULL, NULL}};
+
+void open_record(lua_State *L) {
+  push_binding(L);
+  lua_newtable(L);
+  lua_setiuservalue(L, -2, CALLS_VALUE);
+  lua_pop(L, 1);
+  push_metatable(L, RECORDING, metamethods);
+  lua_pop(L, 1);
+  register_functions(L, MODULE, functions);
+}
