@@ -80,6 +80,23 @@ local cases = {
   { "max over an axis", { cube }, function(t) return t[1]:max(2) end },
   { "min of all", { cube }, function(t) return t[1]:min() end },
 
+  { "a slice by steps", { cube }, function(t) return t[1]:slice(3, 2, 4, 2) end },
+  { "a slice backwards", { cube }, function(t) return t[1]:slice(3, 4, 1, -3) * t[1]:slice(3, 1, 2) end },
+  { "flip", { cube }, function(t) return t[1]:flip(2) * t[1] end },
+  { "logsumexp", { cube }, function(t) return t[1]:logsumexp(-1) end },
+  { "logsumexp over the first axis, kept", { cube }, function(t) return t[1]:logsumexp(1, true) * t[1] end },
+  { "logsumexp of all", { cube }, function(t) return t[1]:logsumexp() end },
+  { "cumsum", { cube }, function(t) return t[1]:cumsum() end },
+  { "cumsum over the middle axis", { cube }, function(t) return t[1]:cumsum(2) * t[1] end },
+  { "cumsum of a view", { cube }, function(t) return t[1]:transpose(1, 3):cumsum(1) end },
+  { "topk", { cube }, function(t) return (t[1]:topk(2)) end },
+  { "topk over the middle axis", { cube }, function(t) return (t[1]:topk(2, 2)) end },
+  { "gather", { cube }, function(t)
+    return t[1]:gather(2, saros.ids { { { 3, 1, 1, 2 } }, { { 2, 2, 3, 1 } } })
+  end },
+  { "gather of the same element twice", { x }, function(t)
+    return t[1]:gather(2, saros.ids { { 1, 1, 4, 3, 1 }, { 2, 2, 2, 2, 2 }, { 4, 3, 2, 1, 1 } })
+  end },
   { "slice", { cube }, function(t) return t[1]:slice(3, 2, 3) end },
   { "select", { cube }, function(t) return t[1][2] * t[1]:select(-2, 1):sum() end },
   { "transpose", { cube, random({ 4, 3, 2 }, 13) }, function(t) return t[1]:transpose(1, 3) * t[2] end },

@@ -231,6 +231,99 @@ describe("reductions", function()
   end)
 end)
 
+describe("running over an axis", function()
+  it("cumsum adds up what is there and before", function()
+    is({ { 1, 3, 6 }, { 4, 9, 15 } }, grid():cumsum())
+    is({ { 1, 2, 3 }, { 5, 7, 9 } }, grid():cumsum(1))
+    assert.same({ 2, 0 }, saros.zeros(2, 0):cumsum():shape())
+  end)
+
+  it("logsumexp agrees with its definition and does not overflow", function()
+    local x = random(3, 4, 5)
+    for axis = 1, 3 do
+      assert.same_values(x:exp():sum(axis):log(), x:logsumexp(axis), tolerance)
+      assert.same_values(x:exp():sum(axis, true):log(), x:logsumexp(axis, true), tolerance)
+    end
+    assert.same_values(x:exp():sum():log(), x:logsumexp(), tolerance)
+    assert.same({ 1, 1, 1 }, x:logsumexp(nil, true):shape())
+    is({ 1e30, 1000 + math.log(2) }, saros.tensor { { 1e30, 0 }, { 1000, 1000 } }:logsumexp(2))
+    local far = saros.tensor { { -math.huge, -math.huge }, { math.huge, 0 } }:trainable(true)
+    local tape <close> = saros.tape()
+    local y = far:logsumexp(2)
+    assert.same({ -math.huge, math.huge }, y:totable())
+    tape:backward(y:slice(1, 1, 1):sum())
+    is({ { 0, 0 }, { 0, 0 } }, far:gradient())
+    assert.equal(-math.huge, saros.zeros(0):logsumexp():item())
+  end)
+end)
+
+describe("slices by steps, and reversed", function()
+  it("keep every step-th position", function()
+    local x = saros.arange(10)
+    is({ 1, 4, 7, 10 }, x:slice(1, 1, 10, 3))
+    is({ 2, 4, 6, 8 }, x:slice(1, 2, -2, 2))
+    is({ { 1, 3 }, { 4, 6 } }, grid():slice(2, 1, nil, 2))
+    is({ { 1, 3 }, { 4, 6 } }, grid():slice(2, 1, nil, 2):clone())
+    assert.same({ 3, 1 }, saros.ids { 1, 2, 3 }:slice(1, 3, 1, -2):totable())
+  end)
+
+  it("read backwards with a step below 0", function()
+    local x = saros.arange(10)
+    is({ 9, 7, 5 }, x:slice(1, 9, 4, -2))
+    is({ 3, 2, 1 }, x:slice(1, 3, nil, -1))
+    is({ { 3, 2, 1 }, { 6, 5, 4 } }, grid():flip(2))
+    is({ { 4, 5, 6 }, { 1, 2, 3 } }, saros.flip(grid(), 1))
+    is({ { 4, 1 }, { 5, 2 }, { 6, 3 } }, grid():transpose():flip(-1))
+    assert.same({ 0, 3 }, saros.zeros(0, 3):flip(1):shape())
+    assert.same({ 2, 1 }, saros.ids { 1, 2 }:flip(1):totable())
+  end)
+
+  it("may be empty, but not the wrong way round or outside", function()
+    assert.same({ 0 }, saros.arange(5):slice(1, 3, 2, 2):shape())
+    local x = saros.arange(5)
+    assert.error_matches(function() return x:slice(1, 4, 1, 2) end, "slice: expected last not before first")
+    assert.error_matches(function() return x:slice(1, 1, 9, 4) end, "slice: expected positions within 1..5")
+    assert.error_matches(function() return x:slice(1, 1, 5, 0) end, "a step other than 0")
+  end)
+end)
+
+describe("the k largest", function()
+  it("come largest first, with their positions", function()
+    local values, ids = grid():topk(2)
+    is({ { 3, 2 }, { 6, 5 } }, values)
+    assert.same({ { 3, 2 }, { 3, 2 } }, ids:totable())
+    values, ids = saros.topk(grid(), 1, 1)
+    is({ { 4, 5, 6 } }, values)
+    assert.same({ { 2, 2, 2 } }, ids:totable())
+  end)
+
+  it("are what sorting gives, the first of equal ones first, NaN before all", function()
+    local x = (saros.generator(3):normal { 40 } * 2):totable()
+    for n, value in ipairs(x) do
+      x[n] = value // 1
+    end
+    x[17] = 0 / 0
+    local order = {}
+    for n = 1, 40 do
+      order[n] = n
+    end
+    local function key(n) return x[n] ~= x[n] and math.huge or x[n] end
+    table.sort(order, function(a, b)
+      if key(a) ~= key(b) then return key(a) > key(b) end
+      return a < b
+    end)
+    for k = 1, 40 do
+      local _, ids = saros.tensor(x):topk(k)
+      assert.same(table.move(order, 1, k, 1, {}), ids:totable())
+    end
+  end)
+
+  it("are at least one and at most all", function()
+    assert.error_matches(function() return grid():topk(4) end, "topk: expected k in 1..3, the size of axis 2, got 4")
+    assert.error_matches(function() return grid():topk(0) end, "topk: expected k in 1..3")
+  end)
+end)
+
 describe("joining tensors", function()
   it("concatenates along an axis that exists", function()
     local a = saros.tensor { { 1, 2 } }
@@ -261,6 +354,15 @@ describe("lookup by ids", function()
 
   it("picks one element of each row", function()
     is({ 3, 4 }, grid():pick(saros.ids { 3, 1 }))
+  end)
+
+  it("gathers elements along an axis", function()
+    is({ { 3, 3, 1, 2 }, { 4, 5, 6, 6 } }, grid():gather(2, saros.ids { { 3, 3, 1, 2 }, { 1, 2, 3, 3 } }))
+    is({ { 4, 2, 6 } }, grid():gather(1, saros.ids { { 2, 1, 2 } }))
+    assert.error_matches(function() return grid():gather(2, saros.ids { { 1, 4 }, { 1, 1 } }) end,
+      "gather: expected .* in 1..3, got 4")
+    assert.error_matches(function() return grid():gather(2, saros.ids { { 1 } }) end,
+      "gather: expected ids with the shape of x but for axis 2")
   end)
 
   it("writes ids as rows with a single 1", function()

@@ -304,6 +304,11 @@ SAROS_API saros_status saros_add_scaled(saros_tensor *tensor, double alpha,
 /* Positions first..last-1 of an axis. */
 SAROS_API saros_status saros_slice(saros_tensor *x, int axis, int first,
                                    int last, saros_tensor **out);
+/* Positions first, first + step, ... of an axis, 'count' of them, all within the
+** axis. A negative step, which reads backwards, makes a copy. */
+SAROS_API saros_status saros_slice_step(saros_tensor *x, int axis, int first,
+                                        int count, int step,
+                                        saros_tensor **out);
 /* One position of an axis, which disappears. */
 SAROS_API saros_status saros_select(saros_tensor *x, int axis, int position,
                                     saros_tensor **out);
@@ -318,6 +323,9 @@ SAROS_API saros_status saros_reshape(saros_tensor *x, int rank,
 
 /* Contiguous and on its own storage; differentiable. */
 SAROS_API saros_status saros_clone(saros_tensor *x, saros_tensor **out);
+/* A copy with the positions of an axis in reverse; differentiable. */
+SAROS_API saros_status saros_flip(saros_tensor *x, int axis,
+                                  saros_tensor **out);
 /* x itself, retained, if it is contiguous; otherwise a clone. */
 SAROS_API saros_status saros_contiguous(saros_tensor *x, saros_tensor **out);
 /* x without history: a view that no gradient flows through. */
@@ -412,6 +420,17 @@ SAROS_API saros_status saros_max(saros_tensor *x, int axis, int keep,
                                  saros_tensor **out);
 SAROS_API saros_status saros_min(saros_tensor *x, int axis, int keep,
                                  saros_tensor **out);
+/* The logarithm of the sum of exp, without overflow; -inf of no elements. */
+SAROS_API saros_status saros_logsumexp(saros_tensor *x, int axis, int keep,
+                                       saros_tensor **out);
+/* At each position of an axis the sum of what is there and before. */
+SAROS_API saros_status saros_cumsum(saros_tensor *x, int axis,
+                                    saros_tensor **out);
+/* The k largest along an axis, largest first, and their positions (ids); the
+** first of equal ones first, NaN counting as the largest. Differentiable in the
+** values. SAROS_EARGUMENT unless k is 1 to the size of the axis. */
+SAROS_API saros_status saros_topk(saros_tensor *x, int k, int axis,
+                                  saros_tensor **values, saros_tensor **ids);
 /* Ids; no gradient. */
 SAROS_API saros_status saros_argmax(saros_tensor *x, int axis,
                                     saros_tensor **out);
@@ -426,6 +445,10 @@ SAROS_API saros_status saros_embedding(saros_tensor *table, saros_tensor *ids,
 ** Differentiable in x. */
 SAROS_API saros_status saros_pick(saros_tensor *x, saros_tensor *ids,
                                   saros_tensor **out);
+/* Elements of x along an axis by ids, whose shape is that of x but for this
+** axis: y[.., i, ..] = x[.., ids[.., i, ..], ..]. Differentiable in x. */
+SAROS_API saros_status saros_gather(saros_tensor *x, int axis,
+                                    saros_tensor *ids, saros_tensor **out);
 /* Ids of shape S as rows of zeros with a single 1: (S..., V). */
 SAROS_API saros_status saros_one_hot(saros_tensor *ids, int V,
                                      saros_tensor **out);

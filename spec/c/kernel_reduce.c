@@ -88,6 +88,51 @@ static void check_max(const kernels *k, size_t outer, size_t n, size_t inner,
         inner, with_nan ? " with NaN" : "", wrong);
 }
 
+static void check_running(const kernels *k, size_t outer, size_t n,
+                          size_t inner, int from_end, int add) {
+  static real before[ROOM], sums[ROOM];
+  fill_random(x, outer * n * inner, -1, 1);
+  fill_random(before, outer * n * inner, -1, 1);
+  memcpy(sums, add ? before : x, sizeof sums);
+  k->reduce->running_sum(sums, add ? x : sums, outer, n, inner, from_end, add);
+  int wrong = 0;
+  for (size_t o = 0; o < outer; o++)
+    for (size_t i = 0; i < inner; i++) {
+      double sum = 0;
+      for (size_t j = 0; j < n; j++) {
+        const size_t row = from_end ? n - 1 - j : j;
+        const size_t here = (o * n + row) * inner + i;
+        sum += (double)x[here];
+        wrong += !near(sums[here], sum + (add ? (double)before[here] : 0),
+                       1 + fabs(sum), 2);
+      }
+    }
+  CHECK(!wrong, "%s: running sum over (%zu, %zu, %zu): %d wrong", k->isa, outer,
+        n, inner, wrong);
+}
+
+/* Each next one is the best of those that are left. */
+static void check_top(const kernels *k, size_t n, size_t wanted, int with_nan) {
+  int wrong = 0;
+  fill_for_max(2 * n, with_nan);
+  k->reduce->top(at, x, 2, n, wanted);
+  for (size_t row = 0; row < 2; row++) {
+    char taken[LONGEST] = {0};
+    for (size_t i = 0; i < wanted; i++) {
+      size_t best = n;
+      for (size_t j = 0; j < n; j++) {
+        const real here = x[row * n + j], top = x[row * n + best % n];
+        if (!taken[j] &&
+            (best == n || (isnan(here) && !isnan(top)) || here > top))
+          best = j;
+      }
+      taken[best] = 1;
+      wrong += at[row * wanted + i] != (int32_t)best;
+    }
+  }
+  CHECK(!wrong, "%s: top %zu of %zu: %d wrong", k->isa, wanted, n, wrong);
+}
+
 static void check_whole(const kernels *k, size_t n) {
   fill_random(x, n, -1, 1);
   double squares = 0;
@@ -114,12 +159,18 @@ static void check_set(const kernels *k) {
     const size_t n = lengths[l];
     check_whole(k, n);
     check_same_sum(k, n);
+    for (size_t wanted = 1; wanted <= n; wanted += 1 + wanted / 2) {
+      check_top(k, n, wanted, 0);
+      check_top(k, n, wanted, 1);
+    }
     for (size_t i = 0; i < sizeof inners / sizeof *inners; i++) {
       const size_t inner = inners[i];
       if (3 * n * inner > ROOM)
         continue;
       check_sum(k, 3, n, inner);
       check_products(k, n, inner);
+      for (int way = 0; way < 4; way++)
+        check_running(k, 3, n, inner, way & 1, way >> 1);
       if (n == 0)
         continue;
       check_max(k, 3, n, inner, 0);

@@ -37,6 +37,12 @@ static double log_softmax_loss(const double *x, const real *dy, size_t n) {
   return sum;
 }
 
+static double log_sum_exp_loss(const double *x, const real *dy, size_t n) {
+  double y[LONGEST];
+  log_softmax_twin(y, x, n);
+  return (double)dy[0] * (x[0] - y[0]);
+}
+
 /* What every class shares of a target, in the smoothed losses. */
 static real share[LONGEST];
 
@@ -93,6 +99,11 @@ static void check_softmax(const kernels *k, size_t n, double size) {
     wrong += !near(y[i], expected[i], 4, 4);
   CHECK(!wrong, "%s: log_softmax of %zu, size %g: %d wrong", k->isa, n, size,
         wrong);
+  real sums[ROWS];
+  k->softmax->log_sum_exp(sums, x, ROWS, n);
+  for (size_t r = 0; r < ROWS; r++)
+    CHECK(near(sums[r], (double)x[r * n] - expected[r * n], 4, 4),
+          "%s: log_sum_exp of %zu, size %g", k->isa, n, size);
 }
 
 static void check_cross_entropy(const kernels *k, size_t n, double size) {
@@ -160,6 +171,11 @@ static void check_backward(const kernels *k, size_t n) {
   k->softmax->log_softmax(y, x, 1, n);
   k->softmax->log_softmax_backward(dx, dy, y, 1, n);
   check_gradient(k, "log_softmax", log_softmax_loss, dx, dy, n, 0.5);
+
+  k->pointwise->fill(dx, 0.5, n);
+  k->softmax->log_sum_exp(y, x, 1, n);
+  k->softmax->log_sum_exp_backward(dx, dy, x, y, 1, n);
+  check_gradient(k, "log_sum_exp", log_sum_exp_loss, dx, dy, n, 0.5);
 
   k->pointwise->fill(dx, 0.5, n);
   const real one = 1, quarters = 0.75, half = 0.5;

@@ -189,3 +189,74 @@ saros_status saros_argmax(saros_tensor *x, int axis, saros_tensor **out) {
   saros_tensor_release(largest);
   return SAROS_OK;
 }
+
+/* The ids of the k largest of the rows of x. */
+static saros_status top_of_rows(saros_tensor *x, int k, saros_tensor **ids) {
+  saros_tensor *from;
+  int shape[MAX_RANK];
+  memcpy(shape, x->shape, sizeof shape);
+  shape[x->rank - 1] = k;
+  TRY(saros_contiguous(x, &from));
+  saros_status status = tensor_new(x->context, SAROS_IDS, x->rank, shape, ids);
+  if (status == SAROS_OK) {
+    const size_t n = (size_t)x->shape[x->rank - 1];
+    x->context->kernels->reduce->top(ids_of(*ids), reals(from), from->count / n,
+                                     n, (size_t)k);
+  }
+  saros_tensor_release(from);
+  return status;
+}
+
+saros_status saros_topk(saros_tensor *x, int k, int axis, saros_tensor **values,
+                        saros_tensor **ids) {
+  *values = *ids = NULL;
+  TRY(expect_real("topk", "the tensor", x));
+  TRY(expect_axis("topk", x, &axis));
+  if (k < 1 || k > x->shape[axis])
+    return saros_fail(x->context, SAROS_EARGUMENT,
+                      "topk: expected k in 1..%d, the size of axis %d, got %d",
+                      x->shape[axis], axis + x->context->index_base, k);
+  saros_tensor *turned = NULL, *at = NULL;
+  saros_status status;
+  TRY_OR_DONE(saros_transpose(x, axis, -1, &turned));
+  TRY_OR_DONE(top_of_rows(turned, k, &at));
+  TRY_OR_DONE(saros_transpose(at, axis, -1, ids));
+  status = saros_gather(x, axis, *ids, values);
+done:
+  saros_tensor_release(turned);
+  saros_tensor_release(at);
+  return or_nothing(status, ids);
+}
+
+/* --- Running sums ------------------------------------------------------------------- */
+
+static saros_status cumsum_backward(const tape_entry *e) {
+  const axis_split *s = e->arguments;
+  saros_tensor *dx, *dy;
+  TRY(node_gradient(e->input[0], &dx));
+  TRY(entry_gradient(e, 0, &dy));
+  e->context->kernels->reduce->running_sum(reals(dx), reals(dy), s->outer, s->n,
+                                           s->inner, 1, 1);
+  saros_tensor_release(dy);
+  return SAROS_OK;
+}
+
+static const operation cumsum_operation = {"cumsum", cumsum_backward};
+
+saros_status saros_cumsum(saros_tensor *x, int axis, saros_tensor **out) {
+  *out = NULL;
+  TRY(expect_real("cumsum", "the tensor", x));
+  TRY(expect_axis("cumsum", x, &axis));
+  saros_tensor *from;
+  TRY(saros_contiguous(x, &from));
+  axis_split s = split_at_axis(from, axis);
+  saros_status status = tensor_like(from, out);
+  if (status == SAROS_OK) {
+    x->context->kernels->reduce->running_sum(reals(*out), reals(from), s.outer,
+                                             s.n, s.inner, 0, 0);
+    status =
+        tape_record_unary(&cumsum_operation, from, NULL, &s, sizeof s, out);
+  }
+  saros_tensor_release(from);
+  return status;
+}

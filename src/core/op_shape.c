@@ -11,6 +11,7 @@
 
 typedef struct slice_arguments {
   int axis, first, count;
+  int step;  // 0: 1
 } slice_arguments;
 
 /* Narrows a tensor to some positions of an axis, in place of its shape. */
@@ -20,6 +21,8 @@ static void narrow(saros_tensor *x, const slice_arguments *s) {
                  ? 0
                  : x->count / (size_t)x->shape[s->axis] * (size_t)s->count;
   x->shape[s->axis] = s->count;
+  if (s->step != 0)
+    x->stride[s->axis] *= s->step;
 }
 
 /* Removes an axis of size 1. */
@@ -67,10 +70,63 @@ saros_status saros_slice(saros_tensor *x, int axis, int first, int last,
                       "got %d to %d",
                       base, x->shape[axis] - 1 + base, axis + base,
                       first + base, last - 1 + base);
-  slice_arguments s = {axis, first, last - first};
+  slice_arguments s = {axis, first, last - first, 1};
   TRY(tensor_alias(x, out));
   narrow(*out, &s);
   return tape_record_unary(&slice_operation, x, NULL, &s, sizeof s, out);
+}
+
+static saros_status expect_steps(const saros_tensor *x, int axis, int first,
+                                 int count, int step) {
+  const int base = x->context->index_base, size = x->shape[axis];
+  const long long last = first + (long long)step * (count - 1);
+  if (step != 0 && count >= 0 &&
+      (count == 0 || (first >= 0 && first < size && last >= 0 && last < size)))
+    return SAROS_OK;
+  return saros_fail(x->context, SAROS_EARGUMENT,
+                    "slice: expected positions within %d..%d of axis %d, got "
+                    "%d from %d by steps of %d",
+                    base, size - 1 + base, axis + base, count, first + base,
+                    step);
+}
+
+/* A view with a negative stride, which does not leave this file: others need not
+** expect one. */
+static saros_status slice_by(saros_tensor *x, const slice_arguments *s,
+                             saros_tensor **out) {
+  saros_tensor *part;
+  TRY(tensor_alias(x, &part));
+  narrow(part, s);
+  if (s->step > 0) {
+    *out = part;
+    return SAROS_OK;
+  }
+  saros_status status = tensor_like(part, out);
+  if (status == SAROS_OK)
+    tensor_copy(*out, part);
+  saros_tensor_release(part);
+  return status;
+}
+
+saros_status saros_slice_step(saros_tensor *x, int axis, int first, int count,
+                              int step, saros_tensor **out) {
+  *out = NULL;
+  TRY(expect_axis("slice", x, &axis));
+  TRY(expect_steps(x, axis, first, count, step));
+  slice_arguments s = {axis, count > 0 ? first : 0, count, step};
+  TRY(slice_by(x, &s, out));
+  return tape_record_unary(&slice_operation, x, NULL, &s, sizeof s, out);
+}
+
+static const operation flip_operation = {"flip", slice_backward};
+
+saros_status saros_flip(saros_tensor *x, int axis, saros_tensor **out) {
+  *out = NULL;
+  TRY(expect_axis("flip", x, &axis));
+  const int size = x->shape[axis];
+  slice_arguments s = {axis, size > 0 ? size - 1 : 0, size, -1};
+  TRY(slice_by(x, &s, out));
+  return tape_record_unary(&flip_operation, x, NULL, &s, sizeof s, out);
 }
 
 saros_status saros_select(saros_tensor *x, int axis, int position,
@@ -84,7 +140,7 @@ saros_status saros_select(saros_tensor *x, int axis, int position,
                       "%d",
                       base, x->shape[axis] - 1 + base, axis + base,
                       position + base);
-  slice_arguments s = {axis, position, 1};
+  slice_arguments s = {axis, position, 1, 1};
   TRY(tensor_alias(x, out));
   narrow(*out, &s);
   drop_axis(*out, axis);

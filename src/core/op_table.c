@@ -117,6 +117,72 @@ done:
   return status;
 }
 
+/* --- Gather ---------------------------------------------------------------------- */
+
+/* Adds y to what is gathered from x, or gathers y from it: each element of y
+** (outer, m, inner) belongs to one of x (outer, n, inner). */
+static void each_gathered(const axis_split *s, size_t m, const int32_t *ids,
+                          real *x, real *y, int back) {
+  for (size_t row = 0; row < s->outer; row++, x += s->n * s->inner)
+    for (size_t i = 0; i < m * s->inner; i++, y++, ids++) {
+      real *element = x + (size_t)*ids * s->inner + i % s->inner;
+      if (back)
+        *element += *y;
+      else
+        *y = *element;
+    }
+}
+
+static saros_status gather_backward(const tape_entry *e) {
+  const int axis = *(const int *)e->arguments;
+  saros_tensor *ids = e->saved[0], *dx, *dy;
+  TRY(node_gradient(e->input[0], &dx));
+  TRY(entry_gradient(e, 0, &dy));
+  axis_split s = split_at_axis(dx, axis);
+  each_gathered(&s, (size_t)ids->shape[axis], ids_of(ids), reals(dx), reals(dy),
+                1);
+  saros_tensor_release(dy);
+  return SAROS_OK;
+}
+
+static const operation gather_operation = {"gather", gather_backward};
+
+static saros_status expect_gather(saros_tensor *x, int axis,
+                                  saros_tensor *ids) {
+  TRY(expect_context("gather", x->context, ids));
+  TRY(expect_real("gather", "x", x));
+  int fits = x->rank == ids->rank;
+  for (int i = 0; fits && i < x->rank; i++)
+    fits = i == axis || x->shape[i] == ids->shape[i];
+  if (fits)
+    return SAROS_OK;
+  return saros_fail(x->context, SAROS_EARGUMENT,
+                    "gather: expected ids with the shape of x but for axis %d, "
+                    "got x %s, ids %s",
+                    axis + x->context->index_base, SHAPE(x), SHAPE(ids));
+}
+
+saros_status saros_gather(saros_tensor *x, int axis, saros_tensor *ids,
+                          saros_tensor **out) {
+  *out = NULL;
+  TRY(expect_axis("gather", x, &axis));
+  TRY(expect_gather(x, axis, ids));
+  saros_tensor *from = NULL, *index = NULL;
+  saros_status status;
+  TRY_OR_DONE(checked_ids("gather", ids, x->shape[axis], &index));
+  TRY_OR_DONE(saros_contiguous(x, &from));
+  TRY_OR_DONE(tensor_new(x->context, SAROS_REAL, ids->rank, ids->shape, out));
+  axis_split s = split_at_axis(from, axis);
+  each_gathered(&s, (size_t)ids->shape[axis], ids_of(index), reals(from),
+                reals(*out), 0);
+  status = tape_record_unary(&gather_operation, from, index, &axis, sizeof axis,
+                             out);
+done:
+  saros_tensor_release(from);
+  saros_tensor_release(index);
+  return status;
+}
+
 /* --- One-hot ----------------------------------------------------------------------- */
 
 saros_status saros_one_hot(saros_tensor *ids, int V, saros_tensor **out) {

@@ -169,6 +169,17 @@ typedef struct reduce_kernels {
   void (*max)(real *y, int32_t *at, const real *x, size_t outer, size_t n,
               size_t inner);
 
+  /* y (outer, n, inner): running sums of x over its middle axis, accumulated
+  ** in double; y may be x. With 'from_end' they begin at the last position, and
+  ** with 'add' they are added to y, which then is not x. */
+  void (*running_sum)(real *y, const real *x, size_t outer, size_t n,
+                      size_t inner, int from_end, int add);
+
+  /* at (rows, k): the positions of the k largest of each row of x (rows, n),
+  ** largest first, the first of equal ones first; NaN counts as the largest.
+  ** 1 <= k <= n */
+  void (*top)(int32_t *at, const real *x, size_t rows, size_t n, size_t k);
+
   /* the sum of the squares of x[0..n-1], accumulated in double */
   double (*sum_of_squares)(const real *x, size_t n);
 
@@ -195,6 +206,11 @@ typedef struct softmax_kernels {
   void (*log_softmax)(real *y, const real *x, size_t rows, size_t n);
   void (*log_softmax_backward)(real *dx, const real *dy, const real *y,
                                size_t rows, size_t n);
+
+  /* y (rows): the logarithm of the sum of exp of each row of x (rows, n) */
+  void (*log_sum_exp)(real *y, const real *x, size_t rows, size_t n);
+  void (*log_sum_exp_backward)(real *dx, const real *dy, const real *x,
+                               const real *y, size_t rows, size_t n);
 
   /* Cross-entropy of each row of logits (rows, V), with ce(v) for
   ** -log softmax(logits)[v]:

@@ -101,6 +101,80 @@ static void max(real *y, int32_t *at, const real *x, size_t outer, size_t n,
   }
 }
 
+/* --- Running sums ----------------------------------------------------------- */
+
+/* One block of columns; 'step' leads from a row to the next in their order. */
+static void running_columns(real *y, const real *x, size_t n, ptrdiff_t step,
+                            size_t width, int add) {
+  double total[BLOCK] = {0};
+  for (size_t row = 0; row < n; row++, y += step, x += step)
+    for (size_t column = 0; column < width; column++) {
+      total[column] += (double)x[column];
+      y[column] = (real)total[column] + (add ? y[column] : 0);
+    }
+}
+
+static void running_sum(real *y, const real *x, size_t outer, size_t n,
+                        size_t inner, int from_end, int add) {
+  if (n == 0)
+    return;
+  const size_t start = from_end ? (n - 1) * inner : 0;
+  const ptrdiff_t step = from_end ? -(ptrdiff_t)inner : (ptrdiff_t)inner;
+  for (size_t at = 0; at < outer; at++, y += n * inner, x += n * inner)
+    for (size_t left = 0; left < inner; left += BLOCK)
+      running_columns(y + start + left, x + start + left, n, step,
+                      inner - left < BLOCK ? inner - left : BLOCK, add);
+}
+
+/* --- The largest ones --------------------------------------------------------- */
+
+/* True if the element at a comes before the one at b. */
+static int is_before(const real *x, int32_t a, int32_t b) {
+  const real left = x[a], right = x[b];
+  const int left_nan = left != left, right_nan = right != right;
+  if (left_nan != right_nan)
+    return left_nan;
+  if (left != right && !left_nan)
+    return left > right;
+  return a < b;
+}
+
+/* Sinks heap[at] to its place in a heap (k) whose first comes last of all. */
+static void sink(int32_t *heap, const real *x, size_t at, size_t k) {
+  for (;;) {
+    size_t last = at;
+    for (size_t child = 2 * at + 1; child <= 2 * at + 2 && child < k; child++)
+      if (is_before(x, heap[last], heap[child]))
+        last = child;
+    if (last == at)
+      return;
+    const int32_t moved = heap[at];
+    heap[at] = heap[last], heap[last] = moved;
+    at = last;
+  }
+}
+
+static void top(int32_t *at, const real *x, size_t rows, size_t n, size_t k) {
+  for (size_t row = 0; row < rows; row++, x += n, at += k) {
+    for (size_t i = 0; i < k; i++)
+      at[i] = (int32_t)i;
+    for (size_t i = k / 2; i-- > 0;)
+      sink(at, x, i, k);
+    for (size_t i = k; i < n; i++)
+      if (is_before(x, (int32_t)i, at[0])) {
+        at[0] = (int32_t)i;
+        sink(at, x, 0, k);
+      }
+    for (size_t left = k; left-- > 1;) {
+      const int32_t last = at[0];
+      at[0] = at[left], at[left] = last;
+      sink(at, x, 0, left);
+    }
+  }
+}
+
+/* --- Whole arrays ------------------------------------------------------------- */
+
 static double sum_of_squares(const real *x, size_t n) {
   return SUM_OVER(i, n, (double)x[i] * (double)x[i]);
 }
@@ -117,6 +191,8 @@ const reduce_kernels KERNEL_TABLE(reduce) = {
     .sum = sum,
     .add_products = add_products,
     .max = max,
+    .running_sum = running_sum,
+    .top = top,
     .sum_of_squares = sum_of_squares,
     .all_finite = all_finite,
 };

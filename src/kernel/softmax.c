@@ -64,6 +64,33 @@ static void log_softmax_backward(real *dx, const real *dy, const real *y,
   }
 }
 
+/* --- The logarithm of a sum of exp ----------------------------------------- */
+
+/* Infinities are not subtracted: inf - inf is NaN. */
+static real finite_or_zero(real x) {
+  return x - x == 0 ? x : 0;
+}
+
+static void log_sum_exp(real *y, const real *x, size_t rows, size_t n) {
+  for (size_t row = 0; row < rows; row++, x += n) {
+    const real top = n > 0 ? finite_or_zero(largest(x, n)) : 0;
+    y[row] = top + (real)log(SUM_OVER(i, n, exp_of(x[i] - top)));
+  }
+}
+
+/* dx = dy exp(x - y) */
+static void log_sum_exp_backward(real *dx, const real *dy, const real *x,
+                                 const real *y, size_t rows, size_t n) {
+  for (size_t row = 0; row < rows; row++, dx += n, x += n) {
+    const real shift = y[row] == -INFINITY ? 0 : y[row], d = dy[row];
+    if (d == 0)
+      continue;  // whatever the row is
+    INDEPENDENT
+    for (size_t i = 0; i < n; i++)
+      dx[i] += d * exp_of(x[i] - shift);
+  }
+}
+
 /* --- Cross-entropy -------------------------------------------------------- */
 
 /* The weight of what all classes share, in a row. */
@@ -145,6 +172,8 @@ const softmax_kernels KERNEL_TABLE(softmax) = {
     .softmax_backward = softmax_backward,
     .log_softmax = log_softmax,
     .log_softmax_backward = log_softmax_backward,
+    .log_sum_exp = log_sum_exp,
+    .log_sum_exp_backward = log_sum_exp_backward,
     .cross_entropy = cross_entropy,
     .cross_entropy_backward = cross_entropy_backward,
 };

@@ -114,6 +114,10 @@ static int operation_min(lua_State *L) {
   return reduce(L, saros_min);
 }
 
+static int operation_logsumexp(lua_State *L) {
+  return reduce(L, saros_logsumexp);
+}
+
 /* A function of a tensor and an axis, the last one by default. */
 static int along_axis(lua_State *L, saros_status (*f)(saros_tensor *x, int axis,
                                                       saros_tensor **out)) {
@@ -137,6 +141,22 @@ static int operation_log_softmax(lua_State *L) {
   return along_axis(L, saros_log_softmax);
 }
 
+static int operation_cumsum(lua_State *L) {
+  return along_axis(L, saros_cumsum);
+}
+
+static int operation_topk(lua_State *L) {
+  lua_settop(L, 3);
+  check_tensor(L, 1);
+  int k = check_size(L, 2);
+  int axis = opt_axis(L, 3, -1);
+  saros_tensor **values = push_tensor(L);
+  saros_tensor **ids = push_tensor(L);
+  ATTEMPT(L, saros_topk(check_tensor(L, 1), k, axis, values, ids));
+  new_tensor(L, values);
+  return new_tensor(L, ids) + 1;
+}
+
 /* --- Tables -------------------------------------------------------------------------- */
 
 static int operation_pick(lua_State *L) {
@@ -150,6 +170,15 @@ static int operation_embedding(lua_State *L) {
   lua_settop(L, 2);
   saros_tensor **out = push_tensor(L);
   ATTEMPT(L, saros_embedding(check_tensor(L, 1), check_tensor(L, 2), out));
+  return new_tensor(L, out);
+}
+
+static int operation_gather(lua_State *L) {
+  lua_settop(L, 3);
+  check_tensor(L, 1);
+  int axis = check_axis(L, 2);
+  saros_tensor **out = push_tensor(L);
+  ATTEMPT(L, saros_gather(check_tensor(L, 1), axis, check_tensor(L, 3), out));
   return new_tensor(L, out);
 }
 
@@ -251,10 +280,14 @@ static const luaL_Reg functions[] = {
     {"max", operation_max},
     {"min", operation_min},
     {"argmax", operation_argmax},
+    {"logsumexp", operation_logsumexp},
+    {"cumsum", operation_cumsum},
+    {"topk", operation_topk},
     {"softmax", operation_softmax},
     {"log_softmax", operation_log_softmax},
     {"pick", operation_pick},
     {"embedding", operation_embedding},
+    {"gather", operation_gather},
     {"one_hot", operation_one_hot},
     {"cross_entropy", operation_cross_entropy},
     {"dropout", operation_dropout},

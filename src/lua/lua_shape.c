@@ -36,16 +36,54 @@ static int check_place(lua_State *L, int arg, int size, int lowest) {
   return at < 0 && at + size >= lowest ? at + size : at - 1;
 }
 
+/* The step of a slice, argument 5. */
+static int opt_step(lua_State *L) {
+  static const char wanted[] = "a step other than 0";
+  if (lua_isnil(L, 5))
+    return 1;
+  int step = (int)check_integer(L, 5, -INT_MAX, INT_MAX, wanted);
+  if (step == 0)
+    argument_error(L, 5, wanted);
+  return step;
+}
+
+/* The positions first, first + step, ... up to 'last', inclusive. */
+static int slice_by_step(lua_State *L, int axis, int first, int last,
+                         int step) {
+  const long long way = (long long)last - first;
+  if (step > 0 ? way < -1 : way > 1)
+    failure(L, "slice: expected last not before first, got %d to %d by %d",
+            first + 1, last + 1, step);
+  const int count = (step > 0 ? way < 0 : way > 0) ? 0 : (int)(way / step) + 1;
+  saros_tensor **out = push_tensor(L);
+  ATTEMPT(L,
+          saros_slice_step(check_tensor(L, 1), axis, first, count, step, out));
+  return step > 0 ? 1 : new_tensor(L, out);
+}
+
 static int shape_slice(lua_State *L) {
-  lua_settop(L, 4);
+  lua_settop(L, 5);
   check_tensor(L, 1);
   int axis = check_axis(L, 2);
-  int size = size_of_axis(L, axis);
+  int size = size_of_axis(L, axis), step = opt_step(L);
   int first = check_place(L, 3, size, 0);
-  int last = lua_isnil(L, 4) ? size - 1 : check_place(L, 4, size, -1);
+  int last = !lua_isnil(L, 4) ? check_place(L, 4, size, -1)
+             : step > 0       ? size - 1
+                              : 0;
+  if (step != 1)
+    return slice_by_step(L, axis, first, last, step);
   saros_tensor **out = push_tensor(L);
   ATTEMPT(L, saros_slice(check_tensor(L, 1), axis, first, last + 1, out));
   return 1;
+}
+
+static int shape_flip(lua_State *L) {
+  lua_settop(L, 2);
+  check_tensor(L, 1);
+  int axis = check_axis(L, 2);
+  saros_tensor **out = push_tensor(L);
+  ATTEMPT(L, saros_flip(check_tensor(L, 1), axis, out));
+  return new_tensor(L, out);
 }
 
 static int shape_select(lua_State *L) {
@@ -167,15 +205,11 @@ int tensor_concat(lua_State *L) {
 /* --- Registration ---------------------------------------------------------------------- */
 
 static const luaL_Reg shared[] = {
-    {"slice", shape_slice},
-    {"select", shape_select},
-    {"transpose", shape_transpose},
-    {"reshape", shape_reshape},
-    {"flatten", shape_flatten},
-    {"detach", shape_detach},
-    {"clone", shape_clone},
-    {"contiguous", shape_contiguous},
-    {NULL, NULL},
+    {"slice", shape_slice},           {"flip", shape_flip},
+    {"select", shape_select},         {"transpose", shape_transpose},
+    {"reshape", shape_reshape},       {"flatten", shape_flatten},
+    {"detach", shape_detach},         {"clone", shape_clone},
+    {"contiguous", shape_contiguous}, {NULL, NULL},
 };
 
 static const luaL_Reg functions[] = {

@@ -294,15 +294,46 @@ function core.min(x, axis, keep) end
 ---@return saros.Tensor ids
 function core.argmax(x, axis) end
 
+--- The logarithm of the sum of exp over an axis, or over all elements without one,
+--- without overflow.
+---@param x saros.Tensor
+---@param axis? integer
+---@param keep? boolean  keep the axis, with size 1 (false)
+---@return saros.Tensor
+function core.logsumexp(x, axis, keep) end
+
+--- At each position of an axis the sum of what is there and before.
+---@param x saros.Tensor
+---@param axis? integer  the last
+---@return saros.Tensor  of the shape of x
+function core.cumsum(x, axis) end
+
+--- The k largest along an axis, largest first, and their positions; the first of
+--- equal ones first, NaN counting as the largest. Differentiable in the values.
+---@param x saros.Tensor
+---@param k integer  1 to the size of the axis
+---@param axis? integer  the last
+---@return saros.Tensor values
+---@return saros.Tensor ids
+function core.topk(x, k, axis) end
+
 -- --- Views, which share their elements with x; differentiable --------------------
 
---- Positions first..last of an axis.
+--- Positions first..last of an axis, or every step-th of them. With a step below 0
+--- they are read backwards and the result is a copy.
 ---@param x saros.Tensor
 ---@param axis integer
 ---@param first integer
----@param last? integer  inclusive; the last
+---@param last? integer  inclusive; the last, or the first if the step is below 0
+---@param step? integer  (1)
 ---@return saros.Tensor
-function core.slice(x, axis, first, last) end
+function core.slice(x, axis, first, last, step) end
+
+--- A copy with the positions of an axis in reverse.
+---@param x saros.Tensor
+---@param axis integer
+---@return saros.Tensor
+function core.flip(x, axis) end
 
 --- One position of an axis, which disappears.
 ---@param x saros.Tensor
@@ -374,6 +405,14 @@ function core.embedding(table, ids) end
 ---@param ids saros.Tensor  (S...), each in 1..V
 ---@return saros.Tensor  (S...)
 function core.pick(x, ids) end
+
+--- Elements along an axis by ids, whose shape is that of x but for this axis:
+--- along the last one, y[i][j] = x[i][ids[i][j]]. Differentiable in x.
+---@param x saros.Tensor
+---@param axis integer
+---@param ids saros.Tensor
+---@return saros.Tensor  of the shape of ids
+function core.gather(x, axis, ids) end
 
 --- Ids as rows of zeros with a single 1.
 ---@param ids saros.Tensor  (S...), each in 1..V
