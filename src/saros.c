@@ -1,7 +1,7 @@
 /*
-** The saros program: a Lua interpreter with the toolkit loaded, as the global
+** The interpreter: Lua with the toolkit loaded, as the global
 ** 'saros' and through require. It takes what the plain interpreter takes, and
-** is at the same time the smallest host: open_toolkit and program_call are all
+** is at the same time the smallest host: open_toolkit and interpreter_call are all
 ** that it takes to put Saros into another program.
 */
 #include <pthread.h>
@@ -17,7 +17,7 @@
 #include <lualib.h>
 
 #include "saros.h"
-#include "saros_program.h"
+#include "interpreter.h"
 
 static const char usage[] =
     "usage: saros [options] [script [arguments]]\n"
@@ -42,7 +42,7 @@ static const char usage[] =
 static lua_State *running;
 static pthread_t main_thread;
 
-bool program_forward_signal(int number) {
+bool interpreter_forward_signal(int number) {
   bool elsewhere = !pthread_equal(pthread_self(), main_thread);
   if (elsewhere)
     pthread_kill(main_thread, number);
@@ -63,7 +63,7 @@ static void raise_interrupt(lua_State *L, lua_Debug *call) {
 /* Setting a hook is all that Lua allows a signal handler to do. A second
 ** Ctrl-C, before any Lua code could run, ends the program. */
 static void on_interrupt(int number) {
-  if (program_forward_signal(number))
+  if (interpreter_forward_signal(number))
     return;
   signal(number, SIG_DFL);
   int events = LUA_MASKCALL | LUA_MASKRET | LUA_MASKLINE | LUA_MASKCOUNT;
@@ -141,7 +141,7 @@ static int add_traceback(lua_State *L) {
   return 1;
 }
 
-int program_call(lua_State *L, int arguments, int results) {
+int interpreter_call(lua_State *L, int arguments, int results) {
   int function = lua_gettop(L) - arguments;
   lua_pushcfunction(L, add_traceback);
   lua_insert(L, function);
@@ -156,7 +156,7 @@ int program_call(lua_State *L, int arguments, int results) {
   return status;
 }
 
-int program_report(lua_State *L, int status) {
+int interpreter_report(lua_State *L, int status) {
   if (status != LUA_OK) {
     const char *message = lua_tostring(L, -1);
     fflush(stdout);
@@ -236,17 +236,17 @@ static void set_arg(lua_State *L, const command_line *line) {
 static int run_code(lua_State *L, const char *code) {
   int status = luaL_loadbuffer(L, code, strlen(code), "=(command line)");
   if (status == LUA_OK)
-    status = program_call(L, 0, 0);
-  return program_report(L, status);
+    status = interpreter_call(L, 0, 0);
+  return interpreter_report(L, status);
 }
 
 static int require_library(lua_State *L, const char *name) {
   lua_getglobal(L, "require");
   lua_pushstring(L, name);
-  int status = program_call(L, 1, 1);
+  int status = interpreter_call(L, 1, 1);
   if (status == LUA_OK)
     lua_setglobal(L, name);
-  return program_report(L, status);
+  return interpreter_report(L, status);
 }
 
 /* Runs every -e and -l in their order, until one fails. */
@@ -270,9 +270,9 @@ static int run_script(lua_State *L, const char *path, char **words, int count) {
     luaL_checkstack(L, count, "too many arguments to script");
     for (int at = 0; at < count; at++)
       lua_pushstring(L, words[at]);
-    status = program_call(L, count, 0);
+    status = interpreter_call(L, count, 0);
   }
-  return program_report(L, status);
+  return interpreter_report(L, status);
 }
 
 static int run_named_script(lua_State *L, const command_line *line) {
@@ -342,7 +342,7 @@ static int run(lua_State *L, const command_line *line) {
   int status = run_words(L, line, idle && !prompt);
   if (!prompt)
     return status;
-  repl_run(L);
+  interpreter_prompt(L);
   return LUA_OK;
 }
 
@@ -378,7 +378,7 @@ int main(int count, char **words) {
   }
   lua_pushcfunction(L, protected_main);
   lua_pushlightuserdata(L, &line);
-  int status = program_report(L, lua_pcall(L, 1, 1, 0));
+  int status = interpreter_report(L, lua_pcall(L, 1, 1, 0));
   bool success = status == LUA_OK && lua_toboolean(L, -1);
   lua_close(L);
   if (!success && interrupted)

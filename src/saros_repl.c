@@ -1,5 +1,5 @@
 /*
-** The prompt of the saros program: read a statement, run it, print its values.
+** The prompt of the interpreter: read a statement, run it, print its values.
 ** libedit edits the lines, keeps a history that outlives the program, and
 ** completes names of globals, fields and methods.
 **
@@ -18,7 +18,7 @@
 #include <lauxlib.h>
 #include <lua.h>
 
-#include "saros_program.h"
+#include "interpreter.h"
 
 #define HISTORY_LINES 2000
 
@@ -196,7 +196,7 @@ typedef enum input { INPUT_LINE, INPUT_CANCELLED, INPUT_END } input;
 static sigjmp_buf prompt;
 
 static void leave_prompt(int number) {
-  if (!program_forward_signal(number))
+  if (!interpreter_forward_signal(number))
     siglongjmp(prompt, 1);
 }
 
@@ -276,10 +276,10 @@ static void print_values(lua_State *L, int base) {
   luaL_checkstack(L, LUA_MINSTACK, "too many results to print");
   lua_getglobal(L, "print");
   lua_insert(L, base + 1);
-  program_report(L, program_call(L, count, 0));
+  interpreter_report(L, interpreter_call(L, count, 0));
 }
 
-void repl_run(lua_State *L) {
+void interpreter_prompt(lua_State *L) {
   setlocale(LC_CTYPE, "");  // for libedit to take UTF-8
   rl_readline_name = "saros";
   start_completion(L);
@@ -293,8 +293,8 @@ void repl_run(lua_State *L) {
   while ((result = read_statement(L, path, &status)) != INPUT_END) {
     if (result == INPUT_LINE) {
       if (status == LUA_OK)
-        status = program_call(L, 0, LUA_MULTRET);
-      if (program_report(L, status) == LUA_OK)
+        status = interpreter_call(L, 0, LUA_MULTRET);
+      if (interpreter_report(L, status) == LUA_OK)
         print_values(L, base);
     }
     lua_settop(L, base);

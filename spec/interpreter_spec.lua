@@ -1,4 +1,4 @@
--- The saros program, as a user meets it: options, errors, Ctrl-C.
+-- The interpreter, the program saros, as a user meets it: options, errors, Ctrl-C.
 
 local commands = require "spec.support.commands"
 local files = require "spec.support.files"
@@ -16,7 +16,7 @@ local function run_script(code)
   return output, status
 end
 
-describe("the saros program", function()
+describe("the interpreter", function()
   it("shows its options and what it is, under the names that people try", function()
     assert.matches("^usage: saros ", succeed "-h")
     assert.equal(succeed "-h", succeed "--help")

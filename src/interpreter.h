@@ -3,8 +3,8 @@
 ** and runs scripts, saros_repl.c talks to a person at a terminal. Neither is
 ** part of the library; both see the toolkit as any host does.
 */
-#ifndef SAROS_PROGRAM_H
-#define SAROS_PROGRAM_H
+#ifndef INTERPRETER_H
+#define INTERPRETER_H
 
 #include <stdbool.h>
 
@@ -15,19 +15,19 @@
 ** with a traceback in the message if that names a line, and with Ctrl-C raising
 ** "interrupted!".
 */
-int program_call(lua_State *L, int arguments, int results);
+int interpreter_call(lua_State *L, int arguments, int results);
 
 /* If 'status' is an error, prints its message from the stack, and pops it. */
-int program_report(lua_State *L, int status);
+int interpreter_report(lua_State *L, int status);
 
 /*
 ** For signal handlers: true if the handler runs on another thread than that of
 ** main, which then gets the signal in its place. The system may choose any
 ** thread, but the Lua state and the terminal are main's.
 */
-bool program_forward_signal(int number);
+bool interpreter_forward_signal(int number);
 
 /* Reads, runs and prints until the end of the input. */
-void repl_run(lua_State *L);
+void interpreter_prompt(lua_State *L);
 
 #endif
