@@ -3,8 +3,7 @@
 --- description; it never runs code from the file.
 
 local core = require "saros.core"
-local folder_of = require "saros.folder"
-local open_file = require "saros.open_file"
+local files = require "saros.files"
 local lazy = require "saros.lazy"
 local options = require "saros.options"
 
@@ -55,7 +54,7 @@ function model_file.write(path, kind, description, tensors)
 end
 
 local function exists(path)
-  local file = open_file(path)
+  local file = files.open(path)
   return file and file:close()
 end
 
@@ -108,7 +107,7 @@ local function model_of(tensors, metadata, place)
 end
 
 local function read_model(path)
-  path = folder_of.is_there(path) and model_file.path_in(path) or path
+  path = files.is_folder(path) and model_file.path_in(path) or path
   local tensors, metadata = core.read_tensors(path)
   if not tensors then
     local hint = exists(path) and "; is it a model, as model:save(path) and fit's run folders keep it?" or ""

@@ -3,7 +3,7 @@
 --- What is no text, or text in an older encoding, is a problem that says so.
 
 local problem = require "saros.data.problem"
-local without_mark = require "saros.data.byte_order_mark"
+local files = require "saros.files"
 
 local UNITS = 200 -- of UTF-16 that are decoded at once
 
@@ -67,7 +67,7 @@ local function to_utf8(content, name)
   end
   local at = content:find("\0", 1, true)
   if not at then
-    return without_mark(content)
+    return files.without_mark(content)
   end
   return from_utf16(content, order_of(content)
     or problem.raise("%s, line %d: expected text, got a byte 0", name, line_at(content, at)), 1, name)

@@ -3,10 +3,9 @@
 local core = require "saros.core"
 local options = require "saros.options"
 local decode = require "saros.data.decode"
-local folder_of = require "saros.folder"
 local label_table = require "saros.data.label_table"
 local problem = require "saros.data.problem"
-local read_file = require "saros.read_file"
+local files = require "saros.files"
 
 local label_lists = {}
 
@@ -14,7 +13,7 @@ local label_lists = {}
 
 --- The lines of a file without white space around them, and the number of those with nothing.
 local function lines_of(path, o)
-  local content, message = read_file(path)
+  local content, message = files.read(path)
   local lines, blank = {}, 0
   content = decode(content or problem.raise("%s", message), path, o.unit == "byte"):gsub("\n$", "")
   for line in (content .. "\n"):gmatch "(.-)\n" do
@@ -26,7 +25,7 @@ end
 
 --- A folder as lists: of each LABEL.txt, the lines by label.
 local function read_folder(path, o)
-  local names, message = folder_of.names(path)
+  local names, message = files.names(path)
   local source, empty = {}, 0
   for _, name in ipairs(names or problem.raise("%s", message)) do
     local label = name:match "^(.+)%.txt$"
@@ -48,10 +47,10 @@ end
 ---@param o saros.data.LabelledOptions
 ---@return saros.data.LabelTable
 function label_lists.read(path, o)
-  return (folder_of.is_there(path) and read_folder or label_table.read)(path, o)
+  return (files.is_folder(path) and read_folder or label_table.read)(path, o)
 end
 
-label_lists.is_folder = folder_of.is_there
+label_lists.is_folder = files.is_folder
 
 -- --- Checking -----------------------------------------------------------------------
 

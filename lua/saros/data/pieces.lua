@@ -13,15 +13,14 @@
 local core = require "saros.core"
 local from = require "saros.data.source"
 local options = require "saros.options"
+local files = require "saros.files"
 local spelling = require "saros.spelling"
 local order = require "saros.data.order"
-local read_file = require "saros.read_file"
 local reading = require "saros.data.reading"
 local remarks = require "saros.data.remarks"
 local rows = require "saros.data.rows"
 local share = require "saros.data.share"
 local vocabulary = require "saros.data.vocabulary"
-local without_mark = require "saros.data.byte_order_mark"
 
 ---@class saros.Pieces
 ---@field name string  the path, "string" or "list"
@@ -101,12 +100,12 @@ local function read(source, o)
   elseif type(source) ~= "string" then
     options.fail(("data.pieces: expected %s, got %s"):format(EXPECTED, options.describe(source)))
   end
-  local content, message = read_file(source)
+  local content, message = files.read(source)
   if not content then
     return nil, "data.pieces: " .. message
   end
   local unit = o.vocabulary and o.vocabulary.unit or o.unit
-  return split(unit == "byte" and content or without_mark(content), o.lines), source
+  return split(unit == "byte" and content or files.without_mark(content), o.lines), source
 end
 
 --- What `edit` makes of each piece, and how many it leaves out.

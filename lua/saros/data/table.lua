@@ -9,7 +9,7 @@ local dialect = require "saros.data.dialect"
 local numbers = require "saros.data.numbers"
 local options = require "saros.options"
 local problem = require "saros.data.problem"
-local read_file = require "saros.read_file"
+local files = require "saros.files"
 
 ---@class saros.data.Table
 ---@field name string  of the file
@@ -105,7 +105,7 @@ end
 function tables.open(name, content, o)
   local message
   if not content then
-    content, message = read_file(name)
+    content, message = files.read(name)
   end
   content = decode(content or problem.raise("%s", message), name, o.unit == "byte")
   local na = set_of(o.na)

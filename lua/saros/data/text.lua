@@ -11,16 +11,15 @@
 ---     row 2  g h i j k l                     window 2: inputs def, targets efg
 
 local core = require "saros.core"
-local open_file = require "saros.open_file"
 local from = require "saros.data.source"
 local opening = require "saros.data.opening"
 local options = require "saros.options"
+local files = require "saros.files"
 local spelling = require "saros.spelling"
 local reading = require "saros.data.reading"
 local rows = require "saros.data.rows"
 local share = require "saros.data.share"
 local vocabulary = require "saros.data.vocabulary"
-local without_mark = require "saros.data.byte_order_mark"
 local token_part = require "saros.data.token_part"
 
 ---@class saros.Text
@@ -63,7 +62,7 @@ local function read(source)
   elseif type(source) ~= "string" then
     options.fail("data.text: expected a path or { string = ... }, got " .. options.describe(source))
   end
-  local file <close>, message = open_file(source)
+  local file <close>, message = files.open(source)
   if not file then
     return nil, "data.text: " .. message
   end
@@ -118,7 +117,7 @@ local function text(source, given)
   end
   local unit = o.vocabulary and o.vocabulary.unit or o.unit
   if type(source) == "string" and unit ~= "byte" then
-    content = without_mark(content)
+    content = files.without_mark(content)
   end
   if content == "" then
     options.fail(("data.text: expected some text in %s, got none"):format(name))

@@ -3,8 +3,8 @@
 
 local core = require "saros.core"
 local options = require "saros.options"
+local files = require "saros.files"
 local frame = require "saros.look.frame"
-local read_file = require "saros.read_file"
 local page = require "saros.report.page"
 local pictures = require "saros.report.pictures"
 local run = require "saros.report.run"
@@ -36,13 +36,13 @@ end
 
 --- The charting library as it is installed, or nil and a message.
 local function read_library(folder)
-  local script, message = read_file(folder .. "/dygraph.min.js")
-  local style, other = read_file(folder .. "/dygraph.min.css")
+  local script, message = files.read(folder .. "/dygraph.min.js")
+  local style, other = files.read(folder .. "/dygraph.min.css")
   if not (script and style) then
     return nil, ("report: expected dygraph.min.js and dygraph.min.css, got %s; Debian has them in "
       .. "libjs-dygraphs: make setup"):format(message or other)
   end
-  local licence = read_file(LICENCE) or read_file(folder .. "/LICENSE.txt") or "MIT licence, https://dygraphs.com"
+  local licence = files.read(LICENCE) or files.read(folder .. "/LICENSE.txt") or "MIT licence, https://dygraphs.com"
   return {
     script = inside_script(without_map(script)),
     style = (without_map(style):gsub("</", "<\\/")),

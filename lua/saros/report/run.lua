@@ -2,9 +2,8 @@
 --- damaged or unknown is left out: a report is also for a training under way.
 
 local core = require "saros.core"
-local folder_of = require "saros.folder"
+local files = require "saros.files"
 local svg = require "saros.look.svg"
-local read_file = require "saros.read_file"
 
 local run = {}
 
@@ -102,16 +101,16 @@ end
 
 --- A table from a file of JSON; an empty one where there is none.
 local function json_of(path)
-  local value = core.json_decode(read_file(path) or "")
+  local value = core.json_decode(files.read(path) or "")
   return type(value) == "table" and value or {}
 end
 
 local function samples_of(folder)
-  local names, samples = folder_of.names(folder) or {}, {}
+  local names, samples = files.names(folder) or {}, {}
   local step = math.max(1, (#names - 1) / (SAMPLES - 1))
   for n = 0, math.min(#names, SAMPLES) - 1 do
     local name = names[math.floor(n * step + 0.5) + 1]
-    local text = read_file(folder .. "/" .. name)
+    local text = files.read(folder .. "/" .. name)
     if text then
       local epoch = name:match "^epoch%-0*(%d+)%.txt$"
       samples[#samples + 1] = { name = epoch and "epoch " .. epoch or svg.utf8(name), text = text }
@@ -124,7 +123,7 @@ end
 ---@param folder string
 ---@return saros.report.Run? run, string? message
 function run.read(folder)
-  local metrics = read_file(folder .. "/metrics.jsonl")
+  local metrics = files.read(folder .. "/metrics.jsonl")
   local config = flatten(json_of(folder .. "/config.json"), "", {})
   if not metrics and not next(config) then
     return nil, ("report: expected a run folder with metrics.jsonl or config.json, got %q"):format(folder)

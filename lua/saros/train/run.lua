@@ -12,11 +12,9 @@
 --- metrics only grow; `resume` cuts off lines behind the checkpoint.
 
 local core = require "saros.core"
-local folder_of = require "saros.folder"
 local options = require "saros.options"
+local files = require "saros.files"
 local model_file = require "saros.model_file"
-local open_file = require "saros.open_file"
-local read_file = require "saros.read_file"
 local checkpoint = require "saros.train.checkpoint"
 local config = require "saros.train.config"
 local pass = require "saros.train.pass"
@@ -41,22 +39,22 @@ local function need(ok, message)
 end
 
 local function file_system()
-  local found, files = pcall(require, "lfs")
-  return found and files
+  local found, lfs = pcall(require, "lfs")
+  return found and lfs
     or options.fail "fit: expected LuaFileSystem to be there (Debian: lua-filesystem), as run folders need it"
 end
 
 local function make_folder(path)
   local ok, message = core.make_folder(path)
   if not ok then
-    local file <close> = not folder_of.is_there(path) and open_file(path) or nil
+    local file <close> = not files.is_folder(path) and files.open(path) or nil
     local reason = file and "there is a file of that name" or message:match 'got "(.*)"$' or message
     options.fail(("fit: expected to make the run folder %q: %s"):format(path, reason))
   end
 end
 
 local function names_in(path)
-  local names, message = folder_of.names(path)
+  local names, message = files.names(path)
   return names or fail("%s", message)
 end
 
@@ -67,7 +65,7 @@ end
 --- What a killed process had begun to write.
 local function remove_temporary(self)
   for _, folder in ipairs { self.folder, self:path "checkpoints", self:path "samples" } do
-    for _, name in ipairs(folder_of.is_there(folder) and names_in(folder) or {}) do
+    for _, name in ipairs(files.is_folder(folder) and names_in(folder) or {}) do
       if name:find "%.tmp%-%d+%-%d+$" then
         os.remove(folder .. "/" .. name)
       end
@@ -77,7 +75,7 @@ end
 
 --- Only one process may train into a folder; the lock ends with the process.
 local function lock(self)
-  local file, message = open_file(self:path "lock", "a")
+  local file, message = files.open(self:path "lock", "a")
   if not file then
     options.fail("fit: expected to write to the run folder: " .. message)
   elseif not self.files.lock(file, "w") then
@@ -147,7 +145,7 @@ end
 
 local function cut_metrics(self, step, epoch)
   local path = self:path "metrics.jsonl"
-  local content = read_file(path) or ""
+  local content = files.read(path) or ""
   local lines = {}
   for line in content:gmatch "([^\n]*)\n" do
     if is_before(line, step, epoch) then
@@ -161,7 +159,7 @@ local function cut_metrics(self, step, epoch)
 end
 
 local function open_metrics(self)
-  local file, message = open_file(self:path "metrics.jsonl", "a")
+  local file, message = files.open(self:path "metrics.jsonl", "a")
   self.metrics = file or fail("%s", message)
   file:setvbuf "full"
 end
@@ -180,7 +178,7 @@ function Run:begin(now)
     os.remove(checkpoint.path(self:path "checkpoints", step))
   end
   local samples = self:path "samples"
-  for _, name in ipairs(folder_of.is_there(samples) and names_in(samples) or {}) do
+  for _, name in ipairs(files.is_folder(samples) and names_in(samples) or {}) do
     if name:find "^epoch%-%d+%.txt$" then
       os.remove(samples .. "/" .. name)
     end
@@ -205,7 +203,7 @@ end
 ---@param force boolean  true: another configuration is accepted if text and parameters are the same
 ---@param planned fun(): integer  steps of the whole training
 function Run:require_same(now, force, planned)
-  local before = core.json_decode(read_file(self:path "config.json") or "")
+  local before = core.json_decode(files.read(self:path "config.json") or "")
   if type(before) ~= "table" then
     fail("expected a readable %q; resume = false starts over", self:path "config.json")
   end
