@@ -44,8 +44,9 @@ endif
 MODULES := $(sort $(shell find lua/saros -name '*.lua' ! -path '*/meta/*'))
 FOLDERS := $(shell find lua/saros -type d)# newer than their files when one is added or removed
 KERNELS := $(patsubst src/kernel/%.c,%.o,$(filter-out %/dispatch.c,$(wildcard src/kernel/*.c)))
-CORE    := $(patsubst src/%.c,$(B)/%.o,$(wildcard src/kernel/dispatch.c src/core/*.c)) \
+CORE    := $(patsubst src/%.c,$(B)/%.o,$(wildcard src/kernel/dispatch.c src/core/*/*.c)) \
   $(foreach isa,baseline $(if $(X86),avx2 avx512),$(KERNELS:%=$(B)/kernel/$(isa)/%))
+PARTS   := $(addprefix -I,$(wildcard src/core/*))
 BINDING := $(patsubst src/%.c,$(B)/%.o,$(wildcard src/lua/*.c)) $(B)/lua_modules.o
 OBJECTS := $(CORE) $(BINDING)
 PROGRAM := $(patsubst src/%.c,$(B)/%.o,$(wildcard src/*.c))
@@ -77,10 +78,10 @@ $(B)/saros: $(PROGRAM) $(B)/libsaros.a
 
 COMPILE = @mkdir -p $(@D); echo "cc  $@"; $(CC) $(CFLAGS) $(SEES) -c $< -o $@
 $(B)/kernel/%: SEES = -Isrc/kernel $(call PKG,cflags openblas)
-$(B)/core/%:   SEES = -Isrc -Isrc/kernel $(call PKG,cflags openblas jansson)
+$(B)/core/%:   SEES = -Isrc -Isrc/kernel $(PARTS) $(call PKG,cflags openblas jansson)
 $(B)/lua%:     SEES = -Isrc $(call PKG,cflags lua5.4)
 $(B)/saros%:   SEES = -Isrc $(call PKG,cflags lua5.4 libedit)
-$(B)/spec/%:   SEES = -Isrc -Isrc/core -Isrc/kernel -Ispec/c $(call PKG,cflags lua5.4)
+$(B)/spec/%:   SEES = -Isrc $(PARTS) -Isrc/kernel -Ispec/c $(call PKG,cflags lua5.4)
 $(B)/bench/%:  SEES = -Isrc -Isrc/kernel -march=native $(call PKG,cflags lua5.4 openblas)
 $(B)/kernel/baseline/%.o: src/kernel/%.c Makefile
 	$(COMPILE) -DISA=baseline

@@ -199,9 +199,9 @@ static void report_activations(const kernels *k) {
 
 int main(int count, char **words) {
   const char *wanted = getenv("SAROS_ISA");
-  const kernels *k = kernels_select(wanted);
+  const kernels *k = kernel_select(wanted);
   if (k == NULL)
-    k = kernels_select(NULL);
+    k = kernel_select(NULL);
   openblas_set_num_threads(1);
   if (count == 2 && strcmp(words[1], "product") == 0)
     report_products(k);

@@ -149,7 +149,7 @@ int main(int count, char **arguments) {
       count > 1 ? (pattern)strtoull(arguments[1], NULL, 10) : STRIDE;
   const kernels *sets[ISA_COUNT];
   for (size_t s = 0; s < ISA_COUNT; s++) {
-    sets[s] = kernels_select(names[s]);
+    sets[s] = kernel_select(names[s]);
     if (sets[s] == NULL)
       printf("%s: skipped, this processor or build lacks it\n", names[s]);
     else

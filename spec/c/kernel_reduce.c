@@ -27,7 +27,7 @@ static void check_same_sum(const kernels *k, size_t n) {
   real here, there;
   fill_random(x, n, -1, 1);
   k->reduce->sum(&here, x, 1, n, 1);
-  kernels_select("baseline")->reduce->sum(&there, x, 1, n, 1);
+  kernel_select("baseline")->reduce->sum(&there, x, 1, n, 1);
   CHECK(here == there, "%s: sum of %zu differs from baseline by %g", k->isa, n,
         (double)here - (double)there);
 }

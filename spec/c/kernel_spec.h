@@ -29,7 +29,7 @@ static inline int report_every_isa(void (*spec)(const kernels *k)) {
   static const char *const names[] = {"baseline", "avx2", "avx512",
                                       "avx512vnni"};
   for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-    const kernels *k = kernels_select(names[i]);
+    const kernels *k = kernel_select(names[i]);
     if (k == NULL)
       printf("%s: skipped, this processor or build lacks it\n", names[i]);
     else

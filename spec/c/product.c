@@ -44,8 +44,8 @@ static void check_multiply(saros_context *context, const shape *s, int at,
   fill_random(b, LARGEST, -1, 1);
   fill_random(c, LARGEST, -1, 1);
   memcpy(before, c, LARGEST * sizeof *c);
-  int status = multiply(context, c, s->n, a, lda, at, b, ldb, bt, s->m, s->n,
-                        s->k, beta);
+  int status = product_multiply(context, c, s->n, a, lda, at, b, ldb, bt, s->m,
+                                s->n, s->k, beta);
   for (int i = 0; i < s->m; i++)
     for (int j = 0; j < s->n; j++) {
       double sum = dot(a + (at ? i : i * lda), at ? lda : 1,
@@ -64,7 +64,8 @@ static void check_affine(saros_context *context, const shape *s, int biased) {
   fill_random(x, LARGEST, -1, 1);
   fill_random(w, LARGEST, -1, 1);
   fill_random(b, LARGEST, -1, 1);
-  int status = affine(context, y, x, w, biased ? b : NULL, s->m, s->n, s->k);
+  int status =
+      product_affine(context, y, x, w, biased ? b : NULL, s->m, s->n, s->k);
   for (int i = 0; i < s->m; i++)
     for (int j = 0; j < s->n; j++)
       wrong += !is_sum(y[i * s->n + j],
@@ -76,8 +77,8 @@ static void check_affine(saros_context *context, const shape *s, int biased) {
 }
 
 /* dy^T x for x (rows, n) whose rows before the split lie elsewhere. */
-static int wrong_in_factor(const outer_sum *s, const outer_factor *f,
-                           const real *before) {
+static int wrong_in_factor(const product_outer_sum *s,
+                           const product_outer_factor *f, const real *before) {
   int wrong = 0;
   for (int i = 0; i < s->m; i++)
     for (int j = 0; j < f->n; j++) {
@@ -90,7 +91,7 @@ static int wrong_in_factor(const outer_sum *s, const outer_factor *f,
   return wrong;
 }
 
-static int wrong_in_bias(const outer_sum *s, const real *before) {
+static int wrong_in_bias(const product_outer_sum *s, const real *before) {
   int wrong = 0;
   for (int i = 0; i < s->m; i++) {
     double sum = (double)before[i];
@@ -107,7 +108,7 @@ static void check_outer(saros_context *context, const shape *s, int split,
   for (int i = 0; i < 8; i++)
     fill_random(array(i), LARGEST, -1, 1);
   memcpy(array(4), array(3), LARGEST * sizeof(real));
-  outer_sum sum = {
+  product_outer_sum sum = {
       .dy = array(0),
       .ldy = s->m + 3,
       .m = s->m,
@@ -118,7 +119,7 @@ static void check_outer(saros_context *context, const shape *s, int split,
                  {{array(2), array(1)}, s->n / 2 + 1, array(5), 0}},
       .dbias = array(6)};
   memcpy(array(7), array(6), LARGEST * sizeof(real));
-  int status = add_outer(context, &sum);
+  int status = product_add_outer(context, &sum);
   int wrong = wrong_in_factor(&sum, &sum.factor[0], array(4)) +
               wrong_in_factor(&sum, &sum.factor[1], NULL) +
               wrong_in_bias(&sum, array(7));
@@ -148,17 +149,18 @@ static void make_bits(int threads, const shape *s, real *c, real *target,
   saros_set_threads(context, threads);
   const real *a = array(0), *b = array(1);
   memset(dbias, 0, (size_t)s->m * sizeof *dbias);
-  CHECK(multiply(context, c, s->n, a, s->k, 0, b, s->n, 0, s->m, s->n, s->k,
-                 0) == SAROS_OK,
+  CHECK(product_multiply(context, c, s->n, a, s->k, 0, b, s->n, 0, s->m, s->n,
+                         s->k, 0) == SAROS_OK,
         "multiply on %d threads", threads);
-  CHECK(add_outer(context, &(outer_sum){.dy = a,
-                                        .ldy = s->m,
-                                        .m = s->m,
-                                        .rows = s->k,
-                                        .split = s->k,
-                                        .factors = 1,
-                                        .factor = {{{b, b}, s->n, target, 0}},
-                                        .dbias = dbias}) == SAROS_OK,
+  CHECK(product_add_outer(
+            context, &(product_outer_sum){.dy = a,
+                                          .ldy = s->m,
+                                          .m = s->m,
+                                          .rows = s->k,
+                                          .split = s->k,
+                                          .factors = 1,
+                                          .factor = {{{b, b}, s->n, target, 0}},
+                                          .dbias = dbias}) == SAROS_OK,
         "outer on %d threads", threads);
   saros_context_release(context);
 }

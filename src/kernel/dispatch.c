@@ -67,7 +67,7 @@ static const candidate candidates[] = {
     {KERNEL_SET(baseline), always},
 };
 
-const kernels *kernels_select(const char *name) {
+const kernels *kernel_select(const char *name) {
   const size_t count = sizeof candidates / sizeof *candidates;
   for (size_t i = 0; i < count; i++) {
     const candidate *c = &candidates[i];

@@ -9,7 +9,7 @@
 **
 ** Every file of this folder is compiled once per instruction set, with ISA
 ** defined as its name, and closes with one table of its functions. dispatch.c
-** gathers the tables; kernels_select picks the best set for this machine.
+** gathers the tables; kernel_select picks the best set for this machine.
 **
 ** Letters: B batch, T time, H hidden, V vocabulary; m, n, k of a product.
 */
@@ -586,11 +586,11 @@ typedef struct kernels {
 ** environment variable SAROS_ISA) the set of that name; null if there is no
 ** such set or the processor does not run it.
 */
-const kernels *kernels_select(const char *name);
+const kernels *kernel_select(const char *name);
 
 /* The name of a family's table in the instruction set being compiled:
-** KERNEL_TABLE(pointwise) is pointwise_kernels_avx2 and so on. */
-#define KERNEL_JOIN(family, isa) family##_kernels_##isa
+** KERNEL_TABLE(pointwise) is kernel_pointwise_avx2 and so on. */
+#define KERNEL_JOIN(family, isa) kernel_##family##_##isa
 #define KERNEL_NAME(family, isa) KERNEL_JOIN(family, isa)
 #define KERNEL_TABLE(family) KERNEL_NAME(family, ISA)
 

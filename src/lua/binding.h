@@ -9,7 +9,7 @@
 **
 **   1. bring the arguments to fixed places of the stack,
 **   2. push the boxes of the results,
-**   3. fetch the pointers (check_tensor) inside the call of the core.
+**   3. fetch the pointers (bind_check_tensor) inside the call of the core.
 **
 ** Every function of the module has two upvalues: the binding and its name.
 */
@@ -48,7 +48,7 @@ typedef struct binding {
   int calls;                          // recorded ones that are under way
 } binding;
 
-/* The first three are for the functions, the last one for call_or_record. */
+/* The first three are for the functions, the last one for bind_call_or_record. */
 enum { BINDING_UPVALUE = 1, NAME_UPVALUE, EXTRA_UPVALUE, FUNCTION_UPVALUE };
 
 /* The user values of the binding: the module, what interrupted the core, the
@@ -61,50 +61,50 @@ enum {
   BINDING_VALUES = CALLS_VALUE
 };
 
-static inline binding *binding_of(lua_State *L) {
+static inline binding *bind_binding_of(lua_State *L) {
   return lua_touserdata(L, lua_upvalueindex(BINDING_UPVALUE));
 }
 
 /* --- The binding of a state (lua_binding.c) ------------------------------------ */
 
 /* Makes the binding of a state, which has none. */
-binding *make_binding(lua_State *L);
+binding *bind_make_binding(lua_State *L);
 /* Pushes the binding; null, and nil, in a state in which it was never made. */
-binding *push_binding(lua_State *L);
+binding *bind_push_binding(lua_State *L);
 /* The same without the push, for functions that are not of the module. */
-binding *find_binding(lua_State *L);
+binding *bind_find_binding(lua_State *L);
 
 /* --- Calls of the core (lua_error.c) --------------------------------------------- */
 
 /* Raises an error once the state is closing. */
-saros_context *context_of(lua_State *L);
+saros_context *bind_context_of(lua_State *L);
 
 /* Raises the message that waits in the context, as failure does. */
-int raise(lua_State *L);
+int bind_raise(lua_State *L);
 /* After a call that failed: nil and the message where a file is the reason, which
 ** is no misuse; raises any other error. */
-int return_file_error(lua_State *L, saros_status status);
+int bind_return_file_error(lua_State *L, saros_status status);
 /* True if the running function is to be measured. (lua_binding.c) */
-int is_profiled(lua_State *L);
+int bind_is_profiled(lua_State *L);
 /* Around a call of the core: the same question, and its answer. */
-int enter_core(lua_State *L);
-void leave_core(lua_State *L, int profiled);
+int bind_enter_core(lua_State *L);
+void bind_leave_core(lua_State *L, int profiled);
 
 /* Calls the core as an operation of that name, for profiles. */
 #define MEASURE(L, name, status, call)                                         \
   do {                                                                         \
-    int profiled_ = enter_core(L);                                             \
+    int profiled_ = bind_enter_core(L);                                        \
     if (profiled_)                                                             \
-      saros_profile_enter(context_of(L), name);                                \
+      saros_profile_enter(bind_context_of(L), name);                           \
     status = (call);                                                           \
-    leave_core(L, profiled_);                                                  \
+    bind_leave_core(L, profiled_);                                             \
   } while (0)
 
 /* Calls the core; raises its error. */
 #define RUN(L, call)                                                           \
   do {                                                                         \
     if ((call) != SAROS_OK)                                                    \
-      raise(L);                                                                \
+      bind_raise(L);                                                           \
   } while (0)
 
 /* Likewise, but it is measured, and where memory ran out it is called once more
@@ -114,43 +114,43 @@ void leave_core(lua_State *L, int profiled);
   do {                                                                         \
     saros_status status_;                                                      \
     MEASURE(L, name, status_, call);                                           \
-    if (status_ == SAROS_EMEMORY && collect(L))                                \
+    if (status_ == SAROS_EMEMORY && bind_collect(L))                           \
       MEASURE(L, name, status_, call);                                         \
     if (status_ != SAROS_OK)                                                   \
-      raise(L);                                                                \
+      bind_raise(L);                                                           \
   } while (0)
 
 /* Under the name that the running function has for scripts. */
-#define ATTEMPT(L, call) ATTEMPT_AS(L, function_name(L), call)
+#define ATTEMPT(L, call) ATTEMPT_AS(L, bind_function_name(L), call)
 
 /* --- The collector (lua_collector.c) --------------------------------------------- */
 
 /* Collects all garbage and gives the pooled memory back; returns 1. */
-int collect(lua_State *L);
+int bind_collect(lua_State *L);
 
 /* Makes the collector do the work that so many new bytes of tensors are worth;
 ** returns 1, as a function with one result does. */
-int tell_collector(lua_State *L, size_t bytes);
+int bind_tell_collector(lua_State *L, size_t bytes);
 
 /* A tape has let go of so many bytes. The tensors of its window that scripts
 ** have forgotten are due before those of the next window come on top, at once
 ** if the window was so large that a cycle is little beside it. */
-void tell_collector_of_tape(lua_State *L, size_t taped);
+void bind_tell_collector_of_tape(lua_State *L, size_t taped);
 /* Tensors may have been freed, so that there is less to wait for. */
-void tell_collector_of_release(lua_State *L);
+void bind_tell_collector_of_release(lua_State *L);
 /* Long work is over that has left many tensors. */
-void tell_collector_of_rest(lua_State *L);
+void bind_tell_collector_of_rest(lua_State *L);
 
 /* --- Interrupts (lua_interrupt.c) ---------------------------------------------- */
 
 /* Calls the hook that the host has set, if it is due: does it want an end? For
 ** saros_set_interrupt; 'user' is the binding. */
-int ask_hook(void *user);
+int bind_ask_hook(void *user);
 /* Raises what the hook raised. */
-int raise_interrupt(lua_State *L);
+int bind_raise_interrupt(lua_State *L);
 
 /* Seconds on a clock that only goes forward. */
-double clock_seconds(void);
+double bind_clock_seconds(void);
 
 /* --- Boxes (lua_binding.c) ---------------------------------------------------- */
 
@@ -158,16 +158,16 @@ double clock_seconds(void);
 enum { SESSION_OUTPUT = 1, SESSION_PROBABILITIES, SESSION_INPUT, SESSION_IDS };
 
 /* Pushes an empty box. */
-void *push_box(lua_State *L, box_type type);
+void *bind_push_box(lua_State *L, box_type type);
 /* The box at an index; null if the value there is anything else, or once the
 ** state is closing and what was in the box is gone. */
-void *to_box(lua_State *L, int index, box_type type);
+void *bind_to_box(lua_State *L, int index, box_type type);
 /* The same for functions that are not of the module. */
-void *box_at(lua_State *L, int index, const binding *state, box_type type);
+void *bind_box_at(lua_State *L, int index, const binding *state, box_type type);
 /* The tensor in a box; null if the value is none, or a closed one. */
-saros_tensor *to_tensor(lua_State *L, int index);
+saros_tensor *bind_to_tensor(lua_State *L, int index);
 /* "tensor", "tape": for messages. */
-const char *box_name(box_type type);
+const char *bind_box_name(box_type type);
 
 /* Owns a C object until the end of a call, however that ends. */
 typedef struct owner {
@@ -175,59 +175,59 @@ typedef struct owner {
   void (*release)(void *object);
 } owner;
 
-owner *push_owner(lua_State *L, void (*release)(void *object));
+owner *bind_push_owner(lua_State *L, void (*release)(void *object));
 /* Releases the object now rather than when the collector comes by. */
-void owner_release(owner *box);
+void bind_owner_release(owner *box);
 
 /* --- Messages (lua_error.c) ------------------------------------------------------ */
 
 /* The name of the running function, as scripts know it. */
-const char *function_name(lua_State *L);
+const char *bind_function_name(lua_State *L);
 
 /* Pushes "script.lua:12: " for the nearest line that is not the library's own:
 ** that is where the mistake was made. */
-void push_culprit(lua_State *L);
+void bind_push_culprit(lua_State *L);
 /* luaL_error, but it blames that line. */
-int failure(lua_State *L, const char *format, ...);
+int bind_failure(lua_State *L, const char *format, ...);
 
 /* Raise "function: expected this as argument 2, got that", or with another
 ** place than an argument: a format of lua_pushfstring. It is filled in here,
 ** since a caller that pushes text moves what an index stands for. */
-int argument_error(lua_State *L, int arg, const char *expected);
-int value_error(lua_State *L, int index, const char *expected,
-                const char *place, ...);
+int bind_argument_error(lua_State *L, int arg, const char *expected);
+int bind_value_error(lua_State *L, int index, const char *expected,
+                     const char *place, ...);
 /* The same for the value on top, which is that of a field. */
-int field_error(lua_State *L, const char *expected, const char *name);
+int bind_field_error(lua_State *L, const char *expected, const char *name);
 /* Pushes what a value is: "nil", "\"text\"", "a tensor (2, 3)". */
-const char *push_description(lua_State *L, int index);
+const char *bind_push_description(lua_State *L, int index);
 
 /* --- Arguments (lua_argument.c) -------------------------------------------------- */
 
 /* The box of an argument; raises an error unless it is full. */
-void *check_box(lua_State *L, int arg, box_type type);
-double check_number(lua_State *L, int arg);
-double opt_number(lua_State *L, int arg, double otherwise);
+void *bind_check_box(lua_State *L, int arg, box_type type);
+double bind_check_number(lua_State *L, int arg);
+double bind_opt_number(lua_State *L, int arg, double otherwise);
 /* An integer in low..high; 'expected' describes it. */
-lua_Integer check_integer(lua_State *L, int arg, lua_Integer low,
-                          lua_Integer high, const char *expected);
+lua_Integer bind_check_integer(lua_State *L, int arg, lua_Integer low,
+                               lua_Integer high, const char *expected);
 /* 1 and the integer if the value at the index is a number with an integer
 ** representation in low..high. */
-int to_integer(lua_State *L, int index, lua_Integer low, lua_Integer high,
-               lua_Integer *out);
-int check_size(lua_State *L, int arg);
+int bind_to_integer(lua_State *L, int index, lua_Integer low, lua_Integer high,
+                    lua_Integer *out);
+int bind_check_size(lua_State *L, int arg);
 /* true or false, or what stands for an absent argument. */
-int opt_flag(lua_State *L, int arg, int otherwise);
+int bind_opt_flag(lua_State *L, int arg, int otherwise);
 /* A string without zero bytes, as C functions want them. */
-const char *check_text(lua_State *L, int arg);
-void check_table(lua_State *L, int arg);
+const char *bind_check_text(lua_State *L, int arg);
+void bind_check_table(lua_State *L, int arg);
 /* How many elements a list has. An element that is nil while a later one is not
 ** is an error, since Lua does not define the length of such a list; unless it is
 ** within the length, so that the caller sees it. */
-int list_length(lua_State *L, int list);
+int bind_list_length(lua_State *L, int list);
 
 /* An axis counts from 1, or from the end if negative; for the core, from 0. */
-int check_axis(lua_State *L, int arg);
-int opt_axis(lua_State *L, int arg, int otherwise);
+int bind_check_axis(lua_State *L, int arg);
+int bind_opt_axis(lua_State *L, int arg, int otherwise);
 
 typedef struct shape {
   int rank;
@@ -236,16 +236,16 @@ typedef struct shape {
 
 /* A shape from a table of sizes, or (_sizes) from the arguments from 'arg' on
 ** or one table. 'lowest' is the least size allowed: 0, or -1 for "the rest". */
-void check_shape(lua_State *L, int arg, shape *out);
-void check_sizes(lua_State *L, int arg, int lowest, shape *out);
+void bind_check_shape(lua_State *L, int arg, shape *out);
+void bind_check_sizes(lua_State *L, int arg, int lowest, shape *out);
 
 /* Raises an error at a field that is not in the list, which null ends. */
-void check_fields(lua_State *L, int arg, const char *const *names);
+void bind_check_fields(lua_State *L, int arg, const char *const *names);
 /* Pushes a field without calling metamethods; returns its type. */
-int push_field(lua_State *L, int table, const char *name);
-double field_number(lua_State *L, int table, const char *name,
-                    double otherwise);
-int field_flag(lua_State *L, int table, const char *name, int otherwise);
+int bind_push_field(lua_State *L, int table, const char *name);
+double bind_field_number(lua_State *L, int table, const char *name,
+                         double otherwise);
+int bind_field_flag(lua_State *L, int table, const char *name, int otherwise);
 
 /* --- Names (lua_nearest.c, lua_names.c) ----------------------------------------------------------- */
 
@@ -253,78 +253,80 @@ int field_flag(lua_State *L, int table, const char *name, int otherwise);
 ** likely meant by 'given'; null if none is near. If 'loosely', for hints about a
 ** name that is known to be wrong, names that begin alike are near, too. It lives
 ** as long as the table. */
-const char *nearest_name(lua_State *L, const char *given, int table,
-                         int loosely);
+const char *bind_nearest_name(lua_State *L, const char *given, int table,
+                              int loosely);
 /* Pushes "; did you mean 'hidden'?" for the value at 'given', or "". */
-const char *push_hint(lua_State *L, int given, int table);
+const char *bind_push_hint(lua_State *L, int given, int table);
 /* Raises "tensor: expected the name of a method, got "shap"; did you ...?". */
-int missing_method(lua_State *L, const char *type, int name, int methods);
+int bind_missing_method(lua_State *L, const char *type, int name, int methods);
 /* Makes reading a field that the table of methods on top lacks that error. */
-void check_methods(lua_State *L, const char *type);
+void bind_check_methods(lua_State *L, const char *type);
 
 /* --- Tensors (lua_tensor_box.c) ------------------------------------------------------ */
 
 /* Pushes an empty box for a tensor. */
-saros_tensor **push_tensor(lua_State *L);
+saros_tensor **bind_push_tensor(lua_State *L);
 /* Pushes a new tensor of zeros. */
-saros_tensor **push_zeros(lua_State *L, saros_dtype dtype, const shape *sizes);
+saros_tensor **bind_push_zeros(lua_State *L, saros_dtype dtype,
+                               const shape *sizes);
 /* Pushes a box with one more reference to the tensor of an argument, which no
 ** script can close: for functions that call Lua while they read it. */
-saros_tensor *hold_tensor(lua_State *L, int arg);
-saros_tensor *check_tensor(lua_State *L, int arg);
+saros_tensor *bind_hold_tensor(lua_State *L, int arg);
+saros_tensor *bind_check_tensor(lua_State *L, int arg);
 /* Null if the argument is nil or absent. */
-saros_tensor *opt_tensor(lua_State *L, int arg);
+saros_tensor *bind_opt_tensor(lua_State *L, int arg);
 /* Replaces a number by a tensor of rank 0. */
-void check_operand(lua_State *L, int arg);
+void bind_check_operand(lua_State *L, int arg);
 /* An element as scripts see it: ids count from 1. */
-void push_element(lua_State *L, const saros_tensor *x, size_t position);
+void bind_push_element(lua_State *L, const saros_tensor *x, size_t position);
 
 /* The tensors of a table: how many, and their pointers in the given array of
 ** that many, which is returned. Call the second where the core is called. */
-int check_list(lua_State *L, int arg);
-saros_tensor **list_tensors(lua_State *L, int arg, int count,
-                            saros_tensor **array);
+int bind_check_list(lua_State *L, int arg);
+saros_tensor **bind_list_tensors(lua_State *L, int arg, int count,
+                                 saros_tensor **array);
 /* Pushes a userdata that holds 'count' pointers. */
-saros_tensor **push_array(lua_State *L, int count);
+saros_tensor **bind_push_array(lua_State *L, int count);
 
 /* Tells the collector of a tensor that is the value on top; returns 1. While
 ** results have to be finite, raises an error, which names the operation and the
 ** layer, if this one is not. */
-int new_tensor(lua_State *L, saros_tensor *const *box);
-int new_tensor_as(lua_State *L, const char *name, saros_tensor *const *box);
+int bind_new_tensor(lua_State *L, saros_tensor *const *box);
+int bind_new_tensor_as(lua_State *L, const char *name,
+                       saros_tensor *const *box);
 
 /* Metamethods from other files: lua_tensor_print.c, lua_shape.c. */
-int tensor_tostring(lua_State *L);
-int tensor_concat(lua_State *L);
+int bind_tensor_tostring(lua_State *L);
+int bind_tensor_concat(lua_State *L);
 
 /* --- Numbers as text (lua_plain.c) ------------------------------------------------ */
 
 /* snprintf with a decimal point, whatever locale the host has set. */
-int print_plain(char *text, size_t room, const char *format, ...);
+int bind_print_plain(char *text, size_t room, const char *format, ...);
 /* Pushes what tostring says of a number, in every locale. */
-const char *push_number_text(lua_State *L, int index);
+const char *bind_push_number_text(lua_State *L, int index);
 
 /* --- Files (lua_file.c) ---------------------------------------------------------- */
 
 /* For owners of archives. */
-void release_archive(void *archive);
+void bind_release_archive(void *archive);
 /* Pushes a table of the tensors and one of the metadata. */
-void push_archive(lua_State *L, const saros_archive *archive);
+void bind_push_archive(lua_State *L, const saros_archive *archive);
 
 /* --- Generators (lua_generator.c) --------------------------------------------- */
 
-saros_generator *check_generator(lua_State *L, int arg);
+saros_generator *bind_check_generator(lua_State *L, int arg);
 
 /* --- The Lua modules (lua_library.c) ---------------------------------------------- */
 
 /* True if this is the source of one of our Lua modules, as lua_Debug has it. */
-int is_library_chunk(const char *source);
+int bind_is_library_chunk(const char *source);
 
 /* --- Registration (lua_binding.c) ------------------------------------------------- */
 
 /* Calls the function that is its last upvalue; while a script records, it tells
 ** the recorder of that call. (lua_dispatch.c) */
-int call_or_record(lua_State *L);
+int bind_call_or_record(lua_State *L);
 
 /* While the module opens, its table and that of the methods of tensors are at
 ** these places of the stack. */
@@ -332,41 +334,42 @@ enum { MODULE = 1, METHODS = 2 };
 
 /* Turns the value on top, the extra upvalue, into a function. Its name loses
 ** the underscores of a metamethod. */
-void push_function(lua_State *L, const char *name, lua_CFunction function);
+void bind_push_function(lua_State *L, const char *name, lua_CFunction function);
 /* Each function of the list under its name in the table at the index. */
-void register_functions(lua_State *L, int table, const luaL_Reg *list);
+void bind_register_functions(lua_State *L, int table, const luaL_Reg *list);
 /* In the module and as methods of tensors: x:tanh() is saros.tanh(x). */
-void register_shared(lua_State *L, const luaL_Reg *list);
+void bind_register_shared(lua_State *L, const luaL_Reg *list);
 /* One function with an integer as its extra upvalue, in both. */
-void register_coded(lua_State *L, const char *name, lua_CFunction function,
-                    int code);
+void bind_register_coded(lua_State *L, const char *name, lua_CFunction function,
+                         int code);
 /* The metatable of a box type, pushed, with the metamethods of the list;
 ** __close is __gc. Scripts cannot reach it. */
-void push_metatable(lua_State *L, box_type type, const luaL_Reg *metamethods);
+void bind_push_metatable(lua_State *L, box_type type,
+                         const luaL_Reg *metamethods);
 /* The type of owners, which have no methods. */
-void register_owner(lua_State *L);
+void bind_register_owner(lua_State *L);
 /* A type with methods, whose table is left on top. (lua_names.c) */
-void register_type(lua_State *L, box_type type, const luaL_Reg *metamethods,
-                   const luaL_Reg *methods);
+void bind_register_type(lua_State *L, box_type type,
+                        const luaL_Reg *metamethods, const luaL_Reg *methods);
 
 /* What each file adds. They leave the stack as it was. */
-void open_context(lua_State *L);
-void open_names(lua_State *L);
-void open_tensor(lua_State *L);
-void open_nested(lua_State *L);
-void open_shape(lua_State *L);
-void open_operation(lua_State *L);
-void open_ctc(lua_State *L);
-void open_recurrent(lua_State *L);
-void open_tape(lua_State *L);
-void open_generator(lua_State *L);
-void open_session(lua_State *L);
-void open_update(lua_State *L);
-void open_file(lua_State *L);
-void open_number(lua_State *L);
-void open_json(lua_State *L);
-void open_text(lua_State *L);
-void open_profile(lua_State *L);
-void open_record(lua_State *L);
+void bind_open_context(lua_State *L);
+void bind_open_names(lua_State *L);
+void bind_open_tensor(lua_State *L);
+void bind_open_nested(lua_State *L);
+void bind_open_shape(lua_State *L);
+void bind_open_operation(lua_State *L);
+void bind_open_ctc(lua_State *L);
+void bind_open_recurrent(lua_State *L);
+void bind_open_tape(lua_State *L);
+void bind_open_generator(lua_State *L);
+void bind_open_session(lua_State *L);
+void bind_open_update(lua_State *L);
+void bind_open_file(lua_State *L);
+void bind_open_number(lua_State *L);
+void bind_open_json(lua_State *L);
+void bind_open_text(lua_State *L);
+void bind_open_profile(lua_State *L);
+void bind_open_record(lua_State *L);
 
 #endif

@@ -8,30 +8,30 @@
 
 #include "binding.h"
 
-void *check_box(lua_State *L, int arg, box_type type) {
-  void **box = to_box(L, arg, type);
+void *bind_check_box(lua_State *L, int arg, box_type type) {
+  void **box = bind_to_box(L, arg, type);
   if (box == NULL) {
     char expected[32];
-    snprintf(expected, sizeof expected, "a %s", box_name(type));
-    argument_error(L, arg, expected);
+    snprintf(expected, sizeof expected, "a %s", bind_box_name(type));
+    bind_argument_error(L, arg, expected);
   } else if (*box == NULL)
-    failure(L, "%s: expected a live %s, got a closed one", function_name(L),
-            box_name(type));
+    bind_failure(L, "%s: expected a live %s, got a closed one",
+                 bind_function_name(L), bind_box_name(type));
   return box;
 }
 
-double check_number(lua_State *L, int arg) {
+double bind_check_number(lua_State *L, int arg) {
   if (lua_type(L, arg) != LUA_TNUMBER)
-    argument_error(L, arg, "a number");
+    bind_argument_error(L, arg, "a number");
   return lua_tonumber(L, arg);
 }
 
-double opt_number(lua_State *L, int arg, double otherwise) {
-  return lua_isnoneornil(L, arg) ? otherwise : check_number(L, arg);
+double bind_opt_number(lua_State *L, int arg, double otherwise) {
+  return lua_isnoneornil(L, arg) ? otherwise : bind_check_number(L, arg);
 }
 
-int to_integer(lua_State *L, int index, lua_Integer low, lua_Integer high,
-               lua_Integer *out) {
+int bind_to_integer(lua_State *L, int index, lua_Integer low, lua_Integer high,
+                    lua_Integer *out) {
   int is_integer;
   *out = 0;
   if (lua_type(L, index) != LUA_TNUMBER)
@@ -40,70 +40,71 @@ int to_integer(lua_State *L, int index, lua_Integer low, lua_Integer high,
   return is_integer && *out >= low && *out <= high;
 }
 
-lua_Integer check_integer(lua_State *L, int arg, lua_Integer low,
-                          lua_Integer high, const char *expected) {
+lua_Integer bind_check_integer(lua_State *L, int arg, lua_Integer low,
+                               lua_Integer high, const char *expected) {
   lua_Integer value;
-  if (!to_integer(L, arg, low, high, &value))
-    argument_error(L, arg, expected);
+  if (!bind_to_integer(L, arg, low, high, &value))
+    bind_argument_error(L, arg, expected);
   return value;
 }
 
-int check_size(lua_State *L, int arg) {
-  return (int)check_integer(L, arg, 0, INT_MAX, "a size >= 0");
+int bind_check_size(lua_State *L, int arg) {
+  return (int)bind_check_integer(L, arg, 0, INT_MAX, "a size >= 0");
 }
 
-int opt_flag(lua_State *L, int arg, int otherwise) {
+int bind_opt_flag(lua_State *L, int arg, int otherwise) {
   if (lua_isnoneornil(L, arg))
     return otherwise;
   if (!lua_isboolean(L, arg))
-    argument_error(L, arg, "true or false");
+    bind_argument_error(L, arg, "true or false");
   return lua_toboolean(L, arg);
 }
 
-const char *check_text(lua_State *L, int arg) {
+const char *bind_check_text(lua_State *L, int arg) {
   size_t length;
   if (lua_type(L, arg) != LUA_TSTRING)
-    argument_error(L, arg, "a string");
+    bind_argument_error(L, arg, "a string");
   const char *text = lua_tolstring(L, arg, &length);
   if (strlen(text) != length)
-    argument_error(L, arg, "a string without zero bytes");
+    bind_argument_error(L, arg, "a string without zero bytes");
   return text;
 }
 
-void check_table(lua_State *L, int arg) {
+void bind_check_table(lua_State *L, int arg) {
   if (!lua_istable(L, arg))
-    argument_error(L, arg, "a table");
+    bind_argument_error(L, arg, "a table");
 }
 
-int list_length(lua_State *L, int list) {
+int bind_list_length(lua_State *L, int list) {
   lua_Unsigned length = lua_rawlen(L, list);
   lua_Integer key;
   for (lua_pushnil(L); lua_next(L, list); lua_pop(L, 1))
-    if (to_integer(L, -2, 1, LUA_MAXINTEGER, &key) &&
+    if (bind_to_integer(L, -2, 1, LUA_MAXINTEGER, &key) &&
         (lua_Unsigned)key > length) {
       int hole = 1;
       while (lua_rawgeti(L, list, hole) != LUA_TNIL)
         hole++;
-      failure(L, "%s: expected a list without holes, got nil at position %d",
-              function_name(L), hole);
+      bind_failure(L,
+                   "%s: expected a list without holes, got nil at position %d",
+                   bind_function_name(L), hole);
     }
   if (length > INT_MAX / sizeof(void *))
-    failure(L, "%s: expected a list of reasonable length, got one of %I",
-            function_name(L), (LUAI_UACINT)length);
+    bind_failure(L, "%s: expected a list of reasonable length, got one of %I",
+                 bind_function_name(L), (LUAI_UACINT)length);
   return (int)length;
 }
 
 /* --- Axes and shapes -------------------------------------------------------------- */
 
-int check_axis(lua_State *L, int arg) {
+int bind_check_axis(lua_State *L, int arg) {
   lua_Integer axis;
-  if (!to_integer(L, arg, -INT_MAX, INT_MAX, &axis) || axis == 0)
-    argument_error(L, arg, "an axis (1 is the first, -1 the last)");
+  if (!bind_to_integer(L, arg, -INT_MAX, INT_MAX, &axis) || axis == 0)
+    bind_argument_error(L, arg, "an axis (1 is the first, -1 the last)");
   return (int)(axis > 0 ? axis - 1 : axis);
 }
 
-int opt_axis(lua_State *L, int arg, int otherwise) {
-  return lua_isnoneornil(L, arg) ? otherwise : check_axis(L, arg);
+int bind_opt_axis(lua_State *L, int arg, int otherwise) {
+  return lua_isnoneornil(L, arg) ? otherwise : bind_check_axis(L, arg);
 }
 
 static const char *size_wanted(int lowest) {
@@ -112,31 +113,31 @@ static const char *size_wanted(int lowest) {
 
 static void check_rank(lua_State *L, lua_Unsigned rank) {
   if (rank > SAROS_MAX_RANK)
-    failure(L, "%s: expected at most %d sizes, got %I", function_name(L),
-            SAROS_MAX_RANK, (LUAI_UACINT)rank);
+    bind_failure(L, "%s: expected at most %d sizes, got %I",
+                 bind_function_name(L), SAROS_MAX_RANK, (LUAI_UACINT)rank);
 }
 
 static void shape_of_table(lua_State *L, int arg, int lowest, shape *out) {
-  out->rank = list_length(L, arg);
+  out->rank = bind_list_length(L, arg);
   check_rank(L, (lua_Unsigned)out->rank);
   for (int i = 0; i < out->rank; i++) {
     lua_Integer size;
     lua_rawgeti(L, arg, i + 1);
-    if (!to_integer(L, -1, lowest, INT_MAX, &size))
-      value_error(L, lua_gettop(L), size_wanted(lowest),
-                  " as size %d of the shape", i + 1);
+    if (!bind_to_integer(L, -1, lowest, INT_MAX, &size))
+      bind_value_error(L, lua_gettop(L), size_wanted(lowest),
+                       " as size %d of the shape", i + 1);
     out->sizes[i] = (int)size;
     lua_pop(L, 1);
   }
 }
 
-void check_shape(lua_State *L, int arg, shape *out) {
+void bind_check_shape(lua_State *L, int arg, shape *out) {
   if (!lua_istable(L, arg))
-    argument_error(L, arg, "a table of sizes");
+    bind_argument_error(L, arg, "a table of sizes");
   shape_of_table(L, arg, 0, out);
 }
 
-void check_sizes(lua_State *L, int arg, int lowest, shape *out) {
+void bind_check_sizes(lua_State *L, int arg, int lowest, shape *out) {
   int count = lua_gettop(L) - arg + 1;
   if (count == 1 && lua_istable(L, arg)) {
     shape_of_table(L, arg, lowest, out);
@@ -145,8 +146,8 @@ void check_sizes(lua_State *L, int arg, int lowest, shape *out) {
   check_rank(L, (lua_Unsigned)(count > 0 ? count : 0));
   out->rank = count > 0 ? count : 0;
   for (int i = 0; i < out->rank; i++)
-    out->sizes[i] =
-        (int)check_integer(L, arg + i, lowest, INT_MAX, size_wanted(lowest));
+    out->sizes[i] = (int)bind_check_integer(L, arg + i, lowest, INT_MAX,
+                                            size_wanted(lowest));
 }
 
 /* --- Tables of options ------------------------------------------------------------- */
@@ -171,10 +172,10 @@ static void unknown_field(lua_State *L, int key, const char *const *names) {
     lua_rawseti(L, list, i + 1);
   }
   const char *known = push_names(L, names);
-  const char *got = push_description(L, key);
-  const char *hint = push_hint(L, key, list);
-  failure(L, "%s: expected only the fields %s, got the field %s%s",
-          function_name(L), known, got, hint);
+  const char *got = bind_push_description(L, key);
+  const char *hint = bind_push_hint(L, key, list);
+  bind_failure(L, "%s: expected only the fields %s, got the field %s%s",
+               bind_function_name(L), known, got, hint);
 }
 
 static int is_known(lua_State *L, int index, const char *const *names) {
@@ -186,8 +187,8 @@ static int is_known(lua_State *L, int index, const char *const *names) {
   return 0;
 }
 
-void check_fields(lua_State *L, int arg, const char *const *names) {
-  check_table(L, arg);
+void bind_check_fields(lua_State *L, int arg, const char *const *names) {
+  bind_check_table(L, arg);
   for (lua_pushnil(L); lua_next(L, arg); lua_pop(L, 1)) {
     if (is_known(L, -2, names))
       continue;
@@ -195,29 +196,30 @@ void check_fields(lua_State *L, int arg, const char *const *names) {
   }
 }
 
-int push_field(lua_State *L, int table, const char *name) {
+int bind_push_field(lua_State *L, int table, const char *name) {
   lua_pushstring(L, name);
   return lua_rawget(L, table);
 }
 
-int field_error(lua_State *L, const char *expected, const char *name) {
-  return value_error(L, lua_gettop(L), expected, " in the field '%s'", name);
+int bind_field_error(lua_State *L, const char *expected, const char *name) {
+  return bind_value_error(L, lua_gettop(L), expected, " in the field '%s'",
+                          name);
 }
 
-double field_number(lua_State *L, int table, const char *name,
-                    double otherwise) {
-  int type = push_field(L, table, name);
+double bind_field_number(lua_State *L, int table, const char *name,
+                         double otherwise) {
+  int type = bind_push_field(L, table, name);
   if (type != LUA_TNIL && type != LUA_TNUMBER)
-    field_error(L, "a number", name);
+    bind_field_error(L, "a number", name);
   double value = type == LUA_TNIL ? otherwise : lua_tonumber(L, -1);
   lua_pop(L, 1);
   return value;
 }
 
-int field_flag(lua_State *L, int table, const char *name, int otherwise) {
-  int type = push_field(L, table, name);
+int bind_field_flag(lua_State *L, int table, const char *name, int otherwise) {
+  int type = bind_push_field(L, table, name);
   if (type != LUA_TNIL && type != LUA_TBOOLEAN)
-    field_error(L, "true or false", name);
+    bind_field_error(L, "true or false", name);
   int value = type == LUA_TNIL ? otherwise : lua_toboolean(L, -1);
   lua_pop(L, 1);
   return value;

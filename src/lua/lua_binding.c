@@ -25,7 +25,7 @@ static int binding_gc(lua_State *L) {
 ** Makes the binding, kept in the registry. It is marked for finalization
 ** before any object, so it is finalized after them.
 */
-binding *make_binding(lua_State *L) {
+binding *bind_make_binding(lua_State *L) {
   void *user;
   lua_Alloc allocator = lua_getallocf(L, &user);
   binding *state = lua_newuserdatauv(L, sizeof *state, BINDING_VALUES);
@@ -42,34 +42,35 @@ binding *make_binding(lua_State *L) {
   return state;
 }
 
-binding *push_binding(lua_State *L) {
+binding *bind_push_binding(lua_State *L) {
   lua_rawgetp(L, LUA_REGISTRYINDEX, &binding_key);
   return lua_touserdata(L, -1);
 }
 
-binding *find_binding(lua_State *L) {
-  binding *state = push_binding(L);
+binding *bind_find_binding(lua_State *L) {
+  binding *state = bind_push_binding(L);
   lua_pop(L, 1);
   return state;
 }
 
-int is_profiled(lua_State *L) {
-  const saros_context *context = binding_of(L)->context;
+int bind_is_profiled(lua_State *L) {
+  const saros_context *context = bind_binding_of(L)->context;
   return context != NULL && saros_is_profiling(context);
 }
 
 /* --- Boxes ----------------------------------------------------------------- */
 
-void *push_box(lua_State *L, box_type type) {
+void *bind_push_box(lua_State *L, box_type type) {
   size_t size = type == OWNER ? sizeof(owner) : sizeof(void *);
   int values = type == SESSION ? SESSION_IDS : type == RECORDING;
   void *box = memset(lua_newuserdatauv(L, size, values), 0, size);
-  lua_rawgetp(L, LUA_REGISTRYINDEX, binding_of(L)->metatables[type]);
+  lua_rawgetp(L, LUA_REGISTRYINDEX, bind_binding_of(L)->metatables[type]);
   lua_setmetatable(L, -2);
   return box;
 }
 
-void *box_at(lua_State *L, int index, const binding *state, box_type type) {
+void *bind_box_at(lua_State *L, int index, const binding *state,
+                  box_type type) {
   void *box = lua_touserdata(L, index);
   if (box == NULL || state->context == NULL || !lua_getmetatable(L, index))
     return NULL;
@@ -78,16 +79,16 @@ void *box_at(lua_State *L, int index, const binding *state, box_type type) {
   return same ? box : NULL;
 }
 
-void *to_box(lua_State *L, int index, box_type type) {
-  return box_at(L, index, binding_of(L), type);
+void *bind_to_box(lua_State *L, int index, box_type type) {
+  return bind_box_at(L, index, bind_binding_of(L), type);
 }
 
-saros_tensor *to_tensor(lua_State *L, int index) {
-  saros_tensor **box = to_box(L, index, TENSOR);
+saros_tensor *bind_to_tensor(lua_State *L, int index) {
+  saros_tensor **box = bind_to_box(L, index, TENSOR);
   return box != NULL ? *box : NULL;
 }
 
-const char *box_name(box_type type) {
+const char *bind_box_name(box_type type) {
   static const char *const names[BOX_TYPES] = {
       "tensor", "tape",   "pause",     "generator", "session",
       "codec",  "tokens", "recording", "owner"};
@@ -96,13 +97,13 @@ const char *box_name(box_type type) {
 
 /* --- Owners ---------------------------------------------------------------- */
 
-owner *push_owner(lua_State *L, void (*release)(void *object)) {
-  owner *box = push_box(L, OWNER);
+owner *bind_push_owner(lua_State *L, void (*release)(void *object)) {
+  owner *box = bind_push_box(L, OWNER);
   box->release = release;
   return box;
 }
 
-void owner_release(owner *box) {
+void bind_owner_release(owner *box) {
   void *object = box->object;
   box->object = NULL;
   if (object != NULL)
@@ -110,28 +111,30 @@ void owner_release(owner *box) {
 }
 
 static int owner_gc(lua_State *L) {
-  owner *box = to_box(L, 1, OWNER);
+  owner *box = bind_to_box(L, 1, OWNER);
   if (box != NULL)
-    owner_release(box);
+    bind_owner_release(box);
   return 0;
 }
 
 /* --- Registration ---------------------------------------------------------- */
 
 /* Finalizers run in the middle of other calls, so they are not recorded. */
-void push_function(lua_State *L, const char *name, lua_CFunction function) {
+void bind_push_function(lua_State *L, const char *name,
+                        lua_CFunction function) {
   lua_rawgetp(L, LUA_REGISTRYINDEX, &binding_key);
   lua_pushstring(L, strncmp(name, "__", 2) == 0 ? name + 2 : name);
   lua_rotate(L, -3, 2);
   lua_pushcfunction(L, function);
-  lua_pushcclosure(L, strcmp(name, "__gc") == 0 ? function : call_or_record,
+  lua_pushcclosure(L,
+                   strcmp(name, "__gc") == 0 ? function : bind_call_or_record,
                    FUNCTION_UPVALUE);
 }
 
-void register_functions(lua_State *L, int table, const luaL_Reg *list) {
+void bind_register_functions(lua_State *L, int table, const luaL_Reg *list) {
   for (; list->name != NULL; list++) {
     lua_pushnil(L);
-    push_function(L, list->name, list->func);
+    bind_push_function(L, list->name, list->func);
     lua_setfield(L, table, list->name);
   }
 }
@@ -143,40 +146,41 @@ static void share(lua_State *L, const char *name) {
   lua_setfield(L, METHODS, name);
 }
 
-void register_shared(lua_State *L, const luaL_Reg *list) {
+void bind_register_shared(lua_State *L, const luaL_Reg *list) {
   for (; list->name != NULL; list++) {
     lua_pushnil(L);
-    push_function(L, list->name, list->func);
+    bind_push_function(L, list->name, list->func);
     share(L, list->name);
   }
 }
 
-void register_coded(lua_State *L, const char *name, lua_CFunction function,
-                    int code) {
+void bind_register_coded(lua_State *L, const char *name, lua_CFunction function,
+                         int code) {
   lua_pushinteger(L, code);
-  push_function(L, name, function);
+  bind_push_function(L, name, function);
   share(L, name);
 }
 
-void push_metatable(lua_State *L, box_type type, const luaL_Reg *metamethods) {
-  binding *state = find_binding(L);
+void bind_push_metatable(lua_State *L, box_type type,
+                         const luaL_Reg *metamethods) {
+  binding *state = bind_find_binding(L);
   lua_newtable(L);
   const void *address = lua_topointer(L, -1);
   lua_pushvalue(L, -1);
   lua_rawsetp(L, LUA_REGISTRYINDEX, address);
   state->metatables[type] = address;
-  lua_pushfstring(L, "saros.%s", box_name(type));
+  lua_pushfstring(L, "saros.%s", bind_box_name(type));
   lua_pushvalue(L, -1);
   lua_setfield(L, -3, "__name");
   lua_setfield(L, -2, "__metatable");
-  register_functions(L, lua_gettop(L), metamethods);
+  bind_register_functions(L, lua_gettop(L), metamethods);
   lua_getfield(L, -1, "__gc");
   lua_setfield(L, -2, "__close");
 }
 
 static const luaL_Reg owner_metamethods[] = {{"__gc", owner_gc}, {NULL, NULL}};
 
-void register_owner(lua_State *L) {
-  push_metatable(L, OWNER, owner_metamethods);
+void bind_register_owner(lua_State *L) {
+  bind_push_metatable(L, OWNER, owner_metamethods);
   lua_pop(L, 1);
 }

@@ -3,9 +3,9 @@
 */
 #include "binding.h"
 
-int collect(lua_State *L) {
+int bind_collect(lua_State *L) {
   lua_gc(L, LUA_GCCOLLECT);
-  saros_trim(context_of(L));
+  saros_trim(bind_context_of(L));
   return 1;
 }
 
@@ -54,8 +54,8 @@ static int collect_steps(lua_State *L, double steps) {
 ** once, in a cycle that begins now: it would be needed beside the next one. A
 ** heap larger than all tensors is not gone over for that.
 */
-int tell_collector(lua_State *L, size_t bytes) {
-  binding *state = binding_of(L);
+int bind_tell_collector(lua_State *L, size_t bytes) {
+  binding *state = bind_binding_of(L);
   saros_context *context = state->context;
   double now = collectable(context);
   if (now <= state->collect_above || lua_gc(L, LUA_GCISRUNNING) <= 0)
@@ -73,8 +73,8 @@ int tell_collector(lua_State *L, size_t bytes) {
   return 1;
 }
 
-void tell_collector_of_release(lua_State *L) {
-  binding *state = binding_of(L);
+void bind_tell_collector_of_release(lua_State *L) {
+  binding *state = bind_binding_of(L);
   double due = collectable(state->context);
   if (!state->cycle_due)
     due += growth(due);
@@ -82,14 +82,14 @@ void tell_collector_of_release(lua_State *L) {
     state->collect_above = due;
 }
 
-void tell_collector_of_tape(lua_State *L, size_t taped) {
+void bind_tell_collector_of_tape(lua_State *L, size_t taped) {
   if ((double)taped >= CYCLE_BYTES)
-    tell_collector_of_rest(L);
+    bind_tell_collector_of_rest(L);
   else
-    tell_collector_of_release(L);
+    bind_tell_collector_of_release(L);
 }
 
-void tell_collector_of_rest(lua_State *L) {
-  binding_of(L)->cycle_due = 1;
-  tell_collector_of_release(L);
+void bind_tell_collector_of_rest(lua_State *L) {
+  bind_binding_of(L)->cycle_due = 1;
+  bind_tell_collector_of_release(L);
 }

@@ -21,7 +21,7 @@ static void set_count(lua_State *L, const char *name, size_t value) {
 }
 
 static int context_info(lua_State *L) {
-  saros_build build = saros_info(context_of(L));
+  saros_build build = saros_info(bind_context_of(L));
   lua_newtable(L);
   set_text(L, "version", build.version);
   set_text(L, "real", build.real);
@@ -32,7 +32,7 @@ static int context_info(lua_State *L) {
 }
 
 static int context_memory(lua_State *L) {
-  saros_memory memory = saros_memory_of(context_of(L));
+  saros_memory memory = saros_memory_of(bind_context_of(L));
   lua_newtable(L);
   set_count(L, "in_use", memory.in_use);
   set_count(L, "taped", memory.taped);
@@ -43,8 +43,8 @@ static int context_memory(lua_State *L) {
 }
 
 static int context_block_bytes(lua_State *L) {
-  lua_Integer bytes = check_integer(L, 1, 0, (lua_Integer)1 << 50,
-                                    "a number of bytes, up to 2^50");
+  lua_Integer bytes = bind_check_integer(L, 1, 0, (lua_Integer)1 << 50,
+                                         "a number of bytes, up to 2^50");
   lua_pushinteger(L, (lua_Integer)saros_block_bytes((size_t)bytes));
   return 1;
 }
@@ -54,16 +54,16 @@ static int context_trace(lua_State *L) {
   const int64_t *events = NULL;
   size_t count = 0;
   lua_settop(L, 2);
-  double times = opt_number(L, 2, 1);
+  double times = bind_opt_number(L, 2, 1);
   if (lua_isnil(L, 1)) {
-    saros_trace_mark(context_of(L));
+    saros_trace_mark(bind_context_of(L));
     return 0;
   }
-  if (opt_flag(L, 1, 0)) {
-    RUN(L, saros_trace_start(context_of(L), times));
+  if (bind_opt_flag(L, 1, 0)) {
+    RUN(L, saros_trace_start(bind_context_of(L), times));
     return 0;
   }
-  RUN(L, saros_trace_stop(context_of(L), &events, &count));
+  RUN(L, saros_trace_stop(bind_context_of(L), &events, &count));
   lua_createtable(L, (int)(count < INT_MAX ? count : INT_MAX), 0);
   for (size_t i = 0; i < count; i++) {
     lua_pushinteger(L, events[i]);
@@ -73,17 +73,18 @@ static int context_trace(lua_State *L) {
 }
 
 static int context_trace_rows(lua_State *L) {
-  lua_pushnumber(L, saros_trace_rows(context_of(L), check_number(L, 1)));
+  lua_pushnumber(L,
+                 saros_trace_rows(bind_context_of(L), bind_check_number(L, 1)));
   return 1;
 }
 
 static int context_mark_memory(lua_State *L) {
-  saros_mark_memory(context_of(L));
+  saros_mark_memory(bind_context_of(L));
   return 0;
 }
 
 static int context_collect_soon(lua_State *L) {
-  tell_collector_of_rest(L);
+  bind_tell_collector_of_rest(L);
   return 0;
 }
 
@@ -91,21 +92,21 @@ static int context_collect_soon(lua_State *L) {
 static int context_is_method(lua_State *L) {
   lua_settop(L, 1);
   if (!lua_isfunction(L, 1))
-    argument_error(L, 1, "a function");
+    bind_argument_error(L, 1, "a function");
   const char *first = lua_getlocal(L, NULL, 1);
   lua_pushboolean(L, first != NULL && strcmp(first, "self") == 0);
   return 1;
 }
 
 static int context_trim(lua_State *L) {
-  saros_trim(context_of(L));
+  saros_trim(bind_context_of(L));
   return 0;
 }
 
 static int context_threads(lua_State *L) {
-  saros_context *context = context_of(L);
+  saros_context *context = bind_context_of(L);
   if (!lua_isnoneornil(L, 1)) {
-    int threads = (int)check_integer(L, 1, 1, 256, "1..256 threads");
+    int threads = (int)bind_check_integer(L, 1, 1, 256, "1..256 threads");
     RUN(L, saros_set_threads(context, threads));
   }
   lua_pushinteger(L, saros_info(context).threads);
@@ -115,13 +116,13 @@ static int context_threads(lua_State *L) {
 /* From here on, do results of operations have to be finite? */
 static int context_watch_finite(lua_State *L) {
   if (lua_type(L, 1) != LUA_TBOOLEAN)
-    argument_error(L, 1, "true or false");
-  binding_of(L)->watches_finite = lua_toboolean(L, 1);
+    bind_argument_error(L, 1, "true or false");
+  bind_binding_of(L)->watches_finite = lua_toboolean(L, 1);
   return 0;
 }
 
 static int context_clock(lua_State *L) {
-  lua_pushnumber(L, clock_seconds());
+  lua_pushnumber(L, bind_clock_seconds());
   return 1;
 }
 
@@ -129,7 +130,7 @@ static int context_clock(lua_State *L) {
 static FILE *check_file(lua_State *L) {
   luaL_Stream *stream = luaL_testudata(L, 1, LUA_FILEHANDLE);
   if (stream == NULL)
-    argument_error(L, 1, "a file");
+    bind_argument_error(L, 1, "a file");
   return stream->closef != NULL ? stream->f : NULL;
 }
 
@@ -152,7 +153,7 @@ static int context_terminal_width(lua_State *L) {
 }
 
 static int context_caller(lua_State *L) {
-  push_culprit(L);
+  bind_push_culprit(L);
   return 1;
 }
 
@@ -175,7 +176,7 @@ static const luaL_Reg context_functions[] = {
     {NULL, NULL},
 };
 
-void open_context(lua_State *L) {
-  register_owner(L);
-  register_functions(L, MODULE, context_functions);
+void bind_open_context(lua_State *L) {
+  bind_register_owner(L);
+  bind_register_functions(L, MODULE, context_functions);
 }

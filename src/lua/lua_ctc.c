@@ -15,20 +15,21 @@ static const char *const fields[] = {"input_lengths", "target_lengths", "blank",
 /* Pushes a copy of the lengths in a field, one for each row, or nil where the
 ** field is; returns the copy or null. The core judges their size. */
 static const int *push_lengths(lua_State *L, const char *name, int rows) {
-  if (push_field(L, OPTIONS, name) == LUA_TNIL)
+  if (bind_push_field(L, OPTIONS, name) == LUA_TNIL)
     return NULL;
   int table = lua_gettop(L);
   if (!lua_istable(L, table))
-    field_error(L, "a table of lengths", name);
+    bind_field_error(L, "a table of lengths", name);
   if (lua_rawlen(L, table) != (lua_Unsigned)rows)
-    failure(L, "%s: expected %d %s, one for each row, got %I", function_name(L),
-            rows, name, (LUAI_UACINT)lua_rawlen(L, table));
+    bind_failure(L, "%s: expected %d %s, one for each row, got %I",
+                 bind_function_name(L), rows, name,
+                 (LUAI_UACINT)lua_rawlen(L, table));
   int *lengths = lua_newuserdatauv(L, (size_t)rows * sizeof *lengths, 0);
   for (int row = 0; row < rows; row++) {
     lua_Integer length;
     lua_rawgeti(L, table, row + 1);
-    if (!to_integer(L, -1, 0, INT_MAX, &length))
-      field_error(L, "a length", name);
+    if (!bind_to_integer(L, -1, 0, INT_MAX, &length))
+      bind_field_error(L, "a length", name);
     lengths[row] = (int)length;
     lua_pop(L, 1);
   }
@@ -39,21 +40,21 @@ static const int *push_lengths(lua_State *L, const char *name, int rows) {
 
 static int field_blank(lua_State *L) {
   lua_Integer blank = 1;
-  if (push_field(L, OPTIONS, "blank") != LUA_TNIL &&
-      !to_integer(L, -1, 1, INT_MAX, &blank))
-    field_error(L, "an id (1 is the first)", "blank");
+  if (bind_push_field(L, OPTIONS, "blank") != LUA_TNIL &&
+      !bind_to_integer(L, -1, 1, INT_MAX, &blank))
+    bind_field_error(L, "an id (1 is the first)", "blank");
   lua_pop(L, 1);
   return (int)(blank - 1);
 }
 
 static saros_ctc_reduction field_reduction(lua_State *L) {
   saros_ctc_reduction reduction = SAROS_CTC_MEAN;
-  int type = push_field(L, OPTIONS, "reduction");
+  int type = bind_push_field(L, OPTIONS, "reduction");
   const char *name = type == LUA_TSTRING ? lua_tostring(L, -1) : "";
   if (strcmp(name, "none") == 0)
     reduction = SAROS_CTC_ROWS;
   else if (type != LUA_TNIL && strcmp(name, "mean") != 0)
-    field_error(L, "\"mean\" or \"none\"", "reduction");
+    bind_field_error(L, "\"mean\" or \"none\"", "reduction");
   lua_pop(L, 1);
   return reduction;
 }
@@ -61,7 +62,7 @@ static saros_ctc_reduction field_reduction(lua_State *L) {
 /* How many lengths there must be; other shapes are left for the core to
 ** refuse, which it does before it looks at lengths. */
 static int row_count(lua_State *L) {
-  saros_tensor *logits = check_tensor(L, LOGITS);
+  saros_tensor *logits = bind_check_tensor(L, LOGITS);
   return saros_tensor_rank(logits) == 3 ? saros_tensor_shape(logits)[1] : -1;
 }
 
@@ -70,9 +71,9 @@ static int ctc_loss(lua_State *L) {
   int rows = row_count(L), blank = 0;
   const int *input_lengths = NULL, *target_lengths = NULL;
   saros_ctc_reduction reduction = SAROS_CTC_MEAN;
-  check_tensor(L, TARGETS);
+  bind_check_tensor(L, TARGETS);
   if (!lua_isnil(L, OPTIONS)) {
-    check_fields(L, OPTIONS, fields);
+    bind_check_fields(L, OPTIONS, fields);
     blank = field_blank(L);
     reduction = field_reduction(L);
     if (rows >= 0) {
@@ -80,15 +81,15 @@ static int ctc_loss(lua_State *L) {
       target_lengths = push_lengths(L, "target_lengths", rows);
     }
   }
-  saros_tensor **out = push_tensor(L);
-  ATTEMPT(L,
-          saros_ctc_loss(check_tensor(L, LOGITS), check_tensor(L, TARGETS),
-                         input_lengths, target_lengths, blank, reduction, out));
-  return new_tensor(L, out);
+  saros_tensor **out = bind_push_tensor(L);
+  ATTEMPT(L, saros_ctc_loss(bind_check_tensor(L, LOGITS),
+                            bind_check_tensor(L, TARGETS), input_lengths,
+                            target_lengths, blank, reduction, out));
+  return bind_new_tensor(L, out);
 }
 
 static const luaL_Reg functions[] = {{"ctc_loss", ctc_loss}, {NULL, NULL}};
 
-void open_ctc(lua_State *L) {
-  register_shared(L, functions);
+void bind_open_ctc(lua_State *L) {
+  bind_register_shared(L, functions);
 }

@@ -47,7 +47,7 @@ static void push_results(lua_State *L, int first, int count) {
 /* Tells the recorder, which is not recorded itself. If it raises an error,
 ** recording stays off. */
 static void tell_recorder(lua_State *L, int depth, int results) {
-  binding *state = binding_of(L);
+  binding *state = bind_binding_of(L);
   int first = lua_gettop(L) - results + 1;
   luaL_checkstack(L, LUA_MINSTACK, "results to record");
   lua_getiuservalue(L, lua_upvalueindex(BINDING_UPVALUE), RECORDER_VALUE);
@@ -60,7 +60,7 @@ static void tell_recorder(lua_State *L, int depth, int results) {
 }
 
 static int record(lua_State *L, lua_CFunction function) {
-  binding *state = binding_of(L);
+  binding *state = bind_binding_of(L);
   int depth = ++state->calls;
   keep_arguments(L, depth);
   int results = function(L);
@@ -70,8 +70,8 @@ static int record(lua_State *L, lua_CFunction function) {
   return results;
 }
 
-int call_or_record(lua_State *L) {
+int bind_call_or_record(lua_State *L) {
   lua_CFunction function =
       lua_tocfunction(L, lua_upvalueindex(FUNCTION_UPVALUE));
-  return binding_of(L)->recording ? record(L, function) : function(L);
+  return bind_binding_of(L)->recording ? record(L, function) : function(L);
 }

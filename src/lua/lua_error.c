@@ -7,38 +7,38 @@
 
 #include "binding.h"
 
-saros_context *context_of(lua_State *L) {
-  saros_context *context = binding_of(L)->context;
+saros_context *bind_context_of(lua_State *L) {
+  saros_context *context = bind_binding_of(L)->context;
   if (context == NULL)
-    failure(L, "%s: expected an open Lua state, got one that is closing",
-            function_name(L));
+    bind_failure(L, "%s: expected an open Lua state, got one that is closing",
+                 bind_function_name(L));
   return context;
 }
 
-int enter_core(lua_State *L) {
-  binding *state = binding_of(L);
+int bind_enter_core(lua_State *L) {
+  binding *state = bind_binding_of(L);
   state->caller = L;
   state->waiting_since = 0;
   return state->context != NULL && saros_is_profiling(state->context);
 }
 
-void leave_core(lua_State *L, int profiled) {
-  binding_of(L)->caller = NULL;
+void bind_leave_core(lua_State *L, int profiled) {
+  bind_binding_of(L)->caller = NULL;
   if (profiled)
-    saros_profile_leave(context_of(L), 0);
+    saros_profile_leave(bind_context_of(L), 0);
 }
 
 /* --- Messages -------------------------------------------------------------- */
 
-const char *function_name(lua_State *L) {
+const char *bind_function_name(lua_State *L) {
   return lua_tostring(L, lua_upvalueindex(NAME_UPVALUE));
 }
 
-void push_culprit(lua_State *L) {
+void bind_push_culprit(lua_State *L) {
   lua_Debug call;
   for (int level = 1; lua_getstack(L, level, &call); level++) {
     lua_getinfo(L, "Sl", &call);
-    if (call.currentline > 0 && !is_library_chunk(call.source)) {
+    if (call.currentline > 0 && !bind_is_library_chunk(call.source)) {
       lua_pushfstring(L, "%s:%d: ", call.short_src, call.currentline);
       return;
     }
@@ -46,31 +46,31 @@ void push_culprit(lua_State *L) {
   lua_pushliteral(L, "");
 }
 
-int failure(lua_State *L, const char *format, ...) {
-  if (is_profiled(L))  // an argument may be wrong inside an operation
-    saros_profile_leave(context_of(L), 0);
-  binding_of(L)->caller = NULL;
+int bind_failure(lua_State *L, const char *format, ...) {
+  if (bind_is_profiled(L))  // an argument may be wrong inside an operation
+    saros_profile_leave(bind_context_of(L), 0);
+  bind_binding_of(L)->caller = NULL;
   va_list values;
   va_start(values, format);
   lua_pushvfstring(L, format, values);
   va_end(values);
-  push_culprit(L);
+  bind_push_culprit(L);
   lua_insert(L, -2);
   lua_concat(L, 2);
   return lua_error(L);
 }
 
-int raise(lua_State *L) {
-  if (binding_of(L)->interrupted)
-    return raise_interrupt(L);
-  return failure(L, "%s", saros_error(context_of(L)));
+int bind_raise(lua_State *L) {
+  if (bind_binding_of(L)->interrupted)
+    return bind_raise_interrupt(L);
+  return bind_failure(L, "%s", saros_error(bind_context_of(L)));
 }
 
-int return_file_error(lua_State *L, saros_status status) {
+int bind_return_file_error(lua_State *L, saros_status status) {
   if (status != SAROS_EFILE)
-    return raise(L);
+    return bind_raise(L);
   lua_pushnil(L);
-  lua_pushstring(L, saros_error(context_of(L)));
+  lua_pushstring(L, saros_error(bind_context_of(L)));
   return 2;
 }
 
@@ -96,18 +96,18 @@ static const char *push_tensor_description(lua_State *L,
 }
 
 static const char *push_userdata_description(lua_State *L, int index) {
-  saros_tensor *x = to_tensor(L, index);
+  saros_tensor *x = bind_to_tensor(L, index);
   if (x != NULL)
     return push_tensor_description(L, x);
   for (int type = TENSOR; type < OWNER; type++)
-    if (to_box(L, index, (box_type)type) != NULL)
-      return lua_pushfstring(L, "a %s", box_name((box_type)type));
+    if (bind_to_box(L, index, (box_type)type) != NULL)
+      return lua_pushfstring(L, "a %s", bind_box_name((box_type)type));
   if (luaL_getmetafield(L, index, "__name") == LUA_TSTRING)
     return lua_pushfstring(L, "a %s", lua_tostring(L, -1));
   return lua_pushliteral(L, "a userdata");
 }
 
-const char *push_description(lua_State *L, int index) {
+const char *bind_push_description(lua_State *L, int index) {
   switch (lua_type(L, index)) {
     case LUA_TNONE:
       return lua_pushliteral(L, "nothing");
@@ -116,7 +116,7 @@ const char *push_description(lua_State *L, int index) {
     case LUA_TBOOLEAN:
       return lua_pushstring(L, lua_toboolean(L, index) ? "true" : "false");
     case LUA_TNUMBER:
-      return push_number_text(L, index);
+      return bind_push_number_text(L, index);
     case LUA_TSTRING:
       return push_quoted(L, index);
     case LUA_TUSERDATA:
@@ -128,15 +128,15 @@ const char *push_description(lua_State *L, int index) {
   }
 }
 
-int value_error(lua_State *L, int index, const char *expected,
-                const char *place, ...) {
-  const char *got = push_description(L, index);
+int bind_value_error(lua_State *L, int index, const char *expected,
+                     const char *place, ...) {
+  const char *got = bind_push_description(L, index);
   va_list values;
   va_start(values, place);
   place = lua_pushvfstring(L, place, values);
   va_end(values);
-  return failure(L, "%s: expected %s%s, got %s", function_name(L), expected,
-                 place, got);
+  return bind_failure(L, "%s: expected %s%s, got %s", bind_function_name(L),
+                      expected, place, got);
 }
 
 /* In x:f(y) scripts count y as the first argument. */
@@ -146,9 +146,9 @@ static int is_method_call(lua_State *L) {
          strcmp(call.namewhat, "method") == 0;
 }
 
-int argument_error(lua_State *L, int arg, const char *expected) {
+int bind_argument_error(lua_State *L, int arg, const char *expected) {
   int number = arg - is_method_call(L);
   if (number > 0)
-    return value_error(L, arg, expected, " as argument %d", number);
-  return value_error(L, arg, expected, " before the colon");
+    return bind_value_error(L, arg, expected, " as argument %d", number);
+  return bind_value_error(L, arg, expected, " before the colon");
 }

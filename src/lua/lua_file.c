@@ -8,7 +8,7 @@
 
 #include "binding.h"
 
-void release_archive(void *archive) {
+void bind_release_archive(void *archive) {
   saros_archive_release(archive);
 }
 
@@ -19,21 +19,21 @@ static const char *check_name(lua_State *L, const char *what) {
   int index = lua_gettop(L) - 1;
   if (lua_type(L, index) != LUA_TSTRING ||
       strlen(lua_tostring(L, index)) != lua_rawlen(L, index))
-    value_error(L, index, "names without zero bytes", " as keys of the %s",
-                what);
+    bind_value_error(L, index, "names without zero bytes", " as keys of the %s",
+                     what);
   return lua_tostring(L, index);
 }
 
 static void check_tensor_value(lua_State *L, const char *name) {
-  if (to_tensor(L, -1) == NULL)
-    value_error(L, lua_gettop(L), "a live tensor", " as '%s'", name);
+  if (bind_to_tensor(L, -1) == NULL)
+    bind_value_error(L, lua_gettop(L), "a live tensor", " as '%s'", name);
 }
 
 static void check_string_value(lua_State *L, const char *name) {
   if (lua_type(L, -1) != LUA_TSTRING ||
       strlen(lua_tostring(L, -1)) != lua_rawlen(L, -1))
-    value_error(L, lua_gettop(L), "a string without zero bytes",
-                " as the metadata '%s'", name);
+    bind_value_error(L, lua_gettop(L), "a string without zero bytes",
+                     " as the metadata '%s'", name);
 }
 
 /* Checks names and values of a table; returns how many there are. */
@@ -74,7 +74,7 @@ static size_t sort_entries(lua_State *L, int table, entry *entries,
     if (count == most || lua_type(L, -2) != LUA_TSTRING)
       continue;
     int is_text = lua_type(L, -1) == LUA_TSTRING;
-    entries[count++] = (entry){lua_tostring(L, -2), to_tensor(L, -1),
+    entries[count++] = (entry){lua_tostring(L, -2), bind_to_tensor(L, -1),
                                is_text ? lua_tostring(L, -1) : NULL};
   }
   qsort(entries, count, sizeof *entries, compare_entries);
@@ -98,28 +98,29 @@ enum { PATH = 1, TENSORS, METADATA };
 
 static int file_write(lua_State *L) {
   lua_settop(L, METADATA);
-  const char *path = check_text(L, PATH);
-  check_table(L, TENSORS);
+  const char *path = bind_check_text(L, PATH);
+  bind_check_table(L, TENSORS);
   if (lua_isnil(L, METADATA)) {
     lua_newtable(L);
     lua_replace(L, METADATA);
   }
-  check_table(L, METADATA);
+  bind_check_table(L, METADATA);
   size_t tensors = check_entries(L, TENSORS, "tensors", check_tensor_value);
   size_t texts = check_entries(L, METADATA, "metadata", check_string_value);
   saros_archive *archive = NULL;
-  owner *box = push_owner(L, release_archive);
+  owner *box = bind_push_owner(L, bind_release_archive);
   entry *entries = push_entries(L, tensors + texts);
   tensors = sort_entries(L, TENSORS, entries, tensors);
   texts = sort_entries(L, METADATA, entries + tensors, texts);
-  RUN(L, saros_archive_new(context_of(L), &archive));
+  RUN(L, saros_archive_new(bind_context_of(L), &archive));
   box->object = archive;
   RUN(L, add_entries(archive, entries, tensors + texts));
   saros_status status;
-  MEASURE(L, function_name(L), status, saros_safetensors_write(archive, path));
+  MEASURE(L, bind_function_name(L), status,
+          saros_safetensors_write(archive, path));
   if (status != SAROS_OK)
-    return return_file_error(L, status);
-  owner_release(box);
+    return bind_return_file_error(L, status);
+  bind_owner_release(box);
   lua_pushboolean(L, 1);
   return 1;
 }
@@ -134,11 +135,11 @@ static saros_piece check_piece(lua_State *L) {
   if (lua_type(L, -1) == LUA_TSTRING) {
     piece.text = lua_tolstring(L, -1, &piece.size);
     lua_pushvalue(L, -1);
-  } else if (to_tensor(L, -1) != NULL) {
-    piece.tensor = hold_tensor(L, lua_gettop(L));
+  } else if (bind_to_tensor(L, -1) != NULL) {
+    piece.tensor = bind_hold_tensor(L, lua_gettop(L));
   } else {
-    value_error(L, lua_gettop(L), "a string or a live tensor as each piece",
-                "");
+    bind_value_error(L, lua_gettop(L),
+                     "a string or a live tensor as each piece", "");
   }
   lua_rawseti(L, HOLDS, (lua_Integer)lua_rawlen(L, HOLDS) + 1);
   return piece;
@@ -147,8 +148,8 @@ static saros_piece check_piece(lua_State *L) {
 /* write_source(path, pieces) */
 static int file_write_source(lua_State *L) {
   lua_settop(L, PIECES);
-  const char *path = check_text(L, PATH);
-  check_table(L, PIECES);
+  const char *path = bind_check_text(L, PATH);
+  bind_check_table(L, PIECES);
   int count = (int)lua_rawlen(L, PIECES);
   lua_newtable(L);  // HOLDS
   saros_piece *list =
@@ -159,10 +160,10 @@ static int file_write_source(lua_State *L) {
     lua_settop(L, LIST);
   }
   saros_status status;
-  MEASURE(L, function_name(L), status,
-          saros_write_source(context_of(L), path, count, list));
+  MEASURE(L, bind_function_name(L), status,
+          saros_write_source(bind_context_of(L), path, count, list));
   if (status != SAROS_OK)
-    return return_file_error(L, status);
+    return bind_return_file_error(L, status);
   lua_pushboolean(L, 1);
   return 1;
 }
@@ -175,9 +176,9 @@ static void push_tensors(lua_State *L, const saros_archive *archive) {
   lua_createtable(L, 0, count);
   for (int i = 0; i < count; i++) {
     lua_pushstring(L, saros_archive_name(archive, i));
-    saros_tensor **box = push_tensor(L);
+    saros_tensor **box = bind_push_tensor(L);
     *box = saros_tensor_retain(saros_archive_tensor(archive, i));
-    new_tensor(L, box);
+    bind_new_tensor(L, box);
     lua_rawset(L, -3);
   }
 }
@@ -192,46 +193,46 @@ static void push_metadata(lua_State *L, const saros_archive *archive) {
   }
 }
 
-void push_archive(lua_State *L, const saros_archive *archive) {
+void bind_push_archive(lua_State *L, const saros_archive *archive) {
   push_tensors(L, archive);
   push_metadata(L, archive);
 }
 
 static int file_read(lua_State *L) {
-  const char *path = check_text(L, PATH);
+  const char *path = bind_check_text(L, PATH);
   saros_archive *archive = NULL;
-  owner *box = push_owner(L, release_archive);
+  owner *box = bind_push_owner(L, bind_release_archive);
   saros_status status;
-  MEASURE(L, function_name(L), status,
-          saros_safetensors_read(context_of(L), path, &archive));
+  MEASURE(L, bind_function_name(L), status,
+          saros_safetensors_read(bind_context_of(L), path, &archive));
   if (status != SAROS_OK)
-    return return_file_error(L, status);
+    return bind_return_file_error(L, status);
   box->object = archive;
-  push_archive(L, archive);
-  owner_release(box);
+  bind_push_archive(L, archive);
+  bind_owner_release(box);
   return 2;
 }
 
 /* --- Text and folders ----------------------------------------------------------------------------- */
 
 static int file_write_text(lua_State *L) {
-  const char *path = check_text(L, 1);
+  const char *path = bind_check_text(L, 1);
   size_t size;
   if (lua_type(L, 2) != LUA_TSTRING)
-    argument_error(L, 2, "a string");
+    bind_argument_error(L, 2, "a string");
   const char *text = lua_tolstring(L, 2, &size);
-  saros_status status = saros_write_file(context_of(L), path, text, size);
+  saros_status status = saros_write_file(bind_context_of(L), path, text, size);
   if (status != SAROS_OK)
-    return return_file_error(L, status);
+    return bind_return_file_error(L, status);
   lua_pushboolean(L, 1);
   return 1;
 }
 
 static int file_make_folder(lua_State *L) {
-  const char *path = check_text(L, PATH);
-  saros_status status = saros_make_folder(context_of(L), path);
+  const char *path = bind_check_text(L, PATH);
+  saros_status status = saros_make_folder(bind_context_of(L), path);
   if (status != SAROS_OK)
-    return return_file_error(L, status);
+    return bind_return_file_error(L, status);
   lua_pushboolean(L, 1);
   return 1;
 }
@@ -242,6 +243,6 @@ static const luaL_Reg functions[] = {
     {"write_source", file_write_source}, {NULL, NULL},
 };
 
-void open_file(lua_State *L) {
-  register_functions(L, MODULE, functions);
+void bind_open_file(lua_State *L) {
+  bind_register_functions(L, MODULE, functions);
 }

@@ -12,24 +12,24 @@
 #define WORD_DIGITS 16
 #define STATE_DIGITS (SAROS_GENERATOR_WORDS * WORD_DIGITS)
 
-saros_generator *check_generator(lua_State *L, int arg) {
-  return *(saros_generator **)check_box(L, arg, GENERATOR);
+saros_generator *bind_check_generator(lua_State *L, int arg) {
+  return *(saros_generator **)bind_check_box(L, arg, GENERATOR);
 }
 
 static uint64_t check_seed(lua_State *L, int arg) {
-  return (uint64_t)check_integer(L, arg, LUA_MININTEGER, LUA_MAXINTEGER,
-                                 "an integer seed");
+  return (uint64_t)bind_check_integer(L, arg, LUA_MININTEGER, LUA_MAXINTEGER,
+                                      "an integer seed");
 }
 
 static int generator_new(lua_State *L) {
   uint64_t seed = check_seed(L, 1);
-  saros_generator **box = push_box(L, GENERATOR);
-  ATTEMPT(L, saros_generator_new(context_of(L), seed, box));
+  saros_generator **box = bind_push_box(L, GENERATOR);
+  ATTEMPT(L, saros_generator_new(bind_context_of(L), seed, box));
   return 1;
 }
 
 static int generator_gc(lua_State *L) {
-  saros_generator **box = to_box(L, 1, GENERATOR);
+  saros_generator **box = bind_to_box(L, 1, GENERATOR);
   if (box != NULL) {
     saros_generator *generator = *box;
     *box = NULL;
@@ -47,14 +47,14 @@ static int itself(lua_State *L, int arg) {
 
 static int generator_seed(lua_State *L) {
   uint64_t seed = check_seed(L, 2);
-  saros_generator_seed(check_generator(L, 1), seed);
+  saros_generator_seed(bind_check_generator(L, 1), seed);
   return itself(L, 1);
 }
 
 static int generator_state(lua_State *L) {
   uint64_t words[SAROS_GENERATOR_WORDS];
   char text[STATE_DIGITS + 1];
-  saros_generator_save(check_generator(L, 1), words);
+  saros_generator_save(bind_check_generator(L, 1), words);
   for (int i = 0; i < SAROS_GENERATOR_WORDS; i++)
     snprintf(text + i * WORD_DIGITS, WORD_DIGITS + 1, "%016" PRIx64, words[i]);
   lua_pushlstring(L, text, STATE_DIGITS);
@@ -69,26 +69,27 @@ static int is_state(lua_State *L, int arg) {
 
 static int generator_restore(lua_State *L) {
   uint64_t words[SAROS_GENERATOR_WORDS];
-  check_generator(L, 1);
+  bind_check_generator(L, 1);
   if (!is_state(L, 2))
-    argument_error(L, 2, "a state of 64 hex digits");
+    bind_argument_error(L, 2, "a state of 64 hex digits");
   for (int i = 0; i < SAROS_GENERATOR_WORDS; i++)
     sscanf(lua_tostring(L, 2) + i * WORD_DIGITS, "%16" SCNx64, &words[i]);
-  RUN(L, saros_generator_restore(check_generator(L, 1), words));
+  RUN(L, saros_generator_restore(bind_check_generator(L, 1), words));
   return itself(L, 1);
 }
 
 /* --- Numbers --------------------------------------------------------------------------- */
 
 static int generator_number(lua_State *L) {
-  lua_pushnumber(L, saros_uniform(check_generator(L, 1)));
+  lua_pushnumber(L, saros_uniform(bind_check_generator(L, 1)));
   return 1;
 }
 
 static int generator_integer(lua_State *L) {
-  check_generator(L, 1);
-  lua_Integer limit = check_integer(L, 2, 1, LUA_MAXINTEGER, "a limit >= 1");
-  uint64_t below = saros_below(check_generator(L, 1), (uint64_t)limit);
+  bind_check_generator(L, 1);
+  lua_Integer limit =
+      bind_check_integer(L, 2, 1, LUA_MAXINTEGER, "a limit >= 1");
+  uint64_t below = saros_below(bind_check_generator(L, 1), (uint64_t)limit);
   lua_pushinteger(L, (lua_Integer)(below + 1));
   return 1;
 }
@@ -100,21 +101,22 @@ typedef saros_status (*filler)(saros_generator *generator, double a, double b,
 
 static void check_shape_table(lua_State *L) {
   if (lua_type(L, 2) == LUA_TNUMBER)
-    failure(L, "%s: expected a table of sizes, got %s; write %s({5, 5})",
-            function_name(L), push_description(L, 2), function_name(L));
+    bind_failure(L, "%s: expected a table of sizes, got %s; write %s({5, 5})",
+                 bind_function_name(L), bind_push_description(L, 2),
+                 bind_function_name(L));
 }
 
 /* g:f(shape [, a, b]): a new tensor. */
 static int fill_new(lua_State *L, filler f, double a, double b) {
   shape sizes;
-  check_generator(L, 1);
+  bind_check_generator(L, 1);
   check_shape_table(L);
-  check_shape(L, 2, &sizes);
-  a = opt_number(L, 3, a);
-  b = opt_number(L, 4, b);
-  saros_tensor **out = push_zeros(L, SAROS_REAL, &sizes);
-  ATTEMPT(L, f(check_generator(L, 1), a, b, *out));
-  return new_tensor(L, out);
+  bind_check_shape(L, 2, &sizes);
+  a = bind_opt_number(L, 3, a);
+  b = bind_opt_number(L, 4, b);
+  saros_tensor **out = bind_push_zeros(L, SAROS_REAL, &sizes);
+  ATTEMPT(L, f(bind_check_generator(L, 1), a, b, *out));
+  return bind_new_tensor(L, out);
 }
 
 static int generator_uniform(lua_State *L) {
@@ -129,11 +131,11 @@ static int generator_normal(lua_State *L) {
 
 /* g:f(t [, a, b]): fills t. */
 static int fill_old(lua_State *L, filler f, double a, double b) {
-  check_generator(L, 1);
-  check_tensor(L, 2);
-  a = opt_number(L, 3, a);
-  b = opt_number(L, 4, b);
-  ATTEMPT(L, f(check_generator(L, 1), a, b, check_tensor(L, 2)));
+  bind_check_generator(L, 1);
+  bind_check_tensor(L, 2);
+  a = bind_opt_number(L, 3, a);
+  b = bind_opt_number(L, 4, b);
+  ATTEMPT(L, f(bind_check_generator(L, 1), a, b, bind_check_tensor(L, 2)));
   return itself(L, 2);
 }
 
@@ -146,35 +148,36 @@ static int generator_fill_normal(lua_State *L) {
 }
 
 static int generator_fill_orthogonal(lua_State *L) {
-  check_generator(L, 1);
-  check_tensor(L, 2);
-  double gain = opt_number(L, 3, 1);
-  ATTEMPT(L, saros_fill_orthogonal(check_generator(L, 1), gain,
-                                   check_tensor(L, 2)));
+  bind_check_generator(L, 1);
+  bind_check_tensor(L, 2);
+  double gain = bind_opt_number(L, 3, 1);
+  ATTEMPT(L, saros_fill_orthogonal(bind_check_generator(L, 1), gain,
+                                   bind_check_tensor(L, 2)));
   return itself(L, 2);
 }
 
 static int generator_categorical(lua_State *L) {
   lua_settop(L, 2);
-  check_generator(L, 1);
-  saros_tensor **out = push_tensor(L);
-  ATTEMPT(L, saros_categorical(check_generator(L, 1), check_tensor(L, 2), out));
-  return new_tensor(L, out);
+  bind_check_generator(L, 1);
+  saros_tensor **out = bind_push_tensor(L);
+  ATTEMPT(L, saros_categorical(bind_check_generator(L, 1),
+                               bind_check_tensor(L, 2), out));
+  return bind_new_tensor(L, out);
 }
 
 static int generator_permutation(lua_State *L) {
   lua_settop(L, 2);
-  check_generator(L, 1);
-  int count = check_size(L, 2);
-  saros_tensor **out = push_tensor(L);
-  ATTEMPT(L, saros_permutation(check_generator(L, 1), count, out));
-  return new_tensor(L, out);
+  bind_check_generator(L, 1);
+  int count = bind_check_size(L, 2);
+  saros_tensor **out = bind_push_tensor(L);
+  ATTEMPT(L, saros_permutation(bind_check_generator(L, 1), count, out));
+  return bind_new_tensor(L, out);
 }
 
 static int generator_tostring(lua_State *L) {
-  saros_generator **box = to_box(L, 1, GENERATOR);
+  saros_generator **box = bind_to_box(L, 1, GENERATOR);
   if (box == NULL)
-    argument_error(L, 1, "a generator");
+    bind_argument_error(L, 1, "a generator");
   lua_pushstring(L, *box == NULL ? "generator (closed)" : "generator");
   return 1;
 }
@@ -206,8 +209,8 @@ static const luaL_Reg metamethods[] = {
     {NULL, NULL},
 };
 
-void open_generator(lua_State *L) {
-  register_functions(L, MODULE, functions);
-  register_type(L, GENERATOR, metamethods, methods);
+void bind_open_generator(lua_State *L) {
+  bind_register_functions(L, MODULE, functions);
+  bind_register_type(L, GENERATOR, metamethods, methods);
   lua_pop(L, 1);
 }

@@ -7,25 +7,26 @@
 /* The argument of each is the address of what the host gave. */
 
 static int share_tensor(lua_State *L) {
-  saros_tensor **box = push_tensor(L);
+  saros_tensor **box = bind_push_tensor(L);
   *box = saros_tensor_retain(lua_touserdata(L, 1));
-  return new_tensor(L, box);
+  return bind_new_tensor(L, box);
 }
 
 static int share_archive(lua_State *L) {
   saros_archive *archive = NULL;
-  owner *box = push_owner(L, release_archive);
-  RUN(L, saros_shared_archive(lua_touserdata(L, 1), context_of(L), &archive));
+  owner *box = bind_push_owner(L, bind_release_archive);
+  RUN(L,
+      saros_shared_archive(lua_touserdata(L, 1), bind_context_of(L), &archive));
   box->object = archive;
-  push_archive(L, archive);
-  owner_release(box);
+  bind_push_archive(L, archive);
+  bind_owner_release(box);
   return 2;
 }
 
 static void call(lua_State *L, const char *name, lua_CFunction function,
                  void *given, int results) {
   lua_pushnil(L);
-  push_function(L, name, function);
+  bind_push_function(L, name, function);
   lua_pushlightuserdata(L, given);
   lua_call(L, 1, results);
 }
@@ -39,13 +40,13 @@ void saros_push_shared(lua_State *L, saros_shared *shared) {
 }
 
 saros_context *saros_context_in(lua_State *L) {
-  const binding *state = find_binding(L);
+  const binding *state = bind_find_binding(L);
   return state != NULL ? state->context : NULL;
 }
 
 saros_tensor *saros_to_tensor(lua_State *L, int index) {
-  const binding *state = find_binding(L);
+  const binding *state = bind_find_binding(L);
   saros_tensor *const *box =
-      state != NULL ? box_at(L, index, state, TENSOR) : NULL;
+      state != NULL ? bind_box_at(L, index, state, TENSOR) : NULL;
   return box != NULL ? *box : NULL;
 }

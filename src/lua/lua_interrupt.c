@@ -67,7 +67,7 @@ static int run_hook_alone(lua_State *L, binding *state) {
   return status;
 }
 
-double clock_seconds(void) {
+double bind_clock_seconds(void) {
   struct timespec now;
   clock_gettime(CLOCK_MONOTONIC, &now);
   return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
@@ -76,7 +76,7 @@ double clock_seconds(void) {
 /* Has the hook of L been waiting for as long as its count? It waits from the
 ** first question in a call of the core on. */
 static int is_due(lua_State *L, binding *state) {
-  double time = clock_seconds();
+  double time = bind_clock_seconds();
   if (state->waiting_since > 0 &&
       time - state->waiting_since < lua_gethookcount(L) * INSTRUCTION)
     return 0;
@@ -85,7 +85,7 @@ static int is_due(lua_State *L, binding *state) {
   return !is_first;
 }
 
-int ask_hook(void *user) {
+int bind_ask_hook(void *user) {
   binding *state = user;
   lua_State *L = state->caller;
   if (L == NULL || !(lua_gethookmask(L) & LUA_MASKCOUNT) || !is_due(L, state) ||
@@ -98,8 +98,8 @@ int ask_hook(void *user) {
   return 1;
 }
 
-int raise_interrupt(lua_State *L) {
-  binding_of(L)->interrupted = 0;
+int bind_raise_interrupt(lua_State *L) {
+  bind_binding_of(L)->interrupted = 0;
   lua_getiuservalue(L, lua_upvalueindex(BINDING_UPVALUE), INTERRUPT_VALUE);
   lua_pushnil(L);
   lua_setiuservalue(L, lua_upvalueindex(BINDING_UPVALUE), INTERRUPT_VALUE);

@@ -33,11 +33,11 @@ typedef struct encoder {
 } encoder;
 
 static int out_of_memory(lua_State *L) {
-  return failure(L, "%s: not enough memory", function_name(L));
+  return bind_failure(L, "%s: not enough memory", bind_function_name(L));
 }
 
 static int bad_value(lua_State *L, const char *expected) {
-  return value_error(L, lua_gettop(L), expected, "");
+  return bind_value_error(L, lua_gettop(L), expected, "");
 }
 
 static int reads_back(double value, int digits) {
@@ -117,11 +117,11 @@ static void encode_array(lua_State *L, json_t *array, encoder *state) {
 static const char *check_key(lua_State *L) {
   int key = lua_gettop(L) - 1;
   if (lua_type(L, key) != LUA_TSTRING)
-    value_error(L, key, "either the keys 1..n or strings",
-                " as keys of a table");
+    bind_value_error(L, key, "either the keys 1..n or strings",
+                     " as keys of a table");
   const char *text = lua_tostring(L, key);
   if (strlen(text) != lua_rawlen(L, key))
-    value_error(L, key, "keys without zero bytes", "");
+    bind_value_error(L, key, "keys without zero bytes", "");
   return text;
 }
 
@@ -132,7 +132,7 @@ static void encode_object(lua_State *L, json_t *object, encoder *state) {
     if (item == NULL)
       out_of_memory(L);
     if (json_object_set_new(object, key, item) != 0)
-      value_error(L, lua_gettop(L) - 1, "keys of UTF-8", "");
+      bind_value_error(L, lua_gettop(L) - 1, "keys of UTF-8", "");
     encode_content(L, item, state);
   }
 }
@@ -141,10 +141,10 @@ static void encode_object(lua_State *L, json_t *object, encoder *state) {
 static void encode_content(lua_State *L, json_t *json, encoder *state) {
   if (!lua_istable(L, -1))
     return;
-  luaL_checkstack(L, LUA_MINSTACK, function_name(L));
+  luaL_checkstack(L, LUA_MINSTACK, bind_function_name(L));
   if (++state->depth > MAX_DEPTH)
-    failure(L, "%s: expected at most %d levels of tables, got more",
-            function_name(L), MAX_DEPTH);
+    bind_failure(L, "%s: expected at most %d levels of tables, got more",
+                 bind_function_name(L), MAX_DEPTH);
   if (json_is_array(json))
     encode_array(L, json, state);
   else
@@ -158,22 +158,22 @@ static void push_text(lua_State *L, const json_t *json, int pretty,
   size_t flags = JSON_ENCODE_ANY | JSON_SORT_KEYS |
                  JSON_REAL_PRECISION((size_t)digits) |
                  (pretty ? JSON_INDENT(2) : 0);
-  owner *text = push_owner(L, release_text);
+  owner *text = bind_push_owner(L, release_text);
   plain_numbers numbers = plain_numbers_enter();
   text->object = json_dumps(json, flags);
   plain_numbers_leave(numbers);
   if (text->object == NULL)
     out_of_memory(L);
   lua_pushstring(L, text->object);
-  owner_release(text);
+  bind_owner_release(text);
 }
 
 /* json_encode(value [, pretty]) */
 static int json_encode(lua_State *L) {
   encoder state = {.digits = 15};
   lua_settop(L, 2);
-  int pretty = opt_flag(L, 2, 0);
-  owner *root = push_owner(L, release_json);
+  int pretty = bind_opt_flag(L, 2, 0);
+  owner *root = bind_push_owner(L, release_json);
   lua_pushvalue(L, 1);
   json_t *json = encode_shallow(L, &state);
   if (json == NULL)
@@ -181,7 +181,7 @@ static int json_encode(lua_State *L) {
   root->object = json;
   encode_content(L, json, &state);
   push_text(L, json, pretty, state.digits);
-  owner_release(root);
+  bind_owner_release(root);
   return 1;
 }
 
@@ -210,7 +210,7 @@ static void push_object_of(lua_State *L, const json_t *object) {
 }
 
 static void push_json(lua_State *L, const json_t *json) {
-  luaL_checkstack(L, LUA_MINSTACK, function_name(L));
+  luaL_checkstack(L, LUA_MINSTACK, bind_function_name(L));
   switch (json_typeof(json)) {
     case JSON_OBJECT:
       push_object_of(L, json);
@@ -240,9 +240,9 @@ static int json_decode(lua_State *L) {
   json_error_t error;
   size_t length;
   if (lua_type(L, 1) != LUA_TSTRING)
-    argument_error(L, 1, "a string");
+    bind_argument_error(L, 1, "a string");
   const char *text = lua_tolstring(L, 1, &length);
-  owner *root = push_owner(L, release_json);
+  owner *root = bind_push_owner(L, release_json);
   plain_numbers numbers = plain_numbers_enter();
   root->object = json_loadb(
       text, length, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL,
@@ -250,12 +250,12 @@ static int json_decode(lua_State *L) {
   plain_numbers_leave(numbers);
   if (root->object == NULL) {
     lua_pushnil(L);
-    lua_pushfstring(L, "%s: line %d, column %d: %s", function_name(L),
+    lua_pushfstring(L, "%s: line %d, column %d: %s", bind_function_name(L),
                     error.line, error.column, error.text);
     return 2;
   }
   push_json(L, root->object);
-  owner_release(root);
+  bind_owner_release(root);
   return 1;
 }
 
@@ -265,8 +265,8 @@ static const luaL_Reg functions[] = {
     {NULL, NULL},
 };
 
-void open_json(lua_State *L) {
-  register_functions(L, MODULE, functions);
+void bind_open_json(lua_State *L) {
+  bind_register_functions(L, MODULE, functions);
   lua_pushlightuserdata(L, NULL);
   lua_setfield(L, MODULE, "null");
 }

@@ -7,14 +7,14 @@
 #include "binding.h"
 #include "modules.h"
 
-int is_library_chunk(const char *source) {
+int bind_is_library_chunk(const char *source) {
   const saros_lua_module *module = saros_lua_modules;
   while (module->name != NULL && strcmp(module->chunk, source) != 0)
     module++;
   return module->name != NULL;
 }
 
-const saros_lua_module *find_library_module(const char *name) {
+const saros_lua_module *bind_find_library_module(const char *name) {
   const saros_lua_module *module = saros_lua_modules;
   while (module->name != NULL && strcmp(module->name, name) != 0)
     module++;

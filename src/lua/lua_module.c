@@ -19,37 +19,37 @@ static void make_core(lua_State *L) {
   lua_settop(L, 0);
   lua_newtable(L);  // MODULE
   lua_newtable(L);  // METHODS
-  open_context(L);
-  open_names(L);
-  open_nested(L);
-  open_shape(L);
-  open_operation(L);
-  open_ctc(L);
-  open_recurrent(L);
-  open_tensor(L);  // after the functions that its operators are
-  open_tape(L);
-  open_generator(L);
-  open_session(L);
-  open_update(L);
-  open_file(L);
-  open_number(L);
-  open_json(L);
-  open_text(L);
-  open_profile(L);
-  open_record(L);
+  bind_open_context(L);
+  bind_open_names(L);
+  bind_open_nested(L);
+  bind_open_shape(L);
+  bind_open_operation(L);
+  bind_open_ctc(L);
+  bind_open_recurrent(L);
+  bind_open_tensor(L);  // after the functions that its operators are
+  bind_open_tape(L);
+  bind_open_generator(L);
+  bind_open_session(L);
+  bind_open_update(L);
+  bind_open_file(L);
+  bind_open_number(L);
+  bind_open_json(L);
+  bind_open_text(L);
+  bind_open_profile(L);
+  bind_open_record(L);
   lua_settop(L, MODULE);
 }
 
 /* The module is made once for each state, however often it is opened. */
 static int open_core(lua_State *L) {
   luaL_checkversion(L);
-  if (push_binding(L) != NULL &&
+  if (bind_push_binding(L) != NULL &&
       lua_getiuservalue(L, -1, MODULE_VALUE) == LUA_TTABLE)
     return 1;
-  binding *state = make_binding(L);
-  saros_set_interrupt(state->context, ask_hook, state);
+  binding *state = bind_make_binding(L);
+  saros_set_interrupt(state->context, bind_ask_hook, state);
   make_core(L);
-  push_binding(L);
+  bind_push_binding(L);
   lua_pushvalue(L, MODULE);
   lua_setiuservalue(L, -2, MODULE_VALUE);
   lua_settop(L, MODULE);
@@ -117,7 +117,7 @@ static void push_loader(lua_State *L, const saros_lua_module *module,
 ** the environment. */
 static int own_require(lua_State *L) {
   const char *name = luaL_checkstring(L, 1);
-  const saros_lua_module *module = find_library_module(name);
+  const saros_lua_module *module = bind_find_library_module(name);
   lua_settop(L, 1);
   if (module != NULL)
     push_loader(L, module, lua_upvalueindex(1));
@@ -153,7 +153,7 @@ void saros_open_without(lua_State *L, int without, int version,
                         size_t real_size) {
   saros_check_host(L, version, real_size);
   luaL_requiref(L, CORE, open_core, 0);
-  saros_context *context = find_binding(L)->context;
+  saros_context *context = bind_find_binding(L)->context;
   if (saros_restrict(context, without) != SAROS_OK)
     luaL_error(L, "saros: %s", saros_error(context));
   lua_pop(L, 1);
@@ -161,7 +161,7 @@ void saros_open_without(lua_State *L, int without, int version,
 }
 
 int luaopen_saros(lua_State *L) {
-  const saros_lua_module *module = find_library_module("saros");
+  const saros_lua_module *module = bind_find_library_module("saros");
   lua_settop(L, 0);
   luaL_requiref(L, CORE, open_core, 0);
   push_environment(L);

@@ -80,8 +80,8 @@ static const char *name_of_entry(lua_State *L) {
   return lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : NULL;
 }
 
-const char *nearest_name(lua_State *L, const char *given, int table,
-                         int loosely) {
+const char *bind_nearest_name(lua_State *L, const char *given, int table,
+                              int loosely) {
   const char *nearest = NULL;  // a string that the table holds
   int fewest = INT_MAX;
   for (lua_pushnil(L); lua_next(L, table); lua_pop(L, 1)) {
@@ -95,10 +95,10 @@ const char *nearest_name(lua_State *L, const char *given, int table,
   return nearest;
 }
 
-const char *push_hint(lua_State *L, int given, int table) {
+const char *bind_push_hint(lua_State *L, int given, int table) {
   const char *nearest = NULL;
   if (lua_type(L, given) == LUA_TSTRING)
-    nearest = nearest_name(L, lua_tostring(L, given), table, 1);
+    nearest = bind_nearest_name(L, lua_tostring(L, given), table, 1);
   return nearest == NULL ? lua_pushliteral(L, "")
                          : lua_pushfstring(L, "; did you mean '%s'?", nearest);
 }

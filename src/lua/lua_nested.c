@@ -30,7 +30,7 @@ static const char *push_place(lua_State *L, const place *where) {
 
 static int bad_element(lua_State *L, const char *expected, const place *where) {
   int index = lua_gettop(L);
-  return value_error(L, index, expected, "%s", push_place(L, where));
+  return bind_value_error(L, index, expected, "%s", push_place(L, where));
 }
 
 /* The shape that the value on top has if its first elements are typical. */
@@ -40,11 +40,11 @@ static void measure(lua_State *L, shape *out) {
   while (lua_istable(L, -1)) {
     lua_Unsigned size = lua_rawlen(L, -1);
     if (out->rank == SAROS_MAX_RANK)
-      failure(L, "%s: expected at most %d levels of tables, got more",
-              function_name(L), SAROS_MAX_RANK);
+      bind_failure(L, "%s: expected at most %d levels of tables, got more",
+                   bind_function_name(L), SAROS_MAX_RANK);
     if (size > INT_MAX)
-      failure(L, "%s: expected at most %d elements in a table, got %I",
-              function_name(L), INT_MAX, (LUAI_UACINT)size);
+      bind_failure(L, "%s: expected at most %d elements in a table, got %I",
+                   bind_function_name(L), INT_MAX, (LUAI_UACINT)size);
     out->sizes[out->rank++] = (int)size;
     if (size == 0)
       break;
@@ -62,7 +62,7 @@ static void read_element(lua_State *L, saros_tensor *x, size_t position,
       bad_element(L, "a number", where);
     saros_tensor_reals(x)[position] = (saros_real)lua_tonumber(L, -1);
   } else {
-    if (!to_integer(L, -1, 1, (lua_Integer)INT32_MAX + 1, &id))
+    if (!bind_to_integer(L, -1, 1, (lua_Integer)INT32_MAX + 1, &id))
       bad_element(L, "an id (an integer >= 1)", where);
     saros_tensor_ids(x)[position] = (int32_t)(id - 1);
   }
@@ -74,10 +74,10 @@ static void check_keys(lua_State *L, const place *where) {
   lua_Integer at;
   int table = lua_gettop(L);
   for (lua_pushnil(L); lua_next(L, table); lua_pop(L, 1))
-    if (!to_integer(L, table + 1, 1, LUA_MAXINTEGER, &at))
-      value_error(L, table + 1, "only positions as keys", "%s",
-                  push_place(L, where));
-  list_length(L, table);
+    if (!bind_to_integer(L, table + 1, 1, LUA_MAXINTEGER, &at))
+      bind_value_error(L, table + 1, "only positions as keys", "%s",
+                       push_place(L, where));
+  bind_list_length(L, table);
 }
 
 /* The value on top must be a table of that many elements. */
@@ -88,8 +88,8 @@ static void check_table_of(lua_State *L, int size, const place *where) {
     bad_element(L, expected, where);
   lua_Unsigned got = lua_rawlen(L, -1);
   if (got != (lua_Unsigned)size)
-    failure(L, "%s: expected %s%s, got one of %I", function_name(L), expected,
-            push_place(L, where), (LUAI_UACINT)got);
+    bind_failure(L, "%s: expected %s%s, got one of %I", bind_function_name(L),
+                 expected, push_place(L, where), (LUAI_UACINT)got);
   check_keys(L, where);
 }
 
@@ -118,13 +118,13 @@ static int from_nested(lua_State *L, saros_dtype dtype) {
   luaL_checkstack(L, SAROS_MAX_RANK + LUA_MINSTACK, "nested tables");
   lua_settop(L, 1);
   measure(L, &sizes);
-  saros_tensor **out = push_tensor(L);
-  ATTEMPT(L,
-          saros_tensor_new(context_of(L), dtype, sizes.rank, sizes.sizes, out));
+  saros_tensor **out = bind_push_tensor(L);
+  ATTEMPT(L, saros_tensor_new(bind_context_of(L), dtype, sizes.rank,
+                              sizes.sizes, out));
   lua_pushvalue(L, 1);
   read_nested(L, *out, &position, &where);
   lua_settop(L, 2);
-  return new_tensor(L, out);
+  return bind_new_tensor(L, out);
 }
 
 static int nested_tensor(lua_State *L) {
@@ -139,7 +139,7 @@ static int nested_ids(lua_State *L) {
 static void push_nested(lua_State *L, const saros_tensor *x, int level,
                         size_t *position) {
   if (level == saros_tensor_rank(x)) {
-    push_element(L, x, (*position)++);
+    bind_push_element(L, x, (*position)++);
     return;
   }
   int size = saros_tensor_shape(x)[level];
@@ -153,7 +153,7 @@ static void push_nested(lua_State *L, const saros_tensor *x, int level,
 static int tensor_totable(lua_State *L) {
   size_t position = 0;
   luaL_checkstack(L, SAROS_MAX_RANK + LUA_MINSTACK, "nested tables");
-  push_nested(L, hold_tensor(L, 1), 0, &position);
+  push_nested(L, bind_hold_tensor(L, 1), 0, &position);
   return 1;
 }
 
@@ -161,45 +161,46 @@ static int tensor_totable(lua_State *L) {
 
 /* A tensor filled with a value; leaves it on top. */
 static int constant(lua_State *L, const shape *sizes, double value) {
-  saros_tensor **out = push_zeros(L, SAROS_REAL, sizes);
+  saros_tensor **out = bind_push_zeros(L, SAROS_REAL, sizes);
   if (value != 0)
     RUN(L, saros_fill(*out, value));
-  return new_tensor(L, out);
+  return bind_new_tensor(L, out);
 }
 
 static int nested_zeros(lua_State *L) {
   shape sizes;
-  check_sizes(L, 1, 0, &sizes);
+  bind_check_sizes(L, 1, 0, &sizes);
   return constant(L, &sizes, 0);
 }
 
 static int nested_ones(lua_State *L) {
   shape sizes;
-  check_sizes(L, 1, 0, &sizes);
+  bind_check_sizes(L, 1, 0, &sizes);
   return constant(L, &sizes, 1);
 }
 
 static int nested_full(lua_State *L) {
   shape sizes;
-  check_shape(L, 1, &sizes);
-  return constant(L, &sizes, check_number(L, 2));
+  bind_check_shape(L, 1, &sizes);
+  return constant(L, &sizes, bind_check_number(L, 2));
 }
 
 static int nested_arange(lua_State *L) {
-  shape sizes = {1, {check_size(L, 1)}};
-  saros_tensor **out = push_zeros(L, SAROS_REAL, &sizes);
+  shape sizes = {1, {bind_check_size(L, 1)}};
+  saros_tensor **out = bind_push_zeros(L, SAROS_REAL, &sizes);
   saros_real *elements = saros_tensor_reals(*out);
   for (int i = 0; i < sizes.sizes[0]; i++)
     elements[i] = (saros_real)(i + 1.0);
-  return new_tensor(L, out);
+  return bind_new_tensor(L, out);
 }
 
 /* blank(shape): for parameters that will adopt the tensors of a file. */
 static int nested_blank(lua_State *L) {
   shape sizes;
-  check_shape(L, 1, &sizes);
-  saros_tensor **out = push_tensor(L);
-  ATTEMPT(L, saros_tensor_blank(context_of(L), sizes.rank, sizes.sizes, out));
+  bind_check_shape(L, 1, &sizes);
+  saros_tensor **out = bind_push_tensor(L);
+  ATTEMPT(L,
+          saros_tensor_blank(bind_context_of(L), sizes.rank, sizes.sizes, out));
   return 1;
 }
 
@@ -211,7 +212,7 @@ static const luaL_Reg functions[] = {
 
 static const luaL_Reg methods[] = {{"totable", tensor_totable}, {NULL, NULL}};
 
-void open_nested(lua_State *L) {
-  register_functions(L, MODULE, functions);
-  register_functions(L, METHODS, methods);
+void bind_open_nested(lua_State *L) {
+  bind_register_functions(L, MODULE, functions);
+  bind_register_functions(L, METHODS, methods);
 }

@@ -12,11 +12,11 @@
 /* format(text, ...): string.format. */
 static int format(lua_State *L) {
   if (lua_type(L, 1) != LUA_TSTRING)
-    argument_error(L, 1, "a string");
+    bind_argument_error(L, 1, "a string");
   int count = lua_gettop(L);
   if (luaL_getmetafield(L, 1, "__index") != LUA_TTABLE)
-    return failure(L, "%s: expected the string library, got none",
-                   function_name(L));
+    return bind_failure(L, "%s: expected the string library, got none",
+                        bind_function_name(L));
   lua_getfield(L, -1, "format");
   lua_replace(L, -2);
   lua_insert(L, 1);
@@ -30,7 +30,7 @@ static int format(lua_State *L) {
 static int to_number(lua_State *L) {
   size_t length;
   if (lua_type(L, 1) != LUA_TSTRING)
-    argument_error(L, 1, "a string");
+    bind_argument_error(L, 1, "a string");
   const char *text = lua_tolstring(L, 1, &length);
   plain_numbers numbers = plain_numbers_enter();
   size_t used = lua_stringtonumber(L, text);
@@ -65,11 +65,12 @@ static void push_cell(lua_State *L, const char *field, size_t length,
 /* fields(line, separator, list, marks): puts the fields of a line into a list;
 ** returns their number. */
 static int fields(lua_State *L) {
-  const char *at = check_text(L, 1), *separator = check_text(L, 2);
-  const char *marks = check_text(L, 4), *end = at + lua_rawlen(L, 1), *stop;
+  const char *at = bind_check_text(L, 1), *separator = bind_check_text(L, 2);
+  const char *marks = bind_check_text(L, 4), *end = at + lua_rawlen(L, 1),
+             *stop;
   if (lua_rawlen(L, 2) != 1)
-    argument_error(L, 2, "one character");
-  check_table(L, 3);
+    bind_argument_error(L, 2, "one character");
+  bind_check_table(L, 3);
   for (int count = 1;; count++, at = stop + 1) {
     stop = memchr(at, separator[0], (size_t)(end - at));
     stop = stop != NULL ? stop : end;
@@ -89,6 +90,6 @@ static const luaL_Reg functions[] = {
     {NULL, NULL},
 };
 
-void open_number(lua_State *L) {
-  register_functions(L, MODULE, functions);
+void bind_open_number(lua_State *L) {
+  bind_register_functions(L, MODULE, functions);
 }

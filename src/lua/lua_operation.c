@@ -15,11 +15,11 @@ static int code_of_function(lua_State *L) {
 
 static int operation_unary(lua_State *L) {
   lua_settop(L, 1);
-  check_operand(L, 1);
+  bind_check_operand(L, 1);
   saros_function f = (saros_function)code_of_function(L);
-  saros_tensor **out = push_tensor(L);
-  ATTEMPT(L, saros_apply(f, check_tensor(L, 1), out));
-  return new_tensor(L, out);
+  saros_tensor **out = bind_push_tensor(L);
+  ATTEMPT(L, saros_apply(f, bind_check_tensor(L, 1), out));
+  return bind_new_tensor(L, out);
 }
 
 /* elu and leaky_relu: of x alone, or with a slope below 0. */
@@ -27,62 +27,64 @@ static int operation_sloped(lua_State *L) {
   lua_settop(L, 2);
   if (lua_isnil(L, 2))
     return operation_unary(L);
-  check_operand(L, 1);
+  bind_check_operand(L, 1);
   saros_function f = (saros_function)code_of_function(L);
-  double slope = check_number(L, 2);
-  saros_tensor **out = push_tensor(L);
-  ATTEMPT(L, saros_apply_slope(f, check_tensor(L, 1), slope, out));
-  return new_tensor(L, out);
+  double slope = bind_check_number(L, 2);
+  saros_tensor **out = bind_push_tensor(L);
+  ATTEMPT(L, saros_apply_slope(f, bind_check_tensor(L, 1), slope, out));
+  return bind_new_tensor(L, out);
 }
 
 /* Combines the operands at the places a and b of the stack. */
 static saros_tensor **combine(lua_State *L, int a, int b) {
   saros_operator f = (saros_operator)code_of_function(L);
   lua_settop(L, 2);
-  check_operand(L, 1);
-  check_operand(L, 2);
-  saros_tensor **out = push_tensor(L);
-  ATTEMPT(L, saros_combine(f, check_tensor(L, a), check_tensor(L, b), out));
+  bind_check_operand(L, 1);
+  bind_check_operand(L, 2);
+  saros_tensor **out = bind_push_tensor(L);
+  ATTEMPT(L, saros_combine(f, bind_check_tensor(L, a), bind_check_tensor(L, b),
+                           out));
   return out;
 }
 
 static int operation_binary(lua_State *L) {
-  return new_tensor(L, combine(L, 1, 2));
+  return bind_new_tensor(L, combine(L, 1, 2));
 }
 
 /* a > b is b < a. */
 static int operation_swapped(lua_State *L) {
-  return new_tensor(L, combine(L, 2, 1));
+  return bind_new_tensor(L, combine(L, 2, 1));
 }
 
 /* a ~= b is 1 - (a == b). */
 static int operation_negated(lua_State *L) {
   combine(L, 1, 2);
   lua_pushinteger(L, 1);
-  check_operand(L, 4);
-  saros_tensor **out = push_tensor(L);
-  ATTEMPT(L, saros_combine(SAROS_SUBTRACT, check_tensor(L, 4),
-                           check_tensor(L, 3), out));
-  return new_tensor(L, out);
+  bind_check_operand(L, 4);
+  saros_tensor **out = bind_push_tensor(L);
+  ATTEMPT(L, saros_combine(SAROS_SUBTRACT, bind_check_tensor(L, 4),
+                           bind_check_tensor(L, 3), out));
+  return bind_new_tensor(L, out);
 }
 
 static int operation_where(lua_State *L) {
   lua_settop(L, 3);
   for (int operand = 1; operand <= 3; operand++)
-    check_operand(L, operand);
-  saros_tensor **out = push_tensor(L);
-  ATTEMPT(L, saros_where(check_tensor(L, 1), check_tensor(L, 2),
-                         check_tensor(L, 3), out));
-  return new_tensor(L, out);
+    bind_check_operand(L, operand);
+  saros_tensor **out = bind_push_tensor(L);
+  ATTEMPT(L, saros_where(bind_check_tensor(L, 1), bind_check_tensor(L, 2),
+                         bind_check_tensor(L, 3), out));
+  return bind_new_tensor(L, out);
 }
 
 /* --- Products and reductions ------------------------------------------------------- */
 
 static int operation_matmul(lua_State *L) {
   lua_settop(L, 2);
-  saros_tensor **out = push_tensor(L);
-  ATTEMPT(L, saros_matmul(check_tensor(L, 1), check_tensor(L, 2), out));
-  return new_tensor(L, out);
+  saros_tensor **out = bind_push_tensor(L);
+  ATTEMPT(L,
+          saros_matmul(bind_check_tensor(L, 1), bind_check_tensor(L, 2), out));
+  return bind_new_tensor(L, out);
 }
 
 typedef saros_status (*reduction)(saros_tensor *x, int axis, int keep,
@@ -90,12 +92,12 @@ typedef saros_status (*reduction)(saros_tensor *x, int axis, int keep,
 
 static int reduce(lua_State *L, reduction f) {
   lua_settop(L, 3);
-  check_tensor(L, 1);
-  int axis = opt_axis(L, 2, SAROS_ALL_AXES);
-  int keep = opt_flag(L, 3, 0);
-  saros_tensor **out = push_tensor(L);
-  ATTEMPT(L, f(check_tensor(L, 1), axis, keep, out));
-  return new_tensor(L, out);
+  bind_check_tensor(L, 1);
+  int axis = bind_opt_axis(L, 2, SAROS_ALL_AXES);
+  int keep = bind_opt_flag(L, 3, 0);
+  saros_tensor **out = bind_push_tensor(L);
+  ATTEMPT(L, f(bind_check_tensor(L, 1), axis, keep, out));
+  return bind_new_tensor(L, out);
 }
 
 static int operation_sum(lua_State *L) {
@@ -122,11 +124,11 @@ static int operation_logsumexp(lua_State *L) {
 static int along_axis(lua_State *L, saros_status (*f)(saros_tensor *x, int axis,
                                                       saros_tensor **out)) {
   lua_settop(L, 2);
-  check_tensor(L, 1);
-  int axis = opt_axis(L, 2, -1);
-  saros_tensor **out = push_tensor(L);
-  ATTEMPT(L, f(check_tensor(L, 1), axis, out));
-  return new_tensor(L, out);
+  bind_check_tensor(L, 1);
+  int axis = bind_opt_axis(L, 2, -1);
+  saros_tensor **out = bind_push_tensor(L);
+  ATTEMPT(L, f(bind_check_tensor(L, 1), axis, out));
+  return bind_new_tensor(L, out);
 }
 
 static int operation_argmax(lua_State *L) {
@@ -147,48 +149,50 @@ static int operation_cumsum(lua_State *L) {
 
 static int operation_topk(lua_State *L) {
   lua_settop(L, 3);
-  check_tensor(L, 1);
-  int k = check_size(L, 2);
-  int axis = opt_axis(L, 3, -1);
-  saros_tensor **values = push_tensor(L);
-  saros_tensor **ids = push_tensor(L);
-  ATTEMPT(L, saros_topk(check_tensor(L, 1), k, axis, values, ids));
-  new_tensor(L, values);
-  return new_tensor(L, ids) + 1;
+  bind_check_tensor(L, 1);
+  int k = bind_check_size(L, 2);
+  int axis = bind_opt_axis(L, 3, -1);
+  saros_tensor **values = bind_push_tensor(L);
+  saros_tensor **ids = bind_push_tensor(L);
+  ATTEMPT(L, saros_topk(bind_check_tensor(L, 1), k, axis, values, ids));
+  bind_new_tensor(L, values);
+  return bind_new_tensor(L, ids) + 1;
 }
 
 /* --- Tables -------------------------------------------------------------------------- */
 
 static int operation_pick(lua_State *L) {
   lua_settop(L, 2);
-  saros_tensor **out = push_tensor(L);
-  ATTEMPT(L, saros_pick(check_tensor(L, 1), check_tensor(L, 2), out));
-  return new_tensor(L, out);
+  saros_tensor **out = bind_push_tensor(L);
+  ATTEMPT(L, saros_pick(bind_check_tensor(L, 1), bind_check_tensor(L, 2), out));
+  return bind_new_tensor(L, out);
 }
 
 static int operation_embedding(lua_State *L) {
   lua_settop(L, 2);
-  saros_tensor **out = push_tensor(L);
-  ATTEMPT(L, saros_embedding(check_tensor(L, 1), check_tensor(L, 2), out));
-  return new_tensor(L, out);
+  saros_tensor **out = bind_push_tensor(L);
+  ATTEMPT(L, saros_embedding(bind_check_tensor(L, 1), bind_check_tensor(L, 2),
+                             out));
+  return bind_new_tensor(L, out);
 }
 
 static int operation_gather(lua_State *L) {
   lua_settop(L, 3);
-  check_tensor(L, 1);
-  int axis = check_axis(L, 2);
-  saros_tensor **out = push_tensor(L);
-  ATTEMPT(L, saros_gather(check_tensor(L, 1), axis, check_tensor(L, 3), out));
-  return new_tensor(L, out);
+  bind_check_tensor(L, 1);
+  int axis = bind_check_axis(L, 2);
+  saros_tensor **out = bind_push_tensor(L);
+  ATTEMPT(L, saros_gather(bind_check_tensor(L, 1), axis,
+                          bind_check_tensor(L, 3), out));
+  return bind_new_tensor(L, out);
 }
 
 static int operation_one_hot(lua_State *L) {
   lua_settop(L, 2);
-  check_tensor(L, 1);
-  int V = check_size(L, 2);
-  saros_tensor **out = push_tensor(L);
-  ATTEMPT(L, saros_one_hot(check_tensor(L, 1), V, out));
-  return new_tensor(L, out);
+  bind_check_tensor(L, 1);
+  int V = bind_check_size(L, 2);
+  saros_tensor **out = bind_push_tensor(L);
+  ATTEMPT(L, saros_one_hot(bind_check_tensor(L, 1), V, out));
+  return bind_new_tensor(L, out);
 }
 
 /* --- Layers and losses --------------------------------------------------------------- */
@@ -196,19 +200,19 @@ static int operation_one_hot(lua_State *L) {
 /* Checks the two tensors of a loss and the fields of its options, argument 3. */
 static void check_loss(lua_State *L, const char *const *fields) {
   lua_settop(L, 3);
-  check_tensor(L, 1);
-  check_tensor(L, 2);
+  bind_check_tensor(L, 1);
+  bind_check_tensor(L, 2);
   if (!lua_isnil(L, 3))
-    check_fields(L, 3, fields);
+    bind_check_fields(L, 3, fields);
 }
 
 /* Pushes the tensor in a field of the options, or nil. */
 static saros_tensor *push_field_tensor(lua_State *L, const char *name) {
-  if (lua_isnil(L, 3) || push_field(L, 3, name) == LUA_TNIL)
+  if (lua_isnil(L, 3) || bind_push_field(L, 3, name) == LUA_TNIL)
     return NULL;
-  saros_tensor *tensor = to_tensor(L, -1);
+  saros_tensor *tensor = bind_to_tensor(L, -1);
   if (tensor == NULL)
-    field_error(L, "a live tensor", name);
+    bind_field_error(L, "a live tensor", name);
   return tensor;
 }
 
@@ -220,12 +224,12 @@ static int operation_cross_entropy(lua_State *L) {
       .mask = push_field_tensor(L, "mask"),
       .weights = push_field_tensor(L, "weights"),
       .smoothing =
-          lua_isnil(L, 3) ? 0 : field_number(L, 3, "label_smoothing", 0),
+          lua_isnil(L, 3) ? 0 : bind_field_number(L, 3, "label_smoothing", 0),
   };
-  saros_tensor **out = push_tensor(L);
-  ATTEMPT(L, saros_cross_entropy(check_tensor(L, 1), check_tensor(L, 2),
-                                 &options, out));
-  return new_tensor(L, out);
+  saros_tensor **out = bind_push_tensor(L);
+  ATTEMPT(L, saros_cross_entropy(bind_check_tensor(L, 1),
+                                 bind_check_tensor(L, 2), &options, out));
+  return bind_new_tensor(L, out);
 }
 
 static int operation_loss(lua_State *L) {
@@ -235,39 +239,40 @@ static int operation_loss(lua_State *L) {
   check_loss(L, kind == SAROS_HUBER ? of_huber : of_others);
   double delta = 1;
   if (kind == SAROS_HUBER && !lua_isnil(L, 3))
-    delta = field_number(L, 3, "delta", 1);
+    delta = bind_field_number(L, 3, "delta", 1);
   saros_tensor *mask = push_field_tensor(L, "mask");
-  saros_tensor **out = push_tensor(L);
-  ATTEMPT(L, saros_loss(kind, check_tensor(L, 1), check_tensor(L, 2), mask,
-                        delta, out));
-  return new_tensor(L, out);
+  saros_tensor **out = bind_push_tensor(L);
+  ATTEMPT(L, saros_loss(kind, bind_check_tensor(L, 1), bind_check_tensor(L, 2),
+                        mask, delta, out));
+  return bind_new_tensor(L, out);
 }
 
 static int operation_dropout(lua_State *L) {
   lua_settop(L, 3);
-  check_tensor(L, 1);
-  double p = check_number(L, 2);
-  saros_tensor **out = push_tensor(L);
-  ATTEMPT(L, saros_dropout(check_tensor(L, 1), p, check_generator(L, 3), out));
-  return new_tensor(L, out);
+  bind_check_tensor(L, 1);
+  double p = bind_check_number(L, 2);
+  saros_tensor **out = bind_push_tensor(L);
+  ATTEMPT(L, saros_dropout(bind_check_tensor(L, 1), p,
+                           bind_check_generator(L, 3), out));
+  return bind_new_tensor(L, out);
 }
 
 static int operation_layer_norm(lua_State *L) {
   lua_settop(L, 4);
-  check_tensor(L, 1);
-  double epsilon = opt_number(L, 4, 1e-5);
-  saros_tensor **out = push_tensor(L);
-  ATTEMPT(L, saros_layer_norm(check_tensor(L, 1), check_tensor(L, 2),
-                              check_tensor(L, 3), epsilon, out));
-  return new_tensor(L, out);
+  bind_check_tensor(L, 1);
+  double epsilon = bind_opt_number(L, 4, 1e-5);
+  saros_tensor **out = bind_push_tensor(L);
+  ATTEMPT(L, saros_layer_norm(bind_check_tensor(L, 1), bind_check_tensor(L, 2),
+                              bind_check_tensor(L, 3), epsilon, out));
+  return bind_new_tensor(L, out);
 }
 
 static int operation_linear(lua_State *L) {
   lua_settop(L, 3);
-  saros_tensor **out = push_tensor(L);
-  ATTEMPT(L, saros_linear(check_tensor(L, 1), check_tensor(L, 2),
-                          opt_tensor(L, 3), out));
-  return new_tensor(L, out);
+  saros_tensor **out = bind_push_tensor(L);
+  ATTEMPT(L, saros_linear(bind_check_tensor(L, 1), bind_check_tensor(L, 2),
+                          bind_opt_tensor(L, 3), out));
+  return bind_new_tensor(L, out);
 }
 
 /* --- Registration -------------------------------------------------------------------- */
@@ -296,20 +301,21 @@ static const luaL_Reg functions[] = {
     {NULL, NULL},
 };
 
-void open_operation(lua_State *L) {
+void bind_open_operation(lua_State *L) {
   for (int f = 0; f < SAROS_FUNCTIONS; f++)
-    register_coded(L, saros_function_name((saros_function)f),
-                   f == SAROS_ELU || f == SAROS_LEAKY_RELU ? operation_sloped
-                                                           : operation_unary,
-                   f);
+    bind_register_coded(L, saros_function_name((saros_function)f),
+                        f == SAROS_ELU || f == SAROS_LEAKY_RELU
+                            ? operation_sloped
+                            : operation_unary,
+                        f);
   for (int f = 0; f < SAROS_OPERATORS; f++)
-    register_coded(L, saros_operator_name((saros_operator)f), operation_binary,
-                   f);
+    bind_register_coded(L, saros_operator_name((saros_operator)f),
+                        operation_binary, f);
   for (int kind = 0; kind < SAROS_LOSSES; kind++)
-    register_coded(L, saros_loss_name((saros_loss_kind)kind), operation_loss,
-                   kind);
-  register_coded(L, "gt", operation_swapped, SAROS_LESS);
-  register_coded(L, "ge", operation_swapped, SAROS_LESS_EQUAL);
-  register_coded(L, "ne", operation_negated, SAROS_EQUAL);
-  register_shared(L, functions);
+    bind_register_coded(L, saros_loss_name((saros_loss_kind)kind),
+                        operation_loss, kind);
+  bind_register_coded(L, "gt", operation_swapped, SAROS_LESS);
+  bind_register_coded(L, "ge", operation_swapped, SAROS_LESS_EQUAL);
+  bind_register_coded(L, "ne", operation_negated, SAROS_EQUAL);
+  bind_register_shared(L, functions);
 }

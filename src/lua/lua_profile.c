@@ -5,7 +5,7 @@
 
 /* Pushes the rows so far, one table each; the first is outside operations. */
 static void push_rows(lua_State *L) {
-  const saros_context *context = context_of(L);
+  const saros_context *context = bind_context_of(L);
   int count = saros_profile_count(context);
   lua_createtable(L, count, 0);
   for (int at = 0; at < count; at++) {
@@ -27,18 +27,18 @@ static void push_rows(lua_State *L) {
 
 static int profile_profiling(lua_State *L) {
   if (lua_type(L, 1) != LUA_TBOOLEAN)
-    argument_error(L, 1, "true or false");
+    bind_argument_error(L, 1, "true or false");
   if (lua_toboolean(L, 1))
-    RUN(L, saros_profile_start(context_of(L)));
+    RUN(L, saros_profile_start(bind_context_of(L)));
   else
-    saros_profile_stop(context_of(L));
+    saros_profile_stop(bind_context_of(L));
   push_rows(L);
   return 1;
 }
 
 static int profile_layer(lua_State *L) {
-  const char *layer = check_text(L, 1);
-  lua_pushstring(L, saros_profile_layer(context_of(L), layer));
+  const char *layer = bind_check_text(L, 1);
+  lua_pushstring(L, saros_profile_layer(bind_context_of(L), layer));
   return 1;
 }
 
@@ -48,6 +48,6 @@ static const luaL_Reg functions[] = {
     {NULL, NULL},
 };
 
-void open_profile(lua_State *L) {
-  register_functions(L, MODULE, functions);
+void bind_open_profile(lua_State *L) {
+  bind_register_functions(L, MODULE, functions);
 }

@@ -13,12 +13,12 @@ enum { PREVIOUS = 1 };
 
 /* Makes the value on top, popped, the recorder; nil if there is none. */
 static void set_recorder(lua_State *L) {
-  binding_of(L)->recording = !lua_isnil(L, -1);
+  bind_binding_of(L)->recording = !lua_isnil(L, -1);
   lua_setiuservalue(L, lua_upvalueindex(BINDING_UPVALUE), RECORDER_VALUE);
 }
 
 static int recording_gc(lua_State *L) {
-  void **box = to_box(L, 1, RECORDING);
+  void **box = bind_to_box(L, 1, RECORDING);
   if (box == NULL || *box == NULL)
     return 0;
   *box = NULL;
@@ -30,8 +30,8 @@ static int recording_gc(lua_State *L) {
 static int record_record(lua_State *L) {
   lua_settop(L, 1);
   if (!lua_isfunction(L, 1))
-    argument_error(L, 1, "a function");
-  void **box = push_box(L, RECORDING);
+    bind_argument_error(L, 1, "a function");
+  void **box = bind_push_box(L, RECORDING);
   lua_getiuservalue(L, lua_upvalueindex(BINDING_UPVALUE), RECORDER_VALUE);
   lua_setiuservalue(L, -2, PREVIOUS);
   *box = box;  // open
@@ -44,12 +44,12 @@ static const luaL_Reg metamethods[] = {{"__gc", recording_gc}, {NULL, NULL}};
 
 static const luaL_Reg functions[] = {{"record", record_record}, {NULL, NULL}};
 
-void open_record(lua_State *L) {
-  push_binding(L);
+void bind_open_record(lua_State *L) {
+  bind_push_binding(L);
   lua_newtable(L);
   lua_setiuservalue(L, -2, CALLS_VALUE);
   lua_pop(L, 1);
-  push_metatable(L, RECORDING, metamethods);
+  bind_push_metatable(L, RECORDING, metamethods);
   lua_pop(L, 1);
-  register_functions(L, MODULE, functions);
+  bind_register_functions(L, MODULE, functions);
 }

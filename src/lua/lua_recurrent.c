@@ -36,7 +36,7 @@ static int check_cell(lua_State *L) {
     for (int i = 0; i < SAROS_CELLS; i++)
       if (strcmp(lua_tostring(L, CELL), saros_cell_of((saros_cell)i).name) == 0)
         return i;
-  argument_error(L, CELL, "the name of a cell, such as \"elman_tanh\",");
+  bind_argument_error(L, CELL, "the name of a cell, such as \"elman_tanh\",");
   return 0;
 }
 
@@ -44,11 +44,11 @@ static int check_cell(lua_State *L) {
 ** none; 'needed' is the index of a field that must be there, or -1. */
 static void push_tensors(lua_State *L, int table, const char *const *fields,
                          int count, int needed) {
-  check_fields(L, table, fields);
+  bind_check_fields(L, table, fields);
   for (int i = 0; i < count; i++) {
-    push_field(L, table, fields[i]);
-    if (to_tensor(L, -1) == NULL && (i == needed || !lua_isnil(L, -1)))
-      field_error(L, "a live tensor", fields[i]);
+    bind_push_field(L, table, fields[i]);
+    if (bind_to_tensor(L, -1) == NULL && (i == needed || !lua_isnil(L, -1)))
+      bind_field_error(L, "a live tensor", fields[i]);
   }
 }
 
@@ -65,10 +65,10 @@ static void push_steps(lua_State *L) {
 static void push_states(lua_State *L, int count) {
   if (!lua_isnil(L, STATES)) {
     if (!lua_istable(L, STATES))
-      argument_error(L, STATES, "a table of states, or nil");
+      bind_argument_error(L, STATES, "a table of states, or nil");
     if (lua_rawlen(L, STATES) > (lua_Unsigned)count)
-      failure(L, "%s: expected at most %d states, got %d", function_name(L),
-              count, (int)lua_rawlen(L, STATES));
+      bind_failure(L, "%s: expected at most %d states, got %d",
+                   bind_function_name(L), count, (int)lua_rawlen(L, STATES));
   }
   for (int i = 0; i < count; i++) {
     if (lua_isnil(L, STATES))
@@ -79,16 +79,16 @@ static void push_states(lua_State *L, int count) {
       lua_pop(L, 1);
       lua_pushnil(L);
     }
-    if (!lua_isnil(L, -1) && to_tensor(L, -1) == NULL)
-      value_error(L, FIRST_STATE + i, "a live tensor, nil or false",
-                  " as state %d", i + 1);
+    if (!lua_isnil(L, -1) && bind_to_tensor(L, -1) == NULL)
+      bind_value_error(L, FIRST_STATE + i, "a live tensor, nil or false",
+                       " as state %d", i + 1);
   }
 }
 
 static saros_layer layer_on_stack(lua_State *L) {
   saros_tensor *t[PARAMETER_COUNT];
   for (int i = 0; i < PARAMETER_COUNT; i++)
-    t[i] = opt_tensor(L, LAYER + i);
+    t[i] = bind_opt_tensor(L, LAYER + i);
   return (saros_layer){t[0], t[1], t[2],  t[3],  t[4],  t[5],  t[6], t[7],
                        t[8], t[9], t[10], t[11], t[12], t[13], t[14]};
 }
@@ -96,7 +96,7 @@ static saros_layer layer_on_stack(lua_State *L) {
 static saros_steps steps_on_stack(lua_State *L, int reverse) {
   saros_tensor *t[STEP_COUNT];
   for (int i = 0; i < STEP_COUNT; i++)
-    t[i] = opt_tensor(L, WALK + i);
+    t[i] = bind_opt_tensor(L, WALK + i);
   return (saros_steps){reverse, t[0], t[1], t[2], t[3], t[4]};
 }
 
@@ -109,9 +109,9 @@ static saros_status run(lua_State *L, saros_cell cell, int reverse,
   saros_steps steps = steps_on_stack(L, reverse);
   int states = saros_cell_of(cell).states;
   for (int i = 0; i < states; i++)
-    state[i] = opt_tensor(L, FIRST_STATE + i);
-  saros_status status = saros_recurrent(cell, check_tensor(L, INPUT), state,
-                                        &layer, &steps, y, last);
+    state[i] = bind_opt_tensor(L, FIRST_STATE + i);
+  saros_status status = saros_recurrent(cell, bind_check_tensor(L, INPUT),
+                                        state, &layer, &steps, y, last);
   for (int i = 0; i < states; i++)
     *last_boxes[i] = last[i];
   return status;
@@ -120,7 +120,7 @@ static saros_status run(lua_State *L, saros_cell cell, int reverse,
 static int get_reverse(lua_State *L) {
   if (lua_isnil(L, STEPS))
     return 0;
-  push_field(L, STEPS, "reverse");
+  bind_push_field(L, STEPS, "reverse");
   int reverse = lua_toboolean(L, -1);
   lua_pop(L, 1);
   return reverse;
@@ -129,10 +129,10 @@ static int get_reverse(lua_State *L) {
 static int recurrent(lua_State *L) {
   saros_tensor **last[SAROS_MAX_STATES];
   lua_settop(L, STEPS);
-  luaL_checkstack(L, FIRST_STATE + 2 * SAROS_MAX_STATES, function_name(L));
+  luaL_checkstack(L, FIRST_STATE + 2 * SAROS_MAX_STATES, bind_function_name(L));
   saros_cell cell = (saros_cell)check_cell(L);
   int states = saros_cell_of(cell).states;
-  check_tensor(L, INPUT);
+  bind_check_tensor(L, INPUT);
   lua_createtable(L, states, 0);  // RESULT
   push_tensors(L, PARAMETERS, parameter_fields, PARAMETER_COUNT,
                saros_cell_of(cell).linear ? -1 : WEIGHT_HH);
@@ -140,29 +140,31 @@ static int recurrent(lua_State *L) {
   push_states(L, states);
   int reverse = get_reverse(L);
   for (int i = 0; i < states; i++) {
-    last[i] = push_tensor(L);
+    last[i] = bind_push_tensor(L);
     lua_rawseti(L, RESULT, i + 1);
   }
-  saros_tensor **y = push_tensor(L);
+  saros_tensor **y = bind_push_tensor(L);
   ATTEMPT_AS(L, saros_cell_of(cell).name, run(L, cell, reverse, y, last));
-  new_tensor_as(L, saros_cell_of(cell).name, y);
+  bind_new_tensor_as(L, saros_cell_of(cell).name, y);
   lua_pushvalue(L, RESULT);
   return 2;
 }
 
 static int keep(lua_State *L) {
   lua_settop(L, 3);
-  int reverse = opt_flag(L, 3, 0);
-  saros_tensor **out = push_tensor(L);
-  ATTEMPT(L, saros_keep(check_tensor(L, 1), opt_tensor(L, 2), reverse, out));
-  return new_tensor(L, out);
+  int reverse = bind_opt_flag(L, 3, 0);
+  saros_tensor **out = bind_push_tensor(L);
+  ATTEMPT(L, saros_keep(bind_check_tensor(L, 1), bind_opt_tensor(L, 2), reverse,
+                        out));
+  return bind_new_tensor(L, out);
 }
 
 static int mask_rows(lua_State *L) {
   lua_settop(L, 2);
-  saros_tensor **out = push_tensor(L);
-  ATTEMPT(L, saros_mask_rows(check_tensor(L, 1), check_tensor(L, 2), out));
-  return new_tensor(L, out);
+  saros_tensor **out = bind_push_tensor(L);
+  ATTEMPT(L, saros_mask_rows(bind_check_tensor(L, 1), bind_check_tensor(L, 2),
+                             out));
+  return bind_new_tensor(L, out);
 }
 
 static const luaL_Reg functions[] = {{"recurrent", recurrent},
@@ -170,6 +172,6 @@ static const luaL_Reg functions[] = {{"recurrent", recurrent},
                                      {"mask_rows", mask_rows},
                                      {NULL, NULL}};
 
-void open_recurrent(lua_State *L) {
-  register_functions(L, MODULE, functions);
+void bind_open_recurrent(lua_State *L) {
+  bind_register_functions(L, MODULE, functions);
 }

@@ -9,7 +9,7 @@
 #include "binding.h"
 
 static saros_session *check_session(lua_State *L) {
-  return *(saros_session **)check_box(L, 1, SESSION);
+  return *(saros_session **)bind_check_box(L, 1, SESSION);
 }
 
 /* --- What a session is made of ---------------------------------------------------- */
@@ -41,14 +41,14 @@ static const char *cell_name(int cell) {
 static int field_name(lua_State *L, const char *field, int count,
                       const char *(*name)(int), int otherwise) {
   int table = lua_gettop(L), found = otherwise;
-  if (push_field(L, table, field) != LUA_TNIL) {
+  if (bind_push_field(L, table, field) != LUA_TNIL) {
     const char *text =
         lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "";
     for (found = 0; found < count && strcmp(text, name(found)) != 0; found++)
       ;
   }
   if (found < 0 || found >= count)
-    field_error(L, "a known name", field);
+    bind_field_error(L, "a known name", field);
   lua_pop(L, 1);
   return found;
 }
@@ -60,10 +60,10 @@ enum { STAGES = 1, STREAMS, WEIGHTS, HOLDS, LIST };
 static saros_tensor *stage_tensor(lua_State *L, const char *field) {
   int stage = lua_gettop(L);
   saros_tensor *x = NULL;
-  if (push_field(L, stage, field) != LUA_TNIL) {
-    if (to_tensor(L, -1) == NULL)
-      field_error(L, "a live tensor", field);
-    x = hold_tensor(L, lua_gettop(L));
+  if (bind_push_field(L, stage, field) != LUA_TNIL) {
+    if (bind_to_tensor(L, -1) == NULL)
+      bind_field_error(L, "a live tensor", field);
+    x = bind_hold_tensor(L, lua_gettop(L));
     lua_rawseti(L, HOLDS, (lua_Integer)lua_rawlen(L, HOLDS) + 1);
   }
   lua_settop(L, stage);
@@ -89,7 +89,7 @@ static saros_layer stage_layer(lua_State *L) {
 
 /* The number of stages in a field of the stage on top; 0 if it is none. */
 static int field_count(lua_State *L, const char *field) {
-  double count = field_number(L, lua_gettop(L), field, 0);
+  double count = bind_field_number(L, lua_gettop(L), field, 0);
   return count >= 1 && count <= INT_MAX ? (int)count : 0;
 }
 
@@ -97,13 +97,13 @@ static int field_count(lua_State *L, const char *field) {
 static saros_stage check_stage(lua_State *L) {
   int table = lua_gettop(L);
   if (!lua_istable(L, table))
-    value_error(L, table, "a table as each stage", "");
+    bind_value_error(L, table, "a table as each stage", "");
   saros_stage stage = {
       .kind = (saros_stage_kind)field_name(L, "kind", SAROS_STAGE_KINDS,
                                            kind_name, -1),
       .weight = stage_tensor(L, "weight"),
       .bias = stage_tensor(L, "bias"),
-      .epsilon = field_number(L, table, "epsilon", 0),
+      .epsilon = bind_field_number(L, table, "epsilon", 0),
       .back = field_count(L, "back"),
       .distance = stage_tensor(L, "distance"),
       .function = (saros_function)field_name(L, "function", SAROS_FUNCTIONS,
@@ -114,9 +114,9 @@ static saros_stage check_stage(lua_State *L) {
       .norm_ih_bias = stage_tensor(L, "norm_ih_bias"),
       .gamma = stage_tensor(L, "gamma"),
       .first = {stage_tensor(L, "first_h"), stage_tensor(L, "first_c")},
-      .zoneout = {field_number(L, table, "zoneout_h", 0),
-                  field_number(L, table, "zoneout_c", 0)},
-      .residual = field_flag(L, table, "residual", 0),
+      .zoneout = {bind_field_number(L, table, "zoneout_h", 0),
+                  bind_field_number(L, table, "zoneout_c", 0)},
+      .residual = bind_field_flag(L, table, "residual", 0),
   };
   return stage;
 }
@@ -149,18 +149,19 @@ static int finish_session(lua_State *L, size_t before) {
   saros_session **s = lua_touserdata(L, box);
   saros_session_facts facts = saros_session_of(*s);
   shape ids = {1, {facts.streams}}, x = {2, {facts.streams, facts.inputs}};
-  saros_tensor **out = push_tensor(L);
+  saros_tensor **out = bind_push_tensor(L);
   ATTEMPT(L, share_output(*s, out));
   lua_setiuservalue(L, box, SESSION_OUTPUT);
-  out = push_tensor(L);
+  out = bind_push_tensor(L);
   ATTEMPT(L, share_probabilities(*s, out));
   lua_setiuservalue(L, box, SESSION_PROBABILITIES);
-  push_zeros(L, facts.symbols ? SAROS_IDS : SAROS_REAL,
-             facts.symbols ? &ids : &x);
+  bind_push_zeros(L, facts.symbols ? SAROS_IDS : SAROS_REAL,
+                  facts.symbols ? &ids : &x);
   lua_setiuservalue(L, box, SESSION_INPUT);
-  push_zeros(L, SAROS_IDS, &ids);
+  bind_push_zeros(L, SAROS_IDS, &ids);
   lua_setiuservalue(L, box, SESSION_IDS);
-  return tell_collector(L, saros_memory_of(context_of(L)).in_use - before);
+  return bind_tell_collector(L, saros_memory_of(bind_context_of(L)).in_use -
+                                    before);
 }
 
 static int check_weights(lua_State *L, int arg) {
@@ -170,8 +171,8 @@ static int check_weights(lua_State *L, int arg) {
     for (int i = 0; i < SAROS_WEIGHTS_KINDS; i++)
       if (strcmp(lua_tostring(L, arg), names[i]) == 0)
         return i;
-  return argument_error(L, arg,
-                        "a kind of weights: \"real\", \"bf16\" or \"int8\"");
+  return bind_argument_error(
+      L, arg, "a kind of weights: \"real\", \"bf16\" or \"int8\"");
 }
 
 /* Reads the list at STAGES; what it makes is at HOLDS and LIST. */
@@ -191,13 +192,13 @@ static saros_stage *push_stages(lua_State *L, int *count) {
 
 /* core.session(stages, streams, weights) */
 static int session_new(lua_State *L) {
-  check_table(L, STAGES);
-  int streams = (int)check_integer(L, STREAMS, 1, INT_MAX, "a size >= 1");
+  bind_check_table(L, STAGES);
+  int streams = (int)bind_check_integer(L, STREAMS, 1, INT_MAX, "a size >= 1");
   int packing = check_weights(L, WEIGHTS), count;
   saros_stage *list = push_stages(L, &count);
-  size_t before = saros_memory_of(context_of(L)).in_use;
-  saros_session **box = push_box(L, SESSION);
-  ATTEMPT(L, saros_session_new(context_of(L), count, list, streams,
+  size_t before = saros_memory_of(bind_context_of(L)).in_use;
+  saros_session **box = bind_push_box(L, SESSION);
+  ATTEMPT(L, saros_session_new(bind_context_of(L), count, list, streams,
                                (saros_weights)packing, box));
   return finish_session(L, before);
 }
@@ -205,20 +206,20 @@ static int session_new(lua_State *L) {
 /* s:repack(stages) */
 static int session_repack(lua_State *L) {
   check_session(L);
-  check_table(L, 2);
+  bind_check_table(L, 2);
   lua_settop(L, 2);
   lua_insert(L, STAGES);  // before the session
   int count;
   saros_stage *list = push_stages(L, &count);
   ATTEMPT(L, saros_session_repack(
-                 *(saros_session **)check_box(L, STAGES + 1, SESSION), count,
-                 list));
+                 *(saros_session **)bind_check_box(L, STAGES + 1, SESSION),
+                 count, list));
   lua_settop(L, STAGES + 1);
   return 1;
 }
 
 static int session_gc(lua_State *L) {
-  saros_session **box = to_box(L, 1, SESSION);
+  saros_session **box = bind_to_box(L, 1, SESSION);
   if (box != NULL) {
     saros_session *s = *box;
     *box = NULL;
@@ -229,8 +230,8 @@ static int session_gc(lua_State *L) {
 
 static int session_fork(lua_State *L) {
   check_session(L);
-  size_t before = saros_memory_of(context_of(L)).in_use;
-  saros_session **box = push_box(L, SESSION);
+  size_t before = saros_memory_of(bind_context_of(L)).in_use;
+  saros_session **box = bind_push_box(L, SESSION);
   ATTEMPT(L, saros_session_fork(check_session(L), box));
   return finish_session(L, before);
 }
@@ -241,12 +242,12 @@ static int session_fork(lua_State *L) {
 ** is nothing to show. */
 static saros_tensor *push_own(lua_State *L, int which) {
   lua_getiuservalue(L, 1, which);
-  saros_tensor *x = to_tensor(L, -1);
+  saros_tensor *x = bind_to_tensor(L, -1);
   if (x == NULL)
-    failure(L,
-            "%s: expected the session's tensors to be live, got a closed "
-            "one",
-            function_name(L));
+    bind_failure(L,
+                 "%s: expected the session's tensors to be live, got a closed "
+                 "one",
+                 bind_function_name(L));
   return x;
 }
 
@@ -260,7 +261,7 @@ static int push_output(lua_State *L) {
 static int to_id(lua_State *L, int index, saros_session_facts facts,
                  int32_t *id) {
   lua_Integer value;
-  int fits = to_integer(L, index, 1, facts.symbols, &value);
+  int fits = bind_to_integer(L, index, 1, facts.symbols, &value);
   *id = fits ? (int32_t)(value - 1) : 0;
   return fits;
 }
@@ -302,9 +303,10 @@ static int wrong_input(lua_State *L, saros_session_facts facts) {
              facts.streams, facts.inputs);
   lua_pushvalue(L, 2);
   if (lua_istable(L, 2) && find_odd_element(L, facts, 0, place, sizeof place))
-    return failure(L, "%s: expected %s, got %s at %s", function_name(L),
-                   expected, push_description(L, -1), place);
-  return argument_error(L, 2, expected);
+    return bind_failure(L, "%s: expected %s, got %s at %s",
+                        bind_function_name(L), expected,
+                        bind_push_description(L, -1), place);
+  return bind_argument_error(L, 2, expected);
 }
 
 /* Ids from a list into the session's own. */
@@ -322,7 +324,7 @@ static const int32_t *ids_of_list(lua_State *L, saros_session_facts facts) {
 }
 
 static const int32_t *ids_of_tensor(lua_State *L, saros_session_facts facts) {
-  saros_tensor *x = check_tensor(L, 2);
+  saros_tensor *x = bind_check_tensor(L, 2);
   if (saros_tensor_dtype(x) != SAROS_IDS || saros_tensor_rank(x) > 1 ||
       saros_tensor_count(x) != (size_t)facts.streams)
     wrong_input(L, facts);
@@ -339,7 +341,7 @@ static void step_ids(lua_State *L, saros_session_facts facts) {
   const int32_t *ids = &id;
   if (lua_istable(L, 2))
     ids = ids_of_list(L, facts);
-  else if (to_box(L, 2, TENSOR) != NULL)
+  else if (bind_to_box(L, 2, TENSOR) != NULL)
     ids = ids_of_tensor(L, facts);
   else if (facts.streams > 1 || !to_id(L, 2, facts, &id))
     wrong_input(L, facts);
@@ -378,7 +380,7 @@ static const saros_real *features_of_list(lua_State *L,
 
 static const saros_real *features_of_tensor(lua_State *L,
                                             saros_session_facts facts) {
-  saros_tensor *x = check_tensor(L, 2);
+  saros_tensor *x = bind_check_tensor(L, 2);
   const int *sizes = saros_tensor_shape(x);
   int rank = saros_tensor_rank(x);
   size_t count = (size_t)facts.streams * (size_t)facts.inputs;
@@ -400,7 +402,7 @@ static void step_features(lua_State *L, saros_session_facts facts) {
   const saros_real *x = &number;
   if (lua_istable(L, 2)) {
     x = features_of_list(L, facts);
-  } else if (to_box(L, 2, TENSOR) != NULL) {
+  } else if (bind_to_box(L, 2, TENSOR) != NULL) {
     x = features_of_tensor(L, facts);
   } else if (lua_type(L, 2) == LUA_TNUMBER && facts.inputs == 1 &&
              facts.streams == 1) {
@@ -444,13 +446,13 @@ static saros_sampling check_sampling(lua_State *L, int arg) {
   saros_sampling how = {.temperature = 1};
   if (lua_isnoneornil(L, arg))
     return how;
-  check_fields(L, arg, sampling_fields);
-  how.temperature = field_number(L, arg, "temperature", 1);
-  double k = field_number(L, arg, "top_k", 0);
-  how.top_p = field_number(L, arg, "top_p", 0);
+  bind_check_fields(L, arg, sampling_fields);
+  how.temperature = bind_field_number(L, arg, "temperature", 1);
+  double k = bind_field_number(L, arg, "top_k", 0);
+  how.top_p = bind_field_number(L, arg, "top_p", 0);
   if (!(k >= 0 && k <= INT_MAX) || k != (double)(int)k) {
-    push_field(L, arg, "top_k");
-    field_error(L, "a size >= 1", "top_k");
+    bind_push_field(L, arg, "top_k");
+    bind_field_error(L, "a size >= 1", "top_k");
   }
   how.top_k = (int)k;
   return how;
@@ -460,12 +462,13 @@ static saros_sampling check_sampling(lua_State *L, int arg) {
 static int session_sample(lua_State *L) {
   lua_settop(L, 3);
   saros_session *s = check_session(L);
-  saros_generator *generator = lua_isnil(L, 2) ? NULL : check_generator(L, 2);
+  saros_generator *generator =
+      lua_isnil(L, 2) ? NULL : bind_check_generator(L, 2);
   saros_sampling how = check_sampling(L, 3);
   saros_tensor *ids = push_own(L, SESSION_IDS);
   if (generator == NULL && how.temperature != 0 && how.top_k != 1)
-    argument_error(L, 2, "a generator");
-  RUN(L, saros_tensor_writable(ids, function_name(L)));
+    bind_argument_error(L, 2, "a generator");
+  RUN(L, saros_tensor_writable(ids, bind_function_name(L)));
   RUN(L, saros_session_sample(s, generator, &how, saros_tensor_ids(ids)));
   if (saros_session_of(s).streams == 1)
     lua_pushinteger(L, (lua_Integer)saros_tensor_ids(ids)[0] + 1);
@@ -484,7 +487,7 @@ static int session_reset(lua_State *L) {
   char expected[40];
   snprintf(expected, sizeof expected, "a row in 1..%d", streams);
   if (!lua_isnoneornil(L, 2))
-    row = (int)check_integer(L, 2, 1, streams, expected) - 1;
+    row = (int)bind_check_integer(L, 2, 1, streams, expected) - 1;
   RUN(L, saros_session_reset(check_session(L), row));
   return itself(L);
 }
@@ -503,7 +506,7 @@ static int session_restore(lua_State *L) {
   size_t size;
   check_session(L);
   if (lua_type(L, 2) != LUA_TSTRING)
-    argument_error(L, 2, "the string that dump returned");
+    bind_argument_error(L, 2, "the string that dump returned");
   const char *bytes = lua_tolstring(L, 2, &size);
   RUN(L, saros_session_restore(check_session(L), bytes, size));
   return itself(L);
@@ -515,9 +518,9 @@ static int session_streams(lua_State *L) {
 }
 
 static int session_tostring(lua_State *L) {
-  saros_session **box = to_box(L, 1, SESSION);
+  saros_session **box = bind_to_box(L, 1, SESSION);
   if (box == NULL)
-    argument_error(L, 1, "a session");
+    bind_argument_error(L, 1, "a session");
   else if (*box == NULL)
     lua_pushliteral(L, "session (closed)");
   else {
@@ -553,15 +556,15 @@ static const luaL_Reg metamethods[] = {
     {NULL, NULL},
 };
 
-void open_session(lua_State *L) {
-  register_functions(L, MODULE, functions);
-  register_type(L, SESSION, metamethods, methods);
+void bind_open_session(lua_State *L) {
+  bind_register_functions(L, MODULE, functions);
+  bind_register_type(L, SESSION, metamethods, methods);
   lua_newtable(L);
   for (int i = 0; sampling_fields[i] != NULL; i++) {
     lua_pushstring(L, sampling_fields[i]);
     lua_rawseti(L, -2, i + 1);
   }
-  push_function(L, "sample", session_sample);
+  bind_push_function(L, "sample", session_sample);
   lua_setfield(L, -2, "sample");
   lua_pop(L, 1);
 }

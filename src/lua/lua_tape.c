@@ -6,10 +6,10 @@
 
 /* The tape of argument 1, which must be open. */
 static saros_tape *check_open(lua_State *L) {
-  saros_tape *tape = *(saros_tape **)check_box(L, 1, TAPE);
+  saros_tape *tape = *(saros_tape **)bind_check_box(L, 1, TAPE);
   if (!saros_tape_is_open(tape))
-    failure(L, "%s: expected an open tape: this tape is closed",
-            function_name(L));
+    bind_failure(L, "%s: expected an open tape: this tape is closed",
+                 bind_function_name(L));
   return tape;
 }
 
@@ -19,12 +19,12 @@ static int tape_open(lua_State *L) {
   int training = 1, parameters = 1;
   lua_settop(L, 1);
   if (!lua_isnil(L, 1)) {
-    check_fields(L, 1, names);
-    training = field_flag(L, 1, "training", 1);
-    parameters = field_flag(L, 1, "parameters", 1);
+    bind_check_fields(L, 1, names);
+    training = bind_field_flag(L, 1, "training", 1);
+    parameters = bind_field_flag(L, 1, "parameters", 1);
   }
-  saros_tape **box = push_box(L, TAPE);
-  ATTEMPT(L, saros_tape_open(context_of(L), training, box));
+  saros_tape **box = bind_push_box(L, TAPE);
+  ATTEMPT(L, saros_tape_open(bind_context_of(L), training, box));
   if (!parameters)
     saros_tape_skip_trainable(*box);
   return 1;
@@ -32,7 +32,7 @@ static int tape_open(lua_State *L) {
 
 static int tape_watch(lua_State *L) {
   lua_settop(L, 2);
-  ATTEMPT(L, saros_tape_watch(check_open(L), check_tensor(L, 2)));
+  ATTEMPT(L, saros_tape_watch(check_open(L), bind_check_tensor(L, 2)));
   return 1;
 }
 
@@ -40,26 +40,26 @@ static int tape_watch(lua_State *L) {
 static int tape_backward(lua_State *L) {
   lua_settop(L, 3);
   check_open(L);
-  size_t taped = saros_memory_of(context_of(L)).taped;
+  size_t taped = saros_memory_of(bind_context_of(L)).taped;
   saros_status status;
-  MEASURE(
-      L, "backward", status,
-      saros_tape_backward(check_open(L), check_tensor(L, 2), opt_tensor(L, 3)));
-  tell_collector_of_tape(L, taped);
+  MEASURE(L, "backward", status,
+          saros_tape_backward(check_open(L), bind_check_tensor(L, 2),
+                              bind_opt_tensor(L, 3)));
+  bind_tell_collector_of_tape(L, taped);
   if (status != SAROS_OK)
-    raise(L);
+    bind_raise(L);
   return 0;
 }
 
 static int tape_close(lua_State *L) {
-  size_t taped = saros_memory_of(context_of(L)).taped;
-  saros_tape_close(*(saros_tape **)check_box(L, 1, TAPE));
-  tell_collector_of_tape(L, taped);
+  size_t taped = saros_memory_of(bind_context_of(L)).taped;
+  saros_tape_close(*(saros_tape **)bind_check_box(L, 1, TAPE));
+  bind_tell_collector_of_tape(L, taped);
   return 0;
 }
 
 static int tape_gc(lua_State *L) {
-  saros_tape **box = to_box(L, 1, TAPE);
+  saros_tape **box = bind_to_box(L, 1, TAPE);
   if (box != NULL) {
     saros_tape *tape = *box;
     *box = NULL;
@@ -69,9 +69,9 @@ static int tape_gc(lua_State *L) {
 }
 
 static int tape_tostring(lua_State *L) {
-  saros_tape **box = to_box(L, 1, TAPE);
+  saros_tape **box = bind_to_box(L, 1, TAPE);
   if (box == NULL)
-    argument_error(L, 1, "a tape");
+    bind_argument_error(L, 1, "a tape");
   if (*box == NULL || !saros_tape_is_open(*box))
     lua_pushliteral(L, "tape (closed)");
   else
@@ -84,14 +84,14 @@ static int tape_tostring(lua_State *L) {
 
 /* no_gradient() */
 static int pause_begin(lua_State *L) {
-  saros_pause **box = push_box(L, PAUSE);
-  ATTEMPT(L, saros_pause_begin(context_of(L), box));
+  saros_pause **box = bind_push_box(L, PAUSE);
+  ATTEMPT(L, saros_pause_begin(bind_context_of(L), box));
   return 1;
 }
 
 /* Also __gc and __close; a tape opened inside may be closed by it. */
 static int pause_end(lua_State *L) {
-  saros_pause **box = to_box(L, 1, PAUSE);
+  saros_pause **box = bind_to_box(L, 1, PAUSE);
   if (box != NULL) {
     saros_pause *pause = *box;
     *box = NULL;
@@ -101,15 +101,15 @@ static int pause_end(lua_State *L) {
 }
 
 static int pause_close(lua_State *L) {
-  if (to_box(L, 1, PAUSE) == NULL)
-    argument_error(L, 1, "a pause");
+  if (bind_to_box(L, 1, PAUSE) == NULL)
+    bind_argument_error(L, 1, "a pause");
   return pause_end(L);
 }
 
 static int pause_tostring(lua_State *L) {
-  saros_pause **box = to_box(L, 1, PAUSE);
+  saros_pause **box = bind_to_box(L, 1, PAUSE);
   if (box == NULL)
-    argument_error(L, 1, "a pause");
+    bind_argument_error(L, 1, "a pause");
   lua_pushstring(L, *box == NULL ? "pause (closed)" : "pause (open)");
   return 1;
 }
@@ -143,9 +143,9 @@ static const luaL_Reg pause_metamethods[] = {
     {NULL, NULL},
 };
 
-void open_tape(lua_State *L) {
-  register_functions(L, MODULE, functions);
-  register_type(L, TAPE, metamethods, methods);
-  register_type(L, PAUSE, pause_metamethods, pause_methods);
+void bind_open_tape(lua_State *L) {
+  bind_register_functions(L, MODULE, functions);
+  bind_register_type(L, TAPE, metamethods, methods);
+  bind_register_type(L, PAUSE, pause_metamethods, pause_methods);
   lua_pop(L, 2);
 }

@@ -93,8 +93,8 @@ static int write_number(number *out, double value, const style *look) {
   const char *format = look->scientific ? "%*.*e" : "%*.*f";
   if (isnan(value))
     value = NAN;
-  return print_plain(out->text, sizeof out->text, format, look->width,
-                     look->decimals, value);
+  return bind_print_plain(out->text, sizeof out->text, format, look->width,
+                          look->decimals, value);
 }
 
 /* Calls f for each element that is shown. */
@@ -212,19 +212,20 @@ static int push_scalar(lua_State *L, const saros_tensor *x) {
   number out;
   layout shown = layout_of(x);
   double value = element(&shown, 0, 0, 0);
-  print_plain(out.text, sizeof out.text, "%.*g",
-              sizeof(saros_real) == 4 ? 7 : 15, isnan(value) ? NAN : value);
+  bind_print_plain(out.text, sizeof out.text, "%.*g",
+                   sizeof(saros_real) == 4 ? 7 : 15,
+                   isnan(value) ? NAN : value);
   lua_pushstring(L, out.text);
   return 1;
 }
 
-int tensor_tostring(lua_State *L) {
-  if (to_box(L, 1, TENSOR) != NULL && to_tensor(L, 1) == NULL) {
+int bind_tensor_tostring(lua_State *L) {
+  if (bind_to_box(L, 1, TENSOR) != NULL && bind_to_tensor(L, 1) == NULL) {
     lua_pushliteral(L, "tensor (closed)");
     return 1;
   }
   luaL_Buffer text;
-  saros_tensor *x = hold_tensor(L, 1);
+  saros_tensor *x = bind_hold_tensor(L, 1);
   if (saros_tensor_rank(x) == 0)
     return push_scalar(L, x);
   layout shown = layout_of(x);

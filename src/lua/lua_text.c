@@ -12,27 +12,27 @@
 
 static saros_unit check_unit(lua_State *L, int arg) {
   static const char *const names[] = {"byte", "char", "word", "bpe"};
-  const char *name = check_text(L, arg);
+  const char *name = bind_check_text(L, arg);
   for (int i = 0; i < 4; i++)
     if (strcmp(name, names[i]) == 0)
       return (saros_unit)i;
-  argument_error(L, arg, "\"byte\", \"char\", \"word\" or \"bpe\"");
+  bind_argument_error(L, arg, "\"byte\", \"char\", \"word\" or \"bpe\"");
   return SAROS_BYTES;
 }
 
 static saros_codec *check_codec(lua_State *L, int arg) {
-  return *(saros_codec **)check_box(L, arg, CODEC);
+  return *(saros_codec **)bind_check_box(L, arg, CODEC);
 }
 
 static saros_tokens *check_tokens(lua_State *L, int arg) {
-  return *(saros_tokens **)check_box(L, arg, TOKENS);
+  return *(saros_tokens **)bind_check_box(L, arg, TOKENS);
 }
 
 /* Any string, as a text in memory that lives as long as the argument. */
 static saros_text check_bytes(lua_State *L, int arg) {
   saros_text text = {0};
   if (lua_type(L, arg) != LUA_TSTRING)
-    argument_error(L, arg, "a string");
+    bind_argument_error(L, arg, "a string");
   text.bytes = lua_tolstring(L, arg, &text.size);
   return text;
 }
@@ -45,13 +45,14 @@ enum { UNIT = 1, SYMBOLS, HAS_UNKNOWN };
 /* Merges are pairs of ids in one list. */
 static void add_merges(lua_State *L) {
   saros_codec *codec = check_codec(L, -1);
-  lua_Integer count = list_length(L, SYMBOLS), pair[2];
+  lua_Integer count = bind_list_length(L, SYMBOLS), pair[2];
   if (count % 2 != 0)
-    argument_error(L, SYMBOLS, "pairs of ids");
+    bind_argument_error(L, SYMBOLS, "pairs of ids");
   for (lua_Integer i = 0; i < count; i++) {
     lua_rawgeti(L, SYMBOLS, i + 1);
-    if (!to_integer(L, -1, 1, saros_codec_count(codec), &pair[i % 2]))
-      value_error(L, lua_gettop(L), "ids of symbols so far", " in a merge");
+    if (!bind_to_integer(L, -1, 1, saros_codec_count(codec), &pair[i % 2]))
+      bind_value_error(L, lua_gettop(L), "ids of symbols so far",
+                       " in a merge");
     lua_pop(L, 1);
     if (i % 2 == 1)
       RUN(L, saros_codec_merge(codec, (int)pair[0] - 1, (int)pair[1] - 1));
@@ -60,12 +61,12 @@ static void add_merges(lua_State *L) {
 
 static void add_symbols(lua_State *L) {
   saros_codec *codec = check_codec(L, -1);
-  lua_Integer count = list_length(L, SYMBOLS);
+  lua_Integer count = bind_list_length(L, SYMBOLS);
   for (lua_Integer i = 1; i <= count; i++) {
     size_t size;
     lua_rawgeti(L, SYMBOLS, i);
     if (lua_type(L, -1) != LUA_TSTRING)
-      value_error(L, lua_gettop(L), "strings", " as symbols");
+      bind_value_error(L, lua_gettop(L), "strings", " as symbols");
     const char *text = lua_tolstring(L, -1, &size);
     RUN(L, saros_codec_add(codec, text, size));
     lua_pop(L, 1);
@@ -77,11 +78,11 @@ static void add_symbols(lua_State *L) {
 static int codec_new(lua_State *L) {
   lua_settop(L, HAS_UNKNOWN);
   saros_unit unit = check_unit(L, UNIT);
-  opt_flag(L, HAS_UNKNOWN, 0);
+  bind_opt_flag(L, HAS_UNKNOWN, 0);
   if (unit != SAROS_BYTES)
-    check_table(L, SYMBOLS);
-  saros_codec **box = push_box(L, CODEC);
-  ATTEMPT(L, saros_codec_new(context_of(L), unit, box));
+    bind_check_table(L, SYMBOLS);
+  saros_codec **box = bind_push_box(L, CODEC);
+  ATTEMPT(L, saros_codec_new(bind_context_of(L), unit, box));
   if (unit == SAROS_BPE)
     add_merges(L);
   else if (unit != SAROS_BYTES)
@@ -93,26 +94,26 @@ static int codec_new(lua_State *L) {
 static int codec_learn(lua_State *L) {
   lua_settop(L, 6);
   saros_unit unit = check_unit(L, 1);
-  int is_path = opt_flag(L, 3, 0);
+  int is_path = bind_opt_flag(L, 3, 0);
   saros_text text = {0};
   if (is_path)
-    text.path = check_text(L, 2);
+    text.path = bind_check_text(L, 2);
   else
     text = check_bytes(L, 2);
   saros_learning wanted = {
-      .size = (int)check_integer(L, 4, 0, INT32_MAX, "a size, or 0"),
-      .min_count = check_integer(L, 5, 1, LUA_MAXINTEGER, "a count"),
-      .unknown = opt_flag(L, 6, 0),
+      .size = (int)bind_check_integer(L, 4, 0, INT32_MAX, "a size, or 0"),
+      .min_count = bind_check_integer(L, 5, 1, LUA_MAXINTEGER, "a count"),
+      .unknown = bind_opt_flag(L, 6, 0),
   };
-  saros_codec **box = push_box(L, CODEC);
+  saros_codec **box = bind_push_box(L, CODEC);
   saros_status status;
-  MEASURE(L, function_name(L), status,
-          saros_codec_learn(context_of(L), unit, &text, &wanted, box));
-  return status == SAROS_OK ? 1 : return_file_error(L, status);
+  MEASURE(L, bind_function_name(L), status,
+          saros_codec_learn(bind_context_of(L), unit, &text, &wanted, box));
+  return status == SAROS_OK ? 1 : bind_return_file_error(L, status);
 }
 
 static int codec_gc(lua_State *L) {
-  saros_codec **box = to_box(L, 1, CODEC);
+  saros_codec **box = bind_to_box(L, 1, CODEC);
   if (box != NULL) {
     saros_codec *codec = *box;
     *box = NULL;
@@ -158,9 +159,10 @@ static int codec_merges(lua_State *L) {
 static int codec_space(lua_State *L) {
   const saros_codec *codec = check_codec(L, 1);
   int count = saros_codec_count(codec);
-  int before = (int)check_integer(L, 2, 1, count, "an id");
-  int after =
-      lua_isnoneornil(L, 3) ? 0 : (int)check_integer(L, 3, 1, count, "an id");
+  int before = (int)bind_check_integer(L, 2, 1, count, "an id");
+  int after = lua_isnoneornil(L, 3)
+                  ? 0
+                  : (int)bind_check_integer(L, 3, 1, count, "an id");
   lua_pushboolean(L, saros_codec_space(codec, before - 1, after - 1));
   return 1;
 }
@@ -169,43 +171,43 @@ static int codec_encode(lua_State *L) {
   lua_settop(L, 2);
   check_codec(L, 1);
   saros_text text = check_bytes(L, 2);
-  saros_tensor **out = push_tensor(L);
+  saros_tensor **out = bind_push_tensor(L);
   ATTEMPT(L, saros_codec_encode(check_codec(L, 1), &text, out));
-  return new_tensor(L, out);
+  return bind_new_tensor(L, out);
 }
 
 /* codec:prepare(text_path, path, held_out, description): the number of ids. */
 static int codec_prepare(lua_State *L) {
   lua_settop(L, 5);
   check_codec(L, 1);
-  saros_text text = {.path = check_text(L, 2)};
-  const char *path = check_text(L, 3);
-  double held_out = check_number(L, 4);
+  saros_text text = {.path = bind_check_text(L, 2)};
+  const char *path = bind_check_text(L, 3);
+  double held_out = bind_check_number(L, 4);
   if (!(held_out >= 0 && held_out < 1))
-    argument_error(L, 4, "a number in [0, 1)");
-  const char *description = check_text(L, 5);
+    bind_argument_error(L, 4, "a number in [0, 1)");
+  const char *description = bind_check_text(L, 5);
   uint64_t count;
   saros_status status;
-  MEASURE(L, function_name(L), status,
+  MEASURE(L, bind_function_name(L), status,
           saros_tokens_write(check_codec(L, 1), &text, path, held_out,
                              description, &count));
   if (status == SAROS_OK)
     lua_pushinteger(L, (lua_Integer)count);
-  return status == SAROS_OK ? 1 : return_file_error(L, status);
+  return status == SAROS_OK ? 1 : bind_return_file_error(L, status);
 }
 
 /* --- Token files ------------------------------------------------------------------------------ */
 
 static int tokens_open(lua_State *L) {
   lua_settop(L, 1);
-  const char *path = check_text(L, 1);
-  saros_tokens **box = push_box(L, TOKENS);
-  saros_status status = saros_tokens_open(context_of(L), path, box);
-  return status == SAROS_OK ? 1 : return_file_error(L, status);
+  const char *path = bind_check_text(L, 1);
+  saros_tokens **box = bind_push_box(L, TOKENS);
+  saros_status status = saros_tokens_open(bind_context_of(L), path, box);
+  return status == SAROS_OK ? 1 : bind_return_file_error(L, status);
 }
 
 static int tokens_gc(lua_State *L) {
-  saros_tokens **box = to_box(L, 1, TOKENS);
+  saros_tokens **box = bind_to_box(L, 1, TOKENS);
   if (box != NULL) {
     saros_tokens *tokens = *box;
     *box = NULL;
@@ -245,16 +247,16 @@ static int tokens_symbols(lua_State *L) {
 static int tokens_window(lua_State *L) {
   lua_settop(L, 5);
   check_tokens(L, 1);
-  lua_Integer first = check_integer(L, 2, 1, LUA_MAXINTEGER, "a position");
-  lua_Integer stride = check_integer(L, 3, 1, LUA_MAXINTEGER, "a stride");
-  int T = check_size(L, 4), B = check_size(L, 5);
-  saros_tensor **inputs = push_tensor(L);
-  saros_tensor **targets = push_tensor(L);
+  lua_Integer first = bind_check_integer(L, 2, 1, LUA_MAXINTEGER, "a position");
+  lua_Integer stride = bind_check_integer(L, 3, 1, LUA_MAXINTEGER, "a stride");
+  int T = bind_check_size(L, 4), B = bind_check_size(L, 5);
+  saros_tensor **inputs = bind_push_tensor(L);
+  saros_tensor **targets = bind_push_tensor(L);
   ATTEMPT(L, saros_tokens_window(check_tokens(L, 1), (uint64_t)first - 1,
                                  (uint64_t)stride, T, B, inputs, targets));
-  new_tensor(L, targets);
+  bind_new_tensor(L, targets);
   lua_pushvalue(L, 6);
-  new_tensor(L, inputs);
+  bind_new_tensor(L, inputs);
   lua_insert(L, -2);
   return 2;
 }
@@ -294,9 +296,9 @@ static const luaL_Reg tokens_metamethods[] = {
     {NULL, NULL},
 };
 
-void open_text(lua_State *L) {
-  register_functions(L, MODULE, functions);
-  register_type(L, CODEC, codec_metamethods, codec_methods);
-  register_type(L, TOKENS, tokens_metamethods, tokens_methods);
+void bind_open_text(lua_State *L) {
+  bind_register_functions(L, MODULE, functions);
+  bind_register_type(L, CODEC, codec_metamethods, codec_methods);
+  bind_register_type(L, TOKENS, tokens_metamethods, tokens_methods);
   lua_pop(L, 2);
 }

@@ -17,6 +17,6 @@ typedef struct saros_lua_module {
 extern const saros_lua_module saros_lua_modules[];
 
 /* The module of that name; null if there is none. (lua_library.c) */
-const saros_lua_module *find_library_module(const char *name);
+const saros_lua_module *bind_find_library_module(const char *name);
 
 #endif

@@ -1,0 +1,183 @@
+/*
+** What everything in the core stands on: the context with its message, its pool
+** of memory, its threads and its profile, and arrays that grow.
+**
+** All memory comes from the context's pool. Nothing here raises or prints: a
+** function that fails returns a status and leaves its message in the context.
+*/
+#ifndef BASE_H
+#define BASE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "kernel.h"
+#include "saros.h"
+
+_Static_assert((int)SAROS_FUNCTIONS == (int)UNARY_COUNT, "unary functions");
+_Static_assert((int)SAROS_OPERATORS == (int)BINARY_COUNT, "binary operators");
+_Static_assert((int)SAROS_WEIGHTS_KINDS == (int)STEP_KINDS, "packings");
+_Static_assert(sizeof(real) == sizeof(saros_real), "element type");
+
+/* Returns from the caller with the status of an expression that failed. */
+#define TRY(expression)                                                        \
+  do {                                                                         \
+    saros_status status_ = (expression);                                       \
+    if (status_ != SAROS_OK)                                                   \
+      return status_;                                                          \
+  } while (0)
+
+/* Leaves the caller by its label 'done', with 'status' set, on failure. */
+#define TRY_OR_DONE(expression)                                                \
+  do {                                                                         \
+    if ((status = (expression)) != SAROS_OK)                                   \
+      goto done;                                                               \
+  } while (0)
+
+/* --- Pool (pool.c) ----------------------------------------------- */
+
+/* Free blocks by size class: eight classes for each doubling. */
+#define POOL_CLASSES 512
+
+/* What was taken and given back, for saros_trace_start. */
+typedef struct memory_trace {
+  int on, failed;   // failed: an event found no memory
+  double times;     // what one row stands for, in rows
+  unsigned serial;  // of the traces so far
+  int64_t *events;  // from the allocator itself
+  size_t count, room;
+  int64_t taken;  // blocks, in this trace
+} memory_trace;
+
+typedef struct memory_pool {
+  saros_allocator allocator;
+  void *user;
+  struct pool_block *free[POOL_CLASSES];
+  struct pool_block *all;  // every block, in use or not
+  saros_memory memory;
+  uint64_t taken;     // bytes, since the beginning
+  uint64_t sweep_at;  // when taken reaches this, sweep stale blocks
+  memory_trace trace;
+} memory_pool;
+
+/* A block of at least 'bytes' (uninitialised, aligned to 64), or null. */
+void *pool_take(memory_pool *pool, size_t bytes);
+void pool_give(memory_pool *pool, void *block);  // null is allowed
+void pool_trim(memory_pool *pool);
+void pool_free_all(memory_pool *pool);  // blocks in use, too
+/* Adds an event to the trace. */
+void pool_trace(memory_pool *pool, int64_t event);
+
+/* --- Context (context.c) ------------------------------------------------------ */
+
+/* Memory that the host lends, until it is returned. */
+typedef struct base_loan {
+  void (*release)(void *user);  // gives it back; null: nothing to do
+  void *user;
+  struct base_loan *newer, *older;  // in the list of the context
+} base_loan;
+
+void base_borrow(saros_context *context, base_loan *loan);
+void base_return(saros_context *context, base_loan *loan);
+
+struct saros_context {
+  int references;  // the opener's and one for each living object
+  memory_pool pool;
+  base_loan *loans;  // memory of the host that is still in use
+  const kernels *kernels;
+  struct team *team;  // worker threads, null until first needed
+  int threads;
+  int (*interrupt)(void *user);  // true if the host wants an end; or null
+  void *interrupt_user;
+  pthread_t caller;    // the thread that the jobs below are for
+  int jobs;            // running, each inside the one before it
+  atomic_int stopped;  // the host wants them to end
+  int restricted;      // capabilities that the host keeps: SAROS_NO_FILES, ...
+  saros_tape *tape;    // the open one, or null
+  saros_pause *pause;  // the innermost one, or null
+  // the tape's, null until one was opened: refuses to write what it still reads
+  saros_status (*lets_write)(const saros_tensor *x, const char *function);
+  unsigned long tapes;      // opened so far: the serial number of the last
+  struct profile *profile;  // null until one is first asked for
+  int index_base;           // of axes, positions and ids in messages
+  char message[1024];
+};
+
+/* pool_take that leaves a message; counts as a living object of the context
+** until base_object_free. The memory is zeroed. */
+saros_status base_object_new(saros_context *context, size_t bytes, void **out);
+void base_object_free(saros_context *context, void *object);
+
+/* --- Messages (message.c) ----------------------------------------------------- */
+
+saros_status base_out_of_memory(saros_context *context, size_t bytes);
+
+/* An enumerator in 0..count-1; 'what' it stands for: "a cell". */
+saros_status base_expect_known(saros_context *context, const char *function,
+                               const char *what, int value, int count);
+
+/* The length of the valid UTF-8 sequence that text begins with; 0 if there is
+** none, as for surrogates, overlong forms and numbers past 10FFFF. */
+size_t base_utf8_sequence(const unsigned char *text);
+
+/* Text from outside for a message: in quotes, of bounded length, its control
+** characters escaped. */
+typedef struct base_quoted {
+  char text[192];
+} base_quoted;
+const char *base_quote(base_quoted *buffer, const char *text);
+/* The same, valid until the end of the statement. */
+#define QUOTE(text) base_quote(&(base_quoted){{0}}, text)
+
+/* --- Arrays (array.c) ----------------------------------------------------------- */
+
+static inline int base_divide_up(int n, int by) {
+  return (n + by - 1) / by;
+}
+
+/* Makes room for 'more' items behind the 'used' ones of an array of the pool;
+** on failure the array is as it was. items is the address of the array. */
+saros_status array_grow(saros_context *context, void *items, size_t used,
+                        size_t *room, size_t more, size_t item_size);
+
+/* Makes room for one more item in an array of the pool that holds 'count'; on
+** failure the array is as it was. items is the address of the array. */
+saros_status array_reserve(saros_context *context, void *items, int count,
+                           int *room, size_t item_size);
+
+/* --- Threads (team.c) ----------------------------------------------------------- */
+
+/* Calls part(arguments, block) for every block in 0..blocks-1, on the threads
+** of the context. Blocks must write to disjoint places; so that results do not
+** depend on the number of threads, neither may their bounds. SAROS_EINTERRUPT
+** if the host wanted an end before all were done. */
+__attribute__((warn_unused_result)) saros_status
+team_for(saros_context *context, int blocks,
+         void (*part)(void *arguments, int block), void *arguments);
+
+/* The same for n rows of 'width' elements each: part gets a range of rows that is
+** large enough to be worth sharing out. */
+__attribute__((warn_unused_result)) saros_status
+team_rows(saros_context *context, size_t n, size_t width,
+          void (*part)(void *arguments, size_t from, size_t rows),
+          void *arguments);
+
+/* True if the current job should stop early; any thread may call it. */
+int base_is_interrupted(saros_context *context);
+
+/* SAROS_EINTERRUPT if the host wants an end: for long work without blocks. */
+__attribute__((warn_unused_result)) saros_status
+base_check_interrupt(saros_context *context);
+void team_release(saros_context *context);
+
+/* --- Profile (profile.c) -------------------------------------------------------- */
+
+/* The row that an operation of this name is recorded under; 0 without a profile. */
+int profile_row_recorded(saros_context *context, const char *operation);
+
+/* Begins the way back of an operation that was recorded under a row (0: without a
+** profile); returns what saros_profile_leave takes. */
+int profile_enter_backward(saros_context *context, int row,
+                           const char *operation);
+
+#endif

@@ -1,0 +1,181 @@
+/*
+** Sums of outer products: the gradient of a weight is dy^T x, summed over all
+** rows. It is made as x^T dy, because then it is dy that is packed, which is
+** quick, as its rows stay as they are, and dy is packed once for all of x; the
+** result is turned in the end.
+*/
+#include <stdatomic.h>
+#include <string.h>
+
+#include "product.h"
+
+/* Columns of x that meet a packed layer of dy at a time. */
+#define COLUMNS 192
+
+/* One on its way. A block is a range of the columns of dy and, where these are
+** few, a part of the columns of every x. */
+typedef struct outer_job {
+  saros_context *context;
+  const product_outer_sum *sum;
+  const kernels *kernels;
+  int columns, groups;  // columns of dy in a block, groups of so many
+  int parts;            // of the columns of x
+  int ld;               // of the sums
+  size_t packed_size, chunk_size, size;  // of a block's scratch, in elements
+  real *scratch;
+  atomic_int next;  // block to take
+} outer_job;
+
+/* What one block works on. */
+typedef struct outer_block {
+  const outer_job *job;
+  real *packed, *chunk, *sums;
+  int first, columns, part;
+} outer_block;
+
+/* The columns of a factor that belong to the block. */
+static int part_begin(const outer_block *b, const product_outer_factor *f) {
+  return (int)((long)f->n * b->part / b->job->parts);
+}
+
+static int part_end(const outer_block *b, const product_outer_factor *f) {
+  return (int)((long)f->n * (b->part + 1) / b->job->parts);
+}
+
+/*
+** sums (columns of x, columns of dy) += x^T dy for some of the rows, x standing
+** at the first of these. Where the rows of x are long, a chunk of columns is
+** copied first: neighbours in a column would lie in the same place of the cache.
+*/
+static void add_terms(const outer_block *b, const product_outer_factor *f,
+                      real *sums, const real *x, int depth, int add) {
+  const packed_kernels *k = b->job->kernels->packed;
+  int end = part_end(b, f);
+  for (int at = part_begin(b, f); at < end; at += COLUMNS) {
+    int count = end - at < COLUMNS ? end - at : COLUMNS, ld = f->n;
+    const real *from = x + at;
+    if (f->n > COLUMNS) {
+      ld = COLUMNS + 16;
+      for (int row = 0; row < depth; row++)
+        memcpy(b->chunk + row * ld, from + (ptrdiff_t)row * f->n,
+               (size_t)count * sizeof *from);
+      from = b->chunk;
+    }
+    k->multiply(sums, b->job->ld, from, ld, 1, b->packed, count, b->columns,
+                depth, add, NULL, 0);
+    sums += (ptrdiff_t)count * b->job->ld;
+  }
+}
+
+/* Rows from..to-1 of dy, all before the split or all behind it. */
+static void add_rows(const outer_block *b, int from, int to) {
+  const product_outer_sum *s = b->job->sum;
+  const packed_kernels *k = b->job->kernels->packed;
+  int second = from >= s->split, depth = product_depth(to - from);
+  for (int row = from; row < to; row += depth) {
+    int rows = to - row < depth ? to - row : depth;
+    k->pack(b->packed, s->dy + (ptrdiff_t)row * s->ldy + b->first, s->ldy, 0,
+            NULL, b->columns, rows);
+    if (s->dbias != NULL && b->part == 0)
+      k->add_sums(s->dbias + b->first, b->packed, b->columns, rows);
+    real *sums = b->sums;
+    for (int i = 0; i < s->factors; i++) {
+      const product_outer_factor *f = &s->factor[i];
+      ptrdiff_t at = second ? row - s->split : row;
+      add_terms(b, f, sums, f->x[second] + at * f->n, rows, row > 0);
+      sums += (ptrdiff_t)(part_end(b, f) - part_begin(b, f)) * b->job->ld;
+    }
+  }
+}
+
+static void outer_block_run(const outer_block *b) {
+  const product_outer_sum *s = b->job->sum;
+  add_rows(b, 0, s->split);
+  add_rows(b, s->split, s->rows);
+  const real *sums = b->sums;
+  for (int i = 0; i < s->factors; i++) {
+    const product_outer_factor *f = &s->factor[i];
+    int begin = part_begin(b, f), count = part_end(b, f) - begin;
+    b->job->kernels->packed->add_transposed(
+        f->target + (ptrdiff_t)b->first * f->n + begin, f->n, sums, b->job->ld,
+        b->columns, count, f->add);
+    sums += (ptrdiff_t)count * b->job->ld;
+  }
+}
+
+/* Takes blocks until none is left, with the scratch of one worker. */
+static void work_on_outer(void *arguments, int worker) {
+  outer_job *job = arguments;
+  real *scratch = job->scratch + job->size * (size_t)worker;
+  int block;
+  while (!base_is_interrupted(job->context) &&
+         (block = atomic_fetch_add(&job->next, 1)) < job->groups * job->parts) {
+    int first = block / job->parts * job->columns;
+    int left = job->sum->m - first;
+    outer_block_run(&(outer_block){
+        job, scratch, scratch + job->packed_size,
+        scratch + job->packed_size + job->chunk_size, first,
+        left < job->columns ? left : job->columns, block % job->parts});
+  }
+}
+
+/* Cuts the work into blocks: at most 1024 columns of dy, and two at least. */
+static void cut_outer(outer_job *job) {
+  const product_outer_sum *s = job->sum;
+  int width = job->kernels->packed->width, panels = base_divide_up(s->m, width);
+  int groups = panels < 4 ? 1 : base_divide_up(s->m, 1024);
+  job->parts = groups == 1 && panels < 4 ? 2 : 1;
+  groups = groups == 1 && panels >= 4 ? 2 : groups;
+  job->columns = base_divide_up(panels, groups) * width;
+  job->groups = base_divide_up(s->m, job->columns);
+  job->ld = job->columns + 16;
+  int n = 0, copies = 0;
+  for (int i = 0; i < s->factors; i++) {
+    n += base_divide_up(s->factor[i].n, job->parts);
+    copies |= s->factor[i].n > COLUMNS;
+  }
+  job->packed_size = job->kernels->packed->size(job->columns, PRODUCT_DEPTH);
+  job->chunk_size = copies ? (size_t)PRODUCT_DEPTH * (COLUMNS + 16) : 0;
+  job->size = job->packed_size + job->chunk_size + (size_t)n * (size_t)job->ld;
+}
+
+static saros_status add_outer_packed(saros_context *context,
+                                     const product_outer_sum *s) {
+  outer_job job = {.context = context, .sum = s, .kernels = context->kernels};
+  cut_outer(&job);
+  int blocks = job.groups * job.parts;
+  int workers = context->threads < blocks ? context->threads : blocks;
+  size_t bytes = job.size * (size_t)workers * sizeof(real);
+  job.scratch = pool_take(&context->pool, bytes);
+  if (job.scratch == NULL)
+    return base_out_of_memory(context, bytes);
+  saros_status status = team_for(context, workers, work_on_outer, &job);
+  pool_give(&context->pool, job.scratch);
+  return status;
+}
+
+/* target = dy^T x by BLAS, or += with 'add'. */
+static saros_status add_outer_blas(saros_context *context,
+                                   const product_outer_sum *s,
+                                   const product_outer_factor *f) {
+  const real *rest = s->dy + (ptrdiff_t)s->split * s->ldy;
+  TRY(product_multiply(context, f->target, f->n, s->dy, s->ldy, 1, f->x[0],
+                       f->n, 0, s->m, f->n, s->split, f->add ? 1 : 0));
+  return product_multiply(context, f->target, f->n, rest, s->ldy, 1, f->x[1],
+                          f->n, 0, s->m, f->n, s->rows - s->split, 1);
+}
+
+saros_status product_add_outer(saros_context *context,
+                               const product_outer_sum *s) {
+  int n = 0;
+  for (int i = 0; i < s->factors; i++)
+    n += s->factor[i].n;
+  if (product_suits_packing(context, s->rows, s->m, n))
+    return add_outer_packed(context, s);
+  for (int i = 0; i < s->factors; i++)
+    TRY(add_outer_blas(context, s, &s->factor[i]));
+  for (int row = 0; s->dbias != NULL && row < s->rows; row++)
+    context->kernels->pointwise->add_scaled(
+        s->dbias, 1, s->dy + (ptrdiff_t)row * s->ldy, (size_t)s->m);
+  return SAROS_OK;
+}

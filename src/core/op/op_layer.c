@@ -1,0 +1,120 @@
+/*
+** Dropout and layer normalisation.
+*/
+#include "op.h"
+
+/* --- Dropout ---------------------------------------------------------------------- */
+
+saros_status saros_dropout(saros_tensor *x, double p,
+                           saros_generator *generator, saros_tensor **out) {
+  *out = NULL;
+  TRY(tensor_expect_real("dropout", "the tensor", x));
+  if (!(p >= 0 && p < 1))
+    return saros_fail(x->context, SAROS_EARGUMENT,
+                      "dropout: expected a probability in [0, 1), got %g", p);
+  if (p == 0 || !tape_is_training(x->context)) {
+    *out = saros_tensor_retain(x);
+    return SAROS_OK;
+  }
+  saros_tensor *mask;
+  TRY(tensor_expect_generator("dropout", x->context, generator));
+  TRY(tensor_like(x, &mask));
+  real kept = (real)(1 / (1 - p));
+  for (size_t i = 0; i < mask->count; i++)
+    tensor_reals(mask)[i] = saros_uniform(generator) < p ? 0 : kept;
+  saros_status status = saros_combine(SAROS_MULTIPLY, x, mask, out);
+  saros_tensor_release(mask);
+  return status;
+}
+
+/* --- Layer normalisation ------------------------------------------------------------ */
+
+/* saved: x, gain, mean, rstd */
+static saros_status layer_norm_backward(const tape_entry *e) {
+  saros_tensor *d[3] = {NULL, NULL, NULL}, *dy;
+  for (int i = 0; i < 3; i++)
+    if (e->input[i] != NULL)
+      TRY(tensor_node_gradient(e->input[i], &d[i]));
+  TRY(tape_entry_gradient(e, 0, &dy));
+  const saros_tensor *gain = e->saved[1], *rstd = e->saved[3];
+  e->context->kernels->layer_norm->backward(
+      d[0] ? tensor_reals(d[0]) : NULL, d[1] ? tensor_reals(d[1]) : NULL,
+      d[2] ? tensor_reals(d[2]) : NULL, tensor_reals(dy),
+      tensor_reals(e->saved[0]), tensor_reals(gain), tensor_reals(e->saved[2]),
+      tensor_reals(rstd), rstd->count, gain->count);
+  saros_tensor_release(dy);
+  return SAROS_OK;
+}
+
+static const tape_operation layer_norm_operation = {"layer_norm",
+                                                    layer_norm_backward};
+
+static saros_status expect_vector(const char *name, saros_tensor *v,
+                                  const saros_tensor *x) {
+  TRY(tensor_expect_context("layer_norm", x->context, v));
+  TRY(tensor_expect_real("layer_norm", name, v));
+  int n = x->shape[x->rank - 1];
+  if (v->rank == 1 && v->shape[0] == n)
+    return SAROS_OK;
+  return saros_fail(x->context, SAROS_EARGUMENT,
+                    "layer_norm: expected %s of shape (%d), got %s", name, n,
+                    SHAPE(v));
+}
+
+static saros_status expect_layer_norm(saros_tensor *x, saros_tensor *gain,
+                                      saros_tensor *bias, double epsilon) {
+  TRY(tensor_expect_real("layer_norm", "x", x));
+  if (x->rank < 1 || x->shape[x->rank - 1] < 1)
+    return saros_fail(x->context, SAROS_EARGUMENT,
+                      "layer_norm: expected x of shape (..., n), got %s",
+                      SHAPE(x));
+  if (!(epsilon >= 0))
+    return saros_fail(x->context, SAROS_EARGUMENT,
+                      "layer_norm: expected epsilon >= 0, got %g", epsilon);
+  TRY(expect_vector("gain", gain, x));
+  return expect_vector("bias", bias, x);
+}
+
+typedef struct norm {
+  const layer_norm_kernels *kernels;
+  saros_tensor *y, *mean, *rstd;
+  const saros_tensor *x, *gain, *bias;
+  double epsilon;
+} norm;
+
+static void normalise_rows(void *arguments, size_t from, size_t rows) {
+  const norm *a = arguments;
+  size_t n = a->gain->count, at = from * n;
+  a->kernels->forward(tensor_reals(a->y) + at, tensor_reals(a->mean) + from,
+                      tensor_reals(a->rstd) + from, tensor_reals(a->x) + at,
+                      tensor_reals(a->gain), tensor_reals(a->bias), a->epsilon,
+                      rows, n);
+}
+
+saros_status saros_layer_norm(saros_tensor *x, saros_tensor *gain,
+                              saros_tensor *bias, double epsilon,
+                              saros_tensor **out) {
+  *out = NULL;
+  TRY(expect_layer_norm(x, gain, bias, epsilon));
+  enum { X, GAIN, BIAS, MEAN, RSTD, ALL };
+  saros_tensor *t[ALL] = {NULL};
+  saros_status status;
+  TRY_OR_DONE(saros_contiguous(x, &t[X]));
+  TRY_OR_DONE(saros_contiguous(gain, &t[GAIN]));
+  TRY_OR_DONE(saros_contiguous(bias, &t[BIAS]));
+  TRY_OR_DONE(
+      tensor_new(x->context, SAROS_REAL, x->rank - 1, x->shape, &t[MEAN]));
+  TRY_OR_DONE(tensor_like(t[MEAN], &t[RSTD]));
+  TRY_OR_DONE(tensor_like(t[X], out));
+  TRY_OR_DONE(team_rows(x->context, t[MEAN]->count, t[GAIN]->count,
+                        normalise_rows,
+                        &(norm){x->context->kernels->layer_norm, *out, t[MEAN],
+                                t[RSTD], t[X], t[GAIN], t[BIAS], epsilon}));
+  saros_tensor *saved[4] = {t[X], t[GAIN], t[MEAN], t[RSTD]};
+  status = tape_record(x->context, &(tape_call){&layer_norm_operation, 3, t, 1,
+                                                out, 4, saved, NULL, 0});
+done:
+  for (int i = 0; i < ALL; i++)
+    saros_tensor_release(t[i]);
+  return tensor_or_nothing(status, out);
+}

@@ -1,0 +1,159 @@
+/*
+** Gradient clipping and parameter updates.
+*/
+#include <math.h>
+
+#include "op.h"
+
+/* --- Clipping ---------------------------------------------------------------------- */
+
+static saros_status joint_norm(saros_context *context, int count,
+                               saros_tensor *const *tensors, double *norm) {
+  double sum = 0;
+  for (int i = 0; i < count; i++) {
+    TRY(tensor_expect_context("clip_norm", context, tensors[i]));
+    const saros_tensor *g = saros_gradient(tensors[i]);
+    if (g != NULL)
+      sum +=
+          context->kernels->reduce->sum_of_squares(tensor_reals(g), g->count);
+  }
+  *norm = sqrt(sum);
+  return SAROS_OK;
+}
+
+saros_status saros_clip_norm(saros_context *context, int count,
+                             saros_tensor *const *tensors, double limit,
+                             double *norm) {
+  *norm = 0;
+  if (!(limit > 0))
+    return saros_fail(context, SAROS_EARGUMENT,
+                      "clip_norm: expected a limit > 0, got %g", limit);
+  TRY(joint_norm(context, count, tensors, norm));
+  if (!isfinite(*norm))
+    return saros_fail(context, SAROS_ENAN,
+                      "clip_norm: expected finite gradients, got a norm of %s",
+                      isnan(*norm) ? "nan" : "inf");
+  if (*norm <= limit)
+    return SAROS_OK;
+  real factor = (real)(limit / *norm);
+  for (int i = 0; i < count; i++) {
+    const saros_tensor *g = saros_gradient(tensors[i]);
+    if (g != NULL)
+      context->kernels->pointwise->scale(tensor_reals(g), factor, g->count);
+  }
+  return SAROS_OK;
+}
+
+saros_status saros_clip_value(saros_context *context, int count,
+                              saros_tensor *const *tensors, double limit) {
+  if (!(limit > 0))
+    return saros_fail(context, SAROS_EARGUMENT,
+                      "clip_value: expected a limit > 0, got %g", limit);
+  for (int i = 0; i < count; i++) {
+    TRY(tensor_expect_context("clip_value", context, tensors[i]));
+    const saros_tensor *g = saros_gradient(tensors[i]);
+    if (g != NULL)
+      context->kernels->pointwise->clamp(tensor_reals(g), (real)-limit,
+                                         (real)limit, g->count);
+  }
+  return SAROS_OK;
+}
+
+/* --- Updates ------------------------------------------------------------------------ */
+
+static const char *const rule_names[SAROS_RULES] = {
+    [SAROS_SGD] = "sgd",
+    [SAROS_RMSPROP] = "rmsprop",
+    [SAROS_ADAM] = "adam",
+    [SAROS_ADAMW] = "adamw",
+};
+
+/* A number that a rule reads, its name and its range. */
+static saros_status expect_number(saros_context *context, const char *rule,
+                                  const char *name, double value, double low,
+                                  double high) {
+  if (value >= low && value <= high)
+    return SAROS_OK;
+  return saros_fail(context, SAROS_EARGUMENT,
+                    "%s: expected %s in [%g, %g], got %g", rule, name, low,
+                    high, value);
+}
+
+static saros_status expect_update(const saros_update *u,
+                                  saros_context *context) {
+  TRY(base_expect_known(context, "update", "a rule", (int)u->rule,
+                        SAROS_RULES));
+  const char *rule = rule_names[u->rule];
+  const double most = 1e30, below_one = 1 - 1e-12;
+  TRY(expect_number(context, rule, "rate", u->rate, 0, most));
+  TRY(expect_number(context, rule, "decay", u->decay, 0, most));
+  if (u->rule == SAROS_SGD)
+    return expect_number(context, rule, "momentum", u->momentum, 0, most);
+  TRY(expect_number(context, rule, "epsilon", u->epsilon, 0, most));
+  if (u->rule == SAROS_RMSPROP)
+    return expect_number(context, rule, "alpha", u->alpha, 0, below_one);
+  TRY(expect_number(context, rule, "beta1", u->beta1, 0, below_one));
+  TRY(expect_number(context, rule, "beta2", u->beta2, 0, below_one));
+  return expect_number(context, rule, "step", u->step, 1, most);
+}
+
+static saros_status expect_moment(const char *rule, const char *name,
+                                  const saros_tensor *moment,
+                                  const saros_tensor *parameter, int needed) {
+  if (moment == NULL && !needed)
+    return SAROS_OK;
+  if (moment == NULL)
+    return saros_fail(parameter->context, SAROS_EARGUMENT,
+                      "%s: expected the %s moment of the parameter, got none",
+                      rule, name);
+  TRY(tensor_expect_context(rule, parameter->context, moment));
+  TRY(tensor_expect_real(rule, name, moment));
+  TRY(tensor_expect_same_shape(rule, name, moment, parameter));
+  TRY(saros_tensor_writable(moment, rule));
+  if (saros_tensor_is_contiguous(moment))
+    return SAROS_OK;
+  return saros_fail(parameter->context, SAROS_EARGUMENT,
+                    "%s: expected the %s moment to be contiguous", rule, name);
+}
+
+static saros_status expect_tensors(const saros_update *u, saros_tensor *p,
+                                   saros_tensor *first, saros_tensor *second) {
+  const char *rule = rule_names[u->rule];
+  int adam = u->rule == SAROS_ADAM || u->rule == SAROS_ADAMW;
+  TRY(tensor_expect_real(rule, "a parameter", p));
+  TRY(saros_tensor_writable(p, rule));
+  if (!saros_tensor_is_contiguous(p))
+    return saros_fail(p->context, SAROS_EARGUMENT,
+                      "%s: expected the parameter to be contiguous", rule);
+  int needs_first = u->rule != SAROS_SGD || u->momentum != 0;
+  TRY(expect_moment(rule, "first", first, p, needs_first));
+  return expect_moment(rule, "second", second, p, adam);
+}
+
+saros_status saros_update_parameter(const saros_update *u,
+                                    saros_tensor *parameter,
+                                    saros_tensor *first, saros_tensor *second) {
+  TRY(expect_update(u, parameter->context));
+  TRY(expect_tensors(u, parameter, first, second));
+  const saros_tensor *gradient = saros_gradient(parameter);
+  if (gradient == NULL)
+    return SAROS_OK;
+  const update_kernels *k = parameter->context->kernels->update;
+  real *p = tensor_reals(parameter), *g = tensor_reals(gradient);
+  size_t n = parameter->count;
+  switch (u->rule) {
+    case SAROS_SGD:
+      k->sgd(p, u->momentum != 0 ? tensor_reals(first) : NULL, g, u->rate,
+             u->momentum, u->nesterov, u->decay, n);
+      break;
+    case SAROS_RMSPROP:
+      k->rmsprop(p, tensor_reals(first), g, u->rate, u->alpha, u->epsilon,
+                 u->decay, n);
+      break;
+    default:
+      k->adam(p, tensor_reals(first), tensor_reals(second), g, u->rate,
+              u->beta1, u->beta2, u->epsilon, u->decay, u->rule == SAROS_ADAM,
+              u->step, n);
+  }
+  return SAROS_OK;
+}
