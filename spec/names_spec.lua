@@ -15,13 +15,13 @@ end
 -- All that scripts have, sorted.
 local PUBLIC = {
   saros = [[
-    abs arange argmax backward_in_segments beam_search clock clone concatenate contiguous cos cross_entropy ctc
-    cumsum data detach elu eq evaluate exp export_c find_rate fit flatten flip full gather ge gelu gelu_tanh
-    generator gradient_check gt hard_sigmoid hard_tanh ids info inspect is_terminal isfinite isnan json_decode
-    json_encode le leaky_relu load log log_softmax logsumexp lt make_folder matmul max maximum mean memory metrics
-    min minimum mse ne negate nn no_gradient null one_hot ones optim plot profile progress relu report reshape
-    safetensors sampler select sigmoid silu sin slice softmax softplus sqrt stack sum tanh tape tensor threads topk
-    transpose where zeros]],
+    abs arange argmax backward_in_segments beam_search clock clone concatenate contiguous cos cross_entropy ctc cumsum
+    data detach elu eq evaluate exp export_c find_rate fit flatten flip full gather ge gelu gelu_tanh generator
+    gradient_check gt hard_sigmoid hard_tanh ids info inspect is_terminal isfinite isnan json_decode json_encode le
+    leaky_relu load log log_softmax logsumexp lt make_folder matmul max maximum mean memory metrics min minimum mse ne
+    negate nn no_gradient null one_hot ones operation optim plot profile progress relu report reshape safetensors
+    sampler select sigmoid silu sin slice softmax softplus sqrt stack sum tanh tape tensor threads topk transpose where
+    zeros]],
   nn = [[
     attention bce bits chain classifier cross_entropy ctc_loss dropout embedding encoder_decoder forecaster gru huber
     initialize kl l1 language_model layer_norm linear lru lstm mingru minlstm module mse perplexity recurrent residual

@@ -700,13 +700,89 @@ SAROS_API saros_status saros_tape_watch(saros_tape *tape, saros_tensor *x);
 ** tensor that it was computed from. loss has one element, or gradient holds
 ** the gradient of its elements. Each saved activation is freed as soon as it
 ** has been used; afterwards the tape is spent: it records nothing more. After
-** an error the gradients may hold part of the sum.
+** an error the gradients may hold part of the sum. SAROS_ESTATE if an operation of
+** the host's own takes part: see saros_tape_backward_start.
 */
 SAROS_API saros_status saros_tape_backward(saros_tape *tape, saros_tensor *loss,
                                            saros_tensor *gradient);
 
+/*
+** Operations of the host's own, one entry on the tape each. The core never calls
+** the host, so a tape's way back stops where such an entry's turn comes:
+**
+**   saros_pause *pause;                              // forward
+**   saros_pause_begin(context, &pause);              // nothing of it is recorded
+**   ... compute y from x ...
+**   saros_pause_end(pause);
+**   saros_own_record(context, &own, &out);           // out: y, on the tape
+**
+**   saros_tape_backward_start(tape, loss, NULL);     // instead of _backward
+**   while (saros_tape_stop(tape, &stop)) {           // 0: it is over
+**     saros_tape_stop_gradient(tape, 0, &dy);
+**     ... compute dx, in a pause, from dy and what the host kept for stop.token ...
+**     saros_tape_backward_resume(tape, &dx);
+**   }
+*/
+typedef struct saros_own {
+  const char *name;             // for messages and profiles; at most 63 bytes
+  int64_t token;                // the host's, handed back when its turn comes
+  int inputs;                   // at most 255
+  saros_tensor *const *input;   // may hold nulls
+  int outputs;                  // 1..255
+  saros_tensor *const *output;  // real
+  int saved_count;
+  saros_tensor *const
+      *saved;  // protected from writes until the way back is over
+} saros_own;
+
+/* True if the open tape records what is computed from x. */
+SAROS_API int saros_is_recorded(const saros_tensor *x);
+
+/*
+** Records an operation that has been computed if an input is on the open tape. out
+** (outputs) are views of its outputs, on that tape. After an error all of out are
+** null. SAROS_EARGUMENT if a count, the name or the type of an output is wrong.
+*/
+SAROS_API saros_status saros_own_record(saros_context *context,
+                                        const saros_own *own,
+                                        saros_tensor **out);
+
+/* saros_tape_backward up to the first such entry, or to the end. After an error
+** the tape is spent. */
+SAROS_API saros_status saros_tape_backward_start(saros_tape *tape,
+                                                 saros_tensor *loss,
+                                                 saros_tensor *gradient);
+
+typedef struct saros_own_stop {
+  const char *name;  // borrowed until backward goes on
+  int64_t token;
+  int inputs, outputs;
+} saros_own_stop;
+
+/* The entry at which backward stopped. Returns 0 if there is none. */
+SAROS_API int saros_tape_stop(const saros_tape *tape, saros_own_stop *stop);
+
+/* The gradient of one of its outputs, contiguous and of its shape; zeros where
+** none has come. */
+SAROS_API saros_status saros_tape_stop_gradient(saros_tape *tape, int output,
+                                                saros_tensor **dy);
+
+/*
+** Goes on with the gradients (inputs) of its inputs; null: none. They are copied.
+** SAROS_EARGUMENT if one does not have the shape of its input, or is not real: then
+** the tape is still at the same stop. After any other error it is spent.
+*/
+SAROS_API saros_status
+saros_tape_backward_resume(saros_tape *tape, saros_tensor *const *gradients);
+
+/* Ends backward before it is over: frees all that it would still need. Does nothing
+** unless backward is under way. */
+SAROS_API void saros_tape_give_up(saros_tape *tape);
+
 /* Frees all that the tape saved. A second call does nothing. */
 SAROS_API void saros_tape_close(saros_tape *tape);
+/* The tape that records now; null: none. */
+SAROS_API saros_tape *saros_open_tape(const saros_context *context);
 SAROS_API void saros_tape_release(saros_tape *tape);  // closes; null is allowed
 SAROS_API int saros_tape_is_open(const saros_tape *tape);
 /* The number of recorded operations and the bytes that they keep alive. */

@@ -21,6 +21,7 @@
 ---     plot       charts as SVG: lines, bars, histograms, heat maps
 ---     report     a page about trainings, from their run folders
 ---     inspect    inside a model that reads: neurons, gates, gradients, guesses
+---     operation  an operation of one's own, with its way back
 ---     gradient_check   finite differences for any function
 
 local core = require "saros.core"
@@ -32,7 +33,7 @@ local INTERNAL = {
   "add", "subtract", "multiply", "divide", "power",
   -- nn
   "linear", "embedding", "recurrent", "layer_norm", "dropout", "pick", "keep", "mask_rows",
-  "l1", "huber", "bce", "kl", "ctc_loss",
+  "operation", "l1", "huber", "bce", "kl", "ctc_loss",
   -- optim
   "update", "clip_norm", "clip_value",
   -- model:session, model:memory, saros.profile, saros.fit, saros.export_c
@@ -83,6 +84,7 @@ return spelling.space("saros", saros, {
   load = { "saros.model_file", "load" },
   export_c = { "saros.export" },
   sampler = { "saros.generate.sampler" },
+  operation = { "saros.operation" },
   beam_search = { "saros.generate.beam", "search" },
   ctc = { "saros.generate.ctc" },
   metrics = { "saros.metrics" },

@@ -46,19 +46,22 @@ typedef struct binding {
   int watches_finite;                 // do results have to be finite?
   int recording;                      // is a recorder told of calls?
   int calls;                          // recorded ones that are under way
+  lua_Integer tokens;                 // given to operations of scripts
 } binding;
 
 /* The first three are for the functions, the last one for bind_call_or_record. */
 enum { BINDING_UPVALUE = 1, NAME_UPVALUE, EXTRA_UPVALUE, FUNCTION_UPVALUE };
 
 /* The user values of the binding: the module, what interrupted the core, the
-** recorder, the arguments of the calls that it will be told of. */
+** recorder, the arguments of the calls that it will be told of, the boxes of
+** tapes. */
 enum {
   MODULE_VALUE = 1,
   INTERRUPT_VALUE,
   RECORDER_VALUE,
   CALLS_VALUE,
-  BINDING_VALUES = CALLS_VALUE
+  TAPES_VALUE,
+  BINDING_VALUES = TAPES_VALUE
 };
 
 static inline binding *bind_binding_of(lua_State *L) {
@@ -299,6 +302,16 @@ int bind_new_tensor_as(lua_State *L, const char *name,
 int bind_tensor_tostring(lua_State *L);
 int bind_tensor_concat(lua_State *L);
 
+/* --- Operations of scripts (lua_own.c) --------------------------------------------- */
+
+/* From now on the tape in the box at an index is found by what is recorded on it. */
+void bind_own_know_tape(lua_State *L, int box);
+/* The box forgets what scripts' operations on its tape need. */
+void bind_own_forget(lua_State *L, int box);
+/* The tape in box 1 has stopped at an operation of a script: runs its function back
+** and goes on. */
+saros_status bind_own_backward(lua_State *L, const saros_own_stop *stop);
+
 /* --- Numbers as text (lua_plain.c) ------------------------------------------------ */
 
 /* snprintf with a decimal point, whatever locale the host has set. */
@@ -362,6 +375,7 @@ void bind_open_operation(lua_State *L);
 void bind_open_ctc(lua_State *L);
 void bind_open_recurrent(lua_State *L);
 void bind_open_tape(lua_State *L);
+void bind_open_own(lua_State *L);
 void bind_open_generator(lua_State *L);
 void bind_open_session(lua_State *L);
 void bind_open_update(lua_State *L);

@@ -28,6 +28,7 @@ static void make_core(lua_State *L) {
   bind_open_recurrent(L);
   bind_open_tensor(L);  // after the functions that its operators are
   bind_open_tape(L);
+  bind_open_own(L);
   bind_open_generator(L);
   bind_open_session(L);
   bind_open_update(L);

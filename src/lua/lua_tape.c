@@ -27,6 +27,7 @@ static int tape_open(lua_State *L) {
   ATTEMPT(L, saros_tape_open(bind_context_of(L), training, box));
   if (!parameters)
     saros_tape_skip_trainable(*box);
+  bind_own_know_tape(L, lua_gettop(L));
   return 1;
 }
 
@@ -41,10 +42,14 @@ static int tape_backward(lua_State *L) {
   lua_settop(L, 3);
   check_open(L);
   size_t taped = saros_memory_of(bind_context_of(L)).taped;
+  saros_own_stop stop;
   saros_status status;
   MEASURE(L, "backward", status,
-          saros_tape_backward(check_open(L), bind_check_tensor(L, 2),
-                              bind_opt_tensor(L, 3)));
+          saros_tape_backward_start(check_open(L), bind_check_tensor(L, 2),
+                                    bind_opt_tensor(L, 3)));
+  while (status == SAROS_OK && saros_tape_stop(check_open(L), &stop))
+    status = bind_own_backward(L, &stop);
+  bind_own_forget(L, 1);
   bind_tell_collector_of_tape(L, taped);
   if (status != SAROS_OK)
     bind_raise(L);
@@ -54,6 +59,7 @@ static int tape_backward(lua_State *L) {
 static int tape_close(lua_State *L) {
   size_t taped = saros_memory_of(bind_context_of(L)).taped;
   saros_tape_close(*(saros_tape **)bind_check_box(L, 1, TAPE));
+  bind_own_forget(L, 1);
   bind_tell_collector_of_tape(L, taped);
   return 0;
 }
@@ -64,6 +70,7 @@ static int tape_gc(lua_State *L) {
     saros_tape *tape = *box;
     *box = NULL;
     saros_tape_release(tape);
+    bind_own_forget(L, 1);
   }
   return 0;
 }

@@ -628,6 +628,14 @@ function core.tape(options) end
 ---@return saros.Pause
 function core.no_gradient() end
 
+--- An operation of a script's own; `saros.operation` checks its options.
+---@param name string
+---@param forward fun(...): ...
+---@param backward fun(...): ...
+---@param outputs integer  how many results the caller gets; 0: all
+---@return fun(...): ...
+function core.operation(name, forward, backward, outputs) end
+
 --- A generator of random numbers: same seed, same numbers.
 ---@param seed integer
 ---@return saros.Generator

@@ -16,28 +16,6 @@
 
 #include "tape.h"
 
-typedef enum tape_state { RECORDING, RUNNING, SPENT, CLOSED } tape_state;
-
-/* A watched tensor, and the node that it had before; null: none. */
-typedef struct watched {
-  struct watched *next;
-  saros_tensor *tensor;
-  tensor_node *before;
-} watched;
-
-struct saros_tape {
-  saros_context *context;
-  tape_entry *last;
-  watched *watched;  // those whose node has to be put back
-  size_t length;
-  unsigned long serial;
-  tape_state state;
-  int training;
-  int skips_trainable;
-};
-
-/* --- Nodes ------------------------------------------------------------------ */
-
 /* Whether a tape records x, or will again once it is no longer set aside. */
 static int tape_has(const saros_tape *tape, const saros_tensor *x) {
   if (tape == NULL || tape->state != RECORDING || x == NULL || x->node == NULL)
@@ -316,13 +294,17 @@ saros_status saros_tape_open(saros_context *context, int training,
   return SAROS_OK;
 }
 
-static void free_entries(saros_tape *tape) {
-  while (tape->last != NULL) {
-    tape_entry *e = tape->last;
-    tape->last = e->previous;
-    entry_free(e);
-  }
-  tape->length = 0;
+void tape_free_last(saros_tape *tape) {
+  tape_entry *e = tape->last;
+  tape->last = e->previous;
+  tape->length--;
+  entry_free(e);
+}
+
+void tape_free_entries(saros_tape *tape) {
+  tape->stopped = NULL;
+  while (tape->last != NULL)
+    tape_free_last(tape);
 }
 
 /* Another tape that watches the same tensor, and has kept a node of this one
@@ -359,7 +341,7 @@ static void put_back(saros_tape *tape) {
 void saros_tape_close(saros_tape *tape) {
   if (tape->state == CLOSED)
     return;
-  free_entries(tape);
+  tape_free_entries(tape);
   put_back(tape);
   tape->state = CLOSED;
   tape_pause_forget(tape->context, tape);
@@ -380,8 +362,8 @@ size_t saros_tape_length(const saros_tape *tape) {
   return tape->length;
 }
 
-static saros_status expect_recording(const saros_tape *tape,
-                                     const char *function) {
+saros_status tape_expect_recording(const saros_tape *tape,
+                                   const char *function) {
   if (tape->state == RECORDING && tape == tape->context->tape)
     return SAROS_OK;
   const char *state = tape->state == CLOSED      ? "is closed"
@@ -419,78 +401,11 @@ static saros_status enter(saros_tape *tape, saros_tensor *x) {
 }
 
 saros_status saros_tape_watch(saros_tape *tape, saros_tensor *x) {
-  TRY(expect_recording(tape, "watch"));
+  TRY(tape_expect_recording(tape, "watch"));
   TRY(tensor_expect_context("watch", tape->context, x));
   TRY(tensor_expect_real("watch", "the tensor", x));
   if (!tape_wants(tape->context, x))
     TRY(enter(tape, x));
   x->node->keep = 1;
   return SAROS_OK;
-}
-
-/* --- Backward ------------------------------------------------------------------- */
-
-static saros_status expect_loss(saros_tape *tape, saros_tensor *loss,
-                                saros_tensor *gradient) {
-  TRY(expect_recording(tape, "backward"));
-  TRY(tensor_expect_context("backward", tape->context, loss));
-  if (!tape_wants(tape->context, loss))
-    return saros_fail(tape->context, SAROS_ESTATE,
-                      "backward: expected a loss computed on this tape from "
-                      "trainable or watched tensors");
-  if (gradient == NULL && loss->count != 1)
-    return saros_fail(tape->context, SAROS_EARGUMENT,
-                      "backward: expected a loss of one element (or the "
-                      "gradient of its elements), got shape %s",
-                      SHAPE(loss));
-  if (gradient == NULL)
-    return SAROS_OK;
-  TRY(tensor_expect_real("backward", "the gradient", gradient));
-  return tensor_expect_same_shape("backward", "the gradient", gradient, loss);
-}
-
-static saros_status seed(saros_tensor *loss, saros_tensor *gradient) {
-  saros_tensor *one = gradient;
-  if (gradient != NULL) {
-    saros_tensor_retain(one);
-  } else {
-    TRY(tensor_like(loss, &one));
-    tensor_reals(one)[0] = 1;
-  }
-  return tensor_node_add(loss->node, one);
-}
-
-static saros_status run_entry(const tape_entry *e) {
-  int reached = 0;
-  for (int i = 0; i < e->outputs; i++)
-    reached |= e->output[i]->gradient != NULL;
-  if (!reached)
-    return SAROS_OK;
-  int before = profile_enter_backward(e->context, e->row, e->operation->name);
-  saros_status status = e->operation->backward(e);
-  saros_profile_leave(e->context, before);
-  TRY(status);
-  for (int i = 0; i < e->outputs; i++)
-    if (!e->output[i]->keep)
-      tensor_node_clear(e->output[i]);
-  return SAROS_OK;
-}
-
-saros_status saros_tape_backward(saros_tape *tape, saros_tensor *loss,
-                                 saros_tensor *gradient) {
-  TRY(expect_loss(tape, loss, gradient));
-  tape->state = RUNNING;
-  saros_status status = seed(loss, gradient);
-  while (tape->last != NULL && status == SAROS_OK) {
-    tape_entry *e = tape->last;
-    status = base_check_interrupt(tape->context);
-    if (status == SAROS_OK)
-      status = run_entry(e);
-    tape->last = e->previous;
-    entry_free(e);
-    tape->length--;
-  }
-  free_entries(tape);  // what an error left
-  tape->state = SPENT;
-  return status;
 }

@@ -14,7 +14,8 @@ typedef struct tape_entry tape_entry;
 
 /* A differentiable operation: its name, and how it turns the gradients of its
 ** outputs into those of its inputs. A backward function finds an input's node
-** null where no gradient is wanted. */
+** null where no gradient is wanted. Without one, the caller of the tape does it:
+** see tape_own.c. */
 typedef struct tape_operation {
   const char *name;
   saros_status (*backward)(const tape_entry *e);
@@ -68,6 +69,41 @@ int tape_is_training(const saros_context *context);
 ** nothing reached it. */
 saros_status tape_entry_gradient(const tape_entry *e, int output,
                                  saros_tensor **dy);
+
+/* --- Inside a tape ------------------------------------------------------------- */
+
+typedef enum tape_state { RECORDING, RUNNING, SPENT, CLOSED } tape_state;
+
+/* A watched tensor, and the node that it had before; null: none. */
+typedef struct watched {
+  struct watched *next;
+  saros_tensor *tensor;
+  tensor_node *before;
+} watched;
+
+struct saros_tape {
+  saros_context *context;
+  tape_entry *last;
+  tape_entry *stopped;  // whose way back is the caller's; null: none
+  watched *watched;     // those whose node has to be put back
+  size_t length;
+  unsigned long serial;
+  tape_state state;
+  int training;
+  int skips_trainable;
+};
+
+/* Frees the newest entry, or all. (tape.c) */
+void tape_free_last(saros_tape *tape);
+void tape_free_entries(saros_tape *tape);
+
+/* SAROS_ESTATE unless this is the tape that records. (tape.c) */
+saros_status tape_expect_recording(const saros_tape *tape,
+                                   const char *function);
+
+/* Goes on behind the entry at which the way back stopped: its gradients have been
+** added. (tape_backward.c) */
+saros_status tape_go_on(saros_tape *tape);
 
 /* --- Pauses (pause.c) --------------------------------------------------------- */
 
