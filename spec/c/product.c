@@ -44,8 +44,9 @@ static void check_multiply(saros_context *context, const shape *s, int at,
   fill_random(b, LARGEST, -1, 1);
   fill_random(c, LARGEST, -1, 1);
   memcpy(before, c, LARGEST * sizeof *c);
-  int status = product_multiply(context, c, s->n, a, lda, at, b, ldb, bt, s->m,
-                                s->n, s->k, beta);
+  int status = product_multiply(context, c, s->n, (product_view){a, lda, at},
+                                (product_view){b, ldb, bt},
+                                (product_sizes){s->m, s->n, s->k}, beta);
   for (int i = 0; i < s->m; i++)
     for (int j = 0; j < s->n; j++) {
       double sum = dot(a + (at ? i : i * lda), at ? lda : 1,
@@ -64,8 +65,8 @@ static void check_affine(saros_context *context, const shape *s, int biased) {
   fill_random(x, LARGEST, -1, 1);
   fill_random(w, LARGEST, -1, 1);
   fill_random(b, LARGEST, -1, 1);
-  int status =
-      product_affine(context, y, x, w, biased ? b : NULL, s->m, s->n, s->k);
+  int status = product_affine(context, y, x, w, biased ? b : NULL,
+                              (product_sizes){s->m, s->n, s->k});
   for (int i = 0; i < s->m; i++)
     for (int j = 0; j < s->n; j++)
       wrong += !is_sum(y[i * s->n + j],
@@ -149,8 +150,9 @@ static void make_bits(int threads, const shape *s, real *c, real *target,
   saros_set_threads(context, threads);
   const real *a = array(0), *b = array(1);
   memset(dbias, 0, (size_t)s->m * sizeof *dbias);
-  CHECK(product_multiply(context, c, s->n, a, s->k, 0, b, s->n, 0, s->m, s->n,
-                         s->k, 0) == SAROS_OK,
+  CHECK(product_multiply(context, c, s->n, (product_view){a, s->k, 0},
+                         (product_view){b, s->n, 0},
+                         (product_sizes){s->m, s->n, s->k}, 0) == SAROS_OK,
         "multiply on %d threads", threads);
   CHECK(product_add_outer(
             context, &(product_outer_sum){.dy = a,

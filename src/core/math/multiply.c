@@ -25,8 +25,8 @@ int product_suits_packing(const saros_context *context, int m, int n, int k) {
 typedef struct packing {
   const kernels *kernels;
   const product_packed *to;
-  const real *b, *start;
-  int ldb, b_transposed;
+  product_view b;
+  const real *start;
   int columns, groups;  // columns in a group, groups in a layer
 } packing;
 
@@ -41,17 +41,17 @@ static void pack_group(void *arguments, int block) {
   int row = layer * depth, column = block % p->groups * p->columns;
   int rows = p->to->k - row < depth ? p->to->k - row : depth;
   int left = p->to->n - column;
-  ptrdiff_t at = p->b_transposed ? (ptrdiff_t)column * p->ldb + row
-                                 : (ptrdiff_t)row * p->ldb + column;
-  k->pack(layer_of(p->kernels, p->to, layer) + k->size(column, rows), p->b + at,
-          p->ldb, p->b_transposed,
+  ptrdiff_t at = p->b.transposed ? (ptrdiff_t)column * p->b.ld + row
+                                 : (ptrdiff_t)row * p->b.ld + column;
+  k->pack(layer_of(p->kernels, p->to, layer) + k->size(column, rows),
+          p->b.data + at, p->b.ld, p->b.transposed,
           layer == 0 && p->start != NULL ? p->start + column : NULL,
           left < p->columns ? left : p->columns, rows);
 }
 
 saros_status product_packed_new(saros_context *context, product_packed *p,
-                                const real *b, int ldb, int b_transposed,
-                                const real *start, int n, int k) {
+                                product_view b, const real *start, int n,
+                                int k) {
   const packed_kernels *kernel = context->kernels->packed;
   int layers = k == 0 ? 1 : base_divide_up(k, PRODUCT_DEPTH);
   size_t bytes =
@@ -60,9 +60,8 @@ saros_status product_packed_new(saros_context *context, product_packed *p,
   if (p->data == NULL)
     return base_out_of_memory(context, bytes);
   int columns = 4 * kernel->width;
-  packing job = {
-      context->kernels,          p, b, start, ldb, b_transposed, columns,
-      base_divide_up(n, columns)};
+  packing job = {context->kernels,          p, b, start, columns,
+                 base_divide_up(n, columns)};
   saros_status status =
       team_for(context, layers * job.groups, pack_group, &job);
   if (status != SAROS_OK)
@@ -77,54 +76,50 @@ void product_packed_release(saros_context *context, product_packed *p) {
 
 /* Columns first..first + n - 1 of the product, layer after layer; what the caller
 ** will read next is fetched during the first. */
-static void multiply_layers(const kernels *k, real *c, int ldc, const real *a,
-                            int lda, const product_packed *p, int first, int n,
-                            int m, int add, const real *ahead,
-                            size_t ahead_count) {
+static void multiply_layers(const kernels *k, const product_packed *p,
+                            const product_rows *r, int first, int n) {
   int depth = product_depth(p->k), row = 0;
+  const real *ahead = r->ahead;
+  size_t ahead_count = r->ahead_count;
   do {
     int rows = p->k - row < depth ? p->k - row : depth;
     const real *layer = layer_of(k, p, row / depth);
-    k->packed->multiply(c + first, ldc, a + row, lda, 0,
-                        layer + k->packed->size(first, rows), m, n, rows,
-                        row > 0 || add, ahead, ahead_count);
+    k->packed->multiply(r->c + first, r->ldc, r->a + row, r->lda, 0,
+                        layer + k->packed->size(first, rows), r->m, n, rows,
+                        row > 0 || r->add, ahead, ahead_count);
     ahead = NULL, ahead_count = 0;
     row += depth;
   } while (row < p->k);
 }
 
-void product_packed_multiply(const kernels *k, real *c, int ldc, const real *a,
-                             int lda, const product_packed *p, int m, int add,
-                             const real *ahead, size_t ahead_count) {
-  multiply_layers(k, c, ldc, a, lda, p, 0, p->n, m, add, ahead, ahead_count);
+void product_packed_multiply(const kernels *k, const product_packed *p,
+                             const product_rows *rows) {
+  multiply_layers(k, p, rows, 0, p->n);
 }
 
 typedef struct shared_product {
   const kernels *kernels;
-  real *c;
-  const real *a;
   const product_packed *packed;
-  int ldc, lda, m, add;
+  const product_rows *rows;
   int columns;  // in a block
 } shared_product;
 
 static void multiply_columns(void *arguments, int block) {
   const shared_product *s = arguments;
   int first = block * s->columns, left = s->packed->n - first;
-  multiply_layers(s->kernels, s->c, s->ldc, s->a, s->lda, s->packed, first,
-                  left < s->columns ? left : s->columns, s->m, s->add, NULL, 0);
+  multiply_layers(s->kernels, s->packed, s->rows, first,
+                  left < s->columns ? left : s->columns);
 }
 
 /* The sums of a column do not depend on which others its block holds, so the
 ** blocks may be as many as the threads. */
-saros_status product_packed_multiply_shared(saros_context *context, real *c,
-                                            int ldc, const real *a, int lda,
-                                            const product_packed *p, int m,
-                                            int add) {
+saros_status product_packed_multiply_shared(saros_context *context,
+                                            const product_packed *p,
+                                            const product_rows *rows) {
   int width = context->kernels->packed->width;
-  int blocks = (double)m * p->n * p->k < 4e6 ? 1 : context->threads;
+  int blocks = (double)rows->m * p->n * p->k < 4e6 ? 1 : context->threads;
   int columns = base_divide_up(base_divide_up(p->n, width), blocks) * width;
-  shared_product s = {context->kernels, c, a, p, ldc, lda, m, add, columns};
+  shared_product s = {context->kernels, p, rows, columns};
   return team_for(context, base_divide_up(p->n, columns), multiply_columns, &s);
 }
 
@@ -133,34 +128,36 @@ saros_status product_packed_multiply_shared(saros_context *context, real *c,
 typedef struct product {
   const kernels *kernels;
   real *c;
-  const real *a, *b;
-  int ldc, lda, ldb;
-  int a_transposed, b_transposed;
-  int m, n, k, rows;  // rows of C in a block
+  int ldc;
+  product_view a, b;
+  product_sizes sizes;
+  int rows;  // of C in a block
   real beta;
   product_packed packed;
 } product;
 
 static void multiply_block(void *arguments, int block) {
   const product *p = arguments;
-  int first = block * p->rows;
-  int m = p->m - first < p->rows ? p->m - first : p->rows;
-  const real *a =
-      p->a_transposed ? p->a + first : p->a + (ptrdiff_t)first * p->lda;
+  const product_view *a = &p->a, *b = &p->b;
+  int first = block * p->rows, left = p->sizes.m - first;
+  int m = left < p->rows ? left : p->rows;
+  const real *from = a->data + (ptrdiff_t)first * (a->transposed ? 1 : a->ld);
   real *c = p->c + (ptrdiff_t)first * p->ldc;
   if (p->packed.data != NULL)
-    product_packed_multiply(p->kernels, c, p->ldc, a, p->lda, &p->packed, m,
-                            p->beta != 0, NULL, 0);
+    product_packed_multiply(
+        p->kernels, &p->packed,
+        &(product_rows){c, p->ldc, from, a->ld, m, p->beta != 0, NULL, 0});
   else
-    p->kernels->product->multiply(c, p->ldc, a, p->lda, p->a_transposed, p->b,
-                                  p->ldb, p->b_transposed, m, p->n, p->k,
-                                  p->beta);
+    p->kernels->product->multiply(c, p->ldc, from, a->ld, a->transposed,
+                                  b->data, b->ld, b->transposed, m, p->sizes.n,
+                                  p->sizes.k, p->beta);
 }
 
 /* Rows in a block of a product by BLAS. Each block packs B again, so blocks are
 ** large, and small products stay whole. */
-static int rows_for_blas(int m, int n, int k) {
-  double work = (double)m * n * k;
+static int rows_for_blas(product_sizes s) {
+  const int m = s.m;
+  double work = (double)m * s.n * s.k;
   if (work < 1e6 || m < 64)
     return m;
   if (m < 512)
@@ -170,67 +167,60 @@ static int rows_for_blas(int m, int n, int k) {
 
 static saros_status multiply_packed(saros_context *context, product *p,
                                     const real *start) {
-  TRY(product_packed_new(context, &p->packed, p->b, p->ldb, p->b_transposed,
-                         start, p->n, p->k));
-  p->rows = base_divide_up(p->m, base_divide_up(p->m, ROWS));
+  const int m = p->sizes.m;
+  TRY(product_packed_new(context, &p->packed, p->b, start, p->sizes.n,
+                         p->sizes.k));
+  p->rows = base_divide_up(m, base_divide_up(m, ROWS));
   saros_status status =
-      team_for(context, base_divide_up(p->m, p->rows), multiply_block, p);
+      team_for(context, base_divide_up(m, p->rows), multiply_block, p);
   product_packed_release(context, &p->packed);
   return status;
 }
 
 saros_status product_multiply(saros_context *context, real *c, int ldc,
-                              const real *a, int lda, int a_transposed,
-                              const real *b, int ldb, int b_transposed, int m,
-                              int n, int k, real beta) {
+                              product_view a, product_view b,
+                              product_sizes sizes, real beta) {
+  const int m = sizes.m, n = sizes.n, k = sizes.k;
   if (m == 0 || n == 0)
     return SAROS_OK;
   product p = {.kernels = context->kernels,
                .c = c,
+               .ldc = ldc,
                .a = a,
                .b = b,
-               .ldc = ldc,
-               .lda = lda,
-               .ldb = ldb,
-               .a_transposed = a_transposed,
-               .b_transposed = b_transposed,
-               .m = m,
-               .n = n,
-               .k = k,
-               .rows = rows_for_blas(m, n, k),
+               .sizes = sizes,
+               .rows = rows_for_blas(sizes),
                .beta = beta};
-  if (!a_transposed && product_suits_packing(context, m, n, k))
+  if (!a.transposed && product_suits_packing(context, m, n, k))
     return multiply_packed(context, &p, NULL);
-  if (a_transposed && !b_transposed && ldb == n &&
+  if (a.transposed && !b.transposed && b.ld == n &&
       product_suits_packing(context, k, m, n))
     return product_add_outer(
-        context, &(product_outer_sum){.dy = a,
-                                      .ldy = lda,
-                                      .m = m,
-                                      .rows = k,
-                                      .split = k,
-                                      .factors = 1,
-                                      .factor = {{{b, b}, n, c, beta != 0}}});
+        context,
+        &(product_outer_sum){.dy = a.data,
+                             .ldy = a.ld,
+                             .m = m,
+                             .rows = k,
+                             .split = k,
+                             .factors = 1,
+                             .factor = {{{b.data, b.data}, n, c, beta != 0}}});
   return team_for(context, base_divide_up(m, p.rows), multiply_block, &p);
 }
 
 saros_status product_affine(saros_context *context, real *y, const real *x,
-                            const real *w, const real *b, int m, int n, int k) {
+                            const real *w, const real *b, product_sizes sizes) {
+  const int m = sizes.m, n = sizes.n, k = sizes.k;
+  const product_view rows = {x, k, 0}, weights = {w, k, 1};
   if (product_suits_packing(context, m, n, k)) {
     product p = {.kernels = context->kernels,
                  .c = y,
-                 .a = x,
-                 .b = w,
                  .ldc = n,
-                 .lda = k,
-                 .ldb = k,
-                 .b_transposed = 1,
-                 .m = m,
-                 .n = n,
-                 .k = k};
+                 .a = rows,
+                 .b = weights,
+                 .sizes = sizes};
     return multiply_packed(context, &p, b);
   }
   for (int row = 0; b != NULL && row < m; row++)
     memcpy(y + (ptrdiff_t)row * n, b, (size_t)n * sizeof *y);
-  return product_multiply(context, y, n, x, k, 0, w, k, 1, m, n, k, b ? 1 : 0);
+  return product_multiply(context, y, n, rows, weights, sizes, b ? 1 : 0);
 }

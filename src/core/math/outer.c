@@ -159,10 +159,12 @@ static saros_status add_outer_blas(saros_context *context,
                                    const product_outer_sum *s,
                                    const product_outer_factor *f) {
   const real *rest = s->dy + (ptrdiff_t)s->split * s->ldy;
-  TRY(product_multiply(context, f->target, f->n, s->dy, s->ldy, 1, f->x[0],
-                       f->n, 0, s->m, f->n, s->split, f->add ? 1 : 0));
-  return product_multiply(context, f->target, f->n, rest, s->ldy, 1, f->x[1],
-                          f->n, 0, s->m, f->n, s->rows - s->split, 1);
+  const product_view dy[2] = {{s->dy, s->ldy, 1}, {rest, s->ldy, 1}};
+  const product_view x[2] = {{f->x[0], f->n, 0}, {f->x[1], f->n, 0}};
+  TRY(product_multiply(context, f->target, f->n, dy[0], x[0],
+                       (product_sizes){s->m, f->n, s->split}, f->add ? 1 : 0));
+  return product_multiply(context, f->target, f->n, dy[1], x[1],
+                          (product_sizes){s->m, f->n, s->rows - s->split}, 1);
 }
 
 saros_status product_add_outer(saros_context *context,

@@ -7,41 +7,68 @@
 
 #include "base.h"
 
-/* C = op(A) op(B) + beta C on arrays as in kernel.h, beta being 0 or 1; blocks
-** of rows of C are shared among the threads. */
+/* A matrix as it lies in memory: its rows, or if transposed its columns, are
+** contiguous and ld elements apart. */
+typedef struct product_view {
+  const real *data;
+  int ld, transposed;
+} product_view;
+
+/* Of a product of (m, k) and (k, n). */
+typedef struct product_sizes {
+  int m, n, k;
+} product_sizes;
+
+/* C = A B + beta C for C (m, n) of contiguous rows ldc apart, beta being 0 or 1;
+** blocks of rows of C are shared among the threads. */
 saros_status product_multiply(saros_context *context, real *c, int ldc,
-                              const real *a, int lda, int a_transposed,
-                              const real *b, int ldb, int b_transposed, int m,
-                              int n, int k, real beta);
+                              product_view a, product_view b,
+                              product_sizes sizes, real beta);
 
 /* y (m, n) = x (m, k) W^T + b for W (n, k); b (n) may be null. */
 saros_status product_affine(saros_context *context, real *y, const real *x,
-                            const real *w, const real *b, int m, int n, int k);
+                            const real *w, const real *b, product_sizes sizes);
 
 /*
 ** A matrix (k, n) that is packed for many products. Its rows lie in layers of
-** product_depth(k) <= PRODUCT_DEPTH, each packed by itself: so many terms of a sum are
-** added up before the result is touched, as keep a panel, and the rows it meets,
-** near the processor.
+** product_depth(k) <= PRODUCT_DEPTH, each packed by itself. The terms of a sum that
+** belong to a layer are added up before the result is touched, so a panel of the
+** layer and the rows that it meets stay in the cache.
 */
 typedef struct product_packed {
   real *data;  // of the context's pool; null: not packed
   int n, k;
 } product_packed;
 
+/* The rows of one product with a packed matrix: C (m, n) = start + A B, or C +=
+** the same with 'add', for A (m, k). */
+typedef struct product_rows {
+  real *c;
+  int ldc;
+  const real *a;
+  int lda, m, add;
+  const real *ahead;  // what the caller will read next; null: nothing
+  size_t ahead_count;
+} product_rows;
+
 #define PRODUCT_DEPTH 512
 
-/* Packs op(B) with what every row of a product starts from, as in kernel.h. */
+/* Packs B (k, n), and with it 'start' (n), from which every row of a product
+** starts; null: zeros. */
 saros_status product_packed_new(saros_context *context, product_packed *p,
-                                const real *b, int ldb, int b_transposed,
-                                const real *start, int n, int k);
+                                product_view b, const real *start, int n,
+                                int k);
 void product_packed_release(saros_context *context, product_packed *p);
 
-/* C (m, n) = start + A B, or C += the same with 'add', in the calling thread.
-** ahead (ahead_count), if not null, is what the caller will read next. */
-void product_packed_multiply(const kernels *k, real *c, int ldc, const real *a,
-                             int lda, const product_packed *p, int m, int add,
-                             const real *ahead, size_t ahead_count);
+/* In the calling thread. */
+void product_packed_multiply(const kernels *k, const product_packed *p,
+                             const product_rows *rows);
+
+/* Shares the columns among the threads if the product is large enough; for the
+** calling thread of the context only. */
+saros_status product_packed_multiply_shared(saros_context *context,
+                                            const product_packed *p,
+                                            const product_rows *rows);
 
 /* dy^T x for the rows of one dy and of one x or two, as an affine map's weights
 ** and bias have it for their gradient. */
@@ -63,16 +90,9 @@ typedef struct product_outer_sum {
 saros_status product_add_outer(saros_context *context,
                                const product_outer_sum *sum);
 
-/* The same, the columns being shared among the threads if the product is large
-** enough; for the calling thread of the context only. */
-saros_status product_packed_multiply_shared(saros_context *context, real *c,
-                                            int ldc, const real *a, int lda,
-                                            const product_packed *p, int m,
-                                            int add);
-
 /* --- What multiply.c and outer.c share ---------------------------------------- */
 
-/* Rows in a layer of k rows; all layers but the last have so many. */
+/* Rows in a layer of k rows; all layers but the last have this many. */
 int product_depth(int k);
 
 /* True if a product of m rows is large enough to pay for packing. */

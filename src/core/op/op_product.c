@@ -13,7 +13,11 @@ typedef struct matrix {
   int rows, columns, ld, transposed;
 } matrix;
 
-/* Whether the last two axes can be read in place, possibly transposed. */
+static product_view view_of(const real *data, const matrix *m) {
+  return (product_view){data, m->ld, m->transposed};
+}
+
+/* True if the last two axes can be read in place, possibly transposed. */
 static int as_matrix(const saros_tensor *x, matrix *m) {
   const int *shape = x->shape + x->rank - 2;
   const ptrdiff_t *stride = x->stride + x->rank - 2;
@@ -64,9 +68,9 @@ static saros_status multiply_all(saros_tensor *y, const saros_tensor *a,
     const real *left = tensor_reals(a) + w.at[1],
                *right = tensor_reals(b) + w.at[2];
     for (size_t i = 0; i < w.inner; i++) {
-      TRY(product_multiply(y->context, c, mb->columns, left, ma->ld,
-                           ma->transposed, right, mb->ld, mb->transposed,
-                           ma->rows, mb->columns, ma->columns, 0));
+      TRY(product_multiply(
+          y->context, c, mb->columns, view_of(left, ma), view_of(right, mb),
+          (product_sizes){ma->rows, mb->columns, ma->columns}, 0));
       c += w.step[0], left += w.step[1], right += w.step[2];
     }
   } while (tensor_walk_next(&w));
@@ -125,10 +129,10 @@ static saros_status add_product(tensor_node *n, saros_tensor *x,
       as_matrix(left, &ml) && as_matrix(right, &mr)) {
     real beta;
     TRY_OR_DONE(tensor_node_target(n, &g, &beta));
-    status = product_multiply(n->context, tensor_reals(g), mr.columns,
-                              tensor_reals(left), ml.ld, ml.transposed,
-                              tensor_reals(right), mr.ld, mr.transposed,
-                              ml.rows, mr.columns, ml.columns, beta);
+    status = product_multiply(
+        n->context, tensor_reals(g), mr.columns,
+        view_of(tensor_reals(left), &ml), view_of(tensor_reals(right), &mr),
+        (product_sizes){ml.rows, mr.columns, ml.columns}, beta);
   } else {
     TRY_OR_DONE(product_of(left, right, &g));
     TRY_OR_DONE(op_reduce_to(g, n->rank, n->shape, &g));
@@ -241,8 +245,10 @@ static saros_status linear_dx(const tape_entry *e, const saros_tensor *dy,
   saros_tensor *dx;
   real beta;
   TRY(tensor_node_target(e->input[0], &dx, &beta));
-  return product_multiply(e->context, tensor_reals(dx), I, tensor_reals(dy), O,
-                          0, tensor_reals(weight), I, 0, rows, I, O, beta);
+  return product_multiply(e->context, tensor_reals(dx), I,
+                          (product_view){tensor_reals(dy), O, 0},
+                          (product_view){tensor_reals(weight), I, 0},
+                          (product_sizes){rows, I, O}, beta);
 }
 
 static saros_status linear_dbias(const tape_entry *e, const saros_tensor *dy,
@@ -333,7 +339,8 @@ static saros_status linear_forward(saros_tensor *x, saros_tensor *weight,
   return tensor_or_nothing(
       product_affine(x->context, tensor_reals(*out), tensor_reals(x),
                      tensor_reals(weight),
-                     bias != NULL ? tensor_reals(bias) : NULL, rows, O, I),
+                     bias != NULL ? tensor_reals(bias) : NULL,
+                     (product_sizes){rows, O, I}),
       out);
 }
 

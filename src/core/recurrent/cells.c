@@ -33,21 +33,21 @@ saros_status recurrent_pack(recurrence *r, int backward) {
   if (r->T < 3 || r->cell->inner || r->cell->facts.linear)
     return SAROS_OK;
   const real *start = backward || !r->t[R_U] ? NULL : parameter(r, R_BIAS_HH);
-  return product_packed_new(r->context, &r->packed, parameter(r, R_WEIGHT_HH),
-                            r->P, !backward, start, backward ? r->P : GH,
-                            backward ? GH : r->P);
+  const product_view U = {parameter(r, R_WEIGHT_HH), r->P, !backward};
+  return product_packed_new(r->context, &r->packed, U, start,
+                            backward ? r->P : GH, backward ? GH : r->P);
 }
 
 /* C = A U or A U^T, or += with 'add', by the packed U. */
 static void multiply_packed(const recurrence *r, const recurrent_step *s,
                             real *c, int ldc, const real *a, int lda, int add) {
   size_t ahead = (size_t)s->rows * (size_t)r->G * (size_t)r->H;
+  const product_rows rows = {c,       ldc, a,        lda,
+                             s->rows, add, s->ahead, s->ahead ? ahead : 0};
   if (r->alone)  // an interrupt is the walk's business
-    product_packed_multiply_shared(r->context, c, ldc, a, lda, &r->packed,
-                                   s->rows, add);
+    product_packed_multiply_shared(r->context, &r->packed, &rows);
   else
-    product_packed_multiply(r->kernels, c, ldc, a, lda, &r->packed, s->rows,
-                            add, s->ahead, s->ahead ? ahead : 0);
+    product_packed_multiply(r->kernels, &r->packed, &rows);
 }
 
 /* Gates first..first + count - 1 of U read, into out (rows, G H). */

@@ -428,7 +428,7 @@ static saros_status project_input(const recurrence *r) {
   saros_status status = product_affine(
       r->context, tensor_reals(r->t[R_GATES]), tensor_reals(r->t[R_X]),
       tensor_reals(r->t[R_WEIGHT_IH]), bias ? tensor_reals(bias) : NULL,
-      r->T * r->B, r->G * r->H, r->I);
+      (product_sizes){r->T * r->B, r->G * r->H, r->I});
   saros_tensor_release(bias);
   return status;
 }

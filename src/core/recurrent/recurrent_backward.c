@@ -101,8 +101,10 @@ static saros_status add_dx(const tape_entry *e, const recurrence *r) {
   TRY(tensor_node_target(e->input[R_X], &dx, &beta));
   int GH = r->G * r->H;
   return product_multiply(
-      r->context, tensor_reals(dx), r->I, tensor_reals(r->da), GH, 0,
-      tensor_reals(r->t[R_WEIGHT_IH]), r->I, 0, r->T * r->B, r->I, GH, beta);
+      r->context, tensor_reals(dx), r->I,
+      (product_view){tensor_reals(r->da), GH, 0},
+      (product_view){tensor_reals(r->t[R_WEIGHT_IH]), r->I, 0},
+      (product_sizes){r->T * r->B, r->I, GH}, beta);
 }
 
 /* Gradients of W and U that are being made, a range of gates at a time. */
