@@ -15,6 +15,8 @@ local modules = {
   linear = { nn.linear { 3, 4 }, random(1, 5, 2, 3) },
   ["linear without bias"] = { nn.linear { 3, 4, bias = false }, random(1, 5, 3) },
   embedding = { nn.embedding { 5, 3 }, saros.ids { { 1, 5 }, { 2, 2 } } },
+  conv1d = { nn.conv1d { 3, 4, kernel = 3, dilation = 2 }, random(1, 6, 2, 3) },
+  ["centred conv1d"] = { nn.conv1d { 4, 6, kernel = 4, groups = 2, causal = false }, random(1, 6, 2, 4) },
   layer_norm = { nn.layer_norm { 3 }, random(1, 4, 3) },
   rnn = { nn.rnn { 3, 4, layers = 2, learn_state = true }, random(1, 5, 2, 3) },
   residual = {

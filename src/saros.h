@@ -582,6 +582,29 @@ SAROS_API saros_status saros_mask_rows(saros_tensor *x, saros_tensor *mask,
 SAROS_API saros_status saros_keep(saros_tensor *reset, saros_tensor *mask,
                                   int reverse, saros_tensor **out);
 
+/* All zero but the kernel and the dilation, which are 1 or more. */
+typedef struct saros_window_options {
+  int kernel, dilation;
+  int ahead;            // steps that the last part of a window looks ahead, up
+                        // to (kernel - 1) dilation; then there is no state
+  saros_tensor *mask;   // (T, B) of 1 and 0, or null: windows of steps where it
+                        // is 0 are zeros, and others do not see these steps
+  saros_tensor *reset;  // (T, B) of 1 and 0, or null: at 1 a new piece begins,
+                        // whose windows see zeros in place of other pieces
+} saros_window_options;
+
+/*
+** For each step of x (T, B, F) what stands (k - 1) d, ..., d and 0 steps before
+** it, for a kernel k and a dilation d, one after the other: (T, B, k F), of which
+** a product makes a dilated causal convolution. The steps before the first are
+** those of the state (B, (k - 1) d F), oldest first, or zeros if it is null; last
+** is the state after the last step. With 'ahead', all of it is seen that many
+** steps later. Differentiable in x and the state.
+*/
+SAROS_API saros_status saros_window(saros_tensor *x, saros_tensor *state,
+                                    const saros_window_options *options,
+                                    saros_tensor **out, saros_tensor **last);
+
 /* x (..., I) W^T + b with W (O, I) and b (O) or null: (..., O). */
 SAROS_API saros_status saros_linear(saros_tensor *x, saros_tensor *weight,
                                     saros_tensor *bias, saros_tensor **out);

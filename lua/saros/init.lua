@@ -32,7 +32,7 @@ local INTERNAL = {
   -- operators
   "add", "subtract", "multiply", "divide", "power",
   -- nn
-  "linear", "embedding", "recurrent", "layer_norm", "dropout", "pick", "keep", "mask_rows",
+  "linear", "embedding", "recurrent", "layer_norm", "dropout", "pick", "keep", "mask_rows", "window",
   "operation", "l1", "huber", "bce", "kl", "ctc_loss",
   -- optim
   "update", "clip_norm", "clip_value",

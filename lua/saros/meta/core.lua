@@ -547,6 +547,22 @@ function core.mask_rows(x, mask) end
 ---@return saros.Tensor  (T, B)
 function core.keep(reset, mask, reverse) end
 
+---@class saros.WindowOptions
+---@field kernel? integer  k: parts of a window (1)
+---@field dilation? integer  d: steps from one to the next (1)
+---@field ahead? integer  steps that the last part looks ahead, up to (k - 1) d; then there is no state (0)
+---@field mask? saros.Tensor  (T, B) of 1 and 0: windows are zeros where it is 0, and others do not see these steps
+---@field reset? saros.Tensor  (T, B) of 1 and 0: at 1 a new piece begins, whose windows see zeros in place of others
+
+--- For each step what stands (k - 1) d, ..., d and 0 steps before it, one after the
+--- other. The steps before the first are those of the state, oldest first, or zeros.
+---@param x saros.Tensor  (T, B, F)
+---@param state saros.Tensor?  (B, (k - 1) d F)
+---@param options saros.WindowOptions
+---@return saros.Tensor windows  (T, B, k F)
+---@return saros.Tensor state  after the last step
+function core.window(x, state, options) end
+
 --- x W^T + b.
 ---@param x saros.Tensor  (..., I)
 ---@param weight saros.Tensor  (O, I)

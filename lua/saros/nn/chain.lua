@@ -54,6 +54,16 @@ local function hidden(x, mask)
   return has_steps and walk.hide(x, mask) or x
 end
 
+--- The steps of a member's output x, and their mask.
+local function steps_after(self, step, given, mask, x)
+  local after = step:steps_after(given)
+  if after == given then
+    return given, mask
+  end
+  local steps = options.about(self.kind, walk.of, after, x)
+  return after, steps and steps.mask
+end
+
 ---@param x saros.Tensor  what the first member takes
 ---@param state? table<integer, saros.nn.State>  by position
 ---@param given? saros.nn.StepOptions  lengths and the like
@@ -79,11 +89,21 @@ function Chain:forward(x, state, given)
       if last then
         last[position] = after
       end
+      given, mask = steps_after(self, step, given, mask, x)
     else
       x = step(x)
     end
   end
   return there < ZEROS and hidden(x, mask) or x, last
+end
+
+function Chain:steps_after(given)
+  for _, step in ipairs(self.steps) do
+    if type(step) == "table" then
+      given = step:steps_after(given)
+    end
+  end
+  return given
 end
 
 --- The names of the functions that are stages of sessions and C files.

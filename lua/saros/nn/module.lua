@@ -428,6 +428,14 @@ function Module:forward()
     .. "got none"):format(self.kind))
 end
 
+--- Which steps the output has, from those that the input has: another table for a
+--- module that thins them out, such as nn.conv1d with a stride.
+---@param given saros.nn.StepOptions?
+---@return saros.nn.StepOptions?
+function Module:steps_after(given) -- luacheck: ignore 212
+  return given
+end
+
 --- One line on what this module is; classes say more.
 ---@return string
 function Module:describe()
