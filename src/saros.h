@@ -1098,17 +1098,35 @@ SAROS_API saros_tensor *saros_session_output(const saros_session *session);
 SAROS_API saros_status saros_session_probabilities(saros_session *session,
                                                    saros_tensor **out);
 
-/* How to choose an id from a row of logits. All 0: the likeliest. */
+/*
+** How to choose an id from a row of logits; all 0 but 'size': the likeliest. The
+** logits are changed in this order: repetition_penalty, bias, temperature; then
+** top_k and top_p choose among what is likeliest.
+*/
 typedef struct saros_sampling {
+  size_t size;         // sizeof(saros_sampling): fields that come later are 0
   double temperature;  // divides the logits; below FLT_MIN: the likeliest id
   int top_k;           // choose among the k likeliest; 0: all
   double top_p;        // among the likeliest that together reach p; 0: all
+  // Added to the logits: outputs numbers for each row, 'bias_step' numbers after
+  // those of the row before (0: the same for all). -INFINITY forbids an id. Null:
+  // none.
+  const saros_real *bias;
+  size_t bias_step;
+  // Logits of the ids of a row's history are divided by the penalty if they are
+  // positive, else multiplied with it, each id once (Keskar et al. 2019). 0 or 1:
+  // no penalty.
+  double repetition_penalty;
+  const int32_t
+      *history;  // (streams, history_length); negative ones do not count
+  size_t history_length;
 } saros_sampling;
 
 /* Chooses an id from each row of the output: ids (streams). The generator may
 ** be null where the likeliest is asked for. A logit of -inf is never chosen.
-** SAROS_EARGUMENT if a number of 'how' is negative or not finite, top_p is above
-** 1, or a row has NaN, inf, or nothing but -inf. */
+** SAROS_EARGUMENT if 'size' is 0 or a number of 'how' is negative or not finite,
+** top_p is above 1, an id of the history is none of the outputs, or a row with its
+** bias has NaN, inf, or nothing but -inf. */
 SAROS_API saros_status saros_session_sample(saros_session *session,
                                             saros_generator *generator,
                                             const saros_sampling *how,

@@ -16,12 +16,8 @@ local check = options.declare("operation", {
   { "name", options.kind("a name of 1 to 63 bytes", function(value)
     return type(value) == "string" and #value > 0 and #value < 64 and not value:find "\0" and value or nil
   end) },
-  { "forward", options.kind("a function", function(value)
-    return type(value) == "function" and value or nil
-  end) },
-  { "backward", options.kind("a function", function(value)
-    return type(value) == "function" and value or nil
-  end) },
+  { "forward", options.callback },
+  { "backward", options.callback },
   { "outputs", options.optional(options.size) },
 })
 

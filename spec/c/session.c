@@ -5,6 +5,7 @@
 **   SAROS_STEPS=10000000 build/spec/session    steps longer without allocating
 */
 #include <math.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -152,7 +153,8 @@ static void never_allocates(int streams, saros_weights weights) {
   saros_session *s = open_weights(&m, streams, weights);
   saros_tensor *p;
   int32_t ids[8];
-  const saros_sampling how = {.temperature = 1, .top_k = 3, .top_p = 0.9};
+  const saros_sampling how = {
+      .size = sizeof how, .temperature = 1, .top_k = 3, .top_p = 0.9};
   long before = count.calls;
   for (long t = 0; t < steps; t++) {
     walk(s, 1);
@@ -163,6 +165,36 @@ static void never_allocates(int streams, saros_weights weights) {
   }
   CHECK(count.calls == before, "%ld steps of %d streams, weights %d: %ld calls",
         steps, streams, (int)weights, count.calls - before);
+  saros_session_release(s);
+  close_model(&m);
+}
+
+/* Hosts that were compiled with another version of the struct. */
+static void reads_options_of_any_size(void) {
+  meter count = {0};
+  model m = open_model(&count);
+  saros_session *s = open_session(&m, 1);
+  struct {
+    saros_sampling how;
+    double later;
+  } wide = {.how = {.size = sizeof wide}};
+  int32_t id = -1, first = -1;
+  walk(s, 1);
+  saros_sampling how = {0};
+  CHECK(saros_session_sample(s, NULL, &how, &id) == SAROS_EARGUMENT &&
+            strstr(saros_error(m.context), "saros_sampling: expected size") !=
+                NULL,
+        "a size of 0 is told");
+  how.size = offsetof(saros_sampling, bias);  // of an older host
+  how.bias = (const saros_real *)&how;        // which it has not
+  CHECK(saros_session_sample(s, NULL, &how, &first) == SAROS_OK, "%s",
+        saros_error(m.context));
+  CHECK(saros_session_sample(s, NULL, &wide.how, &id) == SAROS_OK &&
+            id == first,
+        "a newer host's struct is read, too");
+  wide.later = 1;
+  CHECK(saros_session_sample(s, NULL, &wide.how, &id) == SAROS_EARGUMENT,
+        "unless it asks for what is not there");
   saros_session_release(s);
   close_model(&m);
 }
@@ -392,6 +424,7 @@ int main(void) {
   }
   keeps_weights();
   goes_on_from_bytes();
+  reads_options_of_any_size();
   refuses(change_bytes);
   refuses(change_places);
   refuses_models();

@@ -162,7 +162,7 @@ static void use(const char *path) {
                                  SAROS_WEIGHTS_REAL, &session));
   saros_archive_release(archive);
   const int32_t spoken[] = {3, 1, 0, 2, 2, 1, 3, 0};
-  const saros_sampling greedy = {0};
+  const saros_sampling greedy = {.size = sizeof greedy};
   int right = 0;
   for (int t = 0; t < 8; t++) {
     int32_t said = -1;

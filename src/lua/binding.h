@@ -302,6 +302,16 @@ int bind_new_tensor_as(lua_State *L, const char *name,
 int bind_tensor_tostring(lua_State *L);
 int bind_tensor_concat(lua_State *L);
 
+/* --- Sampling (lua_sampling.c) ------------------------------------------------------ */
+
+/* How to choose from a session's output, from a table or nil. What it points to is
+** held on the stack. */
+saros_sampling bind_check_sampling(lua_State *L, int arg,
+                                   const saros_session *session);
+/* Pushes a table with the names of its fields: a function that keeps it alive makes
+** no string when it pushes them. */
+void bind_push_sampling_fields(lua_State *L);
+
 /* --- Operations of scripts (lua_own.c) --------------------------------------------- */
 
 /* From now on the tape in the box at an index is found by what is recorded on it. */

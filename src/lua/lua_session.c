@@ -437,41 +437,22 @@ static int session_probabilities(lua_State *L) {
 
 /* --- Sampling ---------------------------------------------------------------------------- */
 
-static const char *const sampling_fields[] = {"temperature", "top_k", "top_p",
-                                              NULL};
-
-/* The extra upvalue keeps the names of the fields alive, so that pushing them
-** makes no string. */
-static saros_sampling check_sampling(lua_State *L, int arg) {
-  saros_sampling how = {.temperature = 1};
-  if (lua_isnoneornil(L, arg))
-    return how;
-  bind_check_fields(L, arg, sampling_fields);
-  how.temperature = bind_field_number(L, arg, "temperature", 1);
-  double k = bind_field_number(L, arg, "top_k", 0);
-  how.top_p = bind_field_number(L, arg, "top_p", 0);
-  if (!(k >= 0 && k <= INT_MAX) || k != (double)(int)k) {
-    bind_push_field(L, arg, "top_k");
-    bind_field_error(L, "a size >= 1", "top_k");
-  }
-  how.top_k = (int)k;
-  return how;
-}
-
 /* s:sample(generator, options): an id, or ids (streams). */
 static int session_sample(lua_State *L) {
   lua_settop(L, 3);
   saros_session *s = check_session(L);
+  saros_tensor *ids = push_own(L, SESSION_IDS);
   saros_generator *generator =
       lua_isnil(L, 2) ? NULL : bind_check_generator(L, 2);
-  saros_sampling how = check_sampling(L, 3);
-  saros_tensor *ids = push_own(L, SESSION_IDS);
+  saros_sampling how = bind_check_sampling(L, 3, s);
   if (generator == NULL && how.temperature != 0 && how.top_k != 1)
     bind_argument_error(L, 2, "a generator");
   RUN(L, saros_tensor_writable(ids, bind_function_name(L)));
   RUN(L, saros_session_sample(s, generator, &how, saros_tensor_ids(ids)));
   if (saros_session_of(s).streams == 1)
     lua_pushinteger(L, (lua_Integer)saros_tensor_ids(ids)[0] + 1);
+  else
+    lua_pushvalue(L, 4);
   return 1;
 }
 
@@ -559,11 +540,7 @@ static const luaL_Reg metamethods[] = {
 void bind_open_session(lua_State *L) {
   bind_register_functions(L, MODULE, functions);
   bind_register_type(L, SESSION, metamethods, methods);
-  lua_newtable(L);
-  for (int i = 0; sampling_fields[i] != NULL; i++) {
-    lua_pushstring(L, sampling_fields[i]);
-    lua_rawseti(L, -2, i + 1);
-  }
+  bind_push_sampling_fields(L);
   bind_push_function(L, "sample", session_sample);
   lua_setfield(L, -2, "sample");
   lua_pop(L, 1);

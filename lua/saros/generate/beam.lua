@@ -13,6 +13,7 @@
 
 local core = require "saros.core"
 local options = require "saros.options"
+local limits = require "saros.generate.limits"
 local prompt = require "saros.generate.prompt"
 local state_of = require "saros.nn.state"
 
@@ -25,6 +26,8 @@ local beam = {}
 ---@field best? integer  the number of sequences to return, at most K (1)
 ---@field length_penalty? number  a: 0 ranks by probability alone (0)
 ---@field max_length? integer  the most symbols before the end (100)
+---@field allow? fun(ids: integer[]): integer[]?  from a beginning to the ids that may follow, the stop among them; nil:
+---  all; an empty list ends a sequence as it is
 
 ---@class saros.generate.Sequence
 ---@field ids integer[]  without the end
@@ -39,6 +42,7 @@ local check = options.declare("beam search", {
   { "best", options.size, 1 },
   { "length_penalty", options.nonnegative, 0 },
   { "max_length", options.size, 100 },
+  { "allow", options.optional(options.callback) },
 })
 
 --- The beginning of a sequence: its last id and the one before it, linked, so
@@ -102,10 +106,10 @@ local function penalty(length, o)
   return ((5 + length) / 6) ^ o.length_penalty
 end
 
---- The ids of a complete sequence.
+--- The ids of a sequence, without the stop.
 local function unwind(last, stop)
   local ids = {}
-  local at = last.id == stop and last.before or last
+  local at = stop and last.id == stop and last.before or last
   for position = at.length, 1, -1 do
     ids[position] = at.id
     at = at.before
@@ -150,6 +154,39 @@ local function check_step(log_probabilities, live)
   end
 end
 
+local function check_allowed(list, V)
+  for _, id in ipairs(type(list) == "table" and list or { false }) do
+    if math.type(id) ~= "integer" or id < 1 or id > V then
+      options.fail(("beam search: expected allow to return a list of ids in 1..%d or nil, got %s"):format(
+        V, options.describe(type(list) == "table" and id or list)))
+    end
+  end
+  return list
+end
+
+--- The log-probabilities of the ids that `allow` lets follow each beginning; those of
+--- the others are -inf. A beginning that nothing may follow goes to `found`.
+local function allowed_only(log_probabilities, live, found, o)
+  if not o.allow then
+    return log_probabilities
+  end
+  log_probabilities = log_probabilities:clone()
+  for row, beginning in ipairs(live) do
+    local list = o.allow(unwind(beginning))
+    if list then
+      local all, V = log_probabilities[row]:clone(), log_probabilities:size(2)
+      log_probabilities[row]:fill(-math.huge)
+      for _, id in ipairs(check_allowed(list, V)) do
+        log_probabilities[row][id] = all[id]
+      end
+      if #list == 0 then
+        found[#found + 1] = complete(beginning, o)
+      end
+    end
+  end
+  return log_probabilities
+end
+
 local function column(live, name)
   local ids = {}
   for row, beginning in ipairs(live) do
@@ -158,12 +195,24 @@ local function column(live, name)
   return core.ids(ids)
 end
 
+--- A function that gives the ids of beginnings.
+local function beginnings_of(live)
+  return function()
+    local list = {}
+    for row, beginning in ipairs(live) do
+      list[row] = unwind(beginning)
+    end
+    return list
+  end
+end
+
 --- The likeliest sequences. A step is given the last id of each of K beginnings
 --- and their states, of which row k belongs to beginning k; K changes from step
 --- to step and is 1 at the first. An id whose log-probability is -inf is never
 --- chosen. With beam = 1 the search is greedy: always the likeliest id.
----@param step fun(ids: saros.Tensor, state: saros.nn.State): saros.Tensor, saros.nn.State
----  ids (K), state -> log-probabilities (K, V) of the ids that follow, state
+---@param step fun(ids: saros.Tensor, state: saros.nn.State, beginnings: fun(): integer[][]): saros.Tensor, table
+---  ids (K), state, a function that gives the ids of the K beginnings -> log-probabilities (K, V) of the ids that
+---  follow, state
 ---@param state saros.nn.State  before the first step, of one row
 ---@param given saros.generate.BeamOptions
 ---@return saros.generate.Sequence[]  at most `best`, best first
@@ -180,8 +229,9 @@ function beam.search(step, state, given)
   local live, found = { { id = o.first, row = 1, length = 0, log_probability = 0 } }, {}
   for length = 1, longest do
     local log_probabilities
-    log_probabilities, state = step(column(live, "id"), state)
+    log_probabilities, state = step(column(live, "id"), state, beginnings_of(live))
     check_step(log_probabilities, live)
+    log_probabilities = allowed_only(log_probabilities, live, found, o)
     local candidates = o.stop and length == longest and endings(live, log_probabilities, o.stop)
       or best_continuations(live, log_probabilities, o.beam - #found)
     live = {}
@@ -208,6 +258,7 @@ local check_text = options.declare("beam", {
   { "beam", options.size, 5 },
   { "best", options.size, 1 },
   { "length_penalty", options.nonnegative, 0 },
+  table.unpack(limits.options),
 })
 
 --- The id of a symbol that ends the text; nil if none was given.
@@ -219,7 +270,7 @@ local function stop_id(vocabulary, symbol)
   end
 end
 
----@class saros.generate.LikeliestOptions
+---@class saros.generate.LikeliestOptions: saros.generate.LimitOptions
 ---@field prime string  text to go on from, not empty; it is not repeated
 ---@field stop? string  the symbol that ends a text
 ---@field length? integer  the most symbols (50)
@@ -227,7 +278,28 @@ end
 ---@field best? integer  the number of texts to return, at most K (1)
 ---@field length_penalty? number  (0)
 
---- The likeliest continuations of a text by a language model.
+--- Logits (K, V) as the penalty and the bias of a caller change them.
+local function adjusted(logits, limit, prime, beginnings)
+  if limit:penalizes() then
+    logits = logits:clone()
+    for row, ids in ipairs(beginnings()) do
+      limits.penalize(logits[row], limit:history(prime.ids, ids), limit.o.repetition_penalty)
+    end
+  end
+  return limit.bias and logits + limit.bias or logits
+end
+
+--- A step of a model, as beam.search wants it.
+local function step_of(model, limit, prime)
+  return function(last, before, beginnings)
+    local logits, after = model(last:reshape(1, -1), before)
+    return core.log_softmax(adjusted(logits:select(1, 1), limit, prime, beginnings)), after
+  end
+end
+
+--- The likeliest continuations of a text by a language model. Penalties and biases
+--- change the probabilities of symbols; `allow` leaves them as they are, so that the
+--- best text is the likeliest of all that it lets through.
 ---@param model saros.nn.LanguageModel
 ---@param given saros.generate.LikeliestOptions
 ---@return saros.generate.Sequence[]  with their `text`
@@ -236,23 +308,23 @@ function beam.text(model, given)
   if o.best > o.beam then
     options.fail(("beam: expected best to be at most beam = %d, got %d"):format(o.beam, o.best))
   end
+  local limit = limits.of("beam", model.vocabulary, o)
   local prime, state = prompt.of("beam", model.vocabulary, o.prime), nil
   local row = prime:row()
   if #row > 1 then
     local _
     _, state = model(row:slice(1, 1, #row - 1))
   end
-  local function step(last, before)
-    local logits, after = model(last:reshape(1, -1), before)
-    return core.log_softmax(logits:select(1, 1)), after
-  end
-  local found = beam.search(step, state, {
+  local found = beam.search(step_of(model, limit, prime), state, {
     first = prime.ids[#prime.ids],
     stop = stop_id(model.vocabulary, o.stop),
     beam = o.beam,
     best = o.best,
     length_penalty = o.length_penalty,
     max_length = o.length,
+    allow = o.allow and function(ids)
+      return limit:allowed(prime:continuation(ids), ids)
+    end or nil,
   })
   for _, sequence in ipairs(found) do
     sequence.text = prime:continuation(sequence.ids)

@@ -2,12 +2,16 @@
 
 local core = require "saros.core"
 local options = require "saros.options"
+local limits = require "saros.generate.limits"
 
 ---@class saros.generate.SamplerOptions
 ---@field temperature? number  below 1 bolder, above 1 wilder; 0, and anything below 1.2e-38, always
 ---  takes the likeliest (1)
 ---@field top_k? integer  choose among the k likeliest
 ---@field top_p? number  choose among the likeliest that together reach p (Holtzman et al. 2020)
+---@field bias? saros.Tensor  (V), added to the logits; -inf forbids an id
+---@field repetition_penalty? number  divides the logits of ids of the history where they are positive, and multiplies
+---  them where they are not, before the bias (Keskar et al. 2019) (1)
 ---@field generator? saros.Generator
 ---@field seed? integer  of a generator of its own, where none is given (1)
 
@@ -15,6 +19,8 @@ local check = options.declare("sampler", {
   { "temperature", options.nonnegative, 1 },
   { "top_k", options.optional(options.size) },
   { "top_p", options.optional(options.share) },
+  { "bias", options.optional(options.tensor) },
+  { "repetition_penalty", options.positive, 1 },
   { "generator", options.optional(options.generator) },
   { "seed", options.integer, 1 },
 })
@@ -28,7 +34,6 @@ end)
 
 --- The largest logit. Others may be -inf: they are never chosen.
 local function largest(logits)
-  options.argument("sampler", 1, row, logits)
   local value = logits:max():item()
   if value ~= value or value == math.huge or value == -math.huge then
     options.fail(("sampler: expected finite logits, got %s"):format(value))
@@ -84,23 +89,60 @@ local function choose_among_top(probabilities, top_k, top_p, generator)
   return ids[count]
 end
 
---- Make a sampler.
----@param given? saros.generate.SamplerOptions
----@return fun(logits: saros.Tensor): integer  logits (V) -> id in 1..V
-local function sampler(given)
-  local o = check(given)
+local ids_list = options.list_of(options.size)
+
+--- The ids of a history, each once.
+local function distinct(history, V)
+  local ids, seen = {}, {}
+  options.argument("sampler", 2, ids_list, history)
+  for _, id in ipairs(history) do
+    if id > V then
+      options.fail(("sampler: expected a history of ids in 1..%d, got %d"):format(V, id))
+    end
+    ids[#ids + 1] = not seen[id] and id or nil
+    seen[id] = true
+  end
+  return ids
+end
+
+--- The logits as the options change them; themselves if there is nothing to change.
+local function adjusted(o, logits, history)
+  if o.bias and not options.has_shape(o.bias, #logits) then
+    options.fail(("sampler: expected a bias of shape (%d), got %s"):format(#logits, options.describe(o.bias)))
+  end
+  if history and o.repetition_penalty ~= 1 then
+    logits = logits:clone()
+    limits.penalize(logits, distinct(history, #logits), o.repetition_penalty)
+  end
+  return o.bias and logits + o.bias or logits
+end
+
+local function chooser(o)
   if o.temperature < LEAST_TEMPERATURE or o.top_k == 1 then
     return greedy
   end
   local temperature = math.min(o.temperature, MOST_TEMPERATURE)
   local generator = o.generator or core.generator(o.seed)
   return function(logits)
-    local _ <close> = core.no_gradient()
     local probabilities = core.softmax((logits - largest(logits)) / temperature)
     if o.top_k or o.top_p then
       return choose_among_top(probabilities:totable(), o.top_k, o.top_p, generator)
     end
     return generator:categorical(probabilities):item()
+  end
+end
+
+--- Make a sampler.
+---@param given? saros.generate.SamplerOptions
+---@return fun(logits: saros.Tensor, history?: integer[]): integer  logits (V), the ids that came before for
+---  repetition_penalty -> id in 1..V
+local function sampler(given)
+  local o = check(given)
+  local choose = chooser(o)
+  return function(logits, history)
+    local _ <close> = core.no_gradient()
+    options.argument("sampler", 1, row, logits)
+    return choose(adjusted(o, logits, history))
   end
 end
 

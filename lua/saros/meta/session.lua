@@ -41,10 +41,18 @@ function Session:logits() end
 ---@return saros.Tensor
 function Session:probabilities() end
 
+---@class saros.SamplingOptions
+---@field temperature? number
+---@field top_k? integer
+---@field top_p? number
+---@field bias? saros.Tensor  (V) or (streams, V), contiguous: added to the logits; -inf forbids an id
+---@field repetition_penalty? number
+---@field history? saros.Tensor  contiguous ids (N), or (streams, N): what repetition_penalty makes less likely
+
 --- An id, chosen by those probabilities; for several streams a tensor of ids,
 --- which `step` takes. The generator may be nil where the likeliest is asked for.
 ---@param generator saros.Generator?
----@param options? { temperature?: number, top_k?: integer, top_p?: number }  as of saros.sampler
+---@param options? saros.SamplingOptions  as of saros.sampler
 ---@return integer|saros.Tensor
 function Session:sample(generator, options) end
 

@@ -170,6 +170,17 @@ __attribute__((warn_unused_result)) saros_status
 base_check_interrupt(saros_context *context);
 void team_release(saros_context *context);
 
+/* --- Options (options.c) -------------------------------------------------------- */
+
+/*
+** Structs that callers fill begin with their size as the caller's compiler saw it.
+** Copies such a struct into 'own', of 'size' bytes: fields that the caller's lacks
+** are 0. SAROS_EARGUMENT if its size is 0, or fields that only a later version has
+** are not 0; 'type' is its name.
+*/
+saros_status base_read_options(saros_context *context, const char *type,
+                               const void *given, void *own, size_t size);
+
 /* --- Profile (profile.c) -------------------------------------------------------- */
 
 /* The row that an operation of this name is recorded under; 0 without a profile. */

@@ -3,6 +3,7 @@
 */
 #include <float.h>
 #include <math.h>
+#include <string.h>
 
 #include "session.h"
 
@@ -10,6 +11,19 @@
 ** them, differences of logits over the temperature are numbers. */
 #define LEAST_TEMPERATURE FLT_MIN
 #define MOST_TEMPERATURE FLT_MAX
+
+static saros_status expect_history(const saros_session *s,
+                                   const saros_sampling *how) {
+  size_t count = how->history_length * (size_t)s->streams;
+  int base = s->context->index_base;
+  for (size_t i = 0; how->history != NULL && i < count; i++)
+    if (how->history[i] >= s->plan->outputs)
+      return saros_fail(s->context, SAROS_EARGUMENT,
+                        "sample: expected a history of ids in %d..%d, got %d",
+                        base, s->plan->outputs - 1 + base,
+                        how->history[i] + base);
+  return SAROS_OK;
+}
 
 static saros_status expect_sampling(const saros_session *s,
                                     const saros_sampling *how) {
@@ -25,7 +39,11 @@ static saros_status expect_sampling(const saros_session *s,
     return saros_fail(s->context, SAROS_EARGUMENT,
                       "sample: expected top_p in 0..1, 0 for all, got %g",
                       how->top_p);
-  return SAROS_OK;
+  if (!(how->repetition_penalty >= 0) || !isfinite(how->repetition_penalty))
+    return saros_fail(s->context, SAROS_EARGUMENT,
+                      "sample: expected a repetition_penalty > 0, got %g",
+                      how->repetition_penalty);
+  return expect_history(s, how);
 }
 
 static saros_status bad_logits(const saros_session *s, int row) {
@@ -122,6 +140,44 @@ static void temper(const saros_session *s, real *p, const real *logits,
   s->context->kernels->softmax->softmax(p, p, 1, V);
 }
 
+/* --- Logits that are changed ------------------------------------------------------- */
+
+static int has_penalty(const saros_sampling *how) {
+  return how->history != NULL && how->repetition_penalty > 0 &&
+         how->repetition_penalty != 1;
+}
+
+/* Makes the ids of a history less likely. 'seen' (V) is scratch. */
+static void penalize(real *logits, int32_t *seen, int V, const int32_t *history,
+                     const saros_sampling *how) {
+  real penalty = (real)how->repetition_penalty;
+  memset(seen, 0, (size_t)V * sizeof *seen);
+  for (size_t i = 0; i < how->history_length; i++) {
+    int32_t id = history[i];
+    if (id < 0 || seen[id]++)
+      continue;
+    logits[id] = logits[id] > 0 ? logits[id] / penalty : logits[id] * penalty;
+  }
+}
+
+/* The logits of a row as they are to be chosen from, in scratch memory unless they
+** are as they were. */
+static const real *adjust(saros_session *s, const real *logits, int row,
+                          const saros_sampling *how) {
+  int V = s->plan->outputs;
+  if (how->bias == NULL && !has_penalty(how))
+    return logits;
+  memcpy(s->weights, logits, (size_t)V * sizeof *logits);
+  if (has_penalty(how))
+    penalize(s->weights, s->order, V,
+             how->history + (size_t)row * how->history_length, how);
+  if (how->bias != NULL)
+    s->context->kernels->pointwise->binary[BINARY_ADD](
+        s->weights, s->weights, 1, how->bias + (size_t)row * how->bias_step, 1,
+        (size_t)V);
+  return s->weights;
+}
+
 static int32_t sample_row(saros_session *s, const real *logits,
                           saros_generator *generator,
                           const saros_sampling *how) {
@@ -136,13 +192,15 @@ static int32_t sample_row(saros_session *s, const real *logits,
 }
 
 saros_status saros_session_sample(saros_session *s, saros_generator *generator,
-                                  const saros_sampling *how, int32_t *ids) {
+                                  const saros_sampling *given, int32_t *ids) {
+  saros_sampling own, *how = &own;
+  TRY(base_read_options(s->context, "saros_sampling", given, how, sizeof own));
   const real *logits = tensor_reals(s->output);
   TRY(expect_sampling(s, how));
   if (!is_greedy(how))
     TRY(tensor_expect_generator("sample", s->context, generator));
   for (int row = 0; row < s->streams; row++) {
-    ids[row] = sample_row(s, logits, generator, how);
+    ids[row] = sample_row(s, adjust(s, logits, row, how), generator, how);
     if (ids[row] < 0)
       return bad_logits(s, row);
     logits += s->plan->outputs;
