@@ -12,6 +12,7 @@
 
 local core = require "saros.core"
 local options = require "saros.options"
+local member = require "saros.nn.member"
 local module = require "saros.nn.module"
 local states = require "saros.nn.state"
 local walk = require "saros.nn.steps"
@@ -20,39 +21,6 @@ local walk = require "saros.nn.steps"
 ---@field steps (saros.nn.Module|fun(x: saros.Tensor): saros.Tensor)[]
 local Chain = module.class "chain"
 Chain.hides_padding = true
-
--- What the padding of a tensor may hold, from the least to the most strict.
-local ANYTHING, FINITE, ZEROS = 1, 2, 3
-
--- Functions whose values and derivatives are finite for finite numbers. Modules
--- like that have `keeps_finite`.
-local FINITE_FUNCTIONS = {}
-for _, name in ipairs {
-  "tanh", "sigmoid", "relu", "abs", "negate", "sin", "cos", "softplus", "silu", "gelu", "gelu_tanh", "elu",
-  "leaky_relu", "hard_sigmoid", "hard_tanh",
-} do
-  FINITE_FUNCTIONS[core[name]] = true
-end
-
---- What a member needs as padding, so that neither its output nor a gradient becomes
---- NaN, and what its output has as padding.
-local function padding_of(step)
-  local is_module = type(step) == "table"
-  if is_module and step.hides_padding then
-    return ANYTHING, ZEROS
-  elseif is_module and step.keeps_finite or FINITE_FUNCTIONS[step] then
-    return FINITE, FINITE
-  end
-  return ZEROS, ANYTHING
-end
-
---- x with the padding hidden. A tensor without steps (T, B, ...), such as the output
---- of a member that takes the last step, has no padding.
-local function hidden(x, mask)
-  local has_steps = mask and (x:rank() > 2 or x:rank() == 2 and x:dtype() == "ids")
-    and x:size(1) == mask:size(1) and x:size(2) == mask:size(2)
-  return has_steps and walk.hide(x, mask) or x
-end
 
 --- The steps of a member's output x, and their mask.
 local function steps_after(self, step, given, mask, x)
@@ -76,25 +44,18 @@ function Chain:forward(x, state, given)
   local last = self.stateful and states.new {} or nil
   local steps = given and options.about(self.kind, walk.of, given, x)
   local mask = steps and steps.mask
-  local there = ANYTHING
+  local there = member.ANYTHING
   for position, step in ipairs(self.steps) do
-    local needed, left = padding_of(step)
-    if there < needed then
-      x = hidden(x, mask)
+    local after
+    x, after, there = member.call(step, x, state and state[position], given, mask, there)
+    if last then
+      last[position] = after
     end
-    there = left
-    if type(step) == "table" and (step.stateful or step.hides_padding) then
-      local after
-      x, after = step(x, state and state[position], given)
-      if last then
-        last[position] = after
-      end
+    if given and type(step) == "table" then
       given, mask = steps_after(self, step, given, mask, x)
-    else
-      x = step(x)
     end
   end
-  return there < ZEROS and hidden(x, mask) or x, last
+  return there < member.ZEROS and member.hidden(x, mask) or x, last
 end
 
 function Chain:steps_after(given)
@@ -163,13 +124,7 @@ local function chain(steps, owner)
   local self = Chain.new()
   self.steps = {}
   for position, step in options.each(steps) do
-    if module.is(step) then
-      self:add_member(tostring(position - 1), step)
-      self.stateful = self.stateful or step.stateful
-    elseif type(step) ~= "function" then
-      options.fail(("%s: expected member %d to be a module or a function, got %s"):format(
-        owner, position, options.describe(step)))
-    end
+    member.add(self, owner, tostring(position - 1), step, "member " .. position)
     self.steps[position] = step
   end
   return self

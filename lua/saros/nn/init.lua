@@ -21,6 +21,9 @@ return spelling.space("nn", {}, {
   -- composition
   chain = { "saros.nn.chain" },
   residual = { "saros.nn.residual" },
+  branch = { "saros.nn.branch", "branch" },
+  concatenate = { "saros.nn.branch", "concatenate" },
+  heads = { "saros.nn.heads" },
   unroll = { "saros.nn.unroll" },
   state = { "saros.nn.state" },
   module = { "saros.nn.module", "own" },
