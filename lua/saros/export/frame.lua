@@ -1,0 +1,100 @@
+--- The text of an exported file around its constants and its functions. `$word`
+--- stands for what lua/saros/export/write.lua puts there.
+
+local frame = {}
+
+frame.declarations = [[
+/*
+** $title.
+** Written by Saros $version from a trained model.
+**
+$usage
+**
+** $about
+**
+** Declarations alone:  #define $NAME_DECLARE, then #include this file.
+$check*/
+#ifndef $NAME_INCLUDED
+#define $NAME_INCLUDED
+
+#include <stdint.h>
+
+$sizes
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+$types
+$prototypes$vocabulary
+#ifdef __cplusplus
+}
+#endif
+#endif
+
+#ifndef $NAME_DECLARE
+
+#include <math.h>
+#include <stddef.h>
+#include <string.h>
+
+]]
+
+frame.type = [[
+/*
+** What is carried from step to step: $members.
+** Members keep their names and their meaning as long as the model does; copy them, or
+** the whole struct, to go on from a step later.
+*/
+typedef struct $unit_state {
+$state} $unit_state;
+]]
+
+frame.reset = [[
+/* Back to the beginning of a sequence. */
+void $unit_reset($unit_state *state) {
+  memset(state, 0, sizeof *state);
+$first}
+
+]]
+
+frame.model = [[
+/* --- The model ------------------------------------------------------------ */
+
+]]
+
+frame.test = [[
+
+/* --- Does it work? --------------------------------------------------------- */
+
+#ifdef $NAME_TEST
+#include <stdio.h>
+#include <stdlib.h>
+
+#define $NAME_TEST_STEPS $T
+
+]]
+
+frame.test_main = [[
+/* How far an output is off, relative to values above its unit. */
+static double $name_test_off(double got, double expected, double unit) {
+  if (got == expected || (got != got && expected != expected))
+    return 0;
+  const double off = fabs(got - expected) / (unit + fabs(expected));
+  return off <= 1 ? off : 1; /* and where one is not a number */
+}
+
+/* Twice, since a reset has to lead back: step by step, and all at once. */
+int main(void) {
+  static $unit_state state;
+  double worst = 0;
+  for (int round = 0; round < 2; round++) {
+    $name_reset(&state);
+$walk  }
+  printf("$name: %d steps, off by at most %.2g: %s\n", $NAME_TEST_STEPS, worst,
+         worst <= $tolerance ? "well" : "WRONG");
+  return worst <= $tolerance ? 0 : 1;
+}
+#endif
+]]
+
+return frame

@@ -1,0 +1,310 @@
+--- A program as nodes that point at each other, ready to become C: fused cells
+--- taken apart, what depends on parameters alone computed, and what nothing
+--- reads left out.
+
+local core = require "saros.core"
+local fold = require "saros.export.fold"
+local options = require "saros.options"
+local take_apart = require "saros.export.cells"
+
+---@class saros.export.Node
+---@field op string  as in a program, or "elementwise"
+---@field inputs saros.export.Node[]
+---@field width integer
+---@field title string  of its array and its comment
+---@field tensor saros.Tensor?  of what depends on parameters alone: (width)
+---@field parameter string?  the name of the parameter that it is
+---@field state saros.export.State?  of op "state"
+---@field owns saros.export.State[]?  of "window" and "attention": states that it updates itself
+
+---@class saros.export.State
+---@field name string
+---@field width integer
+---@field first saros.Tensor?  (width); zeros without
+---@field next saros.export.Node?  none where a node updates the state itself
+---@field reverse boolean?
+
+---@class saros.export.Graph
+---@field nodes saros.export.Node[]  in order of evaluation
+---@field inputs saros.export.Node[]  those that take something, in their order
+---@field outputs { name: string, node: saros.export.Node }[]
+---@field states saros.export.State[]
+local Graph = {}
+Graph.__index = Graph
+
+-- --- Widths ------------------------------------------------------------------------------
+
+local function product(node, ...)
+  local all = 1
+  for _, field in ipairs { ... } do
+    all = all * node[field]
+  end
+  return all
+end
+
+local function widest(node)
+  local width = 1
+  for _, input in ipairs(node.inputs) do
+    width = math.max(width, input.width)
+  end
+  return width
+end
+
+local function reduced(node)
+  return product(node, "outer", "inner")
+end
+
+-- Of ops whose result is not as wide as the widest operand.
+local WIDTHS = {
+  input = function(node) return node.width end,
+  ids = function() return 1 end,
+  parameter = function(node) return node.tensor:count() end,
+  constant = function(node) return node.tensor:count() end,
+  state = function(node) return node.state.width end,
+  linear = function(node) return node.inputs[2].width // node.inputs[1].width end,
+  lookup = function(node) return node.inputs[2].width // node.inputs[1].count end,
+  expand = function(node) return product(node, "outer", "times", "inner") end,
+  slice = function(node) return product(node, "outer", "count", "inner") end,
+  concatenate = function(node)
+    local width = 0
+    for _, input in ipairs(node.inputs) do
+      width = width + input.width
+    end
+    return width
+  end,
+  window = function(node) return node.taps * node.inputs[1].width end,
+  matvec = function(node) return node.heads * (node.transposed and node.columns or node.rows) end,
+  outer = function(node) return node.inputs[1].width * node.inputs[2].width // node.heads end,
+  attention = function(node) return node.inputs[1].width end,
+  layer_norm = function(node) return node.inputs[1].width end,
+  rms_norm = function(node) return node.inputs[1].width end,
+}
+for _, op in ipairs { "sum", "mean", "max", "min", "logsumexp" } do
+  WIDTHS[op] = reduced
+end
+
+-- --- Nodes ---------------------------------------------------------------------------------
+
+local Builder = {}
+Builder.__index = Builder
+
+-- Ops that invariant operands alone do not make invariant.
+local LIVE = { input = true, ids = true, state = true, window = true, attention = true, cell = true }
+
+local function is_invariant(node)
+  if LIVE[node.op] then
+    return false
+  end
+  for _, input in ipairs(node.inputs) do
+    if not input.tensor then
+      return false
+    end
+  end
+  return true
+end
+
+--- Add a node: its operands, and its attributes by name.
+---@param op string
+---@param inputs saros.export.Node[]
+---@param fields? table
+---@return saros.export.Node
+function Builder:add(op, inputs, fields)
+  local node = {}
+  for name, value in pairs(fields or {}) do
+    node[name] = value
+  end
+  node.op, node.inputs = op, inputs
+  node.width = (WIDTHS[op] or widest)(node)
+  if not node.tensor and is_invariant(node) then
+    node.tensor = fold(node)
+  end
+  self.nodes[#self.nodes + 1] = node
+  return node
+end
+
+--- A tensor as a node.
+---@param tensor saros.Tensor
+---@param name? string  of the parameter
+function Builder:constant(tensor, name)
+  return self:add("constant", {}, { tensor = tensor:reshape(-1), parameter = name })
+end
+
+--- Features from..from + count - 1 of x; x itself if that is all of them.
+function Builder:part(x, from, count)
+  if from == 0 and count == x.width then
+    return x
+  end
+  return self:add("slice", { x }, { outer = 1, n = x.width, inner = 1, from = from, count = count, step = 1 })
+end
+
+-- --- From the table ------------------------------------------------------------------------
+
+--- Attributes that a program may leave out.
+local DEFAULTS = { slice = { step = 1 }, concatenate = { outer = 1 }, window = { dilation = 1 } }
+
+local makers = {}
+
+function makers.parameter(self, given)
+  local known = self.known[given.parameter + 1]
+  if not known then
+    local name = self.program.parameters[given.parameter + 1].name
+    known = self:constant(self.tensors[name] or options.fail(
+      ("export_c: expected a tensor for each parameter, got none for %q"):format(name)), name)
+    self.known[given.parameter + 1] = known
+  end
+  return known
+end
+
+function makers.constant(self, given)
+  return self:constant(core.tensor(given.values or { given.value }))
+end
+
+function makers.state(self, given)
+  return self:add("state", {}, { state = self.states[given.state + 1] })
+end
+
+--- Training alone drops.
+function makers.dropout(_, _, inputs)
+  return inputs[1]
+end
+
+--- The state that a node updates itself, number n of those that it names.
+local function owned(self, given, n)
+  local list = type(given.state) == "table" and given.state or given.states or { given.state }
+  local state = self.states[list[n] + 1]
+  state.owned = true
+  return state
+end
+
+function makers.window(self, given, inputs)
+  local ring, dilation = owned(self, given, 1), given.dilation or 1
+  ring.ring = true
+  return self:add("window", inputs, { owns = { ring }, dilation = dilation,
+    taps = ring.width // (dilation * inputs[1].width) + 1 })
+end
+
+function makers.attention(self, given, inputs)
+  local keys, values, place = owned(self, given, 1), owned(self, given, 2), owned(self, given, 3)
+  return self:add("attention", inputs, { owns = { keys, values, place }, heads = given.heads, window = given.window })
+end
+
+function makers.cell(self, given, inputs)
+  local parts, states = {}, {}
+  for position, name in ipairs(given.with) do
+    parts[name] = inputs[position + 1]
+  end
+  for position, number in ipairs(given.states) do
+    states[position] = self.states[number + 1]
+  end
+  return take_apart(self, given, inputs[1], parts, states)
+end
+
+local function make(self, given)
+  local inputs = {}
+  for position, number in ipairs(given["in"] or {}) do
+    inputs[position] = self.made[number]
+  end
+  local own = makers[given.op]
+  if own then
+    return own(self, given, inputs)
+  end
+  local fields = {}
+  for _, source in ipairs { DEFAULTS[given.op] or {}, given } do
+    for name, value in pairs(source) do
+      fields[name] = value
+    end
+  end
+  return self:add(given.op, inputs, fields)
+end
+
+--- What an op is computed with: the name of a C function, or of a rule of its own.
+local function read_nodes(self)
+  for number, given in ipairs(self.program.nodes) do
+    local node = make(self, given)
+    node.title = node.title or node.parameter or given.name or given.cell or given.op
+    self.made[number - 1] = node
+  end
+end
+
+--- Where the states begin and what they become. A cell has said that itself.
+local function read_states(self)
+  for number, given in ipairs(self.program.states or {}) do
+    local state = self.states[number]
+    state.first = given.first and self.made[given.first].tensor
+    if not state.owned then
+      state.next = state.next or self.made[given.next]
+    end
+  end
+end
+
+-- --- What is read ---------------------------------------------------------------------------
+
+local function mark(node, live)
+  if live[node] then
+    return
+  end
+  live[node] = true
+  local state = node.state
+  if state and state.next then
+    mark(state.next, live)
+  end
+  for _, input in ipairs(node.inputs) do
+    mark(input, live)
+  end
+end
+
+--- The nodes that an output needs, and all that take something.
+local function living(self, outputs)
+  local live, nodes = {}, {}
+  for _, output in ipairs(outputs) do
+    mark(output.node, live)
+  end
+  for _, node in ipairs(self.nodes) do
+    if live[node] or node.op == "input" or node.op == "ids" then
+      nodes[#nodes + 1] = node
+    end
+  end
+  return nodes, live
+end
+
+local function living_states(self, live)
+  local states, read = {}, {}
+  for node in pairs(live) do
+    for _, state in ipairs(node.owns or { node.state }) do
+      read[state] = true
+    end
+  end
+  for _, state in ipairs(self.states) do
+    if read[state] then
+      states[#states + 1] = state
+    end
+  end
+  return states
+end
+
+--- Read a program.
+---@param program table  as PROGRAM's JSON has it
+---@param tensors table<string, saros.Tensor>  the parameters by name
+---@return saros.export.Graph
+local function read(program, tensors)
+  local self = setmetatable({ program = program, tensors = tensors, nodes = {}, made = {}, known = {}, states = {} },
+    Builder)
+  for number, given in ipairs(program.states or {}) do
+    self.states[number] = { name = given.name, width = given.width, reverse = given.reverse or nil }
+  end
+  read_nodes(self)
+  read_states(self)
+  local outputs, inputs = {}, {}
+  for position, given in ipairs(program.outputs) do
+    outputs[position] = { name = given.name, node = self.made[given.node] }
+  end
+  local nodes, live = living(self, outputs)
+  for _, node in ipairs(nodes) do
+    if node.op == "input" or node.op == "ids" then
+      inputs[#inputs + 1] = node
+    end
+  end
+  return setmetatable({ nodes = nodes, inputs = inputs, outputs = outputs, states = living_states(self, live) }, Graph)
+end
+
+return read

@@ -1,0 +1,533 @@
+--- The C functions that an exported model may consist of, by name. `$name` is
+--- the model's, `$real` its type of numbers, and `$f` follows the functions of
+--- math.h. A file has those that it uses, in the order of this list: what a function
+--- calls stands before it.
+
+local core = require "saros.core"
+local elementary = require "saros.export.elementary"
+
+local functions = {}
+
+local function add(name, source)
+  functions[#functions + 1] = { name = name, source = source }
+end
+
+for _, entry in ipairs(elementary[core.info().real]) do
+  add(entry[1], entry[2])
+end
+
+-- --- Products -------------------------------------------------------------------------------
+
+add("load", [[
+/* Several numbers in a register, where the compiler has a word for that: sums that
+** need not wait for each other. */
+#ifdef __GNUC__
+#if defined(__AVX512F__)
+typedef $real $name_lanes __attribute__((vector_size(64)));
+#elif defined(__AVX__)
+typedef $real $name_lanes __attribute__((vector_size(32)));
+#else
+typedef $real $name_lanes __attribute__((vector_size(16)));
+#endif
+#define $NAME_LANES ((int)(sizeof($name_lanes) / sizeof($real)))
+
+static inline $name_lanes $name_load(const $real *x) {
+  $name_lanes lanes;
+  memcpy(&lanes, x, sizeof lanes);
+  return lanes;
+}
+#endif
+]])
+
+add("dot", [[
+/* The product of two rows of k numbers. */
+static $real $name_dot(const $real *w, const $real *x, int k) {
+  $real sum = 0, sum1 = 0, sum2 = 0, sum3 = 0;
+  int j = 0;
+#ifdef __GNUC__
+  $name_lanes sums = {0}, more = {0};
+  for (; j + 2 * $NAME_LANES <= k; j += 2 * $NAME_LANES) {
+    sums += $name_load(w + j) * $name_load(x + j);
+    more += $name_load(w + j + $NAME_LANES) * $name_load(x + j + $NAME_LANES);
+  }
+  sums += more;
+  for (int i = 0; i < $NAME_LANES; i++)
+    sum += sums[i];
+#endif
+  for (; j + 4 <= k; j += 4) {
+    sum += w[j] * x[j], sum1 += w[j + 1] * x[j + 1];
+    sum2 += w[j + 2] * x[j + 2], sum3 += w[j + 3] * x[j + 3];
+  }
+  for (; j < k; j++)
+    sum += w[j] * x[j];
+  return (sum + sum1) + (sum2 + sum3);
+}
+]])
+
+add("four_dots", [[
+/* The products of four rows w with x. */
+static void $name_four_dots($real *y, const $real *w, const $real *x, int k) {
+  const $real *w1 = w + k, *w2 = w1 + k, *w3 = w2 + k;
+  $real y0 = 0, y1 = 0, y2 = 0, y3 = 0;
+  int j = 0;
+#ifdef __GNUC__
+  $name_lanes sums = {0}, sums1 = {0}, sums2 = {0}, sums3 = {0};
+  for (; j + $NAME_LANES <= k; j += $NAME_LANES) {
+    const $name_lanes lanes = $name_load(x + j);
+    sums += $name_load(w + j) * lanes;
+    sums1 += $name_load(w1 + j) * lanes;
+    sums2 += $name_load(w2 + j) * lanes;
+    sums3 += $name_load(w3 + j) * lanes;
+  }
+  for (int i = 0; i < $NAME_LANES; i++) {
+    y0 += sums[i], y1 += sums1[i];
+    y2 += sums2[i], y3 += sums3[i];
+  }
+#endif
+  for (; j < k; j++) {
+    y0 += w[j] * x[j], y1 += w1[j] * x[j];
+    y2 += w2[j] * x[j], y3 += w3[j] * x[j];
+  }
+  y[0] = y0, y[1] = y1, y[2] = y2, y[3] = y3;
+}
+]])
+
+add("affine", [[
+/* y = W x + b, W of n rows of k weights; b may be null. */
+static void $name_affine($real *y, const $real *w, const $real *b,
+                         const $real *x, int n, int k) {
+  int i = 0;
+  for (; i + 4 <= n; i += 4, w += 4 * k)
+    $name_four_dots(y + i, w, x, k);
+  for (; i < n; i++, w += k)
+    y[i] = $name_dot(w, x, k);
+  for (i = 0; b && i < n; i++)
+    y[i] += b[i];
+}
+]])
+
+if core.info().real == "float" then
+  add("round_row", [[
+/* x as whole numbers of 16 bits, and what one of them stands for: NaN if x is not
+** finite. */
+static float $name_round_row(int16_t *whole, const float *x, int k) {
+  float largest = 0;
+  int finite = 1;
+  for (int j = 0; j < k; j++) {
+    const float size = fabsf(x[j]);
+    finite &= size < INFINITY;
+    largest = size > largest ? size : largest;
+  }
+  const float inverse = largest < 1e-30f ? 0 : 32767 / largest;
+  for (int j = 0; j < k && finite; j++)
+    whole[j] = (int16_t)((int)(x[j] * inverse + 32768.5f) - 32768);
+  return !finite ? NAN : largest < 1e-30f ? 0 : largest / 32767;
+}
+]])
+
+  add("whole_dot", [[
+/* The product of whole numbers, in parts whose sums fit into 32 bits. */
+static float $name_whole_dot(const int8_t *w, const int16_t *x, int k) {
+  float sum = 0;
+  int j = 0;
+  while (j < k) {
+    const int end = k - j > 512 ? j + 512 : k;
+    int32_t part = 0;
+    for (; j + 64 <= end; j += 64)
+      for (int i = 0; i < 64; i++)
+        part += w[j + i] * x[j + i];
+    for (; j < end; j++)
+      part += w[j] * x[j];
+    sum += (float)part;
+  }
+  return sum;
+}
+]])
+
+  add("affine_int8", [[
+/* y = W x + b, where row i of W is scale[i] times its n rows of k integers; whole:
+** room for x as integers of 16 bits. */
+static void $name_affine_int8(float *y, const int8_t *w, const float *scale,
+                              const float *b, const float *x, int16_t *whole,
+                              int n, int k) {
+  const float unit = $name_round_row(whole, x, k);
+  const int finite = unit == unit;
+  for (int i = 0; i < n; i++, w += k) {
+    float sum = 0;
+    for (int j = 0; j < k && !finite; j++)
+      sum += (float)w[j] * x[j];
+    if (finite)
+      sum = unit * $name_whole_dot(w, whole, k);
+    y[i] = b ? scale[i] * sum + b[i] : scale[i] * sum;
+  }
+}
+]])
+else
+  add("affine_int8", [[
+/* y = W x + b, where row i of W is scale[i] times its n rows of k integers. */
+static void $name_affine_int8(double *y, const int8_t *w, const double *scale,
+                              const double *b, const double *x, int16_t *whole,
+                              int n, int k) {
+  (void)whole; /* which is for files in single precision */
+  for (int i = 0; i < n; i++, w += k) {
+    double sum = 0;
+    for (int j = 0; j < k; j++)
+      sum += w[j] * x[j];
+    y[i] = b ? scale[i] * sum + b[i] : scale[i] * sum;
+  }
+}
+]])
+end
+
+add("row_int8", [[
+/* y = scale times a row of n integers. */
+static void $name_row_int8($real *y, const int8_t *row, $real scale, int n) {
+  for (int i = 0; i < n; i++)
+    y[i] = scale * ($real)row[i];
+}
+]])
+
+add("matvec", [[
+/* y = M x for each head, M of rows of columns. */
+static void $name_matvec($real *y, const $real *m, const $real *x, int heads,
+                         int rows, int columns) {
+  for (int h = 0; h < heads; h++, x += columns)
+    for (int i = 0; i < rows; i++, m += columns)
+      *y++ = $name_dot(m, x, columns);
+}
+]])
+
+add("matvec_transposed", [[
+/* y = M^T x for each head, M of rows of columns. */
+static void $name_matvec_transposed($real *y, const $real *m, const $real *x,
+                                    int heads, int rows, int columns) {
+  for (int h = 0; h < heads; h++, y += columns, x += rows) {
+    memset(y, 0, (size_t)columns * sizeof *y);
+    for (int i = 0; i < rows; i++, m += columns)
+      for (int j = 0; j < columns; j++)
+        y[j] += m[j] * x[i];
+  }
+}
+]])
+
+add("outer", [[
+/* m = u v^T for each head, of a and b numbers. */
+static void $name_outer($real *m, const $real *u, const $real *v, int heads,
+                        int a, int b) {
+  for (int h = 0; h < heads; h++, v += b)
+    for (int i = 0; i < a; i++, u++, m += b)
+      for (int j = 0; j < b; j++)
+        m[j] = *u * v[j];
+}
+]])
+
+-- --- Elements in another order -----------------------------------------------------------------
+
+add("expand", [[
+/* Each block of 'inner' numbers so many times. */
+static void $name_expand($real *y, const $real *x, int outer, int times,
+                         int inner) {
+  for (int o = 0; o < outer; o++, x += inner)
+    for (int t = 0; t < times; t++, y += inner)
+      memcpy(y, x, (size_t)inner * sizeof *y);
+}
+]])
+
+add("slice", [[
+/* Of n blocks of 'inner' numbers, those at from, from + step, ... */
+static void $name_slice($real *y, const $real *x, int outer, int n, int inner,
+                        int from, int count, int step) {
+  for (int o = 0; o < outer; o++, x += n * inner)
+    for (int i = 0; i < count; i++, y += inner)
+      memcpy(y, x + (from + i * step) * inner, (size_t)inner * sizeof *y);
+}
+]])
+
+add("interleave", [[
+/* Blocks of x, each 'apart' behind the one before. */
+static void $name_interleave($real *y, const $real *x, int outer, int width,
+                             int apart) {
+  for (int o = 0; o < outer; o++, y += apart, x += width)
+    memcpy(y, x, (size_t)width * sizeof *y);
+}
+]])
+
+add("transpose", [[
+/* (outer, a, b, inner) as (outer, b, a, inner). */
+static void $name_transpose($real *y, const $real *x, int outer, int a, int b,
+                            int inner) {
+  for (int o = 0; o < outer; o++, x += a * b * inner)
+    for (int j = 0; j < b; j++)
+      for (int i = 0; i < a; i++, y += inner)
+        memcpy(y, x + (i * b + j) * inner, (size_t)inner * sizeof *y);
+}
+]])
+
+-- --- Sums -----------------------------------------------------------------------------------
+
+add("sum", [[
+/* The sum over the n of (outer, n, inner). */
+static void $name_sum($real *y, const $real *x, int outer, int n, int inner) {
+  for (int o = 0; o < outer; o++, x += (n - 1) * inner)
+    for (int i = 0; i < inner; i++, x++) {
+      $real result = 0;
+      for (int k = 0; k < n; k++)
+        result += x[k * inner];
+      *y++ = result;
+    }
+}
+]])
+
+add("mean", [[
+/* The mean over the n of (outer, n, inner). */
+static void $name_mean($real *y, const $real *x, int outer, int n, int inner) {
+  for (int o = 0; o < outer; o++, x += (n - 1) * inner)
+    for (int i = 0; i < inner; i++, x++) {
+      $real result = 0;
+      for (int k = 0; k < n; k++)
+        result += x[k * inner];
+      result /= ($real)n;
+      *y++ = result;
+    }
+}
+]])
+
+add("max", [[
+/* The largest, NaN if there is one, over the n of (outer, n, inner). */
+static void $name_max($real *y, const $real *x, int outer, int n, int inner) {
+  for (int o = 0; o < outer; o++, x += (n - 1) * inner)
+    for (int i = 0; i < inner; i++, x++) {
+      $real result = *x;
+      for (int k = 1; k < n; k++)
+        if (x[k * inner] > result || x[k * inner] != x[k * inner])
+          result = x[k * inner];
+      *y++ = result;
+    }
+}
+]])
+
+add("min", [[
+/* The smallest, NaN if there is one, over the n of (outer, n, inner). */
+static void $name_min($real *y, const $real *x, int outer, int n, int inner) {
+  for (int o = 0; o < outer; o++, x += (n - 1) * inner)
+    for (int i = 0; i < inner; i++, x++) {
+      $real result = *x;
+      for (int k = 1; k < n; k++)
+        if (x[k * inner] < result || x[k * inner] != x[k * inner])
+          result = x[k * inner];
+      *y++ = result;
+    }
+}
+]])
+
+add("top", [[
+/* The largest of n numbers. */
+static $real $name_top(const $real *x, int n, int apart) {
+  $real top = *x;
+  for (int k = 1; k < n; k++)
+    top = x[k * apart] > top ? x[k * apart] : top;
+  return top;
+}
+]])
+
+add("logsumexp", [[
+/* log(sum(exp(x))) over the n of (outer, n, inner). */
+static void $name_logsumexp($real *y, const $real *x, int outer, int n, int inner) {
+  for (int o = 0; o < outer; o++, x += (n - 1) * inner)
+    for (int i = 0; i < inner; i++, x++) {
+      const $real top = $name_top(x, n, inner);
+      const $real shift = top - top == 0 ? top : 0; /* infinite ones stay so */
+      $real result = 0;
+      for (int k = 0; k < n; k++)
+        result += $name_exp(x[k * inner] - shift);
+      result = log$f(result) + shift;
+      *y++ = result;
+    }
+}
+]])
+
+add("softmax", [[
+/* exp(x) over their sum along the n of (outer, n, inner). */
+static void $name_softmax($real *y, const $real *x, int outer, int n, int inner) {
+  for (int o = 0; o < outer; o++, x += (n - 1) * inner, y += (n - 1) * inner)
+    for (int i = 0; i < inner; i++, x++, y++) {
+      const $real top = $name_top(x, n, inner);
+      $real sum = 0;
+      for (int k = 0; k < n; k++)
+        sum += y[k * inner] = $name_exp(x[k * inner] - top);
+      for (int k = 0; k < n; k++)
+        y[k * inner] /= sum;
+    }
+}
+]])
+
+add("log_softmax", [[
+/* x - log(sum(exp(x))) along the n of (outer, n, inner). */
+static void $name_log_softmax($real *y, const $real *x, int outer, int n, int inner) {
+  for (int o = 0; o < outer; o++, x += (n - 1) * inner, y += (n - 1) * inner)
+    for (int i = 0; i < inner; i++, x++, y++) {
+      const $real top = $name_top(x, n, inner);
+      $real sum = 0;
+      for (int k = 0; k < n; k++)
+        sum += $name_exp(x[k * inner] - top);
+      sum = log$f(sum);
+      for (int k = 0; k < n; k++)
+        y[k * inner] = x[k * inner] - top - sum;
+    }
+}
+]])
+
+add("cumsum", [[
+/* The sums so far along the n of (outer, n, inner). */
+static void $name_cumsum($real *y, const $real *x, int outer, int n, int inner) {
+  for (int o = 0; o < outer; o++, x += (n - 1) * inner, y += (n - 1) * inner)
+    for (int i = 0; i < inner; i++, x++, y++) {
+      $real sum = 0;
+      for (int k = 0; k < n; k++)
+        y[k * inner] = sum += x[k * inner];
+    }
+}
+]])
+
+add("layer_norm", [[
+/* (x - mean) / deviation * gain + bias, for each of some blocks of n; gain and
+** bias may be null. */
+static void $name_layer_norm($real *y, const $real *x, const $real *gain,
+                             const $real *bias, $real epsilon, int blocks,
+                             int n) {
+  for (int block = 0; block < blocks; block++, x += n, y += n) {
+    $real mean = 0, variance = 0;
+    for (int i = 0; i < n; i++)
+      mean += x[i] / ($real)n;
+    for (int i = 0; i < n; i++)
+      variance += (x[i] - mean) * (x[i] - mean) / ($real)n;
+    const $real scale = 1 / sqrt$f(variance + epsilon);
+    for (int i = 0; i < n; i++) {
+      y[i] = (x[i] - mean) * scale * (gain ? gain[i] : 1);
+      y[i] += bias ? bias[i] : 0;
+    }
+  }
+}
+]])
+
+add("rms_norm", [[
+/* x over the root of its mean square, times gain, for each of some blocks of n;
+** gain may be null. */
+static void $name_rms_norm($real *y, const $real *x, const $real *gain,
+                           $real epsilon, int blocks, int n) {
+  for (int block = 0; block < blocks; block++, x += n, y += n) {
+    $real square = 0;
+    for (int i = 0; i < n; i++)
+      square += x[i] * x[i] / ($real)n;
+    const $real scale = 1 / sqrt$f(square + epsilon);
+    for (int i = 0; i < n; i++)
+      y[i] = x[i] * scale * (gain ? gain[i] : 1);
+  }
+}
+]])
+
+-- --- What looks back --------------------------------------------------------------------------
+
+add("rotate", [[
+/* n / 2 complex numbers, pairs of real and imaginary part: y = decay h + a; y may be
+** h. */
+static void $name_rotate($real *y, const $real *h, const $real *decay,
+                         const $real *a, int n) {
+  for (int k = 0; k < n; k += 2) {
+    const $real re = h[k], im = h[k + 1];
+    y[k] = decay[k] * re - decay[k + 1] * im + a[k];
+    y[k + 1] = decay[k] * im + decay[k + 1] * re + a[k + 1];
+  }
+}
+]])
+
+add("window", [[
+/* x and those of 'apart', 2 apart, ... steps before, the oldest first: y (taps, n).
+** The ring has the last (taps - 1) apart steps; place: that of the oldest. */
+static void $name_window($real *y, $real *ring, int32_t *place, const $real *x,
+                         int n, int taps, int apart) {
+  const int slots = (taps - 1) * apart, at = *place;
+  const size_t bytes = (size_t)n * sizeof *y;
+  for (int k = 0; k < taps - 1; k++, y += n)
+    memcpy(y, ring + (at + k * apart) % slots * n, bytes);
+  memcpy(y, x, bytes);
+  if (slots > 0) {
+    memcpy(ring + at * n, x, bytes);
+    *place = (at + 1) % slots;
+  }
+}
+]])
+
+add("attention_weights", [[
+/* The weights of the first 'seen' slots of a ring of w, for a head of d features
+** of f: the softmax of what its q and their keys say, by how far back they lie. */
+static void $name_attention_weights($real *weights, const $real *q,
+                                    const $real *keys, const $real *distance,
+                                    int f, int d, int w, int slot, int seen) {
+  $real top = 0, sum = 0;
+  for (int s = 0; s < seen; s++) {
+    $real product = 0;
+    for (int i = 0; i < d; i++)
+      product += q[i] * keys[s * f + i];
+    weights[s] = product / sqrt$f(($real)d) + distance[(s + w - 1 - slot) % w];
+    top = s == 0 || weights[s] > top ? weights[s] : top;
+  }
+  for (int s = 0; s < seen; s++)
+    sum += weights[s] = $name_exp(weights[s] - top);
+  for (int s = 0; s < seen; s++)
+    weights[s] /= sum;
+}
+]])
+
+add("attention", [[
+/*
+** Attention over the last w steps, of heads of d features. Step t since the
+** beginning is in slot t mod w of the rings; place: that of this step, which counts
+** on, but from 2 w - 1 back to w.
+*/
+static void $name_attention($real *y, $real *keys, $real *values, $real *place,
+                            $real *weights, const $real *q, const $real *k,
+                            const $real *v, const $real *distance, int heads,
+                            int d, int w) {
+  const int f = heads * d, at = (int)*place, slot = at % w;
+  const int seen = at < w ? at + 1 : w;
+  memcpy(keys + slot * f, k, (size_t)f * sizeof *keys);
+  memcpy(values + slot * f, v, (size_t)f * sizeof *values);
+  *place = ($real)(at + 1 < 2 * w ? at + 1 : w);
+  for (int first = 0; first < f; first += d, distance += w) {
+    $name_attention_weights(weights, q + first, keys + first, distance, f, d, w,
+                            slot, seen);
+    memset(y + first, 0, (size_t)d * sizeof *y);
+    for (int s = 0; s < seen; s++)
+      for (int i = first; i < first + d; i++)
+        y[i] += weights[s] * values[s * f + i];
+  }
+}
+]])
+
+-- --- The units of the data --------------------------------------------------------------------
+
+add("scale", [[
+/* Columns in their own units to numbers near 1. */
+static void $name_scale($real *y, const $real *x, const double *shift,
+                        const double *factor, int n) {
+  for (int i = 0; i < n; i++)
+    y[i] = ($real)((x[i] - shift[i]) / factor[i]);
+}
+]])
+
+add("ahead", [[
+/* And back: h steps of n columns. If place is not null, x tells by how much they
+** will differ from what those columns of the scaled input are now. */
+static void $name_ahead($real *y, const $real *x, const $real *now,
+                        const int32_t *place, const double *shift,
+                        const double *factor, int h, int n) {
+  for (int k = 0; k < h; k++, y += n, x += n)
+    for (int i = 0; i < n; i++) {
+      const int32_t at = place ? place[i] : 0;
+      y[i] = ($real)((x[i] + (place ? now[at] : 0)) * factor[i] + shift[i]);
+    }
+}
+]])
+
+return functions

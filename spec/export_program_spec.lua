@@ -1,0 +1,260 @@
+-- A program as C computes what the program says, whatever its operations are.
+
+local commands = require "spec.support.commands"
+local files = require "spec.support.files"
+local naive = require "spec.support.naive_program"
+local quantise = require "saros.export.quantise"
+local random = require "spec.support.random_program"
+local saros = require "saros"
+local core = require "saros.core"
+local write = require "saros.export.write"
+
+local T = 7
+local FLAGS = "-std=c99 -O1 -Wall -Wextra -Wshadow -Wconversion -Werror -pedantic"
+local COMPILERS = { { "gcc", FLAGS }, { "clang", FLAGS }, { "g++", "-x c++ " .. FLAGS:gsub("%-std=c99 ", "") } }
+
+-- What a program is given and says, as tensors for the test of its file.
+local function test_of(program, parameters, inputs)
+  local told, test = naive.run(program, parameters, inputs, T), { inputs = {}, outputs = {} }
+  for _, node in ipairs(program.nodes) do
+    if node.op == "input" then
+      table.insert(test.inputs, saros.tensor(inputs[node.name]))
+    elseif node.op == "ids" then
+      local ids = {}
+      for t, id in ipairs(inputs[node.name]) do
+        ids[t] = id + 1
+      end
+      table.insert(test.inputs, saros.ids(ids))
+    end
+  end
+  for position, output in ipairs(program.outputs) do
+    test.outputs[position] = saros.tensor(told[output.name])
+  end
+  return test
+end
+
+local function export(path, name, program, parameters, inputs, given)
+  local facts = { name = name, title = "a program", weights = "real", parameters = 0,
+    test = given and given.test or test_of(program, parameters, inputs) }
+  for field, value in pairs(given or {}) do
+    facts[field] = value
+  end
+  assert(core.write_source(path, write(program, parameters, facts)))
+end
+
+-- One program that runs the tests of m1.c, m2.c, ...
+local function write_all(folder, count)
+  local lines, calls = {}, {}
+  for n = 1, count do
+    lines[n] = ("#define M%d_TEST\n#define main m%d_main\n#include \"m%d.c\"\n#undef main\n"):format(n, n, n)
+    calls[n] = ("  wrong |= m%d_main();\n"):format(n)
+  end
+  files.write(folder .. "/all.c", ("%sint main(void) {\n  int wrong = 0;\n%s  return wrong;\n}\n"):format(
+    table.concat(lines), table.concat(calls)))
+end
+
+local function assert_well(folder, count)
+  for _, compiler in ipairs(COMPILERS) do
+    local output, status = commands.shell(("cd '%s' && %s %s all.c -o all -lm && ./all"):format(folder, compiler[1],
+      compiler[2]))
+    assert(status == 0, compiler[1] .. ": " .. output)
+    assert.equal(count, select(2, output:gsub(": well\n", "")))
+  end
+end
+
+describe("a program of random operations in C", function()
+  it("computes what its definition says, under every compiler", function()
+    files.with_folder(function(folder)
+      for seed = 1, 50 do
+        local program, parameters, inputs = random.program(seed, 5 + seed, T)
+        export(("%s/m%d.c"):format(folder, seed), "m" .. seed, program, parameters, inputs)
+      end
+      write_all(folder, 50)
+      assert_well(folder, 50)
+    end)
+  end)
+
+  it("computes it to and fro, where states walk back", function()
+    files.with_folder(function(folder)
+      local ways = { { "back" }, { "on", "back" }, { "back", "on" }, { "on", "back", "back", "on" } }
+      for seed = 1, 24 do
+        local program, parameters, inputs = random.program(100 + seed, 4 + seed // 3, T, ways[seed % 4 + 1])
+        export(("%s/m%d.c"):format(folder, seed), "m" .. seed, program, parameters, inputs)
+      end
+      write_all(folder, 24)
+      assert_well(folder, 24)
+    end)
+  end)
+end)
+
+-- The parameters with the values that weights in 8 bits have.
+local function rounded(program, tensors)
+  local list = {}
+  for name, tensor in pairs(tensors) do
+    list[name] = tensor
+  end
+  local function round(number, rows)
+    local name = program.parameters[program.nodes[number + 1].parameter + 1].name
+    list[name] = quantise(tensors[name]:reshape(rows, -1)).values
+  end
+  for _, node in ipairs(program.nodes) do
+    if node.op == "linear" or node.op == "lookup" then
+      local weight = node["in"][2]
+      round(weight, program.parameters[program.nodes[weight + 1].parameter + 1].shape[1])
+    end
+  end
+  return list
+end
+
+describe("a program with weights in 8 bits", function()
+  it("computes what it does with weights that are rounded so", function()
+    files.with_folder(function(folder)
+      for seed = 1, 20 do
+        local ways = seed > 15 and { "on", "back" } or nil
+        local program, parameters, inputs = random.program(200 + seed, 5 + seed, T, ways)
+        export(("%s/m%d.c"):format(folder, seed), "m" .. seed, program, parameters, inputs,
+          { weights = "int8", test = test_of(program, rounded(program, parameters), inputs) })
+      end
+      write_all(folder, 20)
+      assert_well(folder, 20)
+    end)
+  end)
+
+  it("lets a row that is not finite be NaN, and no other", function()
+    files.with_folder(function(folder)
+      local program = { format = 1, parameters = { { name = "w", shape = { 3, 2 } } }, nodes = {
+        { op = "input", name = "x", width = 2 }, { op = "parameter", parameter = 0 },
+        { op = "linear", ["in"] = { 0, 1 } },
+      }, outputs = { { name = "y", node = 2 } } }
+      local inputs = { x = { { 1, 2 }, { 1 / 0, 1 }, { 0 / 0, 1 } } }
+      local test = { inputs = { saros.tensor(inputs.x) },
+        outputs = { saros.tensor { { 0 / 0, 0, 254 }, { 0 / 0, 0 / 0, 0 / 0 }, { 0 / 0, 0 / 0, 0 / 0 } } } }
+      export(folder .. "/m1.c", "m1", program, { w = saros.tensor { { 1 / 0, 1 }, { 0, 0 }, { 0, 127 } } }, inputs,
+        { weights = "int8", test = test })
+      assert.matches("{\n    0, 0, 0, 0, 0, 127,\n}", files.read(folder .. "/m1.c"), 1, true)
+      write_all(folder, 1)
+      assert_well(folder, 1)
+    end)
+  end)
+end)
+
+-- --- Cells ---------------------------------------------------------------------------------
+
+local I, H = 5, 6
+
+-- The options of cells: { cell, gates, parameters with their shapes, zoneout }
+local function cells()
+  local list = {}
+  local function add(cell, gates, options)
+    local P = options.projection or H
+    local with, shapes = {}, {}
+    local function parameter(name, ...)
+      with[#with + 1], shapes[#shapes + 1] = name, { ... }
+    end
+    if not options.made then
+      parameter("weight_ih", gates * H, I)
+    end
+    if not options.linear then
+      parameter("weight_hh", gates * H, P)
+    end
+    if options.bias then
+      parameter("bias_ih", gates * H)
+      if not options.linear then
+        parameter("bias_hh", gates * H)
+      end
+    end
+    if options.norm then
+      parameter("norm_gain", gates * H)
+      parameter("norm_bias", gates * H)
+    end
+    if options.norm_c then
+      parameter("norm_c_gain", H)
+      parameter("norm_c_bias", H)
+    end
+    if options.peepholes then
+      parameter("peephole", 3, H)
+    end
+    if options.projection then
+      parameter("weight_hr", P, H)
+    end
+    if cell == "lru" then
+      parameter("nu", H // 2)
+      parameter("theta", H // 2)
+    end
+    list[#list + 1] = { cell = cell, with = with, shapes = shapes, zoneout = options.zoneout, first = options.first,
+      width = P, inputs = options.made and gates * H or I, c = cell == "lstm" }
+  end
+  for _, cell in ipairs { "elman_tanh", "elman_relu", "lstm", "gru", "gru_before" } do
+    local gates = cell:find "elman" and 1 or cell == "lstm" and 4 or 3
+    add(cell, gates, {})
+    add(cell, gates, { bias = true, zoneout = cell == "lstm" and { 0.2, 0.3 } or { 0.2 } })
+    add(cell, gates, { made = true, first = true })
+    if cell ~= "gru_before" then
+      add(cell, gates, { bias = true, norm = true })
+    end
+  end
+  add("lstm", 4, { peepholes = true, projection = 4, bias = true, first = true })
+  add("lstm", 4, { norm = true, norm_c = true, peepholes = true, projection = 3, zoneout = { 0.1, 0 } })
+  for cell, gates in pairs { mingru = 2, mingru_positive = 2, minlstm = 3, minlstm_positive = 3, lru = 1 } do
+    add(cell, gates, { linear = true })
+    add(cell, gates, { linear = true, bias = cell ~= "lru", zoneout = { 0.2 }, first = true })
+    add(cell, gates, { linear = true, made = true })
+  end
+  return list
+end
+
+-- A program of two such layers, of which the second reads the first and the input.
+local function cell_program(entry, generator)
+  local program = { format = 1, parameters = {}, states = {}, nodes = { { op = "input", name = "x", width = I } },
+    outputs = {} }
+  local tensors = {}
+  local function add(node)
+    program.nodes[#program.nodes + 1] = node
+    return #program.nodes - 1
+  end
+  local function parameter(name, shape)
+    program.parameters[#program.parameters + 1] = { name = name, shape = shape }
+    tensors[name] = generator:normal(shape) * 0.7
+    return add { op = "parameter", parameter = #program.parameters - 1 }
+  end
+  local x = 0
+  for layer = 1, 2 do
+    if layer == 2 or entry.inputs ~= I then
+      local width = layer == 1 and I or I + entry.width
+      local read = layer == 1 and 0 or add { op = "concatenate", ["in"] = { x, 0 } }
+      x = add { op = "linear", ["in"] = { read, parameter("between." .. layer, { entry.inputs, width }) } }
+    end
+    local inputs, states = { x }, {}
+    for position, name in ipairs(entry.with) do
+      inputs[position + 1] = parameter(("layer_%d.%s"):format(layer, name), entry.shapes[position])
+    end
+    for position = 1, entry.c and 2 or 1 do
+      local width = position == 1 and entry.width or H
+      states[position] = #program.states
+      program.states[#program.states + 1] = { name = ("%d.%s"):format(layer, position == 1 and "h" or "c"),
+        width = width, first = entry.first and parameter(("first.%d.%d"):format(layer, position), { width }) or nil }
+    end
+    x = add { op = "cell", cell = entry.cell, ["in"] = inputs, with = entry.with, states = states,
+      zoneout = entry.zoneout }
+    for _, state in ipairs(states) do
+      program.states[state + 1].next = x
+    end
+  end
+  program.outputs[1] = { name = "y", node = x }
+  return program, tensors
+end
+
+describe("a program of cells in C", function()
+  it("computes what the layers do, with all their options", function()
+    files.with_folder(function(folder)
+      local list = cells()
+      for n, entry in ipairs(list) do
+        local generator = saros.generator(n)
+        local program, tensors = cell_program(entry, generator)
+        export(("%s/m%d.c"):format(folder, n), "m" .. n, program, tensors, { x = generator:normal({ T, I }):totable() })
+      end
+      write_all(folder, #list)
+      assert_well(folder, #list)
+    end)
+  end)
+end)
