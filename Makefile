@@ -44,9 +44,9 @@ endif
 MODULES := $(sort $(shell find lua/saros -name '*.lua' ! -path '*/meta/*'))
 FOLDERS := $(shell find lua/saros -type d)# newer than their files when one is added or removed
 KERNELS := $(patsubst src/kernel/%.c,%.o,$(filter-out %/dispatch.c,$(wildcard src/kernel/*.c)))
-CORE    := $(patsubst src/%.c,$(B)/%.o,$(wildcard src/kernel/dispatch.c src/core/*/*.c)) \
+CORE    := $(patsubst src/%.c,$(B)/%.o,$(wildcard src/kernel/dispatch.c src/core/*/*.c src/core/*/*/*.c)) \
   $(foreach isa,baseline $(if $(X86),avx2 avx512),$(KERNELS:%=$(B)/kernel/$(isa)/%))
-PARTS   := $(addprefix -I,$(wildcard src/core/*))
+PARTS   := $(addprefix -I,$(wildcard src/core/*) src/core/recurrent/cells)
 BINDING := $(patsubst src/%.c,$(B)/%.o,$(wildcard src/lua/*.c)) $(B)/lua_modules.o
 OBJECTS := $(CORE) $(BINDING)
 PROGRAM := $(patsubst src/%.c,$(B)/%.o,$(wildcard src/*.c))

@@ -145,7 +145,12 @@ describe("a layer of a linear cell", function()
       { weight_hh = saros.zeros(6, 3) })
     refuses("mingru: expected no bias_hh", "mingru", x, nil, { bias_hh = saros.zeros(6) })
     refuses("mingru: expected no dropout", "mingru", x, nil, {}, { dropout = saros.zeros(2, 3) })
-    refuses("mingru: expected no nu", "mingru", x, nil, { nu = saros.zeros(1) })
+    refuses('mingru: expected parameters named weight_ih, bias_ih, table, first_h, got "nu"', "mingru", x, nil,
+      { nu = saros.zeros(1) })
+    refuses('lru: expected parameters named weight_ih, bias_ih, table, nu, theta, first_h, got "wieght_ih"', "lru", x,
+      nil, { wieght_ih = saros.zeros(6, 6) })
+    refuses("gru_before: expected no norm_gain: its projection is made in two parts; use gru", "gru_before", x, nil,
+      { norm_gain = saros.zeros(6) })
     refuses("minlstm: expected x with a multiple of 3 as its last size, got shape (5, 2, 5)", "minlstm",
       saros.zeros(5, 2, 5), nil, {})
     refuses("mingru: expected weight_ih with a multiple of 2 as its first size, got shape (5, 6)", "mingru", x, nil,

@@ -637,33 +637,38 @@ typedef struct saros_cell_facts {
   int gates;         // G
   int states;        // 1: h, 2: h and c
   int linear;        // in h(t-1): without weight_hh, bias_hh, dropout of h
+  const char *const *parameters;  // names, and a null behind them: see below
 } saros_cell_facts;
 
 /* All null and 0 if there is no such cell. */
 SAROS_API saros_cell_facts saros_cell_of(saros_cell cell);
 
+/* A tensor by its name: "weight_ih". */
+typedef struct saros_named_tensor {
+  const char *name;
+  saros_tensor *tensor;
+} saros_named_tensor;
+
 /*
-** The parameters of one layer, in PyTorch's layout. H is the number of hidden
-** units, P the size of h: H, unless the layer has a projection. Whatever may be
-** null is left out of the equations then.
+** The parameters that a layer may have, in PyTorch's layout. Which of them a cell
+** has is in its facts; what is not given is left out of the equations. H is the
+** number of hidden units, P the size of h: H, unless the layer has a projection.
+**
+**   weight_ih    (G H, I)   without it x is W x already, (T, B, G H)
+**   weight_hh    (G H, P)   must be there, unless the cell is linear
+**   bias_ih      (G H)
+**   bias_hh      (G H)
+**   weight_hr    (P, H)     h = W_hr (o tanh(c))
+**   peephole     (3, H)     c into i, f and o
+**   norm_gain, norm_bias      (G H)  layer norm of U h; both or none
+**   norm_c_gain, norm_c_bias  (H)    of c in tanh(c); both or none
+**   table        (V, G H)   x is ids (T, B), and W x the row of the table that an
+**                           id names; without weight_ih
+**   nu, theta    (H / 2)    what the units decay and turn by, as logarithms; must
+**                           be there in an LRU
+**   first_h      (P)        h where a row begins; zeros
+**   first_c      (H)        c where a row begins; zeros
 */
-typedef struct saros_layer {
-  saros_tensor *weight_ih;  // (G H, I); null: x is W x already, (T, B, G H)
-  saros_tensor *weight_hh;  // (G H, P), unless the cell is linear
-  saros_tensor *bias_ih;    // (G H), or null
-  saros_tensor *bias_hh;    // (G H), or null
-  saros_tensor *weight_hr;  // (P, H), or null: h = W_hr (o tanh(c)); LSTM
-  saros_tensor *peephole;   // (3, H), or null: c into i, f and o; LSTM
-  saros_tensor *norm_gain, *norm_bias;      // (G H), or null: layer norm of U h
-  saros_tensor *norm_c_gain, *norm_c_bias;  // (H), or null: of c in tanh(c)
-  saros_tensor
-      *table;  // (V, G H), or null: x is ids (T, B), and W x the row of
-               // the table that an id names; without weight_ih
-  saros_tensor *nu, *theta;  // (H / 2) each: LRU, what its units decay and
-                             // turn by, as logarithms
-  saros_tensor *first_h;     // (P), or null: zeros; h where a row begins
-  saros_tensor *first_c;     // (H), or null: zeros; c where a row begins; LSTM
-} saros_layer;
 
 /*
 ** How the walk over the steps goes. All null and 0: every row takes every step
@@ -693,12 +698,14 @@ typedef struct saros_steps {
 **   y      (T, B, P)   out: h(t) of every step
 **   last   (B, P), and (B, H) for c; out: the state after the last step
 **
-** state and last have one entry for each state of the cell.
+** state and last have one entry for each state of the cell. SAROS_EARGUMENT for
+** a parameter that the cell does not have, or one given twice; a null tensor is
+** as if it were not named.
 */
 SAROS_API saros_status saros_recurrent(saros_cell cell, saros_tensor *x,
                                        saros_tensor *const *state,
-                                       const saros_layer *layer,
-                                       const saros_steps *steps,
+                                       const saros_named_tensor *parameters,
+                                       int count, const saros_steps *steps,
                                        saros_tensor **y, saros_tensor **last);
 
 /* --- Tape ------------------------------------------------------------------------ */
@@ -994,6 +1001,14 @@ typedef enum saros_stage_kind {
   SAROS_STAGE_ATTENTION,   // over the last W steps, see below
   SAROS_STAGE_KINDS
 } saros_stage_kind;
+
+/* The parameters of a recurrent stage; see those of a layer. */
+typedef struct saros_layer {
+  saros_tensor *weight_ih, *weight_hh, *bias_ih, *bias_hh, *weight_hr,
+      *peephole;
+  saros_tensor *norm_gain, *norm_bias, *norm_c_gain, *norm_c_bias;
+  saros_tensor *table, *nu, *theta, *first_h, *first_c;
+} saros_layer;
 
 /*
 ** One stage of a model; each reads what the one before it makes. Fields that

@@ -33,12 +33,12 @@ static void check_tensors(int n) {
 
 static void check_operations(int n) {
   saros_tensor *y = x, *last[SAROS_MAX_STATES] = {x, x};
-  saros_layer layer = {.weight_ih = x, .weight_hh = x};
+  const saros_named_tensor layer[] = {{"weight_ih", x}, {"weight_hh", x}};
   expect(saros_apply((saros_function)n, x, &y), &y, n, "apply: expected a ");
   expect(saros_combine((saros_operator)n, x, x, &y), &y, n,
          "combine: expected an operator ");
-  expect(saros_recurrent((saros_cell)n, x, NULL, &layer, NULL, &y, last), &y, n,
-         "recurrent: expected a cell ");
+  expect(saros_recurrent((saros_cell)n, x, NULL, layer, 2, NULL, &y, last), &y,
+         n, "recurrent: expected a cell ");
   expect(saros_ctc_loss(x, ids, NULL, NULL, 0, (saros_ctc_reduction)n, &y), &y,
          n, "ctc_loss: expected a reduction in 0..1, got");
   expect(saros_loss((saros_loss_kind)n, x, x, NULL, 1, &y), &y, n,
@@ -83,6 +83,20 @@ static void check_texts(int n) {
          &codec, n, "codec: expected a unit in 0..3, got");
 }
 
+/* A name that the cell has not, or a second time; a null tensor is not there. */
+static void check_names(void) {
+  saros_tensor *y = x, *last[SAROS_MAX_STATES] = {x, x};
+  const saros_named_tensor wrong[] = {{"weight_hh", x}, {"weight_oh", x}};
+  const saros_named_tensor twice[] = {{"weight_hh", x}, {"weight_hh", x}};
+  const saros_named_tensor none[] = {{"weight_hh", NULL}};
+  expect(saros_recurrent(SAROS_GRU, x, NULL, wrong, 2, NULL, &y, last), &y, 1,
+         "norm_bias, table, first_h, got \"weight_oh\"");
+  expect(saros_recurrent(SAROS_GRU, x, NULL, twice, 2, NULL, &y, last), &y, 2,
+         "gru: expected weight_hh once, got it twice");
+  expect(saros_recurrent(SAROS_GRU, x, NULL, none, 1, NULL, &y, last), &y, 1,
+         "gru: expected weight_hh of shape (3 H, H), got none");
+}
+
 int main(void) {
   static const int numbers[] = {-1, 100, 1000000, INT_MAX, INT_MIN};
   const int square[] = {2, 2}, one[] = {1, 1};
@@ -96,6 +110,7 @@ int main(void) {
     check_sessions(numbers[i]);
     check_texts(numbers[i]);
   }
+  check_names();
   CHECK(saros_restrict(context, 4) == SAROS_EARGUMENT &&
             saros_set_threads(context, 2) == SAROS_OK,
         "an unknown capability takes nothing away");

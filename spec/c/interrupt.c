@@ -70,10 +70,10 @@ static saros_status product(bench *b, saros_tensor **y) {
 }
 
 static saros_status recurrence(bench *b, saros_tensor **y) {
-  const saros_layer layer = {.weight_ih = b->w, .weight_hh = b->u};
+  const saros_named_tensor named[] = {{"weight_ih", b->w}, {"weight_hh", b->u}};
   saros_tensor *last[SAROS_MAX_STATES];
   saros_status status =
-      saros_recurrent(SAROS_LSTM, b->x, NULL, &layer, NULL, y, last);
+      saros_recurrent(SAROS_LSTM, b->x, NULL, named, 2, NULL, y, last);
   for (int i = 0; i < 2 && status == SAROS_OK; i++)
     saros_tensor_release(last[i]);
   return status;

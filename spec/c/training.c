@@ -62,11 +62,12 @@ static void close_model(model *m) {
 
 static void forward(model *m, saros_tensor *ids, saros_tensor **logits) {
   saros_tensor *const *p = m->parameter;
-  const saros_layer layer = {
-      .weight_ih = p[WEIGHT_IH], .weight_hh = p[WEIGHT_HH], .bias_ih = p[BIAS]};
+  const saros_named_tensor layer[] = {{"weight_ih", p[WEIGHT_IH]},
+                                      {"weight_hh", p[WEIGHT_HH]},
+                                      {"bias_ih", p[BIAS]}};
   saros_tensor *x, *y, *last[SAROS_MAX_STATES];
   must(m, saros_embedding(p[TABLE], ids, &x));
-  must(m, saros_recurrent(SAROS_LSTM, x, NULL, &layer, NULL, &y, last));
+  must(m, saros_recurrent(SAROS_LSTM, x, NULL, layer, 3, NULL, &y, last));
   must(m, saros_linear(y, p[HEAD], p[HEAD_BIAS], logits));
   saros_tensor *const used[] = {x, y, last[0], last[1]};
   for (int i = 0; i < 4; i++)

@@ -5,18 +5,11 @@
 
 #include "binding.h"
 
-/* The fields of the parameters, in the order of their places on the stack. */
-static const char *const parameter_fields[] = {
-    "weight_ih",   "weight_hh",   "bias_ih",   "bias_hh",
-    "weight_hr",   "peephole",    "norm_gain", "norm_bias",
-    "norm_c_gain", "norm_c_bias", "table",     "nu",
-    "theta",       "first_h",     "first_c",   NULL};
-
-/* Likewise those of the steps that are tensors; "reverse" is the other one. */
+/* The fields of the steps that are tensors; "reverse" is the other one. */
 static const char *const step_fields[] = {
     "mask", "reset", "dropout", "zoneout_h", "zoneout_c", "reverse", NULL};
 
-enum { PARAMETER_COUNT = 15, WEIGHT_HH = 1, STEP_COUNT = 5 };
+enum { STEP_COUNT = 5 };
 
 /* Arguments, then where the values that they hold are brought. */
 enum {
@@ -26,9 +19,10 @@ enum {
   PARAMETERS,
   STEPS,
   RESULT,  // the list of last states
-  LAYER,
-  WALK = LAYER + PARAMETER_COUNT,
-  FIRST_STATE = WALK + STEP_COUNT
+  NAMED,   // the array of parameters
+  WALK,
+  FIRST_STATE = WALK + STEP_COUNT,
+  LAYER = FIRST_STATE + SAROS_MAX_STATES  // the tensors of the parameters
 };
 
 static int check_cell(lua_State *L) {
@@ -40,25 +34,42 @@ static int check_cell(lua_State *L) {
   return 0;
 }
 
-/* Pushes the tensors in the first 'count' fields of a table, nil where there is
-** none; 'needed' is the index of a field that must be there, or -1. */
-static void push_tensors(lua_State *L, int table, const char *const *fields,
-                         int count, int needed) {
-  bind_check_fields(L, table, fields);
-  for (int i = 0; i < count; i++) {
-    bind_push_field(L, table, fields[i]);
-    if (bind_to_tensor(L, -1) == NULL && (i == needed || !lua_isnil(L, -1)))
-      bind_field_error(L, "a live tensor", fields[i]);
+/* Pushes the tensors among the steps, nil where there is none. */
+static void push_steps(lua_State *L) {
+  int given = !lua_isnil(L, STEPS);
+  if (given)
+    bind_check_fields(L, STEPS, step_fields);
+  for (int i = 0; i < STEP_COUNT; i++) {
+    if (!given)
+      lua_pushnil(L);
+    else if (bind_push_field(L, STEPS, step_fields[i]) != LUA_TNIL &&
+             bind_to_tensor(L, -1) == NULL)
+      bind_field_error(L, "a live tensor", step_fields[i]);
   }
 }
 
-static void push_steps(lua_State *L) {
-  if (!lua_isnil(L, STEPS)) {
-    push_tensors(L, STEPS, step_fields, STEP_COUNT, -1);
-    return;
+/* Counts the fields of the table of parameters, whose names must be text. */
+static int count_parameters(lua_State *L) {
+  int count = 0;
+  if (!lua_istable(L, PARAMETERS))
+    bind_argument_error(L, PARAMETERS, "a table of parameters");
+  for (lua_pushnil(L); lua_next(L, PARAMETERS) != 0; lua_pop(L, 1), count++)
+    if (lua_type(L, -2) != LUA_TSTRING)
+      bind_argument_error(L, PARAMETERS, "a table of parameters by name");
+  return count;
+}
+
+/* Puts the parameters into the array, and their tensors on the stack, where they
+** live for as long as the call. The cell knows which names there are. */
+static void push_parameters(lua_State *L, saros_named_tensor *named) {
+  lua_pushnil(L);
+  for (int at = lua_gettop(L); lua_next(L, PARAMETERS) != 0; at++, named++) {
+    named->name = lua_tostring(L, -2);
+    named->tensor = bind_to_tensor(L, -1);
+    if (named->tensor == NULL)
+      bind_field_error(L, "a live tensor", named->name);
+    lua_insert(L, at);  // below the key
   }
-  for (int i = 0; i < STEP_COUNT; i++)
-    lua_pushnil(L);
 }
 
 /* Pushes the states of argument STATES; nil stands for zeros. */
@@ -85,14 +96,6 @@ static void push_states(lua_State *L, int count) {
   }
 }
 
-static saros_layer layer_on_stack(lua_State *L) {
-  saros_tensor *t[PARAMETER_COUNT];
-  for (int i = 0; i < PARAMETER_COUNT; i++)
-    t[i] = bind_opt_tensor(L, LAYER + i);
-  return (saros_layer){t[0], t[1], t[2],  t[3],  t[4],  t[5],  t[6], t[7],
-                       t[8], t[9], t[10], t[11], t[12], t[13], t[14]};
-}
-
 static saros_steps steps_on_stack(lua_State *L, int reverse) {
   saros_tensor *t[STEP_COUNT];
   for (int i = 0; i < STEP_COUNT; i++)
@@ -101,17 +104,17 @@ static saros_steps steps_on_stack(lua_State *L, int reverse) {
 }
 
 /* Runs the layer on what lies on the stack. */
-static saros_status run(lua_State *L, saros_cell cell, int reverse,
+static saros_status run(lua_State *L, saros_cell cell, int count, int reverse,
                         saros_tensor **y, saros_tensor ***last_boxes) {
   saros_tensor *last[SAROS_MAX_STATES] = {NULL};
   saros_tensor *state[SAROS_MAX_STATES] = {NULL};
-  saros_layer layer = layer_on_stack(L);
   saros_steps steps = steps_on_stack(L, reverse);
   int states = saros_cell_of(cell).states;
   for (int i = 0; i < states; i++)
     state[i] = bind_opt_tensor(L, FIRST_STATE + i);
-  saros_status status = saros_recurrent(cell, bind_check_tensor(L, INPUT),
-                                        state, &layer, &steps, y, last);
+  saros_status status =
+      saros_recurrent(cell, bind_check_tensor(L, INPUT), state,
+                      lua_touserdata(L, NAMED), count, &steps, y, last);
   for (int i = 0; i < states; i++)
     *last_boxes[i] = last[i];
   return status;
@@ -129,23 +132,27 @@ static int get_reverse(lua_State *L) {
 static int recurrent(lua_State *L) {
   saros_tensor **last[SAROS_MAX_STATES];
   lua_settop(L, STEPS);
-  luaL_checkstack(L, FIRST_STATE + 2 * SAROS_MAX_STATES, bind_function_name(L));
   saros_cell cell = (saros_cell)check_cell(L);
-  int states = saros_cell_of(cell).states;
+  const saros_cell_facts facts = saros_cell_of(cell);
   bind_check_tensor(L, INPUT);
-  lua_createtable(L, states, 0);  // RESULT
-  push_tensors(L, PARAMETERS, parameter_fields, PARAMETER_COUNT,
-               saros_cell_of(cell).linear ? -1 : WEIGHT_HH);
+  int count = count_parameters(L);
+  luaL_checkstack(L, LAYER + count + SAROS_MAX_STATES + 8,
+                  bind_function_name(L));
+  lua_createtable(L, facts.states, 0);  // RESULT
+  saros_named_tensor *named =
+      lua_newuserdatauv(L, (size_t)count * sizeof *named, 0);
   push_steps(L);
-  push_states(L, states);
+  push_states(L, facts.states);
+  lua_settop(L, LAYER - 1);
+  push_parameters(L, named);
   int reverse = get_reverse(L);
-  for (int i = 0; i < states; i++) {
+  for (int i = 0; i < facts.states; i++) {
     last[i] = bind_push_tensor(L);
     lua_rawseti(L, RESULT, i + 1);
   }
   saros_tensor **y = bind_push_tensor(L);
-  ATTEMPT_AS(L, saros_cell_of(cell).name, run(L, cell, reverse, y, last));
-  bind_new_tensor_as(L, saros_cell_of(cell).name, y);
+  ATTEMPT_AS(L, facts.name, run(L, cell, count, reverse, y, last));
+  bind_new_tensor_as(L, facts.name, y);
   lua_pushvalue(L, RESULT);
   return 2;
 }

@@ -16,237 +16,24 @@
 
 #include "recurrent.h"
 
-static const char *const names[R_GIVEN] = {
-    [R_X] = "x",
-    [R_H_FIRST] = "the state h",
-    [R_C_FIRST] = "the state c",
-    [R_WEIGHT_IH] = "weight_ih",
-    [R_WEIGHT_HH] = "weight_hh",
-    [R_BIAS_IH] = "bias_ih",
-    [R_BIAS_HH] = "bias_hh",
-    [R_WEIGHT_HR] = "weight_hr",
-    [R_PEEPHOLE] = "peephole",
-    [R_NORM_GAIN] = "norm_gain",
-    [R_NORM_BIAS] = "norm_bias",
-    [R_NORM_C_GAIN] = "norm_c_gain",
-    [R_NORM_C_BIAS] = "norm_c_bias",
-    [R_TABLE] = "table",
-    [R_NU] = "nu",
-    [R_THETA] = "theta",
-    [R_H_RESTART] = "first_h",
-    [R_C_RESTART] = "first_c",
-    [R_MASK] = "mask",
-    [R_RESET] = "reset",
-    [R_DROPOUT] = "dropout",
-    [R_ZONEOUT_H] = "zoneout_h",
-    [R_ZONEOUT_C] = "zoneout_c",
-};
-
-/* --- Checks ------------------------------------------------------------------------ */
-
-static saros_status expect_shape(const recurrence *r, int which, int rank,
-                                 const int *shape) {
-  const saros_tensor *x = r->t[which];
-  const char *function = r->cell->facts.name;
-  if (x == NULL)
-    return SAROS_OK;
-  TRY(tensor_expect_context(function, r->context, x));
-  TRY(tensor_expect_real(function, names[which], x));
-  if (x->rank == rank &&
-      memcmp(x->shape, shape, (size_t)rank * sizeof(int)) == 0)
-    return SAROS_OK;
-  return saros_fail(
-      r->context, SAROS_EARGUMENT, "%s: expected %s of shape %s, got %s",
-      function, names[which],
-      tensor_shape_format(&(tensor_shape_text){{0}}, rank, shape), SHAPE(x));
-}
-
-/* x (T, B, I) as the parameters want it. */
-static saros_status expect_x(const recurrence *r, int width) {
-  const saros_tensor *x = r->t[R_X];
-  const char *function = r->cell->facts.name;
-  TRY(tensor_expect_real(function, "x", x));
-  if (x->rank != 3 || x->shape[0] < 1 || x->shape[2] != width)
-    return saros_fail(r->context, SAROS_EARGUMENT,
-                      "%s: expected x of shape (T, B, %d) with T >= 1, got %s",
-                      function, width, SHAPE(x));
-  if ((double)x->shape[0] * x->shape[1] <= INT32_MAX)
-    return SAROS_OK;
-  return saros_fail(r->context, SAROS_EARGUMENT,
-                    "%s: expected fewer than 2^31 rows over all steps, got "
-                    "shape %s",
-                    function, SHAPE(x));
-}
-
-/* x is ids (T, B) of rows of the table (V, G H). */
-static saros_status expect_ids_of_table(const recurrence *r, int width) {
-  const saros_tensor *x = r->t[R_X], *table = r->t[R_TABLE];
-  const char *function = r->cell->facts.name;
-  TRY(tensor_expect_context(function, r->context, table));
-  TRY(tensor_expect_real(function, names[R_TABLE], table));
-  TRY(tensor_expect_ids(function, "x", x));
-  if (r->t[R_WEIGHT_IH] != NULL)
-    return saros_fail(r->context, SAROS_EARGUMENT,
-                      "%s: expected a table or weight_ih, got both", function);
-  if (table->rank != 2 || table->shape[1] != width)
-    return saros_fail(r->context, SAROS_EARGUMENT,
-                      "%s: expected a table of shape (V, %d), got %s", function,
-                      width, SHAPE(table));
-  if (x->rank == 2 && x->shape[0] >= 1 && x->count <= INT32_MAX)
-    return SAROS_OK;
-  return saros_fail(r->context, SAROS_EARGUMENT,
-                    "%s: expected ids of shape (T, B) with T >= 1, got %s",
-                    function, SHAPE(x));
-}
-
-/* H and P from weight_hh. */
-static saros_status expect_weight_hh(recurrence *r) {
-  const saros_tensor *ih = r->t[R_WEIGHT_IH], *hh = r->t[R_WEIGHT_HH];
-  const char *function = r->cell->facts.name;
-  if (hh == NULL || hh->rank != 2 || hh->shape[0] % r->G != 0)
-    return saros_fail(r->context, SAROS_EARGUMENT,
-                      "%s: expected weight_hh of shape (%d H, H), got %s",
-                      function, r->G, hh ? SHAPE(hh) : "none");
-  if (ih != NULL && ih->rank != 2)
-    return saros_fail(r->context, SAROS_EARGUMENT,
-                      "%s: expected weight_ih of shape (%d, I), got %s",
-                      function, hh->shape[0], SHAPE(ih));
-  r->H = hh->shape[0] / r->G, r->P = hh->shape[1];
-  if (r->P != r->H && r->t[R_WEIGHT_HR] == NULL)
-    return saros_fail(r->context, SAROS_EARGUMENT,
-                      "%s: expected weight_hh of shape (%d, %d), got %s",
-                      function, hh->shape[0], r->H, SHAPE(hh));
-  return SAROS_OK;
-}
-
-/* H of a linear cell from what makes its gates: weight_ih, the table, or x. */
-static saros_status expect_gates(recurrence *r) {
-  const saros_tensor *ih = r->t[R_WEIGHT_IH], *table = r->t[R_TABLE];
-  const saros_tensor *from = ih ? ih : table ? table : r->t[R_X];
-  int units =
-      r->cell == &recurrent_cells[SAROS_LRU] ? 2 : 1;  // they come in pairs
-  int GH = from->rank == 0 ? 0 : from->shape[ih ? 0 : from->rank - 1];
-  if (from->rank != (ih || table ? 2 : 3) || GH % (r->G * units) != 0)
-    return saros_fail(r->context, SAROS_EARGUMENT,
-                      "%s: expected %s with a multiple of %d as its %s size, "
-                      "got shape %s",
-                      r->cell->facts.name,
-                      ih ? names[R_WEIGHT_IH] : names[table ? R_TABLE : R_X],
-                      r->G * units, ih ? "first" : "last", SHAPE(from));
-  r->P = r->H = GH / r->G;
-  return SAROS_OK;
-}
-
-/* The weights and x have the sizes that everything else must have. */
-static saros_status expect_sizes(recurrence *r) {
-  const saros_tensor *ih = r->t[R_WEIGHT_IH];
-  TRY(r->cell->facts.linear ? expect_gates(r) : expect_weight_hh(r));
-  int GH = r->G * r->H;
-  if (r->t[R_TABLE] != NULL)
-    TRY(expect_ids_of_table(r, GH));
-  else
-    TRY(expect_x(r, ih != NULL ? ih->shape[1] : GH));
-  r->T = r->t[R_X]->shape[0], r->B = r->t[R_X]->shape[1];
-  r->I = r->t[R_TABLE] != NULL ? GH : r->t[R_X]->shape[2];
-  return SAROS_OK;
-}
-
-/* A linear cell has nothing that acts on h between two steps but zoneout, and
-** the LRU alone, always, says what its units decay by. */
-static saros_status expect_linear_options(const recurrence *r) {
-  const char *function = r->cell->facts.name;
-  static const int others[] = {R_WEIGHT_HH, R_BIAS_HH, R_NORM_GAIN, R_NORM_BIAS,
-                               R_DROPOUT};
-  for (size_t i = 0; i < sizeof others / sizeof *others; i++)
-    if (r->t[others[i]] && r->cell->facts.linear)
-      return saros_fail(r->context, SAROS_EARGUMENT,
-                        "%s: expected no %s: h is not multiplied by weights",
-                        function, names[others[i]]);
-  int is_lru = r->cell == &recurrent_cells[SAROS_LRU];
-  for (int i = R_NU; i <= R_THETA; i++)
-    if ((r->t[i] != NULL) != is_lru)
-      return saros_fail(r->context, SAROS_EARGUMENT, "%s: expected %s%s",
-                        function, is_lru ? "a tensor " : "no ", names[i]);
-  return SAROS_OK;
-}
-
-/* Parameters that only some cells have, and that come in pairs. */
-static saros_status expect_options(const recurrence *r) {
-  const char *function = r->cell->facts.name;
-  static const int lstm_only[] = {R_C_FIRST,     R_WEIGHT_HR,   R_PEEPHOLE,
-                                  R_NORM_C_GAIN, R_NORM_C_BIAS, R_C_RESTART,
-                                  R_ZONEOUT_C};
-  for (size_t i = 0; i < sizeof lstm_only / sizeof *lstm_only; i++)
-    if (r->t[lstm_only[i]] && r->cell->facts.states == 1)
-      return saros_fail(r->context, SAROS_EARGUMENT,
-                        "%s: expected no %s: only the lstm has it", function,
-                        names[lstm_only[i]]);
-  if (!r->t[R_NORM_GAIN] != !r->t[R_NORM_BIAS] ||
-      !r->t[R_NORM_C_GAIN] != !r->t[R_NORM_C_BIAS])
-    return saros_fail(r->context, SAROS_EARGUMENT,
-                      "%s: expected the gain and the bias of a norm, got one "
-                      "of them",
-                      function);
-  if (r->t[R_NORM_GAIN] && r->cell == &recurrent_cells[SAROS_GRU_BEFORE])
-    return saros_fail(r->context, SAROS_EARGUMENT,
-                      "%s: expected no layer norm: its projection is made in "
-                      "two parts; use gru",
-                      function);
-  return SAROS_OK;
-}
-
-static saros_status expect_recurrence(recurrence *r) {
-  TRY(expect_sizes(r));
-  TRY(expect_options(r));
-  TRY(expect_linear_options(r));
-  int GH = r->G * r->H, pairs = r->H / 2;
-  const int weight_ih[2] = {GH, r->I};
-  const int h[2] = {r->B, r->P}, c[2] = {r->B, r->H};
-  const int weight_hh[2] = {GH, r->P}, weight_hr[2] = {r->P, r->H};
-  const int peephole[2] = {3, r->H}, steps[2] = {r->T, r->B};
-  const int zone_h[3] = {r->T, r->B, r->P}, zone_c[3] = {r->T, r->B, r->H};
-  TRY(expect_shape(r, R_WEIGHT_IH, 2, weight_ih));
-  TRY(expect_shape(r, R_H_FIRST, 2, h));
-  TRY(expect_shape(r, R_C_FIRST, 2, c));
-  TRY(expect_shape(r, R_WEIGHT_HH, 2, weight_hh));
-  TRY(expect_shape(r, R_WEIGHT_HR, 2, weight_hr));
-  TRY(expect_shape(r, R_PEEPHOLE, 2, peephole));
-  for (int i = R_BIAS_IH; i <= R_BIAS_HH; i++)
-    TRY(expect_shape(r, i, 1, &GH));
-  for (int i = R_NORM_GAIN; i <= R_NORM_BIAS; i++)
-    TRY(expect_shape(r, i, 1, &GH));
-  for (int i = R_NORM_C_GAIN; i <= R_NORM_C_BIAS; i++)
-    TRY(expect_shape(r, i, 1, &r->H));
-  for (int i = R_NU; i <= R_THETA; i++)
-    TRY(expect_shape(r, i, 1, &pairs));
-  TRY(expect_shape(r, R_H_RESTART, 1, &r->P));
-  TRY(expect_shape(r, R_C_RESTART, 1, &r->H));
-  TRY(expect_shape(r, R_MASK, 2, steps));
-  TRY(expect_shape(r, R_RESET, 2, steps));
-  TRY(expect_shape(r, R_DROPOUT, 2, h));
-  TRY(expect_shape(r, R_ZONEOUT_H, 3, zone_h));
-  return expect_shape(r, R_ZONEOUT_C, 3, zone_c);
-}
-
 /* --- Arrays ------------------------------------------------------------------------- */
 
-static saros_status make(recurrence *r, int which, int rank, int width) {
+saros_status recurrent_make(recurrence *r, int which, int rank, int width) {
   return tensor_new(r->context, SAROS_REAL, rank,
                     (const int[]){r->T, r->B, width}, &r->t[which]);
 }
 
-/* An array of its own if needed, or another one by a second name. */
-static saros_status make_or_share(recurrence *r, int which, int needed,
-                                  int width, int other) {
+saros_status recurrent_make_or_share(recurrence *r, int which, int needed,
+                                     int width, int other) {
   if (needed)
-    return make(r, which, 3, width);
+    return recurrent_make(r, which, 3, width);
   r->t[which] = saros_tensor_retain(r->t[other]);
   return SAROS_OK;
 }
 
-static saros_status make_norm(recurrence *r, int mean, int rstd) {
-  TRY(make(r, mean, 2, 0));
-  return make(r, rstd, 2, 0);
+saros_status recurrent_make_norm(recurrence *r, int mean, int rstd) {
+  TRY(recurrent_make(r, mean, 2, 0));
+  return recurrent_make(r, rstd, 2, 0);
 }
 
 /* The state before the first step, where none was given. */
@@ -263,16 +50,12 @@ static saros_status make_first(recurrence *r, int which, int width,
   return SAROS_OK;
 }
 
-static saros_status make_cell_state(recurrence *r) {
+static saros_status make_second_state(recurrence *r) {
   TRY(make_first(r, R_C_FIRST, r->H, R_C_RESTART));
-  TRY(make(r, R_C_NEW, 3, r->H));
-  TRY(make_or_share(r, R_C_AFTER, recurrent_is_blended(r), r->H, R_C_NEW));
-  TRY(make_or_share(r, R_C_SEEN, r->t[R_NORM_C_GAIN] != NULL, r->H, R_C_NEW));
-  if (r->t[R_NORM_C_GAIN])
-    TRY(make_norm(r, R_C_MEAN, R_C_RSTD));
-  if (r->t[R_KEEP])
-    TRY(make(r, R_C_BEFORE, 3, r->H));
-  return SAROS_OK;
+  TRY(recurrent_make(r, R_C_NEW, 3, r->H));
+  TRY(recurrent_make_or_share(r, R_C_AFTER, recurrent_is_blended(r), r->H,
+                              R_C_NEW));
+  return r->t[R_KEEP] ? recurrent_make(r, R_C_BEFORE, 3, r->H) : SAROS_OK;
 }
 
 /* u and what belongs to it. */
@@ -280,23 +63,16 @@ static saros_status make_state_projection(recurrence *r) {
   int GH = r->G * r->H, norm = r->t[R_NORM_GAIN] != NULL;
   const int rows[2] = {r->B, GH};
   if (r->cell->separate)
-    TRY(make(r, R_U_N, 3, r->H));
+    TRY(recurrent_make(r, R_U_N, 3, r->H));
   if (norm) {
-    TRY(make(r, R_U, 3, GH));
-    TRY(make(r, R_V, 3, GH));
-    return make_norm(r, R_V_MEAN, R_V_RSTD);
+    TRY(recurrent_make(r, R_U, 3, GH));
+    TRY(recurrent_make(r, R_V, 3, GH));
+    return recurrent_make_norm(r, R_V_MEAN, R_V_RSTD);
   }
   if (!r->cell->separate)
     return SAROS_OK;
   TRY(tensor_new(r->context, SAROS_REAL, 2, rows, &r->t[R_U]));
   r->t[R_V] = saros_tensor_retain(r->t[R_U]);
-  return SAROS_OK;
-}
-
-static saros_status make_decay(recurrence *r) {
-  TRY(tensor_new(r->context, SAROS_REAL, 1, &r->H, &r->t[R_DECAY]));
-  recurrent_decay(tensor_reals(r->t[R_DECAY]), tensor_reals(r->t[R_NU]),
-                  tensor_reals(r->t[R_THETA]), r->H);
   return SAROS_OK;
 }
 
@@ -317,21 +93,19 @@ static saros_status make_keep(recurrence *r) {
 static saros_status make_arrays(recurrence *r) {
   int GH = r->G * r->H;
   TRY(make_keep(r));
-  TRY(make(r, R_Y, 3, r->P));
-  TRY(make_or_share(r, R_H_AFTER, r->t[R_MASK] != NULL, r->P, R_Y));
-  TRY(make_or_share(r, R_GATES, r->G > 1 || recurrent_is_blended(r), GH,
-                    R_H_AFTER));
+  TRY(recurrent_make(r, R_Y, 3, r->P));
+  TRY(recurrent_make_or_share(r, R_H_AFTER, r->t[R_MASK] != NULL, r->P, R_Y));
+  TRY(recurrent_make_or_share(r, R_GATES, r->G > 1 || recurrent_is_blended(r),
+                              GH, R_H_AFTER));
   TRY(make_first(r, R_H_FIRST, r->P, R_H_RESTART));
   if (r->cell->facts.states == 2)
-    TRY(make_cell_state(r));
+    TRY(make_second_state(r));
   TRY(make_state_projection(r));
   if (r->t[R_KEEP])
-    TRY(make(r, R_H_BEFORE, 3, r->P));
+    TRY(recurrent_make(r, R_H_BEFORE, 3, r->P));
   if (r->t[R_DROPOUT])
-    TRY(make(r, R_READ, 3, r->P));
-  if (r->cell->inner || r->t[R_WEIGHT_HR])
-    TRY(make(r, R_INNER, 3, r->H));
-  return r->t[R_NU] ? make_decay(r) : SAROS_OK;
+    TRY(recurrent_make(r, R_READ, 3, r->P));
+  return r->cell->make ? r->cell->make(r) : SAROS_OK;
 }
 
 /* --- Forward -------------------------------------------------------------------------- */
@@ -502,62 +276,62 @@ static saros_status record_run(recurrence *r, saros_tensor **y,
 }
 
 /* What the caller gave, by place. */
-static void take(saros_tensor **t, saros_tensor *x, saros_tensor *const *state,
-                 const saros_layer *l, const saros_steps *s) {
+static saros_status take(recurrence *r, saros_tensor *x,
+                         saros_tensor *const *state,
+                         const saros_named_tensor *parameters, int count,
+                         const saros_steps *s) {
   static const saros_steps plain = {0};
+  saros_tensor **t = r->t;
   if (s == NULL)
     s = &plain;
   t[R_X] = x;
   t[R_H_FIRST] = state ? state[0] : NULL;
-  t[R_C_FIRST] = state ? state[1] : NULL;
-  t[R_WEIGHT_IH] = l->weight_ih, t[R_WEIGHT_HH] = l->weight_hh;
-  t[R_BIAS_IH] = l->bias_ih, t[R_BIAS_HH] = l->bias_hh;
-  t[R_WEIGHT_HR] = l->weight_hr, t[R_PEEPHOLE] = l->peephole;
-  t[R_NORM_GAIN] = l->norm_gain, t[R_NORM_BIAS] = l->norm_bias;
-  t[R_NORM_C_GAIN] = l->norm_c_gain, t[R_NORM_C_BIAS] = l->norm_c_bias;
-  t[R_TABLE] = l->table, t[R_NU] = l->nu, t[R_THETA] = l->theta;
-  t[R_H_RESTART] = l->first_h, t[R_C_RESTART] = l->first_c;
+  t[R_C_FIRST] = state && r->cell->facts.states == 2 ? state[1] : NULL;
   t[R_MASK] = s->mask, t[R_RESET] = s->reset, t[R_DROPOUT] = s->dropout;
   t[R_ZONEOUT_H] = s->zoneout_h, t[R_ZONEOUT_C] = s->zoneout_c;
+  r->reverse = s->reverse;
+  r->begins[0] = t[R_H_FIRST] == NULL, r->begins[1] = t[R_C_FIRST] == NULL;
+  TRY(recurrent_take(r, parameters, count));
+  return recurrent_check(r);
+}
+
+/* From what was given to references of its own, all contiguous. */
+static saros_status hold(recurrence *r) {
+  saros_tensor *given[R_GIVEN];
+  memcpy(given, r->t, sizeof given);
+  memset(r->t, 0, sizeof r->t);
+  for (int i = 0; i < R_GIVEN; i++)
+    if (given[i] != NULL)
+      TRY(saros_contiguous(given[i], &r->t[i]));
+  return SAROS_OK;
 }
 
 saros_status saros_recurrent(saros_cell c, saros_tensor *x,
                              saros_tensor *const *state,
-                             const saros_layer *layer, const saros_steps *steps,
-                             saros_tensor **y, saros_tensor **last) {
+                             const saros_named_tensor *parameters, int count,
+                             const saros_steps *steps, saros_tensor **y,
+                             saros_tensor **last) {
   *y = last[0] = NULL;
   TRY(base_expect_known(x->context, "recurrent", "a cell", (int)c,
                         SAROS_CELLS));
-  int two = recurrent_cells[c].facts.states == 2;
+  const recurrent_cell *cell = recurrent_cells[c];
   saros_tensor *ends[SAROS_MAX_STATES] = {NULL};
-  saros_tensor *first[SAROS_MAX_STATES] = {state ? state[0] : NULL,
-                                           state && two ? state[1] : NULL};
-  recurrence r = {.cell = &recurrent_cells[c],
+  recurrence r = {.cell = cell,
                   .context = x->context,
                   .kernels = x->context->kernels,
-                  .G = recurrent_cells[c].facts.gates,
-                  .reverse = steps != NULL && steps->reverse,
-                  .begins = {first[0] == NULL, first[1] == NULL}};
-  take(r.t, x, first, layer, steps);
-  TRY(expect_recurrence(&r));
-  saros_tensor *given[R_GIVEN];
-  memcpy(given, r.t, sizeof given);
-  memset(r.t, 0, sizeof r.t);
+                  .G = cell->facts.gates};
+  TRY(take(&r, x, state, parameters, count, steps));
   saros_status status;
-  for (int i = 0; i < R_GIVEN; i++)
-    if (given[i] != NULL)
-      TRY_OR_DONE(saros_contiguous(given[i], &r.t[i]));
+  TRY_OR_DONE(hold(&r));
   TRY_OR_DONE(run(&r, ends));
   status = record_run(&r, y, ends);
 done:
   product_packed_release(r.context, &r.packed);
   for (int i = 0; i < R_TENSORS; i++)
     saros_tensor_release(r.t[i]);
-  if (status != SAROS_OK)
-    for (int i = 0; i < SAROS_MAX_STATES; i++)
-      saros_tensor_release(ends[i]), ends[i] = NULL;
-  last[0] = ends[0];
-  if (two)
-    last[1] = ends[1];
+  for (int i = 0; i < SAROS_MAX_STATES && status != SAROS_OK; i++)
+    saros_tensor_release(ends[i]), ends[i] = NULL;
+  for (int i = 0; i < cell->facts.states; i++)
+    last[i] = ends[i];
   return status;
 }

@@ -1,7 +1,8 @@
 /*
-** What the files of the recurrent layer share: a recurrence is one layer on its
-** way over one sequence, forward (recurrent.c, recurrent_walk.c) or back
-** (recurrent_backward.c); cells.c knows what a step of each cell does.
+** The recurrent layer: a recurrence is one layer on its way over one sequence,
+** forward (recurrent.c, recurrent_walk.c) or back (recurrent_backward.c). What a
+** step does is its cell's; each family of cells is a file in cells/. Nothing here
+** knows one cell from another but by the traits in its recurrent_cell.
 **
 ** Letters: T steps, B rows, I input features, H hidden units, P the size of h
 ** (H, or what the LSTM projects to), G gates.
@@ -69,22 +70,48 @@ enum {
 typedef struct recurrence recurrence;
 typedef struct recurrent_step recurrent_step;
 
-/* A cell: its facts, and one step of a block of rows either way. */
+/*
+** A cell. Hooks that are null do nothing.
+**
+** A cell whose 'reason' says why it lacks something that others have makes a
+** better message than its list of names.
+*/
 typedef struct recurrent_cell {
   saros_cell_facts facts;
-  int separate;  // does it need U h by itself, in u, and n's part to go back?
-  int inner;     // does it need the array 'inner' in any case?
-  int positive;  // is the candidate made positive? See kernel.h.
+  const char *const *needed;  // parameters that must be there; null: none
+  int multiple;  // H is one of this: 2 where units are complex numbers; 0: any
+  int separate;  // U h is needed by itself, in u, and its last gate to go back
+  int in_parts;  // the product for the last gate reads 'inner', which must be
+                 // known first; so U is not packed
+  int positive;  // the candidate is made positive; see kernel.h
+  const char *(*reason)(int which);
+  /* Makes the arrays that this cell alone has, before the walk either way. */
+  saros_status (*make)(recurrence *r);
+  saros_status (*make_gradients)(recurrence *r);
   /* From gates (W x + b) and the states before to h and c_new. */
   void (*forward)(const recurrence *r, const recurrent_step *s);
   /* From dh and dc to da and du; adds to dread, dh_before and dc_before. */
   void (*backward)(const recurrence *r, const recurrent_step *s);
+  /* After the walk back: the gradients of parameters that this cell alone has. */
+  saros_status (*add_gradients)(const tape_entry *e, const recurrence *r);
 } recurrent_cell;
 
-extern const recurrent_cell recurrent_cells[SAROS_CELLS];
+extern const recurrent_cell *const recurrent_cells[SAROS_CELLS];
 
-/* decay (H): e^(i e^theta - e^nu) as pairs of real and imaginary part. */
+/* decay (H): e^(i e^theta - e^nu) as pairs of real and imaginary part.
+** (cells/cell_lru.c) */
 void recurrent_decay(real *decay, const real *nu, const real *theta, int H);
+
+/* What is given to a layer: the name in messages, that of a parameter for callers
+** too, and the shape in the letters above; A is G H, h is H / 2. */
+typedef struct recurrent_given {
+  const char *name, *shape;
+} recurrent_given;
+
+extern const recurrent_given recurrent_givens[R_GIVEN];
+
+/* The place of a parameter of that name, R_WEIGHT_IH..R_C_RESTART; -1: none. */
+int recurrent_parameter(const char *name);
 
 struct recurrence {
   const recurrent_cell *cell;
@@ -93,7 +120,7 @@ struct recurrence {
   int T, B, I, H, P, G;
   int rows;   // of the batch in a block
   int units;  // of h in a block: P, unless a block has one row of a linear cell
-  int alone;  // is there one block only, so that its products may be shared?
+  int alone;  // there is one block only, so its products may be shared
   int reverse;
   int begins[SAROS_MAX_STATES];  // no state was given before the first step
   saros_tensor *t[R_TENSORS];
@@ -121,15 +148,63 @@ struct recurrent_step {
   real *h, *c, *gates, *u, *u_n, *v, *v_mean, *v_rstd;
   real *c_new, *c_seen, *c_mean, *c_rstd, *inner;
   real *da, *du, *dh, *dc, *dh_before, *dc_before, *dread, *dinner;
-  real *dc_seen;
+  real *dc_seen, *dh_new;
   const real *ahead;  // the gates of the step that comes next; may be null
 };
 
 /* Layer norm inside a step uses PyTorch's epsilon. */
 #define NORM_EPSILON 1e-5
 
-int recurrent_is_blended(
-    const recurrence *r);  // is a new state mixed with the old one?
+/* --- Checks (recurrent_check.c) ------------------------------------------------- */
+
+/* Takes the parameters by name into r->t. */
+saros_status recurrent_take(recurrence *r, const saros_named_tensor *parameters,
+                            int count);
+/* Everything given fits together; sets T, B, I, H and P. */
+saros_status recurrent_check(recurrence *r);
+
+/* Why a cell that is linear in its state has no such tensor; null: no reason. */
+const char *recurrent_linear_reason(int which);
+
+/* --- Arrays (recurrent.c) --------------------------------------------------------- */
+
+/* Makes array 'which': (T, B) if rank is 2, else (T, B, width). */
+saros_status recurrent_make(recurrence *r, int which, int rank, int width);
+/* Its own array if needed, else a second name for another one. */
+saros_status recurrent_make_or_share(recurrence *r, int which, int needed,
+                                     int width, int other);
+/* Mean and reciprocal deviation of a layer norm. */
+saros_status recurrent_make_norm(recurrence *r, int mean, int rstd);
+
+/* --- The product of the state (recurrent_product.c) ------------------------------- */
+
+/* The elements of a tensor; null if it is not there. */
+static inline const real *recurrent_reals(const recurrence *r, int which) {
+  return r->t[which] ? tensor_reals(r->t[which]) : NULL;
+}
+
+/* Packs U for the walk forward, or back ('backward'), if the steps are so many
+** that it pays, and with it b' where the product is to start from it. The caller
+** releases r->packed. */
+saros_status recurrent_pack(recurrence *r, int backward);
+
+/* Adds U read to the gates, or leaves it in u, and in v after layer norm. */
+void recurrent_project(const recurrence *r, const recurrent_step *s);
+/* From dv, the gradient of v, to du and dread. Without layer norm du is dv. */
+void recurrent_unproject(const recurrence *r, const recurrent_step *s,
+                         const real *dv);
+/* out (rows, G H) = U read + beta out for gates first..first + count - 1. */
+void recurrent_multiply_gates(const recurrence *r, const recurrent_step *s,
+                              real *out, const real *read, int first, int count,
+                              real beta);
+/* dread = du U + beta dread for these gates of du. */
+void recurrent_unmultiply_gates(const recurrence *r, const recurrent_step *s,
+                                real *dread, int first, int count, real beta);
+
+/* --- The walk (recurrent_walk.c) ---------------------------------------------------- */
+
+/* True if new states are mixed with old ones. */
+int recurrent_is_blended(const recurrence *r);
 /* The step before t on the walk; -1 at the beginning. */
 int recurrent_step_before(const recurrence *r, int t);
 /* The state before step t from a row on, as it was left in the array 'state', or
@@ -137,16 +212,30 @@ int recurrent_step_before(const recurrence *r, int t);
 const real *recurrent_state_before(const recurrence *r, int state, int first,
                                    int t, int row, int width);
 
-/* Packs U for the walk forward, or back ('backward'), if the steps are so many
-** that it pays, and with it b' where the product is to start from it. The caller
-** releases r->packed. */
-saros_status recurrent_pack(recurrence *r, int backward);
-
 saros_status recurrent_walk_forward(const recurrence *r);
 /* Leaves the gradients of the first states in *dh and *dc, borrowed from r. */
 saros_status recurrent_walk_backward(const recurrence *r, saros_tensor **dh,
                                      saros_tensor **dc);
 
+/* --- Going back (recurrent_backward.c) ---------------------------------------------- */
+
 saros_status recurrent_backward(const tape_entry *e);
+
+/* An array that the walk writes to before it reads: (T, B, width) if rank is 3,
+** or (B, width). */
+saros_status recurrent_scratch(const recurrence *r, int rank, int width,
+                               saros_tensor **out);
+/* A state of H units as step t saw it, from the arrays in which it starts again,
+** is left, and begins. */
+const real *recurrent_state_seen(const recurrence *r, int t, int restart,
+                                 int left, int first);
+/* Adds x, and its continuation behind the split, to the factors of a sum. */
+void recurrent_add_factor(product_outer_sum *sum, const real *x, int n,
+                          real *target, real beta);
+/* The gradients of gain and bias of a norm whose result has the gradient dy;
+** array: those of the gain, what was normalised, its mean, its deviation. */
+saros_status recurrent_add_norm(const recurrence *r, tensor_node *gain,
+                                tensor_node *bias, const saros_tensor *dy,
+                                const int array[4]);
 
 #endif

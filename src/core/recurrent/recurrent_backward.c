@@ -2,17 +2,14 @@
 ** The recurrent layer going back: the walk through time, then what can be done
 ** for all steps at once.
 */
-#include <math.h>
 #include <string.h>
 
 #include "recurrent.h"
 
 /* --- What the walk works on ----------------------------------------------------------- */
 
-/* An array that the walk writes to before it reads: (T, B, width) if rank is 3,
-** or (B, width). */
-static saros_status scratch(const recurrence *r, int rank, int width,
-                            saros_tensor **out) {
+saros_status recurrent_scratch(const recurrence *r, int rank, int width,
+                               saros_tensor **out) {
   const int sequence[3] = {r->T, r->B, width}, rows[2] = {r->B, width};
   return tensor_new(r->context, SAROS_REAL, rank, rank == 3 ? sequence : rows,
                     out);
@@ -20,7 +17,7 @@ static saros_status scratch(const recurrence *r, int rank, int width,
 
 static saros_status zeros(const recurrence *r, int rank, int width,
                           saros_tensor **out) {
-  TRY(scratch(r, rank, width, out));
+  TRY(recurrent_scratch(r, rank, width, out));
   tensor_zero(*out);
   return SAROS_OK;
 }
@@ -32,7 +29,7 @@ static saros_status gradient_of_last(const tape_entry *e, const recurrence *r,
   saros_tensor *gradient = e->output[output]->gradient;
   if (gradient == NULL)
     return zeros(r, 2, width, out);
-  TRY(scratch(r, 2, width, out));
+  TRY(recurrent_scratch(r, 2, width, out));
   tensor_copy(*out, gradient);
   return SAROS_OK;
 }
@@ -47,11 +44,11 @@ static saros_status gradient_of_y(const tape_entry *e, recurrence *r) {
 static saros_status make_gate_gradients(recurrence *r) {
   int GH = r->G * r->H, norm = r->t[R_NORM_GAIN] != NULL;
   if (r->G == 1)
-    TRY(scratch(r, 3, GH, &r->da));
+    TRY(recurrent_scratch(r, 3, GH, &r->da));
   else
     r->da = saros_tensor_retain(r->t[R_GATES]);
   if (norm)
-    return scratch(r, 3, GH, &r->du);
+    return recurrent_scratch(r, 3, GH, &r->du);
   r->du = saros_tensor_retain(r->cell->separate ? r->t[R_U] : r->da);
   return SAROS_OK;
 }
@@ -61,24 +58,20 @@ static saros_status prepare(const tape_entry *e, recurrence *r) {
   TRY(gradient_of_y(e, r));
   TRY(make_gate_gradients(r));
   TRY(gradient_of_last(e, r, 1, r->P, &r->dh[0]));
-  TRY(scratch(r, 2, r->P, &r->dh[1]));
+  TRY(recurrent_scratch(r, 2, r->P, &r->dh[1]));
   if (r->cell->facts.states == 2) {
     TRY(gradient_of_last(e, r, 2, r->H, &r->dc[0]));
-    TRY(scratch(r, 2, r->H, &r->dc[1]));
+    TRY(recurrent_scratch(r, 2, r->H, &r->dc[1]));
   }
   if (r->t[R_KEEP] && e->input[R_H_RESTART])
     TRY(zeros(r, 2, r->P, &r->dh_restart));
   if (r->t[R_KEEP] && e->input[R_C_RESTART])
     TRY(zeros(r, 2, r->H, &r->dc_restart));
   if (r->t[R_READ])
-    TRY(scratch(r, 2, r->P, &r->dread));
+    TRY(recurrent_scratch(r, 2, r->P, &r->dread));
   if (r->t[R_INNER])
-    TRY(scratch(r, 2, r->H, &r->dinner));
-  if (r->t[R_WEIGHT_HR])
-    TRY(scratch(r, 3, r->P, &r->dh_new));
-  if (r->t[R_NORM_C_GAIN])
-    TRY(scratch(r, 3, r->H, &r->dc_seen));
-  return SAROS_OK;
+    TRY(recurrent_scratch(r, 2, r->H, &r->dinner));
+  return r->cell->make_gradients ? r->cell->make_gradients(r) : SAROS_OK;
 }
 
 static void release(recurrence *r) {
@@ -134,25 +127,25 @@ typedef struct gates {
   int meet_x, meet_h;
 } gates;
 
-static void add_factor(product_outer_sum *sum, const real *x, int n,
-                       real *target, real beta) {
+void recurrent_add_factor(product_outer_sum *sum, const real *x, int n,
+                          real *target, real beta) {
   sum->factor[sum->factors++] = (product_outer_factor){
       {x, x + (ptrdiff_t)sum->split * n}, n, target, beta != 0};
 }
 
-/* What the product of the state read for these gates: r h for the last one of
-** gru_before; one array or, mostly, h as it was left by the step before, which
-** for the first step on the walk was given. */
+/* What the product of the state read for these gates: the array
+** 'inner' for the last one if it is made in parts; one array or, mostly, h as the
+** step before left it, which for the first step on the walk was given. */
 static void add_read(const weight_sums *w, const gates *g,
                      product_outer_sum *sum) {
   const recurrence *r = w->r;
   const saros_tensor *read = r->t[R_READ] ? r->t[R_READ] : r->t[R_H_BEFORE];
-  if (r->cell->inner && g->first == 2)
+  if (r->cell->in_parts && g->first == r->G - 1)
     read = r->t[R_INNER];
   const real *h = tensor_reals(read ? read : r->t[R_H_AFTER]);
-  add_factor(sum, h, r->P,
-             tensor_reals(w->du) + (ptrdiff_t)g->first * r->H * r->P,
-             w->beta_u);
+  recurrent_add_factor(sum, h, r->P,
+                       tensor_reals(w->du) + (ptrdiff_t)g->first * r->H * r->P,
+                       w->beta_u);
   if (read != NULL)
     return;
   product_outer_factor *f = &sum->factor[sum->factors - 1];
@@ -188,8 +181,9 @@ static saros_status add_gates(const weight_sums *w, const gates *g) {
                            .split = r->reverse ? rows - r->B : r->B};
   saros_status status = SAROS_OK;
   if (g->meet_x && w->dw != NULL)
-    add_factor(&sum, tensor_reals(r->t[R_X]), r->I,
-               tensor_reals(w->dw) + (ptrdiff_t)first * r->I, w->beta_w);
+    recurrent_add_factor(&sum, tensor_reals(r->t[R_X]), r->I,
+                         tensor_reals(w->dw) + (ptrdiff_t)first * r->I,
+                         w->beta_w);
   if (g->meet_h && w->du != NULL)
     add_read(w, g, &sum);
   if (bias != NULL || other != NULL) {
@@ -205,16 +199,16 @@ done:
 }
 
 /* The gradients of W, U and their biases. All in one pass, if da is du and all
-** gates read the same; in a GRU of either kind the last one is different. */
+** gates read the same, else the last one is apart. */
 static saros_status add_weights(const tape_entry *e, const recurrence *r) {
   weight_sums w;
-  const int G = r->G, last = 2, apart = r->cell->separate;
+  const int G = r->G, last = G - 1, apart = r->cell->separate;
   TRY(weight_sums_of(e, r, &w));
   if (r->t[R_NORM_GAIN] != NULL) {
     TRY(add_gates(&w, &(gates){r->da, 0, 0, G, 1, 0}));
     return add_gates(&w, &(gates){r->du, 0, 0, G, 0, 1});
   }
-  if (!apart && !r->cell->inner)
+  if (!apart && !r->cell->in_parts)
     return add_gates(&w, &(gates){r->da, 0, 0, G, 1, 1});
   TRY(add_gates(&w, &(gates){r->da, 0, 0, last, 1, 1}));
   TRY(add_gates(&w, &(gates){r->da, last * r->H, last, 1, 1, !apart}));
@@ -231,86 +225,17 @@ static saros_status add_dtable(const tape_entry *e, const recurrence *r) {
   return SAROS_OK;
 }
 
-static saros_status add_dweight_hr(const tape_entry *e, const recurrence *r) {
-  int rows = r->T * r->B;
-  saros_tensor *dweight;
-  real beta;
-  TRY(tensor_node_target(e->input[R_WEIGHT_HR], &dweight, &beta));
-  product_outer_sum sum = {.dy = tensor_reals(r->dh_new),
-                           .ldy = r->P,
-                           .m = r->P,
-                           .rows = rows,
-                           .split = rows};
-  add_factor(&sum, tensor_reals(r->t[R_INNER]), r->H, tensor_reals(dweight),
-             beta);
-  return product_add_outer(r->context, &sum);
-}
-
-/* A state of H units as step t saw it, from the arrays in which it starts again,
-** is left, and begins. */
-static const real *state_seen(const recurrence *r, int t, int restart, int left,
-                              int first) {
+const real *recurrent_state_seen(const recurrence *r, int t, int restart,
+                                 int left, int first) {
   if (r->t[restart] != NULL)
     return tensor_reals(r->t[restart]) +
            (size_t)t * (size_t)r->B * (size_t)r->H;
   return recurrent_state_before(r, left, first, t, 0, r->H);
 }
 
-static saros_status add_dpeephole(const tape_entry *e, const recurrence *r) {
-  saros_tensor *dpeephole;
-  TRY(tensor_node_gradient(e->input[R_PEEPHOLE], &dpeephole));
-  size_t rows = (size_t)r->B, H = (size_t)r->H;
-  for (int t = 0; t < r->T; t++) {
-    size_t at = (size_t)t * rows;
-    r->kernels->lstm->peephole_backward(
-        tensor_reals(dpeephole), tensor_reals(r->da) + at * 4 * H,
-        state_seen(r, t, R_C_BEFORE, R_C_AFTER, R_C_FIRST),
-        tensor_reals(r->t[R_C_NEW]) + at * H, rows, H);
-  }
-  return SAROS_OK;
-}
-
-/* The gradient of nu or theta from that of the decay, e^(i e^theta - e^nu). */
-static saros_status add_log_rate(tensor_node *node, const recurrence *r,
-                                 int which, const double *ddecay) {
-  saros_tensor *gradient;
-  if (node == NULL)
-    return SAROS_OK;
-  TRY(tensor_node_gradient(node, &gradient));
-  const real *log_rate = tensor_reals(r->t[which]),
-             *decay = tensor_reals(r->t[R_DECAY]);
-  for (int k = 0; k < r->H / 2; k++) {
-    double rate = exp((double)log_rate[k]);
-    double re = (double)decay[2 * k], im = (double)decay[2 * k + 1];
-    const double *d = &ddecay[2 * k];
-    tensor_reals(gradient)[k] +=
-        (real)(which == R_NU ? -rate * (d[0] * re + d[1] * im)
-                             : rate * (d[1] * re - d[0] * im));
-  }
-  return SAROS_OK;
-}
-
-static saros_status add_ddecay(const tape_entry *e, const recurrence *r) {
-  size_t rows = (size_t)r->B, H = (size_t)r->H, bytes = H * sizeof(double);
-  double *ddecay = pool_take(&r->context->pool, bytes);
-  if (ddecay == NULL)
-    return base_out_of_memory(r->context, bytes);
-  memset(ddecay, 0, bytes);
-  for (int t = 0; t < r->T; t++)
-    r->kernels->scan->decay_backward(
-        ddecay, tensor_reals(r->da) + (size_t)t * rows * H,
-        state_seen(r, t, R_H_BEFORE, R_H_AFTER, R_H_FIRST), rows, H);
-  saros_status status = add_log_rate(e->input[R_NU], r, R_NU, ddecay);
-  if (status == SAROS_OK)
-    status = add_log_rate(e->input[R_THETA], r, R_THETA, ddecay);
-  pool_give(&r->context->pool, ddecay);
-  return status;
-}
-
-/* The gain and bias of a norm whose result has the gradient dy. */
-static saros_status add_norm(const recurrence *r, tensor_node *gain,
-                             tensor_node *bias, const saros_tensor *dy,
-                             const int array[4]) {
+saros_status recurrent_add_norm(const recurrence *r, tensor_node *gain,
+                                tensor_node *bias, const saros_tensor *dy,
+                                const int array[4]) {
   saros_tensor *dgain = NULL, *dbias = NULL;
   if (gain != NULL)
     TRY(tensor_node_gradient(gain, &dgain));
@@ -352,21 +277,12 @@ static saros_status add_parameters(const tape_entry *e, const recurrence *r) {
   TRY(add_weights(e, r));
   if (e->input[R_TABLE])
     TRY(add_dtable(e, r));
-  if (e->input[R_WEIGHT_HR])
-    TRY(add_dweight_hr(e, r));
-  if (e->input[R_PEEPHOLE])
-    TRY(add_dpeephole(e, r));
-  if (e->input[R_NU] || e->input[R_THETA])
-    TRY(add_ddecay(e, r));
   if (e->input[R_NORM_GAIN] || e->input[R_NORM_BIAS])
-    TRY(add_norm(r, e->input[R_NORM_GAIN], e->input[R_NORM_BIAS],
-                 r->cell->separate ? r->t[R_V] : r->da,
-                 (const int[]){R_NORM_GAIN, R_U, R_V_MEAN, R_V_RSTD}));
-  if (e->input[R_NORM_C_GAIN] || e->input[R_NORM_C_BIAS])
-    TRY(add_norm(r, e->input[R_NORM_C_GAIN], e->input[R_NORM_C_BIAS],
-                 r->dc_seen,
-                 (const int[]){R_NORM_C_GAIN, R_C_NEW, R_C_MEAN, R_C_RSTD}));
-  return SAROS_OK;
+    TRY(recurrent_add_norm(
+        r, e->input[R_NORM_GAIN], e->input[R_NORM_BIAS],
+        r->cell->separate ? r->t[R_V] : r->da,
+        (const int[]){R_NORM_GAIN, R_U, R_V_MEAN, R_V_RSTD}));
+  return r->cell->add_gradients ? r->cell->add_gradients(e, r) : SAROS_OK;
 }
 
 saros_status recurrent_backward(const tape_entry *e) {

@@ -123,6 +123,7 @@ static recurrent_step step_at(const recurrence *r, int t, const block *b) {
       .dread = row_of(r->dread, (size_t)row, r->P),
       .dinner = row_of(r->dinner, (size_t)row, r->H),
       .dc_seen = row_of(r->dc_seen, at, r->H),
+      .dh_new = row_of(r->dh_new, at, r->P),
   };
   s.read = r->t[R_READ] ? row_of(r->t[R_READ], at, r->P) : s.h_before;
   return s;
@@ -267,8 +268,6 @@ static void step_backward(const recurrence *r, recurrent_step *s, int t,
   size_t at = place_of(r, t, b);
   size_t n = (size_t)s->rows * (size_t)r->P;
   leave_step_backward(r, s, units_of(r, r->dy, at, b));
-  if (r->dh_new)
-    memcpy(row_of(r->dh_new, at, r->P), s->dh, n * sizeof(real));
   if (r->t[R_READ])
     memset(s->dread, 0, n * sizeof(real));
   else

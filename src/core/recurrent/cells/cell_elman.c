@@ -1,0 +1,51 @@
+/*
+** Elman's cells (Elman 1990): h = f(W x + b + U h + b') for f tanh, or max(., 0),
+** which is the one that is positive.
+*/
+#include <string.h>
+
+#include "cells.h"
+
+static const char *const parameters[] = {"weight_ih", "weight_hh", "bias_ih",
+                                         "bias_hh",   "norm_gain", "norm_bias",
+                                         "table",     "first_h",   NULL};
+
+static const char *const needed[] = {"weight_hh", NULL};
+
+/* The activations stay in gates; h may be the same array. */
+static void elman_forward(const recurrence *r, const recurrent_step *s) {
+  size_t n = (size_t)s->rows * (size_t)r->H;
+  const elman_kernels *k = r->kernels->elman;
+  recurrent_project(r, s);
+  if (r->cell->positive)
+    k->relu_step(s->gates, s->gates, n);
+  else
+    k->tanh_step(s->gates, s->gates, n);
+  if (s->h != s->gates)
+    memcpy(s->h, s->gates, n * sizeof(real));
+}
+
+static void elman_backward(const recurrence *r, const recurrent_step *s) {
+  size_t n = (size_t)s->rows * (size_t)r->H;
+  const elman_kernels *k = r->kernels->elman;
+  if (r->cell->positive)
+    k->relu_step_backward(s->da, s->dh, s->gates, n);
+  else
+    k->tanh_step_backward(s->da, s->dh, s->gates, n);
+  recurrent_unproject(r, s, s->da);
+}
+
+const recurrent_cell cell_elman_tanh = {
+    .facts = {"elman_tanh", 1, 1, 0, parameters},
+    .needed = needed,
+    .forward = elman_forward,
+    .backward = elman_backward,
+};
+
+const recurrent_cell cell_elman_relu = {
+    .facts = {"elman_relu", 1, 1, 0, parameters},
+    .needed = needed,
+    .positive = 1,
+    .forward = elman_forward,
+    .backward = elman_backward,
+};

@@ -1,0 +1,157 @@
+/*
+** The LSTM (Hochreiter and Schmidhuber 1997, with the forget gate of Gers et al.
+** 2000): gates i f g o, states h and c. It may have peepholes (Gers and Schmidhuber
+** 2000), a projection of h (Sak et al. 2014) and a layer norm of c (Ba et al. 2016).
+*/
+#include <string.h>
+
+#include "cells.h"
+
+static const char *const parameters[] = {
+    "weight_ih", "weight_hh", "bias_ih",   "bias_hh",     "weight_hr",
+    "peephole",  "norm_gain", "norm_bias", "norm_c_gain", "norm_c_bias",
+    "table",     "first_h",   "first_c",   NULL};
+
+static const char *const needed[] = {"weight_hh", NULL};
+
+/* --- Arrays ---------------------------------------------------------------- */
+
+static saros_status lstm_make(recurrence *r) {
+  TRY(recurrent_make_or_share(r, R_C_SEEN, r->t[R_NORM_C_GAIN] != NULL, r->H,
+                              R_C_NEW));
+  if (r->t[R_NORM_C_GAIN])
+    TRY(recurrent_make_norm(r, R_C_MEAN, R_C_RSTD));
+  return r->t[R_WEIGHT_HR] ? recurrent_make(r, R_INNER, 3, r->H) : SAROS_OK;
+}
+
+static saros_status lstm_make_gradients(recurrence *r) {
+  if (r->t[R_WEIGHT_HR])
+    TRY(recurrent_scratch(r, 3, r->P, &r->dh_new));
+  if (r->t[R_NORM_C_GAIN])
+    TRY(recurrent_scratch(r, 3, r->H, &r->dc_seen));
+  return SAROS_OK;
+}
+
+/* --- A step ---------------------------------------------------------------- */
+
+/* True if nothing stands between the cell state and h, nor changes h after. */
+static int is_plain_lstm(const recurrence *r) {
+  return r->t[R_NORM_C_GAIN] == NULL && r->t[R_WEIGHT_HR] == NULL;
+}
+
+static void lstm_forward(const recurrence *r, const recurrent_step *s) {
+  const lstm_kernels *k = r->kernels->lstm;
+  size_t rows = (size_t)s->rows, H = (size_t)r->H;
+  recurrent_project(r, s);
+  if (is_plain_lstm(r)) {
+    k->step(s->h, s->c_new, s->gates, s->c_before,
+            recurrent_reals(r, R_PEEPHOLE), rows, H);
+    return;
+  }
+  k->cell(s->c_new, s->gates, s->c_before, recurrent_reals(r, R_PEEPHOLE), rows,
+          H);
+  if (r->t[R_NORM_C_GAIN] != NULL)
+    r->kernels->layer_norm->forward(s->c_seen, s->c_mean, s->c_rstd, s->c_new,
+                                    recurrent_reals(r, R_NORM_C_GAIN),
+                                    recurrent_reals(r, R_NORM_C_BIAS),
+                                    NORM_EPSILON, rows, H);
+  if (r->t[R_WEIGHT_HR] == NULL) {
+    k->output(s->h, s->gates, s->c_seen, rows, H);
+    return;
+  }
+  k->output(s->inner, s->gates, s->c_seen, rows, H);
+  r->kernels->product->multiply(s->h, r->P, s->inner, r->H, 0,
+                                recurrent_reals(r, R_WEIGHT_HR), r->H, 1,
+                                s->rows, r->P, r->H, 0);
+}
+
+/* The gradient of o tanh(c) from that of h. */
+static const real *unproject_output(const recurrence *r,
+                                    const recurrent_step *s) {
+  if (r->t[R_WEIGHT_HR] == NULL)
+    return s->dh;
+  r->kernels->product->multiply(s->dinner, r->H, s->dh, r->P, 0,
+                                recurrent_reals(r, R_WEIGHT_HR), r->H, 0,
+                                s->rows, r->H, r->P, 0);
+  return s->dinner;
+}
+
+static void lstm_backward(const recurrence *r, const recurrent_step *s) {
+  const lstm_kernels *k = r->kernels->lstm;
+  size_t rows = (size_t)s->rows, H = (size_t)r->H;
+  if (s->dh_new != NULL)
+    memcpy(s->dh_new, s->dh, rows * (size_t)r->P * sizeof(real));
+  if (is_plain_lstm(r)) {
+    k->step_backward(s->dc_before, s->dc, s->gates, s->dh, s->c_new,
+                     s->c_before, recurrent_reals(r, R_PEEPHOLE), rows, H);
+    recurrent_unproject(r, s, s->gates);
+    return;
+  }
+  const real *doutput = unproject_output(r, s);
+  if (r->t[R_NORM_C_GAIN] == NULL) {
+    k->output_backward(s->dc, s->gates, doutput, s->c_seen, rows, H);
+  } else {
+    memset(s->dc_seen, 0, rows * H * sizeof(real));
+    k->output_backward(s->dc_seen, s->gates, doutput, s->c_seen, rows, H);
+    r->kernels->layer_norm->backward(s->dc, NULL, NULL, s->dc_seen, s->c_new,
+                                     recurrent_reals(r, R_NORM_C_GAIN),
+                                     s->c_mean, s->c_rstd, rows, H);
+  }
+  k->cell_backward(s->dc_before, s->dc, s->gates, s->c_before,
+                   recurrent_reals(r, R_PEEPHOLE), rows, H);
+  recurrent_unproject(r, s, s->gates);
+}
+
+/* --- Parameters ------------------------------------------------------------ */
+
+static saros_status add_dweight_hr(const tape_entry *e, const recurrence *r) {
+  int rows = r->T * r->B;
+  saros_tensor *dweight;
+  real beta;
+  TRY(tensor_node_target(e->input[R_WEIGHT_HR], &dweight, &beta));
+  product_outer_sum sum = {.dy = tensor_reals(r->dh_new),
+                           .ldy = r->P,
+                           .m = r->P,
+                           .rows = rows,
+                           .split = rows};
+  recurrent_add_factor(&sum, tensor_reals(r->t[R_INNER]), r->H,
+                       tensor_reals(dweight), beta);
+  return product_add_outer(r->context, &sum);
+}
+
+static saros_status add_dpeephole(const tape_entry *e, const recurrence *r) {
+  saros_tensor *dpeephole;
+  TRY(tensor_node_gradient(e->input[R_PEEPHOLE], &dpeephole));
+  size_t rows = (size_t)r->B, H = (size_t)r->H;
+  for (int t = 0; t < r->T; t++) {
+    size_t at = (size_t)t * rows;
+    r->kernels->lstm->peephole_backward(
+        tensor_reals(dpeephole), tensor_reals(r->da) + at * 4 * H,
+        recurrent_state_seen(r, t, R_C_BEFORE, R_C_AFTER, R_C_FIRST),
+        tensor_reals(r->t[R_C_NEW]) + at * H, rows, H);
+  }
+  return SAROS_OK;
+}
+
+static saros_status lstm_add_gradients(const tape_entry *e,
+                                       const recurrence *r) {
+  if (e->input[R_WEIGHT_HR])
+    TRY(add_dweight_hr(e, r));
+  if (e->input[R_PEEPHOLE])
+    TRY(add_dpeephole(e, r));
+  if (e->input[R_NORM_C_GAIN] || e->input[R_NORM_C_BIAS])
+    TRY(recurrent_add_norm(
+        r, e->input[R_NORM_C_GAIN], e->input[R_NORM_C_BIAS], r->dc_seen,
+        (const int[]){R_NORM_C_GAIN, R_C_NEW, R_C_MEAN, R_C_RSTD}));
+  return SAROS_OK;
+}
+
+const recurrent_cell cell_lstm = {
+    .facts = {"lstm", 4, 2, 0, parameters},
+    .needed = needed,
+    .make = lstm_make,
+    .make_gradients = lstm_make_gradients,
+    .forward = lstm_forward,
+    .backward = lstm_backward,
+    .add_gradients = lstm_add_gradients,
+};

@@ -1,0 +1,34 @@
+/*
+** The minGRU (Feng et al. 2024): gates z n, linear in h, which it does not multiply
+** by weights. The positive kind is the paper's, whose n is made positive.
+*/
+#include "cells.h"
+
+static const char *const parameters[] = {"weight_ih", "bias_ih", "table",
+                                         "first_h", NULL};
+
+static void mingru_forward(const recurrence *r, const recurrent_step *s) {
+  r->kernels->scan->mingru(s->h, s->gates, s->h_before, r->cell->positive,
+                           (size_t)s->rows, (size_t)s->units, (size_t)r->H);
+}
+
+static void mingru_backward(const recurrence *r, const recurrent_step *s) {
+  r->kernels->scan->mingru_backward(s->dh_before, s->gates, s->dh, s->h_before,
+                                    r->cell->positive, (size_t)s->rows,
+                                    (size_t)s->units, (size_t)r->H);
+}
+
+const recurrent_cell cell_mingru = {
+    .facts = {"mingru", 2, 1, 1, parameters},
+    .reason = recurrent_linear_reason,
+    .forward = mingru_forward,
+    .backward = mingru_backward,
+};
+
+const recurrent_cell cell_mingru_positive = {
+    .facts = {"mingru_positive", 2, 1, 1, parameters},
+    .positive = 1,
+    .reason = recurrent_linear_reason,
+    .forward = mingru_forward,
+    .backward = mingru_backward,
+};
