@@ -39,7 +39,8 @@ local accepts = {
   row = "positive", states = "table", nested = "table " .. numbers, ids = "table positive huge", file = "file",
   tensors = "table", any = "boolean string table positive negative zero fraction huge",
   whatever = "nil boolean string table function coroutine file generator tensor ids closed nan inf " .. numbers,
-  tape = "", session = "", codec = "", tokens = "", unit = "", share = "zero", stages = "table",
+  tape = "", session = "", codec = "", tokens = "", program = "", json = "", unit = "",
+  share = "zero", stages = "table",
 }
 
 -- An argument: its kind, with a '?' if it may be left out, and a right value.
@@ -108,6 +109,9 @@ for _, name in ipairs { "sum", "mean", "max", "min" } do
   shared[name] = function() return tensor(2, 3), A("axis?", 1), A("flag?", true) end
 end
 
+local program_text = [[{ "format": 1, "parameters": [], "states": [], "outputs": [],
+  "nodes": [{ "op": "input", "name": "x", "width": 2 }] }]]
+
 local functions = {
   tensor = function() return A("nested", { 1, 2 }) end,
   ids = function() return A("ids", { 1, 2 }) end,
@@ -160,6 +164,7 @@ local functions = {
   session = function()
     return A("list", { { kind = "linear", weight = saros.ones(2, 3) } }), A("limit", 2), A("cell", "real")
   end,
+  program = function() return A("json", program_text) end,
   codec = function() return A("unit", "word"), A("empty list", { "a", "b" }), A("flag?", true) end,
   learn_codec = function()
     return A("unit", "word"), A("text", "some text"), A("flag?", false), A("size", 0), A("limit", 1), A("flag?", true)
@@ -230,6 +235,15 @@ local session_methods = {
 local function codec()
   return core.codec("bpe", { 98, 99 })
 end
+
+local function program()
+  return core.program(program_text)
+end
+
+local program_methods = {
+  inputs = function() end, outputs = function() end, states = function() end, parameters = function() end,
+  text = function() end,
+}
 
 local codec_methods = {
   encode = function() return A("text", "text") end,
@@ -337,7 +351,9 @@ describe("wrong arguments #binding", function()
     end)
   end
 
-  for _, case in ipairs { { "codec", codec, codec_methods }, { "tokens", tokens, tokens_methods } } do
+  for _, case in ipairs {
+    { "codec", codec, codec_methods }, { "tokens", tokens, tokens_methods }, { "program", program, program_methods },
+  } do
     local kind, make, list = table.unpack(case)
     for _, name in ipairs(sorted(list)) do
       it(("of the method %s of %s are errors"):format(name, kind), function()
@@ -379,6 +395,7 @@ describe("wrong arguments #binding", function()
     end
     assert.same(sorted(codec_methods), sorted(methods_of(codec())))
     assert.same(sorted(tokens_methods), sorted(methods_of(tokens())))
+    assert.same(sorted(program_methods), sorted(methods_of(program())))
     local tape <close> = saros.tape()
     assert.same({ "backward", "close", "watch" }, sorted(methods_of(tape)))
     local pause <close> = saros.no_gradient()
@@ -387,7 +404,7 @@ describe("wrong arguments #binding", function()
 
   it("are annotated for editors, for all that there is", function()
     local text = ""
-    for _, name in ipairs { "core", "system", "tensor", "tape", "generator", "session", "text" } do
+    for _, name in ipairs { "core", "system", "tensor", "tape", "generator", "session", "text", "program" } do
       local file <close> = assert(io.open("lua/saros/meta/" .. name .. ".lua"))
       text = text .. file:read "a"
     end
@@ -395,6 +412,7 @@ describe("wrong arguments #binding", function()
     for class, list in pairs {
       core = core, Tensor = methods_of(grid()), Tape = methods_of(tape), Generator = methods_of(saros.generator(1)),
       Session = methods_of(session()), Codec = methods_of(codec()), Tokens = methods_of(tokens()),
+      Program = methods_of(program()),
     } do
       for name, value in pairs(list) do
         local annotated = text:find(("%s[.:]%s%%f[^%%w_]"):format(class, name))

@@ -61,6 +61,7 @@ typedef struct saros_tape saros_tape;
 typedef struct saros_pause saros_pause;
 typedef struct saros_generator saros_generator;
 typedef struct saros_codec saros_codec;
+typedef struct saros_program saros_program;
 
 typedef enum saros_status {
   SAROS_OK,
@@ -707,6 +708,70 @@ SAROS_API saros_status saros_recurrent(saros_cell cell, saros_tensor *x,
                                        const saros_named_tensor *parameters,
                                        int count, const saros_steps *steps,
                                        saros_tensor **y, saros_tensor **last);
+
+/* --- Programs -------------------------------------------------------------------- */
+
+/*
+** A program is what a model computes in one time step, for one row: nodes in
+** order of evaluation, as JSON text.
+**
+**   {"format": 1,
+**    "parameters": [{"name": "cell.weight", "shape": [8, 12]}, ...],
+**    "states": [{"name": "h", "width": 8, "next": 5, "first": 2,
+**                "reverse": true}, ...],
+**    "nodes": [{"op": "input", "name": "x", "width": 4},
+**              {"op": "linear", "in": [0, 1]}, ...],
+**    "outputs": [{"name": "y", "node": 5}, ...]}
+**
+** Numbers count from 0. 'in' names earlier nodes; 'next' is the node whose value
+** the state becomes; 'first', which may be absent (zeros), the one that it begins
+** with, computed from parameters and constants alone. A state with 'reverse' walks
+** from the last step to the first.
+**
+** Reading believes nothing: unknown operations and fields, numbers, counts and
+** widths that do not fit are SAROS_EARGUMENT, and the message names the node. It
+** costs time and memory in proportion to the text, which has at most 2^26 bytes
+** and 65,536 items in each list. A program never changes; it may be used by any
+** number of sessions.
+*/
+SAROS_API saros_status saros_program_read(saros_context *context,
+                                          const char *json, size_t size,
+                                          saros_program **out);
+SAROS_API saros_program *saros_program_retain(saros_program *program);
+SAROS_API void saros_program_release(saros_program *program);  // or null
+
+/* The text that it was read from, borrowed; its bytes, if size is not null. */
+SAROS_API const char *saros_program_text(const saros_program *program,
+                                         size_t *size);
+
+typedef struct saros_program_facts {
+  int nodes, parameters, states, inputs, outputs;  // how many
+} saros_program_facts;
+SAROS_API saros_program_facts saros_program_of(const saros_program *program);
+
+/* An input, an output or a state. */
+typedef struct saros_program_value {
+  const char *name;
+  int width;    // features; 1 for ids
+  int symbols;  // of an input of ids: they are 0..symbols-1; else 0
+  int reverse;  // of a state
+} saros_program_value;
+
+typedef struct saros_program_tensor {
+  const char *name;  // of the tensor in a model file
+  int rank;
+  const int *shape;
+} saros_program_tensor;
+
+/* By number; all null and 0 if there is no such thing. */
+SAROS_API saros_program_value saros_program_input(const saros_program *program,
+                                                  int input);
+SAROS_API saros_program_value saros_program_output(const saros_program *program,
+                                                   int output);
+SAROS_API saros_program_value saros_program_state(const saros_program *program,
+                                                  int state);
+SAROS_API saros_program_tensor
+saros_program_parameter(const saros_program *program, int parameter);
 
 /* --- Tape ------------------------------------------------------------------------ */
 

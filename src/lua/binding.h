@@ -30,6 +30,7 @@ typedef enum box_type {
   CODEC,
   TOKENS,
   RECORDING,
+  PROGRAM,
   OWNER,  // of something that never leaves one call
   BOX_TYPES
 } box_type;
@@ -396,5 +397,6 @@ void bind_open_json(lua_State *L);
 void bind_open_text(lua_State *L);
 void bind_open_profile(lua_State *L);
 void bind_open_record(lua_State *L);
+void bind_open_program(lua_State *L);
 
 #endif

@@ -39,6 +39,7 @@ static void make_core(lua_State *L) {
   bind_open_text(L);
   bind_open_profile(L);
   bind_open_record(L);
+  bind_open_program(L);
   lua_settop(L, MODULE);
 }
 

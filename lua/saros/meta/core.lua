@@ -619,6 +619,12 @@ function core.recurrent(cell, x, states, parameters, steps) end
 ---@return saros.Session
 function core.session(stages, streams, weights) end
 
+--- A program from its JSON text: what a model computes in one step. Error, which
+--- names the node, if anything in the text does not fit.
+---@param text string
+---@return saros.Program
+function core.program(text) end
+
 -- --- Training -----------------------------------------------------------------------------
 
 --- Opens the tape; error if one is open already, unless `no_gradient` has set
