@@ -258,3 +258,56 @@ describe("a program of cells in C", function()
     end)
   end)
 end)
+
+-- --- Its functions ----------------------------------------------------------------------------
+
+-- The largest error of each function in ulp, for x in steps of 1 / 1024.
+local ERRORS = [[
+#include "a.c"
+#include <stdio.h>
+static double ulp(float got, double expected) {
+  const double size = fabs(expected) < 1e-38 ? 1e-38 : fabs(expected);
+  return fabs(got - expected) / ldexp(1, ilogb(size) - 23);
+}
+int main(void) {
+  double worst[3] = {0, 0, 0};
+  for (int i = -87 * 1024; i <= 87 * 1024; i++) {
+    const float x = (float)i / 1024;
+    const double errors[3] = {ulp(a_exp(x), exp(x)), ulp(a_tanh(x), tanh(x)), ulp(a_sigmoid(x), 1 / (1 + exp(-x)))};
+    for (int f = 0; f < 3; f++)
+      worst[f] = errors[f] > worst[f] ? errors[f] : worst[f];
+  }
+  for (float x = 1e-30f; x < 1; x *= 1.01f) {
+    const double error = ulp(a_tanh(x), tanh(x));
+    worst[1] = error > worst[1] ? error : worst[1];
+  }
+  printf("%.3f %.3f %.3f %d %d %d", worst[0], worst[1], worst[2],
+    a_tanh(NAN) != a_tanh(NAN), a_sigmoid(NAN) != a_sigmoid(NAN),
+    a_exp(INFINITY) == INFINITY && a_exp(-INFINITY) == 0 && a_tanh(-INFINITY) == -1 && a_sigmoid(INFINITY) == 1);
+  return 0;
+}
+]]
+
+if core.info().real == "float" then
+  describe("the functions of a C file", function()
+    it("are as near to the truth as it says", function()
+      files.with_folder(function(folder)
+        local nodes = { { op = "input", name = "x", width = 1 }, { op = "exp", ["in"] = { 0 } },
+          { op = "tanh", ["in"] = { 1 } }, { op = "sigmoid", ["in"] = { 2 } } }
+        local program = { parameters = {}, nodes = nodes, outputs = { { name = "y", node = 3 } } }
+        assert(core.write_source(folder .. "/a.c",
+          write(program, {}, { name = "a", title = "", weights = "real", parameters = 0 })))
+        assert.matches("exp(x) within 2 ulp", files.read(folder .. "/a.c"), 1, true)
+        files.write(folder .. "/errors.c", ERRORS)
+        for _, compiler in ipairs { "gcc -O2", "clang -O2", "gcc -O0" } do
+          local output = commands.shell(("cd '%s' && %s -std=c99 errors.c -o errors -lm && ./errors"):format(folder,
+            compiler))
+          local exp, tanh, sigmoid, ends = output:match "^(%S+) (%S+) (%S+) (.*)$"
+          assert(tonumber(exp), output)
+          assert.is_true(tonumber(exp) <= 2 and tonumber(tanh) <= 3 and tonumber(sigmoid) <= 3, output)
+          assert.equal("1 1 1", ends)
+        end
+      end)
+    end)
+  end)
+end

@@ -37,6 +37,11 @@ $prototypes$vocabulary
 #include <stddef.h>
 #include <string.h>
 
+#if defined(__GNUC__) && !defined(__clang__) /* lets it make vector code of loops */
+#pragma GCC push_options
+#pragma GCC optimize("no-trapping-math")
+#endif
+
 ]]
 
 frame.type = [[
@@ -60,6 +65,13 @@ $first}
 frame.model = [[
 /* --- The model ------------------------------------------------------------ */
 
+]]
+
+frame.finish = [[
+
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC pop_options
+#endif
 ]]
 
 frame.test = [[

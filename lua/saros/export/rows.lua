@@ -18,90 +18,117 @@ end
 
 -- --- Products -------------------------------------------------------------------------------
 
-add("load", [[
-/* Several numbers in a register, where the compiler has a word for that: sums that
-** need not wait for each other. */
-#ifdef __GNUC__
-#if defined(__AVX512F__)
-typedef $real $name_lanes __attribute__((vector_size(64)));
-#elif defined(__AVX__)
-typedef $real $name_lanes __attribute__((vector_size(32)));
-#else
-typedef $real $name_lanes __attribute__((vector_size(16)));
-#endif
-#define $NAME_LANES ((int)(sizeof($name_lanes) / sizeof($real)))
+-- Products in registers of 16 bytes, which all machines of a kind have, and for those
+-- with AVX2 of 32; $bytes, $wide and $target stand for what differs.
+local LANES = [[
+typedef $real $name_lanes$wide
+    __attribute__((vector_size($bytes), aligned(sizeof($real)), may_alias));
+]]
 
-static inline $name_lanes $name_load(const $real *x) {
-  $name_lanes lanes;
-  memcpy(&lanes, x, sizeof lanes);
-  return lanes;
+local FOLD = {
+  float = "(s[0] + s[1]) + (s[2] + s[3])",
+  double = "s[0] + s[1]",
 }
-#endif
-]])
 
-add("dot", [[
-/* The product of two rows of k numbers. */
-static $real $name_dot(const $real *w, const $real *x, int k) {
-  $real sum = 0, sum1 = 0, sum2 = 0, sum3 = 0;
-  int j = 0;
-#ifdef __GNUC__
-  $name_lanes sums = {0}, more = {0};
-  for (; j + 2 * $NAME_LANES <= k; j += 2 * $NAME_LANES) {
-    sums += $name_load(w + j) * $name_load(x + j);
-    more += $name_load(w + j + $NAME_LANES) * $name_load(x + j + $NAME_LANES);
+local PRODUCTS = [[
+/* y = W x, W of n rows of k weights: four rows at a time, in sums that do not wait for
+** each other. */
+$target
+static void $name_products$wide($real *y, const $real *w,
+    const $real *x, int n, int k) {
+  typedef $name_lanes$wide lanes;
+  const int step = (int)(sizeof(lanes) / sizeof($real));
+  int i = 0;
+  for (; i + 4 <= n; i += 4, w += 4 * k) {
+    const $real *w1 = w + k, *w2 = w1 + k, *w3 = w2 + k;
+    lanes s = {0}, s1 = {0}, s2 = {0}, s3 = {0};
+    int j = 0;
+    for (; j + step <= k; j += step) {
+      const lanes v = *(const lanes *)(x + j);
+      s += *(const lanes *)(w + j) * v;
+      s1 += *(const lanes *)(w1 + j) * v;
+      s2 += *(const lanes *)(w2 + j) * v;
+      s3 += *(const lanes *)(w3 + j) * v;
+    }
+    $real y0 = $name_fold$wide(s), y1 = $name_fold$wide(s1);
+    $real y2 = $name_fold$wide(s2), y3 = $name_fold$wide(s3);
+    for (; j < k; j++) {
+      y0 += w[j] * x[j], y1 += w1[j] * x[j];
+      y2 += w2[j] * x[j], y3 += w3[j] * x[j];
+    }
+    y[i] = y0, y[i + 1] = y1, y[i + 2] = y2, y[i + 3] = y3;
   }
-  sums += more;
-  for (int i = 0; i < $NAME_LANES; i++)
-    sum += sums[i];
-#endif
-  for (; j + 4 <= k; j += 4) {
-    sum += w[j] * x[j], sum1 += w[j + 1] * x[j + 1];
-    sum2 += w[j + 2] * x[j + 2], sum3 += w[j + 3] * x[j + 3];
+  for (; i < n; i++, w += k) {
+    lanes s = {0}, more = {0};
+    int j = 0;
+    for (; j + 2 * step <= k; j += 2 * step) {
+      s += *(const lanes *)(w + j) * *(const lanes *)(x + j);
+      more += *(const lanes *)(w + j + step) * *(const lanes *)(x + j + step);
+    }
+    y[i] = $name_fold$wide(s + more);
+    for (; j < k; j++)
+      y[i] += w[j] * x[j];
   }
-  for (; j < k; j++)
-    sum += w[j] * x[j];
-  return (sum + sum1) + (sum2 + sum3);
 }
-]])
+]]
 
-add("four_dots", [[
-/* The products of four rows w with x. */
-static void $name_four_dots($real *y, const $real *w, const $real *x, int k) {
-  const $real *w1 = w + k, *w2 = w1 + k, *w3 = w2 + k;
-  $real y0 = 0, y1 = 0, y2 = 0, y3 = 0;
-  int j = 0;
-#ifdef __GNUC__
-  $name_lanes sums = {0}, sums1 = {0}, sums2 = {0}, sums3 = {0};
-  for (; j + $NAME_LANES <= k; j += $NAME_LANES) {
-    const $name_lanes lanes = $name_load(x + j);
-    sums += $name_load(w + j) * lanes;
-    sums1 += $name_load(w1 + j) * lanes;
-    sums2 += $name_load(w2 + j) * lanes;
-    sums3 += $name_load(w3 + j) * lanes;
-  }
-  for (int i = 0; i < $NAME_LANES; i++) {
-    y0 += sums[i], y1 += sums1[i];
-    y2 += sums2[i], y3 += sums3[i];
-  }
-#endif
-  for (; j < k; j++) {
-    y0 += w[j] * x[j], y1 += w1[j] * x[j];
-    y2 += w2[j] * x[j], y3 += w3[j] * x[j];
-  }
-  y[0] = y0, y[1] = y1, y[2] = y2, y[3] = y3;
+local FOLD_WIDE = [[
+$target
+static $real $name_fold_wide($name_lanes_wide wide) {
+  $name_lanes halves[2];
+  memcpy(halves, &wide, sizeof wide);
+  return $name_fold(halves[0] + halves[1]);
 }
-]])
+
+]]
+
+local PLAIN = [[
+/* y = W x, W of n rows of k weights, in sums that do not wait for each other. */
+static void $name_products($real *y, const $real *w, const $real *x, int n,
+                           int k) {
+  for (int i = 0; i < n; i++, w += k) {
+    $real sum = 0, sum1 = 0, sum2 = 0, sum3 = 0;
+    int j = 0;
+    for (; j + 4 <= k; j += 4) {
+      sum += w[j] * x[j], sum1 += w[j + 1] * x[j + 1];
+      sum2 += w[j + 2] * x[j + 2], sum3 += w[j + 3] * x[j + 3];
+    }
+    for (; j < k; j++)
+      sum += w[j] * x[j];
+    y[i] = (sum + sum1) + (sum2 + sum3);
+  }
+}
+]]
+
+--- A piece for registers of one size.
+local function sized(text, wide)
+  return (text:gsub("%$target\n", wide and "$NAME_WIDE\n" or ""):gsub("%$(%a+)", { wide = wide and "_wide" or "",
+    bytes = wide and "32" or "16" }))
+end
+
+local WIDE = [[
+#if defined(__GNUC__) && defined(__x86_64__) && !defined($NAME_WIDE) && \
+    !defined($NAME_PLAIN)
+#define $NAME_WIDE __attribute__((target("avx2,fma"))) /* where there is that */
+#endif
+]]
+
+add("products", table.concat { WIDE, "\n#ifdef __GNUC__ /* which has words for several numbers in a register */\n",
+  sized(LANES), "\nstatic inline $real $name_fold($name_lanes s) {\n  return ", FOLD[core.info().real], ";\n}\n\n",
+  sized(PRODUCTS), "\n#ifdef $NAME_WIDE\n", sized(LANES, true), "\n", sized(FOLD_WIDE, true), sized(PRODUCTS, true),
+  "#endif\n#else\n", PLAIN, "#endif\n" })
 
 add("affine", [[
 /* y = W x + b, W of n rows of k weights; b may be null. */
 static void $name_affine($real *y, const $real *w, const $real *b,
                          const $real *x, int n, int k) {
-  int i = 0;
-  for (; i + 4 <= n; i += 4, w += 4 * k)
-    $name_four_dots(y + i, w, x, k);
-  for (; i < n; i++, w += k)
-    y[i] = $name_dot(w, x, k);
-  for (i = 0; b && i < n; i++)
+#ifdef $NAME_WIDE
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+    $name_products_wide(y, w, x, n, k);
+  else
+#endif
+    $name_products(y, w, x, n, k);
+  for (int i = 0; b && i < n; i++)
     y[i] += b[i];
 }
 ]])
@@ -125,24 +152,30 @@ static float $name_round_row(int16_t *whole, const float *x, int k) {
 }
 ]])
 
-  add("whole_dot", [[
-/* The product of whole numbers, in parts whose sums fit into 32 bits. */
-static float $name_whole_dot(const int8_t *w, const int16_t *x, int k) {
-  float sum = 0;
-  int j = 0;
-  while (j < k) {
-    const int end = k - j > 512 ? j + 512 : k;
-    int32_t part = 0;
-    for (; j + 64 <= end; j += 64)
-      for (int i = 0; i < 64; i++)
-        part += w[j + i] * x[j + i];
-    for (; j < end; j++)
-      part += w[j] * x[j];
-    sum += (float)part;
+  local WHOLE = [[
+/* y = W x, of whole numbers, in parts whose sums fit into 32 bits. */
+$target
+static void $name_whole_products$wide(float *y, const int8_t *w,
+    const int16_t *x, int n, int k) {
+  for (int i = 0; i < n; i++, w += k) {
+    float sum = 0;
+    int j = 0;
+    while (j < k) {
+      const int end = k - j > 512 ? j + 512 : k;
+      int32_t part = 0;
+      for (; j + 64 <= end; j += 64)
+        for (int p = 0; p < 64; p++)
+          part += w[j + p] * x[j + p];
+      for (; j < end; j++)
+        part += w[j] * x[j];
+      sum += (float)part;
+    }
+    y[i] = sum;
   }
-  return sum;
 }
-]])
+]]
+  add("whole_products", table.concat { WIDE, "\n", sized(WHOLE), "\n#ifdef $NAME_WIDE\n", sized(WHOLE, true),
+    "#endif\n" })
 
   add("affine_int8", [[
 /* y = W x + b, where row i of W is scale[i] times its n rows of k integers; whole:
@@ -152,13 +185,18 @@ static void $name_affine_int8(float *y, const int8_t *w, const float *scale,
                               int n, int k) {
   const float unit = $name_round_row(whole, x, k);
   const int finite = unit == unit;
-  for (int i = 0; i < n; i++, w += k) {
-    float sum = 0;
+#ifdef $NAME_WIDE
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+    $name_whole_products_wide(y, w, whole, n, k);
+  else
+#endif
+    $name_whole_products(y, w, whole, n, k);
+  for (int i = 0; i < n; i++) {
+    if (!finite)
+      y[i] = 0;
     for (int j = 0; j < k && !finite; j++)
-      sum += (float)w[j] * x[j];
-    if (finite)
-      sum = unit * $name_whole_dot(w, whole, k);
-    y[i] = b ? scale[i] * sum + b[i] : scale[i] * sum;
+      y[i] += (float)w[i * k + j] * x[j];
+    y[i] = y[i] * (finite ? scale[i] * unit : scale[i]) + (b ? b[i] : 0);
   }
 }
 ]])
@@ -191,9 +229,8 @@ add("matvec", [[
 /* y = M x for each head, M of rows of columns. */
 static void $name_matvec($real *y, const $real *m, const $real *x, int heads,
                          int rows, int columns) {
-  for (int h = 0; h < heads; h++, x += columns)
-    for (int i = 0; i < rows; i++, m += columns)
-      *y++ = $name_dot(m, x, columns);
+  for (int h = 0; h < heads; h++, x += columns, y += rows, m += rows * columns)
+    $name_affine(y, m, NULL, x, rows, columns);
 }
 ]])
 

@@ -259,6 +259,7 @@ return function(program, tensors, facts)
   add(frame.model)
   add(frame.reset)
   add(unit.text)
+  add(frame.finish)
   if facts.test then
     add_test(add, unit, facts.test)
   end
