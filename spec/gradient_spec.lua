@@ -153,6 +153,9 @@ local cases = {
   { "smoothed cross_entropy beside another use", { random({ 2, 3, 5 }, 89) }, function(t)
     return saros.cross_entropy(t[1] * 1, table_ids, { label_smoothing = 0.1 }) + t[1]:sum()
   end },
+  { "rms_norm", { cube, positive({ 4 }, 30) }, function(t) return core.rms_norm(t[1], t[2]) end },
+  { "rms_norm without gain, of a view", { cube },
+    function(t) return core.rms_norm(t[1]:transpose(1, 3), nil, 0.1) end },
   { "layer_norm", { cube, positive({ 4 }, 30), random({ 4 }, 31) },
     function(t) return core.layer_norm(t[1], t[2], t[3]) end },
 }

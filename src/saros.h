@@ -562,6 +562,11 @@ SAROS_API saros_status saros_layer_norm(saros_tensor *x, saros_tensor *gain,
                                         saros_tensor *bias, double epsilon,
                                         saros_tensor **out);
 
+/* x / sqrt(mean square + epsilon) * gain over the last axis (Zhang and Sennrich
+** 2019); gain (n), or null for ones. */
+SAROS_API saros_status saros_rms_norm(saros_tensor *x, saros_tensor *gain,
+                                      double epsilon, saros_tensor **out);
+
 /*
 ** x with zeros in the rows where the mask is 0, whatever stands there, NaN
 ** included; nor is the gradient of the result read there. The mask (S...) has
@@ -780,6 +785,9 @@ saros_program_parameter(const saros_program *program, int parameter);
 ** open. */
 SAROS_API saros_status saros_tape_open(saros_context *context, int training,
                                        saros_tape **out);
+
+/* True if a tape with training != 0 records: dropout acts. */
+SAROS_API int saros_is_training(const saros_context *context);
 
 /* From now on trainable tensors are constants to this tape: it records what is
 ** computed from watched tensors, and their gradients alone are added to. */

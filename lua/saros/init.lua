@@ -32,8 +32,9 @@ local INTERNAL = {
   -- operators
   "add", "subtract", "multiply", "divide", "power",
   -- nn
-  "linear", "embedding", "recurrent", "layer_norm", "dropout", "pick", "keep", "mask_rows", "window",
-  "operation", "l1", "huber", "bce", "kl", "ctc_loss",
+  "linear", "embedding", "recurrent", "layer_norm", "rms_norm", "is_training", "dropout", "pick", "keep",
+  "mask_rows", "window",
+  "operation", "program", "l1", "huber", "bce", "kl", "ctc_loss",
   -- optim
   "update", "clip_norm", "clip_value",
   -- model:session, model:memory, saros.profile, saros.fit, saros.export_c

@@ -62,14 +62,15 @@ static void check_forward(const kernels *k, size_t n, double shift) {
 
 /* The gradient 'got' of the n parameters of the twin in 'wide'. */
 static void check_gradient(const kernels *k, const char *name, const real *got,
-                           double *wide, size_t count, size_t n) {
+                           double (*f)(size_t n), double *wide, size_t count,
+                           size_t n) {
   int wrong = 0;
   for (size_t i = 0; i < count; i++) {
     const double old = wide[i];
     wide[i] = old + H;
-    const double up = loss(n);
+    const double up = f(n);
     wide[i] = old - H;
-    const double down = loss(n);
+    const double down = f(n);
     wide[i] = old;
     const double expected = 0.25 + (up - down) / (2 * H);
     wrong += !near((real)((double)got[i] - expected), 0, 1,
@@ -88,9 +89,46 @@ static void check_backward(const kernels *k, size_t n) {
   k->layer_norm->backward(dx, NULL, NULL, dy, x, gain, mean, rstd, ROWS, n);
   k->layer_norm->backward(NULL, dgain, NULL, dy, x, gain, mean, rstd, ROWS, n);
   k->layer_norm->backward(NULL, NULL, dbias, dy, x, gain, mean, rstd, ROWS, n);
-  check_gradient(k, "dx", dx, wide_x, ROWS * n, n);
-  check_gradient(k, "dgain", dgain, wide_gain, n, n);
-  check_gradient(k, "dbias", dbias, wide_bias, n, n);
+  check_gradient(k, "dx", dx, loss, wide_x, ROWS * n, n);
+  check_gradient(k, "dgain", dgain, loss, wide_gain, n, n);
+  check_gradient(k, "dbias", dbias, loss, wide_bias, n, n);
+}
+
+/* --- Without the mean ------------------------------------------------------- */
+
+static double rms_twin(size_t r, size_t i, size_t n) {
+  const double *row = wide_x + r * n;
+  double square = 0;
+  for (size_t j = 0; j < n; j++)
+    square += row[j] * row[j] / (double)n;
+  return row[i] / sqrt(square + EPSILON) * wide_gain[i];
+}
+
+static double rms_loss(size_t n) {
+  double sum = 0;
+  for (size_t r = 0; r < ROWS; r++)
+    for (size_t i = 0; i < n; i++)
+      sum += (double)dy[r * n + i] * rms_twin(r, i, n);
+  return sum;
+}
+
+static void check_rms(const kernels *k, size_t n) {
+  real factor[ROWS], dx[ROWS * LONGEST], dgain[LONGEST];
+  int wrong = 0;
+  fill_inputs(n, 0.5);
+  k->layer_norm->rms_forward(y, factor, x, gain, EPSILON, ROWS, n);
+  for (size_t i = 0; i<ROWS * n; i += n> 100 ? 97 : 1)
+    wrong += !near(y[i], rms_twin(i / n, i % n, n), 0,
+                   6 + 1e-16 * (double)n / REAL_EPSILON);
+  CHECK(!wrong, "%s: rms norm of %zu: %d wrong", k->isa, n, wrong);
+  if (n < 2 || n > 100)
+    return;
+  k->pointwise->fill(dx, 0.25, ROWS * n);
+  k->pointwise->fill(dgain, 0.25, n);
+  k->layer_norm->rms_backward(dx, NULL, dy, x, gain, factor, ROWS, n);
+  k->layer_norm->rms_backward(NULL, dgain, dy, x, gain, factor, ROWS, n);
+  check_gradient(k, "rms dx", dx, rms_loss, wide_x, ROWS * n, n);
+  check_gradient(k, "rms dgain", dgain, rms_loss, wide_gain, n, n);
 }
 
 static void check_set(const kernels *k) {
@@ -101,6 +139,8 @@ static void check_set(const kernels *k) {
       check_backward(k, lengths[l]);
   }
   k->layer_norm->forward(y, mean, rstd, x, gain, bias, EPSILON, 0, 5);
+  for (size_t l = 1; l < LENGTH_COUNT; l++)
+    check_rms(k, lengths[l]);
 }
 
 int main(void) {

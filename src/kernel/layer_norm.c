@@ -79,7 +79,56 @@ static void backward(real *dx, real *dgain, real *dbias, const real *dy,
     backward_row(dx, dy, x, gain, mean[row], rstd[row], n);
 }
 
+/* --- Without the mean ------------------------------------------------------- */
+
+static void rms_forward(real *y, real *factor, const real *x, const real *gain,
+                        double epsilon, size_t rows, size_t n) {
+  for (size_t row = 0; row < rows; row++, y += n, x += n) {
+    const double squares = SUM_OVER(i, n, (double)x[i] * (double)x[i]);
+    const real f = (real)(1 / sqrt(squares / (double)n + epsilon));
+    INDEPENDENT
+    for (size_t i = 0; i < n; i++)
+      y[i] = x[i] * f * gain[i];
+    factor[row] = f;
+  }
+}
+
+/* With u = x f and du = dy gain, one row's dx = f (du - u mean(du u)). */
+static void rms_backward_row(real *dx, const real *dy, const real *x,
+                             const real *gain, real f, size_t n) {
+  const real mean_du_u =
+      (real)(SUM_OVER(i, n, dy[i] * gain[i] * (x[i] * f)) / (double)n);
+  INDEPENDENT
+  for (size_t i = 0; i < n; i++)
+    dx[i] += f * (dy[i] * gain[i] - x[i] * f * mean_du_u);
+}
+
+/* dgain (width) from a block of columns of dy and x, whose rows lie n apart. */
+static void rms_backward_columns(real *dgain, const real *dy, const real *x,
+                                 const real *factor, size_t rows, size_t n,
+                                 size_t width) {
+  double total[BLOCK] = {0};
+  for (size_t row = 0; row < rows; row++, dy += n, x += n)
+    for (size_t i = 0; i < width; i++)
+      total[i] += (double)(dy[i] * (x[i] * factor[row]));
+  for (size_t i = 0; i < width; i++)
+    dgain[i] += (real)total[i];
+}
+
+static void rms_backward(real *dx, real *dgain, const real *dy, const real *x,
+                         const real *gain, const real *factor, size_t rows,
+                         size_t n) {
+  for (size_t left = 0; dgain != NULL && left < n; left += BLOCK)
+    rms_backward_columns(dgain + left, dy + left, x + left, factor, rows, n,
+                         n - left < BLOCK ? n - left : BLOCK);
+  for (size_t row = 0; dx != NULL && row < rows; row++)
+    rms_backward_row(dx + row * n, dy + row * n, x + row * n, gain, factor[row],
+                     n);
+}
+
 const layer_norm_kernels KERNEL_TABLE(layer_norm) = {
     .forward = forward,
     .backward = backward,
+    .rms_forward = rms_forward,
+    .rms_backward = rms_backward,
 };

@@ -267,6 +267,16 @@ static int operation_layer_norm(lua_State *L) {
   return bind_new_tensor(L, out);
 }
 
+static int operation_rms_norm(lua_State *L) {
+  lua_settop(L, 3);
+  bind_check_tensor(L, 1);
+  double epsilon = bind_opt_number(L, 3, 1e-5);
+  saros_tensor **out = bind_push_tensor(L);
+  ATTEMPT(L, saros_rms_norm(bind_check_tensor(L, 1), bind_opt_tensor(L, 2),
+                            epsilon, out));
+  return bind_new_tensor(L, out);
+}
+
 static int operation_linear(lua_State *L) {
   lua_settop(L, 3);
   saros_tensor **out = bind_push_tensor(L);
@@ -297,6 +307,7 @@ static const luaL_Reg functions[] = {
     {"cross_entropy", operation_cross_entropy},
     {"dropout", operation_dropout},
     {"layer_norm", operation_layer_norm},
+    {"rms_norm", operation_rms_norm},
     {"linear", operation_linear},
     {NULL, NULL},
 };

@@ -123,8 +123,14 @@ static int pause_tostring(lua_State *L) {
 
 /* --- Registration ---------------------------------------------------------------------- */
 
+static int is_training(lua_State *L) {
+  lua_pushboolean(L, saros_is_training(bind_context_of(L)));
+  return 1;
+}
+
 static const luaL_Reg functions[] = {
     {"tape", tape_open},
+    {"is_training", is_training},
     {"no_gradient", pause_begin},
     {NULL, NULL},
 };

@@ -530,6 +530,13 @@ function core.dropout(x, p, generator) end
 ---@return saros.Tensor  (..., n)
 function core.layer_norm(x, gain, bias, epsilon) end
 
+--- x / sqrt(mean square + epsilon) * gain over the last axis (Zhang and Sennrich 2019).
+---@param x saros.Tensor  (..., n)
+---@param gain? saros.Tensor  (n) (ones)
+---@param epsilon? number  (1e-5)
+---@return saros.Tensor  (..., n)
+function core.rms_norm(x, gain, epsilon) end
+
 --- x with zeros in the rows where the mask is 0, whatever stands there, NaN
 --- included; nor is the gradient of the result read there. Elsewhere a row is
 --- multiplied by its mask. Ids become 1.
@@ -649,6 +656,11 @@ function core.tape(options) end
 --- inspect, gradient_check, sessions.
 ---@return saros.Pause
 function core.no_gradient() end
+
+--- True while a training tape records: dropout acts, and norms of batches take the
+--- statistics of what they read.
+---@return boolean
+function core.is_training() end
 
 --- An operation of a script's own; `saros.operation` checks its options.
 ---@param name string

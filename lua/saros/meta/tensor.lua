@@ -136,4 +136,4 @@ Tensor.embedding, Tensor.pick, Tensor.one_hot = core.embedding, core.pick, core.
 Tensor.cross_entropy, Tensor.mse, Tensor.l1 = core.cross_entropy, core.mse, core.l1
 Tensor.huber, Tensor.bce, Tensor.kl = core.huber, core.bce, core.kl
 Tensor.ctc_loss = core.ctc_loss
-Tensor.dropout, Tensor.layer_norm = core.dropout, core.layer_norm
+Tensor.dropout, Tensor.layer_norm, Tensor.rms_norm = core.dropout, core.layer_norm, core.rms_norm

@@ -15,6 +15,8 @@ return spelling.space("nn", {}, {
   recurrent = { "saros.nn.recurrent", "own" },
   dropout = { "saros.nn.dropout" },
   layer_norm = { "saros.nn.layer_norm" },
+  rms_norm = { "saros.nn.rms_norm" },
+  batch_norm = { "saros.nn.batch_norm" },
   conv1d = { "saros.nn.conv1d" },
   attention = { "saros.nn.attention" },
   windowed_attention = { "saros.nn.windowed_attention" },

@@ -230,15 +230,21 @@ function Kept:__close()
   for generator, state in pairs(self.generators) do
     generator:restore(state)
   end
+  for buffer, value in pairs(self.buffers) do
+    buffer:assign(value)
+  end
   if self.is_collecting then
     collectgarbage "restart"
   end
 end
 
 local function keep(model)
-  local kept = { generators = {}, is_collecting = collectgarbage "isrunning" }
+  local kept = { generators = {}, buffers = {}, is_collecting = collectgarbage "isrunning" }
   for _, generator in pairs(model:generators()) do
     kept.generators[generator] = generator:state()
+  end
+  for _, buffer in ipairs(model:buffers()) do
+    kept.buffers[buffer] = buffer:clone()
   end
   return setmetatable(kept, Kept)
 end

@@ -95,6 +95,20 @@ function Module:add_parameter(name, shape, fill)
   return tensor
 end
 
+--- Add a tensor of zeros that is saved with the parameters, and that `init` fills,
+--- but which is not trained: a statistic that the module keeps itself.
+---@param name string
+---@param shape integer[]
+---@param fill saros.nn.Filler
+---@return saros.Tensor
+function Module:add_buffer(name, shape, fill)
+  options.argument("add_buffer", 1, options.string, name)
+  local tensor = blanks and blank(name, shape) or core.zeros(shape)
+  self.own[#self.own + 1] = { name = name, tensor = tensor, fill = fill, is_buffer = true }
+  self.initialized = false
+  return tensor
+end
+
 --- Make a parameter the same tensor as another one, such as the weights of an
 --- output and those of an embedding (Press and Wolf 2017). Both names stay.
 ---@param name string  of a parameter of this module
@@ -162,7 +176,7 @@ function Module:parameters()
   local list, seen = { names = {} }, {}
   self:visit(function(module, prefix)
     for _, parameter in ipairs(module.own) do
-      if not seen[parameter.tensor] then
+      if not seen[parameter.tensor] and not parameter.is_buffer then
         seen[parameter.tensor] = true
         list[#list + 1] = parameter.tensor
         list.names[#list] = prefix .. parameter.name
@@ -180,7 +194,19 @@ local function check_prefix(owner, prefix)
   end
 end
 
---- All parameters by name, as files hold them.
+--- The tensors of add_buffer, in the order in which they were added.
+---@return saros.Tensor[]
+function Module:buffers()
+  local list = {}
+  self:visit(function(module)
+    for _, entry in ipairs(module.own) do
+      list[#list + 1] = entry.is_buffer and entry.tensor or nil
+    end
+  end)
+  return list
+end
+
+--- All parameters and buffers by name, as files hold them.
 ---@param prefix? string  put before each name
 ---@return table<string, saros.Tensor>
 function Module:tensors(prefix)

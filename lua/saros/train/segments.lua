@@ -149,6 +149,10 @@ end
 function segments.backward(model, window, state, given)
   local o = check(given)
   local length = length_of(window)
+  if #model:buffers() > 0 then
+    options.fail("backward_in_segments: expected a model that keeps no statistics of what it reads, which would "
+      .. "count each segment twice, got one with nn.batch_norm")
+  end
   local self = {
     window = window,
     length = length,

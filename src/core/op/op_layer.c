@@ -49,30 +49,32 @@ static saros_status layer_norm_backward(const tape_entry *e) {
 static const tape_operation layer_norm_operation = {"layer_norm",
                                                     layer_norm_backward};
 
-static saros_status expect_vector(const char *name, saros_tensor *v,
-                                  const saros_tensor *x) {
-  TRY(tensor_expect_context("layer_norm", x->context, v));
-  TRY(tensor_expect_real("layer_norm", name, v));
+static saros_status expect_vector(const char *function, const char *name,
+                                  saros_tensor *v, const saros_tensor *x) {
+  TRY(tensor_expect_context(function, x->context, v));
+  TRY(tensor_expect_real(function, name, v));
   int n = x->shape[x->rank - 1];
   if (v->rank == 1 && v->shape[0] == n)
     return SAROS_OK;
   return saros_fail(x->context, SAROS_EARGUMENT,
-                    "layer_norm: expected %s of shape (%d), got %s", name, n,
+                    "%s: expected %s of shape (%d), got %s", function, name, n,
                     SHAPE(v));
 }
 
-static saros_status expect_layer_norm(saros_tensor *x, saros_tensor *gain,
-                                      saros_tensor *bias, double epsilon) {
-  TRY(tensor_expect_real("layer_norm", "x", x));
+/* The bias may be null. */
+static saros_status expect_norm(const char *function, saros_tensor *x,
+                                saros_tensor *gain, saros_tensor *bias,
+                                double epsilon) {
+  TRY(tensor_expect_real(function, "x", x));
   if (x->rank < 1 || x->shape[x->rank - 1] < 1)
     return saros_fail(x->context, SAROS_EARGUMENT,
-                      "layer_norm: expected x of shape (..., n), got %s",
+                      "%s: expected x of shape (..., n), got %s", function,
                       SHAPE(x));
   if (!(epsilon >= 0))
     return saros_fail(x->context, SAROS_EARGUMENT,
-                      "layer_norm: expected epsilon >= 0, got %g", epsilon);
-  TRY(expect_vector("gain", gain, x));
-  return expect_vector("bias", bias, x);
+                      "%s: expected epsilon >= 0, got %g", function, epsilon);
+  TRY(expect_vector(function, "gain", gain, x));
+  return bias ? expect_vector(function, "bias", bias, x) : SAROS_OK;
 }
 
 typedef struct norm {
@@ -95,7 +97,7 @@ saros_status saros_layer_norm(saros_tensor *x, saros_tensor *gain,
                               saros_tensor *bias, double epsilon,
                               saros_tensor **out) {
   *out = NULL;
-  TRY(expect_layer_norm(x, gain, bias, epsilon));
+  TRY(expect_norm("layer_norm", x, gain, bias, epsilon));
   enum { X, GAIN, BIAS, MEAN, RSTD, ALL };
   saros_tensor *t[ALL] = {NULL};
   saros_status status;
@@ -113,6 +115,70 @@ saros_status saros_layer_norm(saros_tensor *x, saros_tensor *gain,
   saros_tensor *saved[4] = {t[X], t[GAIN], t[MEAN], t[RSTD]};
   status = tape_record(x->context, &(tape_call){&layer_norm_operation, 3, t, 1,
                                                 out, 4, saved, NULL, 0});
+done:
+  for (int i = 0; i < ALL; i++)
+    saros_tensor_release(t[i]);
+  return tensor_or_nothing(status, out);
+}
+
+/* --- Without the mean ------------------------------------------------------------------ */
+
+/* saved: x, gain, factor */
+static saros_status rms_norm_backward(const tape_entry *e) {
+  saros_tensor *d[2] = {NULL, NULL}, *dy;
+  for (int i = 0; i < 2; i++)
+    if (e->input[i] != NULL)
+      TRY(tensor_node_gradient(e->input[i], &d[i]));
+  TRY(tape_entry_gradient(e, 0, &dy));
+  const saros_tensor *gain = e->saved[1], *factor = e->saved[2];
+  e->context->kernels->layer_norm->rms_backward(
+      d[0] ? tensor_reals(d[0]) : NULL, d[1] ? tensor_reals(d[1]) : NULL,
+      tensor_reals(dy), tensor_reals(e->saved[0]), tensor_reals(gain),
+      tensor_reals(factor), factor->count, gain->count);
+  saros_tensor_release(dy);
+  return SAROS_OK;
+}
+
+static const tape_operation rms_norm_operation = {"rms_norm",
+                                                  rms_norm_backward};
+
+static void scale_rows(void *arguments, size_t from, size_t rows) {
+  const norm *a = arguments;
+  size_t n = a->gain->count, at = from * n;
+  a->kernels->rms_forward(tensor_reals(a->y) + at, tensor_reals(a->rstd) + from,
+                          tensor_reals(a->x) + at, tensor_reals(a->gain),
+                          a->epsilon, rows, n);
+}
+
+/* The gain of a call in contiguous form: ones where there is none. */
+static saros_status gain_or_ones(saros_tensor *gain, saros_tensor *x,
+                                 saros_tensor **out) {
+  if (gain != NULL)
+    return saros_contiguous(gain, out);
+  TRY(tensor_expect_real("rms_norm", "x", x));
+  const int n = x->rank > 0 ? x->shape[x->rank - 1] : 1;
+  TRY(tensor_new(x->context, SAROS_REAL, 1, &n, out));
+  return tensor_or_nothing(saros_fill(*out, 1), out);
+}
+
+saros_status saros_rms_norm(saros_tensor *x, saros_tensor *gain, double epsilon,
+                            saros_tensor **out) {
+  *out = NULL;
+  enum { X, GAIN, FACTOR, ALL };
+  saros_tensor *t[ALL] = {NULL};
+  saros_status status;
+  TRY_OR_DONE(gain_or_ones(gain, x, &t[GAIN]));
+  TRY_OR_DONE(expect_norm("rms_norm", x, t[GAIN], NULL, epsilon));
+  TRY_OR_DONE(saros_contiguous(x, &t[X]));
+  TRY_OR_DONE(
+      tensor_new(x->context, SAROS_REAL, x->rank - 1, x->shape, &t[FACTOR]));
+  TRY_OR_DONE(tensor_like(t[X], out));
+  TRY_OR_DONE(team_rows(x->context, t[FACTOR]->count, t[GAIN]->count,
+                        scale_rows,
+                        &(norm){x->context->kernels->layer_norm, *out, NULL,
+                                t[FACTOR], t[X], t[GAIN], NULL, epsilon}));
+  status = tape_record(x->context, &(tape_call){&rms_norm_operation, 2, t, 1,
+                                                out, 3, t, NULL, 0});
 done:
   for (int i = 0; i < ALL; i++)
     saros_tensor_release(t[i]);
