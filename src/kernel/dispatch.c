@@ -50,7 +50,7 @@ static int runs_avx512vnni(void) {
     .lstm = &KERNEL_NAME(lstm, ISA), .gru = &KERNEL_NAME(gru, ISA),            \
     .scan = &KERNEL_NAME(scan, ISA), .blend = &KERNEL_NAME(blend, ISA),        \
     .attention = &KERNEL_NAME(attention, ISA),                                 \
-    .update = &KERNEL_NAME(update, ISA),                                       \
+    .update = &KERNEL_NAME(update, ISA), .strip = &KERNEL_NAME(strip, ISA),    \
     .step = {&KERNEL_NAME(step, ISA), &KERNEL_NAME(step_bf16, ISA),            \
              STEP_OF_INT8},                                                    \
   }

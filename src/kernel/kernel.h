@@ -478,6 +478,39 @@ typedef struct update_kernels {
                int coupled, double t, size_t n);
 } update_kernels;
 
+/* --- Chains of a compiled loop (strip.c) ------------------------------------ */
+
+/* A function of three operands; a step of 0 repeats a scalar. */
+typedef void strip_ternary(real *y, const real *a, ptrdiff_t a_step,
+                           const real *b, ptrdiff_t b_step, const real *c,
+                           ptrdiff_t c_step, size_t n);
+
+typedef struct strip_kernels {
+  strip_ternary *multiply_add;           // a b + c
+  strip_ternary *multiply_sigmoid_back;  // a b c (1 - c)
+  strip_ternary *multiply_tanh_back;     // a b (1 - c^2)
+  strip_ternary *blend;                  // c a + (1 - c) b, where c is 0 just b
+
+  /* y = dy times the slope of the function whose value is s or t */
+  void (*sigmoid_back)(real *y, const real *dy, const real *s, size_t n);
+  void (*tanh_back)(real *y, const real *dy, const real *t, size_t n);
+
+  /* y[i] = m x[i], and 0 where m is 0, whatever x is */
+  void (*masked)(real *y, const real *x, const real *m, ptrdiff_t m_step,
+                 size_t n);
+
+  /* y (rows, n) = x, or = the first element of each row of x; ldy and ldx are
+  ** the distances between rows. No overlap. */
+  void (*copy_rows)(real *y, ptrdiff_t ldy, const real *x, ptrdiff_t ldx,
+                    size_t rows, size_t n);
+  void (*spread_rows)(real *y, ptrdiff_t ldy, const real *x, ptrdiff_t ldx,
+                      size_t rows, size_t n);
+
+  /* sums (n) += the rows of x (rows, n) */
+  void (*add_rows)(double *sums, const real *x, ptrdiff_t ldx, size_t rows,
+                   size_t n);
+} strip_kernels;
+
 /* --- Choosing a set ------------------------------------------------------- */
 
 typedef struct kernels {
@@ -498,6 +531,7 @@ typedef struct kernels {
   const blend_kernels *blend;
   const attention_kernels *attention;
   const update_kernels *update;
+  const strip_kernels *strip;
   const step_kernels *step[STEP_KINDS];
 } kernels;
 
@@ -531,6 +565,7 @@ const kernels *kernel_select(const char *name);
   extern const blend_kernels KERNEL_NAME(blend, isa);                          \
   extern const attention_kernels KERNEL_NAME(attention, isa);                  \
   extern const update_kernels KERNEL_NAME(update, isa);                        \
+  extern const strip_kernels KERNEL_NAME(strip, isa);                          \
   extern const step_kernels KERNEL_NAME(step, isa);                            \
   extern const step_kernels KERNEL_NAME(step_bf16, isa);                       \
   extern const step_kernels KERNEL_NAME(step_int8, isa);
