@@ -177,6 +177,7 @@ struct saros_program {
   int *order;                    // all nodes, component by component
   int *component;                // of each node
   struct program_block *blocks;  // what names, operands and values lie in
+  struct loop_plan *loops;       // compiled so far: a cache; see loop.h
 };
 
 /* The name of what a node computes, as in the text: "linear", "tanh". */

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "loop.h"
 #include "program_json.h"
 
 #define MAX_TEXT ((size_t)1 << 26)
@@ -53,6 +54,7 @@ void saros_program_release(saros_program *p) {
   if (p == NULL || --p->references > 0)
     return;
   memory_pool *pool = &p->context->pool;
+  loop_forget(p->loops);
   while (p->blocks != NULL) {
     program_block *block = p->blocks;
     p->blocks = block->next;

@@ -1,0 +1,532 @@
+/*
+** The loop over time against its naive twin: cells that are well known, and
+** random ones of every kind of node, with all options; gradients of everything;
+** any number of threads.
+*/
+#include <math.h>
+#include <stdio.h>
+
+#include "check.h"
+#include "loop_spec.h"
+
+#ifdef SAROS_DOUBLE
+static const double tolerance = 1e-9;
+#else
+static const double tolerance = 2e-3;
+#endif
+
+/* --- Random choices ------------------------------------------------------------- */
+
+static unsigned long long seed_of_choices;
+
+static int choose(int n) {
+  seed_of_choices =
+      seed_of_choices * 6364136223846793005ull + 1442695040888963407ull;
+  return (int)((seed_of_choices >> 33) % (unsigned long long)n);
+}
+
+static double uniform(void) {
+  return (choose(20001) - 10000) / 10000.0;
+}
+
+static saros_tensor *random_tensor(saros_context *context, int rank,
+                                   const int *shape, double scale) {
+  saros_tensor *x = NULL;
+  must(context, saros_tensor_new(context, SAROS_REAL, rank, shape, &x));
+  for (size_t i = 0; i < x->count; i++)
+    tensor_reals(x)[i] = (real)(scale * uniform());
+  return x;
+}
+
+/* --- One window both ways ---------------------------------------------------------- */
+
+/* What a window is given, and what came out: results, then gradients. */
+typedef struct window {
+  made *m;
+  int T, B;
+  saros_tensor *outside[MOST_NODES], *first[MOST_STATES];
+  saros_tensor *dropout[MOST_STATES], *zoneout[MOST_STATES];
+  loop_options how;
+  int given;  // first states were
+} window;
+
+static saros_tensor *outside_tensor(window *w, int node) {
+  made *m = w->m;
+  const program_node *n = &m->node[node];
+  saros_tensor *x;
+  if (n->op == NODE_CONSTANT) {
+    must(m->context,
+         saros_tensor_new(m->context, SAROS_REAL, 1, (int[]){1}, &x));
+    saros_fill(x, n->number[NUMBER_VALUE]);
+    return x;
+  }
+  if (n->op == NODE_INPUT) {
+    x = random_tensor(m->context, 3, (int[]){w->T, w->B, n->width}, 1);
+  } else {
+    const int *shape = m->shape[node];
+    x = m->rank[node] == 2 ? random_tensor(m->context, 2, shape, 0.4)
+                           : random_tensor(m->context, 1, shape + 1, 0.7);
+  }
+  saros_set_trainable(x, 1);
+  return x;
+}
+
+static saros_tensor *of_ones(saros_context *context, int rank, const int *shape,
+                             int zeros) {
+  saros_tensor *x = random_tensor(context, rank, shape, 1);
+  for (size_t i = 0; i < x->count; i++)
+    tensor_reals(x)[i] = choose(100) >= zeros;
+  return x;
+}
+
+/* options: 1 first states, 2 mask, 4 reset, 8 dropout, 16 zoneout */
+static void window_make(window *w, made *m, int T, int B, int options) {
+  memset(w, 0, sizeof *w);
+  w->m = m, w->T = T, w->B = B, w->given = options & 1;
+  for (int i = 0; i < m->spec.outside_count; i++)
+    w->outside[i] = outside_tensor(w, m->outside[i]);
+  for (int s = 0; s < m->spec.state_count; s++) {
+    const int rows[] = {B, m->state[s].width};
+    const int steps[] = {T, B, m->state[s].width};
+    if (options & 1)
+      w->first[s] = random_tensor(m->context, 2, rows, 1);
+    if (options & 1)
+      saros_set_trainable(w->first[s], 1);
+    if (options & 8)
+      w->dropout[s] = of_ones(m->context, 2, rows, 30);
+    if (options & 16 && s == 0)
+      w->zoneout[s] = of_ones(m->context, 3, steps, 20);
+  }
+  w->how.dropout = w->dropout, w->how.zoneout = w->zoneout;
+  if (options & 2)
+    w->how.mask = of_ones(m->context, 2, (int[]){T, B}, 30);
+  if (options & 4)
+    w->how.reset = of_ones(m->context, 2, (int[]){T, B}, 70);
+}
+
+static void window_free(window *w) {
+  for (int i = 0; i < MOST_NODES; i++)
+    saros_tensor_release(w->outside[i]);
+  for (int s = 0; s < MOST_STATES; s++) {
+    saros_tensor_release(w->first[s]);
+    saros_tensor_release(w->dropout[s]);
+    saros_tensor_release(w->zoneout[s]);
+  }
+  saros_tensor_release(w->how.mask);
+  saros_tensor_release(w->how.reset);
+}
+
+/* The sum of x times fixed numbers, each its own. */
+static saros_tensor *weighed(heap *h, saros_tensor *x, unsigned seed) {
+  unsigned long long before = seed_of_choices;
+  seed_of_choices = seed;
+  saros_tensor *by = keep(h, random_tensor(h->context, x->rank, x->shape, 1));
+  seed_of_choices = before;
+  saros_tensor *y = MAKE(h, saros_combine(SAROS_MULTIPLY, x, by, out));
+  return MAKE(h, saros_sum(y, SAROS_ALL_AXES, 0, out));
+}
+
+#define MOST_RESULTS 400
+
+/* Copies of results and gradients, in order. */
+typedef struct results {
+  int count;
+  char name[MOST_RESULTS][24];
+  double *value[MOST_RESULTS];
+  size_t size[MOST_RESULTS];
+} results;
+
+static void add_result(results *r, const char *name, int number,
+                       const saros_tensor *x) {
+  int i = r->count++;
+  snprintf(r->name[i], sizeof r->name[i], "%s %d", name, number);
+  r->size[i] = x ? x->count : 0;
+  r->value[i] = malloc((r->size[i] + 1) * sizeof(double));
+  saros_tensor *flat_x = NULL;
+  if (x != NULL)
+    saros_contiguous((saros_tensor *)x, &flat_x);
+  for (size_t k = 0; k < r->size[i]; k++)
+    r->value[i][k] = (double)tensor_reals(flat_x)[k];
+  saros_tensor_release(flat_x);
+}
+
+static void results_free(results *r) {
+  for (int i = 0; i < r->count; i++)
+    free(r->value[i]);
+  r->count = 0;
+}
+
+static void add_gradients(results *r, const window *w) {
+  for (int i = 0; i < w->m->spec.outside_count; i++)
+    if (w->m->node[w->m->outside[i]].op != NODE_CONSTANT) {
+      add_result(r, "d outside", i, saros_gradient(w->outside[i]));
+      saros_clear_gradient(w->outside[i]);
+    }
+  for (int s = 0; s < w->m->spec.state_count && w->given; s++) {
+    add_result(r, "d first", s, saros_gradient(w->first[s]));
+    saros_clear_gradient(w->first[s]);
+  }
+}
+
+static void run(window *w, int is_twin, results *r) {
+  made *m = w->m;
+  saros_tape *tape;
+  heap h = {m->context, NULL, 0};
+  saros_tensor *values[MOST_NODES], *last[MOST_STATES];
+  r->count = 0;
+  must(m->context, saros_tape_open(m->context, 1, &tape));
+  if (is_twin) {
+    twin_run(&h, &(twin_window){m, w->T, w->B, w->outside, w->first, &w->how},
+             values, last);
+  } else {
+    must(m->context, loop_run(m->context, &m->spec, w->T, w->B, w->outside,
+                              w->first, &w->how, values, last));
+    for (int i = 0; i < m->spec.wanted_count; i++)
+      keep(&h, values[i]);
+    for (int s = 0; s < m->spec.state_count; s++)
+      keep(&h, last[s]);
+  }
+  saros_tensor *loss = NULL;
+  for (int i = 0; i < m->spec.wanted_count + m->spec.state_count; i++) {
+    int s = i - m->spec.wanted_count;
+    saros_tensor *x = s < 0 ? values[i] : last[s];
+    add_result(r, s < 0 ? "value" : "last", s < 0 ? i : s, x);
+    saros_tensor *y = weighed(&h, x, (unsigned)i + 7);
+    loss = loss ? MAKE(&h, saros_combine(SAROS_ADD, loss, y, out)) : y;
+  }
+  if (tape_wants(m->context, loss))
+    must(m->context, saros_tape_backward(tape, loss, NULL));
+  add_gradients(r, w);
+  saros_tape_release(tape);
+  heap_free(&h);
+}
+
+/* The largest difference, relative to the size of what is compared. */
+static double difference(const results *a, const results *b, int i) {
+  double worst = 0, size = 0;
+  if (a->size[i] != b->size[i] && a->size[i] > 0 && b->size[i] > 0)
+    return INFINITY;
+  size_t n = a->size[i] > b->size[i] ? a->size[i] : b->size[i];
+  for (size_t k = 0; k < n; k++) {
+    double x = a->size[i] ? a->value[i][k] : 0;
+    double y = b->size[i] ? b->value[i][k] : 0;
+    double d = fabs(x - y);
+    worst = d > worst || d != d ? d : worst;
+    size = fabs(y) > size ? fabs(y) : size;
+  }
+  return worst / (1 + size);
+}
+
+static void expect_twin(window *w, const char *what, int number) {
+  static results loop, twin, again;
+  run(w, 1, &twin);
+  run(w, 0, &loop);
+  for (int i = 0; i < loop.count; i++) {
+    double d = difference(&loop, &twin, i);
+    CHECK(d <= tolerance, "%s %d: %s differs from the twin by %g", what, number,
+          loop.name[i], d);
+  }
+  saros_set_threads(w->m->context, 2);
+  run(w, 0, &again);
+  saros_set_threads(w->m->context, 1);
+  for (int i = 0; i < loop.count; i++)
+    CHECK(memcmp(loop.value[i], again.value[i],
+                 loop.size[i] * sizeof(double)) == 0,
+          "%s %d: %s depends on the threads", what, number, loop.name[i]);
+  results_free(&loop), results_free(&twin), results_free(&again);
+}
+
+/* --- Cells ------------------------------------------------------------------------------ */
+
+static int sigmoid_of(made *m, int x) {
+  return made_unary(m, SAROS_SIGMOID, x);
+}
+
+static int times(made *m, int a, int b) {
+  return made_binary(m, SAROS_MULTIPLY, a, b);
+}
+
+static int plus(made *m, int a, int b) {
+  return made_binary(m, SAROS_ADD, a, b);
+}
+
+/* gates = x + U h, in one map or in four; peephole of c into the forget gate. */
+static void make_lstm(made *m, int H, int apart, int peephole) {
+  int h = made_state(m, H, -1), c = made_state(m, H, -1), gate[4];
+  int x = apart ? -1 : made_input(m, 4 * H);
+  int all = apart ? -1 : plus(m, x, made_linear(m, h, 4 * H, 0));
+  for (int i = 0; i < 4; i++)
+    gate[i] = apart ? plus(m, made_input(m, H), made_linear(m, h, H, i == 2))
+                    : made_slice(m, all, i * H, H);
+  if (peephole)
+    gate[1] = plus(m, gate[1], times(m, c, made_parameter(m, 1, 1, H)));
+  int candidate = made_unary(m, SAROS_TANH, gate[2]);
+  int next = plus(m, times(m, sigmoid_of(m, gate[1]), c),
+                  times(m, sigmoid_of(m, gate[0]), candidate));
+  int y = times(m, sigmoid_of(m, gate[3]), made_unary(m, SAROS_TANH, next));
+  m->state[0].next = y, m->state[1].next = next;
+  made_want(m, y);
+}
+
+static void make_gru(made *m, int H, int reset_before) {
+  int first = made_parameter(m, 1, 1, H);
+  int h = made_state(m, H, first), x = made_input(m, 3 * H), r, z, n;
+  int one = made_constant(m, 1);
+  if (reset_before) {
+    int u = made_linear(m, h, 2 * H, 1);
+    r = sigmoid_of(m, plus(m, made_slice(m, x, 0, H), made_slice(m, u, 0, H)));
+    z = sigmoid_of(m, plus(m, made_slice(m, x, H, H), made_slice(m, u, H, H)));
+    n = plus(m, made_slice(m, x, 2 * H, H),
+             made_linear(m, times(m, r, h), H, 0));
+  } else {
+    int u = made_linear(m, h, 3 * H, 1);
+    r = sigmoid_of(m, plus(m, made_slice(m, x, 0, H), made_slice(m, u, 0, H)));
+    z = sigmoid_of(m, plus(m, made_slice(m, x, H, H), made_slice(m, u, H, H)));
+    n = plus(m, made_slice(m, x, 2 * H, H),
+             times(m, r, made_slice(m, u, 2 * H, H)));
+  }
+  n = made_unary(m, SAROS_TANH, n);
+  int next = plus(m, times(m, made_binary(m, SAROS_SUBTRACT, one, z), n),
+                  times(m, z, h));
+  m->state[0].next = next;
+  made_want(m, next);
+  made_want(m, r);
+}
+
+static void check_cells(saros_context *context) {
+  static made m;
+  static window w;
+  for (int kind = 0; kind < 6; kind++)
+    for (int options = 0; options < 32; options++) {
+      made_start(&m, context);
+      seed_of_choices = (unsigned)(kind * 32 + options);
+      if (kind < 4)
+        make_lstm(&m, 5 + 11 * (kind & 1), kind & 1, kind & 2);
+      else
+        make_gru(&m, 7, kind & 1);
+      m.state[0].reverse = m.state[1].reverse = options % 3 == 1;
+      window_make(&w, &m, 1 + choose(7), 1 + choose(9), options);
+      expect_twin(&w, "cell", kind * 32 + options);
+      window_free(&w);
+      loop_forget(m.p.loops);
+    }
+}
+
+/* Sizes whose blocks, strips and products are cut. */
+static void check_sizes(saros_context *context) {
+  static const int sizes[][2] = {
+      {16, 70}, {32, 33}, {128, 40}, {300, 9}, {1100, 2}};
+  static made m;
+  static window w;
+  for (int i = 0; i < 5; i++) {
+    made_start(&m, context);
+    seed_of_choices = (unsigned)i;
+    if (i % 2)
+      make_gru(&m, sizes[i][0], 0);
+    else
+      make_lstm(&m, sizes[i][0], 0, 1);
+    window_make(&w, &m, 4, sizes[i][1], i == 1 ? 31 : 1);
+    expect_twin(&w, "size", sizes[i][0]);
+    window_free(&w);
+    loop_forget(m.p.loops);
+  }
+}
+
+/* --- Random cells ---------------------------------------------------------------------- */
+
+static int any_function(made *m, int x) {
+  static const int functions[] = {
+      SAROS_NEGATE, SAROS_ABS,  SAROS_TANH,     SAROS_SIGMOID,     SAROS_RELU,
+      SAROS_SIN,    SAROS_COS,  SAROS_SOFTPLUS, SAROS_SILU,        SAROS_GELU,
+      SAROS_ELU,    SAROS_TANH, SAROS_SIGMOID,  SAROS_HARD_SIGMOID};
+  switch (choose(8)) {
+    case 0:  // of what is positive
+      x = made_unary(m, SAROS_SOFTPLUS, x);
+      return made_unary(m, choose(2) ? SAROS_LOG : SAROS_SQRT, x);
+    case 1:
+      return made_unary(m, SAROS_EXP, made_unary(m, SAROS_TANH, x));
+    default:
+      return made_unary(m, functions[choose(14)], x);
+  }
+}
+
+static int any_operator(made *m, int a, int b) {
+  switch (choose(9)) {
+    case 0:  // by what is not near 0
+      b = plus(m, made_unary(m, SAROS_SOFTPLUS, b), made_constant(m, 0.5));
+      return made_binary(m, SAROS_DIVIDE, a, b);
+    case 1:
+      a = plus(m, made_unary(m, SAROS_SIGMOID, a), made_constant(m, 0.2));
+      return made_binary(m, SAROS_POWER, a, made_unary(m, SAROS_TANH, b));
+    case 2:
+      return made_binary(m, choose(2) ? SAROS_MAXIMUM : SAROS_MINIMUM, a, b);
+    case 3: {
+      int c = made_binary(m, SAROS_LESS, a, b);
+      return made_node(m, NODE_WHERE, 0, m->node[c].width, (int[]){c, a, b}, 3);
+    }
+    case 4:
+    case 5:
+      return times(m, a, b);
+    case 6:
+      return made_binary(m, SAROS_SUBTRACT, a, b);
+    default:
+      return plus(m, a, b);
+  }
+}
+
+/* W is 12: (2, 3, 2) and the like. */
+#define W 12
+
+static int any_row(made *m, int x, int y) {
+  static const int splits[][3] = {{1, 12, 1}, {2, 6, 1}, {2, 3, 2}, {1, 4, 3}};
+  const int *split = splits[choose(4)];
+  int at[6] = {split[0], split[1], split[2]};
+  int left = split[0] * split[2];
+  switch (choose(13)) {
+    case 0:
+    case 1: {
+      static const int ops[] = {NODE_SUM, NODE_MEAN, NODE_MAX, NODE_MIN,
+                                NODE_LOGSUMEXP};
+      x = made_row(m, ops[choose(5)], left, x, at);
+      return made_row(m, NODE_EXPAND, W, x, at);
+    }
+    case 2:
+      return made_row(m, NODE_SOFTMAX, W, x, at);
+    case 3:
+      return made_row(m, NODE_LOG_SOFTMAX, W, x, at);
+    case 4:
+      return made_row(m, NODE_CUMSUM, W, x, at);
+    case 5:  // flipped
+      return made_row(
+          m, NODE_SLICE, W, x,
+          (int[]){split[0], split[1], split[2], split[1] - 1, split[1], -1});
+    case 6: {  // every second, twice
+      int half = made_row(m, NODE_SLICE, 6, x, (int[]){2, 6, 1, 1, 3, 2});
+      return made_node(m, NODE_CONCATENATE, 0, W,
+                       (int[]){half, made_slice(m, y, 3, 6)}, 2);
+    }
+    case 7: {
+      int n = made_node(m, NODE_CONCATENATE, 0, 2 * W, (int[]){x, y}, 2);
+      m->node[n].at[AT_OUTER] = 3;
+      return made_slice(m, n, choose(W), W);
+    }
+    case 8:
+      return made_row(m, NODE_TRANSPOSE, W, x, (int[6]){2, 3, 2, 1});
+    case 9: {
+      int k = choose(2) ? 12 : 6, layer = choose(2);
+      int gain = made_parameter(m, 1, 1, k), bias = made_parameter(m, 1, 1, k);
+      int n = made_node(m, layer ? NODE_LAYER_NORM : NODE_RMS_NORM, 0, W,
+                        (int[]){x, gain, bias}, layer ? 3 : 2);
+      m->node[n].at[AT_N] = k;
+      m->node[n].number[NUMBER_EPSILON] = 1e-2;
+      return n;
+    }
+    case 10: {  // (3 x 4) per row of its 12, times 4 of y
+      int turned = choose(2);
+      int v = made_slice(m, y, 2, turned ? 3 : 4);
+      int n = made_node(m, NODE_MATVEC, 0, turned ? 4 : 3, (int[]){x, v}, 2);
+      memcpy(m->node[n].at, (int[]){1, 3, 4, turned}, 4 * sizeof(int));
+      return made_row(m, NODE_EXPAND, W, n,
+                      turned ? (int[]){1, 3, 4, 0, 0, 0}
+                             : (int[]){3, 4, 1, 0, 0, 0});
+    }
+    case 11: {
+      int u = made_slice(m, x, 1, 4), v = made_slice(m, y, 5, 6);
+      int n = made_node(m, NODE_OUTER, 0, W, (int[]){u, v}, 2);
+      m->node[n].at[AT_HEADS] = 2;
+      return n;
+    }
+    default:  // a width of 1
+      return made_row(m, NODE_SUM, 1, x, (int[6]){1, W, 1});
+  }
+}
+
+/* A value of width W, or sometimes 1, made of earlier ones. */
+static int any_value(made *m, const int *pool, int count) {
+  int x = pool[choose(count)], y = pool[choose(count)];
+  int wide = m->node[x].width == W;
+  switch (choose(5)) {
+    case 0:
+      return any_function(m, x);
+    case 1:
+      return wide ? made_linear(m, x, W, choose(2)) : any_function(m, x);
+    case 2:
+    case 3:
+      return any_operator(m, x, y);
+    default:
+      return wide && m->node[y].width == W ? any_row(m, x, y)
+                                           : any_operator(m, x, y);
+  }
+}
+
+static void make_random(made *m, int values) {
+  int pool[MOST_NODES], count = 0, states = 1 + choose(3);
+  for (int s = 0; s < states; s++)
+    pool[count++] =
+        made_state(m, W, choose(2) ? made_parameter(m, 1, 1, W) : -1);
+  pool[count++] = made_input(m, W);
+  pool[count++] = made_parameter(m, 1, 1, W);
+  pool[count++] = made_constant(m, 0.5);
+  int fixed = count;
+  while (count < fixed + values && m->p.node_count < MOST_NODES - 30)
+    pool[count] = any_value(m, pool, count), count++;
+  for (int s = 0; s < states; s++) {
+    int x = pool[fixed + choose(count - fixed)];
+    if (m->node[x].width != W || m->node[x].invariant)
+      x = plus(m, pool[s], x);
+    m->state[s].next = made_unary(m, SAROS_TANH, x);
+    made_want(m, m->state[s].next);
+  }
+  int any = pool[fixed + choose(count - fixed)];
+  made_want(m, any);
+}
+
+/* A constant of the pool is no value of a step. */
+static int is_of_steps(const made *m, int node) {
+  const program_node *n = &m->node[node];
+  if (n->op == NODE_STATE || n->op == NODE_INPUT)
+    return 1;
+  for (int i = 0; i < n->inputs; i++)
+    if (is_of_steps(m, n->input[i]))
+      return 1;
+  return 0;
+}
+
+/* Nodes that depend on parameters alone would lie outside. */
+static int is_component(const made *m) {
+  for (int i = 0; i < m->spec.count; i++)
+    if (!is_of_steps(m, m->nodes[i]))
+      return 0;
+  return 1;
+}
+
+static void check_random(saros_context *context, int count) {
+  static made m;
+  static window w;
+  for (int seed = 0, done = 0; done < count; seed++) {
+    made_start(&m, context);
+    seed_of_choices = (unsigned)seed * 77 + 1;
+    choose(2);
+    make_random(&m, 3 + choose(10));
+    int options = choose(4) ? choose(32) : 0;
+    for (int s = 0; s < MOST_STATES; s++)
+      m.state[s].reverse = seed % 4 == 1;
+    if (!is_component(&m))
+      continue;
+    window_make(&w, &m, 1 + choose(5), 1 + choose(6), options);
+    expect_twin(&w, "random", seed);
+    window_free(&w);
+    loop_forget(m.p.loops);
+    done++;
+  }
+}
+
+int main(void) {
+  saros_context *context = saros_context_new(NULL, NULL);
+  saros_set_threads(context, 1);
+  check_cells(context);
+  check_sizes(context);
+  check_random(context, 150);
+  saros_context_release(context);
+  return report();
+}

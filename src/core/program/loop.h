@@ -1,0 +1,338 @@
+/*
+** The loop over time of one strongly connected component of a program: what
+** lies on a path from a state to a state, compiled, one entry on the tape.
+**
+** The component becomes a graph of values (loop_graph.c, loop_lower.c), and what
+** the way back computes is appended to the same graph (loop_adjoint.c). A part of
+** the graph, all that some sinks need, is compiled into code (loop_code.c): steps
+** of three kinds, in order, for one step of time and a block of rows:
+**
+**   CHAIN    element-wise instructions of one width, strip by strip; what no
+**            other step reads stays in registers, strips that never leave L1
+**   PRODUCT  a product with packed weights; products that read the same value
+**            are one
+**   ROW      all that mixes the elements of a row: sums, norms, softmax, moves
+**
+** There are two codes, forward and back. Values of the way forward that the way
+** back needs are saved for all steps, unless they are cheap to compute again
+** from others that are (loop_save.c). Blocks of rows walk through all of time
+** without meeting (loop_walk.c). Gradients of the products' results are kept for
+** all steps, so that the gradient of a weight is one product in the end
+** (loop_gradient.c).
+*/
+#ifndef LOOP_H
+#define LOOP_H
+
+#include "product.h"
+#include "program.h"
+#include "tape.h"
+
+/* --- What the rest of the core calls ------------------------------------------ */
+
+typedef struct loop_spec {
+  const struct saros_program *p;
+  const int *nodes;  // of the component, in order
+  int count;
+  const int *states;  // of the program, by number
+  int state_count;
+  const int *outside;  // nodes whose values are read from outside, and the
+  int outside_count;   // 'first' nodes of the states
+  const int *wanted;   // nodes whose values are needed outside
+  int wanted_count;
+} loop_spec;
+
+/* What acts on states around a step; none of it has a gradient. The arrays have
+** one entry for each state of the component; they, or their entries, may be
+** null. */
+typedef struct loop_options {
+  saros_tensor *mask;            // (T, B): where 0 states stay, values are 0
+  saros_tensor *reset;           // (T, B): see saros_keep
+  saros_tensor *const *dropout;  // (B, w): factor of a state in products
+  saros_tensor *const *zoneout;  // (T, B, w): z new + (1 - z) old
+} loop_options;
+
+/* True if loop_run knows all that the component computes. */
+int loop_supports(const loop_spec *spec);
+
+/*
+** T steps of B rows. outside: (T, B, w) each, or of w elements if invariant;
+** first: (B, w) for each state, nulls for what the program begins with. Out:
+** values (T, B, w) of the wanted nodes and last (B, w) of the states, recorded
+** on the tape.
+*/
+saros_status loop_run(saros_context *context, const loop_spec *spec, int T,
+                      int B, saros_tensor *const *outside,
+                      saros_tensor *const *first, const loop_options *how,
+                      saros_tensor **values, saros_tensor **last);
+
+struct loop_plan;
+/* Releases the compiled loops of a program. */
+void loop_forget(struct loop_plan *plans);
+
+/* --- The graph ------------------------------------------------------------------ */
+
+enum loop_op {
+  // leaves: 'which' says of what
+  LOOP_OUTSIDE,    // value of all steps, or of none where it is invariant
+  LOOP_INVARIANT,  // the same in every row
+  LOOP_CONSTANT,   // 'number'
+  LOOP_BEFORE,     // a state as the step before left it
+  LOOP_MASK,       // of options: width 1
+  LOOP_KEEP,       // 0 where rows start again: width 1
+  LOOP_FACTOR,     // dropout of a state
+  LOOP_ZONE,       // zoneout of a state
+  LOOP_DVALUE,     // gradient of a wanted value
+  LOOP_DAFTER,     // gradient of a state, from the step after
+  LOOP_LEAVES,
+  // element by element; an operand of width 1 meets all elements
+  LOOP_UNARY = LOOP_LEAVES,  // function
+  LOOP_BINARY,
+  LOOP_WHERE,
+  LOOP_UNARY_BACK,  // dy f'(), from dy and x or y
+  LOOP_BLEND,       // w new + (1 - w) old, from new, old, w
+  LOOP_MASKED,      // x m, and 0 where m is 0
+  LOOP_COPY,
+  LOOP_ELEMENTWISE,
+  // neighbours in a row; a view takes no time
+  LOOP_VIEW = LOOP_ELEMENTWISE,  // at[0]: the first
+  LOOP_LINEAR,                   // x and weights
+  LOOP_LINEAR_BACK,              // dx from dy and x's LOOP_LINEAR
+  // rows
+  LOOP_GATHER,   // operands at columns, zeros between
+  LOOP_SLICE,    // at as a slice node
+  LOOP_SCATTER,  // the way back of a slice
+  LOOP_EXPAND,
+  LOOP_TRANSPOSE,
+  LOOP_SUM,
+  LOOP_MAX,
+  LOOP_MIN,
+  LOOP_MAX_BACK,  // from dy and x, at[3] true for min
+  LOOP_LOGSUMEXP,
+  LOOP_SOFTMAX,
+  LOOP_SOFTMAX_BACK,  // from dy and y
+  LOOP_LOG_SOFTMAX,
+  LOOP_LOG_SOFTMAX_BACK,
+  LOOP_CUMSUM,     // at[3] true: from the end
+  LOOP_NORM,       // (x - mean) / deviation; at[2] true: with mean
+  LOOP_RSTD,       // 1 / deviation, as LOOP_NORM
+  LOOP_NORM_BACK,  // from dy, y and rstd
+  LOOP_MATVEC,
+  LOOP_OUTER,
+  LOOP_OPS
+};
+
+typedef struct loop_value {
+  int op, function, width;
+  int which;  // of a leaf: OUTSIDE, ...; of LINEAR_BACK: the LINEAR value
+  int at[PROGRAM_ATTRIBUTES];
+  double number;
+  int in, inputs;    // operands, in the graph's 'ints'
+  int more, extras;  // LINEAR: pairs of weight and bias (or -1), by number of
+                     // the outside value; GATHER: columns
+  int next;          // of the same hash
+} loop_value;
+
+#define LOOP_HEADS 1024
+
+/* Values are made once: the same operation on the same operands is the same
+** value. A failure sticks in 'status', and makes every later value 0. */
+typedef struct loop_graph {
+  saros_context *context;
+  saros_status status;
+  loop_value *value;
+  size_t count, room;
+  int *ints;
+  size_t ints_used, ints_room;
+  int head[LOOP_HEADS];
+} loop_graph;
+
+void loop_graph_start(loop_graph *g, saros_context *context);
+void loop_graph_release(loop_graph *g);
+
+static inline int loop_input(const loop_graph *g, int value, int i) {
+  return g->ints[g->value[value].in + i];
+}
+static inline int loop_extra(const loop_graph *g, int value, int i) {
+  return g->ints[g->value[value].more + i];
+}
+static inline int loop_is_elementwise(int op) {
+  return op >= LOOP_UNARY && op < LOOP_ELEMENTWISE;
+}
+
+/* A value as 'like' has it, with operands and extras; or the one that there is
+** already. A copy is always new. */
+int loop_add(loop_graph *g, loop_value like, const int *in, int inputs,
+             const int *more, int extras);
+int loop_leaf(loop_graph *g, int op, int which, int width);
+int loop_constant(loop_graph *g, double number);
+int loop_unary(loop_graph *g, int function, int x);
+int loop_binary(loop_graph *g, int function, int a, int b);
+/* Of three operands: WHERE, BLEND. */
+int loop_ternary(loop_graph *g, int op, int a, int b, int c);
+int loop_masked(loop_graph *g, int x, int mask);
+int loop_copy(loop_graph *g, int x);
+int loop_view(loop_graph *g, int x, int column, int width);
+/* at as of a slice node; a view where its elements are neighbours. */
+int loop_slice(loop_graph *g, int x, const int *at);
+int loop_gather(loop_graph *g, const int *parts, const int *columns, int count,
+                int width);
+/* A ROW value of one operand or two (b -1: one). */
+int loop_row(loop_graph *g, int op, int width, const int *at, double number,
+             int a, int b);
+
+/* --- What the code works on -------------------------------------------------------- */
+
+enum loop_array_kind {
+  ARRAY_OUTSIDE,    // (T, B, w), row strides as they are
+  ARRAY_INVARIANT,  // (w)
+  ARRAY_CONSTANT,   // one number: which of the plan's
+  ARRAY_BEFORE,     // a state before the step
+  ARRAY_MASK,       // (T, B)
+  ARRAY_KEEP,       // (T, B)
+  ARRAY_FACTOR,     // (B, w)
+  ARRAY_ZONE,       // (T, B, w)
+  ARRAY_KEPT,       // (T, B, w) of the way forward: which of the plan's
+  ARRAY_DVALUE,     // (T, B, w)
+  ARRAY_DAFTER,     // (B, w) and the next: in turn
+  ARRAY_DBEFORE,    // (B, w)
+  ARRAY_DKEPT,      // (T, B, w) of the way back: which of the plan's
+  ARRAY_SCRATCH     // (rows, w) of a block; which: its place
+};
+
+typedef struct loop_array {
+  int kind, which, width;
+} loop_array;
+
+/* Where a value is: in an array from a column on, or in a register. */
+typedef struct loop_place {
+  int array;   // -1: a register, or nowhere yet
+  int column;  // or the register's number
+} loop_place;
+
+/* What a code is made for. An INVARIANT's gradient is summed up in doubles. */
+enum loop_sink_kind {
+  SINK_AFTER,       // state 'which' after the step
+  SINK_VALUE,       // wanted value 'which'
+  SINK_SAVED,       // for the way back
+  SINK_DBEFORE,     // gradient of a state before the step
+  SINK_DOUTSIDE,    // gradient of an outside value
+  SINK_DINVARIANT,  // likewise, summed over rows and steps
+  SINK_DPRODUCT     // gradient of the LINEAR value 'which'
+};
+
+typedef struct loop_sink {
+  int kind, which, value;
+  int array;  // where it is left
+  int place;  // of an invariant's sums
+} loop_sink;
+
+typedef struct loop_operand {
+  loop_place at;
+  int wide;  // 0: one number meets all elements of a row
+} loop_operand;
+
+/* Instructions of a chain: an elementwise loop_op, or several in one. */
+enum loop_instruction_kind {
+  DO_UNARY,
+  DO_BINARY,
+  DO_WHERE,
+  DO_UNARY_BACK,
+  DO_BLEND,
+  DO_MASKED,
+  DO_COPY,
+  DO_MULTIPLY_ADD,           // a b + c
+  DO_SIGMOID_BACK,           // dy s (1 - s), from dy and s
+  DO_TANH_BACK,              // dy (1 - y y)
+  DO_MULTIPLY_SIGMOID_BACK,  // a b s (1 - s), from a, b and s
+  DO_MULTIPLY_TANH_BACK
+};
+
+typedef struct loop_instruction {
+  int kind, function;
+  int operands;
+  loop_operand y, x[3];
+} loop_instruction;
+
+enum loop_step_kind { STEP_CHAIN, STEP_PRODUCT, STEP_ROW };
+
+typedef struct loop_step {
+  int kind;
+  int width;         // of a chain
+  int first, count;  // instructions of a chain
+  int value;         // of a product or row
+  loop_place y;      // of a product or row
+  int add;           // of a product: to what is there
+} loop_step;
+
+/* A list of ints and the like, in the pool. */
+typedef struct loop_code {
+  loop_sink *sink;
+  size_t sinks, sink_room;
+  loop_step *step;
+  size_t steps, step_room;
+  loop_instruction *instruction;
+  size_t instructions, instruction_room;
+  loop_place *place;  // of every value of the graph
+  int registers;      // that a chain needs at once
+  int scratch;        // elements of a row in ARRAY_SCRATCH, all together
+  int sums;           // doubles for the gradients of invariants
+} loop_code;
+
+/* --- The plan ------------------------------------------------------------------------ */
+
+typedef struct loop_plan loop_plan;
+struct loop_plan {
+  saros_context *context;
+  int references;
+  loop_plan *next;  // of the same program
+  int *key;         // what it was made for
+  size_t key_size, key_room;
+  loop_graph graph;
+  int forward;  // values of the graph that are not of the way back alone
+  int states, outside, wanted;
+  int reverse;    // steps from the last to the first
+  int gradients;  // there is a way back
+  int *restart;   // by state: the outside value it starts again from, or -1
+  int *width;     // by state
+  int *before;    // by state: value of LOOP_BEFORE
+  char *saved;    // by value: kept for the way back
+  loop_array *array;
+  size_t arrays, array_room;
+  int kept, dkept;  // how many of ARRAY_KEPT, ARRAY_DKEPT
+  loop_code code, back;
+};
+
+/* What is there of the options, for a plan's key. */
+typedef struct loop_has {
+  int mask, keep, gradients;
+  const char *dropout, *zoneout;  // by state
+  const char *wants;              // by outside value: its gradient
+} loop_has;
+
+/* Fills the graph and the sinks of both codes. */
+saros_status loop_lower(loop_plan *plan, const loop_spec *spec,
+                        const loop_has *has);
+saros_status loop_adjoint(loop_plan *plan, const loop_has *has);
+/* Decides what is saved, and adds it to the sinks of the way forward. */
+saros_status loop_save(loop_plan *plan);
+/* Compiles the sinks of one code. */
+saros_status loop_compile(loop_plan *plan, loop_code *code);
+void loop_code_release(saros_context *context, loop_code *code);
+
+saros_status loop_add_sink(loop_plan *plan, loop_code *code, int kind,
+                           int which, int value);
+/* The distance between rows of scratch. Powers of two would meet in the same
+** lines of the cache. */
+static inline int loop_padded(int width) {
+  int whole = (width + 15) / 16 * 16;
+  return whole >= 512 && whole % 256 == 0 ? whole + 16 : whole;
+}
+/* The number of an array; made if there is none yet. */
+int loop_array_of(loop_plan *plan, int kind, int which, int width);
+
+/* The plan of a program for a spec and what there is; made if there is none. */
+saros_status loop_plan_of(saros_context *context, const loop_spec *spec,
+                          const loop_has *has, loop_plan **out);
+void loop_plan_release(loop_plan *plan);
+
+#endif

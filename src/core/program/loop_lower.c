@@ -1,0 +1,335 @@
+/*
+** From the nodes of a component to values: one function for each node, or a few
+** values where there is no such function. Products that read the same value
+** become one, of which each is a view.
+**
+** What acts on states around a step becomes values, too: rows that start again
+** choose between two states, a mask and zoneout blend the new state with the old
+** one, dropout is a factor of what products read.
+*/
+#include <string.h>
+
+#include "loop.h"
+
+/* A component on its way into a graph. */
+typedef struct lowering {
+  loop_plan *plan;
+  loop_graph *g;
+  const loop_spec *spec;
+  const loop_has *has;
+  int *value;  // by node of the program; -1: none yet
+} lowering;
+
+static const program_node *node_at(const lowering *l, int n) {
+  return &l->spec->p->nodes[n];
+}
+
+/* The number of a node among those outside; -1: it is not. */
+static int outside_of(const loop_spec *spec, int node) {
+  for (int i = 0; i < spec->outside_count; i++)
+    if (spec->outside[i] == node)
+      return i;
+  return -1;
+}
+
+static int session_state_of(const loop_spec *spec, int state) {
+  for (int i = 0; i < spec->state_count; i++)
+    if (spec->states[i] == state)
+      return i;
+  return -1;
+}
+
+static int operand(const lowering *l, const program_node *n, int i) {
+  return l->value[n->input[i]];
+}
+
+static int add(lowering *l, int a, int b) {
+  return loop_binary(l->g, SAROS_ADD, a, b);
+}
+
+static int times(lowering *l, int a, int b) {
+  return loop_binary(l->g, SAROS_MULTIPLY, a, b);
+}
+
+/* --- Products ---------------------------------------------------------------------- */
+
+/* What a product reads of a node: a state with its dropout. */
+static int read_by_product(lowering *l, int node) {
+  const program_node *n = node_at(l, node);
+  int s = n->op == NODE_STATE ? session_state_of(l->spec, n->state[0]) : -1;
+  if (s < 0 || l->has->dropout == NULL || !l->has->dropout[s])
+    return l->value[node];
+  return times(l, l->value[node], loop_leaf(l->g, LOOP_FACTOR, s, n->width));
+}
+
+static int is_product_of(const lowering *l, int node, int x) {
+  const program_node *n = node_at(l, node);
+  return n->op == NODE_LINEAR && n->input[0] == x;
+}
+
+/* All products of the component that read node x, as one. */
+static int merge_products(lowering *l, int x) {
+  saros_context *context = l->plan->context;
+  int count = 0, width = 0, *more;
+  for (int i = 0; i < l->spec->count; i++)
+    count += is_product_of(l, l->spec->nodes[i], x);
+  size_t bytes = 2 * (size_t)count * sizeof *more;
+  more = pool_take(&context->pool, bytes);
+  if (more == NULL) {
+    l->g->status = base_out_of_memory(context, bytes);
+    return 0;
+  }
+  count = 0;
+  for (int i = 0; i < l->spec->count; i++) {
+    const program_node *n = node_at(l, l->spec->nodes[i]);
+    if (!is_product_of(l, l->spec->nodes[i], x))
+      continue;
+    more[count++] = outside_of(l->spec, n->input[1]);
+    more[count++] = n->inputs > 2 ? outside_of(l->spec, n->input[2]) : -1;
+    width += n->width;
+  }
+  int from = read_by_product(l, x);
+  int all = loop_add(l->g, (loop_value){.op = LOOP_LINEAR, .width = width},
+                     &from, 1, more, count);
+  pool_give(&context->pool, more);
+  return all;
+}
+
+static void lower_products(lowering *l, int x) {
+  int all = merge_products(l, x), column = 0;
+  for (int i = 0; i < l->spec->count; i++) {
+    int node = l->spec->nodes[i], width = node_at(l, node)->width;
+    if (!is_product_of(l, node, x))
+      continue;
+    l->value[node] = loop_view(l->g, all, column, width);
+    column += width;
+  }
+}
+
+/* --- Rows ---------------------------------------------------------------------------- */
+
+static int lower_concatenate(lowering *l, const program_node *n) {
+  saros_context *context = l->plan->context;
+  int outer = n->at[AT_OUTER] > 0 ? n->at[AT_OUTER] : 1, column = 0;
+  size_t count = (size_t)outer * (size_t)n->inputs;
+  int *parts = pool_take(&context->pool, 2 * count * sizeof *parts);
+  if (parts == NULL) {
+    l->g->status = base_out_of_memory(context, 2 * count * sizeof *parts);
+    return 0;
+  }
+  for (int block = 0, k = 0; block < outer; block++)
+    for (int i = 0; i < n->inputs; i++, k++) {
+      int width = node_at(l, n->input[i])->width / outer;
+      parts[k] = loop_view(l->g, operand(l, n, i), block * width, width);
+      parts[(int)count + k] = column;
+      column += width;
+    }
+  int all = loop_gather(l->g, parts, parts + count, (int)count, n->width);
+  pool_give(&context->pool, parts);
+  return all;
+}
+
+static int lower_norm(lowering *l, const program_node *n, int centred) {
+  int at[PROGRAM_ATTRIBUTES] = {0, n->at[AT_N], centred};
+  double epsilon = n->number[NUMBER_EPSILON];
+  int runs = n->width / n->at[AT_N];
+  int y =
+      loop_row(l->g, LOOP_NORM, n->width, at, epsilon, operand(l, n, 0), -1);
+  int repeat[PROGRAM_ATTRIBUTES] = {1, runs, n->at[AT_N]};
+  for (int i = 1; i < n->inputs; i++) {
+    int with = operand(l, n, i);
+    if (runs > 1)
+      with = loop_row(l->g, LOOP_EXPAND, n->width, repeat, 0, with, -1);
+    y = i == 1 ? times(l, y, with) : add(l, y, with);
+  }
+  return y;
+}
+
+static int lower_mean(lowering *l, const program_node *n) {
+  int sum = loop_row(l->g, LOOP_SUM, n->width, n->at, 0, operand(l, n, 0), -1);
+  return times(l, sum, loop_constant(l->g, 1.0 / n->at[AT_N]));
+}
+
+static int plain_row(lowering *l, const program_node *n, int op) {
+  return loop_row(l->g, op, n->width, n->at, 0, operand(l, n, 0),
+                  n->inputs > 1 ? operand(l, n, 1) : -1);
+}
+
+static int lower_row(lowering *l, const program_node *n) {
+  switch (n->op) {
+    case NODE_CONCATENATE:
+      return lower_concatenate(l, n);
+    case NODE_LAYER_NORM:
+      return lower_norm(l, n, 1);
+    case NODE_RMS_NORM:
+      return lower_norm(l, n, 0);
+    case NODE_MEAN:
+      return lower_mean(l, n);
+    case NODE_EXPAND:
+      return plain_row(l, n, LOOP_EXPAND);
+    case NODE_TRANSPOSE:
+      return plain_row(l, n, LOOP_TRANSPOSE);
+    case NODE_SUM:
+      return plain_row(l, n, LOOP_SUM);
+    case NODE_MAX:
+      return plain_row(l, n, LOOP_MAX);
+    case NODE_MIN:
+      return plain_row(l, n, LOOP_MIN);
+    case NODE_LOGSUMEXP:
+      return plain_row(l, n, LOOP_LOGSUMEXP);
+    case NODE_SOFTMAX:
+      return plain_row(l, n, LOOP_SOFTMAX);
+    case NODE_LOG_SOFTMAX:
+      return plain_row(l, n, LOOP_LOG_SOFTMAX);
+    case NODE_CUMSUM: {
+      int at[PROGRAM_ATTRIBUTES] = {n->at[AT_OUTER], n->at[AT_N],
+                                    n->at[AT_INNER]};
+      return loop_row(l->g, LOOP_CUMSUM, n->width, at, 0, operand(l, n, 0), -1);
+    }
+    case NODE_MATVEC:
+      return plain_row(l, n, LOOP_MATVEC);
+    default:
+      return plain_row(l, n, LOOP_OUTER);
+  }
+}
+
+/* --- Nodes ---------------------------------------------------------------------------- */
+
+int loop_supports(const loop_spec *spec) {
+  for (int i = 0; i < spec->count; i++)
+    switch (spec->p->nodes[spec->nodes[i]].op) {
+      case NODE_INPUT:
+      case NODE_IDS:
+      case NODE_PARAMETER:
+      case NODE_LOOKUP:
+      case NODE_WINDOW:
+      case NODE_CELL:
+      case NODE_ATTENTION:
+      case NODE_DROPOUT:
+        return 0;
+      default:
+        break;
+    }
+  return 1;
+}
+
+/* A state before the step: as it was left, or where a row starts again, as the
+** program begins. */
+static int lower_state(lowering *l, int s) {
+  int width = l->plan->width[s], restart = l->plan->restart[s];
+  int left = loop_leaf(l->g, LOOP_BEFORE, s, width);
+  l->plan->before[s] = left;
+  if (!l->has->keep)
+    return left;
+  int first = restart < 0 ? loop_constant(l->g, 0)
+                          : l->value[l->spec->outside[restart]];
+  return loop_ternary(l->g, LOOP_WHERE, loop_leaf(l->g, LOOP_KEEP, 0, 1), left,
+                      first);
+}
+
+static int lower_node(lowering *l, int node) {
+  const program_node *n = node_at(l, node);
+  switch (n->op) {
+    case NODE_STATE:
+      return lower_state(l, session_state_of(l->spec, n->state[0]));
+    case NODE_CONSTANT:
+      return loop_constant(l->g, n->number[NUMBER_VALUE]);
+    case NODE_UNARY:
+      return loop_unary(l->g, n->function, operand(l, n, 0));
+    case NODE_BINARY:
+      return loop_binary(l->g, n->function, operand(l, n, 0), operand(l, n, 1));
+    case NODE_WHERE:
+      return loop_ternary(l->g, LOOP_WHERE, operand(l, n, 0), operand(l, n, 1),
+                          operand(l, n, 2));
+    case NODE_SLICE:
+      return loop_slice(l->g, operand(l, n, 0), n->at);
+    default:
+      return lower_row(l, n);
+  }
+}
+
+static int lower_outside(lowering *l, int i) {
+  const program_node *n = node_at(l, l->spec->outside[i]);
+  if (n->op == NODE_CONSTANT && n->width == 1)
+    return loop_constant(l->g,
+                         n->values ? n->values[0] : n->number[NUMBER_VALUE]);
+  return loop_leaf(l->g, n->invariant ? LOOP_INVARIANT : LOOP_OUTSIDE, i,
+                   n->width);
+}
+
+/* The states, and what their rows start again from. */
+static void take_states(lowering *l) {
+  const struct saros_program *p = l->spec->p;
+  for (int s = 0; s < l->spec->state_count; s++) {
+    const program_state *state = &p->states[l->spec->states[s]];
+    l->plan->width[s] = state->width;
+    l->plan->before[s] = -1;
+    l->plan->restart[s] =
+        state->first < 0 ? -1 : outside_of(l->spec, state->first);
+    l->plan->reverse = state->reverse != 0;
+  }
+}
+
+static void lower_nodes(lowering *l) {
+  for (int i = 0; i < l->spec->outside_count; i++)
+    l->value[l->spec->outside[i]] = lower_outside(l, i);
+  for (int i = 0; i < l->spec->count; i++) {
+    int node = l->spec->nodes[i];
+    if (l->value[node] >= 0)
+      continue;
+    if (node_at(l, node)->op == NODE_LINEAR)
+      lower_products(l, node_at(l, node)->input[0]);
+    else
+      l->value[node] = lower_node(l, node);
+  }
+}
+
+/* --- Around the step -------------------------------------------------------------------- */
+
+/* A state after the step: the new one, or blended with the old one. */
+static int after_of(lowering *l, int s, int old) {
+  const program_state *state = &l->spec->p->states[l->spec->states[s]];
+  int is_held = l->has->zoneout != NULL && l->has->zoneout[s];
+  int next = l->value[state->next], weight = -1;
+  if (l->has->mask)
+    weight = loop_leaf(l->g, LOOP_MASK, 0, 1);
+  if (is_held) {
+    int zone = loop_leaf(l->g, LOOP_ZONE, s, state->width);
+    weight = weight < 0 ? zone : times(l, weight, zone);
+  }
+  if (weight < 0)
+    return next;
+  return loop_ternary(l->g, LOOP_BLEND, next, old, weight);
+}
+
+static saros_status lower_sinks(lowering *l) {
+  loop_code *code = &l->plan->code;
+  for (int s = 0; s < l->spec->state_count; s++) {
+    int old = lower_state(l, s);
+    TRY(loop_add_sink(l->plan, code, SINK_AFTER, s, after_of(l, s, old)));
+  }
+  for (int i = 0; i < l->spec->wanted_count; i++) {
+    int value = l->value[l->spec->wanted[i]];
+    if (l->has->mask)
+      value = loop_masked(l->g, value, loop_leaf(l->g, LOOP_MASK, 0, 1));
+    TRY(loop_add_sink(l->plan, code, SINK_VALUE, i, value));
+  }
+  return SAROS_OK;
+}
+
+saros_status loop_lower(loop_plan *plan, const loop_spec *spec,
+                        const loop_has *has) {
+  saros_context *context = plan->context;
+  size_t bytes = (size_t)spec->p->node_count * sizeof(int);
+  lowering l = {plan, &plan->graph, spec, has,
+                pool_take(&context->pool, bytes)};
+  if (l.value == NULL)
+    return base_out_of_memory(context, bytes);
+  memset(l.value, 0xff, bytes);
+  take_states(&l);
+  lower_nodes(&l);
+  saros_status status = lower_sinks(&l);
+  pool_give(&context->pool, l.value);
+  plan->forward = (int)plan->graph.count;
+  return status != SAROS_OK ? status : plan->graph.status;
+}

@@ -1,0 +1,97 @@
+/*
+** A compiled loop on its way over one window: T steps of B rows.
+*/
+#ifndef LOOP_WINDOW_H
+#define LOOP_WINDOW_H
+
+#include "loop.h"
+
+/* All tensors of a window, in one list: it is what the tape saves. */
+typedef struct loop_window {
+  loop_plan *plan;
+  saros_context *context;
+  const kernels *kernels;
+  int T, B;
+  const char *given;       // by state: its first rows were given
+  saros_tensor **t;        // all of them: see loop_window_size
+  saros_tensor **outside;  // by number; invariants are contiguous
+  saros_tensor **first;    // by state: (B, w)
+  saros_tensor **dropout;  // by state: (B, w), or null
+  saros_tensor **zoneout;  // by state: (T, B, w), or null
+  saros_tensor **mask;     // one: (T, B), or null
+  saros_tensor **keep;     // one: (T, B), or null
+  saros_tensor **holder;   // one: keeps the plan for the tape
+  saros_tensor **kept;     // (T, B, w) of the way forward
+
+  // going back
+  saros_tensor **dvalue;  // by wanted value: (T, B, w)
+  saros_tensor **dkept;   // (T, B, w)
+  saros_tensor **dstate;  // two (B, w) for each state, in turn
+  double *sums;           // of invariants' gradients, one list for each block
+  int blocks;             // of rows
+} loop_window;
+
+/* Where an array lies: element (t, row, k) at data[t * time + row * ld + k]. */
+typedef struct loop_bound {
+  real *data;
+  ptrdiff_t time, ld;
+} loop_bound;
+
+/* A block of rows at one step: what the steps of a code work on. */
+typedef struct loop_block {
+  const struct loop_walk *walk;
+  int row, rows;    // of the batch
+  real **base;      // by array: its first row of the block
+  real *scratch;    // for ARRAY_SCRATCH
+  real *registers;  // of chains
+} loop_block;
+
+/* The walk of a code through a window. */
+typedef struct loop_walk {
+  const loop_window *window;
+  const loop_code *code;
+  const kernels *kernels;
+  int back;  // from the last step of the walk to the first
+  int rows;  // of the batch in a block
+  int blocks, alone;
+  loop_bound *bound;       // by array
+  ptrdiff_t *ld;           // by array
+  product_packed *packed;  // by step of the code: of products
+  real *numbers;           // by value: constants
+  char *memory;            // of all blocks
+  size_t block_size;       // bytes
+} loop_walk;
+
+/* Elements of a strip, as a register holds them. */
+#define LOOP_STRIP 1024
+
+/* Strips beside the registers: operands as neighbours, and a result. */
+#define LOOP_SPARE 4
+
+int loop_window_size(const loop_plan *plan);
+/* Points the names into w->t. */
+void loop_window_name(loop_window *w);
+
+/* Runs a code over the window. */
+saros_status loop_walk_run(loop_window *w, const loop_code *code, int back);
+/* A state of all rows as it was before step t, its rows being neighbours. */
+const real *loop_state_before(const loop_window *w, int state, int t);
+/* The step before t on the walk; -1 at the beginning. */
+int loop_step_before(const loop_window *w, int t);
+
+void loop_chain_run(const loop_block *b, const loop_step *step);
+void loop_row_run(const loop_block *b, const loop_step *step);
+
+/* Gradients of what the window read, after the walk back. */
+saros_status loop_gradients(const tape_entry *e, loop_window *w);
+
+/* The weights (n, k) of a LINEAR value as one matrix, and its bias (n), null if it
+** has none: those of its only tensors, or in *own, which the caller gives back. */
+saros_status loop_weights(const loop_window *w, int linear,
+                          const real **weights, const real **bias, real **own);
+
+static inline real *loop_at(const loop_block *b, loop_place place) {
+  return b->base[place.array] + place.column;
+}
+
+#endif
