@@ -15,6 +15,7 @@
 #include "peak.h"
 #include "plain.h"
 #include "saros.h"
+#include "../spec/c/stages.h"
 
 #define SAMPLES 101
 #define SAMPLE_SECONDS 0.001
@@ -38,19 +39,18 @@ static saros_tensor *weights(saros_generator *g, saros_context *context,
 }
 
 /* The layer, and the head. */
-static void make_stages(saros_stage stages[2], saros_context *context,
+static void make_stages(stage stages[2], saros_context *context,
                         saros_cell cell, int H, int outputs) {
   const saros_cell_facts facts = saros_cell_of(cell);
   const int GH = facts.gates * H;
   saros_generator *g;
   if (saros_generator_new(context, 1, &g) != SAROS_OK)
     fail(context);
-  stages[0] =
-      (saros_stage){.kind = SAROS_STAGE_RECURRENT,
-                    .cell = cell,
-                    .layer = {.weight_ih = weights(g, context, 2, GH, 1),
-                              .bias_ih = weights(g, context, 1, GH, 0)}};
-  stages[1] = (saros_stage){.kind = SAROS_STAGE_LINEAR};
+  stages[0] = (stage){.kind = STAGE_RECURRENT,
+                      .cell = cell,
+                      .layer = {.weight_ih = weights(g, context, 2, GH, 1),
+                                .bias_ih = weights(g, context, 1, GH, 0)}};
+  stages[1] = (stage){.kind = STAGE_LINEAR};
   if (!facts.linear) {
     stages[0].layer.weight_hh = weights(g, context, 2, GH, H);
     stages[0].layer.bias_hh = weights(g, context, 1, GH, 0);
@@ -62,7 +62,7 @@ static void make_stages(saros_stage stages[2], saros_context *context,
 }
 
 /* The same by hand; null if there is no such. */
-static plain *plain_of(const saros_stage *stages, int H, int outputs) {
+static plain *plain_of(const stage *stages, int H, int outputs) {
   const saros_layer *l = &stages[0].layer;
   const int gates = saros_cell_of(stages[0].cell).gates;
   if ((stages[0].cell != SAROS_LSTM && stages[0].cell != SAROS_GRU) ||
@@ -191,11 +191,11 @@ int main(int count, char **words) {
     return 1;
   }
   saros_context *context = saros_context_new(NULL, NULL);
-  saros_session *s;
-  saros_stage stages[2];
+  stage stages[2];
   make_stages(stages, context, (saros_cell)cell, H, outputs);
-  if (saros_session_new(context, 1 + (outputs > 0), stages, 1,
-                        (saros_weights)kind, &s) != SAROS_OK)
+  saros_session *s = stages_session(context, 1 + (outputs > 0), stages, 1,
+                                    (saros_weights)kind);
+  if (s == NULL)
     fail(context);
   plain *p = kind == SAROS_WEIGHTS_REAL ? plain_of(stages, H, outputs) : NULL;
   double step[2], single, slow;

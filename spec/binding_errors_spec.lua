@@ -40,7 +40,7 @@ local accepts = {
   tensors = "table", any = "boolean string table positive negative zero fraction huge",
   whatever = "nil boolean string table function coroutine file generator tensor ids closed nan inf " .. numbers,
   tape = "", session = "", codec = "", tokens = "", program = "", json = "", unit = "",
-  share = "zero", stages = "table",
+  share = "zero", stages = "table", which = "positive",
 }
 
 -- An argument: its kind, with a '?' if it may be left out, and a right value.
@@ -228,6 +228,9 @@ local session_methods = {
   reset = function() return A("row?", 1) end,
   restore = function() return A("state", session():dump()) end,
   repack = function() return A("stages", stages()) end,
+  output = function() return A("which?", "y") end,
+  set_state = function() return A("states", {}) end,
+  state = function() end,
   logits = function() end, probabilities = function() end, dump = function() end,
   fork = function() end, streams = function() end,
 }

@@ -1133,9 +1133,25 @@ typedef enum saros_weights {
 ** stages and their tensors are borrowed for the call. SAROS_EARGUMENT names the
 ** stage and the tensor that do not fit.
 */
-SAROS_API saros_status saros_session_new(saros_context *context, int count,
-                                         const saros_stage *stages, int streams,
-                                         saros_weights weights,
+SAROS_API saros_status saros_session_new_list(saros_context *context, int count,
+                                              const saros_stage *stages,
+                                              int streams,
+                                              saros_weights weights,
+                                              saros_session **out);
+
+/*
+** A session of 1..65536 streams that steps a program, in the first states. The
+** parameters are those of the program, in its order, and borrowed for the call.
+** Products of the same value become one, element-wise operations that follow each
+** other run as one, fused cells are one stage, and what depends on parameters
+** alone is computed here. Dropout does nothing, zoneout mixes by its probability.
+** SAROS_EARGUMENT names a parameter that does not fit, or a state that walks from
+** the end of a sequence, which no step can.
+*/
+SAROS_API saros_status saros_session_new(saros_context *context,
+                                         saros_program *program,
+                                         saros_tensor *const *parameters,
+                                         int streams, saros_weights weights,
                                          saros_session **out);
 SAROS_API void saros_session_release(saros_session *session);  // or null
 
@@ -1153,17 +1169,25 @@ SAROS_API saros_status saros_session_fork(const saros_session *session,
 ** session is as it was. This is how a host learns while it steps: saros_tape
 ** and saros_update on a window of its own, then this.
 */
-SAROS_API saros_status saros_session_repack(saros_session *session, int count,
-                                            const saros_stage *stages);
+SAROS_API saros_status saros_session_repack_list(saros_session *session,
+                                                 int count,
+                                                 const saros_stage *stages);
+SAROS_API saros_status saros_session_repack(saros_session *session,
+                                            saros_tensor *const *parameters);
 
 typedef struct saros_session_facts {
   int streams;
   int symbols;  // V: input ids are in 0..V-1; 0: the input is features
   int inputs;   // features of a row of the input; 0: the input is ids
-  int outputs;  // features of a row of the output
+  int outputs;  // features of a row of the output; of the first, as above
+  int input_count, output_count, state_count;
 } saros_session_facts;
 
 SAROS_API saros_session_facts saros_session_of(const saros_session *session);
+/* What it steps, borrowed: saros_program_input and the like name its inputs,
+** outputs and states. */
+SAROS_API const saros_program *
+saros_session_program(const saros_session *session);
 
 /*
 ** One step of all streams, from features x (streams, inputs) or from ids
@@ -1177,9 +1201,19 @@ SAROS_API saros_status saros_session_step(saros_session *session,
 SAROS_API saros_status saros_session_step_ids(saros_session *session,
                                               const int32_t *ids);
 
+/*
+** The same for any number of inputs, in the order of the program: 'inputs' has a
+** pointer for each, to saros_real (streams, width) or to int32_t (streams) ids.
+*/
+SAROS_API saros_status
+saros_session_step_inputs(saros_session *session, const void *const *inputs);
+
 /* (streams, outputs), borrowed and always the same tensor: each step writes to
 ** it. Zeros before the first step and in rows that were reset. */
 SAROS_API saros_tensor *saros_session_output(const saros_session *session);
+/* The same of output 0..output_count-1, which is not checked. */
+SAROS_API saros_tensor *saros_session_output_at(const saros_session *session,
+                                                int output);
 
 /* The softmax of each row of the output, in a tensor of the session's own that
 ** is borrowed likewise. SAROS_ESTATE if the open tape still needs it. */
@@ -1224,7 +1258,22 @@ SAROS_API saros_status saros_session_sample(saros_session *session,
 SAROS_API saros_status saros_session_reset(saros_session *session, int row);
 
 /*
-** The states and the output as bytes, for a file or for another session of the
+** State 0..state_count-1 of all streams, copied into a tensor (streams, width) or
+** from one: so a layer that has read a long history at once hands over to a
+** session, and back. The last steps of a window come in order, the oldest first,
+** and attention's likewise, with how many of them there are. SAROS_EARGUMENT if
+** there is no such state, or the tensor does not fit.
+*/
+SAROS_API saros_status saros_session_state(const saros_session *session,
+                                           int state, saros_tensor *to);
+SAROS_API saros_status saros_session_set_state(saros_session *session,
+                                               int state, saros_tensor *from);
+/* All of them; if one does not fit, nothing changes. */
+SAROS_API saros_status saros_session_set_states(saros_session *session,
+                                                saros_tensor *const *from);
+
+/*
+** The states and the outputs as bytes, for a file or for another session of the
 ** same model, in whatever way that keeps its weights, as they are not among the
 ** bytes. 'bytes' has room for saros_session_dump_size. Restoring goes on bit for
 ** bit if weights are kept in the same way; it trusts nothing:

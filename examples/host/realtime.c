@@ -23,9 +23,31 @@ static saros_tensor *random_tensor(saros_generator *g, saros_context *context,
   return x;
 }
 
+/* A step of the model, as the files of models have it: numbers count from 0, and
+** "in" names nodes. */
+static const char model[] =
+    "{\"format\": 1,"
+    " \"parameters\": [{\"name\": \"weight_ih\", \"shape\": [128, 1]},"
+    "                  {\"name\": \"weight_hh\", \"shape\": [128, 32]},"
+    "                  {\"name\": \"bias_ih\", \"shape\": [128]},"
+    "                  {\"name\": \"head\", \"shape\": [1, 32]}],"
+    " \"states\": [{\"name\": \"h\", \"width\": 32, \"next\": 5},"
+    "              {\"name\": \"c\", \"width\": 32, \"next\": 5}],"
+    " \"nodes\": [{\"op\": \"input\", \"name\": \"x\", \"width\": 1},"
+    "             {\"op\": \"parameter\", \"parameter\": 0},"
+    "             {\"op\": \"parameter\", \"parameter\": 1},"
+    "             {\"op\": \"parameter\", \"parameter\": 2},"
+    "             {\"op\": \"parameter\", \"parameter\": 3},"
+    "             {\"op\": \"cell\", \"cell\": \"lstm\", \"in\": [0, 1, 2, 3],"
+    "              \"with\": [\"weight_ih\", \"weight_hh\", \"bias_ih\"],"
+    "              \"states\": [0, 1]},"
+    "             {\"op\": \"linear\", \"in\": [5, 4]}],"
+    " \"outputs\": [{\"name\": \"y\", \"node\": 6}]}";
+
 /* A real application would read its weights: saros_safetensors_read. */
 static saros_session *open_session(saros_context *context) {
   saros_generator *g = NULL;
+  saros_program *program = NULL;
   saros_session *session = NULL;
   if (saros_generator_new(context, 1, &g) != SAROS_OK)
     return NULL;
@@ -33,14 +55,12 @@ static saros_session *open_session(saros_context *context) {
                        random_tensor(g, context, 2, 4 * HIDDEN, HIDDEN),
                        random_tensor(g, context, 1, 4 * HIDDEN, 0),
                        random_tensor(g, context, 2, 1, HIDDEN)};
-  const saros_stage stages[] = {
-      {.kind = SAROS_STAGE_RECURRENT,
-       .cell = SAROS_LSTM,
-       .layer = {.weight_ih = t[0], .weight_hh = t[1], .bias_ih = t[2]}},
-      {.kind = SAROS_STAGE_LINEAR, .weight = t[3]}};
-  saros_session_new(context, 2, stages, 1, SAROS_WEIGHTS_REAL, &session);
+  if (saros_program_read(context, model, sizeof model - 1, &program) ==
+      SAROS_OK)
+    saros_session_new(context, program, t, 1, SAROS_WEIGHTS_REAL, &session);
   for (int i = 0; i < 4; i++)
     saros_tensor_release(t[i]);
+  saros_program_release(program);
   saros_generator_release(g);
   return session;
 }

@@ -53,24 +53,19 @@ static void check_operations(int n) {
 }
 
 static void check_sessions(int n) {
+  static const char text[] =
+      "{\"format\": 1, \"parameters\": [], \"states\": [], \"nodes\": "
+      "[{\"op\": \"input\", \"name\": \"x\", \"width\": 3}], "
+      "\"outputs\": [{\"name\": \"y\", \"node\": 0}]}";
   saros_session *s = NULL;
-  saros_stage linear = {.kind = SAROS_STAGE_LINEAR, .weight = x};
-  saros_stage stages[] = {linear, {.kind = (saros_stage_kind)n}};
-  expect(saros_session_new(context, 1, &linear, 1, (saros_weights)n, &s), &s, n,
-         "session: ");
-  expect(saros_session_new(context, 2, stages, 1, SAROS_WEIGHTS_REAL, &s), &s,
-         n, "session: expected a stage");
-  expect(saros_session_new(context, 1, stages + 1, 1, SAROS_WEIGHTS_REAL, &s),
-         s, n, "session: expected ");
-  stages[1] = (saros_stage){.kind = SAROS_STAGE_FUNCTION,
-                            .function = (saros_function)n};
-  expect(saros_session_new(context, 2, stages, 1, SAROS_WEIGHTS_REAL, &s), &s,
-         n, "session: expected a function ");
-  stages[1] = (saros_stage){.kind = SAROS_STAGE_RECURRENT,
-                            .cell = (saros_cell)n,
-                            .layer = {.weight_ih = x, .weight_hh = x}};
-  expect(saros_session_new(context, 2, stages, 1, SAROS_WEIGHTS_REAL, &s), &s,
-         n, "session: expected ");
+  saros_program *program;
+  saros_program_read(context, text, sizeof text - 1, &program);
+  expect(saros_session_new(context, program, NULL, 1, (saros_weights)n, &s), &s,
+         n, "session: expected a kind of weights ");
+  const saros_stage list = {.kind = (saros_stage_kind)n, .weight = x};
+  expect(saros_session_new_list(context, 1, &list, 1, SAROS_WEIGHTS_REAL, &s),
+         &s, n, "session: expected ");
+  saros_program_release(program);
 }
 
 static void check_texts(int n) {

@@ -10,6 +10,7 @@
 
 #include "check.h"
 #include "saros.h"
+#include "stages.h"
 
 /* --- Buffers of the host's ------------------------------------------------------ */
 
@@ -148,20 +149,18 @@ static saros_archive *make_archive(saros_context *context) {
 }
 
 /* A layer on the weights of an archive. */
-static saros_stage layer_on(const saros_archive *archive) {
-  return (saros_stage){
-      .kind = SAROS_STAGE_RECURRENT,
-      .cell = SAROS_LSTM,
-      .layer = {.weight_ih = saros_archive_tensor(archive, 0),
-                .weight_hh = saros_archive_tensor(archive, 1)}};
+static stage layer_on(const saros_archive *archive) {
+  return (stage){.kind = STAGE_RECURRENT,
+                 .cell = SAROS_LSTM,
+                 .layer = {.weight_ih = saros_archive_tensor(archive, 0),
+                           .weight_hh = saros_archive_tensor(archive, 1)}};
 }
 
 static saros_session *open_session(saros_context *context,
                                    const saros_archive *archive, int streams,
                                    saros_weights weights) {
-  const saros_stage stage = layer_on(archive);
-  saros_session *s = NULL;
-  saros_session_new(context, 1, &stage, streams, weights, &s);
+  const stage layer = layer_on(archive);
+  saros_session *s = stages_session(context, 1, &layer, streams, weights);
   return s;
 }
 
@@ -325,13 +324,11 @@ static void give_back(borrowing *b) {
 }
 
 /* How many bytes of the shared weights a session takes that stays for a while. */
-static size_t bytes_for(borrowing *b, const saros_stage *stage, int streams,
+static size_t bytes_for(borrowing *b, const stage *layer, int streams,
                         saros_weights weights) {
   size_t before = saros_shared_bytes(b->shared);
-  saros_session *s = NULL;
-  CHECK(saros_session_new(b->context, 1, stage, streams, weights, &s) ==
-            SAROS_OK,
-        "%s", saros_error(b->context));
+  saros_session *s = stages_session(b->context, 1, layer, streams, weights);
+  CHECK(s != NULL, "%s", saros_error(b->context));
   saros_session_release(s);
   return saros_shared_bytes(b->shared) - before;
 }
@@ -370,16 +367,16 @@ static void pack_once(void) {
 static void tell_packings_apart(void) {
   borrowing b;
   borrow(&b);
-  saros_stage stage = layer_on(b.archive);
+  stage layer = layer_on(b.archive);
   for (int kind = 0; kind < SAROS_WEIGHTS_KINDS; kind++) {
-    CHECK(bytes_for(&b, &stage, 1, (saros_weights)kind) > 0, "kind %d", kind);
-    CHECK(bytes_for(&b, &stage, 2, (saros_weights)kind) == 0, "is kept");
+    CHECK(bytes_for(&b, &layer, 1, (saros_weights)kind) > 0, "kind %d", kind);
+    CHECK(bytes_for(&b, &layer, 2, (saros_weights)kind) == 0, "is kept");
   }
-  stage.bias = (saros_tensor *)&b;  // not read
-  CHECK(bytes_for(&b, &stage, 1, SAROS_WEIGHTS_REAL) == 0, "the same stage");
+  layer.bias = (saros_tensor *)&b;  // not read
+  CHECK(bytes_for(&b, &layer, 1, SAROS_WEIGHTS_REAL) == 0, "the same stage");
   for (int i = SAROS_WEIGHTS_KINDS; i < 20; i++) {
-    stage.zoneout[0] = i / 20.0;
-    CHECK((bytes_for(&b, &stage, 1, SAROS_WEIGHTS_REAL) > 0) == (i < 16),
+    layer.zoneout[0] = i / 20.0;
+    CHECK((bytes_for(&b, &layer, 1, SAROS_WEIGHTS_REAL) > 0) == (i < 16),
           "packing %d", i);
   }
   give_back(&b);
@@ -390,16 +387,16 @@ static void pack_apart(void) {
   borrowing b;
   saros_tensor *part = NULL, *own = NULL;
   borrow(&b);
-  saros_stage stage = layer_on(b.archive);
-  stage.cell = SAROS_ELMAN_TANH;
-  saros_slice(stage.layer.weight_hh, 0, 0, H, &stage.layer.weight_hh);
-  saros_slice(stage.layer.weight_ih, 0, 0, H, &part);
+  stage layer = layer_on(b.archive);
+  layer.cell = SAROS_ELMAN_TANH;
+  saros_slice(layer.layer.weight_hh, 0, 0, H, &layer.layer.weight_hh);
+  saros_slice(layer.layer.weight_ih, 0, 0, H, &part);
   saros_tensor_new(b.context, SAROS_REAL, 2, (const int[]){H, H}, &own);
   for (int i = 0; i < 2; i++) {
-    stage.layer.weight_ih = i == 0 ? part : own;
-    CHECK(bytes_for(&b, &stage, 1, SAROS_WEIGHTS_REAL) == 0, "apart");
+    layer.layer.weight_ih = i == 0 ? part : own;
+    CHECK(bytes_for(&b, &layer, 1, SAROS_WEIGHTS_REAL) == 0, "apart");
   }
-  saros_tensor_release(stage.layer.weight_hh);
+  saros_tensor_release(layer.layer.weight_hh);
   saros_tensor_release(part);
   saros_tensor_release(own);
   give_back(&b);
@@ -443,9 +440,11 @@ static void outlive_shared(void) {
   saros_shared_release(b.shared);
   b.archive = NULL, b.shared = NULL;
   saros_archive *archive = make_archive(b.context);
-  const saros_stage stage = layer_on(archive);
-  saros_fill(stage.layer.weight_ih, 0);
-  CHECK(saros_session_repack(other, 1, &stage) == SAROS_OK, "other weights");
+  const stage layer = layer_on(archive);
+  saros_fill(layer.layer.weight_ih, 0);
+  saros_tensor *const parameters[] = {layer.layer.weight_ih,
+                                      layer.layer.weight_hh};
+  CHECK(saros_session_repack(other, parameters) == SAROS_OK, "other weights");
   CHECK(walk(s, 0) == walk(fork, 1) && walk(other, 0) == 0,
         "only one session has them");
   saros_session_release(s);
@@ -469,14 +468,10 @@ static void destroy_borrower(void) {
 
 static void blame_caller(void) {
   borrowing b;
-  saros_session *s;
   borrow(&b);
-  saros_stage stage = layer_on(b.archive);
-  stage.cell = SAROS_GRU_BEFORE;
-  saros_set_index_base(b.context, 1);
-  CHECK(saros_session_new(b.context, 1, &stage, 1, SAROS_WEIGHTS_REAL, &s) ==
-                SAROS_EARGUMENT &&
-            s == NULL && strstr(saros_error(b.context), "in stage 1, got"),
+  const stage layer = layer_on(b.archive);
+  CHECK(stages_session(b.context, 1, &layer, 1, SAROS_WEIGHTS_KINDS) == NULL &&
+            strstr(saros_error(b.context), "expected a kind of weights"),
         "%s", saros_error(b.context));
   give_back(&b);
 }

@@ -10,6 +10,7 @@
 
 #include "check.h"
 #include "saros.h"
+#include "stages.h"
 
 enum { V = 4, E = 6, H = 16, T = 12, B = 8, LAG = 2, PARAMETERS = 6 };
 
@@ -149,18 +150,18 @@ static void use(const char *path) {
   saros_archive *archive;
   saros_session *session;
   must(&other, saros_safetensors_read(other.context, path, &archive));
-  const saros_stage stages[] = {
-      {.kind = SAROS_STAGE_EMBEDDING, .weight = named(archive, TABLE)},
-      {.kind = SAROS_STAGE_RECURRENT,
+  const stage stages[] = {
+      {.kind = STAGE_EMBEDDING, .weight = named(archive, TABLE)},
+      {.kind = STAGE_RECURRENT,
        .cell = SAROS_LSTM,
        .layer = {.weight_ih = named(archive, WEIGHT_IH),
                  .weight_hh = named(archive, WEIGHT_HH),
                  .bias_ih = named(archive, BIAS)}},
-      {.kind = SAROS_STAGE_LINEAR,
+      {.kind = STAGE_LINEAR,
        .weight = named(archive, HEAD),
        .bias = named(archive, HEAD_BIAS)}};
-  must(&other, saros_session_new(other.context, 3, stages, 1,
-                                 SAROS_WEIGHTS_REAL, &session));
+  session = stages_session(other.context, 3, stages, 1, SAROS_WEIGHTS_REAL);
+  CHECK(session != NULL, "%s", saros_error(other.context));
   saros_archive_release(archive);
   const int32_t spoken[] = {3, 1, 0, 2, 2, 1, 3, 0};
   const saros_sampling greedy = {.size = sizeof greedy};

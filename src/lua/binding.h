@@ -158,8 +158,17 @@ double bind_clock_seconds(void);
 
 /* --- Boxes (lua_binding.c) ---------------------------------------------------- */
 
-/* What a session has as its user values: tensors, each in a box. */
-enum { SESSION_OUTPUT = 1, SESSION_PROBABILITIES, SESSION_INPUT, SESSION_IDS };
+/* What a session has as its user values: tensors, tables of them, and what its
+** maker gave to turn states into those of a model. */
+enum {
+  SESSION_OUTPUT = 1,
+  SESSION_PROBABILITIES,
+  SESSION_INPUT,
+  SESSION_IDS,
+  SESSION_OUTPUTS,
+  SESSION_FORM
+};
+#define SESSION_MOST_INPUTS 64
 
 /* Pushes an empty box. */
 void *bind_push_box(lua_State *L, box_type type);
@@ -375,6 +384,17 @@ void bind_register_owner(lua_State *L);
 /* A type with methods, whose table is left on top. (lua_names.c) */
 void bind_register_type(lua_State *L, box_type type,
                         const luaL_Reg *metamethods, const luaL_Reg *methods);
+
+/* --- Sessions (lua_session.c, lua_session_step.c, lua_session_list.c) ---------- */
+
+saros_session *bind_check_session(lua_State *L);  // argument 1
+int bind_finish_session(lua_State *L, size_t before);
+int bind_check_weights(lua_State *L, int arg);
+/* A step of the session, from the arguments behind it. */
+void bind_step_session(lua_State *L);
+int bind_is_stages(lua_State *L, int arg);
+int bind_repack_list(lua_State *L);
+int bind_list_session(lua_State *L);
 
 /* What each file adds. They leave the stack as it was. */
 void bind_open_context(lua_State *L);

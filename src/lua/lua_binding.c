@@ -63,7 +63,7 @@ int bind_is_profiled(lua_State *L) {
 void *bind_push_box(lua_State *L, box_type type) {
   size_t size = type == OWNER ? sizeof(owner) : sizeof(void *);
   int values =
-      type == SESSION ? SESSION_IDS : type == RECORDING || type == TAPE;
+      type == SESSION ? SESSION_FORM : type == RECORDING || type == TAPE;
   void *box = memset(lua_newuserdatauv(L, size, values), 0, size);
   lua_rawgetp(L, LUA_REGISTRYINDEX, bind_binding_of(L)->metatables[type]);
   lua_setmetatable(L, -2);
@@ -92,7 +92,7 @@ saros_tensor *bind_to_tensor(lua_State *L, int index) {
 const char *bind_box_name(box_type type) {
   static const char *const names[BOX_TYPES] = {
       "tensor", "tape",   "pause",     "generator", "session",
-      "codec",  "tokens", "recording", "program",   "owner"};
+      "codec",  "tokens", "recording", "program", "owner"};
   return names[type];
 }
 

@@ -29,9 +29,28 @@ local Session = {}
 --- One step of all streams. An id for a model that begins with an embedding,
 --- otherwise features: a list, a tensor, or a number if there is only one. With
 --- several streams a list or tensor of ids, or rows of features.
+--- Several inputs are arguments in their order, or one table with a field for each.
 ---@param x integer|number|table|saros.Tensor
----@return saros.Tensor y  (O), or (streams, O): the session's own, see above
-function Session:step(x) end
+---@param ... integer|number|table|saros.Tensor  further inputs
+---@return saros.Tensor y  (O), or (streams, O): the session's own, see above; the first of several outputs
+function Session:step(x, ...) end
+
+--- One of the outputs of the last step, by its name or number; (1).
+---@param which? string|integer
+---@return saros.Tensor
+function Session:output(which) end
+
+--- The states, as copies: in the form in which the model takes and returns them,
+--- with a row for each stream. So a session goes on where a layer has read up to,
+--- and back. Of a session that was made from a program: a list of tensors
+--- (streams, width), in the order of the program.
+---@return saros.nn.State
+function Session:state() end
+
+--- Go on from states of that form. If one does not fit, nothing changes.
+---@param state saros.nn.State
+---@return saros.Session self
+function Session:set_state(state) end
 
 --- What the last step returned; zeros before the first one.
 ---@return saros.Tensor

@@ -9,25 +9,58 @@
 /* --- Life --------------------------------------------------------------------------- */
 
 static size_t memory_bytes(const saros_session *s) {
-  return s->plan->memory * (size_t)s->streams * sizeof(real);
+  return (s->plan->memory * (size_t)s->streams + 16) * sizeof(real);
+}
+
+/* A block of the pool; *failed becomes true if there is none. */
+static void *take(const saros_session *s, size_t bytes, int *failed) {
+  void *block = pool_take(&s->context->pool, bytes);
+  *failed |= block == NULL;
+  return block;
+}
+
+static saros_status take_outputs(saros_session *s) {
+  const session_plan *p = s->plan;
+  const size_t bytes = (size_t)p->output_count * sizeof *s->outputs;
+  s->outputs = pool_take(&s->context->pool, bytes);
+  if (s->outputs == NULL)
+    return base_out_of_memory(s->context, bytes);
+  memset(s->outputs, 0, bytes);
+  for (int i = 0; i < p->output_count; i++) {
+    const int shape[2] = {s->streams, p->outputs[i].width};
+    TRY(saros_tensor_new(s->context, SAROS_REAL, 2, shape, &s->outputs[i]));
+  }
+  const int shape[2] = {s->streams, p->outputs->width};
+  return saros_tensor_new(s->context, SAROS_REAL, 2, shape, &s->probabilities);
 }
 
 /* Everything that a session allocates. What it has after a failure is released
 ** by saros_session_release. */
 static saros_status take_memory(saros_session *s) {
   const session_plan *p = s->plan;
-  memory_pool *pool = &s->context->pool;
-  const int shape[2] = {s->streams, p->outputs};
-  size_t outputs = (size_t)p->outputs, streams = (size_t)s->streams;
-  s->memory = pool_take(pool, memory_bytes(s));
-  s->starts = pool_take(pool, streams * sizeof *s->starts);
-  s->read = pool_take(pool, ((size_t)p->count + 1) * sizeof *s->read);
-  s->weights = pool_take(pool, outputs * sizeof *s->weights);
-  s->order = pool_take(pool, outputs * sizeof *s->order);
-  if (!s->memory || !s->starts || !s->read || !s->weights || !s->order)
+  const size_t outputs = (size_t)p->outputs->width;
+  int failed = 0;
+  s->memory = take(s, memory_bytes(s), &failed);
+  s->starts = take(s, (size_t)s->streams * sizeof *s->starts, &failed);
+  s->ids = take(s, ((size_t)p->ids_count + 1) * sizeof *s->ids, &failed);
+  s->values =
+      take(s, ((size_t)p->value_count + 1) * sizeof *s->values, &failed);
+  s->operands =
+      take(s, ((size_t)p->operands + 1) * sizeof *s->operands, &failed);
+  s->weights = take(s, outputs * sizeof *s->weights, &failed);
+  s->order = take(s, outputs * sizeof *s->order, &failed);
+  if (failed)
     return base_out_of_memory(s->context, memory_bytes(s));
-  TRY(saros_tensor_new(s->context, SAROS_REAL, 2, shape, &s->output));
-  return saros_tensor_new(s->context, SAROS_REAL, 2, shape, &s->probabilities);
+  session_place_values(s);
+  return take_outputs(s);
+}
+
+void session_place_values(saros_session *s) {
+  for (int i = 0; i < s->plan->value_count; i++) {
+    const session_value *x = &s->plan->values[i];
+    s->values[i] = x->fixed != NULL ? (real *)x->fixed
+                                    : session_array_at(s, x->place) + x->offset;
+  }
 }
 
 /* The lender goes last: with it may go the memory that the plan is in. */
@@ -59,18 +92,19 @@ static saros_status session_like(const saros_session *given,
   return status;
 }
 
-saros_status saros_session_new(saros_context *context, int count,
-                               const saros_stage *stages, int streams,
+saros_status saros_session_new(saros_context *context, saros_program *program,
+                               saros_tensor *const *parameters, int streams,
                                saros_weights weights, saros_session **out) {
   saros_session wanted = {.context = context, .streams = streams};
   *out = NULL;
   if (streams < 1 || streams > 65536)
     return saros_fail(context, SAROS_EARGUMENT,
                       "session: expected 1..65536 streams, got %d", streams);
-  TRY(session_plan_shared(context, count, stages, weights, &wanted.plan,
+  TRY(session_expect_parameters("session", program, context, parameters));
+  TRY(session_plan_shared(context, program, parameters, weights, &wanted.plan,
                           &wanted.lender));
   if (wanted.plan == NULL)
-    TRY(session_plan_new(context, count, stages, weights, &wanted.plan));
+    TRY(session_plan_new(context, program, parameters, weights, &wanted.plan));
   TRY(session_like(&wanted, out));
   memset((*out)->memory, 0, memory_bytes(*out));
   return saros_session_reset(*out, -1);
@@ -85,7 +119,8 @@ saros_status saros_session_fork(const saros_session *from,
   saros_session *s = *out;
   memcpy(s->memory, from->memory, memory_bytes(s));
   s->odd = from->odd;
-  tensor_copy(s->output, from->output);
+  for (int i = 0; i < s->plan->output_count; i++)
+    tensor_copy(s->outputs[i], from->outputs[i]);
   return SAROS_OK;
 }
 
@@ -93,136 +128,139 @@ void saros_session_release(saros_session *s) {
   if (s == NULL)
     return;
   memory_pool *pool = &s->context->pool;
-  let_go(s);
-  pool_give(pool, s->memory);
-  pool_give(pool, s->starts);
-  pool_give(pool, s->read);
-  pool_give(pool, s->weights);
-  pool_give(pool, s->order);
-  saros_tensor_release(s->output);
+  for (int i = 0; s->outputs != NULL && i < s->plan->output_count; i++)
+    saros_tensor_release(s->outputs[i]);
   saros_tensor_release(s->probabilities);
+  let_go(s);
+  void *const blocks[] = {s->memory,   s->starts,  s->ids,   s->values,
+                          s->operands, s->weights, s->order, s->outputs};
+  for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++)
+    pool_give(pool, blocks[i]);
   base_object_free(s->context, s);
 }
 
 saros_session_facts saros_session_of(const saros_session *s) {
   const session_plan *p = s->plan;
-  return (saros_session_facts){s->streams, p->symbols, p->inputs, p->outputs};
+  const session_port *x = p->inputs;
+  saros_session_facts facts = {.streams = s->streams,
+                               .input_count = p->input_count,
+                               .output_count = p->output_count,
+                               .state_count = p->state_count,
+                               .outputs = p->outputs->width};
+  if (p->input_count > 0)
+    facts.symbols = x->symbols, facts.inputs = x->width;
+  return facts;
+}
+
+const saros_program *saros_session_program(const saros_session *s) {
+  return s->plan->program;
 }
 
 /* --- Steps ---------------------------------------------------------------------------- */
 
-/* Whether the output may be written to; the answer is mostly yes, and at once. */
+/* Whether the outputs may be written to; the answer is mostly yes, and at once. */
 static saros_status expect_writable(const saros_session *s) {
-  if (s->output->storage->pins == 0 && s->output->node == NULL)
-    return SAROS_OK;
-  return saros_tensor_writable(s->output, "step");
+  for (int i = 0; i < s->plan->output_count; i++) {
+    saros_tensor *y = s->outputs[i];
+    if (y->storage->pins > 0 || y->node != NULL)
+      TRY(saros_tensor_writable(y, "step"));
+  }
+  return SAROS_OK;
 }
 
-static void run_stages(saros_session *s, const real *x) {
+/* Features of all streams, which one stream has where they are. */
+static void put_features(saros_session *s, const session_port *port,
+                         const real *x) {
+  if (port->value < 0)
+    return;  // nothing depends on them
+  if (s->streams == 1) {
+    s->values[port->value] = (real *)x;  // which nothing writes to
+    return;
+  }
+  for (int row = 0; row < s->streams; row++)
+    memcpy(session_row(s, port->value, row), x + (ptrdiff_t)row * port->width,
+           (size_t)port->width * sizeof(real));
+}
+
+static saros_status put_ids(saros_session *s, const session_port *port,
+                            const int32_t *ids) {
+  const int base = s->context->index_base, V = port->symbols;
+  for (int row = 0; row < s->streams; row++)
+    if (ids[row] < 0 || ids[row] >= V)
+      return saros_fail(s->context, SAROS_EARGUMENT,
+                        "step: expected ids in %d..%d, got %lld in row %d",
+                        base, V - 1 + base, (long long)ids[row] + base,
+                        row + base);
+  if (port->value >= 0)
+    s->ids[port->value] = ids;
+  return SAROS_OK;
+}
+
+static void run_stages(saros_session *s) {
   s->odd = !s->odd;
-  s->read[0] = x;
-  s->plan->stages->run(s, s->plan->stages, x);
+  s->plan->stages->run(s, s->plan->stages);
 }
 
-static saros_status wrong_input(const saros_session *s, const char *got) {
+static saros_status wrong_input(const saros_session *s) {
+  const session_plan *p = s->plan;
+  if (p->input_count != 1)
+    return saros_fail(s->context, SAROS_EARGUMENT,
+                      "step: expected %d inputs, got one", p->input_count);
+  const int symbols = p->inputs->symbols;
   return saros_fail(s->context, SAROS_EARGUMENT, "step: expected %s, got %s",
-                    s->plan->symbols ? "ids" : "features", got);
+                    symbols ? "ids" : "features", symbols ? "features" : "ids");
 }
 
 saros_status saros_session_step(saros_session *s, const saros_real *x) {
   const session_plan *p = s->plan;
-  if (p->symbols)
-    return wrong_input(s, "features");
+  if (p->input_count != 1 || p->inputs->symbols > 0)
+    return wrong_input(s);
   TRY(expect_writable(s));
-  if (s->streams == 1) {
-    run_stages(s, x);
-    return SAROS_OK;
-  }
-  real *rows = session_array_at(s, p->input);
-  for (int row = 0; row < s->streams; row++)
-    memcpy(rows + (ptrdiff_t)row * STEP_WIDTH(p->inputs),
-           x + (ptrdiff_t)row * p->inputs, (size_t)p->inputs * sizeof(real));
-  run_stages(s, rows);
+  put_features(s, p->inputs, x);
+  run_stages(s);
   return SAROS_OK;
 }
 
 saros_status saros_session_step_ids(saros_session *s, const int32_t *ids) {
-  int base = s->context->index_base;
-  if (!s->plan->symbols)
-    return wrong_input(s, "ids");
-  for (int row = 0; row < s->streams; row++)
-    if (ids[row] < 0 || ids[row] >= s->plan->symbols)
-      return saros_fail(s->context, SAROS_EARGUMENT,
-                        "step: expected ids in %d..%d, got %lld in row %d",
-                        base, s->plan->symbols - 1 + base,
-                        (long long)ids[row] + base, row + base);
+  const session_plan *p = s->plan;
+  if (p->input_count != 1 || p->inputs->symbols == 0)
+    return wrong_input(s);
+  TRY(put_ids(s, p->inputs, ids));
   TRY(expect_writable(s));
-  s->ids = ids;
-  run_stages(s, NULL);
+  run_stages(s);
   return SAROS_OK;
 }
 
-/* --- The state ---------------------------------------------------------------------------- */
-
-session_state session_state_of(const saros_session *s, const session_stage *g,
-                               int which) {
-  const int F = g->outputs, window = g->window;
-  const session_state of_attention[] = {
-      {.rows = session_array_of(s, g, KEYS), .n = ATTENTION_KEYS(F, window)},
-      {.rows = session_array_of(s, g, VALUES), .n = F * window},
-      {.rows = session_array_of(s, g, PLACE), .n = 1, .places = 2 * window},
-  };
-  const session_state of_recurrent[] = {
-      {.rows = session_array_of(s, g, s->odd ? H_ODD : H_EVEN),
-       .first = g->owned[FIRST_H],
-       .n = g->P},
-      {.rows = session_array_of(s, g, C),
-       .first = g->owned[FIRST_C],
-       .n = g->H},
-  };
-  return window > 0 ? of_attention[which] : of_recurrent[which];
-}
-
-/* One row of a state as it is at first. */
-static void reset_row(session_state x, int row) {
-  real *to = x.rows + (ptrdiff_t)row * STEP_WIDTH(x.n);
-  if (x.first != NULL)
-    memcpy(to, x.first, (size_t)x.n * sizeof(real));
-  else
-    memset(to, 0, (size_t)x.n * sizeof(real));
-}
-
-saros_status saros_session_reset(saros_session *s, int row) {
+saros_status saros_session_step_inputs(saros_session *s,
+                                       const void *const *inputs) {
   const session_plan *p = s->plan;
-  int base = s->context->index_base;
-  if (row < -1 || row >= s->streams)
-    return saros_fail(s->context, SAROS_EARGUMENT,
-                      "reset: expected a row in %d..%d, got %d", base,
-                      s->streams - 1 + base, row + base);
-  TRY(saros_tensor_writable(s->output, "reset"));
-  int first = row < 0 ? 0 : row, last = row < 0 ? s->streams - 1 : row;
-  for (int at = first; at <= last; at++) {
-    for (const session_stage *g = p->stages; g < p->stages + p->count; g++)
-      for (int which = 0; which < g->states; which++)
-        reset_row(session_state_of(s, g, which), at);
-    memset(tensor_reals(s->output) + (ptrdiff_t)at * p->outputs, 0,
-           (size_t)p->outputs * sizeof(real));
-  }
+  for (int i = 0; i < p->input_count; i++)
+    if (p->inputs[i].symbols > 0)
+      TRY(put_ids(s, &p->inputs[i], inputs[i]));
+  TRY(expect_writable(s));
+  for (int i = 0; i < p->input_count; i++)
+    if (p->inputs[i].symbols == 0)
+      put_features(s, &p->inputs[i], inputs[i]);
+  run_stages(s);
   return SAROS_OK;
 }
 
 /* --- What comes out ---------------------------------------------------------------------------- */
 
 saros_tensor *saros_session_output(const saros_session *s) {
-  return s->output;
+  return s->outputs[0];
+}
+
+saros_tensor *saros_session_output_at(const saros_session *s, int output) {
+  return s->outputs[output];
 }
 
 saros_status saros_session_probabilities(saros_session *s, saros_tensor **out) {
   *out = NULL;
   TRY(saros_tensor_writable(s->probabilities, "probabilities"));
   s->context->kernels->softmax->softmax(
-      tensor_reals(s->probabilities), tensor_reals(s->output),
-      (size_t)s->streams, (size_t)s->plan->outputs);
+      tensor_reals(s->probabilities), tensor_reals(s->outputs[0]),
+      (size_t)s->streams, (size_t)s->plan->outputs->width);
   *out = s->probabilities;
   return SAROS_OK;
 }

@@ -1,31 +1,39 @@
 /*
-** What the files of sessions share. A plan is what a model became when its
+** What the files of sessions share. A plan is what a program became when its
 ** weights were packed: it never changes, and forks share it, and so do sessions
 ** of several contexts on shared weights. A session is a plan and one block of
-** memory with everything that changes: the states of all layers and what lies
-** between them. So a copy of that block is a fork, and no step allocates anything.
+** memory with everything that changes: all states and what lies between. So a
+** copy of that block is a fork, and no step allocates anything.
+**
+** A plan is a list of stages in order of evaluation. Each reads values and makes
+** values; several nodes of a program may become one stage:
+**
+**     x, h ----> concatenate -> [r | z] -> chain -> ...       nodes
+**                 stage 0       stage 1    stage 2            stages
+**
+** Products that read the same value are one product, element-wise nodes that
+** follow each other are one chain, a cell with all that belongs to it is one
+** fused stage, and what only brings elements into view (slices, dropout) is no
+** stage at all.
 **
 ** Rows of arrays lie STEP_WIDTH(n) apart, as the kernels of a step want them.
 */
 #ifndef SESSION_H
 #define SESSION_H
 
-#include "recurrent.h"
+#include "program.h"
 
 /* What a stage owns; null where it has none. W, U and R are packed. */
 enum {
-  W,         // of a dense layer or of the input; a fused cell's has U in it
+  W,         // of a product or of a cell's input; a fused cell's has U in it
   U,         // of h; for the reset before the product, only r's and z's part
   U_N,       // n's part then
   R,         // of the projection
   BIAS,      // (n) where the sums of W x begin; of a fused cell, arranged
   BIAS_U,    // (G H) likewise of U h, where the cell needs that by itself
   BIAS_R,    // (P) zeros
-  SCALE,     // (n) of what is added
   TABLE,     // (V, table_width) where the sums begin for each symbol
   PEEPHOLE,  // (3, H), the rows STEP_WIDTH(H) apart if the cell is fused
-  NORM_X_GAIN,
-  NORM_X_BIAS,
   NORM_GAIN,
   NORM_BIAS,
   NORM_C_GAIN,
@@ -33,9 +41,9 @@ enum {
   DECAY,     // (H) pairs: the factor of h, where it is always the same
   SHARE_H,   // (P) what of the new state goes into the state; else the old one
   SHARE_C,   // (H)
-  FIRST_H,   // (P) where the state begins; null: zeros
-  FIRST_C,   // (H)
   DISTANCE,  // (heads, 2 W) of attention: twice what is added to the scores
+  OPERANDS,  // numbers of the values that the stage reads
+  ELEMENTS,  // of a chain
   OWNED
 };
 
@@ -50,48 +58,91 @@ enum {
   C_NEW,   // (H) before it is mixed with the old c
   C_SEEN,  // (H) after layer norm
   INNER,   // (H) what a projection or the product for n reads
-  KEYS,    // (W, F) of attention, in blocks of slots; see kernel.h
-  VALUES,  // (W, F)
-  PLACE,   // (1) of the next step in their ring
+  KEYS,    // (W, F) of attention, in blocks of slots, and its values (W, F)
+  RING,    // (steps, F) of a window
+  PLACE,   // (1) of the next step in a ring
   SCORES,  // (heads, W)
-  Y,       // (outputs), unless that is h
   ARRAYS
 };
 
 typedef struct session_stage session_stage;
 
 struct session_stage {
-  /* Makes the output of the stage from its input x, and runs the next stage. */
-  void (*run)(saros_session *s, const session_stage *g, const real *x);
+  /* Makes the values of the stage, and runs the next stage. */
+  void (*run)(saros_session *s, const session_stage *g);
   /* A recurrent stage's: h from x and the states. */
   void (*step)(saros_session *s, const session_stage *g, const real *x, real *h,
                const real *h_before);
-  int inputs, outputs;
-  int G, H, P;         // of a recurrent stage; 0 otherwise
-  int heads, window;   // of attention; 0 otherwise
-  int states;          // how many
-  int separate;        // is U h needed by itself?
-  int positive;        // is the candidate made positive? See kernel.h.
-  int residual;        // is the input added to the output?
-  int table_width;     // from symbol to symbol, in elements
-  double epsilon;      // layer norm
-  unary function;      // a function of each element
-  int number;          // of the stage, from 0
-  int back;            // how many stages before it what is added was read
-  void *owned[OWNED];  // blocks of the pool
-  size_t at[ARRAYS];   // places in the memory, in elements for each stream
+  int x, y;             // numbers of the values that it reads first, and makes
+  int inputs, outputs;  // their features
+  int ids;              // number of the ids that a table is read by
+  int G, H, P;          // of a recurrent stage; 0 otherwise
+  int heads, window;    // of attention; 0 otherwise
+  int steps;            // of a window's ring
+  int separate;         // is U h needed by itself?
+  int positive;         // is the candidate made positive? See kernel.h.
+  int flat;             // does a chain take all rows as one?
+  int table_width;      // from symbol to symbol, in elements
+  int count;            // of operands or elements
+  const program_node *node;  // what a stage of rows computes
+  void *owned[OWNED];        // blocks of the pool
+  size_t at[ARRAYS];  // places in the memory, in elements for each stream
 };
+
+/* Where a value lies in the memory of a session. */
+typedef struct session_value {
+  int width;
+  ptrdiff_t stride;   // from row to row, in elements; 0: one row for all
+  size_t place;       // of its array in the memory, and behind it
+  int offset;         // elements of a row before the value's
+  const real *fixed;  // of an invariant, in place of that
+  int moves;          // lies elsewhere in each step
+  int state;          // lies in the array of this state; -1: in no state's
+} session_value;
+
+/* What steps take and give. */
+typedef struct session_port {
+  const char *name;
+  int width;    // features; 0: ids
+  int symbols;  // V; 0: features
+  int value;    // number of the value, or of the ids
+} session_port;
+
+/* How the rows of a state lie. Of the two places of an h, the second one counts
+** after an odd number of steps. */
+typedef struct session_state {
+  const char *name;
+  int n;              // elements of a row
+  size_t at, at_odd;  // in the memory
+  const real *first;  // (n) how a row begins; null: zeros
+  int places;         // rows are one whole number in 0..places - 1; 0: not
+  int steps;          // of a ring whose place is at 'ring'; 0: it is none
+  int attention;      // one above the other state of attention; 0: no such
+  int features;       // of a key of attention
+  size_t ring;
+} session_state;
+
+/* What becomes a state at the end of a step. */
+typedef struct session_next {
+  int value, state;
+} session_next;
 
 typedef struct session_plan {
   saros_context *context;
   atomic_int references;
+  saros_program *program;
+  const kernels *math;          // of its context
   const step_kernels *kernels;  // those of the packing of the weights
-  int inputs, outputs;
-  int symbols;    // V; 0: the input is features
-  size_t input;   // place of (streams, inputs) in the memory; as those below
-  size_t memory;  // of a session, in elements for each stream
-  int count;
-  session_stage *stages;  // these, and one that brings the result to the output
+  size_t memory;                // of a session, in elements for each stream
+  int input_count, output_count, ids_count, state_count, next_count;
+  int value_count, fixed_count, count;
+  int operands;  // the most that a stage of rows reads
+  session_port *inputs, *outputs;
+  session_state *states;
+  session_next *next;
+  session_value *values;
+  void **fixed;           // blocks of invariants that steps read
+  session_stage *stages;  // these, and one that brings the results home
 } session_plan;
 
 struct saros_session {
@@ -100,13 +151,15 @@ struct saros_session {
   saros_tensor *lender;  // keeps the saros_shared that has the plan; or null
   int streams;
   real *memory;
-  int odd;              // is the current h in the odd arrays?
-  const int32_t *ids;   // of the step under way
-  const real **starts;  // (streams) scratch: where sums begin
-  const real **read;    // (stages + 1) what each reads in this step
-  saros_tensor *output, *probabilities;  // (streams, outputs)
-  real *weights;                         // (outputs) scratch of sampling
-  int32_t *order;                        // (outputs) likewise
+  int odd;                      // is the current h in the odd arrays?
+  const int32_t **ids;          // (ids) of the step under way
+  real **values;                // (values) the first row of each
+  const real **starts;          // (streams) scratch: where sums begin
+  const real **operands;        // (most operands of a stage) scratch
+  saros_tensor **outputs;       // (streams, width) each
+  saros_tensor *probabilities;  // (streams, width of the first)
+  real *weights;                // scratch of sampling, as one row
+  int32_t *order;               // likewise
 };
 
 /* The most features of anything, so that widths are ints without thinking. */
@@ -115,101 +168,168 @@ struct saros_session {
 /* Layer norm inside a cell uses PyTorch's epsilon, as the layers do. */
 #define CELL_NORM_EPSILON 1e-5
 
-/* Packs a model. (session_plan.c, session_cell.c) */
-saros_status session_plan_new(saros_context *context, int count,
-                              const saros_stage *given, saros_weights weights,
-                              session_plan **out);
+/* Packs a program with its parameters, all of which are known to fit.
+** (session_plan.c) */
+saros_status session_plan_new(saros_context *context, saros_program *program,
+                              saros_tensor *const *parameters,
+                              saros_weights weights, session_plan **out);
 void session_plan_retain(session_plan *p);
 void session_plan_release(session_plan *p);  // null is allowed
+/* Checks parameters before that. */
+saros_status session_expect_parameters(const char *function,
+                                       const saros_program *program,
+                                       saros_context *context,
+                                       saros_tensor *const *parameters);
 
-/* The plan that sessions of all contexts have of stages whose tensors are those
-** of one saros_shared, which *lender keeps; both are references of the caller's,
-** who releases the plan first. Null, and no error, for other stages: what they
-** need is a plan of their own. (shared.c) */
-saros_status session_plan_shared(saros_context *context, int count,
-                                 const saros_stage *given,
+/* The plan that sessions of all contexts have of a program whose parameters are
+** those of one saros_shared, which *lender keeps; both are references of the
+** caller's, who releases the plan first. Null, and no error, for other tensors:
+** what they need is a plan of their own. (shared.c) */
+saros_status session_plan_shared(saros_context *context, saros_program *program,
+                                 saros_tensor *const *parameters,
                                  saros_weights weights, session_plan **out,
                                  saros_tensor **lender);
 
 /* --- While a plan is made --------------------------------------------------- */
 
+/* What is known of a node while a plan is made. */
+typedef struct session_node {
+  int source;        // the node that it is a name of: dropout does nothing
+  int live;          // something wanted depends on it
+  int read;          // how many nodes, outputs and states read it
+  int reader;        // the last such node; -1: none
+  int rank;          // of the groups that stages are made in
+  int value;         // number of the value, or of the ids; -1: none yet
+  int product;       // the next node that multiplies the same value; -1: none
+  int joined;        // an earlier node multiplies it
+  const real *data;  // of an invariant
+  void *block;       // of the pool, where the data is the planner's own
+  real *kept;        // the plan's own copy
+  saros_tensor *tensor;  // whose elements the data is, or null
+} session_node;
+
+/* What a recurrent stage is made from. Null: there is none. */
+typedef struct session_layer {
+  saros_cell cell;
+  const real *tensors[LAYER_PARAMETERS];  // contiguous
+  double zoneout[SAROS_MAX_STATES];
+  int H, P, width;      // units; features of h and of x
+  const real *symbols;  // table (V, width) that x is read from
+  int V;
+} session_layer;
+
 typedef struct session_planner {
   session_plan *plan;
-  session_stage *stage;         // being made
-  const saros_stage *given;     // what it is made from
-  int number;                   // of that, from 0
-  int width;                    // of its input
-  const saros_tensor *symbols;  // table (V, E) of an embedding right before it
-  size_t at;                    // elements for each stream given away so far
+  const saros_program *program;
+  session_node *nodes;
+  int *order;            // nodes in the order of stages
+  session_stage *stage;  // being made
+  size_t at;             // elements for each stream given away so far
+  int value_room;
 } session_planner;
 
-/* "session: expected ..., got ... in stage 2" */
-saros_status session_plan_expect(session_planner *p, const char *name,
-                                 const saros_tensor *x, int rank, int rows,
-                                 int columns);
 /* A zeroed block that the stage owns: so many bytes, or elements. */
 saros_status session_plan_block(session_planner *p, int which, size_t bytes);
 saros_status session_plan_own(session_planner *p, int which, size_t elements);
-/* A copy of a tensor (null: nothing), padded with zeros to a whole width. */
-saros_status session_plan_copy(session_planner *p, int which,
-                               const saros_tensor *x);
+/* A copy of elements (null: nothing), padded with zeros to a whole width. */
+saros_status session_plan_copy(session_planner *p, int which, const real *x,
+                               size_t n);
 /* Room for (streams, n) in the memory. */
+size_t session_plan_room(session_planner *p, int n);
 void session_plan_array(session_planner *p, int which, int n);
 saros_status session_plan_dense(session_planner *p, int which, const real *w,
                                 int n, int k);
-/* Makes a recurrent stage. */
-saros_status session_plan_recurrent(session_planner *p);
-/* Makes one of attention over the last steps. (session_attention.c) */
-saros_status session_plan_attention(session_planner *p);
-void session_run_attention(saros_session *s, const session_stage *g,
-                           const real *x);
+/* The next stage, which makes 'outputs' features from value x. */
+session_stage *session_plan_stage(session_planner *p,
+                                  void (*run)(saros_session *s,
+                                              const session_stage *g),
+                                  int x, int outputs);
+/* Another value; its number. 'like' is copied. */
+int session_plan_value(session_planner *p, session_value like);
+/* The value of a stage with (streams, n) of its own in the memory. */
+int session_plan_result(session_planner *p, int n);
+/* The value of an operand of a node. */
+int session_operand(const session_planner *p, const program_node *n, int which);
+/* The same, copied first unless its rows lie as products want them. */
+saros_status session_plan_whole(session_planner *p, int value, int *out);
 
-/* How the other stages run (session_run.c). */
-void session_run_embedding(saros_session *s, const session_stage *g,
-                           const real *x);
-void session_run_linear(saros_session *s, const session_stage *g,
-                        const real *x);
-void session_run_layer_norm(saros_session *s, const session_stage *g,
-                            const real *x);
-void session_run_function(saros_session *s, const session_stage *g,
-                          const real *x);
-void session_run_recurrent(saros_session *s, const session_stage *g,
-                           const real *x);
-void session_run_add(saros_session *s, const session_stage *g, const real *x);
-void session_run_output(saros_session *s, const session_stage *g,
-                        const real *x);
-void session_step_fused_lstm(saros_session *s, const session_stage *g,
-                             const real *x, real *h, const real *h_before);
-void session_step_fused_gru(saros_session *s, const session_stage *g,
-                            const real *x, real *h, const real *h_before);
-void session_step_elman_tanh(saros_session *s, const session_stage *g,
-                             const real *x, real *h, const real *h_before);
-void session_step_elman_relu(saros_session *s, const session_stage *g,
-                             const real *x, real *h, const real *h_before);
-void session_step_lstm(saros_session *s, const session_stage *g, const real *x,
-                       real *h, const real *h_before);
-void session_step_gru(saros_session *s, const session_stage *g, const real *x,
-                      real *h, const real *h_before);
-void session_step_gru_before(saros_session *s, const session_stage *g,
-                             const real *x, real *h, const real *h_before);
-void session_step_mingru(saros_session *s, const session_stage *g,
-                         const real *x, real *h, const real *h_before);
-void session_step_minlstm(saros_session *s, const session_stage *g,
+/* Stages from nodes. (session_node.c, session_chain.c, session_product.c,
+** session_cell.c, session_attention.c, session_window.c) */
+saros_status session_plan_nodes(session_planner *p,
+                                saros_tensor *const *parameters);
+saros_status session_plan_chain(session_planner *p, const int *nodes,
+                                int count);
+saros_status session_plan_products(session_planner *p, int node);
+saros_status session_plan_cell(session_planner *p, int node);
+/* True if a lookup becomes part of the cell that reads it. */
+int session_folds(const session_planner *p, int lookup);
+saros_status session_plan_attention(session_planner *p, int node);
+saros_status session_plan_window(session_planner *p, int node);
+
+/* Invariants: their elements. (session_invariant.c) */
+saros_status session_plan_invariants(session_planner *p,
+                                     saros_tensor *const *parameters);
+/* The elements of an invariant, which then belong to the plan. */
+saros_status session_keep_invariant(session_planner *p, int node, real **out);
+
+/* --- What one node computes (session_row.c) ----------------------------------- */
+
+/* Nodes that take their operands element by element. */
+int session_is_elementwise(const program_node *n);
+
+/* One element-wise node, over n elements; steps are 0 for single numbers. */
+typedef struct session_element {
+  int operands, y, x[3];  // numbers of values
+  ptrdiff_t step[3];
+  void (*unary)(real *y, const real *x, size_t n);
+  void (*binary)(real *y, const real *a, ptrdiff_t a_step, const real *b,
+                 ptrdiff_t b_step, size_t n);
+} session_element;
+session_element session_element_of(const kernels *k, const program_node *n,
+                                   const int *widths);
+static inline void session_compute_element(const kernels *k,
+                                           const session_element *e, real *y,
+                                           const real *const *x, size_t n) {
+  if (e->operands == 2)
+    e->binary(y, x[0], e->step[0], x[1], e->step[1], n);
+  else if (e->operands == 1)
+    e->unary(y, x[0], n);
+  else
+    k->pointwise->choose(y, x[0], e->step[0], x[1], e->step[1], x[2],
+                         e->step[2], n);
+}
+
+/* One row of any other node that has neither state nor packed weights: y (width)
+** from its operands, of these widths. */
+void session_compute_row(const kernels *k, const program_node *n, real *y,
+                         const real *const *x, const int *widths);
+
+/* --- Steps ---------------------------------------------------------------------- */
+
+/* How stages run (session_run.c). */
+void session_run_lookup(saros_session *s, const session_stage *g);
+void session_run_product(saros_session *s, const session_stage *g);
+void session_run_recurrent(saros_session *s, const session_stage *g);
+void session_run_rows(saros_session *s, const session_stage *g);
+void session_run_copy(saros_session *s, const session_stage *g);
+void session_run_last(saros_session *s, const session_stage *g);
+void session_run_chain(saros_session *s, const session_stage *g);
+void session_run_attention(saros_session *s, const session_stage *g);
+void session_run_window(saros_session *s, const session_stage *g);
+
+/* Sums of all rows begin at one row, or where the table has them for the symbol
+** of each. */
+const real *const *session_at_row(const saros_session *s, const real *row);
+const real *const *session_at_symbols(const saros_session *s,
+                                      const session_stage *g);
+
+/* The steps of cells (session_step.c). */
+typedef void session_step(saros_session *s, const session_stage *g,
                           const real *x, real *h, const real *h_before);
-void session_step_lru(saros_session *s, const session_stage *g, const real *x,
-                      real *h, const real *h_before);
-
-/* A state of a stage: rows (streams, n), and how each begins; null: as zeros. */
-typedef struct session_state {
-  real *rows;
-  const real *first;
-  int n;
-  int places;  // rows are one whole number in 0..places - 1; 0: they are not
-} session_state;
-
-/* The state of a stage that has more than 'which'. (session.c) */
-session_state session_state_of(const saros_session *s, const session_stage *g,
-                               int which);
+session_step session_step_fused_lstm, session_step_fused_gru,
+    session_step_elman_tanh, session_step_elman_relu, session_step_lstm,
+    session_step_gru, session_step_gru_before, session_step_mingru,
+    session_step_minlstm, session_step_lru;
 
 /* What lies at a place of the plan. Arrays of all streams follow each other, so
 ** a place is where the array would begin for one stream, times the streams. */
@@ -223,12 +343,39 @@ static inline real *session_array_of(const saros_session *s,
   return session_array_at(s, g->at[which]);
 }
 
+/* A row of a value. */
+static inline real *session_row(const saros_session *s, int value, int row) {
+  return s->values[value] + row * s->plan->values[value].stride;
+}
+
+/* The rows of a state, STEP_WIDTH(n) apart. (session_state.c) */
+static inline real *session_state_rows(const saros_session *s,
+                                       const session_state *x) {
+  return session_array_at(s, s->odd ? x->at_odd : x->at);
+}
+
+/* A row of a state of attention, as the layer has it; and of all rows, which
+** steps there were. (session_attention.c) */
+void session_read_attention(const saros_session *s, const session_state *x,
+                            int row, real *to);
+void session_write_attention(saros_session *s, const session_state *x, int row,
+                             const real *from);
+saros_status session_expect_exists(const saros_session *s,
+                                   const session_state *x,
+                                   const saros_tensor *from);
+saros_status session_write_exists(saros_session *s, const session_state *x,
+                                  const real *exists);
+/* Where the oldest elements of the rows of a window's ring are; 0 for other
+** states. (session_state.c) */
+size_t session_oldest(const saros_session *s, const session_state *x);
+
+/* Points at the values of the session's own memory. (session.c) */
+void session_place_values(saros_session *s);
+
 /* A stage ends with a jump to the next one: the processor foresees a jump better
 ** than a loop's calls, which lead elsewhere each time. */
-static inline void session_run_next(saros_session *s, const session_stage *g,
-                                    const real *x) {
-  s->read[g[1].number] = x;
-  g[1].run(s, g + 1, x);
+static inline void session_run_next(saros_session *s, const session_stage *g) {
+  g[1].run(s, g + 1);
 }
 
 #endif

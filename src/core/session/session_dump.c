@@ -4,12 +4,12 @@
 **   "saros/st"            8
 **   version               u32
 **   bytes of a real       u32: 4 or 8
-**   streams, outputs      u32, u32
+**   streams, features     u32, u32: of all outputs
 **   count of states       u32
-**   their sizes           u32 each, in the order of the stages: h before c;
-**                         of attention keys, values and their place in the ring
-**   the states            reals, (streams, size) each
-**   the output            reals, (streams, outputs)
+**   their sizes           u32 each, in the order of the program; of attention
+**                         keys, values and their place, as they lie
+**   the states            reals, (streams, size) each; windows oldest first
+**   the outputs           reals, (streams, width) each
 */
 #include <string.h>
 
@@ -23,30 +23,23 @@
 /* Magic, and five words. */
 #define FIXED_BYTES (MAGIC_BYTES + 5 * 4)
 
-static int state_count(const session_plan *p) {
-  int count = 0;
-  for (int i = 0; i < p->count; i++)
-    count += p->stages[i].states;
-  return count;
-}
-
-/* The state at a position, which is below their count. */
-static session_state state_at(const saros_session *s, int position) {
-  const session_stage *g = s->plan->stages;
-  while (position >= g->states)
-    position -= g->states, g++;
-  return session_state_of(s, g, position);
-}
-
 static size_t header_bytes(const session_plan *p) {
-  return FIXED_BYTES + 4 * (size_t)state_count(p);
+  return FIXED_BYTES + 4 * (size_t)p->state_count;
+}
+
+/* The features of all outputs. */
+static size_t output_width(const session_plan *p) {
+  size_t width = 0;
+  for (int i = 0; i < p->output_count; i++)
+    width += (size_t)p->outputs[i].width;
+  return width;
 }
 
 size_t saros_session_dump_size(const saros_session *s) {
   const session_plan *p = s->plan;
-  size_t reals_of_row = (size_t)p->outputs;
-  for (int i = 0; i < state_count(p); i++)
-    reals_of_row += (size_t)state_at(s, i).n;
+  size_t reals_of_row = output_width(p);
+  for (int i = 0; i < p->state_count; i++)
+    reals_of_row += (size_t)p->states[i].n;
   return header_bytes(p) + (size_t)s->streams * reals_of_row * sizeof(real);
 }
 
@@ -54,13 +47,14 @@ size_t saros_session_dump_size(const saros_session *s) {
 static unsigned char *put_header(const saros_session *s, unsigned char *to) {
   const session_plan *p = s->plan;
   const uint32_t words[] = {VERSION, sizeof(real), (uint32_t)s->streams,
-                            (uint32_t)p->outputs, (uint32_t)state_count(p)};
+                            (uint32_t)output_width(p),
+                            (uint32_t)p->state_count};
   memcpy(to, MAGIC, MAGIC_BYTES);
   to += MAGIC_BYTES;
   for (size_t i = 0; i < sizeof words / sizeof *words; i++, to += 4)
     store_32(to, words[i]);
-  for (int i = 0; i < state_count(p); i++, to += 4)
-    store_32(to, (uint32_t)state_at(s, i).n);
+  for (int i = 0; i < p->state_count; i++, to += 4)
+    store_32(to, (uint32_t)p->states[i].n);
   return to;
 }
 
@@ -89,14 +83,18 @@ static const unsigned char *get_reals(real *x, const unsigned char *from,
 void saros_session_dump(const saros_session *s, void *bytes) {
   const session_plan *p = s->plan;
   unsigned char *to = put_header(s, bytes);
-  for (int i = 0; i < state_count(p); i++) {
-    session_state x = state_at(s, i);
-    for (int row = 0; row < s->streams; row++)
-      to = put_reals(to, x.rows + (ptrdiff_t)row * STEP_WIDTH(x.n), x.n);
+  for (int i = 0; i < p->state_count; i++) {
+    const session_state *x = &p->states[i];
+    const real *rows = session_state_rows(s, x);
+    const int first = (int)session_oldest(s, x);
+    for (int row = 0; row < s->streams; row++, rows += STEP_WIDTH(x->n)) {
+      to = put_reals(to, rows + first, x->n - first);
+      to = put_reals(to, rows, first);
+    }
   }
-  for (int row = 0; row < s->streams; row++)
-    to = put_reals(to, tensor_reals(s->output) + (ptrdiff_t)row * p->outputs,
-                   p->outputs);
+  for (int i = 0; i < p->output_count; i++)
+    to = put_reals(to, tensor_reals(s->outputs[i]),
+                   s->streams * p->outputs[i].width);
 }
 
 /* --- Back ------------------------------------------------------------------------ */
@@ -108,7 +106,8 @@ static saros_status check_header(const saros_session *s,
   static const char *const names[] = {"version", "bytes for each number",
                                       "streams", "outputs", "states"};
   const uint32_t expected[] = {VERSION, sizeof(real), (uint32_t)s->streams,
-                               (uint32_t)p->outputs, (uint32_t)state_count(p)};
+                               (uint32_t)output_width(p),
+                               (uint32_t)p->state_count};
   if (size < FIXED_BYTES || memcmp(bytes, MAGIC, MAGIC_BYTES) != 0)
     return saros_fail(s->context, SAROS_EARGUMENT,
                       "restore: expected the dump of a session, got %zu bytes "
@@ -130,12 +129,12 @@ static saros_status check_header(const saros_session *s,
 
 static saros_status check_sizes(const saros_session *s,
                                 const unsigned char *bytes) {
-  for (int i = 0; i < state_count(s->plan); i++) {
+  for (int i = 0; i < s->plan->state_count; i++) {
     uint32_t got = load_32(bytes + FIXED_BYTES + 4 * (size_t)i);
-    if (got != (uint32_t)state_at(s, i).n)
+    if (got != (uint32_t)s->plan->states[i].n)
       return saros_fail(s->context, SAROS_EARGUMENT,
                         "restore: expected state %d of size %d, got %u",
-                        i + s->context->index_base, state_at(s, i).n,
+                        i + s->context->index_base, s->plan->states[i].n,
                         (unsigned)got);
   }
   return SAROS_OK;
@@ -150,16 +149,16 @@ static int is_place(real x, int places) {
 static saros_status check_places(const saros_session *s,
                                  const unsigned char *from) {
   const session_plan *p = s->plan;
-  for (int i = 0; i < state_count(p); i++) {
-    session_state x = state_at(s, i);
-    for (int row = 0; row < s->streams; row++, from += x.n * sizeof(real)) {
+  for (int i = 0; i < p->state_count; i++) {
+    const session_state *x = &p->states[i];
+    for (int row = 0; row < s->streams; row++, from += x->n * sizeof(real)) {
       real place;
       swap_copy(&place, from);
-      if (x.places > 0 && !is_place(place, x.places))
+      if (x->places > 0 && !is_place(place, x->places))
         return saros_fail(s->context, SAROS_EARGUMENT,
                           "restore: expected a place in 0..%d as state %d, "
                           "got %g",
-                          x.places - 1, i + s->context->index_base,
+                          x->places - 1, i + s->context->index_base,
                           (double)place);
     }
   }
@@ -172,16 +171,21 @@ saros_status saros_session_restore(saros_session *s, const void *bytes,
   const unsigned char *from = bytes;
   TRY(check_header(s, from, size));
   TRY(check_sizes(s, from));
-  TRY(saros_tensor_writable(s->output, "restore"));
+  for (int i = 0; i < p->output_count; i++)
+    TRY(saros_tensor_writable(s->outputs[i], "restore"));
   from += header_bytes(p);
   TRY(check_places(s, from));
-  for (int i = 0; i < state_count(p); i++) {
-    session_state x = state_at(s, i);
-    for (int row = 0; row < s->streams; row++)
-      from = get_reals(x.rows + (ptrdiff_t)row * STEP_WIDTH(x.n), from, x.n);
+  for (int i = 0; i < p->state_count; i++) {
+    const session_state *x = &p->states[i];
+    real *rows = session_state_rows(s, x);
+    const int first = (int)session_oldest(s, x);
+    for (int row = 0; row < s->streams; row++, rows += STEP_WIDTH(x->n)) {
+      from = get_reals(rows + first, from, x->n - first);
+      from = get_reals(rows, from, first);
+    }
   }
-  for (int row = 0; row < s->streams; row++)
-    from = get_reals(tensor_reals(s->output) + (ptrdiff_t)row * p->outputs,
-                     from, p->outputs);
+  for (int i = 0; i < p->output_count; i++)
+    from = get_reals(tensor_reals(s->outputs[i]), from,
+                     s->streams * p->outputs[i].width);
   return SAROS_OK;
 }

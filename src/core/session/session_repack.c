@@ -1,45 +1,41 @@
 /*
-** New weights for a session that goes on: another plan takes the place of its
-** own, if both lay out the memory of a session in the same way.
+** New weights for a session that goes on: a plan of the same program and other
+** parameters takes the place of its own.
 */
-#include <string.h>
-
 #include "session.h"
-
-static int is_alike(const session_stage *a, const session_stage *b) {
-  return a->run == b->run && a->step == b->step && a->outputs == b->outputs &&
-         a->H == b->H && a->P == b->P && a->states == b->states &&
-         a->heads == b->heads && a->window == b->window && a->back == b->back &&
-         memcmp(a->at, b->at, sizeof a->at) == 0;
-}
-
-static int lie_alike(const session_plan *a, const session_plan *b) {
-  int same = a->count == b->count && a->symbols == b->symbols &&
-             a->inputs == b->inputs && a->memory == b->memory;
-  for (int i = 0; same && i < a->count; i++)
-    same = is_alike(&a->stages[i], &b->stages[i]);
-  return same;
-}
 
 /* How a plan keeps its weights. */
 static saros_weights weights_of(const session_plan *p) {
   saros_weights weights = 0;
-  while (p->context->kernels->step[weights] != p->kernels)
+  while (p->math->step[weights] != p->kernels)
     weights++;
   return weights;
 }
 
-saros_status saros_session_repack(saros_session *s, int count,
-                                  const saros_stage *stages) {
+/* The program of a plan, in the session's context; the caller's reference. */
+static saros_status program_of(const saros_session *s, saros_program **out) {
+  saros_program *program = s->plan->program;
+  if (program->context != s->context)
+    return saros_program_read(s->context, program->text, program->size, out);
+  *out = program;
+  saros_program_retain(program);
+  return SAROS_OK;
+}
+
+saros_status saros_session_repack(saros_session *s,
+                                  saros_tensor *const *parameters) {
   session_plan *old = s->plan, *new;
-  TRY(session_plan_new(s->context, count, stages, weights_of(old), &new));
-  if (!lie_alike(old, new)) {
-    session_plan_release(new);
-    return saros_fail(s->context, SAROS_EARGUMENT,
-                      "repack: expected the stages that the session was made "
-                      "of, got stages of other kinds or sizes");
-  }
+  saros_program *program;
+  TRY(session_expect_parameters("repack", old->program, s->context,
+                                parameters));
+  TRY(program_of(s, &program));
+  saros_status status =
+      session_plan_new(s->context, program, parameters, weights_of(old), &new);
+  saros_program_release(program);
+  if (status != SAROS_OK)
+    return status;
   s->plan = new;
+  session_place_values(s);
   session_plan_release(old);
   saros_tensor_release(s->lender);
   s->lender = NULL;  // the new plan is the session's own

@@ -17,10 +17,10 @@ static saros_status expect_history(const saros_session *s,
   size_t count = how->history_length * (size_t)s->streams;
   int base = s->context->index_base;
   for (size_t i = 0; how->history != NULL && i < count; i++)
-    if (how->history[i] >= s->plan->outputs)
+    if (how->history[i] >= s->plan->outputs->width)
       return saros_fail(s->context, SAROS_EARGUMENT,
                         "sample: expected a history of ids in %d..%d, got %d",
-                        base, s->plan->outputs - 1 + base,
+                        base, s->plan->outputs->width - 1 + base,
                         how->history[i] + base);
   return SAROS_OK;
 }
@@ -133,7 +133,7 @@ static int is_greedy(const saros_sampling *how) {
 static void temper(const saros_session *s, real *p, const real *logits,
                    real largest, double temperature) {
   const pointwise_kernels *pointwise = s->context->kernels->pointwise;
-  size_t V = (size_t)s->plan->outputs;
+  size_t V = (size_t)s->plan->outputs->width;
   real divisor = (real)fmin(temperature, MOST_TEMPERATURE);
   pointwise->binary[BINARY_SUBTRACT](p, logits, 1, &largest, 0, V);
   pointwise->binary[BINARY_DIVIDE](p, p, 1, &divisor, 0, V);
@@ -164,7 +164,7 @@ static void penalize(real *logits, int32_t *seen, int V, const int32_t *history,
 ** are as they were. */
 static const real *adjust(saros_session *s, const real *logits, int row,
                           const saros_sampling *how) {
-  int V = s->plan->outputs;
+  int V = s->plan->outputs->width;
   if (how->bias == NULL && !has_penalty(how))
     return logits;
   memcpy(s->weights, logits, (size_t)V * sizeof *logits);
@@ -181,7 +181,7 @@ static const real *adjust(saros_session *s, const real *logits, int row,
 static int32_t sample_row(saros_session *s, const real *logits,
                           saros_generator *generator,
                           const saros_sampling *how) {
-  int V = s->plan->outputs;
+  int V = s->plan->outputs->width;
   int32_t best = likeliest(s, logits, V);
   if (best < 0 || is_greedy(how))
     return best;
@@ -195,7 +195,7 @@ saros_status saros_session_sample(saros_session *s, saros_generator *generator,
                                   const saros_sampling *given, int32_t *ids) {
   saros_sampling own, *how = &own;
   TRY(base_read_options(s->context, "saros_sampling", given, how, sizeof own));
-  const real *logits = tensor_reals(s->output);
+  const real *logits = tensor_reals(s->outputs[0]);
   TRY(expect_sampling(s, how));
   if (!is_greedy(how))
     TRY(tensor_expect_generator("sample", s->context, generator));
@@ -203,7 +203,7 @@ saros_status saros_session_sample(saros_session *s, saros_generator *generator,
     ids[row] = sample_row(s, adjust(s, logits, row, how), generator, how);
     if (ids[row] < 0)
       return bad_logits(s, row);
-    logits += s->plan->outputs;
+    logits += s->plan->outputs->width;
   }
   return SAROS_OK;
 }

@@ -18,8 +18,7 @@
 typedef struct shared_plan {
   session_plan *plan;
   saros_weights weights;
-  int count;
-  saros_stage *stages;  // of the archive's tensors
+  saros_tensor **parameters;  // of the archive, in the order of its program
 } shared_plan;
 
 struct saros_shared {
@@ -164,147 +163,86 @@ static saros_tensor *own_tensor(const saros_shared *shared,
   return NULL;
 }
 
-/* Stages of a context's tensors on the way to stages of ours. */
+/* A program that a context wants a plan of. */
 typedef struct borrower {
   saros_context *context;
-  saros_tensor *first;   // of its tensors; null until one was seen
-  saros_shared *shared;  // lends that one, and is to lend all others
+  const saros_program *program;
+  saros_weights weights;
+  saros_shared *shared;  // lends all parameters
+  saros_tensor **own;    // our tensors in their place
 } borrower;
 
-/* Puts ours in place of tensors, of which some may be null. False if one is not
-** ours. */
-static int replace_tensors(borrower *b, int count, saros_tensor **x) {
+/* Finds our tensors for the borrower's. False if one of them is not ours. */
+static int find_parameters(borrower *b, saros_tensor *const *parameters) {
+  const int count = b->program->parameter_count;
+  b->shared = count > 0 ? lender_of(parameters[0]) : NULL;
+  if (b->shared == NULL || b->context->kernels != b->shared->context->kernels)
+    return 0;
   for (int i = 0; i < count; i++) {
-    if (x[i] == NULL)
-      continue;
-    if (b->first == NULL)
-      b->first = x[i], b->shared = lender_of(x[i]);
-    if (x[i]->context != b->context || b->shared == NULL ||
-        lender_of(x[i]) != b->shared)
+    if (lender_of(parameters[i]) != b->shared)
       return 0;
-    x[i] = own_tensor(b->shared, x[i]);
-    if (x[i] == NULL)
+    b->own[i] = own_tensor(b->shared, parameters[i]);
+    if (b->own[i] == NULL)
       return 0;
   }
   return 1;
 }
 
-static int replace_stage(borrower *b, saros_stage *s) {
-  enum { LAYER = sizeof(saros_layer) / sizeof(saros_tensor *) };
-  _Static_assert(sizeof(saros_layer) == LAYER * sizeof(saros_tensor *),
-                 "a layer is tensors and nothing else");
-  const struct {
-    int count;
-    saros_tensor **x;
-  } fields[] = {{1, &s->weight},
-                {1, &s->bias},
-                {LAYER, (saros_tensor **)&s->layer},
-                {1, &s->norm_ih_gain},
-                {1, &s->norm_ih_bias},
-                {1, &s->gamma},
-                {SAROS_MAX_STATES, s->first},
-                {1, &s->distance}};
-  for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
-    if (!replace_tensors(b, fields[i].count, fields[i].x))
-      return 0;
-  return 1;
+static int is_wanted(const borrower *b, const shared_plan *known) {
+  const saros_program *program = known->plan->program;
+  return known->weights == b->weights && program->size == b->program->size &&
+         memcmp(program->text, b->program->text, program->size) == 0 &&
+         memcmp(known->parameters, b->own,
+                (size_t)program->parameter_count * sizeof *b->own) == 0;
 }
 
-static void copy_recurrent(saros_stage *to, const saros_stage *from) {
-  to->cell = from->cell;
-  to->layer = from->layer;
-  to->norm_ih_gain = from->norm_ih_gain;
-  to->norm_ih_bias = from->norm_ih_bias;
-  to->gamma = from->gamma;
-  memcpy(to->first, from->first, sizeof to->first);
-  memcpy(to->zoneout, from->zoneout, sizeof to->zoneout);
-  to->residual = from->residual;
-}
-
-/* Copies the fields that the kind of a stage names, as the others may hold
-** anything, into zeros, also between them: so stages compare as bytes. */
-static int copy_stage(saros_stage *to, const saros_stage *from) {
-  to->kind = from->kind;
-  switch (from->kind) {
-    case SAROS_STAGE_LAYER_NORM:
-      to->epsilon = from->epsilon;  // fall through
-    case SAROS_STAGE_LINEAR:
-      to->bias = from->bias;  // fall through
-    case SAROS_STAGE_EMBEDDING:
-      to->weight = from->weight;
-      return 1;
-    case SAROS_STAGE_ADD:
-      to->weight = from->weight;
-      to->back = from->back;
-      return 1;
-    case SAROS_STAGE_FUNCTION:
-      to->function = from->function;
-      return 1;
-    case SAROS_STAGE_RECURRENT:
-      copy_recurrent(to, from);
-      return 1;
-    case SAROS_STAGE_ATTENTION:
-      to->distance = from->distance;
-      return 1;
-    default:
-      return 0;
-  }
-}
-
-/* Makes of given stages those of our tensors; false if there are others. */
-static int own_stages(borrower *b, int count, const saros_stage *given,
-                      saros_stage *own) {
-  memset(own, 0, (size_t)count * sizeof *own);
-  for (int i = 0; i < count; i++)
-    if (!copy_stage(&own[i], &given[i]) || !replace_stage(b, &own[i]))
-      return 0;
-  return b->shared != NULL &&
-         b->context->kernels == b->shared->context->kernels;
-}
-
-static session_plan *find_plan(const saros_shared *shared, int count,
-                               const saros_stage *stages,
-                               saros_weights weights) {
-  for (int i = 0; i < shared->plan_count; i++) {
-    const shared_plan *known = &shared->plans[i];
-    if (known->count == count && known->weights == weights &&
-        memcmp(known->stages, stages, (size_t)count * sizeof *stages) == 0)
-      return known->plan;
-  }
+static session_plan *find_plan(const borrower *b) {
+  const saros_shared *shared = b->shared;
+  for (int i = 0; i < shared->plan_count; i++)
+    if (is_wanted(b, &shared->plans[i]))
+      return shared->plans[i].plan;
   return NULL;
 }
 
-static saros_status add_plan(saros_shared *shared, int count,
-                             const saros_stage *stages, saros_weights weights,
-                             session_plan **out) {
+/* A plan in our context, of a program that is read there again. */
+static saros_status make_plan(const borrower *b, session_plan **out) {
+  saros_context *context = b->shared->context;
+  saros_program *program;
+  TRY(saros_program_read(context, b->program->text, b->program->size,
+                         &program));
+  saros_status status =
+      session_plan_new(context, program, b->own, b->weights, out);
+  saros_program_release(program);
+  return status;
+}
+
+static saros_status add_plan(const borrower *b, session_plan **out) {
+  saros_shared *shared = b->shared;
   saros_context *context = shared->context;
-  size_t bytes = (size_t)count * sizeof *stages;
-  saros_stage *kept = pool_take(&context->pool, bytes);
+  size_t bytes = (size_t)b->program->parameter_count * sizeof *b->own;
+  saros_tensor **kept = pool_take(&context->pool, bytes);
   if (kept == NULL)
     return base_out_of_memory(context, bytes);
-  saros_status status = session_plan_new(context, count, stages, weights, out);
+  saros_status status = make_plan(b, out);
   if (status != SAROS_OK) {
     pool_give(&context->pool, kept);
     return status;
   }
-  memcpy(kept, stages, bytes);
-  shared->plans[shared->plan_count++] =
-      (shared_plan){*out, weights, count, kept};
+  memcpy(kept, b->own, bytes);
+  shared->plans[shared->plan_count++] = (shared_plan){*out, b->weights, kept};
   return SAROS_OK;
 }
 
-/* The plan of stages of our tensors; null if there are too many others. A
+/* The plan of a program of our tensors; null if there are too many others. A
 ** message of ours becomes one of the borrower's. */
-static saros_status find_or_add(const borrower *b, int count,
-                                const saros_stage *stages,
-                                saros_weights weights, session_plan **out) {
+static saros_status find_or_add(const borrower *b, session_plan **out) {
   saros_shared *shared = b->shared;
   saros_status status = SAROS_OK;
   pthread_mutex_lock(&shared->mutex);
-  *out = find_plan(shared, count, stages, weights);
+  *out = find_plan(b);
   if (*out == NULL && shared->plan_count < MOST_PLANS) {
     shared->context->index_base = b->context->index_base;
-    status = add_plan(shared, count, stages, weights, out);
+    status = add_plan(b, out);
     if (status != SAROS_OK)
       saros_fail(b->context, status, "%s", saros_error(shared->context));
     pool_trim(&shared->context->pool);
@@ -315,25 +253,24 @@ static saros_status find_or_add(const borrower *b, int count,
   return status;
 }
 
-saros_status session_plan_shared(saros_context *context, int count,
-                                 const saros_stage *given,
+saros_status session_plan_shared(saros_context *context, saros_program *program,
+                                 saros_tensor *const *parameters,
                                  saros_weights weights, session_plan **out,
                                  saros_tensor **lender) {
-  borrower b = {.context = context};
-  size_t bytes = (size_t)count * sizeof *given;
+  borrower b = {.context = context, .program = program, .weights = weights};
+  const size_t bytes = ((size_t)program->parameter_count + 1) * sizeof *b.own;
   saros_status status = SAROS_OK;
   *out = NULL, *lender = NULL;
-  if (count < 1)
-    return SAROS_OK;
-  saros_stage *own = pool_take(&context->pool, bytes);
-  if (own == NULL)
+  b.own = pool_take(&context->pool, bytes);
+  if (b.own == NULL)
     return base_out_of_memory(context, bytes);
-  if (own_stages(&b, count, given, own))
-    status = find_or_add(&b, count, own, weights, out);
-  pool_give(&context->pool, own);
+  if (find_parameters(&b, parameters))
+    status = find_or_add(&b, out);
+  pool_give(&context->pool, b.own);
   if (*out == NULL)
     return status;
-  status = tensor_alias(b.first, lender);  // as the tensor may adopt others
+  // an alias, as the tensor may adopt other elements
+  status = tensor_alias(parameters[0], lender);
   if (status != SAROS_OK) {
     session_plan_release(*out);
     *out = NULL;
