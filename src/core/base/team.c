@@ -1,14 +1,13 @@
 /*
 ** The team: worker threads of a context, which share out the blocks of one job
-** at a time. The caller works too. Who waits watches for a moment, as the next
-** job is often near, then sleeps: on a machine that is shared, whoever else runs
-** is not kept from it.
+** at a time. The caller works too. A waiting thread spins briefly, because the next
+** job usually follows at once, then sleeps and leaves its processor to others.
 **
 ** A job is a generation number: a worker that sees a new one takes blocks
-** until none is left, then reports. Which thread does a block is left to
-** chance; what a block computes is not.
+** until none is left, then reports. Any thread may do any block; what a block
+** computes does not depend on that.
 **
-** A job may be given up in between. Only the calling thread asks the host, as
+** A job may be stopped between blocks. Only the calling thread asks the host, as
 ** that is where the host's functions may run; the others read the answer.
 */
 #include <stdlib.h>
@@ -31,7 +30,7 @@ typedef struct team {
   pthread_t worker[];
 } team;
 
-/* Looks before one sleeps, some ten microseconds. */
+/* Spins before a thread sleeps, some ten microseconds. */
 #define LOOKS 500
 
 /* --- Interrupts --------------------------------------------------------------- */

@@ -51,11 +51,11 @@ const file_element_type *file_element_type_named(const char *name);
 
 /* --- Files (file.c) ------------------------------------------------------- */
 
-/* SAROS_EFILE: 'function: expected to <verb> "path", got "<errno's words>"'. */
-/* Whether the host gives files at all; fails like file_failure if not. */
+/* SAROS_OK if the host allows files; else as file_failure. */
 saros_status file_expect_allowed(saros_context *context, const char *function,
                                  const char *verb, const char *path);
 
+/* SAROS_EFILE: 'function: expected to <verb> "path", got "<errno's words>"'. */
 saros_status file_failure(saros_context *context, const char *function,
                           const char *verb, const char *path);
 
@@ -63,7 +63,7 @@ saros_status file_failure(saros_context *context, const char *function,
 ** was not opened, also on failure. */
 saros_status file_open(saros_context *context, const char *function,
                        const char *path, int *descriptor, uint64_t *size);
-/* Exactly so many bytes from a place; a file that ends before is SAROS_EFILE. */
+/* Exactly 'size' bytes from a place; SAROS_EFILE if the file ends before. */
 saros_status file_read_at(saros_context *context, const char *function,
                           const char *path, int descriptor, void *to,
                           uint64_t at, size_t size);

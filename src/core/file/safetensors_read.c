@@ -229,7 +229,7 @@ static saros_status parse_offsets(const reader *r, const json_t *json,
   return SAROS_OK;
 }
 
-/* Whether the offsets leave the room that type and shape ask for. */
+/* SAROS_EFILE unless the offsets leave the room that type and shape ask for. */
 static saros_status check_extent(const reader *r, const entry *e) {
   uint64_t count = 1, bytes;
   for (int axis = 0; axis < e->rank; axis++)

@@ -18,7 +18,7 @@ typedef struct outer_job {
   saros_context *context;
   const product_outer_sum *sum;
   const kernels *kernels;
-  int columns, groups;  // columns of dy in a block, groups of so many
+  int columns, groups;  // columns of dy in a block; blocks side by side
   int parts;            // of the columns of x
   int ld;               // of the sums
   size_t packed_size, chunk_size, size;  // of a block's scratch, in elements

@@ -134,7 +134,7 @@ saros_status op_expand(saros_tensor *x, int rank, const int *shape,
   return SAROS_OK;
 }
 
-/* Replaces *g by its sum over the first axes, so many that 'rank' remain. */
+/* Sums *g over its first axes until 'rank' of them remain. */
 static saros_status sum_leading(saros_tensor **g, int rank) {
   int extra = (*g)->rank - rank, shape[MAX_RANK + 1];
   saros_tensor *folded = NULL, *sum = NULL;
@@ -325,7 +325,7 @@ const char *saros_operator_name(saros_operator f) {
                                             : NULL;
 }
 
-/* Is n a row (..., 1, size) that met every row of x in a product? */
+/* True if n is a row (..., 1, size) that multiplied every row of x. */
 static int is_row_factor(const operator_row *row, const tensor_node *n,
                          const saros_tensor *dy, const saros_tensor *x) {
   size_t count = 1;

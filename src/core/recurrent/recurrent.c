@@ -9,7 +9,7 @@
 ** product, and what walks is a multiplication and an addition for each unit.
 **
 ** Arrays that can be one are one: y is h unless something is masked, a single
-** gate is h unless states are mixed, c is c_new likewise, v is u and c_seen is
+** gate is h unless states are mixed, c is c_new then, v is u and c_seen is
 ** c_new without layer norm.
 */
 #include <string.h>
@@ -223,8 +223,8 @@ static saros_status copy_last(const recurrence *r, int which,
   return status;
 }
 
-/* Units of h in a block of one row: a quarter of them, as whole pages of memory
-** pass by, in so many at a time that a step is worth its while. */
+/* Blocks of one row take a quarter of the units of h, in multiples of this, so that
+** a step reads whole pages of memory and is long enough to share out. */
 #define UNITS 64
 
 /* The size of blocks, from the shape alone: bits must not depend on threads. */
@@ -295,7 +295,7 @@ static saros_status take(recurrence *r, saros_tensor *x,
   return recurrent_check(r);
 }
 
-/* From what was given to references of its own, all contiguous. */
+/* Replaces what was given by references that r owns, all contiguous. */
 static saros_status hold(recurrence *r) {
   saros_tensor *given[R_GIVEN];
   memcpy(given, r->t, sizeof given);

@@ -46,7 +46,7 @@ enum {
   // computed, one row for each step and row of the batch
   R_Y = R_GIVEN,  // (T, B, P)
   R_H_AFTER,  // (T, B, P) state after the step; y itself if nothing is masked
-  R_C_AFTER,  // (T, B, H) likewise
+  R_C_AFTER,  // (T, B, H) the same of c
   R_GATES,    // (T, B, G H) activations; Elman's are h itself where they can be
   R_U,        // (T, B, G H) U h + b', where the cell needs it by itself; of the
               // present step alone, (B, G H), if u_n is all that it needs later
@@ -60,7 +60,7 @@ enum {
   R_C_RSTD,   // (T, B)
   R_KEEP,     // (T, B) 0 before steps at which the walk starts again, if any
   R_H_BEFORE,  // (T, B, P) h before the step, where rows start again
-  R_C_BEFORE,  // (T, B, H) likewise
+  R_C_BEFORE,  // (T, B, H) the same of c
   R_READ,      // (T, B, P) what the product reads, where there is dropout
   R_INNER,     // (T, B, H) o tanh(c) before projection; r h before the product
   R_DECAY,     // (H) pairs: the factor of h(t-1), where it is always the same
@@ -183,8 +183,8 @@ static inline const real *recurrent_reals(const recurrence *r, int which) {
   return r->t[which] ? tensor_reals(r->t[which]) : NULL;
 }
 
-/* Packs U for the walk forward, or back ('backward'), if the steps are so many
-** that it pays, and with it b' where the product is to start from it. The caller
+/* Packs U for the walk forward, or back ('backward'), if there are enough steps to
+** pay for it, and with it b' where the product starts from that. The caller
 ** releases r->packed. */
 saros_status recurrent_pack(recurrence *r, int backward);
 

@@ -78,7 +78,7 @@ const real *recurrent_state_before(const recurrence *r, int state, int first,
                 width);
 }
 
-/* h before step t, likewise, of a block. */
+/* h before step t, of a block. */
 static const real *h_before(const recurrence *r, int t, const block *b) {
   return recurrent_state_before(r, R_H_AFTER, R_H_FIRST, t, b->row, r->P) +
          b->unit;

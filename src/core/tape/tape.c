@@ -16,7 +16,7 @@
 
 #include "tape.h"
 
-/* Whether a tape records x, or will again once it is no longer set aside. */
+/* True if a tape records x, or will again once it is no longer set aside. */
 static int tape_has(const saros_tape *tape, const saros_tensor *x) {
   if (tape == NULL || tape->state != RECORDING || x == NULL || x->node == NULL)
     return 0;

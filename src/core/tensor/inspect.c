@@ -25,7 +25,7 @@ static void each_row(const saros_tensor *x, row_look look, void *state) {
   while (tensor_walk_next(&w));
 }
 
-/* --- Is every element a finite number? ------------------------------------ */
+/* --- Finite numbers -------------------------------------------------------- */
 
 typedef struct finite_search {
   const reduce_kernels *reduce;
@@ -51,7 +51,7 @@ int saros_all_finite(const saros_tensor *x) {
   return search.finite;
 }
 
-/* --- Which bits are these? ------------------------------------------------ */
+/* --- Digests ---------------------------------------------------------------- */
 
 static uint64_t stir(uint64_t sum, uint64_t word) {
   sum = (sum ^ word) * DIGEST_FACTOR;

@@ -51,7 +51,7 @@ saros_status tensor_contiguous(saros_tensor *x, saros_tensor **out);
 void tensor_take_storage(saros_tensor *x, saros_tensor *source);
 
 real *tensor_reals(const saros_tensor *x);   // first element; x is real
-int32_t *tensor_ids(const saros_tensor *x);  // likewise; x holds ids
+int32_t *tensor_ids(const saros_tensor *x);  // the same; x holds ids
 
 /* Copies x, of any strides, into y, of any strides and the same shape. */
 void tensor_copy(saros_tensor *y, const saros_tensor *x);

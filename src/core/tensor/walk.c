@@ -15,7 +15,7 @@ static void broadcast_strides(const saros_tensor *x, int rank,
   }
 }
 
-/* Whether outer axis 'to' and inner axis 'from' are one axis for every tensor
+/* True if outer axis 'to' and inner axis 'from' are one axis for every tensor
 ** of the walk. */
 static int mergeable(const tensor_walk *w, int to, int from) {
   for (int i = 0; i < w->tensors; i++)

@@ -129,7 +129,7 @@ typedef struct text_word_step {
 /* The word at 'at', which is part of at most 'left' >= 1 bytes, behind a word
 ** that leaves a space or not. */
 text_word_step text_word_next(const char *at, size_t left, int behind);
-/* Whether a space is implied behind a word, and before one. */
+/* True if a space is implied behind a word, or before one. */
 int text_word_leaves_space(const char *word, size_t size);
 int text_word_wants_space(const char *word, size_t size);
 
