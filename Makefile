@@ -24,7 +24,7 @@ MAC    := $(filter Darwin,$(shell uname))
 ROOT   := build$(if $(SANITIZE),/sanitize$(SANITIZE:1=))$(if $(STRICT),/strict)
 B      := $(ROOT)$(if $(DOUBLE),/double)
 LIBS    = $(call PKG,libs openblas jansson) -lm -lpthread
-VERSION = $(shell sed -n 's/^.define SAROS_VERSION "\(.*\)"/\1/p' src/saros.h)
+VERSION = $(shell sed -n 's/^.define SAROS_VERSION "\(.*\)"/\1/p' src/saros/context.h)
 SHARED := libsaros.$(if $(MAC),dylib,so)
 SONAME  = libsaros.$(if $(MAC),$(basename $(VERSION)).dylib,so.$(basename $(VERSION)))
 CFLAGS := -std=gnu11 $(if $(SANITIZE),$(WATCHED),$(OPTIMIZE)) -ffp-contract=fast -fno-math-errno \
@@ -144,10 +144,11 @@ lint: ## check the style of Lua and C, and that no compiler warning is left
 
 DEST = $(DESTDIR)$(PREFIX)
 # What hosts link and what require loads are links to one file, so a process has one copy.
-install: all ## copy the program, the libraries, saros.h, the Lua module and the examples below PREFIX
-	@mkdir -p $(addprefix $(DEST)/,bin include lib/pkgconfig lib/lua/5.4 share/saros/examples/host share/saros/meta)
+install: all ## copy the program, the libraries, saros.h and saros/, the Lua module and the examples below PREFIX
+	@mkdir -p $(addprefix $(DEST)/,bin include/saros lib/pkgconfig lib/lua/5.4 share/saros/examples/host share/saros/meta)
 	@install -m 755 $(B)/saros $(DEST)/bin
 	@install -m 644 src/saros.h $(DEST)/include
+	@install -m 644 src/saros/*.h $(DEST)/include/saros
 	@install -m 644 $(B)/libsaros.a $(DEST)/lib
 	@install -m 755 $(B)/$(SHARED) $(DEST)/lib/$(SONAME)
 	@$(if $(MAC),install_name_tool -id $(PREFIX)/lib/$(SONAME) $(DEST)/lib/$(SONAME))
@@ -163,7 +164,7 @@ install: all ## copy the program, the libraries, saros.h, the Lua module and the
 uninstall: ## remove what install copied
 	@rm -f $(addprefix $(DEST)/,bin/saros include/saros.h lib/libsaros.a lib/$(SHARED) lib/$(SONAME) lib/lua/5.4/saros.so \
 	  lib/pkgconfig/saros.pc)
-	@rm -rf $(DEST)/share/saros
+	@rm -rf $(addprefix $(DEST)/,share/saros include/saros)
 clean: ## remove build/
 	@rm -rf build
 setup: ## install what building and testing need

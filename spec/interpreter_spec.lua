@@ -161,12 +161,13 @@ describe("make", function()
     return pipe:read "a"
   end
 
-  it("installs the examples and the annotations, and removes them again", function()
+  it("installs the headers, the examples and the annotations, and removes them again", function()
     local plan = planned "install"
     assert.matches("install -m 644 examples/*.lua /nowhere/share/saros/examples\n", plan, 1, true)
     assert.matches("install -m 644 lua/saros/meta/*.lua /nowhere/share/saros/meta\n", plan, 1, true)
     assert.matches("installed below /nowhere: ", plan, 1, true)
-    assert.matches("rm -rf /nowhere/share/saros\n", planned "uninstall", 1, true)
+    assert.matches("install -m 644 src/saros/*.h /nowhere/include/saros\n", plan, 1, true)
+    assert.matches("rm -rf /nowhere/share/saros /nowhere/include/saros\n", planned "uninstall", 1, true)
   end)
 
   it("installs for the demo what its report needs, and makes its text with all the rest", function()

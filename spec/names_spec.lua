@@ -1,6 +1,7 @@
 -- Names: what the toolkit has, and what it says about names that it has not.
 
 local saros = require "saros"
+local commands = require "spec.support.commands"
 local files = require "spec.support.files"
 local nn, data, optim = saros.nn, saros.data, saros.optim
 
@@ -91,8 +92,9 @@ end)
 describe("the enumerations of saros.h", function()
   it("are all tried with wrong numbers, in C", function()
     local tried = files.read "spec/c/enumerations.c"
-    for name in files.read("src/saros.h"):gmatch "\n} (saros_[%w_]+);" do
-      if files.read("src/saros.h"):find("typedef enum " .. name .. " ", 1, true) and name ~= "saros_status" then
+    local header = commands.shell "cat src/saros.h src/saros/*.h"
+    for name in header:gmatch "\n} (saros_[%w_]+);" do
+      if header:find("typedef enum " .. name .. " ", 1, true) and name ~= "saros_status" then
         assert.is_truthy(tried:find(("(%s)n"):format(name), 1, true), name)
       end
     end

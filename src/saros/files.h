@@ -1,0 +1,120 @@
+/*
+** Files of tensors.
+*/
+#ifndef SAROS_FILES_H
+#define SAROS_FILES_H
+
+#include "context.h"
+
+SAROS_BEGIN
+
+/* --- Files -------------------------------------------------------------------------- */
+
+/*
+** A file in safetensors format: named tensors and a metadata of strings.
+** Reading never trusts the file: see saros_safetensors_read. Belongs to the
+** caller once opened.
+*/
+typedef struct saros_archive saros_archive;
+
+SAROS_API saros_status saros_archive_new(saros_context *context,
+                                         saros_archive **out);
+SAROS_API void saros_archive_release(saros_archive *archive);  // or null
+/* Adds a tensor, which the archive retains, or a string. Names and keys are
+** copied. SAROS_EARGUMENT unless each is UTF-8 and new, and a tensor is not
+** called "__metadata__", which the format reserves. */
+SAROS_API saros_status saros_archive_add(saros_archive *archive,
+                                         const char *name,
+                                         saros_tensor *tensor);
+SAROS_API saros_status saros_archive_add_metadata(saros_archive *archive,
+                                                  const char *key,
+                                                  const char *value);
+/* What was added or read, in that order; positions are not checked. */
+SAROS_API int saros_archive_count(const saros_archive *archive);
+SAROS_API const char *saros_archive_name(const saros_archive *archive, int at);
+/* Borrowed. */
+SAROS_API saros_tensor *saros_archive_tensor(const saros_archive *archive,
+                                             int at);
+SAROS_API int saros_archive_metadata_count(const saros_archive *archive);
+SAROS_API const char *saros_archive_metadata_key(const saros_archive *archive,
+                                                 int at);
+SAROS_API const char *saros_archive_metadata_value(const saros_archive *archive,
+                                                   int at);
+
+/*
+** The tensors and metadata of an archive, for contexts on any number of
+** threads: one copy in memory, which nobody may write to. It has a context of
+** its own, whose allocator must be one for all threads (null: realloc and
+** free). The archive is borrowed for the call; errors are in its context.
+**
+** Operations read the elements where they are. Sessions whose stages have no
+** tensors but these, each of them whole, read one packing, in whatever contexts
+** and of however many streams they are. The first of them makes it, with the same
+** allocator, and it stays as long as the elements do, so that nothing grows when
+** sessions come and go. There is one for each list of stages and kind of weights,
+** and 16 at most; beyond those, and for other stages, a session packs its own in
+** its context.
+*/
+SAROS_API saros_status saros_shared_new(const saros_archive *archive,
+                                        saros_allocator allocator, void *user,
+                                        saros_shared **out);
+/* From any thread. The last one to let go frees it: a caller, or a context in
+** which a tensor of it or a session on it is left. */
+SAROS_API saros_shared *saros_shared_retain(saros_shared *shared);
+SAROS_API void saros_shared_release(saros_shared *shared);  // or null
+/* Of tensors and packed weights; from any thread. */
+SAROS_API size_t saros_shared_bytes(saros_shared *shared);
+
+/* An archive, in the caller's context, of read-only tensors on the shared
+** elements. May be called from any thread, each with its own context. */
+SAROS_API saros_status saros_shared_archive(saros_shared *shared,
+                                            saros_context *context,
+                                            saros_archive **out);
+
+/* Writes to a temporary file in the same folder, syncs it and renames it: a
+** crash or an error at any instant leaves the old file or the new one.
+** SAROS_EFILE names the path and the cause. */
+SAROS_API saros_status saros_safetensors_write(const saros_archive *archive,
+                                               const char *path);
+
+/*
+** Reads a file, strictly: header at most 100,000,000 bytes and a JSON object,
+** names unique, metadata strings only, offsets from 0 without hole or overlap
+** and ending exactly at the end of the file. F64, F32, F16 and BF16 are
+** converted to saros_real; I64, I32, I16, I8, U8 and BOOL to ids where each
+** value fits. Anything else is SAROS_EFILE with the reason. The tensors come in
+** the order of their elements in the file.
+*/
+SAROS_API saros_status saros_safetensors_read(saros_context *context,
+                                              const char *path,
+                                              saros_archive **out);
+
+/* A piece of a file of C source: text, or the elements of a tensor. */
+typedef struct saros_piece {
+  const char *text;            // null: the tensor's elements
+  size_t size;                 // of the text, in bytes
+  const saros_tensor *tensor;  // any shape; borrowed
+} saros_piece;
+
+/* Writes the pieces one after the other, elements as C99 literals that are
+** exactly them (ids from 0; NAN and INFINITY are of math.h), with a comma after
+** each. As with saros_safetensors_write, the file appears whole or not at all.
+** SAROS_EFILE names the path and the cause. */
+SAROS_API saros_status saros_write_source(saros_context *context,
+                                          const char *path, int count,
+                                          const saros_piece *pieces);
+
+/* Makes a folder and those above it that are missing; one that is there is
+** fine. SAROS_EFILE names the path and the cause; folders made so far stay. */
+SAROS_API saros_status saros_make_folder(saros_context *context,
+                                         const char *path);
+
+/* Replaces a file in one instant, as saros_safetensors_write does, by 'size'
+** bytes. SAROS_EFILE names the path and the cause; then the old file stays. */
+SAROS_API saros_status saros_write_file(saros_context *context,
+                                        const char *path, const void *bytes,
+                                        size_t size);
+
+SAROS_END
+
+#endif
