@@ -245,6 +245,15 @@ describe("a program is refused", function()
     changed("3 operands behind x", function(_, cell) cell["in"][4] = nil end)
     changed("the name of a cell", function(_, cell) cell.cell = "lstn" end)
     changed("2 states", function(_, cell) cell.states[2] = nil end)
+    local function other(name, width, with)
+      return function(p, cell)
+        cell.cell, cell.with, cell["in"], cell.states, p.states[2] = name, with, { 0, 1 }, { 0 }, nil
+        p.parameters[1].shape, p.states[1].width = { width, 3 }, width
+      end
+    end
+    changed("nu in node 4 (cell), got none", other("lru", 4, { "weight_ih" }))
+    changed("a state of a multiple of 2", other("lru", 3, { "weight_ih" }))
+    changed("a parameter that the cell gru_before has", other("gru_before", 4, { "norm_gain" }))
     changed("a state h of width 5", function(p) p.states[2].width = 5 end)
     changed("dropout in [0, 1)", function(_, cell) cell.dropout = 1 end)
     changed("zoneout in [0, 1)", function(_, cell) cell.zoneout = { -1 } end)

@@ -23,6 +23,7 @@ local scope = require "saros.nn.scope"
 local late = lazy({}, {
   learner = { "saros.train.learner" },
   memory = { "saros.nn.memory" },
+  program = { "saros.program.trace", "program" },
   session = { "saros.nn.session" },
   summary = { "saros.nn.summary" },
 })
@@ -50,6 +51,7 @@ local Module = {
   reads_ahead = false,
   keeps_finite = false,
   states = false, -- sizes of a cell's states: see saros.nn.recurrent
+  trace = false, -- what takes the place of forward while a program is traced: see saros.program.recorder
 }
 
 ---@class saros.nn.Parameters
@@ -426,6 +428,21 @@ function Module:learner(given)
   return late.learner(self, given)
 end
 
+--- What the module computes in one step, as plain data: nodes, parameters by name and
+--- states; tostring lists them. It is found by running the module once, so the module
+--- must consist of operations on the features of a row and step: what reads values,
+--- draws random numbers, writes in place or mixes rows or steps is refused by name.
+---
+--- `inputs` says what forward reads, where the module does not say it by its field
+--- `input` (features) or `inputs`: a list of { name, width }, or { name, count } for
+--- ids. With several, forward gets a table of tensors by name. `step`: forward takes a
+--- single step (B, width), as a cell does.
+---@param given? { inputs?: { name: string, width?: integer, count?: integer }[], step?: boolean }
+---@return saros.Program
+function Module:program(given)
+  return late.program(self, given)
+end
+
 --- What a session of this module does in a step, one stage after the other.
 ---@return saros.Stage[]
 function Module:stages()
@@ -478,7 +495,9 @@ local function call(self, ...)
     options.fail(self.kind .. ": expected initialized parameters; "
       .. "call init { seed = ... } or load(tensors) first")
   end
-  if scope.profiles > 0 then
+  if scope.tracer and self.trace then
+    return self:trace(scope.tracer, ...)
+  elseif scope.profiles > 0 then
     return call_in_scope(self, ...)
   end
   return self:forward(...)

@@ -142,6 +142,9 @@ local function run(self, position, x, state, steps, table)
   local T, B = x:size(1), x:size(2)
   if direction.cell then
     local first = first_states(direction, B)
+    if scope.tracer and direction.reverse then
+      scope.tracer:walks_back(state)
+    end
     return unroll(direction.cell, x, state or first, {
       mask = steps and steps.mask,
       reset = steps and steps.reset,

@@ -15,6 +15,7 @@ end
 
 local scope = {
   profiles = 0, -- that run; set by saros.profile
+  tracer = nil, ---@type saros.program.Recorder?  that listens; set by saros.program.trace
 }
 
 --- From here to the end of the block operations belong to a layer:

@@ -6,46 +6,29 @@
 #include <string.h>
 
 #include "program_read.h"
+#include "recurrent.h"
 
 /* The sizes of a layer. */
 typedef struct cell_sizes {
   int64_t x, G, H, P;
 } cell_sizes;
 
-/* A parameter: its name, its size as factors of G, H, P and x's width, and what
-** has it. */
-typedef struct layer_rule {
-  const char *name;
-  char size[4];  // "GHP": the product; 't': any number of rows of G H
-  char only;     // 0: every cell; 'l': the lstm; 'r': cells that are not
-                 // linear in h; 'u': the lru
-} layer_rule;
+_Static_assert(LAYER_PARAMETERS == R_H_RESTART - R_WEIGHT_IH &&
+                   LAYER_THETA == R_THETA - R_WEIGHT_IH,
+               "the parameters of a layer in their order");
 
-static const layer_rule rules[LAYER_PARAMETERS] = {
-    [LAYER_WEIGHT_IH] = {"weight_ih", "GHx", 0},
-    [LAYER_WEIGHT_HH] = {"weight_hh", "GHP", 'r'},
-    [LAYER_BIAS_IH] = {"bias_ih", "GH", 0},
-    [LAYER_BIAS_HH] = {"bias_hh", "GH", 'r'},
-    [LAYER_WEIGHT_HR] = {"weight_hr", "PH", 'l'},
-    [LAYER_PEEPHOLE] = {"peephole", "3H", 'l'},
-    [LAYER_NORM_GAIN] = {"norm_gain", "GH", 'r'},
-    [LAYER_NORM_BIAS] = {"norm_bias", "GH", 'r'},
-    [LAYER_NORM_C_GAIN] = {"norm_c_gain", "H", 'l'},
-    [LAYER_NORM_C_BIAS] = {"norm_c_bias", "H", 'l'},
-    [LAYER_TABLE] = {"table", "t", 0},
-    [LAYER_NU] = {"nu", "h", 'u'},
-    [LAYER_THETA] = {"theta", "h", 'u'},
-};
+/* The name and the shape of a parameter. */
+static const recurrent_given *rule_of(int which) {
+  return &recurrent_givens[R_WEIGHT_IH + which];
+}
 
 const char *program_layer_name(int which) {
-  return rules[which].name;
+  return rule_of(which)->name;
 }
 
 int program_find_layer(const char *name) {
-  for (int i = 0; i < LAYER_PARAMETERS; i++)
-    if (strcmp(rules[i].name, name) == 0)
-      return i;
-  return -1;
+  int which = recurrent_parameter(name) - R_WEIGHT_IH;
+  return which >= 0 && which < LAYER_PARAMETERS ? which : -1;
 }
 
 static const program_node *operand(const program_reader *r,
@@ -65,34 +48,28 @@ static int has(const program_node *n, int which) {
   return place_of(n, which) > 0;
 }
 
-static int belongs(const program_node *n, char only) {
-  saros_cell_facts facts = saros_cell_of(n->cell);
-  return only == 0 || (only == 'l' && n->cell == SAROS_LSTM) ||
-         (only == 'r' && !facts.linear) ||
-         (only == 'u' && n->cell == SAROS_LRU);
-}
-
-static int64_t size_of(const layer_rule *rule, const cell_sizes *s) {
+/* The elements of a parameter whose shape is in the letters of recurrent.h. */
+static int64_t size_of(const char *shape, const cell_sizes *s) {
   int64_t size = 1;
-  for (const char *factor = rule->size; *factor; factor++) {
-    int64_t f = *factor == 'G'   ? s->G
-                : *factor == 'H' ? s->H
-                : *factor == 'P' ? s->P
-                : *factor == 'x' ? s->x
-                : *factor == 'h' ? s->H / 2
-                                 : 3;
-    size = size * f > INT32_MAX ? INT64_C(1) << 31 : size * f;
+  for (; *shape != '\0'; shape++) {
+    int64_t factor = *shape == 'A'   ? s->G * s->H
+                     : *shape == 'H' ? s->H
+                     : *shape == 'P' ? s->P
+                     : *shape == 'I' ? s->x
+                     : *shape == 'h' ? s->H / 2
+                                     : *shape - '0';
+    size = size * factor > INT32_MAX ? INT64_C(1) << 31 : size * factor;
   }
   return size;
 }
 
 static saros_status check_size(const program_reader *r, const program_node *n,
                                int which, int64_t got, const cell_sizes *s) {
-  const layer_rule *rule = &rules[which];
-  int64_t size = size_of(rule, s);
+  const recurrent_given *rule = rule_of(which);
   const program_node *x = operand(r, n, 0);
-  if (which == LAYER_TABLE)
-    size = x->op == NODE_IDS ? x->at[AT_IDS] * s->G * s->H : -1;
+  int64_t size = x->op == NODE_IDS ? x->at[AT_IDS] * s->G * s->H : -1;
+  if (which != LAYER_TABLE)
+    size = size_of(rule->shape, s);
   if (size == got)
     return SAROS_OK;
   if (size < 0)
@@ -107,10 +84,10 @@ static saros_status check_parameter(const program_reader *r,
                                     const program_node *n, int i,
                                     const cell_sizes *s) {
   int which = n->with[i - 1];
-  const char *name = rules[which].name, *cell = saros_cell_of(n->cell).name;
+  const char *name = rule_of(which)->name, *cell = saros_cell_of(n->cell).name;
   if (place_of(n, which) != i)
     return program_refuse(r, WORDS("%s once", name), "it twice");
-  if (!belongs(n, rules[which].only))
+  if (!recurrent_has_parameter(recurrent_cells[n->cell], name))
     return program_refuse(r, WORDS("a parameter that the cell %s has", cell),
                           name);
   if (!operand(r, n, i)->invariant)
@@ -123,16 +100,13 @@ static saros_status check_parameter(const program_reader *r,
 /* Parameters that are there together or not at all. */
 static saros_status check_pairs(const program_reader *r,
                                 const program_node *n) {
-  int is_lru = n->cell == SAROS_LRU;
-  if (!saros_cell_of(n->cell).linear && !has(n, LAYER_WEIGHT_HH))
-    return program_refuse(r, "weight_hh", "none");
-  if (has(n, LAYER_NU) != is_lru || has(n, LAYER_THETA) != is_lru)
-    return program_refuse(r, "nu and theta of a lru", "none");
+  const char *const *needed = recurrent_cells[n->cell]->needed;
+  for (; needed != NULL && *needed != NULL; needed++)
+    if (!has(n, program_find_layer(*needed)))
+      return program_refuse(r, *needed, "none");
   if (has(n, LAYER_NORM_GAIN) != has(n, LAYER_NORM_BIAS) ||
       has(n, LAYER_NORM_C_GAIN) != has(n, LAYER_NORM_C_BIAS))
     return program_refuse(r, "the gain and the bias of a norm", "one of them");
-  if (has(n, LAYER_NORM_GAIN) && n->cell == SAROS_GRU_BEFORE)
-    return program_refuse(r, "no layer norm in a gru_before", "one");
   if (has(n, LAYER_TABLE) && has(n, LAYER_WEIGHT_IH))
     return program_refuse(r, "a table or weight_ih", "both");
   return SAROS_OK;
@@ -154,8 +128,9 @@ static saros_status find_sizes(const program_reader *r, const program_node *n,
   if (s->P != s->H && !has(n, LAYER_WEIGHT_HR))
     return program_refuse(r, WORDS("a state h of width %lld", (long long)s->H),
                           WORDS("%lld without weight_hr", (long long)s->P));
-  if (n->cell == SAROS_LRU && s->H % 2 != 0)
-    return program_refuse(r, "a state of an even width",
+  const int multiple = recurrent_cells[n->cell]->multiple;
+  if (multiple > 0 && s->H % multiple != 0)
+    return program_refuse(r, WORDS("a state of a multiple of %d", multiple),
                           WORDS("%lld", (long long)s->H));
   return SAROS_OK;
 }

@@ -112,6 +112,7 @@ extern const recurrent_given recurrent_givens[R_GIVEN];
 
 /* The place of a parameter of that name, R_WEIGHT_IH..R_C_RESTART; -1: none. */
 int recurrent_parameter(const char *name);
+int recurrent_has_parameter(const recurrent_cell *cell, const char *name);
 
 struct recurrence {
   const recurrent_cell *cell;

@@ -43,7 +43,7 @@ int recurrent_parameter(const char *name) {
 
 /* --- Names ------------------------------------------------------------------------- */
 
-static int has_parameter(const recurrent_cell *cell, const char *name) {
+int recurrent_has_parameter(const recurrent_cell *cell, const char *name) {
   for (const char *const *at = cell->facts.parameters; *at != NULL; at++)
     if (strcmp(*at, name) == 0)
       return 1;
@@ -82,7 +82,7 @@ saros_status recurrent_take(recurrence *r, const saros_named_tensor *parameters,
     if (parameters[i].tensor == NULL)
       continue;
     int which = recurrent_parameter(name);
-    if (which < 0 || !has_parameter(r->cell, name))
+    if (which < 0 || !recurrent_has_parameter(r->cell, name))
       return refuse(r, name, which);
     if (r->t[which] != NULL)
       return saros_fail(r->context, SAROS_EARGUMENT,

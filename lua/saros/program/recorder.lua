@@ -1,0 +1,478 @@
+--- The recorder of a trace: what core.record tells it becomes nodes of a program.
+---
+--- For each tensor that depends on inputs, states or parameters it keeps a value: the
+--- node, and the layout of its elements. A rule for each operation makes the value of
+--- the result from those of the operands; see saros.program.rules. Tensors that depend
+--- on none of these are constants as soon as they meet one that does.
+
+local core = require "saros.core"
+local options = require "saros.options"
+local layout = require "saros.program.layout"
+local rules = require "saros.program.rules"
+local scope = require "saros.nn.scope"
+
+---@class saros.program.Value
+---@field node integer  counted from 0
+---@field axes saros.program.Layout
+---@field mask number?  no value yet: a mask of dropout with this probability
+---@field part_of integer?  no value: a state that the cell of this node keeps to itself
+
+---@class saros.program.Recorder
+---@field nodes table[]  as in the program's JSON
+---@field widths integer[]  of the nodes, by number
+---@field invariant boolean[]  by number
+---@field parameters { name: string, tensor: saros.Tensor }[]
+---@field states table[]  as in the program's JSON
+---@field bound table<saros.Tensor, saros.program.Value>
+local Recorder = {}
+Recorder.__index = Recorder
+
+-- A constant of more elements is a matter for a parameter.
+local LONGEST_CONSTANT = 65536
+
+--- Nodes that are never the same as another one, whatever their operands.
+local UNIQUE = { input = true, ids = true, state = true, cell = true, window = true, attention = true, dropout = true }
+
+--- What does not depend on operands: is it the same in every row and step?
+local SOURCES = { input = false, ids = false, state = false, parameter = true, constant = true }
+
+--- Refuse what cannot be part of a step, by name and with the line of the script.
+---@param what string
+function Recorder:refuse(what)
+  options.fail(("program: expected a step made of operations on features, got %s; "
+    .. "%s trains as it is, but has no session, no C file and no model file"):format(what, self.kind))
+end
+
+-- --- Nodes -------------------------------------------------------------------------------
+
+local function key_of(op, operands, attributes)
+  local parts = {}
+  for name, given in pairs(attributes) do
+    parts[#parts + 1] = name .. "=" .. (type(given) == "table" and table.concat(given, ",")
+      or core.format(math.type(given) == "float" and "%.17g" or "%s", given))
+  end
+  table.sort(parts)
+  return op .. " " .. table.concat(operands, ",") .. " " .. table.concat(parts, " ")
+end
+
+local function is_invariant(self, op, operands)
+  if SOURCES[op] ~= nil then
+    return SOURCES[op]
+  end
+  for _, n in ipairs(operands) do
+    if not self.invariant[n] then
+      return false
+    end
+  end
+  return op ~= "cell" and op ~= "window" and op ~= "attention"
+end
+
+--- Add a node, unless there is the same one; its number.
+---@param op string
+---@param operands integer[]
+---@param attributes table
+---@param width integer
+---@return integer
+function Recorder:node(op, operands, attributes, width)
+  local key = not UNIQUE[op] and key_of(op, operands, attributes)
+  if key and self.known[key] then
+    return self.known[key]
+  end
+  local n = #self.nodes
+  local node = { op = op, ["in"] = #operands > 0 and operands or nil }
+  for name, given in pairs(attributes) do
+    node[name] = given
+  end
+  self.nodes[n + 1] = node
+  self.widths[n], self.invariant[n] = width, is_invariant(self, op, operands)
+  if key then
+    self.known[key] = n
+  end
+  return n
+end
+
+--- A value of a node and a layout.
+---@return saros.program.Value
+function Recorder.as(_, node, axes)
+  return { node = node, axes = axes }
+end
+
+--- The number that a node is a constant of; nil if it is none.
+---@return number?
+function Recorder:number_of(node)
+  local at = self.nodes[node + 1]
+  return at.op == "constant" and at.value or nil
+end
+
+-- --- Constants and parameters ----------------------------------------------------------------
+
+--- A node of one number. JSON has no infinities.
+function Recorder:scalar(x)
+  if x ~= x then
+    return self:node("divide", { self:scalar(0.0), self:scalar(0.0) }, {}, 1)
+  elseif math.abs(x) == math.huge then
+    local one = self:scalar(x > 0 and 1.0 or -1.0)
+    return self:node("divide", { one, self:scalar(0.0) }, {}, 1)
+  end
+  return self:node("constant", {}, { value = x + 0.0 }, 1)
+end
+
+--- A tensor without what is the same all along an axis, and the layout that says so.
+local function compressed(x)
+  local axes = {}
+  for k, size in ipairs(x:shape()) do
+    local first = x:slice(k, 1, 1)
+    local is_flat = size == 1 or x:eq(first):min():item() == 1
+    axes[k] = layout.axis(size, is_flat and "flat" or "feature")
+    x = is_flat and first or x
+  end
+  return x, axes
+end
+
+--- The value of a tensor that depends on nothing.
+local function constant(self, x)
+  if x:count() == 0 then
+    self:refuse "an empty tensor, as of no step at all"
+  elseif x:dtype() == "ids" then
+    self:refuse "ids that are no input"
+  end
+  local small, axes = compressed(x)
+  local list = small:flatten():totable()
+  if #list == 1 then
+    return self:as(self:scalar(list[1]), axes)
+  elseif #list > LONGEST_CONSTANT then
+    self:refuse(("a constant of %d numbers, which should be a parameter"):format(#list))
+  elseif not small:all_finite() then
+    self:refuse "a constant with numbers that are not finite"
+  end
+  return self:as(self:node("constant", {}, { values = list }, #list), axes)
+end
+
+local function parameter(self, n, x)
+  return self:as(self:node("parameter", {}, { parameter = n - 1 }, x:count()), layout.all(x:shape(), "feature"))
+end
+
+--- The value of a tensor, or of a number.
+---@param x saros.Tensor|number|saros.program.Value
+---@return saros.program.Value
+function Recorder:value(x)
+  if type(x) == "number" then
+    return self:as(self:scalar(x), {})
+  elseif type(x) == "table" then
+    return x
+  end
+  local value = self.bound[x]
+  if not value then
+    local n = self.parameter_of[x]
+    value = n and parameter(self, n, x) or constant(self, x)
+    self.bound[x] = n and value or nil -- a constant may be filled again
+  elseif value.part_of then
+    self:refuse "a state that the layer keeps to itself, as something to compute with"
+  elseif value.mask then
+    self:refuse "a mask of dropout that is not the factor of something"
+  end
+  return value
+end
+
+--- True if a tensor depends on inputs, states or parameters.
+function Recorder:is_traced(x)
+  return type(x) == "userdata" and (self.bound[x] ~= nil or self.parameter_of[x] ~= nil)
+end
+
+--- Say what value a tensor has.
+---@param x saros.Tensor
+---@param value saros.program.Value
+function Recorder:bind(x, value)
+  if not value.axes then
+    options.fail "program: expected a value that emit returned"
+  end
+  self.bound[x] = value.axes and value or nil
+  if value.node and self.invariant[value.node] and self.examples then
+    self.examples[value.node] = { tensor = x:clone(), axes = value.axes }
+  end
+end
+
+--- A tensor with the elements of an invariant node, and its layout; nil if none is known.
+---@param n integer
+---@return { tensor: saros.Tensor, axes: saros.program.Layout }?
+function Recorder:example(n)
+  local node = self.nodes[n + 1]
+  if node.op == "parameter" then
+    local tensor = self.parameters[node.parameter + 1].tensor
+    return { tensor = tensor, axes = layout.all(tensor:shape(), "feature") }
+  elseif node.value then
+    return { tensor = core.full({}, node.value), axes = {} }
+  end
+  return self.examples[n]
+end
+
+-- --- Layouts ---------------------------------------------------------------------------------
+
+--- A node with the features of a joined layout, in which `key` ("a" or "b") says what
+--- of it the value has. A single number stays one: operators repeat it.
+---@param value saros.program.Value
+---@param joined saros.program.Layout
+---@param key string
+---@param always? boolean  repeat single numbers, too
+---@return integer
+function Recorder:fit(value, joined, key, always)
+  local node = value.node
+  if self.widths[node] == 1 and not always then
+    return node
+  end
+  local before, times, after = 1, 1, self.widths[node]
+  local function expand()
+    if times > 1 then
+      node = self:node("expand", { node }, { outer = before, times = times, inner = after }, before * times * after)
+    end
+    before, times = before * times, 1
+  end
+  for _, axis in ipairs(joined) do
+    for _, part in ipairs(axis) do
+      if part.kind == "feature" and part[key] == "feature" then
+        expand()
+        before, after = before * part.size, after // part.size
+      elseif part.kind == "feature" then
+        times = times * part.size
+      end
+    end
+  end
+  expand()
+  return node
+end
+
+--- The layout that two values broadcast to; see layout.join.
+---@param name string  of the operation, for messages
+---@param a saros.program.Layout
+---@param b saros.program.Layout
+---@return saros.program.Layout
+function Recorder:join(name, a, b)
+  local axes = layout.join(a, b)
+  if not axes then
+    self:refuse(name .. " of features with rows: a constant that differs from row to row, or rows as features")
+  end
+  return axes ---@type saros.program.Layout
+end
+
+--- The layout that several values broadcast to.
+---@param name string
+---@param values saros.program.Value[]
+---@return saros.program.Layout
+function Recorder:common(name, values)
+  local axes = values[1].axes
+  for n = 2, #values do
+    axes = self:join(name, axes, values[n].axes)
+  end
+  return axes
+end
+
+--- The node of a value with all the features that a layout has.
+function Recorder:spread(name, value, axes)
+  return self:fit(value, self:join(name, value.axes, axes), "a", true)
+end
+
+--- An axis by number, from the end if negative.
+function Recorder.axis_of(_, axes, k)
+  return k < 0 and k + #axes + 1 or k
+end
+
+--- Refuse an axis of rows.
+function Recorder:check_features(name, axes, k)
+  local row = layout.row_of(axes[k])
+  if row then
+    self:refuse(("%s over %s"):format(name, row == "time" and "time" or "the rows of a batch"))
+  end
+end
+
+--- The value with one part of features in axis k, whatever it was there.
+---@return saros.program.Value
+function Recorder:solid(name, value, k)
+  self:check_features(name, value.axes, k)
+  local axes, size = layout.copy(value.axes), layout.size(value.axes[k])
+  axes[k] = layout.axis(size, "feature")
+  return self:as(layout.has(value.axes[k], "flat") and self:spread(name, value, axes) or value.node, axes)
+end
+
+-- --- What modules may say themselves --------------------------------------------------------
+
+--- Run fn(...) without recording it.
+function Recorder.quietly(_, fn, ...)
+  local _ <close> = core.record(function() end)
+  local _ <close> = setmetatable({ tracer = scope.tracer }, { __close = function(before)
+    scope.tracer = before.tracer
+  end })
+  scope.tracer = nil
+  return fn(...)
+end
+
+local function count_of(tensor)
+  local count = 1
+  for k, size in ipairs(tensor:shape()) do
+    count = count * (k > 1 and size or 1)
+  end
+  return count
+end
+
+--- A state that a node keeps, from { before, after, width, name, reverse, first }.
+---@return integer
+function Recorder:kept_state(node, given)
+  local before, after = given[1] or nil, given[2] or nil
+  local value = before and self.bound[before]
+  local s = value and self.nodes[value.node + 1].op == "state" and self.nodes[value.node + 1].state
+  if before and not s and (self.is_later or not (value == nil or self.invariant[value.node])) then
+    self:refuse "a layer that does not begin where its state is, but with something computed from it"
+  end
+  if not s then
+    s = #self.states
+    self.states[s + 1] = { name = given.name or ("kept%d"):format(s), hidden = after == nil,
+      width = given.width or count_of(after or before) }
+    local first = given.first or value and value.node
+    self.begins[s] = first or before and self:value(before).node
+  end
+  local state = self.states[s + 1]
+  state.next, state.reverse, state.owner = node, given.reverse or nil, node
+  if after then
+    self.kept_by[after] = s
+    self.bound[after] = self.bound[after] or { part_of = node }
+  end
+  return s
+end
+
+--- Add a node; see PROGRAM.md of what fields it has.
+---@param op string
+---@param operands (saros.Tensor|number|saros.program.Value)[]
+---@param fields table  of the node, with its `width`, and `states` as pairs { before, after } of tensors
+---@return saros.program.Value
+function Recorder:emit(op, operands, fields)
+  local numbers, attributes, row = {}, {}, nil
+  for n, operand in ipairs(operands) do
+    local value = self:value(operand)
+    numbers[n] = self:spread(op, value, value.axes)
+    row = row or not self.invariant[value.node] and value.axes or nil
+  end
+  for name, given in pairs(fields) do
+    if name ~= "width" and name ~= "states" and name ~= "axes" then
+      attributes[name] = given
+    end
+  end
+  local n = self:node(op, numbers, attributes, fields.width)
+  local list = {}
+  for i, given in ipairs(fields.states or {}) do
+    list[i] = self:kept_state(n, given)
+  end
+  local node = self.nodes[n + 1]
+  if op == "window" then
+    node.state = list[1]
+  elseif #list > 0 then
+    node.states = list
+  end
+  return self:as(n, fields.axes or self:output_axes(row, fields.width))
+end
+
+--- The layout of a row of so many features that is made from another one: its axes but
+--- for the features.
+function Recorder.output_axes(_, axes, width)
+  local result = {}
+  for k = 1, axes and #axes - 1 or 0 do
+    local axis = {}
+    for _, part in ipairs(axes[k]) do
+      axis[#axis + 1] = part.kind ~= "feature" and part or nil
+    end
+    result[#result + 1] = (#axis > 0 or #axes[k] == 0) and axis or nil
+  end
+  result[#result + 1] = layout.axis(width, "feature")
+  return result
+end
+
+--- Say that states are walked from the last step to the first.
+---@param tree saros.nn.State  as the module was given it
+function Recorder:walks_back(tree)
+  if type(tree) == "table" then
+    for _, branch in pairs(tree) do
+      self:walks_back(branch)
+    end
+    return
+  end
+  local value = tree and self.bound[tree]
+  local node = value and value.node and self.nodes[value.node + 1]
+  if node and node.op == "state" then
+    self.states[node.state + 1].reverse = true
+  end
+end
+
+-- --- Recording ---------------------------------------------------------------------------------
+
+--- True if any tensor among the arguments is traced.
+local function any_traced(self, arguments)
+  for n = 1, arguments.n or #arguments do
+    local x = arguments[n]
+    if self:is_traced(x) then
+      return true
+    elseif type(x) == "table" and getmetatable(x) == nil then
+      for _, inner in pairs(x) do
+        if self:is_traced(inner) then
+          return true
+        end
+      end
+    end
+  end
+  return false
+end
+
+--- Told of a call by core.record.
+---@param name string
+---@param arguments table
+---@param results table
+function Recorder:told(name, arguments, results)
+  if name == "index" and type(arguments[2]) == "string" then
+    return -- the look-up of a method
+  end
+  local rule = rules[name]
+  if rule == false then
+    return
+  elseif rules.always[name] then
+    rules.always[name](self, arguments, results)
+  elseif any_traced(self, arguments) then
+    if not rule then
+      self:refuse(name)
+    end
+    rule(self, arguments, results)
+  end
+end
+
+--- Add an input and say which tensor it is.
+function Recorder:add_input(x, given, axes)
+  local node = given.count and self:node("ids", {}, { name = given.name, count = given.count }, 1)
+    or self:node("input", {}, { name = given.name, width = given.width }, given.width)
+  self.bound[x] = self:as(node, axes)
+end
+
+--- Add a state and say which tensor is the one before the step.
+function Recorder:add_state(x, name, path, axes)
+  local s, width = #self.states, layout.features(axes)
+  self.states[s + 1] = { name = name, width = width, path = path }
+  self.bound[x] = self:as(self:node("state", {}, { state = s }, width), axes)
+  return s
+end
+
+local recorder = {}
+
+--- A recorder for a module.
+---@param module saros.nn.Module
+---@param is_later boolean  begins with a state
+---@return saros.program.Recorder
+function recorder.new(module, is_later)
+  local self = setmetatable({
+    kind = module.kind, is_later = is_later, examples = not is_later and {} or nil,
+    nodes = {}, widths = {}, invariant = {}, known = {},
+    parameters = {}, parameter_of = {}, states = {}, begins = {}, kept_by = {}, bound = {},
+  }, Recorder)
+  local parameters = module:parameters()
+  for n, tensor in ipairs(parameters) do
+    self.parameters[n] = { name = parameters.names[n], tensor = tensor }
+    self.parameter_of[tensor] = n
+  end
+  return self
+end
+
+return recorder

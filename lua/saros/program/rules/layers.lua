@@ -1,0 +1,142 @@
+--- What layers are made of: tables of vectors, norms, dropout and the fused cells.
+
+local layout = require "saros.program.layout"
+
+--- 1 where row and column are equal, (count, count), from two sums of ones.
+local function identity(t, count)
+  local ones = t:node("expand", { t:scalar(1.0) }, { outer = 1, times = count, inner = 1 }, count)
+  local ids = t:node("cumsum", { ones }, { outer = 1, n = count, inner = 1 }, count)
+  local rows = t:node("expand", { ids }, { outer = count, times = count, inner = 1 }, count * count)
+  local columns = t:node("expand", { ids }, { outer = 1, times = count, inner = count }, count * count)
+  return t:node("eq", { rows, columns }, {}, count * count)
+end
+
+-- One-hot vectors of more symbols should be an embedding.
+local MOST_SYMBOLS = 4096
+
+--- The rows of a table that ids choose.
+local function look_up(t, name, ids, table_node, width)
+  if t.nodes[ids.node + 1].op ~= "ids" then
+    t:refuse(name .. " with ids that are no input")
+  end
+  local axes = layout.copy(ids.axes)
+  axes[#axes + 1] = layout.axis(width, "feature")
+  return t:as(t:node("lookup", { ids.node, table_node }, {}, width), axes)
+end
+
+--- Gain or bias (n) of a norm.
+local function of_norm(t, x)
+  local value = x and t:value(x)
+  return value and t:spread("layer_norm", value, layout.all(x:shape(), "feature"))
+end
+
+-- --- Fused cells ---------------------------------------------------------------------------
+
+-- The names of core.recurrent, in their order.
+local PARAMETERS = {
+  "weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr", "peephole", "norm_gain", "norm_bias", "norm_c_gain",
+  "norm_c_bias", "table", "nu", "theta",
+}
+local FIRST = { "first_h", "first_c" }
+
+local function probability(t, mask)
+  return mask and t.bound[mask] and t.bound[mask].mask or 0
+end
+
+--- The parameters of a cell and their names.
+local function parameters_of(given)
+  local names, tensors = {}, {}
+  for _, name in ipairs(PARAMETERS) do
+    if given[name] then
+      names[#names + 1], tensors[#tensors + 1] = name, given[name]
+    end
+  end
+  return names, tensors
+end
+
+--- How often dropout and zoneout act, as fields of the node.
+local function randomness(t, steps, fields)
+  local h, c = probability(t, steps.zoneout_h), probability(t, steps.zoneout_c)
+  if h > 0 or c > 0 then
+    fields.zoneout = steps.zoneout_c and { h, c } or { h }
+    if fields.zoneout[2] == nil and #fields.states == 2 then
+      fields.zoneout[2] = 0.0
+    end
+  end
+  local p = probability(t, steps.dropout)
+  fields.dropout = p > 0 and p or nil
+end
+
+--- Before and after of each state, and the learned value that it begins with.
+local function states_of(t, given, parameters, last, reverse)
+  local list = {}
+  for i, after in ipairs(last) do
+    local before = given and given[i] or nil
+    local first = not before and parameters[FIRST[i]]
+    list[i] = { before, after, reverse = reverse or nil, name = i == 1 and "h" or "c",
+      first = first and t:value(first).node or nil }
+  end
+  return list
+end
+
+return function(rules)
+  function rules.embedding(t, arguments, results)
+    local given, ids = t:value(arguments[1]), t:is_traced(arguments[2]) and t:value(arguments[2])
+    if not ids then
+      t:refuse "embedding with ids that are no input"
+    elseif not t.invariant[given.node] then
+      t:refuse "embedding with a table that differs from row to row"
+    end
+    local width = results[1]:size(-1)
+    local whole = t:spread("embedding", given, layout.all(arguments[1]:shape(), "feature"))
+    t:bind(results[1], look_up(t, "embedding", ids, whole, width))
+  end
+
+  function rules.one_hot(t, arguments, results)
+    local count = arguments[2]
+    if count > MOST_SYMBOLS then
+      t:refuse(("one_hot of %d symbols, more than %d"):format(count, MOST_SYMBOLS))
+    end
+    t:bind(results[1], look_up(t, "one_hot", t:value(arguments[1]), identity(t, count), count))
+  end
+
+  function rules.layer_norm(t, arguments, results)
+    local x = t:value(arguments[1])
+    x = t:solid("layer_norm", x, #x.axes)
+    local operands = { x.node, of_norm(t, arguments[2]), of_norm(t, arguments[3]) }
+    local n = layout.size(x.axes[#x.axes])
+    local node = t:node("layer_norm", operands, { n = n, epsilon = (arguments[4] or 1e-5) + 0.0 }, t.widths[x.node])
+    t:bind(results[1], t:as(node, x.axes))
+  end
+
+  --- Of ones that depend on nothing it is a mask: the factor of something else.
+  function rules.always.dropout(t, arguments, results)
+    local x, p = arguments[1], arguments[2] + 0.0
+    if not t:is_traced(x) then
+      t.bound[results[1]] = p > 0 and { mask = p } or nil
+      return
+    end
+    local value = t:value(x)
+    local node = p > 0 and t:node("dropout", { value.node }, { p = p }, t.widths[value.node]) or value.node
+    t:bind(results[1], t:as(node, value.axes))
+  end
+  rules.dropout = rules.always.dropout
+
+  --- core.recurrent(cell, x, states, parameters, steps)
+  function rules.recurrent(t, arguments, results)
+    local cell, x, given, parameters = table.unpack(arguments, 1, 4)
+    local steps, y, last = arguments[5] or {}, results[1], results[2]
+    if steps.mask or steps.reset then
+      t:refuse "a recurrent layer with a mask or resets of the module's own"
+    end
+    local names, tensors = parameters_of(parameters)
+    local states = states_of(t, given, parameters, last, steps.reverse)
+    local fields = { cell = cell, with = names, width = y:size(-1), states = states }
+    randomness(t, steps, fields)
+    local value = t:emit("cell", { x, table.unpack(tensors) }, fields)
+    local rows = layout.copy(value.axes)
+    t:bind(y, value)
+    table.remove(rows, 1) -- h is (B, H)
+    t.bound[last[1]] = t:as(value.node, rows)
+  end
+end

@@ -1,0 +1,38 @@
+--- What has no part in a program: values that are read, random numbers, writes in
+--- place. And what a program need not know of.
+
+local FREE = {
+  -- questions about shapes
+  "shape", "size", "rank", "count", "dtype", "is_contiguous", "len", "trainable",
+  -- what is made of numbers, and what is no tensor's
+  "zeros", "ones", "full", "arange", "tensor", "ids", "caller", "layer", "format",
+}
+
+local READ = { "item", "totable", "tostring", "digest", "all_finite", "to_number" }
+
+local WRITTEN = {
+  "fill", "assign", "adopt", "clamp", "add_scaled", "newindex", "fill_uniform", "fill_normal", "fill_orthogonal",
+}
+
+local RANDOM = { "number", "integer", "uniform", "normal", "categorical", "permutation" }
+
+return function(rules)
+  for _, name in ipairs(FREE) do
+    rules[name] = false
+  end
+  for _, name in ipairs(READ) do
+    rules[name] = function(t)
+      t:refuse(("%s, which reads values"):format(name))
+    end
+  end
+  for _, name in ipairs(WRITTEN) do
+    rules[name] = function(t)
+      t:refuse(("%s, which writes in place"):format(name == "newindex" and "x[i] = y" or name))
+    end
+  end
+  for _, name in ipairs(RANDOM) do
+    rules.always[name] = function(t)
+      t:refuse(("%s of a generator, a random number"):format(name))
+    end
+  end
+end

@@ -1,0 +1,488 @@
+--- Tracing: the program that a module computes in one step, found by running it once
+--- while a recorder listens; see saros.program.recorder.
+---
+--- A stateful module runs three times: without a recorder, to see the form of its state;
+--- from a state, which gives the program; from nil, which gives what the state is at
+--- first. Then it is compared with itself: three steps at once must be three steps.
+
+local core = require "saros.core"
+local options = require "saros.options"
+local layout = require "saros.program.layout"
+local match = require "saros.program.match"
+local program = require "saros.program.program"
+local recorder = require "saros.program.recorder"
+local scope = require "saros.nn.scope"
+
+local trace = {}
+
+-- Rows of the batch that is traced; another number shows which axis of a state they are.
+local B, OTHER_B = 3, 2
+
+-- --- Inputs ----------------------------------------------------------------------------------
+
+local check_inputs = options.declare("program", {
+  { "inputs", options.optional(options.table) },
+  { "step", options.boolean, false },
+})
+
+--- What the first member that says so reads.
+local function input_of_members(module)
+  for _, member in ipairs(module.members) do
+    local found = trace.input_of(member.module)
+    if found then
+      return found
+    end
+  end
+end
+
+--- The input of a module as far as it says so: { width } or { count }; nil if it does not.
+---@param module saros.nn.Module
+---@return table?
+function trace.input_of(module)
+  if module.looks_up and module.weight then
+    return { name = "x", count = module.weight:size(1) }
+  elseif math.type(rawget(module, "input")) == "integer" then
+    return { name = "x", width = module.input }
+  elseif module.kind == "linear" or module.kind == "layer_norm" then
+    return { name = "x", width = module.weight:size(-1) }
+  end
+  return input_of_members(module)
+end
+
+local function check_input(position, input)
+  local given = type(input) == "table" and input or {}
+  local is_fit = type(given.name) == "string" and (math.type(given.width) == "integer" and given.width > 0)
+    ~= (math.type(given.count) == "integer" and given.count > 0)
+  if not is_fit then
+    options.fail(('program: expected input %d to be { name = "x", width = 8 }, or with a count for ids, got %s')
+      :format(position, options.describe(input)))
+  end
+  return { name = given.name, width = given.width, count = given.count }
+end
+
+local function inputs_of(module, given)
+  local list = given.inputs or rawget(module, "inputs")
+  if not list then
+    local one = trace.input_of(module)
+    if not one then
+      options.fail(("program: expected a module that says what it reads, by self.input = 8 or "
+        .. 'program { inputs = { { name = "x", width = 8 } } }, got %s'):format(module.kind))
+    end
+    list = { one }
+  end
+  local inputs = {}
+  for position, input in options.each(list) do
+    inputs[position] = check_input(position, input)
+  end
+  return inputs
+end
+
+--- Random values for an input, (T, B, width) or ids (T, B); without T in a step.
+local function sample(input, T, rows, generator)
+  local count = (T or 1) * rows
+  if input.width then
+    return generator:normal(T and { T, rows, input.width } or { rows, input.width })
+  end
+  local ids = {}
+  for n = 1, count do
+    ids[n] = generator:integer(input.count)
+  end
+  local flat = core.ids(ids)
+  return T and flat:reshape(T, rows) or flat
+end
+
+local function samples(inputs, T, rows, generator)
+  local list = {}
+  for n, input in ipairs(inputs) do
+    list[n] = sample(input, T, rows, generator)
+  end
+  return list
+end
+
+--- What forward takes: one tensor, or a table of several by name.
+local function argument_of(inputs, list)
+  if #inputs == 1 then
+    return list[1]
+  end
+  local by_name = {}
+  for n, input in ipairs(inputs) do
+    by_name[input.name] = list[n]
+  end
+  return by_name
+end
+
+-- --- States and outputs -------------------------------------------------------------------------
+
+local function before(a, b)
+  if type(a) == type(b) then
+    return a < b
+  end
+  return type(a) == "number"
+end
+
+local function sorted_keys(tree)
+  local keys = {}
+  for key in pairs(tree) do
+    keys[#keys + 1] = key
+  end
+  table.sort(keys, before)
+  return keys
+end
+
+--- The tensors of a tree with the keys that lead to them, in the order of these.
+local function leaves_of(tree, path, list)
+  path, list = path or {}, list or {}
+  if type(tree) ~= "table" then
+    list[#list + 1] = { path = path, tensor = tree }
+    return list
+  end
+  for _, key in ipairs(sorted_keys(tree)) do
+    local longer = table.move(path, 1, #path, 1, {})
+    longer[#longer + 1] = key
+    leaves_of(tree[key], longer, list)
+  end
+  return list
+end
+
+local function name_of(path)
+  local parts = {}
+  for n, key in ipairs(path) do
+    parts[n] = tostring(key)
+  end
+  return #parts > 0 and table.concat(parts, ".") or "state"
+end
+
+--- The same tree with other leaves, in the order of leaves_of.
+local function with_leaves(tree, tensors, at)
+  at = at or { 0 }
+  if type(tree) ~= "table" then
+    at[1] = at[1] + 1
+    return tensors[at[1]]
+  end
+  local result = setmetatable({}, getmetatable(tree))
+  for _, key in ipairs(sorted_keys(tree)) do
+    result[key] = with_leaves(tree[key], tensors, at)
+  end
+  return result
+end
+
+--- The outputs in the order of their names; one tensor is "y".
+local function outputs_of(t, y)
+  if type(y) ~= "table" then
+    y = { y = y }
+  end
+  local list = {}
+  for _, name in ipairs(sorted_keys(y)) do
+    if type(name) ~= "string" or not options.tensor.accept(y[name]) then
+      options.fail(("program: expected forward to return a tensor, or a table of tensors by name, got %s"):format(
+        type(name) ~= "string" and "the key " .. options.describe(name) or options.describe(y[name])))
+    end
+    local value = t:value(y[name])
+    list[#list + 1] = { name = name, node = t:spread("an output", value, value.axes) }
+  end
+  return list
+end
+
+--- The layout of a state: which of its axes is that of the rows.
+local function state_axes(t, leaf, other)
+  local name, axes, rows = name_of(leaf.path), {}, 0
+  if not options.tensor.accept(leaf.tensor) or leaf.tensor:dtype() ~= "real" then
+    t:refuse(("a state %q that is no tensor of numbers, but %s"):format(name, options.describe(leaf.tensor)))
+  end
+  local shape, second = leaf.tensor:shape(), other.tensor:shape()
+  for k, size in ipairs(shape) do
+    local is_row = size == B and second[k] == OTHER_B
+    axes[k] = layout.axis(size, is_row and "batch" or "feature")
+    rows = rows + (is_row and 1 or 0)
+    if not is_row and size ~= second[k] then
+      rows = 2
+    end
+  end
+  if rows ~= 1 or #shape ~= #second then
+    t:refuse(("a state %q of shape (%s) in which no single axis is that of the rows"):format(name,
+      table.concat(shape, ", ")))
+  end
+  return axes
+end
+
+-- --- Running a module ------------------------------------------------------------------------------
+
+local Tracing = {
+  __close = function(self)
+    scope.tracer = self.outer
+  end,
+}
+
+--- Run a module while a recorder listens.
+local function listen(t, module, x, state)
+  local _ <close> = core.record(function(...) t:told(...) end)
+  local _ <close> = setmetatable({ outer = scope.tracer }, Tracing)
+  scope.tracer = t
+  return module(x, state)
+end
+
+--- A run of one step, of which all inputs are known to the recorder.
+local function traced_step(t, module, inputs, list, state, leaves, is_step)
+  for n, input in ipairs(inputs) do
+    local axes = { layout.axis(B, "batch"), input.width and layout.axis(input.width, "feature") or nil }
+    if not is_step then
+      table.insert(axes, 1, layout.axis(1, "time"))
+    end
+    t:add_input(list[n], input, axes)
+  end
+  for _, leaf in ipairs(leaves or {}) do
+    t:add_state(leaf.tensor, name_of(leaf.path), leaf.path, leaf.axes)
+  end
+  local y, after = listen(t, module, argument_of(inputs, list), state)
+  return outputs_of(t, y), module.stateful and leaves_of(after) or {}, y, after
+end
+
+--- The nodes that the states are after the step.
+local function next_of(t, leaves, after)
+  for n, leaf in ipairs(leaves) do
+    local state, tensor = t.states[n], after[n] and after[n].tensor
+    if tensor == nil or name_of(after[n].path) ~= name_of(leaf.path) then
+      t:refuse(("a state whose form changes in a step: %q is not there any more"):format(name_of(leaf.path)))
+    end
+    local kept = t.kept_by[tensor]
+    if state.owner and kept ~= n - 1 then
+      t:refuse(("a layer's state %q that is not what the layer left of it"):format(state.name))
+    elseif not state.owner then
+      state.next = t:spread("a state", t:value(tensor), leaf.axes)
+    end
+  end
+  if #after ~= #leaves then
+    t:refuse "a state whose form changes in a step"
+  end
+end
+
+--- The form of the state, and a state to begin with.
+local function state_form(module, inputs, generator, T)
+  local function run(rows)
+    local _, state = module(argument_of(inputs, samples(inputs, T, rows, generator)), nil)
+    return state
+  end
+  local state, other = run(B), run(OTHER_B)
+  if state == nil then
+    options.fail(("program: expected a stateful %s to return its state after y, got nil"):format(module.kind))
+  end
+  return state, leaves_of(state), leaves_of(other)
+end
+
+local function trace_later(module, inputs, generator, is_step)
+  local t = recorder.new(module, true)
+  local T = not is_step and 1 or nil
+  local state, leaves, others
+  if module.stateful then
+    state, leaves, others = state_form(module, inputs, generator, T)
+    for n, leaf in ipairs(leaves) do
+      leaf.axes = state_axes(t, leaf, others[n])
+    end
+  end
+  local outputs, after = traced_step(t, module, inputs, samples(inputs, T, B, generator), state, leaves, is_step)
+  next_of(t, leaves or {}, after)
+  return t, outputs, state, leaves
+end
+
+-- --- The program -------------------------------------------------------------------------------------
+
+--- Marks a node and all that it needs.
+local function mark(t, n, needed)
+  local pending = { n }
+  while #pending > 0 do
+    local at = table.remove(pending)
+    if not needed[at] then
+      needed[at] = true
+      table.move(t.nodes[at + 1]["in"] or {}, 1, #(t.nodes[at + 1]["in"] or {}), #pending + 1, pending)
+    end
+  end
+end
+
+local function needed_nodes(t, outputs)
+  local needed = {}
+  for _, output in ipairs(outputs) do
+    mark(t, output.node, needed)
+  end
+  for _, state in ipairs(t.states) do
+    mark(t, state.next, needed)
+    if state.first then
+      mark(t, state.first, needed)
+    end
+  end
+  for n, node in ipairs(t.nodes) do
+    needed[n - 1] = needed[n - 1] or node.op == "input" or node.op == "ids" or nil
+  end
+  return needed
+end
+
+--- The needed nodes by their new numbers, and what the numbers became.
+local function renumbered(t, needed)
+  local nodes, number, parameters = {}, {}, {}
+  for n, node in ipairs(t.nodes) do
+    if needed[n - 1] then
+      local copy = {}
+      for name, given in pairs(node) do
+        copy[name] = given
+      end
+      if node["in"] then
+        copy["in"] = {}
+        for k, operand in ipairs(node["in"]) do
+          copy["in"][k] = number[operand]
+        end
+      end
+      if node.op == "parameter" then
+        local given = t.parameters[node.parameter + 1]
+        parameters[#parameters + 1] = { name = given.name, shape = given.tensor:shape() }
+        copy.parameter = #parameters - 1
+      end
+      number[n - 1] = #nodes
+      nodes[#nodes + 1] = copy
+    end
+  end
+  return nodes, number, parameters
+end
+
+local function assemble(t, outputs)
+  local nodes, number, parameters = renumbered(t, needed_nodes(t, outputs))
+  local states = {}
+  for n, state in ipairs(t.states) do
+    states[n] = {
+      name = state.name, width = state.width, next = number[state.next], first = state.first and number[state.first],
+      reverse = state.reverse, path = state.path,
+    }
+  end
+  for n, output in ipairs(outputs) do
+    outputs[n] = { name = output.name, node = number[output.node] }
+  end
+  return program.new { format = 1, parameters = parameters, states = states, nodes = nodes, outputs = outputs }
+end
+
+-- --- The same module, run in another way ------------------------------------------------------------
+
+--- True if two values are alike, tensors or trees of them.
+local function are_close(a, b)
+  local x, y = leaves_of(a), leaves_of(b)
+  for n, leaf in ipairs(x) do
+    local other = y[n] and y[n].tensor
+    if not (options.tensor.accept(leaf.tensor) and options.tensor.accept(other)
+      and match.is_close(leaf.tensor, other)) then
+      return false
+    end
+  end
+  return #x == #y
+end
+
+--- What the states are at first, from a trace that begins with nil.
+local function find_first(t, module, inputs, outputs, o, generator, state, leaves)
+  local first = recorder.new(module, false)
+  local list = samples(inputs, not o.step and 1 or nil, B, generator)
+  local first_outputs, after, y, last = traced_step(first, module, inputs, list, nil, nil, o.step)
+  match.first(t, outputs, first, first_outputs, after)
+  local tensors = match.first_states(t, leaves or {})
+  if not (state and tensors) then
+    return
+  end
+  local again, again_last = module(argument_of(inputs, list), with_leaves(state, tensors))
+  if not (are_close(y, again) and are_close(last, again_last)) then
+    t:refuse "a first step that computes something else than later ones"
+  end
+end
+
+-- Steps at once, which must be as many steps one after the other.
+local STEPS = 3
+
+--- One step of what there is for all of them: the last one, where there is only that.
+local function step_of(y, t, like)
+  if type(y) ~= "table" then
+    return y:rank() == like:rank() and y:size(1) == STEPS and y:slice(1, t, t) or t == STEPS and y or like
+  end
+  local result = {}
+  for key, branch in pairs(y) do
+    result[key] = step_of(branch, t, like[key])
+  end
+  return result
+end
+
+--- Refuses a module in which a step depends on others by more than its state.
+local function check_steps(t, module, inputs, generator)
+  local list, state = samples(inputs, STEPS, B, generator), nil
+  local all, last = module(argument_of(inputs, list))
+  for n = 1, STEPS do
+    local step = {}
+    for i, x in ipairs(list) do
+      step[i] = x:slice(1, n, n)
+    end
+    local y
+    if module.stateful then
+      y, state = module(argument_of(inputs, step), state)
+    else
+      y = module(argument_of(inputs, step))
+    end
+    if not are_close(step_of(all, n, y), y) then
+      t:refuse "outputs that depend on other steps, by no state: a mean over time, or steps side by side"
+    end
+  end
+  if module.stateful and not are_close(last, state) then
+    t:refuse "a state after several steps at once that is not the one after step upon step"
+  end
+end
+
+local function walks_back(t)
+  for _, state in ipairs(t.states) do
+    if state.reverse then
+      return true
+    end
+  end
+  return false
+end
+
+-- --- Public -------------------------------------------------------------------------------------------
+
+-- Programs of modules, with the parameters that they had then.
+local cache = setmetatable({}, { __mode = "k" })
+
+local function is_fresh(cached, parameters)
+  if not cached or #cached.parameters ~= #parameters then
+    return false
+  end
+  for n, tensor in ipairs(parameters) do
+    if cached.parameters[n] ~= tensor or cached.parameters.names[n] ~= parameters.names[n] then
+      return false
+    end
+  end
+  return true
+end
+
+local function traced(module, o)
+  local _ <close> = core.no_gradient()
+  local _ <close> = core.record(function() end) -- a recorder that listens already hears nothing of it
+  local _ <close> = setmetatable({ outer = scope.tracer }, Tracing)
+  scope.tracer = nil
+  local inputs, generator = inputs_of(module, o), core.generator(1)
+  local t, outputs, state, leaves = trace_later(module, inputs, generator, o.step)
+  if #t.states > 0 then
+    find_first(t, module, inputs, outputs, o, generator, state, leaves)
+  end
+  if not o.step and not walks_back(t) then
+    check_steps(t, module, inputs, generator)
+  end
+  return assemble(t, outputs)
+end
+
+--- The program of a module: see saros.nn.module.
+---@param module saros.nn.Module
+---@param given? { inputs?: table[], step?: boolean }
+---@return saros.Program
+function trace.program(module, given)
+  local parameters = module:parameters()
+  if given == nil and is_fresh(cache[module], parameters) then
+    return cache[module].program
+  end
+  local made = traced(module, check_inputs(given or {}))
+  if given == nil then
+    cache[module] = { parameters = parameters, program = made }
+  end
+  return made
+end
+
+return trace
