@@ -31,6 +31,34 @@ local function brief(inputs, hidden)
   return self
 end
 
+-- Cells of nn.cell: the textbook's gated one; an LSTM whose product is of x .. h; a
+-- matrix for each head, which is written and read by outer and inner products.
+local highway = nn.cell("highway", { states = { "h" } }, function(p, x, h)
+  local z = saros.sigmoid(p.gate(x .. h))
+  return z * saros.tanh(p.candidate(x .. h)) + (1 - z) * h
+end)
+
+local own_lstm = nn.cell("own_lstm", { states = { "h", "c" }, parameters = { forget = { bias = 1 } } },
+  function(p, x, h, c)
+    local v = x .. h
+    c = p.forget(v):sigmoid() * c + p.input(v):sigmoid() * p.candidate(v):tanh()
+    return p.output(v):sigmoid() * c:tanh(), c
+  end)
+
+local memory = nn.cell("memory", { states = { "h", { "m", 2, 3, 3 } } }, function(p, x, h, m)
+  local B = x:size(1)
+  local read = p.read:layer_norm(p.inner(x) + p.turn(h))
+  local key, value = p.key(read, 6):reshape(B, 2, 3, 1), p.value(read, 6):reshape(B, 2, 1, 3)
+  m = m * p.decay:vector(3):sigmoid() + key:tanh() * value
+  local answer = (m * p.query(read, 6):reshape(B, 2, 3, 1)):sum(3):reshape(B, 6)
+  return saros.tanh(p.out(answer) + read), m
+end)
+
+local outward = nn.cell("outward", { states = { "s" }, output = true }, function(p, x, s)
+  s = saros.tanh(p.inner(x .. s))
+  return p.out(s, 5), s
+end)
+
 -- Every kind of layer that must keep these promises: a new cell joins with a row.
 -- At the corner of one with a corner, differences as wide as float needs them
 -- say nothing about the gradient; layer norm of few units bends too much, and so
@@ -69,6 +97,14 @@ local rows = {
   ["a cell of one's own whose output is its state"] = { new = nn.recurrent, options = { cell = brief } },
   ["a cell of one's own with a learned first state, residual, both ways"] = {
     new = nn.recurrent, options = { cell = brief, bidirectional = true, learn_state = true, residual = true } },
+  ["a cell of nn.cell"] = { new = nn.recurrent, options = { cell = highway } },
+  ["a cell of nn.cell, both ways, residual, with a learned first state"] = {
+    new = nn.recurrent, options = { cell = highway, bidirectional = true, learn_state = true, residual = true } },
+  ["an LSTM of nn.cell"] = { new = nn.recurrent, options = { cell = own_lstm, learn_state = true } },
+  ["a matrix of nn.cell"] = { new = nn.recurrent, options = { cell = memory }, corner = true },
+  ["a matrix of nn.cell, both ways, with a learned first state"] = {
+    new = nn.recurrent, options = { cell = memory, bidirectional = true, learn_state = true }, corner = true },
+  ["a cell of nn.cell with an output"] = { new = nn.recurrent, options = { cell = outward } },
   ["a cell of one's own, both ways"] = { new = nn.recurrent, options = { cell = textbook, bidirectional = true } },
 }
 

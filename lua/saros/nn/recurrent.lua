@@ -12,10 +12,10 @@ local cells = require "saros.nn.cells"
 local initialize = require "saros.nn.initialize"
 local lru = require "saros.nn.lru"
 local module = require "saros.nn.module"
+local own_layer = require "saros.nn.own_layer"
 local scope = require "saros.nn.scope"
 local given_steps = require "saros.nn.steps"
 local states = require "saros.nn.state"
-local unroll = require "saros.nn.unroll"
 
 --- One layer in one direction.
 ---@class saros.nn.Direction
@@ -26,6 +26,7 @@ local unroll = require "saros.nn.unroll"
 ---@field norm_ih saros.Tensor[]?  gain and bias of the norm of W x
 ---@field lru saros.nn.Lru?  what surrounds the walk of an LRU
 ---@field cell saros.nn.Module?  of one's own
+---@field own saros.nn.OwnLayer?  around it
 ---@field initial saros.Tensor[]?  learned first states
 
 ---@class saros.nn.Recurrent: saros.nn.Module
@@ -53,8 +54,9 @@ end
 --- Does a value fit as the states of a direction? Returns what is wrong.
 local function state_problem(self, position, entry, B)
   local direction = self.directions[position]
-  if direction.cell then -- one's own knows what it takes
-    return nil
+  if direction.own then
+    local problem = direction.own:state_problem(entry, B)
+    return problem and ("%s at [%d]"):format(problem, position)
   elseif type(entry) ~= "table" or #entry ~= #direction.sizes then
     return ("%s at [%d]"):format(options.describe(entry), position)
   end
@@ -79,21 +81,12 @@ local function check_state(self, state, B)
   if problem then
     local shapes = {}
     for n, size in ipairs(self.directions[1].sizes) do
-      shapes[n] = ("each %s of shape (%d, %d)"):format(self.state_names[n] or "state", B, size)
+      local sizes = type(size) == "table" and table.concat(size, ", ") or size
+      shapes[n] = ("each %s of shape (%d, %s)"):format(self.state_names[n] or "state", B, sizes)
     end
     options.fail(("%s: expected a state %s, %s, got %s"):format(
       self.kind, state_form(self), table.concat(shapes, ", "), problem))
   end
-end
-
---- Where a cell of one's own begins: at the learned state, else at zeros.
-local function first_states(direction, B)
-  local first = {}
-  for position, size in ipairs(direction.sizes) do
-    local zeros = core.zeros(B, size)
-    first[position] = direction.initial and zeros + direction.initial[position] or zeros
-  end
-  return first
 end
 
 --- Factors that are 1 or 0 in training and their mean otherwise.
@@ -140,16 +133,8 @@ local function run(self, position, x, state, steps, table)
   local _ <close> = scope.profiles > 0 and scope.enter(scope_of(self, position))
   local direction = self.directions[position]
   local T, B = x:size(1), x:size(2)
-  if direction.cell then
-    local first = first_states(direction, B)
-    if scope.tracer and direction.reverse then
-      scope.tracer:walks_back(state)
-    end
-    return unroll(direction.cell, x, state or first, {
-      mask = steps and steps.mask,
-      reset = steps and steps.reset,
-      reverse = direction.reverse,
-    }, direction.initial and first)
+  if direction.own then
+    return direction.own:run(x, state, steps, direction.reverse)
   end
   if direction.norm_ih then
     x = core.layer_norm(core.linear(x, direction.weight_ih), direction.norm_ih[1], direction.norm_ih[2])
@@ -380,17 +365,21 @@ local function add_own(self, direction, make, inputs, suffix)
       .. options.describe(cell))
   end
   direction.cell = self:add_member("cell" .. suffix, cell)
+  direction.own = own_layer.of(cell, self.o, self.state_names, rawget(self, "generator"))
   direction.output = cell.output or self.o.hidden
-  direction.sizes = cell.states or { self.o.hidden }
+  direction.sizes, self.state_names = direction.own.shapes, direction.own.names
 end
 
 local function add_initial(self, direction, suffix)
   direction.initial = {}
   for position, size in ipairs(direction.sizes) do
     local name = ("initial_%s%s"):format(self.state_names[position] or position, suffix)
-    direction.initial[position] = self:add_parameter(name, { size }, initialize.constant(0))
+    direction.initial[position] = self:add_parameter(name, type(size) == "table" and size or { size },
+      initialize.constant(0))
   end
-  if direction.parameters then
+  if direction.own then
+    direction.own:begin_at(direction.initial)
+  elseif direction.parameters then
     direction.parameters.first_h, direction.parameters.first_c = table.unpack(direction.initial)
   end
 end
@@ -447,8 +436,11 @@ local function new(kind, o, state_names)
   local self = Recurrent.new()
   self.kind, self.o, self.state_names = kind, o, state_names
   self.input, self.hidden = o.input, o.hidden
-  local random = { o.dropout, o.recurrent_dropout or 0, o.zoneout or 0, o.zoneout_cell or 0 }
-  if math.max(table.unpack(random)) > 0 then
+  local is_random = false
+  for _, name in ipairs { "dropout", "recurrent_dropout", "zoneout", "zoneout_cell" } do
+    is_random = is_random or type(o[name]) == "table" or (o[name] or 0) > 0
+  end
+  if is_random then
     self.generator = self:add_generator "dropout"
   end
   return self
@@ -554,25 +546,46 @@ recurrent.minlstm = recurrent.minlstm
 ---@type fun(given: saros.nn.LruOptions): saros.nn.Recurrent
 recurrent.lru = recurrent.lru
 
+--- A share of one state, or shares by name of a state.
+local shares = options.kind("a number in [0, 1), or such numbers by name of a state", function(value)
+  if type(value) ~= "table" then
+    return options.fraction.accept(value)
+  end
+  for name, share in pairs(value) do
+    if type(name) ~= "string" or not options.fraction.accept(share) then
+      return nil
+    end
+  end
+  return value
+end)
+
 local check_own = options.declare("nn.recurrent", joined(common_options, {
-  { "cell", options.callback },
+  { "cell", options.callable },
+  { "recurrent_dropout", shares, 0 },
+  { "zoneout", shares, 0 },
 }), 2)
 
---- A stack of cells of one's own. `cell(inputs, hidden)` makes a module for each
---- layer and direction; its forward is the step
+---@class saros.nn.OwnRecurrentOptions: saros.nn.RecurrentOptions  without bias and layer_norm
+---@field cell saros.nn.CellMaker|fun(inputs: integer, hidden: integer): saros.nn.Module
+---@field recurrent_dropout? number|table<string, number>  of what maps of the cell read of the first state, or of
+---  states by name, the same units at all steps (0)
+---@field zoneout? number|table<string, number>  how likely a unit of the first state, or of states by name, keeps its
+---  value, in training (0)
+
+--- A stack of cells of one's own: of nn.cell, or any function `cell(inputs, hidden)`
+--- that makes a module for each layer and direction; its forward is the step
 ---
 ---     y (B, P), states = forward(x (B, I), states)
 ---
 --- where states is a list of tensors (B, H); returning just y means that y is
 --- the state, too. A module may have `states`, the sizes of its states
 --- ({ hidden }), and `output`, the size of y (hidden).
----@param given saros.nn.RecurrentOptions
+---@param given saros.nn.OwnRecurrentOptions
 ---@return saros.nn.Recurrent
 function recurrent.own(given)
   local o = check_own(given)
   local make = o.cell
   o.cell = nil
-  o.recurrent_dropout, o.zoneout = 0, 0
   local self = new("recurrent", o, { "h", "c" })
   build(self, function(direction, inputs, suffix)
     add_own(self, direction, make, inputs, suffix)

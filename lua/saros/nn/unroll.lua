@@ -33,7 +33,7 @@ local function step(cell, x, state, t, walk)
   if walk.keep then
     state = begin(state, walk.first, walk.keep[t])
   end
-  local y, new = cell(x[t], state)
+  local y, new = cell(x, state)
   if options.tensor.accept(y) == nil then
     options.fail(("nn.unroll: expected the cell to return y and its state (or just the state, "
       .. "if that is y), got %s in step %d"):format(options.describe(y), t))
@@ -44,6 +44,34 @@ local function step(cell, x, state, t, walk)
     y, new = core.mask_rows(y, walk.mask[t]), choose(new, state, walk.mask[t], walk.padding[t])
   end
   return y, new
+end
+
+local unroll = {}
+
+--- Run a step function over T steps whose input is at(t). Padding of the input is
+--- the caller's to hide.
+---@param cell fun(x: any, state: saros.nn.State): saros.Tensor, saros.nn.State
+---@param T integer
+---@param at fun(t: integer): any
+---@param state saros.nn.State
+---@param steps saros.nn.Steps  mask, reset and reverse count
+---@param first? saros.nn.State
+---@return saros.Tensor y  (T, B, H)
+---@return saros.nn.State state
+function unroll.walk(cell, T, at, state, steps, first)
+  local mask = steps.mask
+  local walk = {
+    mask = mask,
+    padding = mask and 1 - mask,
+    keep = steps.reset and core.keep(steps.reset, mask, steps.reverse),
+    first = first,
+  }
+  local outputs = {}
+  for n = 1, T do
+    local t = steps.reverse and T + 1 - n or n
+    outputs[t], state = step(cell, at(t), state, t, walk)
+  end
+  return core.stack(outputs), state
 end
 
 --- Run a step function over time: y(t), h(t) = cell(x(t), h(t-1)). A cell that
@@ -58,26 +86,14 @@ end
 ---@param first? saros.nn.State  where rows start again at a reset (zeros)
 ---@return saros.Tensor y  (T, B, H)
 ---@return saros.nn.State state  after the last step
-local function unroll(cell, x, state, steps, first)
+function unroll.over(cell, x, state, steps, first)
   options.argument("nn.unroll", 1, options.callable, cell)
   if not options.tensor.accept(x) or x:rank() < 2 or #x == 0 then
     options.fail("nn.unroll: expected x to be a tensor (T, B, I), got " .. options.describe(x))
   end
   steps = steps or {}
-  local mask = steps.mask
-  local walk = {
-    mask = mask,
-    padding = mask and 1 - mask,
-    keep = steps.reset and core.keep(steps.reset, mask, steps.reverse),
-    first = first,
-  }
-  x = mask and core.mask_rows(x, mask) or x
-  local T, outputs = #x, {}
-  for n = 1, T do
-    local t = steps.reverse and T + 1 - n or n
-    outputs[t], state = step(cell, x, state, t, walk)
-  end
-  return core.stack(outputs), state
+  x = steps.mask and core.mask_rows(x, steps.mask) or x
+  return unroll.walk(cell, #x, function(t) return x[t] end, state, steps, first)
 end
 
 return unroll

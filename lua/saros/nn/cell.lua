@@ -1,0 +1,422 @@
+--- Cells of one's own, written as a textbook writes them:
+---
+---     local Highway = nn.cell("highway", { states = { "h" } }, function(p, x, h)
+---       local z = saros.sigmoid(p.gate(x .. h))
+---       return z * saros.tanh(p.candidate(x .. h)) + (1 - z) * h
+---     end)
+---     local net = nn.recurrent { 64, 128, cell = Highway }
+---
+--- The function is one step: x (B, I) and the states as the step before left them, to
+--- the new states, in the order of `states`. `p` makes parameters as they are first
+--- asked for:
+---
+---     p.gate(v)            a linear map of v to H features, with weight and bias
+---     p.gate(v, n)         to n features
+---     p.decay:vector()     a vector of H numbers; :vector(n) of n
+---     p.mix:tensor { 4, 8 }   any other shape
+---     p.norm:layer_norm(v)    over the last axis, with gain and bias
+---     p:dropout(v, 0.1)    in training, from a generator that the net seeds
+---     p.inputs, p.hidden   I and H
+---
+--- They are made by a first call with zeros, so a function must ask for the same ones
+--- each time. Tensors from outside the function are constants.
+
+local core = require "saros.core"
+local options = require "saros.options"
+local initialize = require "saros.nn.initialize"
+local module = require "saros.nn.module"
+
+---@class saros.nn.CellState
+---@field name string
+---@field shape integer[]  of one row
+
+---@class saros.nn.CellOptions
+---@field states? (string|table)[]|fun(inputs: integer, hidden: integer): (string|table)[]  names of the states, in
+---  order; { "m", 4, 16, 16 } is one of other sizes than H ({ "h" })
+---@field output? boolean  the function returns an output before the states; else the first state is the output (false)
+---@field parameters? table<string, { weight?: number|saros.nn.Filler, bias?: number|false|saros.nn.Filler,
+---  value?: number|saros.nn.Filler }>  how parameters begin, by name: of maps weight and bias (false: none), of vectors
+---  and tensors value
+
+---@class saros.nn.OwnCell: saros.nn.Module
+---@field maker saros.nn.CellMaker
+---@field input integer
+---@field hidden integer
+---@field states integer[][]  shapes of a row
+---@field state_names string[]
+---@field output integer  features of y
+---@field maps table<string, saros.nn.CellMap>
+---@field making boolean  in the first call
+---@field kept saros.Tensor[]|false  what maps gave in this step, in order
+---@field replayed saros.Tensor[]|false  what they give in this step
+---@field generator saros.Generator|false
+
+-- --- Parameters -----------------------------------------------------------------------------
+
+---@class saros.nn.CellMap
+---@field cell saros.nn.OwnCell
+---@field name string
+---@field use string?  "map", "tensor", "norm"
+---@field tensors table<string, saros.Tensor>  its parameters
+local Map = {}
+Map.__index = Map
+
+local KNOWN = { weight = true, bias = true, value = true }
+
+--- What fills a parameter: what the caller says, or else.
+local function filler(self, name, otherwise)
+  local given = (self.cell.maker.o.parameters[self.name] or {})[name]
+  if given == nil then
+    return otherwise
+  end
+  return type(given) == "number" and initialize.constant(given) or given
+end
+
+local function complain(self, ...)
+  options.fail(("%s: "):format(self.cell.kind) .. (...):format(select(2, ...)))
+end
+
+--- Refuses one name for two things, and new ones behind the first call.
+local function claim(self, use)
+  if self.use == nil and self.cell.making then
+    self.use = use
+  elseif self.use == nil then
+    complain(self, "expected parameters that the first call asked for, got p.%s; a function asks for the same ones "
+      .. "each time", self.name)
+  elseif self.use ~= use then
+    complain(self, "expected p.%s to stay a %s, got a %s", self.name, self.use, use)
+  end
+end
+
+--- A parameter of this name, made in the first call.
+local function parameter(self, suffix, shape, fill)
+  local cell, name = self.cell, self.name .. suffix
+  local tensor = self.tensors[name]
+  if not tensor then
+    tensor = cell:add_parameter(name, shape, fill)
+    self.tensors[name] = tensor
+  elseif not options.has_shape(tensor, table.unpack(shape)) then
+    complain(self, "expected p.%s of shape (%s), as in the first call, got (%s)", self.name,
+      table.concat(tensor:shape(), ", "), table.concat(shape, ", "))
+  end
+  return tensor
+end
+
+local function check_size(self, n)
+  if n ~= nil and (math.type(n) ~= "integer" or n < 1) then
+    complain(self, "expected a positive integer as the size of p.%s, got %s", self.name, options.describe(n))
+  end
+  return n or self.cell.hidden
+end
+
+local function check_value(self, v)
+  if not options.tensor.accept(v) or v:rank() < 1 or v:dtype() ~= "real" then
+    complain(self, "expected p.%s to be given a tensor (B, ...), got %s", self.name, options.describe(v))
+  end
+end
+
+--- The linear map of v, over its last axis.
+function Map:__call(v, n)
+  local cell = self.cell
+  if cell.replayed then
+    cell.replayed.at = cell.replayed.at + 1
+    return cell.replayed[cell.replayed.at]
+  end
+  local y = self:apply(v, n)
+  if cell.kept then
+    cell.kept[#cell.kept + 1] = y
+  end
+  return y
+end
+
+function Map:apply(v, n)
+  claim(self, "map")
+  check_value(self, v)
+  local outputs, width = check_size(self, n), v:size(-1)
+  local bound = 1 / math.sqrt(self.cell.hidden)
+  local weight = parameter(self, ".weight", { outputs, width }, filler(self, "weight", initialize.matrix(bound)))
+  local fill = filler(self, "bias", initialize.bias(bound))
+  local bias = fill and parameter(self, ".bias", { outputs }, fill) or nil
+  if not self.cell.making then
+    return core.linear(v, weight, bias)
+  end
+  local shape = v:shape()
+  shape[#shape] = outputs
+  return core.zeros(shape)
+end
+
+--- A parameter of this shape, which begins uniform in +-1/sqrt(H).
+---@param shape integer[]
+---@return saros.Tensor
+function Map:tensor(shape)
+  claim(self, "tensor")
+  options.argument(self.cell.kind, 1, options.list_of(options.size), shape)
+  local tensor = parameter(self, "", shape, filler(self, "value", initialize.bias(1 / math.sqrt(self.cell.hidden))))
+  return self.cell.making and core.zeros(shape) or tensor
+end
+
+--- A parameter of n numbers (H).
+---@param n? integer
+---@return saros.Tensor
+function Map:vector(n)
+  return self:tensor { check_size(self, n) }
+end
+
+--- v normalised over its last axis, with gain and bias (Ba et al. 2016).
+---@param v saros.Tensor
+---@return saros.Tensor
+function Map:layer_norm(v)
+  claim(self, "norm")
+  check_value(self, v)
+  local shape = { v:size(-1) }
+  local gain = parameter(self, ".weight", shape, filler(self, "weight", initialize.constant(1)))
+  local bias = parameter(self, ".bias", shape, filler(self, "bias", initialize.constant(0)))
+  return self.cell.making and v or core.layer_norm(v, gain, bias)
+end
+
+--- What a function gets as p.
+local function new_parameters(cell)
+  local fixed = { inputs = cell.input, hidden = cell.hidden }
+
+  --- Dropout of v in training.
+  function fixed.dropout(_, v, probability)
+    if cell.making and not cell.generator then
+      cell.generator = cell:add_generator "dropout"
+    end
+    return core.dropout(v, probability, cell.generator)
+  end
+
+  return setmetatable(fixed, { __index = function(_, name)
+    if type(name) ~= "string" or not name:find "^[%a_][%w_]*$" then
+      options.fail(("%s: expected a name such as p.gate, got %s"):format(cell.kind, options.describe(name)))
+    end
+    cell.maps[name] = cell.maps[name] or setmetatable({ cell = cell, name = name, tensors = {} }, Map)
+    return cell.maps[name]
+  end })
+end
+
+-- --- A step ---------------------------------------------------------------------------------
+
+--- Sorts what the function returned: y, the new states.
+local function sort(self, count, ...)
+  local wanted = #self.states + (self.maker.o.output and 1 or 0)
+  if count ~= wanted then
+    options.fail(("%s: expected the function to return %s, got %d value%s"):format(self.kind,
+      (self.maker.o.output and "an output and " or "") .. table.concat(self.state_names, ", "), count,
+      count == 1 and "" or "s"))
+  end
+  if self.maker.o.output then
+    return (...), { select(2, ...) }
+  end
+  return (...), { ... }
+end
+
+local function counted(self, ...)
+  return sort(self, select("#", ...), ...)
+end
+
+--- One step.
+---@param x saros.Tensor  (B, I)
+---@param states saros.Tensor[]  (B, ...) each
+---@return saros.Tensor y
+---@return saros.Tensor[] states
+local function forward(self, x, states)
+  return counted(self, self.maker.step(self.p, x, table.unpack(states, 1, #self.states)))
+end
+
+--- Stops what maps do beside their work, however a step ends.
+local Plain = {}
+function Plain:__close()
+  self.cell.kept, self.cell.replayed = false, false
+end
+
+--- One step in which maps read other states than the rest does: dropout of what
+--- products read of a state, which itself is carried on whole. So the function runs
+--- twice, and the second time maps give what they gave the first time.
+---@param x saros.Tensor
+---@param states saros.Tensor[]
+---@param dropped saros.Tensor[]  what maps read
+local function forward_dropped(self, x, states, dropped)
+  local _ <close> = setmetatable({ cell = self }, Plain)
+  self.kept = {}
+  self.maker.step(self.p, x, table.unpack(dropped, 1, #self.states))
+  self.replayed, self.kept = self.kept, false
+  self.replayed.at = 0
+  return self:forward(x, states)
+end
+
+-- --- Making ---------------------------------------------------------------------------------
+
+--- A state from "h" or { "m", 4, 16 }.
+local function state_of(name, given, hidden)
+  local entry = type(given) == "table" and given or { given }
+  local shape = { table.unpack(entry, 2) }
+  local is_fit = type(entry[1]) == "string" and entry[1]:find "^[%a_][%w_]*$"
+  for _, size in ipairs(shape) do
+    is_fit = is_fit and math.type(size) == "integer" and size > 0
+  end
+  if not is_fit or #shape > 6 then
+    options.fail(('nn.cell: expected states of %s as a list such as { "h", { "m", 4, 16, 16 } }, got %s in it'):format(
+      name, options.describe(given)))
+  end
+  return { name = entry[1], shape = #shape > 0 and shape or { hidden } }
+end
+
+local function states_of(maker, inputs, hidden)
+  local given, list, seen = maker.o.states, {}, {}
+  if type(given) == "function" then
+    given = given(inputs, hidden)
+  end
+  if type(given) ~= "table" or #given == 0 then
+    options.fail(('nn.cell: expected states of %s as a list such as { "h", { "m", 4, 16, 16 } }, got %s'):format(
+      maker.name, options.describe_list(given)))
+  end
+  for position, entry in options.each(given) do
+    list[position] = state_of(maker.name, entry, hidden)
+    if seen[list[position].name] then
+      options.fail(("nn.cell: expected states of %s with different names, got %q twice"):format(
+        maker.name, list[position].name))
+    end
+    seen[list[position].name] = true
+  end
+  return list
+end
+
+--- The first call: makes the parameters, and sees what comes out.
+local function make_parameters(self, list)
+  local _ <close> = core.no_gradient()
+  local B, states = 2, {}
+  for position, state in ipairs(list) do
+    states[position] = core.zeros(B, table.unpack(state.shape))
+  end
+  self.making = true
+  local y, new = self:forward(core.zeros(B, self.input), states)
+  self.making = false
+  if not options.tensor.accept(y) or y:rank() ~= 2 or y:size(1) ~= B then
+    options.fail(("%s: expected the function to return %s of shape (B, features), got %s"):format(self.kind,
+      self.maker.o.output and "an output" or "a first state", options.describe(y)))
+  end
+  for position, state in ipairs(list) do
+    if not options.has_shape(new[position], B, table.unpack(state.shape)) then
+      options.fail(("%s: expected the function to return %s of shape (B, %s), got %s"):format(self.kind, state.name,
+        table.concat(state.shape, ", "), options.describe(new[position])))
+    end
+  end
+  self.output = y:size(2)
+end
+
+local function check_names(self)
+  for name in pairs(self.maker.o.parameters) do
+    if not self.maps[name] then
+      local names = {}
+      for known in pairs(self.maps) do
+        names[#names + 1] = known
+      end
+      options.fail(("nn.cell: expected parameters that %s has, got %s%s"):format(self.kind, options.describe(name),
+        core.hint(name, names)))
+    end
+  end
+end
+
+--- A cell for so many inputs.
+local function new_cell(maker, inputs, hidden)
+  local self = maker.class.new()
+  self.maker, self.input, self.hidden, self.maps = maker, inputs, hidden, {}
+  self.generator, self.kept, self.replayed = false, false, false
+  self.p = new_parameters(self)
+  self.states, self.state_names = {}, {}
+  local list = states_of(maker, inputs, hidden)
+  for position, state in ipairs(list) do
+    self.states[position], self.state_names[position] = state.shape, state.name
+  end
+  make_parameters(self, list)
+  check_names(self)
+  return self
+end
+
+---@class saros.nn.CellMaker
+---@field name string
+---@field o saros.nn.CellOptions
+---@field step fun(p: table, x: saros.Tensor, ...: saros.Tensor): saros.Tensor
+---@field class table
+local Maker = {}
+Maker.__index = Maker
+Maker.__name = "cell of one's own"
+
+--- A cell, as nn.recurrent asks for one.
+---@param inputs integer
+---@param hidden integer
+---@return saros.nn.OwnCell
+function Maker:__call(inputs, hidden)
+  options.argument(self.name, 1, options.size, inputs)
+  options.argument(self.name, 2, options.size, hidden)
+  return new_cell(self, inputs, hidden)
+end
+
+function Maker:__tostring()
+  return ("cell %q"):format(self.name)
+end
+
+local function is_start(value)
+  return type(value) == "number" or type(value) == "function"
+end
+
+--- True if a table says how a parameter begins.
+local function is_beginning(given)
+  if type(given) ~= "table" then
+    return false
+  end
+  for key, value in pairs(given) do
+    if not KNOWN[key] or not (is_start(value) or key == "bias" and value == false) then
+      return false
+    end
+  end
+  return true
+end
+
+local beginnings = options.kind("tables of weight, bias and value (numbers or fillers; bias may be false) by name",
+  function(value)
+    for name, given in pairs(type(value) == "table" and value or { false }) do
+      if type(name) ~= "string" or not is_beginning(given) then
+        return nil
+      end
+    end
+    return value
+  end)
+
+local check = options.declare("nn.cell", {
+  { "states", options.kind("a list of states, or a function that gives one", function(value)
+    return (type(value) == "table" or type(value) == "function") and value or nil
+  end), { "h" } },
+  { "output", options.boolean, false },
+  { "parameters", beginnings, {} },
+})
+
+local cell = {}
+
+--- A cell of one's own: see the top of this file. What it returns goes to
+--- `nn.recurrent { inputs, hidden, cell = it }`.
+---@param name string
+---@param given saros.nn.CellOptions
+---@param step fun(p: table, x: saros.Tensor, ...: saros.Tensor): saros.Tensor
+---@return saros.nn.CellMaker
+function cell.cell(name, given, step)
+  if type(name) ~= "string" or not name:find "^[%a_][%w_]*$" then
+    options.fail("nn.cell: expected a name of letters, digits and _ as argument 1, got " .. options.describe(name))
+  end
+  local o = check(given)
+  options.argument("nn.cell", 3, options.callback, step)
+  local class = module.class(name)
+  class.forward, class.forward_dropped = forward, forward_dropped
+  class.describe = function(self)
+    return ("%s %d -> %d"):format(self.kind, self.input, self.output)
+  end
+  return setmetatable({ name = name, o = o, step = step, class = class }, Maker)
+end
+
+--- True if a value is a cell that nn.cell has made.
+function cell.is(value)
+  return module.is(value) and value.maker ~= nil and getmetatable(value.maker) == Maker
+end
+
+return cell

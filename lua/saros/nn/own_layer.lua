@@ -1,0 +1,234 @@
+--- One layer of cells of one's own in one direction: the cell's step with what a
+--- layer does around it. The state begins at the learned one, or at zeros; zoneout
+--- lets units keep their values; dropout hides units of a state from the cell's maps.
+---
+--- All that is random comes in as an input of the step, so a step is a function:
+---
+---     x(t), zone factors, dropout factors, states -> y(t), states
+
+local core = require "saros.core"
+local options = require "saros.options"
+local cells = require "saros.nn.cell"
+local module = require "saros.nn.module"
+local scope = require "saros.nn.scope"
+local unroll = require "saros.nn.unroll"
+
+---@class saros.nn.OwnLayer: saros.nn.Module
+---@field cell saros.nn.Module
+---@field shapes integer[][]  of a row of each state
+---@field names string[]  of the states
+---@field zoneout number[]  by state
+---@field dropout number[]  by state, of what maps read
+---@field generator saros.Generator?  of both
+---@field initial saros.Tensor[]?  learned first states
+local OwnLayer = module.class "own_layer"
+OwnLayer.stateful = true
+
+local function size_of(shape)
+  local size = 1
+  for _, n in ipairs(shape) do
+    size = size * n
+  end
+  return size
+end
+
+--- Where rows begin: at the learned state, else at zeros.
+---@param B integer
+---@return saros.Tensor[]
+function OwnLayer:first(B)
+  local first = {}
+  for position, shape in ipairs(self.shapes) do
+    local zeros = core.zeros(B, table.unpack(shape))
+    first[position] = self.initial and zeros + self.initial[position] or zeros
+  end
+  return first
+end
+
+-- --- A step -----------------------------------------------------------------------------
+
+--- A factor (B, n) in the shape of a state.
+local function in_shape_of(factor, h)
+  return factor:rank() == h:rank() and factor or factor:reshape(h:shape())
+end
+
+--- The states as maps read them.
+local function hidden_from_maps(states, factors)
+  local read = {}
+  for position, h in ipairs(states) do
+    local factor = factors["drop_" .. position]
+    read[position] = factor and h * in_shape_of(factor, h) or h
+  end
+  return read
+end
+
+--- What one's own says, or what it means where it returns y alone.
+local function call_cell(self, x, states, factors)
+  local y, new
+  if next(factors) and cells.is(self.cell) and math.max(table.unpack(self.dropout)) > 0 then
+    y, new = self.cell:forward_dropped(x, states, hidden_from_maps(states, factors))
+  else
+    y, new = self.cell(x, states)
+  end
+  if options.tensor.accept(y) == nil or new ~= nil and type(new) ~= "table" then
+    options.fail(("nn.recurrent: expected the cell to return y and its state (or just the state, "
+      .. "if that is y), got %s"):format(options.describe(options.tensor.accept(y) and new or y)))
+  end
+  return y, new or { y }
+end
+
+--- One step.
+---@param x saros.Tensor  (B, I)
+---@param states saros.Tensor[]?
+---@param factors table<string, saros.Tensor|number>  zone_N, drop_N: of state N, (B, n)
+---@return saros.Tensor y
+---@return saros.Tensor[] states
+function OwnLayer:step(x, states, factors)
+  states = states or self:first(x:size(1))
+  local y, new = call_cell(self, x, states, factors)
+  for position, before in ipairs(states) do
+    local zone, h = factors["zone_" .. position], new[position]
+    if zone then
+      zone = type(zone) == "number" and zone or in_shape_of(zone, h)
+      new[position] = before + (h - before) * zone
+      y = y == h and new[position] or y
+    end
+  end
+  return y, new
+end
+
+--- The same, as programs see it: x, or a table of x and the factors by name.
+function OwnLayer:forward(given, states)
+  if options.tensor.accept(given) then
+    return self:step(given, states, {})
+  end
+  return self:step(given.x, states, given)
+end
+
+-- --- A sequence ---------------------------------------------------------------------------
+
+--- Factors that are 1 or 0 in training and their mean otherwise: (T, B, n). A program
+--- has the mean.
+local function zone(self, p, ...)
+  return scope.tracer and 1 - p or core.dropout(core.ones(...), p, self.generator) * (1 - p)
+end
+
+--- What is random in this pass: for each factor (T, B, n), (B, n) or a number.
+local function factors_of(self, T, B)
+  local factors = {}
+  for position, shape in ipairs(self.shapes) do
+    local n = size_of(shape)
+    if self.dropout[position] > 0 and not scope.tracer then
+      factors["drop_" .. position] = core.dropout(core.ones(B, n), self.dropout[position], self.generator)
+    end
+    if self.zoneout[position] > 0 then
+      factors["zone_" .. position] = zone(self, self.zoneout[position], T, B, n)
+    end
+  end
+  return factors
+end
+
+--- The factors of step t.
+local function factors_at(factors, t)
+  local at = {}
+  for name, factor in pairs(factors) do
+    at[name] = type(factor) == "userdata" and factor:rank() == 3 and factor[t] or factor
+  end
+  return at
+end
+
+local function unrolled(self, x, state, steps, factors)
+  local first = self:first(x:size(2))
+  x = steps.mask and core.mask_rows(x, steps.mask) or x
+  return unroll.walk(function(input, states)
+    return self:step(input.x, states, input.factors)
+  end, #x, function(t)
+    return { x = x[t], factors = factors_at(factors, t) }
+  end, state or first, steps, self.initial and first)
+end
+
+--- The layer over a sequence.
+---@param x saros.Tensor  (T, B, I)
+---@param state saros.Tensor[]?
+---@param given saros.nn.Steps?  mask, reset
+---@param reverse boolean
+---@return saros.Tensor y  (T, B, P)
+---@return saros.Tensor[] state
+function OwnLayer:run(x, state, given, reverse)
+  if scope.tracer and reverse then
+    scope.tracer:walks_back(state)
+  end
+  local steps = { mask = given and given.mask, reset = given and given.reset, reverse = reverse }
+  return unrolled(self, x, state, steps, factors_of(self, x:size(1), x:size(2)))
+end
+
+--- What is wrong with a value as the states of B rows; nil if nothing is, or if only
+--- the cell knows.
+---@param state any
+---@param B integer
+---@return string?
+function OwnLayer:state_problem(state, B)
+  if not cells.is(self.cell) then
+    return nil
+  elseif type(state) ~= "table" or #state ~= #self.shapes then
+    return options.describe(state)
+  end
+  for position, shape in ipairs(self.shapes) do
+    if not options.has_shape(state[position], B, table.unpack(shape)) then
+      return ("%s as %s"):format(options.describe(state[position]), self.names[position])
+    end
+  end
+end
+
+-- --- Making -----------------------------------------------------------------------------
+
+--- A number for the first state, or numbers by name of a state, as a list.
+local function by_state(self, name, given)
+  local list, known = {}, {}
+  for position, state in ipairs(self.names) do
+    known[state] = true
+    list[position] = type(given) == "table" and given[state] or type(given) == "number" and position == 1 and given or 0
+  end
+  for state in pairs(type(given) == "table" and given or {}) do
+    if not known[state] then
+      options.fail(("nn.recurrent: expected option '%s' by names of states (%s), got %s%s"):format(name,
+        table.concat(self.names, ", "), options.describe(state), core.hint(state, self.names)))
+    end
+  end
+  return list
+end
+
+local own_layer = {}
+
+--- The layer around a cell.
+---@param cell saros.nn.Module
+---@param o { hidden: integer, zoneout: any, recurrent_dropout: any }
+---@param names string[]  of states, where the cell does not name them
+---@param generator saros.Generator?
+---@return saros.nn.OwnLayer
+function own_layer.of(cell, o, names, generator)
+  local self = OwnLayer.new()
+  self.cell, self.generator, self.initial = cell, generator or false, false
+  self.members[1] = { name = "cell", module = cell } -- whose place is in the net
+  self.shapes, self.names = {}, cells.is(cell) and cell.state_names or {}
+  for position, size in ipairs(cell.states or { o.hidden }) do
+    self.shapes[position] = type(size) == "table" and size or { size }
+    self.names[position] = self.names[position] or names[position] or tostring(position)
+  end
+  self.zoneout = by_state(self, "zoneout", o.zoneout)
+  self.dropout = by_state(self, "recurrent_dropout", o.recurrent_dropout)
+  if math.max(table.unpack(self.dropout)) > 0 and not cells.is(cell) then
+    options.fail "nn.recurrent: expected a cell of nn.cell with recurrent_dropout, whose maps can read other states"
+  end
+  return self
+end
+
+--- Learned first states.
+---@param tensors saros.Tensor[]  of the layer's net, by state
+function OwnLayer:begin_at(tensors)
+  self.initial = tensors
+  for position, tensor in ipairs(tensors) do
+    self.own[position] = { name = "initial_" .. self.names[position], tensor = tensor }
+  end
+end
+
+return own_layer
