@@ -69,6 +69,7 @@ local function agrees(module, given, is_both_ways)
     end
   end
   local program, generator = module:program(given), saros.generator(7)
+  core.program(program:encode()) -- which checks everything
   local state, states = same_window(module, program, inputs_of(program, generator))
   if module.stateful and not is_both_ways then
     same_window(module, program, inputs_of(program, generator), state, states)
@@ -147,6 +148,19 @@ describe("the program of a layer", function()
     assert.same({ false, true, false, true }, reverse)
   end)
 
+  it("of windowed attention agrees with it", function()
+    local program = agrees(nn.windowed_attention { 8, 4, heads = 2 })
+    assert.matches("attention", ops_of(program))
+    agrees(nn.windowed_attention { 6, 2, residual = true })
+    agrees(nn.chain { nn.linear { 4, 8 }, nn.windowed_attention { 8, 3 }, nn.lstm { 8, 3 } })
+  end)
+
+  it("of convolutions agrees with it", function()
+    agrees(nn.conv1d { 4, 6, kernel = 3 })
+    agrees(nn.conv1d { 4, 4, kernel = 2, dilation = 3, groups = 4, bias = false })
+    agrees(nn.chain { nn.conv1d { 4, 6, kernel = 2, groups = 2 }, saros.relu, nn.conv1d { 6, 5, kernel = 1 } })
+  end)
+
   it("without a state agrees with it", function()
     agrees(nn.linear { 4, 6 })
     agrees(nn.linear { 4, 6, bias = false })
@@ -181,6 +195,12 @@ describe("the program of a composition", function()
     m.inputs = { { name = "left", width = 3 }, { name = "right", count = 5 } }
     local program = agrees(m)
     assert.equal("squares sum", program.outputs[1].name .. " " .. program.outputs[2].name)
+  end)
+
+  it("of branches and heads agrees with it", function()
+    agrees(nn.branch { nn.linear { 4, 3 }, nn.gru { 4, 3 }, combine = "multiply" })
+    agrees(nn.chain { nn.branch { nn.conv1d { 4, 3, kernel = 2 }, nn.lstm { 4, 5 } },
+      nn.heads { value = nn.linear { 8, 1 }, action = nn.chain { nn.linear { 8, 3 }, saros.softmax } } })
   end)
 
   it("is made once, and again when parameters are added", function()
@@ -284,6 +304,59 @@ describe("operations", function()
   it("are shared where they are the same", function()
     local program = agrees(of(function(x) return x:tanh() * x:tanh() + 2 + 2 end))
     assert.equal("input tanh multiply constant add add", ops_of(program))
+  end)
+end)
+
+-- --- Models ----------------------------------------------------------------------------------
+
+describe("the program of a model", function()
+  local vocabulary = saros.data.vocabulary.bytes()
+
+  it("of language agrees with it", function()
+    for _, cell in ipairs { "lstm", "lru" } do
+      local program = agrees(nn.language_model { vocabulary = vocabulary, cell = cell, hidden = 6, layers = 2,
+        head = { 5 }, dropout = 0.5, learn_state = true })
+      assert.equal("ids", program.nodes[1].op)
+    end
+    agrees(nn.language_model { vocabulary = vocabulary, hidden = 6, tie = true, residual = true })
+  end)
+
+  it("that classifies says what it would say of the sequence so far", function()
+    for _, cell in ipairs { "gru", "lru" } do
+      local m = nn.classifier { vocabulary = vocabulary, labels = { "x", "y" }, cell = cell, hidden = 6, layers = 2,
+        dropout = 0.5, bidirectional = false }
+      local program, ids = m:program(), saros.ids { { 1, 3 }, { 2, 2 }, { 3, 1 } }
+      local outputs = twin.run(program, m:tensors(), { [program.nodes[1].name] = ids })
+      for t = 1, 3 do
+        is_near(m(ids:slice(1, 1, t)), outputs.y[t], cell)
+      end
+    end
+    local ok, message = pcall(function()
+      return nn.classifier { vocabulary = vocabulary, labels = { "x", "y" }, bidirectional = true }:program()
+    end)
+    assert.is_false(ok)
+    assert.matches("expected a classifier of one direction", message)
+  end)
+
+  it("that forecasts is that of its net", function()
+    local rows = {}
+    for t = 1, 60 do
+      rows[t] = { math.sin(t / 3), math.cos(t / 5) }
+    end
+    local series = assert(saros.data.series(saros.tensor(rows), { inputs = 2, horizon = 3 }))
+    local m, generator = nn.forecaster { series = series, hidden = 6 }, saros.generator(1)
+    local program = m:program()
+    local x = generator:normal { T, B, program.nodes[1].width }
+    local outputs = twin.run(program, m:tensors(), { x = x })
+    is_near((m.net(x)), outputs.y, "forecaster")
+  end)
+
+  it("that translates is refused", function()
+    local ok, message = pcall(function()
+      return nn.encoder_decoder { source = 5, target = 5, hidden = 4 }:program()
+    end)
+    assert.is_false(ok)
+    assert.matches("program: expected a module that computes step by step, got an encoder_decoder", message)
   end)
 end)
 

@@ -139,14 +139,13 @@ end
 local function attention_step(node, operands, before)
   local q, k, v, distance = table.unpack(operands)
   local B, F, H, W = rows(q), q:size(2), node.heads, node.window
-  local keys = (before[1] .. k):reshape(B, W, H, F // H):transpose(2, 3)
-  local values = (before[2] .. v):reshape(B, W, H, F // H):transpose(2, 3)
+  local memory, exists = before[1] .. k .. v, before[2] .. saros.ones(B, 1)
+  local pairs_of = memory:reshape(B, W, 2, H, F // H)
+  local keys, values = pairs_of:select(3, 1):transpose(2, 3), pairs_of:select(3, 2):transpose(2, 3)
   local scores = (q:reshape(B, H, 1, F // H) * (F // H) ^ -0.5):matmul(keys:transpose()):reshape(B, H, W)
-  local exists = saros.arange(W):reshape(1, 1, W):ge(W - before[3]:reshape(B, 1, 1))
-  scores = scores + distance:reshape(1, H, W) + (1 - exists) * -1e9
+  scores = scores + distance:reshape(1, H, W) + (1 - exists:reshape(B, 1, W)) * -1e9
   local y = saros.softmax(scores):reshape(B, H, 1, W):matmul(values):contiguous():reshape(B, F)
-  local place = saros.minimum(before[3] + 1, W - 1)
-  return y, { (before[1] .. k):slice(2, F + 1), (before[2] .. v):slice(2, F + 1), place }
+  return y, { memory:slice(2, 2 * F + 1), exists:slice(2, 2) }
 end
 
 --- The last inputs, one of every `dilation`.

@@ -88,7 +88,19 @@ local function last_states(self, state)
   return self.configuration.bidirectional and ahead[1] .. back[1] or back[1]
 end
 
---- What every step says of the sequence so far, for a learner.
+--- The state of the last layer after each step (T, B, H), where it is not what the
+--- layer gives.
+local function states_of(self, x, state)
+  local list = {}
+  for t = 1, #x do
+    local _
+    _, state = self.recurrent(x:slice(1, t, t), state)
+    list[t] = state[#state][1]
+  end
+  return core.stack(list), state
+end
+
+--- What every step says of the sequence so far, for a learner and for programs.
 ---@param x saros.Tensor  ids (T, B), or numbers (T, B, F), scaled
 ---@param state? saros.nn.State
 ---@param given? saros.nn.StepOptions
@@ -96,6 +108,10 @@ end
 ---@return saros.nn.State state
 function Net:forward(x, state, given)
   local read = self.embedding and drop(self, self.embedding(x)) or x
+  if self.recurrent.operation == "lru" then
+    local y, last = states_of(self, read, state)
+    return self.head(drop(self, y)), last
+  end
   local y, last = self.recurrent(read, state, given)
   return self.head(drop(self, y)), last
 end
@@ -256,6 +272,15 @@ function Classifier:examine(set, given)
     end
   end
   return classification.of_counts(self.labels, counts)
+end
+
+--- What it says after each step; its head reads the state of the last layer.
+---@return saros.Program
+function Classifier:program()
+  if self.configuration.bidirectional then
+    options.fail "program: expected a classifier of one direction, got a bidirectional one, which reads ahead"
+  end
+  return self.net:program()
 end
 
 --- Without a second direction, which has to wait for the end, it can be stepped.

@@ -159,6 +159,11 @@ local function targets_of(batch)
   return steps.hide(batch.targets, lengths and steps.mask(lengths, #batch.targets))
 end
 
+--- It reads a sequence to its end before it writes the first symbol.
+function EncoderDecoder:program()
+  options.fail(("program: expected a module that computes step by step, got an %s, which reads ahead"):format(self.kind))
+end
+
 --- One step of boundaries: (1, B).
 local function boundaries(self, B)
   local step = {}

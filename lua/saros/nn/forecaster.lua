@@ -254,6 +254,13 @@ function Forecaster:examine(series, given)
     forecasts = forecasts_of(self, told, first, last) }, Examination)
 end
 
+--- What its net computes in a step: forecasts (h K) on the scale, of differences if it
+--- forecasts these.
+---@return saros.Program
+function Forecaster:program()
+  return self.net:program()
+end
+
 --- The forecaster as it is now, stepped with values in the units of the series.
 ---@param given? { streams?: integer, weights?: string }  as of any session
 ---@return saros.nn.LiveForecaster

@@ -183,6 +183,26 @@ function WindowedAttention:forward(x, state, given)
   return steps.hide(y, mask), state_after(self, memory, sight, lengths)
 end
 
+--- An attention node between two products.
+function WindowedAttention:trace(t, x, state)
+  local y, after = t:quietly(self.forward, self, x, state)
+  local o, states_of = self.o, {}
+  for n = 1, 2 do
+    states_of[n] = { state and state[n], after[n] }
+  end
+  local projected = t:emit("linear", { x, self.in_proj_weight, self.in_proj_bias }, { width = 3 * o.size })
+  local operands = { [4] = self.distance }
+  for n = 1, 3 do -- queries, keys, values
+    operands[n] = t:emit("slice", { projected },
+      { outer = 1, n = 3, inner = o.size, from = n - 1, count = 1, width = o.size })
+  end
+  local read = t:emit("attention", operands,
+    { heads = o.heads, window = o.window, width = o.size, states = states_of })
+  local value = t:emit("linear", { read, self.out_proj.weight, self.out_proj.bias }, { width = o.size })
+  t:bind(y, o.residual and t:emit("add", { value, x }, { width = o.size }) or value)
+  return y, after
+end
+
 function WindowedAttention:stages()
   local stages = {
     { kind = "linear", weight = self.in_proj_weight, bias = self.in_proj_bias },

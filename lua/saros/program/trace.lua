@@ -39,10 +39,12 @@ end
 ---@param module saros.nn.Module
 ---@return table?
 function trace.input_of(module)
+  local o = rawget(module, "o")
+  local given = rawget(module, "input") or type(o) == "table" and (o.input or o.size)
   if module.looks_up and module.weight then
     return { name = "x", count = module.weight:size(1) }
-  elseif math.type(rawget(module, "input")) == "integer" then
-    return { name = "x", width = module.input }
+  elseif math.type(given) == "integer" then
+    return { name = "x", width = given }
   elseif module.kind == "linear" or module.kind == "layer_norm" then
     return { name = "x", width = module.weight:size(-1) }
   end

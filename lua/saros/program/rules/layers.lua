@@ -122,6 +122,17 @@ return function(rules)
   end
   rules.dropout = rules.always.dropout
 
+  --- core.window(x, memory, options)
+  function rules.window(t, arguments, results)
+    local x, before, given = table.unpack(arguments, 1, 3)
+    if given.mask or given.reset or (given.ahead or 0) > 0 then
+      t:refuse "a window that reads ahead, or with a mask or resets of the module's own"
+    end
+    local y, after = results[1], results[2]
+    t:bind(y, t:emit("window", { x }, { width = y:size(-1), dilation = given.dilation or 1,
+      states = { { before, after } } }))
+  end
+
   --- core.recurrent(cell, x, states, parameters, steps)
   function rules.recurrent(t, arguments, results)
     local cell, x, given, parameters = table.unpack(arguments, 1, 4)
