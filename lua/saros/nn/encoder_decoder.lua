@@ -161,7 +161,7 @@ end
 
 --- It reads a sequence to its end before it writes the first symbol.
 function EncoderDecoder:program()
-  options.fail(("program: expected a module that computes step by step, got an %s, which reads ahead"):format(self.kind))
+  options.fail("program: expected a module that computes step by step, got an encoder_decoder, which reads ahead")
 end
 
 --- One step of boundaries: (1, B).
