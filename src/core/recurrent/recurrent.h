@@ -84,6 +84,7 @@ typedef struct recurrent_cell {
   int in_parts;  // the product for the last gate reads 'inner', which must be
                  // known first; so U is not packed
   int positive;  // the candidate is made positive; see kernel.h
+  const struct session_cell *session;  // what it does in sessions; session.h
   const char *(*reason)(int which);
   /* Makes the arrays that this cell alone has, before the walk either way. */
   saros_status (*make)(recurrence *r);

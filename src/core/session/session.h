@@ -79,8 +79,8 @@ struct session_stage {
   int G, H, P;          // of a recurrent stage; 0 otherwise
   int heads, window;    // of attention; 0 otherwise
   int steps;            // of a window's ring
-  int separate;         // is U h needed by itself?
-  int positive;         // is the candidate made positive? See kernel.h.
+  int separate;         // U h is needed by itself
+  int positive;         // the candidate is made positive; see kernel.h
   int flat;             // does a chain take all rows as one?
   int table_width;      // from symbol to symbol, in elements
   int count;            // of operands or elements
@@ -323,13 +323,48 @@ const real *const *session_at_row(const saros_session *s, const real *row);
 const real *const *session_at_symbols(const saros_session *s,
                                       const session_stage *g);
 
-/* The steps of cells (session_step.c). */
+/* --- Cells ------------------------------------------------------------------------ */
+
+/* A step of all streams: h from x, h_before and the arrays of the stage. */
 typedef void session_step(saros_session *s, const session_stage *g,
                           const real *x, real *h, const real *h_before);
-session_step session_step_fused_lstm, session_step_fused_gru,
-    session_step_elman_tanh, session_step_elman_relu, session_step_lstm,
-    session_step_gru, session_step_gru_before, session_step_mingru,
-    session_step_minlstm, session_step_lru;
+
+/* What a cell does in sessions; its file in recurrent/cells/ has it. */
+typedef struct session_cell {
+  session_step *step;   // from its parts
+  session_step *fused;  // by one kernel, without norms and zoneout; null: none
+  /* Packs what this cell alone has; null: nothing. */
+  saros_status (*plan)(session_planner *p, const session_layer *l, int fused);
+} session_cell;
+
+/* (session_step.c) Sums of each row begin at what is in it: rows (streams, n). */
+const real *const *session_at_rows(const saros_session *s, const real *rows,
+                                   int n);
+/* y (streams, n) = x (streams, k) W^T + start */
+void session_multiply_rows(const saros_session *s, real *y, const void *packed,
+                           const real *const *start, const real *x, int n,
+                           int k);
+/* n elements of each row, to rows y_width apart. */
+void session_copy_rows(const saros_session *s, real *y, int y_width,
+                       const real *x, int x_width, int n);
+/* Where the sums of a fused cell begin. */
+const real *const *session_fused_start(const saros_session *s,
+                                       const session_stage *g);
+/* gates = W x + b; without W, x is W x. */
+void session_project_input(const saros_session *s, const session_stage *g,
+                           const real *x);
+/* gates += U h, or u = U h + b', normalised where that is wanted. */
+void session_project_state(const saros_session *s, const session_stage *g,
+                           const real *h_before);
+/* The step of a cell whose h follows from its gates and h before alone. */
+typedef void session_scan(real *h, const real *gates, const real *h_before,
+                          int positive, size_t rows, size_t n, size_t H);
+void session_step_linear(saros_session *s, const session_stage *g,
+                         const real *x, real *h, const real *h_before,
+                         session_scan *step);
+/* Zoneout: a share of the new state, the rest of the old one; share may be null. */
+void session_mix_rows(const saros_session *s, real *now, const real *before,
+                      const real *share, int n);
 
 /* What lies at a place of the plan. Arrays of all streams follow each other, so
 ** a place is where the array would begin for one stream, times the streams. */

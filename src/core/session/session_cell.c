@@ -3,7 +3,6 @@
 ** that, and where the sums of its gates begin. The reader of programs has checked
 ** what the cell is given.
 */
-#include <math.h>
 #include <string.h>
 
 #include "recurrent.h"
@@ -14,9 +13,13 @@ static int has_table(const session_layer *l) {
   return l->symbols != NULL || l->tensors[LAYER_TABLE] != NULL;
 }
 
+static const recurrent_cell *cell_of(const session_layer *l) {
+  return recurrent_cells[l->cell];
+}
+
 /* True if one kernel does all of the step. */
 static int is_fused(const session_layer *l) {
-  return (l->cell == SAROS_LSTM || l->cell == SAROS_GRU) &&
+  return cell_of(l)->session->fused != NULL &&
          (l->tensors[LAYER_WEIGHT_IH] != NULL || has_table(l)) &&
          l->tensors[LAYER_NORM_GAIN] == NULL &&
          l->tensors[LAYER_NORM_C_GAIN] == NULL && l->zoneout[0] == 0 &&
@@ -24,7 +27,7 @@ static int is_fused(const session_layer *l) {
 }
 
 static int is_linear(const session_layer *l) {
-  return saros_cell_of(l->cell).linear;
+  return cell_of(l)->facts.linear;
 }
 
 /* --- Where sums begin ------------------------------------------------------------------ */
@@ -95,45 +98,28 @@ static saros_status plan_starts(session_planner *p, const session_layer *l) {
 
 /* --- What the cells own ------------------------------------------------------------------ */
 
-static saros_status plan_peephole(session_planner *p, const session_layer *l) {
-  session_stage *g = p->stage;
-  const real *peephole = l->tensors[LAYER_PEEPHOLE];
-  if (peephole == NULL)
-    return SAROS_OK;
-  if (!is_fused(l))
-    return session_plan_copy(p, PEEPHOLE, peephole, 3 * (size_t)g->H);
-  TRY(session_plan_own(p, PEEPHOLE, 3 * (size_t)STEP_WIDTH(g->H)));
-  for (int part = 0; part < 3; part++)
-    memcpy((real *)g->owned[PEEPHOLE] + part * STEP_WIDTH(g->H),
-           peephole + (ptrdiff_t)part * g->H, (size_t)g->H * sizeof(real));
-  return SAROS_OK;
-}
-
 /* W and U as one matrix; with a table, U alone. */
 static saros_status plan_fused(session_planner *p, const session_layer *l) {
   session_stage *g = p->stage;
   const step_kernels *k = p->plan->kernels;
   int inputs = has_table(l) ? 0 : l->width;
   size_t bytes = k->cell_bytes(g->G, g->H, inputs, g->P);
-  g->step =
-      l->cell == SAROS_LSTM ? session_step_fused_lstm : session_step_fused_gru;
-  g->separate = l->cell == SAROS_GRU;
   TRY(session_plan_block(p, W, bytes));
   k->pack_cell(g->owned[W], l->tensors[LAYER_WEIGHT_IH], inputs,
                l->tensors[LAYER_WEIGHT_HH], g->P, g->G, g->H);
   TRY(plan_starts(p, l));
   g->inputs = inputs;
-  return plan_peephole(p, l);
+  return SAROS_OK;
 }
 
-/* U, in two parts for the reset before the product, and its bias. */
+/* U, without the last gate's if that is apart, and its bias. */
 static saros_status plan_state_product(session_planner *p,
                                        const session_layer *l) {
   session_stage *g = p->stage;
   const real *u = l->tensors[LAYER_WEIGHT_HH];
   int GH = g->G * g->H, first = GH;
-  if (l->cell == SAROS_GRU_BEFORE) {
-    first = 2 * g->H;
+  if (cell_of(l)->in_parts) {
+    first = GH - g->H;
     TRY(session_plan_dense(p, U_N, u + (ptrdiff_t)first * g->P, g->H, g->P));
   }
   TRY(session_plan_dense(p, U, u, first, g->P));
@@ -156,50 +142,22 @@ static saros_status plan_share(session_planner *p, int which, double zoneout,
   return SAROS_OK;
 }
 
-static saros_status plan_norms(session_planner *p, const session_layer *l) {
-  const size_t H = (size_t)l->H, GH = (size_t)p->stage->G * H;
+/* Layer norm of U h. */
+static saros_status plan_norm(session_planner *p, const session_layer *l) {
+  const size_t GH = (size_t)p->stage->G * (size_t)l->H;
   TRY(session_plan_copy(p, NORM_GAIN, l->tensors[LAYER_NORM_GAIN], GH));
-  TRY(session_plan_copy(p, NORM_BIAS, l->tensors[LAYER_NORM_BIAS], GH));
-  TRY(session_plan_copy(p, NORM_C_GAIN, l->tensors[LAYER_NORM_C_GAIN], H));
-  return session_plan_copy(p, NORM_C_BIAS, l->tensors[LAYER_NORM_C_BIAS], H);
+  return session_plan_copy(p, NORM_BIAS, l->tensors[LAYER_NORM_BIAS], GH);
 }
-
-/* What the units of an LRU are multiplied by, instead of a product. */
-static saros_status plan_decay(session_planner *p, const session_layer *l) {
-  if (l->tensors[LAYER_NU] == NULL)
-    return SAROS_OK;
-  TRY(session_plan_own(p, DECAY, (size_t)STEP_WIDTH(l->H)));
-  recurrent_decay(p->stage->owned[DECAY], l->tensors[LAYER_NU],
-                  l->tensors[LAYER_THETA], l->H);
-  return SAROS_OK;
-}
-
-static session_step *const steps[] = {
-    [SAROS_ELMAN_TANH] = session_step_elman_tanh,
-    [SAROS_ELMAN_RELU] = session_step_elman_relu,
-    [SAROS_LSTM] = session_step_lstm,
-    [SAROS_GRU] = session_step_gru,
-    [SAROS_GRU_BEFORE] = session_step_gru_before,
-    [SAROS_MINGRU] = session_step_mingru,
-    [SAROS_MINGRU_POSITIVE] = session_step_mingru,
-    [SAROS_MINLSTM] = session_step_minlstm,
-    [SAROS_MINLSTM_POSITIVE] = session_step_minlstm,
-    [SAROS_LRU] = session_step_lru,
-};
 
 static saros_status plan_parts(session_planner *p, const session_layer *l) {
   session_stage *g = p->stage;
-  saros_cell cell = l->cell;
   int GH = g->G * g->H;
-  g->step = steps[cell];
-  g->separate = cell == SAROS_GRU;
-  g->positive = cell == SAROS_MINGRU_POSITIVE || cell == SAROS_MINLSTM_POSITIVE;
-  TRY(plan_norms(p, l));
-  TRY(is_linear(l) ? plan_decay(p, l) : plan_state_product(p, l));
+  TRY(plan_norm(p, l));
+  if (!is_linear(l))
+    TRY(plan_state_product(p, l));
   TRY(plan_starts(p, l));
   if (!has_table(l) && l->tensors[LAYER_WEIGHT_IH] != NULL)
     TRY(session_plan_dense(p, W, l->tensors[LAYER_WEIGHT_IH], GH, l->width));
-  TRY(plan_peephole(p, l));
   TRY(plan_share(p, SHARE_H, l->zoneout[0], g->P));
   TRY(plan_share(p, SHARE_C, l->zoneout[1], g->H));
   session_plan_array(p, GATES, GH);
@@ -242,12 +200,14 @@ static void plan_states(session_planner *p, const program_node *n) {
 }
 
 static saros_status plan_layer(session_planner *p, const session_layer *l) {
-  const session_stage *g = p->stage;
-  TRY(is_fused(l) ? plan_fused(p, l) : plan_parts(p, l));
-  if (l->tensors[LAYER_WEIGHT_HR] == NULL)
-    return SAROS_OK;
-  TRY(session_plan_own(p, BIAS_R, (size_t)STEP_WIDTH(g->P)));
-  return session_plan_dense(p, R, l->tensors[LAYER_WEIGHT_HR], g->P, g->H);
+  session_stage *g = p->stage;
+  const recurrent_cell *cell = cell_of(l);
+  const int fused = is_fused(l);
+  g->step = fused ? cell->session->fused : cell->session->step;
+  g->separate = cell->separate;
+  g->positive = cell->positive;
+  TRY(fused ? plan_fused(p, l) : plan_parts(p, l));
+  return cell->session->plan ? cell->session->plan(p, l, fused) : SAROS_OK;
 }
 
 /* The tables of a folded embedding have at most so many elements. */

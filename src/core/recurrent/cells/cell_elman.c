@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "cells.h"
+#include "session.h"
 
 static const char *const parameters[] = {"weight_ih", "weight_hh", "bias_ih",
                                          "bias_hh",   "norm_gain", "norm_bias",
@@ -35,9 +36,37 @@ static void elman_backward(const recurrence *r, const recurrent_step *s) {
   recurrent_unproject(r, s, s->da);
 }
 
+/* --- In sessions --------------------------------------------------------------- */
+
+static void stream_elman(saros_session *s, const session_stage *g,
+                         const real *x, real *h, const real *h_before,
+                         void (*activate)(real *h, const real *a, size_t n)) {
+  const real *gates = session_array_of(s, g, GATES);
+  session_project_input(s, g, x);
+  session_project_state(s, g, h_before);
+  for (int row = 0; row < s->streams; row++)
+    activate(h + (ptrdiff_t)row * STEP_WIDTH(g->H),
+             gates + (ptrdiff_t)row * STEP_WIDTH(g->H), (size_t)g->H);
+  session_mix_rows(s, h, h_before, g->owned[SHARE_H], g->H);
+}
+
+static void stream_elman_tanh(saros_session *s, const session_stage *g,
+                              const real *x, real *h, const real *h_before) {
+  stream_elman(s, g, x, h, h_before, s->context->kernels->elman->tanh_step);
+}
+
+static void stream_elman_relu(saros_session *s, const session_stage *g,
+                              const real *x, real *h, const real *h_before) {
+  stream_elman(s, g, x, h, h_before, s->context->kernels->elman->relu_step);
+}
+
+static const session_cell in_sessions_tanh = {.step = stream_elman_tanh};
+static const session_cell in_sessions_relu = {.step = stream_elman_relu};
+
 const recurrent_cell cell_elman_tanh = {
     .facts = {"elman_tanh", 1, 1, 0, parameters},
     .needed = needed,
+    .session = &in_sessions_tanh,
     .forward = elman_forward,
     .backward = elman_backward,
 };
@@ -46,6 +75,7 @@ const recurrent_cell cell_elman_relu = {
     .facts = {"elman_relu", 1, 1, 0, parameters},
     .needed = needed,
     .positive = 1,
+    .session = &in_sessions_relu,
     .forward = elman_forward,
     .backward = elman_backward,
 };

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "cells.h"
+#include "session.h"
 
 static const char *const parameters[] = {"weight_ih", "bias_ih", "table", "nu",
                                          "theta",     "first_h", NULL};
@@ -80,10 +81,39 @@ static saros_status lru_add_gradients(const tape_entry *e,
   return status;
 }
 
+/* --- In sessions --------------------------------------------------------------- */
+
+/* What the units are multiplied by, instead of a product. */
+static saros_status plan_decay(session_planner *p, const session_layer *l,
+                               int fused) {
+  (void)fused;
+  TRY(session_plan_own(p, DECAY, (size_t)STEP_WIDTH(l->H)));
+  recurrent_decay(p->stage->owned[DECAY], l->tensors[LAYER_NU],
+                  l->tensors[LAYER_THETA], l->H);
+  return SAROS_OK;
+}
+
+static void stream_lru(saros_session *s, const session_stage *g, const real *x,
+                       real *h, const real *h_before) {
+  const real *gates = session_array_of(s, g, GATES);
+  size_t H = (size_t)g->H;
+  session_project_input(s, g, x);
+  for (int row = 0; row < s->streams; row++) {
+    const ptrdiff_t at = (ptrdiff_t)row * STEP_WIDTH(g->H);
+    s->context->kernels->scan->lru(h + at, gates + at, h_before + at,
+                                   g->owned[DECAY], 1, H, H);
+  }
+  session_mix_rows(s, h, h_before, g->owned[SHARE_H], g->H);
+}
+
+static const session_cell in_sessions = {.step = stream_lru,
+                                         .plan = plan_decay};
+
 const recurrent_cell cell_lru = {
     .facts = {"lru", 1, 1, 1, parameters},
     .needed = needed,
     .multiple = 2,
+    .session = &in_sessions,
     .reason = recurrent_linear_reason,
     .make = lru_make,
     .forward = lru_forward,

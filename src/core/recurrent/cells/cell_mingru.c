@@ -3,6 +3,7 @@
 ** by weights. The positive kind is the paper's, whose n is made positive.
 */
 #include "cells.h"
+#include "session.h"
 
 static const char *const parameters[] = {"weight_ih", "bias_ih", "table",
                                          "first_h", NULL};
@@ -18,8 +19,18 @@ static void mingru_backward(const recurrence *r, const recurrent_step *s) {
                                     (size_t)s->units, (size_t)r->H);
 }
 
+/* --- In sessions --------------------------------------------------------------- */
+
+static void stream_mingru(saros_session *s, const session_stage *g,
+                          const real *x, real *h, const real *h_before) {
+  session_step_linear(s, g, x, h, h_before, s->context->kernels->scan->mingru);
+}
+
+static const session_cell in_sessions = {.step = stream_mingru};
+
 const recurrent_cell cell_mingru = {
     .facts = {"mingru", 2, 1, 1, parameters},
+    .session = &in_sessions,
     .reason = recurrent_linear_reason,
     .forward = mingru_forward,
     .backward = mingru_backward,
@@ -28,6 +39,7 @@ const recurrent_cell cell_mingru = {
 const recurrent_cell cell_mingru_positive = {
     .facts = {"mingru_positive", 2, 1, 1, parameters},
     .positive = 1,
+    .session = &in_sessions,
     .reason = recurrent_linear_reason,
     .forward = mingru_forward,
     .backward = mingru_backward,

@@ -3,6 +3,7 @@
 ** multiply by weights. The positive kind is the paper's, whose n is made positive.
 */
 #include "cells.h"
+#include "session.h"
 
 static const char *const parameters[] = {"weight_ih", "bias_ih", "table",
                                          "first_h", NULL};
@@ -18,8 +19,18 @@ static void minlstm_backward(const recurrence *r, const recurrent_step *s) {
                                      (size_t)s->units, (size_t)r->H);
 }
 
+/* --- In sessions --------------------------------------------------------------- */
+
+static void stream_minlstm(saros_session *s, const session_stage *g,
+                           const real *x, real *h, const real *h_before) {
+  session_step_linear(s, g, x, h, h_before, s->context->kernels->scan->minlstm);
+}
+
+static const session_cell in_sessions = {.step = stream_minlstm};
+
 const recurrent_cell cell_minlstm = {
     .facts = {"minlstm", 3, 1, 1, parameters},
+    .session = &in_sessions,
     .reason = recurrent_linear_reason,
     .forward = minlstm_forward,
     .backward = minlstm_backward,
@@ -28,6 +39,7 @@ const recurrent_cell cell_minlstm = {
 const recurrent_cell cell_minlstm_positive = {
     .facts = {"minlstm_positive", 3, 1, 1, parameters},
     .positive = 1,
+    .session = &in_sessions,
     .reason = recurrent_linear_reason,
     .forward = minlstm_forward,
     .backward = minlstm_backward,

@@ -1,7 +1,7 @@
 /*
 ** The cells, each in the file of its family, beside what these need. A new cell
-** is a file here and a row in cells.c; a file may hold the cell's step of a session
-** as well, as files here lie above session/.
+** is a file here and a row in cells.c. A file holds the cell's step in sessions, too: the
+** files here lie above session/.
 */
 #ifndef CELLS_H
 #define CELLS_H
