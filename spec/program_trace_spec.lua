@@ -165,6 +165,7 @@ describe("the program of a layer", function()
     agrees(nn.linear { 4, 6 })
     agrees(nn.linear { 4, 6, bias = false })
     agrees(nn.layer_norm { 8 })
+    agrees(nn.rms_norm { 8, epsilon = 0.1 })
     agrees(nn.embedding { 5, 8 })
   end)
 end)
@@ -201,6 +202,20 @@ describe("the program of a composition", function()
     agrees(nn.branch { nn.linear { 4, 3 }, nn.gru { 4, 3 }, combine = "multiply" })
     agrees(nn.chain { nn.branch { nn.conv1d { 4, 3, kernel = 2 }, nn.lstm { 4, 5 } },
       nn.heads { value = nn.linear { 8, 1 }, action = nn.chain { nn.linear { 8, 3 }, saros.softmax } } })
+  end)
+
+  it("has the running values of batch norms", function()
+    local m = nn.chain { nn.linear { 4, 6 }, nn.batch_norm { 6 } }:init { seed = 1 }
+    do
+      local _ <close> = saros.tape()
+      m(saros.generator(1):normal { T, B, 4 })
+    end
+    local program, names = agrees(m), {}
+    for n, parameter in ipairs(program.parameters) do
+      names[n] = parameter.name
+    end
+    assert.matches("1.running_mean", table.concat(names, " "), 1, true)
+    assert.matches("1.running_var", table.concat(names, " "), 1, true)
   end)
 
   it("is made once, and again when parameters are added", function()
@@ -285,6 +300,16 @@ describe("operations", function()
     m.w = m:add_parameter("w", { 2, 3 }, nn.initialize.normal(1))
     m.v = m:add_parameter("v", { 8 }, nn.initialize.normal(1))
     agrees(m)
+  end)
+
+  it("that multiply parameters agree", function()
+    for _, sizes in ipairs { { 7, 3 }, { 2, 6 } } do
+      local m = own(nil, {}, function(self, ids) return core.embedding(self.table:matmul(self.w), ids) end)
+      m.inputs = { { name = "ids", count = sizes[1] } }
+      m.table = m:add_parameter("table", { sizes[1], 4 }, nn.initialize.normal(1))
+      m.w = m:add_parameter("w", { 4, sizes[2] }, nn.initialize.normal(1))
+      agrees(m)
+    end
   end)
 
   it("of parameters alone are invariant nodes", function()
@@ -378,6 +403,30 @@ describe("the program of an own cell", function()
     agrees(nn.recurrent { 6, 6, layers = 2, cell = highway, learn_state = true, residual = true })
   end)
 
+  it("that a function makes agrees with it", function()
+    local peephole = nn.cell("peephole", { states = { "h", "c" }, output = true }, function(p, x, h, c)
+      local f = saros.sigmoid(p.forget(x .. h) + p.peep:vector() * c)
+      local new = f * c + (1 - f) * saros.tanh(p.norm:layer_norm(p.new(x .. h)))
+      local out = saros.sigmoid(p.output(x .. h)) * saros.tanh(new)
+      return p:dropout(out, 0.5) .. out, out, new
+    end)
+    agrees(nn.recurrent { 4, 6, cell = peephole })
+    agrees(nn.recurrent { 4, 6, cell = peephole, layers = 2, learn_state = true })
+    local delta = nn.cell("delta", { states = { { "m", 2, 3, 3 } }, output = true }, function(p, x, m)
+      local q, k = p.q(x, 6):reshape(-1, 2, 3, 1), p.k(x, 6):reshape(-1, 2, 3, 1)
+      k = k / (k * k):sum(3, true):sqrt()
+      local v, b = p.v(x, 6):reshape(-1, 2, 3, 1), saros.sigmoid(p.b(x, 2)):reshape(-1, 2, 1, 1)
+      m = m + (b * (v - m:matmul(k))):matmul(k:transpose())
+      return m:matmul(q):reshape(-1, 6), m
+    end)
+    agrees(nn.recurrent { 4, 6, cell = delta })
+  end)
+
+  it("that a function makes keeps its values in part, as zoneout does on average", function()
+    local cell = nn.cell("plain", { states = { "h" } }, function(p, x, h) return saros.tanh(p.new(x .. h)) end)
+    agrees(nn.recurrent { 4, 6, cell = cell, zoneout = 0.25 })
+  end)
+
   it("in both directions has states that walk back", function()
     local program = agrees(nn.recurrent { 4, 6, cell = highway, bidirectional = true, learn_state = true }, nil, true)
     assert.is_nil(program.states[1].reverse)
@@ -416,6 +465,27 @@ describe("the program of an own cell", function()
     assert.matches("outer", ops_of(program))
     assert.matches("matvec", ops_of(program))
     assert.equal("state", program.states[1].name)
+  end)
+
+  it("whose outputs are joined step by step agrees with it", function()
+    agrees(own(4, { lin = nn.linear { 8, 4 } }, function(self, x, h)
+      local outputs = {}
+      h = h or saros.zeros(x:size(2), 4)
+      for t = 1, #x do
+        h = self.lin(x[t] .. h):tanh()
+        outputs[t] = h:reshape(1, x:size(2), 4)
+      end
+      return saros.concatenate(outputs, 1), h
+    end, true))
+  end)
+
+  it("that gives the last step alone agrees with it", function()
+    local m = own(4, { rnn = nn.gru { 4, 5 } }, function(self, x, state)
+      local y, after = self.rnn(x, state)
+      return y[-1], after
+    end, true):init { seed = 1 }
+    local program, x = m:program(), saros.generator(1):normal { T, B, 4 }
+    is_near(m(x), twin.run(program, m:tensors(), { x = x }).y[T], "the last step")
   end)
 
   it("that attends to a ring that is its state agrees with it", function()
@@ -500,6 +570,11 @@ describe("a module without a program is refused by name", function()
   it("where the core has no rule for an operation", function()
     refused(function(x) return x * x:argmax() end, "got argmax")
     refused(function(x) return (saros.topk(x, 2)) end, "got topk")
+    local m = own(nil, {}, function(_, ids) return ids:eq(2) end)
+    m.inputs = { { name = "ids", count = 3 } }
+    local ok, message = pcall(function() return m:program() end)
+    assert.is_false(ok)
+    assert.matches("got eq of ids", message)
   end)
 
   --- The refusal of a whole module, at the line of the call.

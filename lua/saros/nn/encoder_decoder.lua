@@ -160,7 +160,7 @@ local function targets_of(batch)
 end
 
 --- It reads a sequence to its end before it writes the first symbol.
-function EncoderDecoder:program()
+function EncoderDecoder.program()
   options.fail("program: expected a module that computes step by step, got an encoder_decoder, which reads ahead")
 end
 

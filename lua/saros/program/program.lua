@@ -5,7 +5,8 @@
 ---       nodes = { { op, in, ... } }, outputs = { { name, node } } }
 ---
 --- A state of a module's program also has its `path`: the keys that lead to it in the
---- module's state. Files do not have it.
+--- module's state. Files do not have it, nor `asks_training`: true if the module asked
+--- whether it is being trained, so that in training it may be another program.
 
 local core = require "saros.core"
 
@@ -15,6 +16,7 @@ local core = require "saros.core"
 ---@field states { name: string, width: integer, first?: integer, next: integer, reverse?: boolean, path?: any[] }[]
 ---@field nodes table[]
 ---@field outputs { name: string, node: integer }[]
+---@field asks_training? boolean
 local Program = {}
 Program.__index = Program
 

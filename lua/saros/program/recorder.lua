@@ -74,6 +74,11 @@ end
 ---@param width integer
 ---@return integer
 function Recorder:node(op, operands, attributes, width)
+  for _, n in ipairs(op ~= "lookup" and operands or {}) do
+    if self.nodes[n + 1].op == "ids" then
+      self:refuse(op .. " of ids")
+    end
+  end
   local key = not UNIQUE[op] and key_of(op, operands, attributes)
   if key and self.known[key] then
     return self.known[key]
@@ -457,6 +462,23 @@ end
 
 local recorder = {}
 
+--- The parameters and buffers of a module, each once, in the order of module:parameters,
+--- then by name.
+---@param module saros.nn.Module
+---@return { name: string, tensor: saros.Tensor }[]
+function recorder.tensors_of(module)
+  local list, seen, others = {}, {}, {}
+  local parameters = module:parameters()
+  for n, tensor in ipairs(parameters) do
+    list[n], seen[tensor] = { name = parameters.names[n], tensor = tensor }, true
+  end
+  for name, tensor in pairs(module:tensors()) do
+    others[#others + 1] = not seen[tensor] and { name = name, tensor = tensor } or nil
+  end
+  table.sort(others, function(a, b) return a.name < b.name end)
+  return table.move(others, 1, #others, #list + 1, list)
+end
+
 --- A recorder for a module.
 ---@param module saros.nn.Module
 ---@param is_later boolean  begins with a state
@@ -465,12 +487,10 @@ function recorder.new(module, is_later)
   local self = setmetatable({
     kind = module.kind, is_later = is_later, examples = not is_later and {} or nil,
     nodes = {}, widths = {}, invariant = {}, known = {},
-    parameters = {}, parameter_of = {}, states = {}, begins = {}, kept_by = {}, bound = {},
+    parameters = recorder.tensors_of(module), parameter_of = {}, states = {}, begins = {}, kept_by = {}, bound = {},
   }, Recorder)
-  local parameters = module:parameters()
-  for n, tensor in ipairs(parameters) do
-    self.parameters[n] = { name = parameters.names[n], tensor = tensor }
-    self.parameter_of[tensor] = n
+  for n, given in ipairs(self.parameters) do
+    self.parameter_of[given.tensor] = n
   end
   return self
 end

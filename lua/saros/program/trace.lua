@@ -35,6 +35,9 @@ local function input_of_members(module)
   end
 end
 
+-- Layers whose weight has the size of their input as its last axis.
+local SIZED = { linear = true, layer_norm = true, rms_norm = true, batch_norm = true }
+
 --- The input of a module as far as it says so: { width } or { count }; nil if it does not.
 ---@param module saros.nn.Module
 ---@return table?
@@ -45,7 +48,7 @@ function trace.input_of(module)
     return { name = "x", count = module.weight:size(1) }
   elseif math.type(given) == "integer" then
     return { name = "x", width = given }
-  elseif module.kind == "linear" or module.kind == "layer_norm" then
+  elseif SIZED[module.kind] then
     return { name = "x", width = module.weight:size(-1) }
   end
   return input_of_members(module)
@@ -356,7 +359,9 @@ local function assemble(t, outputs)
   for n, output in ipairs(outputs) do
     outputs[n] = { name = output.name, node = number[output.node] }
   end
-  return program.new { format = 1, parameters = parameters, states = states, nodes = nodes, outputs = outputs }
+  local made = program.new { format = 1, parameters = parameters, states = states, nodes = nodes, outputs = outputs }
+  made.asks_training = t.asks_training
+  return made
 end
 
 -- --- The same module, run in another way ------------------------------------------------------------
@@ -390,8 +395,8 @@ local function find_first(t, module, inputs, outputs, o, generator, state, leave
   end
 end
 
--- Steps at once, which must be as many steps one after the other.
-local STEPS = 3
+-- Steps at once, which must be as many steps one after the other; not as many as rows.
+local STEPS = B + 1
 
 --- One step of what there is for all of them: the last one, where there is only that.
 local function step_of(y, t, like)
@@ -447,8 +452,9 @@ local function is_fresh(cached, parameters)
   if not cached or #cached.parameters ~= #parameters then
     return false
   end
-  for n, tensor in ipairs(parameters) do
-    if cached.parameters[n] ~= tensor or cached.parameters.names[n] ~= parameters.names[n] then
+  for n, parameter in ipairs(parameters) do
+    local old = cached.parameters[n]
+    if old.tensor ~= parameter.tensor or old.name ~= parameter.name then
       return false
     end
   end
@@ -476,7 +482,7 @@ end
 ---@param given? { inputs?: table[], step?: boolean }
 ---@return saros.Program
 function trace.program(module, given)
-  local parameters = module:parameters()
+  local parameters = recorder.tensors_of(module)
   if given == nil and is_fresh(cache[module], parameters) then
     return cache[module].program
   end

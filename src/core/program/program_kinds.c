@@ -379,6 +379,7 @@ const program_kind program_kinds[NODE_KINDS] = {
                           measure_along},
     [NODE_LAYER_NORM] = {"layer_norm", 1, 3, 0, 0, norm_attributes,
                          measure_norm},
+    [NODE_RMS_NORM] = {"rms_norm", 1, 2, 0, 0, norm_attributes, measure_norm},
     [NODE_WINDOW] = {"window", 1, 1, 0, 1, window_attributes, measure_window},
     [NODE_MATVEC] = {"matvec", 2, 2, 0, 0, matvec_attributes, measure_matvec},
     [NODE_OUTER] = {"outer", 2, 2, 0, 0, outer_attributes, measure_outer},

@@ -109,6 +109,14 @@ return function(rules)
     t:bind(results[1], t:as(node, x.axes))
   end
 
+  function rules.rms_norm(t, arguments, results)
+    local x = t:value(arguments[1])
+    x = t:solid("rms_norm", x, #x.axes)
+    local fields = { n = layout.size(x.axes[#x.axes]), epsilon = (arguments[3] or 1e-5) + 0.0 }
+    local node = t:node("rms_norm", { x.node, of_norm(t, arguments[2]) }, fields, t.widths[x.node])
+    t:bind(results[1], t:as(node, x.axes))
+  end
+
   --- Of ones that depend on nothing it is a mask: the factor of something else.
   function rules.always.dropout(t, arguments, results)
     local x, p = arguments[1], arguments[2] + 0.0

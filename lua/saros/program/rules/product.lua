@@ -7,7 +7,7 @@
 local layout = require "saros.program.layout"
 
 -- More vectors than these in one product would make a program of too many nodes.
-local MOST_VECTORS = 256
+local MOST_VECTORS = 1024
 
 --- The run `at` of so many features of a node.
 local function run_of(t, node, at, count, size)
@@ -53,8 +53,32 @@ local function times_parameter(t, x, weight)
   return t:as(linear_runs(t, "matmul", value.node, turned(t, w, K, N), nil, K), axes)
 end
 
+--- The run `at` of n in each of `outer` blocks.
+local function picked(t, node, outer, n, inner, at)
+  return t:node("slice", { node }, { outer = outer, n = n, inner = inner, from = at, count = 1 }, outer * inner)
+end
+
+local function interleaved(t, nodes, outer, width)
+  return t:node("concatenate", nodes, { outer = outer > 1 and outer or nil }, width)
+end
+
+local product_of_heads
+
+--- The product by the rows of a, or by the columns of b, whichever are fewer.
+local function by_vectors(t, a, b, heads, M, K, N)
+  check_vectors(t, "matmul", math.min(M, N))
+  local nodes = {}
+  for at = 0, math.min(M, N) - 1 do
+    nodes[at + 1] = M <= N and product_of_heads(t, picked(t, a, heads, M, K, at), b, heads, 1, K, N)
+      or product_of_heads(t, a, picked(t, b, heads * K, N, 1, at), heads, M, K, 1)
+  end
+  local all = interleaved(t, nodes, heads, heads * M * N)
+  return M <= N and all
+    or t:node("transpose", { all }, { outer = heads, a = N, b = M, inner = 1 }, heads * M * N)
+end
+
 --- The product of each head: M, K and N as they are.
-local function product_of_heads(t, a, b, heads, M, K, N)
+function product_of_heads(t, a, b, heads, M, K, N)
   if K == 1 and M > 1 and N > 1 then
     return t:node("outer", { a, b }, { heads = heads }, heads * M * N)
   elseif N == 1 then
@@ -62,13 +86,7 @@ local function product_of_heads(t, a, b, heads, M, K, N)
   elseif M == 1 then
     return t:node("matvec", { b, a }, { heads = heads, rows = K, columns = N, transposed = true }, heads * N)
   end
-  check_vectors(t, "matmul", M)
-  local nodes = {}
-  for m = 0, M - 1 do
-    local row = t:node("slice", { a }, { outer = heads, n = M, inner = K, from = m, count = 1 }, heads * K)
-    nodes[m + 1] = product_of_heads(t, row, b, heads, 1, K, N)
-  end
-  return t:node("concatenate", nodes, { outer = heads > 1 and heads or nil }, heads * M * N)
+  return by_vectors(t, a, b, heads, M, K, N)
 end
 
 --- The last two axes of an operand as (rows, columns) of features.

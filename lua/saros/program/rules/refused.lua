@@ -20,6 +20,10 @@ return function(rules)
   for _, name in ipairs(FREE) do
     rules[name] = false
   end
+  function rules.always.is_training(t)
+    t.asks_training = true
+  end
+
   for _, name in ipairs(READ) do
     rules[name] = function(t)
       t:refuse(("%s, which reads values"):format(name))

@@ -67,6 +67,9 @@ end
 
 --- Values one after the other along axis k.
 local function joined(t, name, values, k)
+  if #values == 1 then -- a list of steps, too
+    return values[1]
+  end
   local others = {}
   for n, value in ipairs(values) do
     others[n] = without(t, value, k)
@@ -80,7 +83,7 @@ local function joined(t, name, values, k)
   end
   axes[k] = layout.axis(size, "feature")
   local outer, width = layout.features(axes, 1, k - 1), layout.features(axes)
-  local node = #nodes == 1 and nodes[1] or t:node("concatenate", nodes, { outer = outer > 1 and outer or nil }, width)
+  local node = t:node("concatenate", nodes, { outer = outer > 1 and outer or nil }, width)
   return t:as(node, axes)
 end
 
@@ -167,6 +170,6 @@ return function(rules)
     for n, value in ipairs(values) do
       values[n] = with_axis(t, value, k)
     end
-    t:bind(results[1], #values == 1 and values[1] or joined(t, "stack", values, k))
+    t:bind(results[1], joined(t, "stack", values, k))
   end
 end
