@@ -34,7 +34,7 @@ local INTERNAL = {
   -- nn
   "linear", "embedding", "recurrent", "layer_norm", "rms_norm", "is_training", "dropout", "pick", "keep",
   "mask_rows", "window",
-  "operation", "program", "l1", "huber", "bce", "kl", "ctc_loss",
+  "operation", "program", "l1", "huber", "bce", "kl", "ctc_loss", "crf_loss", "crf_best",
   -- optim
   "update", "clip_norm", "clip_value",
   -- model:session, model:memory, saros.profile, saros.fit, saros.export_c

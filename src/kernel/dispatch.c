@@ -44,7 +44,7 @@ static int runs_avx512vnni(void) {
     .product = &KERNEL_NAME(product, ISA),                                     \
     .packed = &KERNEL_NAME(packed, ISA), .reduce = &KERNEL_NAME(reduce, ISA),  \
     .softmax = &KERNEL_NAME(softmax, ISA), .loss = &KERNEL_NAME(loss, ISA),    \
-    .ctc = &KERNEL_NAME(ctc, ISA),                                             \
+    .ctc = &KERNEL_NAME(ctc, ISA), .crf = &KERNEL_NAME(crf, ISA),              \
     .layer_norm = &KERNEL_NAME(layer_norm, ISA),                               \
     .lookup = &KERNEL_NAME(lookup, ISA), .elman = &KERNEL_NAME(elman, ISA),    \
     .lstm = &KERNEL_NAME(lstm, ISA), .gru = &KERNEL_NAME(gru, ISA),            \

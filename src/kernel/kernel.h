@@ -187,7 +187,7 @@ typedef struct reduce_kernels {
   int (*all_finite)(const real *x, size_t n);
 } reduce_kernels;
 
-/* softmax_kernels, loss_kernels, ctc_kernels */
+/* softmax_kernels, loss_kernels, ctc_kernels, crf_kernels */
 #include "kernel_losses.h"
 
 /* --- Layer normalisation (layer_norm.c; Ba, Kiros and Hinton 2016; without
@@ -522,6 +522,7 @@ typedef struct kernels {
   const softmax_kernels *softmax;
   const loss_kernels *loss;
   const ctc_kernels *ctc;
+  const crf_kernels *crf;
   const layer_norm_kernels *layer_norm;
   const lookup_kernels *lookup;
   const elman_kernels *elman;
@@ -556,6 +557,7 @@ const kernels *kernel_select(const char *name);
   extern const softmax_kernels KERNEL_NAME(softmax, isa);                      \
   extern const loss_kernels KERNEL_NAME(loss, isa);                            \
   extern const ctc_kernels KERNEL_NAME(ctc, isa);                              \
+  extern const crf_kernels KERNEL_NAME(crf, isa);                              \
   extern const layer_norm_kernels KERNEL_NAME(layer_norm, isa);                \
   extern const lookup_kernels KERNEL_NAME(lookup, isa);                        \
   extern const elman_kernels KERNEL_NAME(elman, isa);                          \

@@ -96,4 +96,41 @@ typedef struct ctc_kernels {
                    size_t L, int32_t blank);
 } ctc_kernels;
 
+/* --- Linear-chain conditional random fields (crf.c) ------------------------ */
+
+typedef struct crf_scores {
+  const real *transitions;   // (L, L): from a tag to the next
+  const real *start, *stop;  // (L)
+} crf_scores;
+
+/* Doubles of what rows share, and of the scratch of a row. */
+#define CRF_SHARED(L) ((L) * (L) + 2 * (L) + 3)
+#define CRF_SCRATCH(T, L) ((T) * (L) + (T) + (L) * (L) + 3 * (L))
+
+/* Of one row of T >= 1 steps: emissions[t * step + tag] and
+** tags[t * tag_step], of L >= 1 tags. */
+typedef struct crf_kernels {
+  void (*prepare)(double *shared, const crf_scores *scores, size_t L);
+
+  /* -log of the probability of the tags; INFINITY if their score is -inf; NaN
+  ** where every sequence's is, or a score is NaN */
+  double (*forward)(double *scratch, const double *shared,
+                    const crf_scores *scores, const real *emissions,
+                    ptrdiff_t step, const int32_t *tags, ptrdiff_t tag_step,
+                    size_t T, size_t L);
+
+  /* The gradients of it: gradient[t * step + tag], and dscores, which is only
+  ** written: of the transitions (L, L), start (L) and stop (L). scratch is what
+  ** forward left. */
+  void (*backward)(real *gradient, ptrdiff_t step, real *dscores,
+                   double *scratch, const double *shared, const real *emissions,
+                   const int32_t *tags, ptrdiff_t tag_step, size_t T, size_t L);
+
+  /* The best tags (Viterbi 1967); returns their score. scratch: 2 L; from:
+  ** (T, L). */
+  double (*best)(int32_t *tags, ptrdiff_t tag_step, double *scratch,
+                 int32_t *from, const crf_scores *scores, const real *emissions,
+                 ptrdiff_t step, size_t T, size_t L);
+} crf_kernels;
+
 #endif

@@ -1,5 +1,6 @@
 /*
-** Connectionist temporal classification: a loss with lengths for its rows.
+** Connectionist temporal classification and conditional random fields: losses
+** with lengths for their rows.
 */
 #include <limits.h>
 #include <string.h>
@@ -88,8 +89,61 @@ static int ctc_loss(lua_State *L) {
   return bind_new_tensor(L, out);
 }
 
+/* --- Conditional random fields ----------------------------------------------------- */
+
+static const char *const crf_fields[] = {"transitions", "start", "stop",
+                                         "lengths", NULL};
+
+static saros_tensor *push_scores(lua_State *L, const char *name) {
+  bind_push_field(L, OPTIONS, name);
+  saros_tensor *tensor = bind_to_tensor(L, -1);
+  if (tensor == NULL)
+    bind_field_error(L, "a live tensor", name);
+  return tensor;
+}
+
+/* The options, argument OPTIONS, with what they hold left on the stack. */
+static saros_crf push_crf(lua_State *L) {
+  bind_check_table(L, OPTIONS);
+  bind_check_fields(L, OPTIONS, crf_fields);
+  int rows = row_count(L);
+  saros_crf crf = {.transitions = push_scores(L, "transitions"),
+                   .start = push_scores(L, "start"),
+                   .stop = push_scores(L, "stop")};
+  crf.lengths = rows >= 0 ? push_lengths(L, "lengths", rows) : NULL;
+  return crf;
+}
+
+static int crf_loss(lua_State *L) {
+  lua_settop(L, OPTIONS);
+  bind_check_tensor(L, LOGITS);
+  bind_check_tensor(L, TARGETS);
+  saros_crf crf = push_crf(L);
+  saros_tensor **out = bind_push_tensor(L);
+  ATTEMPT(L, saros_crf_loss(bind_check_tensor(L, LOGITS),
+                            bind_check_tensor(L, TARGETS), &crf, out));
+  return bind_new_tensor(L, out);
+}
+
+/* The options are the second argument here. */
+static int crf_best(lua_State *L) {
+  lua_settop(L, TARGETS);
+  lua_pushvalue(L, TARGETS);
+  bind_check_tensor(L, LOGITS);
+  saros_crf crf = push_crf(L);
+  saros_tensor **tags = bind_push_tensor(L);
+  saros_tensor **score = bind_push_tensor(L);
+  ATTEMPT(L, saros_crf_best(bind_check_tensor(L, LOGITS), &crf, tags, score));
+  bind_new_tensor(L, tags);
+  return bind_new_tensor(L, score) + 1;
+}
+
 static const luaL_Reg functions[] = {{"ctc_loss", ctc_loss}, {NULL, NULL}};
+
+static const luaL_Reg of_module[] = {
+    {"crf_loss", crf_loss}, {"crf_best", crf_best}, {NULL, NULL}};
 
 void bind_open_ctc(lua_State *L) {
   bind_register_shared(L, functions);
+  bind_register_functions(L, MODULE, of_module);
 }

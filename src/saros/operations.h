@@ -191,6 +191,31 @@ SAROS_API saros_status saros_ctc_loss(saros_tensor *logits,
                                       saros_ctc_reduction reduction,
                                       saros_tensor **out);
 
+/* The scores of a linear-chain conditional random field of L tags. */
+typedef struct saros_crf {
+  saros_tensor *transitions;   // (L, L): from a tag to the next
+  saros_tensor *start, *stop;  // (L): of the first and the last tag
+  const int *lengths;          // (B) in 1..T; null: all are T
+} saros_crf;
+
+/*
+** For each row -log of the probability of its tags, ids (T, B) in 0..L-1, as a
+** linear-chain conditional random field has it (Lafferty et al. 2001), whose
+** scores of a tag at a step are emissions (T, B, L): (B), in nats. Differentiable
+** in all scores. What lies beyond the lengths is not looked at. A row whose loss
+** is infinite (a score of -inf) or NaN has the gradient 0. Scores that are 700
+** below others of their step or table count as impossible.
+*/
+SAROS_API saros_status saros_crf_loss(saros_tensor *emissions,
+                                      saros_tensor *tags, const saros_crf *crf,
+                                      saros_tensor **out);
+
+/* The likeliest tags (Viterbi 1967), ids (T, B), 0 beyond the lengths, and their
+** scores (B); the first of equal ones. Without a gradient. */
+SAROS_API saros_status saros_crf_best(saros_tensor *emissions,
+                                      const saros_crf *crf, saros_tensor **tags,
+                                      saros_tensor **score);
+
 typedef enum saros_loss_kind {
   SAROS_MSE,    // (x - target)^2
   SAROS_L1,     // |x - target|

@@ -514,6 +514,28 @@ function core.kl(x, target, options) end
 ---@return saros.Tensor  of rank 0, or (B) without reduction
 function core.ctc_loss(logits, targets, options) end
 
+---@class saros.Crf
+---@field transitions saros.Tensor  (L, L): from a tag to the next
+---@field start saros.Tensor  (L): of the first tag
+---@field stop saros.Tensor  (L): of the last tag
+---@field lengths? integer[]  of the rows, each in 1..T (T)
+
+--- For each row -log of the probability of its tags in a linear-chain conditional
+--- random field (Lafferty et al. 2001), in nats. Differentiable in all scores. A row
+--- whose loss is infinite or NaN has the gradient 0.
+---@param emissions saros.Tensor  (T, B, L): scores of each tag at each step
+---@param tags saros.Tensor  ids (T, B)
+---@param crf saros.Crf
+---@return saros.Tensor  (B)
+function core.crf_loss(emissions, tags, crf) end
+
+--- The likeliest tags (Viterbi 1967), 1 behind the ends of rows, and their scores.
+---@param emissions saros.Tensor  (T, B, L)
+---@param crf saros.Crf
+---@return saros.Tensor tags  ids (T, B)
+---@return saros.Tensor scores  (B)
+function core.crf_best(emissions, crf) end
+
 --- Sets each element to 0 with probability p and divides the others by 1 - p.
 --- Acts only while a training tape is open; otherwise gives x.
 ---@param x saros.Tensor

@@ -20,6 +20,7 @@ return spelling.space("nn", {}, {
   conv1d = { "saros.nn.conv1d" },
   attention = { "saros.nn.attention" },
   windowed_attention = { "saros.nn.windowed_attention" },
+  crf = { "saros.nn.crf" },
   -- composition
   chain = { "saros.nn.chain" },
   residual = { "saros.nn.residual" },
