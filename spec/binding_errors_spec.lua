@@ -245,7 +245,7 @@ end
 
 local program_methods = {
   inputs = function() end, outputs = function() end, states = function() end, parameters = function() end,
-  text = function() end,
+  text = function() end, run = function() return A("options", { inputs = { x = saros.ones(2, 1, 2) } }) end,
 }
 
 local codec_methods = {

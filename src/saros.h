@@ -108,6 +108,45 @@ SAROS_API saros_program_value saros_program_state(const saros_program *program,
 SAROS_API saros_program_tensor
 saros_program_parameter(const saros_program *program, int parameter);
 
+/* All null: every row takes every step, and nothing is random. None of it has a
+** gradient. */
+typedef struct saros_program_options {
+  size_t size;          // sizeof(saros_program_options)
+  saros_tensor *mask;   // (T, B) of 1 and 0, or null: where it is 0 inputs are
+                        // not read, states stay as they are, outputs are 0
+  saros_tensor *reset;  // (T, B) of 1 and 0, or null: at 1 a new piece of the
+                        // row begins, whichever way a state walks: see
+                        // saros_keep
+  saros_generator *generator;  // of dropout and zoneout nodes, in training
+  // by state of the program; the arrays, or their entries, may be null
+  saros_tensor *const *dropout;  // (B, width): factor of the state in products
+  saros_tensor *const *zoneout;  // (T, B, width): s = z s(t) + (1 - z) s(t-1)
+  int plain;  // loops by ordinary operations step by step: slow, to compare with
+} saros_program_options;
+
+/*
+** A program over T steps of B rows, differentiable in parameters, inputs and
+** states (full BPTT); what its nodes compute is recorded on the tape.
+**
+**   parameters  one for each of the program's, of its shape
+**   inputs      (T, B, width), ids (T, B); one for each, at least one; T >= 1
+**   state       (B, width) before the first step; a null entry, or null for all,
+**               means 'first' of the state
+**   how         or null
+**   outputs     (T, B, width)   out: one for each of the program's
+**   last        (B, width)      out: the states after the last step
+**
+** SAROS_EARGUMENT if a shape or an id does not fit, or a generator is missing
+** where something is drawn.
+*/
+SAROS_API saros_status saros_program_run(saros_program *program,
+                                         saros_tensor *const *parameters,
+                                         saros_tensor *const *inputs,
+                                         saros_tensor *const *state,
+                                         const saros_program_options *how,
+                                         saros_tensor **outputs,
+                                         saros_tensor **last);
+
 /* --- Sessions ----------------------------------------------------------------------- */
 
 /*

@@ -1,6 +1,8 @@
 /*
-** Programs: what a model computes in a step, read from JSON.
+** Programs: what a model computes in a step, read from JSON, over sequences.
 */
+#include <string.h>
+
 #include "binding.h"
 
 static saros_program *check_program(lua_State *L, int arg) {
@@ -123,15 +125,213 @@ static int program_parameters(lua_State *L) {
   return 1;
 }
 
+/* --- Whole sequences ----------------------------------------------------------------- */
+
+static const char *const run_fields[] = {"parameters", "inputs",    "state",
+                                         "dropout",    "zoneout",   "mask",
+                                         "reset",      "generator", NULL};
+
+/* Places on the stack: the first five are lists of tensors by number, or false,
+** of which the fields of the argument are tables by name. */
+enum {
+  RUN_SELF = 1,
+  RUN_GIVEN,
+  RUN_PARAMETERS,
+  RUN_INPUTS,
+  RUN_STATE,
+  RUN_DROPOUT,
+  RUN_ZONEOUT,
+  RUN_MASK,
+  RUN_RESET,
+  RUN_GENERATOR,
+  RUN_OUTPUTS,
+  RUN_LAST,
+  RUN_ARRAY,
+  RUN_LISTS = RUN_ZONEOUT - RUN_PARAMETERS + 1
+};
+
+static const char *name_of(lua_State *L, int list, int number) {
+  const saros_program *p = check_program(L, RUN_SELF);
+  if (list == RUN_PARAMETERS)
+    return saros_program_parameter(p, number).name;
+  if (list == RUN_INPUTS)
+    return saros_program_input(p, number).name;
+  if (list == RUN_OUTPUTS)
+    return saros_program_output(p, number).name;
+  return saros_program_state(p, number).name;
+}
+
+static int count_of(lua_State *L, int list) {
+  saros_program_facts facts = saros_program_of(check_program(L, RUN_SELF));
+  return list == RUN_PARAMETERS ? facts.parameters
+         : list == RUN_INPUTS   ? facts.inputs
+         : list == RUN_OUTPUTS  ? facts.outputs
+                                : facts.states;
+}
+
+/* Refuses names in the table on top that the list does not have, where it has
+** more than were found. */
+static void refuse_names(lua_State *L, int list, int found) {
+  int table = lua_gettop(L), count = 0;
+  for (lua_pushnil(L); lua_next(L, table); lua_pop(L, 1))
+    count++;
+  if (count == found)
+    return;
+  for (lua_pushnil(L); lua_next(L, table); lua_pop(L, 1)) {
+    const char *name =
+        lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : NULL;
+    int number = count_of(L, list);
+    while (name != NULL && --number >= 0)
+      if (strcmp(name_of(L, list, number), name) == 0)
+        break;
+    if (name == NULL || number < 0)
+      bind_value_error(L, table + 1, "the names of the program's alone",
+                       " in %s", run_fields[list - RUN_PARAMETERS]);
+  }
+}
+
+/* Pushes the list for a field, or nil where there is none. */
+static void push_list(lua_State *L, int list) {
+  const char *field = run_fields[list - RUN_PARAMETERS];
+  int type = bind_push_field(L, RUN_GIVEN, field), found = 0;
+  if (type == LUA_TNIL)
+    return;
+  if (type != LUA_TTABLE)
+    bind_field_error(L, "a table of tensors by name", field);
+  int table = lua_gettop(L), count = count_of(L, list);
+  lua_createtable(L, count, 0);
+  for (int i = 0; i < count; i++) {
+    bind_push_field(L, table, name_of(L, list, i));
+    if (lua_isnil(L, -1))
+      lua_pushboolean(L, 0);
+    else if (bind_to_tensor(L, -1) == NULL)
+      bind_field_error(L, "a live tensor", name_of(L, list, i));
+    found += lua_type(L, -1) == LUA_TUSERDATA;
+    lua_rawseti(L, table + 1, i + 1);
+    lua_settop(L, table + 1);
+  }
+  lua_insert(L, table);
+  refuse_names(L, list, found);
+  lua_settop(L, table);
+}
+
+static void push_optional_tensor(lua_State *L, const char *field) {
+  if (bind_push_field(L, RUN_GIVEN, field) != LUA_TNIL &&
+      bind_to_tensor(L, -1) == NULL)
+    bind_field_error(L, "a live tensor", field);
+}
+
+static void push_results(lua_State *L, int list) {
+  int count = count_of(L, list);
+  lua_createtable(L, count, 0);
+  for (int i = 0; i < count; i++) {
+    bind_push_tensor(L);
+    lua_rawseti(L, list, i + 1);
+  }
+}
+
+/* The tensors of a list in an array, null where it has none; null for no list. */
+static saros_tensor **fetch(lua_State *L, int list, saros_tensor **array) {
+  int count = count_of(L, list);
+  if (!lua_istable(L, list))
+    return NULL;
+  for (int i = 0; i < count; i++) {
+    lua_rawgeti(L, list, i + 1);
+    array[i] = bind_to_tensor(L, -1);
+    lua_pop(L, 1);
+  }
+  return array;
+}
+
+static void store(lua_State *L, int list, saros_tensor **made) {
+  int count = count_of(L, list);
+  for (int i = 0; i < count; i++) {
+    lua_rawgeti(L, list, i + 1);
+    *(saros_tensor **)lua_touserdata(L, -1) = made[i];
+    lua_pop(L, 1);
+  }
+}
+
+static saros_status run(lua_State *L) {
+  saros_tensor **at = lua_touserdata(L, RUN_ARRAY), **list[RUN_LISTS];
+  for (int i = 0; i < RUN_LISTS; i++) {
+    list[i] = fetch(L, RUN_PARAMETERS + i, at);
+    at += count_of(L, RUN_PARAMETERS + i);
+  }
+  saros_tensor **outputs = at, **last = at + count_of(L, RUN_OUTPUTS);
+  saros_program_options how = {
+      .size = sizeof how,
+      .mask = bind_opt_tensor(L, RUN_MASK),
+      .reset = bind_opt_tensor(L, RUN_RESET),
+      .generator = lua_isnil(L, RUN_GENERATOR)
+                       ? NULL
+                       : bind_check_generator(L, RUN_GENERATOR),
+      .dropout = list[RUN_DROPOUT - RUN_PARAMETERS],
+      .zoneout = list[RUN_ZONEOUT - RUN_PARAMETERS],
+      .plain = bind_field_flag(L, RUN_GIVEN, "plain", 0)};
+  saros_status status =
+      saros_program_run(check_program(L, RUN_SELF), list[0], list[1], list[2],
+                        &how, outputs, last);
+  if (status == SAROS_OK) {
+    store(L, RUN_OUTPUTS, outputs);
+    store(L, RUN_LAST, last);
+  }
+  return status;
+}
+
+/* Pushes a table by name of the results in a list. */
+static void push_by_name(lua_State *L, int list) {
+  int count = count_of(L, list);
+  lua_createtable(L, 0, count);
+  for (int i = 0; i < count; i++) {
+    lua_rawgeti(L, list, i + 1);
+    bind_new_tensor(L, lua_touserdata(L, -1));
+    lua_setfield(L, -2, name_of(L, list, i));
+  }
+}
+
+static int program_run(lua_State *L) {
+  lua_settop(L, 2);
+  luaL_checkstack(L, RUN_ARRAY + LUA_MINSTACK, bind_function_name(L));
+  check_program(L, RUN_SELF);
+  bind_check_fields(L, RUN_GIVEN, run_fields);
+  size_t room = 0;
+  for (int list = RUN_PARAMETERS; list <= RUN_ZONEOUT; list++) {
+    push_list(L, list);
+    room += (size_t)count_of(L, list);
+  }
+  for (int list = RUN_PARAMETERS; list <= RUN_INPUTS; list++)
+    if (lua_isnil(L, list) && count_of(L, list) > 0)
+      bind_failure(L, "run: expected %s, a table by name, got nil",
+                   run_fields[list - RUN_PARAMETERS]);
+  push_optional_tensor(L, "mask");
+  push_optional_tensor(L, "reset");
+  if (bind_push_field(L, RUN_GIVEN, "generator") != LUA_TNIL &&
+      bind_to_box(L, -1, GENERATOR) == NULL)
+    bind_field_error(L, "a generator", "generator");
+  push_results(L, RUN_OUTPUTS);
+  push_results(L, RUN_LAST);
+  room += (size_t)count_of(L, RUN_OUTPUTS) + (size_t)count_of(L, RUN_LAST);
+  memset(lua_newuserdatauv(L, (room + 1) * sizeof(saros_tensor *), 0), 0,
+         (room + 1) * sizeof(saros_tensor *));
+  ATTEMPT_AS(L, "program", run(L));
+  push_by_name(L, RUN_OUTPUTS);
+  push_by_name(L, RUN_LAST);
+  return 2;
+}
+
 static const luaL_Reg functions[] = {{"program", program}, {NULL, NULL}};
 
 static const luaL_Reg metamethods[] = {
     {"__gc", program_gc}, {"__tostring", program_tostring}, {NULL, NULL}};
 
-static const luaL_Reg methods[] = {
-    {"inputs", program_inputs}, {"outputs", program_outputs},
-    {"states", program_states}, {"parameters", program_parameters},
-    {"text", program_text},     {NULL, NULL}};
+static const luaL_Reg methods[] = {{"inputs", program_inputs},
+                                   {"outputs", program_outputs},
+                                   {"states", program_states},
+                                   {"parameters", program_parameters},
+                                   {"text", program_text},
+                                   {"run", program_run},
+                                   {NULL, NULL}};
 
 void bind_open_program(lua_State *L) {
   bind_register_type(L, PROGRAM, metamethods, methods);

@@ -1,0 +1,199 @@
+/*
+** Nodes that keep states by themselves, over whole sequences: fused cells and
+** windows of past values.
+*/
+#include <string.h>
+
+#include "program_run.h"
+
+/* --- Randomness ------------------------------------------------------------------- */
+
+saros_status program_dropout(saros_context *context, double p,
+                             saros_generator *generator, int rank,
+                             const int *shape, saros_tensor **out) {
+  TRY(program_filled(context, 1, rank, shape, out));
+  if (p > 0 && tape_is_training(context) && generator == NULL) {
+    saros_tensor_release(*out);
+    *out = NULL;
+    return saros_fail(context, SAROS_EARGUMENT,
+                      "program: expected a generator for dropout and zoneout "
+                      "in training, got none");
+  }
+  TRY(PROGRAM_MAKE(*out, saros_dropout(*out, p, generator, &made)));
+  return SAROS_OK;
+}
+
+saros_status program_cell_dropout(const program_walk *walk,
+                                  const program_node *n, saros_tensor **out) {
+  double p = n->op == NODE_CELL ? n->number[NUMBER_DROPOUT] : 0;
+  *out = NULL;
+  if (p == 0 || !tape_is_training(walk->p->context))
+    return SAROS_OK;
+  return program_dropout(walk->p->context, p, walk->generator, 2,
+                         (const int[]){walk->B, n->width}, out);
+}
+
+/* Factors that are 1 or 0 in training and their mean otherwise. */
+static saros_status zone(const program_walk *walk, const program_node *n, int i,
+                         saros_tensor **out) {
+  double p = n->number[NUMBER_ZONEOUT + i];
+  saros_context *context = walk->p->context;
+  const int shape[3] = {walk->T, walk->B, walk->p->states[n->state[i]].width};
+  saros_tensor *kept;
+  *out = NULL;
+  if (p == 0)
+    return SAROS_OK;
+  TRY(program_dropout(context, p, walk->generator, 3, shape, out));
+  TRY(tensor_or_nothing(tensor_scalar(context, 1 - p, &kept), out));
+  saros_tensor *scaled = *out;
+  saros_status status = saros_combine(SAROS_MULTIPLY, scaled, kept, out);
+  saros_tensor_release(scaled);
+  saros_tensor_release(kept);
+  return status;
+}
+
+/* --- Cells ------------------------------------------------------------------------- */
+
+/* The shape of a cell's parameter; its rank. */
+static int parameter_shape(const program_walk *walk, const program_node *n,
+                           int which, int width, int *shape) {
+  const program_state *states = walk->p->states;
+  int P = states[n->state[0]].width;
+  int H = n->states > 1 ? states[n->state[1]].width : P;
+  switch (which) {
+    case LAYER_WEIGHT_IH:
+    case LAYER_WEIGHT_HH:
+    case LAYER_TABLE:
+      shape[1] =
+          which == LAYER_WEIGHT_HH ? P : saros_cell_of(n->cell).gates * H;
+      if (which == LAYER_WEIGHT_IH)
+        shape[1] = width / shape[1];
+      shape[0] = width / shape[1];
+      return 2;
+    case LAYER_WEIGHT_HR:
+    case LAYER_PEEPHOLE:
+      shape[0] = width / H, shape[1] = H;
+      return 2;
+    default:
+      shape[0] = width;
+      return 1;
+  }
+}
+
+enum { MOST_GIVEN = LAYER_PARAMETERS + SAROS_MAX_STATES };
+
+static saros_status cell_parameters(const program_walk *walk,
+                                    const program_node *n,
+                                    saros_tensor *const *x,
+                                    saros_tensor *const *first,
+                                    saros_named_tensor *given) {
+  static const char *const names[] = {"first_h", "first_c"};
+  int shape[2], count = n->inputs - 1;
+  for (int i = 0; i < count; i++) {
+    const program_node *in = &walk->p->nodes[n->input[i + 1]];
+    int rank = parameter_shape(walk, n, n->with[i], in->width, shape);
+    given[i].name = program_layer_name(n->with[i]);
+    TRY(program_reshape(x[i + 1], 0, rank, shape, &given[i].tensor));
+  }
+  for (int i = 0; i < n->states; i++) {
+    given[count + i].name = names[i];
+    if (first[i] != NULL)
+      TRY(program_reshape(first[i], 0, 1, &walk->p->states[n->state[i]].width,
+                          &given[count + i].tensor));
+  }
+  return SAROS_OK;
+}
+
+static saros_status keep_cell(const program_walk *walk, const program_node *n,
+                              saros_tensor *const *x,
+                              saros_tensor *const *state,
+                              saros_tensor *const *first, saros_tensor *dropout,
+                              saros_tensor **y, saros_tensor **last) {
+  saros_named_tensor given[MOST_GIVEN] = {{NULL, NULL}};
+  saros_tensor *zones[SAROS_MAX_STATES] = {NULL};
+  saros_status status;
+  for (int i = 0; i < n->states; i++)
+    TRY_OR_DONE(zone(walk, n, i, &zones[i]));
+  TRY_OR_DONE(cell_parameters(walk, n, x, first, given));
+  saros_steps steps = {walk->reverse, walk->mask, walk->reset,
+                       dropout,       zones[0],   zones[1]};
+  status = saros_recurrent(n->cell, x[0], state, given,
+                           n->inputs - 1 + n->states, &steps, y, last);
+done:
+  for (int i = 0; i < MOST_GIVEN; i++)
+    saros_tensor_release(given[i].tensor);
+  for (int i = 0; i < SAROS_MAX_STATES; i++)
+    saros_tensor_release(zones[i]);
+  return status;
+}
+
+/* --- Windows ------------------------------------------------------------------------- */
+
+/* The steps of a walk as one forward walk has them. */
+typedef struct turned_walk {
+  saros_tensor *x, *mask, *reset;
+} turned_walk;
+
+static saros_status flip_or_retain(saros_tensor *x, int flip,
+                                   saros_tensor **out) {
+  if (x != NULL && flip)
+    return saros_flip(x, 0, out);
+  *out = x ? saros_tensor_retain(x) : NULL;
+  return SAROS_OK;
+}
+
+static saros_status turn(const program_walk *walk, saros_tensor *x,
+                         turned_walk *out) {
+  saros_tensor *one, *keep;
+  TRY(flip_or_retain(x, walk->reverse, &out->x));
+  TRY(flip_or_retain(walk->mask, walk->reverse, &out->mask));
+  if (walk->reset == NULL || !walk->reverse)
+    return flip_or_retain(walk->reset, 0, &out->reset);
+  TRY(saros_keep(walk->reset, walk->mask, 1, &keep));
+  saros_status status = tensor_scalar(keep->context, 1, &one);
+  if (status == SAROS_OK)
+    status = saros_combine(SAROS_SUBTRACT, one, keep, &out->reset);
+  saros_tensor_release(one);
+  saros_tensor_release(keep);
+  if (status == SAROS_OK)
+    TRY(PROGRAM_MAKE(out->reset, saros_flip(out->reset, 0, &made)));
+  return status;
+}
+
+static saros_status keep_window(const program_walk *walk, const program_node *n,
+                                saros_tensor *const *x,
+                                saros_tensor *const *state, saros_tensor **y,
+                                saros_tensor **last) {
+  turned_walk w = {NULL, NULL, NULL};
+  saros_status status;
+  TRY_OR_DONE(turn(walk, x[0], &w));
+  saros_window_options options = {n->at[AT_TAPS], n->at[AT_DILATION], 0, w.mask,
+                                  w.reset};
+  TRY_OR_DONE(saros_window(w.x, state[0], &options, y, last));
+  if (walk->reverse) {
+    saros_tensor *turned = *y;
+    status = saros_flip(turned, 0, y);
+    saros_tensor_release(turned);
+  }
+done:
+  saros_tensor_release(w.x);
+  saros_tensor_release(w.mask);
+  saros_tensor_release(w.reset);
+  return status;
+}
+
+saros_status program_keep(const program_walk *walk, const program_node *n,
+                          saros_tensor *const *x, saros_tensor *const *state,
+                          saros_tensor *const *first, saros_tensor *dropout,
+                          saros_tensor **y, saros_tensor **last) {
+  saros_status status;
+  if (n->op == NODE_WINDOW)
+    status = keep_window(walk, n, x, state, y, last);
+  else
+    status = keep_cell(walk, n, x, state, first, dropout, y, last);
+  if (status == SAROS_OK)
+    return SAROS_OK;
+  for (int i = 0; i < n->states; i++)
+    tensor_or_nothing(status, &last[i]);
+  return tensor_or_nothing(status, y);
+}

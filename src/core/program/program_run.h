@@ -1,0 +1,97 @@
+/*
+** What the files that run a program over whole sequences share.
+**
+** The value of a node is (T, B, width), ids are (T, B), and an invariant has any
+** shape of 'width' elements: mostly that of its parameter. Inside the loop over
+** steps (program_unroll.c) T is missing. 'lead' stands for these first axes.
+*/
+#ifndef PROGRAM_RUN_H
+#define PROGRAM_RUN_H
+
+#include "loop.h"
+
+/* Replaces the tensor that x owns by what an operation makes of it: the call
+** leaves that in &made. Its status; on failure x is null. */
+#define PROGRAM_MAKE(x, call)                                                  \
+  ({                                                                           \
+    saros_tensor *made = NULL;                                                 \
+    saros_status made_status_ = (call);                                        \
+    saros_tensor_release(x);                                                   \
+    (x) = made;                                                                \
+    made_status_;                                                              \
+  })
+
+typedef struct program_lead {
+  int rank;
+  int shape[2];  // (T, B), or (B)
+} program_lead;
+
+/* --- Values of nodes (program_value.c) ------------------------------------------ */
+
+/* x with its last axis, or all of an invariant, as (lead, tail...). */
+saros_status program_reshape(saros_tensor *x, int lead, int rank,
+                             const int *tail, saros_tensor **out);
+
+/* An invariant as a row of its elements; any other value as it is. */
+saros_status program_flat(const program_node *n, saros_tensor *x,
+                          saros_tensor **out);
+
+/* The value of a node with all its rows. */
+saros_status program_spread(const program_node *n, const program_lead *lead,
+                            saros_tensor *x, saros_tensor **out);
+
+/* The value of a node whose operands are all that it depends on; x: theirs. */
+saros_status program_evaluate(const saros_program *p, const program_node *n,
+                              const program_lead *lead, saros_tensor *const *x,
+                              saros_tensor **out);
+
+/* --- Nodes that keep states by themselves (program_keeper.c) ----------------------- */
+
+typedef struct program_walk {
+  const saros_program *p;
+  int T, B;
+  saros_tensor *mask, *reset;  // (T, B), or null
+  int reverse;
+  saros_generator *generator;  // may be null where nothing is drawn
+} program_walk;
+
+/*
+** A window, cell or attention node over T steps. x: the values of its operands,
+** (T, B, w) and invariants; state (B, w) or nulls: 'first' of each of its states,
+** which are invariants or null (zeros). dropout: of a cell, see
+** program_cell_dropout. Out: y (T, B, width) and the last states.
+*/
+saros_status program_keep(const program_walk *walk, const program_node *n,
+                          saros_tensor *const *x, saros_tensor *const *state,
+                          saros_tensor *const *first, saros_tensor *dropout,
+                          saros_tensor **y, saros_tensor **last);
+
+/* What a cell's product reads of h in this window: (B, P), or null. */
+saros_status program_cell_dropout(const program_walk *walk,
+                                  const program_node *n, saros_tensor **out);
+
+/* Attention over the last steps. (program_attention.c) */
+saros_status program_attend(const program_walk *walk, const program_node *n,
+                            saros_tensor *const *x, saros_tensor *const *state,
+                            saros_tensor **y, saros_tensor **last);
+
+/* x (B, w) or (T, B, w), zeros with history of none: a tensor of ones or zeros. */
+saros_status program_filled(saros_context *context, double value, int rank,
+                            const int *shape, saros_tensor **out);
+
+/* What dropout multiplies the values of a node by: of the shape, or ones. */
+saros_status program_dropout(saros_context *context, double p,
+                             saros_generator *generator, int rank,
+                             const int *shape, saros_tensor **out);
+
+/* --- The reference loop (program_unroll.c) ----------------------------------------- */
+
+/* As loop_run, by ordinary operations step by step, for whatever a component
+** may hold; the states may also be read or written outside alone. */
+saros_status program_unroll(saros_context *context, const loop_spec *spec,
+                            int T, int B, saros_tensor *const *outside,
+                            saros_tensor *const *first, const loop_options *how,
+                            saros_generator *generator, saros_tensor **values,
+                            saros_tensor **last);
+
+#endif
