@@ -187,6 +187,9 @@ saros_status program_keep(const program_walk *walk, const program_node *n,
                           saros_tensor *const *first, saros_tensor *dropout,
                           saros_tensor **y, saros_tensor **last) {
   saros_status status;
+  if (n->op == NODE_ATTENTION)
+    return saros_fail(walk->p->context, SAROS_ESTATE,
+                      "program: attention runs in sessions alone");
   if (n->op == NODE_WINDOW)
     status = keep_window(walk, n, x, state, y, last);
   else

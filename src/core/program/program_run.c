@@ -476,12 +476,24 @@ static saros_status put_out(running *r, saros_tensor **outputs) {
   return SAROS_OK;
 }
 
+/* Those whose nodes are invariant, or the others. A state may begin with an
+** invariant node that comes behind all that reads it. */
+static saros_status run_components(running *r, int invariant) {
+  const saros_program *p = r->p;
+  for (int i = 0; i < p->component_count; i++) {
+    const program_component *c = &p->components[i];
+    if (p->nodes[p->order[c->first]].invariant == invariant)
+      TRY(run_component(r, c));
+  }
+  return SAROS_OK;
+}
+
 static saros_status run(running *r, saros_tensor **outputs) {
   find_states(r);
   TRY(check_given(r));
   count_uses(r);
-  for (int i = 0; i < r->p->component_count; i++)
-    TRY(run_component(r, &r->p->components[i]));
+  TRY(run_components(r, 1));
+  TRY(run_components(r, 0));
   TRY(run_unread(r));
   return put_out(r, outputs);
 }
