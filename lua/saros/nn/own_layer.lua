@@ -9,6 +9,7 @@
 local core = require "saros.core"
 local options = require "saros.options"
 local cells = require "saros.nn.cell"
+local compiled = require "saros.nn.compiled"
 local module = require "saros.nn.module"
 local scope = require "saros.nn.scope"
 local unroll = require "saros.nn.unroll"
@@ -20,7 +21,11 @@ local unroll = require "saros.nn.unroll"
 ---@field zoneout number[]  by state
 ---@field dropout number[]  by state, of what maps read
 ---@field generator saros.Generator?  of both
----@field initial saros.Tensor[]?  learned first states
+---@field initial saros.Tensor[]|false  learned first states
+---@field compiles boolean  unless the net is told to unroll
+---@field handle saros.nn.Compiled|false
+---@field refusal string|false  why there is no handle
+---@field input integer
 local OwnLayer = module.class "own_layer"
 OwnLayer.stateful = true
 
@@ -146,6 +151,52 @@ local function unrolled(self, x, state, steps, factors)
   end, state or first, steps, self.initial and first)
 end
 
+-- --- Compiled -----------------------------------------------------------------------------
+
+--- What a step reads.
+local function inputs_of(self)
+  local inputs = { { name = "x", width = self.input } }
+  for position, shape in ipairs(self.shapes) do
+    for _, kind in ipairs { "drop", "zone" } do
+      if self[kind == "drop" and "dropout" or "zoneout"][position] > 0 then
+        inputs[#inputs + 1] = { name = kind .. "_" .. position, width = size_of(shape) }
+      end
+    end
+  end
+  return inputs
+end
+
+--- The compiled step, or false and why there is none.
+---@param reverse boolean
+---@return saros.nn.Compiled|false
+---@return string? reason
+function OwnLayer:compile(reverse)
+  if not self.compiles then
+    return false, "compiled = false"
+  elseif self.handle and self.handle:fits(self) then
+    return self.handle
+  elseif self.refusal and not self.handle then
+    return false, self.refusal
+  end
+  self.own = table.move(self.own, 1, self.initial and #self.initial or 0, 1, {})
+  local handle, reason = compiled.of(self, inputs_of(self), reverse)
+  self.handle, self.refusal = handle or false, reason or false
+  return self.handle, reason
+end
+
+--- A factor of all steps, as an input of a program.
+local function for_all_steps(factor, T)
+  return factor:rank() == 3 and factor or core.ones(T, 1, 1) * factor
+end
+
+local function run_compiled(self, handle, x, state, steps, factors)
+  local inputs = { x = x }
+  for name, factor in pairs(factors) do
+    inputs[name] = for_all_steps(factor, #x)
+  end
+  return handle:run(inputs, state or self:first(x:size(2)), not state, steps)
+end
+
 --- The layer over a sequence.
 ---@param x saros.Tensor  (T, B, I)
 ---@param state saros.Tensor[]?
@@ -158,7 +209,12 @@ function OwnLayer:run(x, state, given, reverse)
     scope.tracer:walks_back(state)
   end
   local steps = { mask = given and given.mask, reset = given and given.reset, reverse = reverse }
-  return unrolled(self, x, state, steps, factors_of(self, x:size(1), x:size(2)))
+  local factors = factors_of(self, x:size(1), x:size(2))
+  local handle = not scope.tracer and self:compile(reverse)
+  if handle then
+    return run_compiled(self, handle, x, state, steps, factors)
+  end
+  return unrolled(self, x, state, steps, factors)
 end
 
 --- What is wrong with a value as the states of B rows; nil if nothing is, or if only
@@ -201,13 +257,15 @@ local own_layer = {}
 
 --- The layer around a cell.
 ---@param cell saros.nn.Module
----@param o { hidden: integer, zoneout: any, recurrent_dropout: any }
+---@param inputs integer
+---@param o { hidden: integer, zoneout: any, recurrent_dropout: any, compiled: boolean }
 ---@param names string[]  of states, where the cell does not name them
 ---@param generator saros.Generator?
 ---@return saros.nn.OwnLayer
-function own_layer.of(cell, o, names, generator)
+function own_layer.of(cell, inputs, o, names, generator)
   local self = OwnLayer.new()
   self.cell, self.generator, self.initial = cell, generator or false, false
+  self.input, self.compiles, self.handle, self.refusal = inputs, o.compiled, false, false
   self.members[1] = { name = "cell", module = cell } -- whose place is in the net
   self.shapes, self.names = {}, cells.is(cell) and cell.state_names or {}
   for position, size in ipairs(cell.states or { o.hidden }) do

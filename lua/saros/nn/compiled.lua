@@ -1,0 +1,187 @@
+--- Steps that are written in Lua, compiled: the program of one step runs over whole
+--- sequences in the core (core.program), where nothing of Lua is called. A step that
+--- cannot be traced is unrolled instead; why is told to who asks.
+---
+--- The step is a stateful module of a single step (B, I). What its functions read from
+--- outside, tensors that are no parameters of it, are handed to the program as such, so
+--- they may change and have gradients.
+
+local core = require "saros.core"
+local options = require "saros.options"
+local states = require "saros.nn.state"
+local lazy = require "saros.lazy"
+
+local late = lazy({}, { trace = { "saros.program.trace" } })
+
+local compiled = {}
+
+-- --- What a step reads from outside ---------------------------------------------------------
+
+local function is_tensor(value)
+  return type(value) == "userdata" and options.tensor.accept(value) ~= nil
+end
+
+--- Calls fn for each tensor of a list, or of a table in it.
+local function each_tensor(list, fn)
+  for n = 1, list.n do
+    local value = list[n]
+    if is_tensor(value) then
+      fn(value)
+    elseif type(value) == "table" and getmetatable(value) == nil then
+      for _, inner in pairs(value) do
+        if is_tensor(inner) then
+          fn(inner)
+        end
+      end
+    end
+  end
+end
+
+--- The tensors of numbers that a step reads and that nothing of it has made.
+local function outside_of(step, argument)
+  local known, outside = {}, {}
+  for _, tensor in ipairs(step:parameters()) do
+    known[tensor] = true
+  end
+  each_tensor({ n = 1, argument }, function(x) known[x] = true end)
+  local _ <close> = core.record(function(_, arguments, results)
+    each_tensor(arguments, function(x)
+      if not known[x] and x:dtype() == "real" then
+        outside[#outside + 1] = x
+      end
+      known[x] = true
+    end)
+    each_tensor(results, function(x) known[x] = true end)
+  end)
+  step(argument, nil)
+  return outside
+end
+
+--- Makes them parameters of the step, which is ours.
+local function add_outside(step, inputs)
+  local argument = #inputs == 1 and core.zeros(2, inputs[1].width) or {}
+  for _, input in ipairs(#inputs > 1 and inputs or {}) do
+    argument[input.name] = core.zeros(2, input.width)
+  end
+  for n, tensor in ipairs(outside_of(step, argument)) do
+    step.own[#step.own + 1] = { name = "outside_" .. n, tensor = tensor }
+  end
+end
+
+-- --- Compiling ------------------------------------------------------------------------------
+
+---@class saros.nn.Compiled
+---@field program saros.Program  of the core
+---@field parameters table<string, saros.Tensor>
+---@field list saros.Tensor[]  all parameters of the step, in their order
+---@field states { name: string, path: any[] }[]
+---@field generator saros.Generator?  of dropout inside
+local Compiled = {}
+Compiled.__index = Compiled
+
+--- The first generator of a step, by name.
+local function generator_of(step)
+  local names, generators = {}, step:generators()
+  for name in pairs(generators) do
+    names[#names + 1] = name
+  end
+  table.sort(names)
+  return generators[names[1]]
+end
+
+local function compile(step, inputs, reverse)
+  local _ <close> = core.no_gradient()
+  add_outside(step, inputs)
+  local traced = late.trace.program(step, { inputs = inputs, step = true })
+  for _, state in ipairs(traced.states) do
+    state.reverse = reverse or nil
+  end
+  local self = setmetatable({ states = traced.states, parameters = {}, list = step:parameters() }, Compiled)
+  self.program, self.generator = core.program(traced:encode()), generator_of(step)
+  local tensors = step:tensors()
+  for _, parameter in ipairs(traced.parameters) do
+    self.parameters[parameter.name] = tensors[parameter.name]
+  end
+  return self
+end
+
+--- Compile a step.
+---@param step saros.nn.Module  stateful, of a single step; it gets what it reads from outside as parameters
+---@param inputs { name: string, width: integer }[]
+---@param reverse? boolean  from the last step to the first
+---@return saros.nn.Compiled?
+---@return string? reason  why there is none
+function compiled.of(step, inputs, reverse)
+  local ok, made = pcall(compile, step, inputs, reverse)
+  if ok then
+    return made
+  end
+  return nil, tostring(made)
+end
+
+--- True if the parameters of the step are still the tensors that it was compiled with.
+---@param step saros.nn.Module
+---@return boolean
+function Compiled:fits(step)
+  local list = step:parameters()
+  for n, tensor in ipairs(list) do
+    if self.list[n] ~= tensor then
+      return false
+    end
+  end
+  return #list == #self.list
+end
+
+-- --- Running --------------------------------------------------------------------------------
+
+--- The leaf of a tree behind a path.
+local function leaf_of(tree, path)
+  for _, key in ipairs(path) do
+    tree = tree[key]
+  end
+  return tree
+end
+
+--- The tree whose leaves these are; a tensor where the path is empty.
+local function tree_of(self, leaves)
+  local tree = states.new {}
+  for n, state in ipairs(self.states) do
+    local branch, path = tree, state.path
+    if #path == 0 then
+      return leaves[n]
+    end
+    for k = 1, #path - 1 do
+      branch[path[k]] = branch[path[k]] or {}
+      branch = branch[path[k]]
+    end
+    branch[path[#path]] = leaves[n]
+  end
+  return tree
+end
+
+--- Run it over a sequence.
+---@param inputs table<string, saros.Tensor>  (T, B, n) each
+---@param before saros.nn.State  whose leaves say what shapes states have
+---@param begins boolean  the state is the program's own first one
+---@param steps saros.nn.Steps  mask and reset
+---@return saros.Tensor y  (T, B, P)
+---@return saros.nn.State
+function Compiled:run(inputs, before, begins, steps)
+  local given, shapes = {}, {}
+  for n, state in ipairs(self.states) do
+    local h = leaf_of(before, state.path)
+    shapes[n] = h:shape()
+    given[state.name] = not begins and h:reshape(h:size(1), -1) or nil
+  end
+  local outputs, last = self.program:run {
+    parameters = self.parameters, inputs = inputs, state = given, mask = steps.mask, reset = steps.reset,
+    generator = self.generator,
+  }
+  local leaves = {}
+  for n, state in ipairs(self.states) do
+    leaves[n] = last[state.name]:reshape(shapes[n])
+  end
+  return outputs.y, tree_of(self, leaves)
+end
+
+return compiled
