@@ -1,6 +1,10 @@
 --- Model files: the parameters as safetensors, everything else that is needed
 --- to use them as JSON in the metadata. Loading builds the model from that
 --- description; it never runs code from the file.
+---
+---     saros     { format, kind, description }: what builds the model
+---     program   what the model computes in a step (saros.program), where it can be
+---               traced; a model of the kind "program" consists of nothing else
 
 local core = require "saros.core"
 local files = require "saros.files"
@@ -14,6 +18,7 @@ local models = lazy({}, {
   forecaster = { "saros.nn.forecaster" },
   classifier = { "saros.nn.classifier" },
   encoder_decoder = { "saros.nn.encoder_decoder" },
+  program = { "saros.nn.program" },
 })
 
 local FORMAT = 1
@@ -27,7 +32,8 @@ local builders = {}
 
 --- Let `load` know how to build a kind of model.
 ---@param kind string
----@param build fun(description: table): saros.nn.Module
+---@param build fun(description: table, program: string?, tensors: table<string, saros.Tensor>): saros.nn.Module
+---  gets the text of the file's program, if it has one, and its tensors
 function model_file.register(kind, build)
   builders[kind] = build
 end
@@ -39,18 +45,72 @@ function model_file.path_in(folder)
   return folder .. "/" .. FILE_NAME
 end
 
+local function check_path(path)
+  if type(path) ~= "string" then
+    options.fail("save: expected a path, got " .. options.describe(path))
+  end
+end
+
+--- The text of a module's program; nil and why there is none.
+local function program_of(module)
+  local ok, program = pcall(function() return module:program():encode() end)
+  if ok then
+    return program
+  end
+  return nil, options.without_place(program)
+end
+
 --- Write a model.
 ---@param path string
 ---@param kind string  registered
 ---@param description table  plain data for the builder
----@param tensors table<string, saros.Tensor>
+---@param module saros.nn.Module
 ---@return true? ok, string? message
-function model_file.write(path, kind, description, tensors)
-  if type(path) ~= "string" then
-    options.fail("save: expected a path, got " .. options.describe(path))
-  end
+function model_file.write(path, kind, description, module)
+  check_path(path)
   local metadata = core.json_encode { format = FORMAT, kind = kind, description = description }
-  return core.write_tensors(path, tensors, { saros = metadata })
+  return core.write_tensors(path, module:tensors(), { saros = metadata, program = program_of(module) })
+end
+
+--- Names of one tensor: each but the one that programs use, with that one.
+---@param module saros.nn.Module
+---@return table<string, string>
+function model_file.aliases_of(module)
+  local names, first, aliases = {}, {}, {}
+  local tensors = module:tensors()
+  for name in pairs(tensors) do
+    names[#names + 1] = name
+  end
+  table.sort(names)
+  local parameters = module:parameters()
+  for n, tensor in ipairs(parameters) do
+    first[tensor] = parameters.names[n]
+  end
+  for _, name in ipairs(names) do
+    local known = first[tensors[name]]
+    if known and known ~= name then
+      aliases[name] = known
+    end
+  end
+  return aliases
+end
+
+--- Write any module: with its program, so that saros.load builds it from the file
+--- alone, or the parameters and why there is none.
+---@param path string
+---@param module saros.nn.Module
+---@return true? ok, string? message
+function model_file.write_module(path, module)
+  check_path(path)
+  local program, reason = program_of(module)
+  if not program then
+    return core.write_tensors(path, module:tensors(), { untraced = reason })
+  end
+  return core.write_tensors(path, module:tensors(), {
+    saros = core.json_encode { format = FORMAT, kind = "program",
+      description = { options = {}, aliases = model_file.aliases_of(module) } },
+    program = program,
+  })
 end
 
 local function exists(path)
@@ -67,7 +127,7 @@ end
 local function describe(metadata)
   if not metadata.saros then
     return nil, "expected a model that saros.load can build, got parameters only; build the "
-      .. "module and call module:load(path)"
+      .. "module and call module:load(path)" .. (metadata.untraced and " (" .. metadata.untraced .. ")" or "")
   end
   local description, message = core.json_decode(metadata.saros)
   if type(description) ~= "table" then
@@ -85,12 +145,12 @@ local function describe(metadata)
   return description
 end
 
-local function build(description, tensors)
+local function build(description, tensors, program)
   local given = description.description
   if type(given.options) ~= "table" then
     error("expected the options of a model, got " .. options.describe(given.options), 0)
   end
-  return late.of_tensors(tensors, builder_of(description.kind), given)
+  return late.of_tensors(tensors, builder_of(description.kind), given, program, tensors)
 end
 
 -- The model of some tensors; `place` is where they come from.
@@ -99,7 +159,7 @@ local function model_of(tensors, metadata, place)
   if not description then
     return nil, ("load: %s: %s"):format(place, message)
   end
-  local ok, model = pcall(build, description, tensors)
+  local ok, model = pcall(build, description, tensors, metadata.program)
   if not ok then -- a module that does not fit says "load: ", too
     return nil, ("load: %s: %s"):format(place, options.without_place(model):gsub("^load: ", ""))
   end

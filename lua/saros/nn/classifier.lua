@@ -108,7 +108,7 @@ end
 ---@return saros.nn.State state
 function Net:forward(x, state, given)
   local read = self.embedding and drop(self, self.embedding(x)) or x
-  if self.recurrent.directions[1].around then
+  if self.recurrent.operation == "lru" then
     local y, last = states_of(self, read, state)
     return self.head(drop(self, y)), last
   end
@@ -300,7 +300,7 @@ end
 ---@param given? saros.train.LearnerOptions
 ---@return saros.nn.LiveClassifier
 function Classifier:learner(given)
-  if self.recurrent.directions[1].around then
+  if self.configuration.cell == "lru" then
     options.fail "learner: expected a classifier of another cell than lru, whose states are not its outputs"
   elseif type(given) == "table" and given.loss ~= nil and given.loss ~= "cross_entropy" then
     options.fail("learner: expected the loss of a classifier, \"cross_entropy\", got " .. options.describe(given.loss))
@@ -346,7 +346,7 @@ function Classifier:save(path)
     vocabulary = self.vocabulary and self.vocabulary:to_table(),
     features = self.features and self.features:to_table(),
     labels = self.labels,
-  }, self:tensors())
+  }, self)
 end
 
 function Classifier:describe()

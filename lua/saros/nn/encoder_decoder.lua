@@ -350,7 +350,7 @@ function EncoderDecoder:save(path)
     options = self.configuration,
     source = to_plain(self.source),
     target = to_plain(self.target),
-  }, self:tensors())
+  }, self)
 end
 
 function EncoderDecoder:describe()

@@ -318,7 +318,7 @@ function Forecaster:save(path)
     horizon = self.horizon,
     inputs = self.scale.inputs:to_table(),
     targets = self.scale.targets:to_table(),
-  }, self:tensors())
+  }, self)
 end
 
 function Forecaster:describe()

@@ -16,8 +16,14 @@ local walk = require "saros.nn.steps"
 local model_file = require "saros.model_file"
 local beam = require "saros.generate.beam"
 local next_symbols = require "saros.generate.next"
+local lazy = require "saros.lazy"
 local prompt = require "saros.generate.prompt"
 local stream = require "saros.generate.stream"
+
+local late = lazy({}, {
+  program = { "saros.program.trace", "program" },
+  program_module = { "saros.nn.program" },
+})
 
 ---@class saros.nn.LanguageModel: saros.nn.Module
 ---@field vocabulary saros.Vocabulary
@@ -26,6 +32,8 @@ local stream = require "saros.generate.stream"
 ---@field recurrent saros.nn.Recurrent
 ---@field dropout saros.nn.Dropout?  between the stack and the head
 ---@field head saros.nn.Module
+---@field net saros.nn.Module?  in place of these
+---@field data saros.Program?  of a net that came from a file
 local LanguageModel = module.class "language_model"
 LanguageModel.stateful = true
 LanguageModel.hides_padding = true
@@ -33,6 +41,7 @@ LanguageModel.reads_pieces = true
 
 ---@class saros.nn.LanguageModelOptions
 ---@field vocabulary saros.Vocabulary
+---@field net? saros.nn.Module  from ids (T, B) to logits (T, B, V), in place of what the other options build (none)
 ---@field cell? "rnn"|"lstm"|"gru"|"mingru"|"minlstm"|"lru"  ("rnn")
 ---@field hidden? integer  H (128)
 ---@field embedding? integer  size of the embedded symbols (H)
@@ -53,6 +62,9 @@ LanguageModel.reads_pieces = true
 
 local check = options.declare("nn.language_model", {
   { "vocabulary", vocabulary.kind },
+  { "net", options.optional(options.kind("a module from ids to logits", function(value)
+    return module.is(value) and value or nil
+  end)) },
   { "cell", options.one_of(recurrent.names), "rnn" },
   { "hidden", options.size, 128 },
   { "embedding", options.optional(options.size) },
@@ -92,6 +104,9 @@ end
 ---@return saros.Tensor logits  (T, B, V): of the symbol after each one; 0 behind the ends of rows
 ---@return saros.nn.State state
 function LanguageModel:forward(ids, state, given)
+  if rawget(self, "net") then
+    return self.net(ids, state, given)
+  end
   -- Closed at the end: the tape keeps what it needs of them, and no longer.
   local y <close>, last = self.recurrent(ids, state, given, self.embedding)
   local dropped <close> = self.dropout and self.dropout(y)
@@ -211,12 +226,40 @@ function LanguageModel:save(path)
   return model_file.write(path, self.kind, {
     options = self.configuration,
     vocabulary = self.vocabulary:to_table(),
-  }, self:tensors())
+    aliases = rawget(self, "net") and model_file.aliases_of(self) or nil,
+  }, self)
 end
 
 function LanguageModel:describe()
   return ("language_model (%d %ss; %s)"):format(
-    #self.vocabulary, self.vocabulary:noun(), self.recurrent:describe())
+    #self.vocabulary, self.vocabulary:noun(), (rawget(self, "net") or self.recurrent):describe())
+end
+
+--- Of a net from a file, its program.
+function LanguageModel:program(given)
+  return rawget(self, "data") or late.program(self, given)
+end
+
+--- One whose net is of the caller's own.
+local function with_net(self, o)
+  self.net = self:add_member("net", o.net)
+  self.configuration = { net = true, label_smoothing = o.label_smoothing }
+  return self:init { seed = o.seed, weights = o.weights }
+end
+
+--- One from a file, whose net is the program there: its parameters are the model's.
+local function with_program(description, text, tensors)
+  local self, o = LanguageModel.new(), description.options
+  self.vocabulary = vocabulary.from_table(description.vocabulary)
+  self.configuration = { net = true, label_smoothing = options.fraction.accept(o.label_smoothing) }
+  self.net = late.program_module.of(text, description.aliases, tensors)
+  self.own, self.own_generators, self.data = self.net.own, self.net.own_generators, self.net.data
+  local outputs, inputs = self.net.data.outputs, self.net.inputs
+  if #outputs ~= 1 or #inputs ~= 1 or inputs[1].count ~= #self.vocabulary then
+    error(("expected a program from ids of %d symbols to logits, got another one"):format(#self.vocabulary), 0)
+  end
+  self.net.initialized, self.initialized = true, false
+  return self
 end
 
 ---@param given saros.nn.LanguageModelOptions
@@ -228,6 +271,9 @@ local function language_model(given)
   o.embedding = o.embedding or o.hidden
   if o.tie and (o.embedding ~= o.hidden or #o.head > 0) then
     error("nn.language_model: expected embedding = hidden and no head with tie", 2)
+  end
+  if o.net then
+    return with_net(self, o)
   end
   self.configuration = o
   self.embedding = self:add_member("embedding", embedding { #self.vocabulary, o.embedding })
@@ -253,7 +299,10 @@ local function language_model(given)
   return self:init { seed = o.seed, weights = o.weights }
 end
 
-model_file.register("language_model", function(description)
+model_file.register("language_model", function(description, text, tensors)
+  if description.options.net then
+    return with_program(description, text, tensors)
+  end
   local given = description.options
   given.vocabulary = vocabulary.from_table(description.vocabulary)
   return language_model(given)

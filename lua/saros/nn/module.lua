@@ -24,6 +24,7 @@ local late = lazy({}, {
   learner = { "saros.train.learner" },
   memory = { "saros.nn.memory" },
   program = { "saros.program.trace", "program" },
+  save = { "saros.model_file", "write_module" },
   session = { "saros.nn.session" },
   summary = { "saros.nn.summary" },
 })
@@ -334,15 +335,13 @@ local function check_parameter(parameter, tensors, complain)
   return fitting
 end
 
---- Write the parameters to a file, by name; `load` reads them into a module that
---- is built alike. Models that saros.load can build by itself write more.
+--- Write the module to a file: the parameters by name, which `load` reads into a
+--- module that is built alike, and its program if it can be traced, from which
+--- saros.load builds a module that computes the same.
 ---@param path string
 ---@return true? ok, string? message
 function Module:save(path)
-  if type(path) ~= "string" then
-    options.fail("save: expected a path, got " .. options.describe(path))
-  end
-  return core.write_tensors(path, self:tensors())
+  return late.save(path, self)
 end
 
 --- Each parameter with its tensor of a table, once all are known to fit. What

@@ -1,0 +1,116 @@
+--- Linear recurrent units (Orvieto et al. 2023, "Resurrecting Recurrent Neural
+--- Networks for Long Sequences"): N complex units between two products,
+---
+---     h(t) = lambda h(t-1) + e^gamma (B x(t)),  lambda = e^(i e^theta - e^nu)
+---     y(t) = Re(C h(t)) + d x(t)
+---
+--- h is kept as pairs of real and imaginary part, (T, B, 2 N). Here is what the
+--- layer adds to the walk over time, which is the core's.
+
+local core = require "saros.core"
+local options = require "saros.options"
+local initialize = require "saros.nn.initialize"
+
+local format = core.format
+
+local lru = {}
+
+---@class saros.nn.Lru  of a direction
+---@field gamma saros.Tensor  (N)
+---@field weight_hr saros.Tensor  (H, 2 N): C, with the signs that the imaginary parts have in y
+---@field skip saros.Tensor?  (H): d, where the layer's input has the size of its output
+
+lru.options = {
+  { "units", options.optional(options.size) },
+  { "r_min", options.fraction, 0 },
+  { "r_max", options.fraction, 0.999 },
+  { "max_phase", options.positive, 2 * math.pi },
+}
+
+function lru.check(o)
+  for _, name in ipairs { "recurrent_dropout", "layer_norm" } do
+    if o[name] and o[name] ~= 0 then
+      return ("expected no %s, which this cell does not have"):format(name)
+    end
+  end
+  if o.r_min >= o.r_max then
+    return format("expected r_min < r_max, got %g and %g", o.r_min, o.r_max)
+  end
+end
+
+--- Units start on the ring r_min <= |lambda| <= r_max, as many in equal areas.
+local function ring(o)
+  return function(nu, generator)
+    local square = generator:uniform(nu:shape(), math.max(o.r_min, 1e-3) ^ 2, o.r_max ^ 2)
+    nu:assign((square:log() * -0.5):log())
+  end
+end
+
+--- The logarithms of angles up to max_phase, none of which is 0.
+local function phases(o)
+  return function(theta, generator)
+    theta:assign(generator:uniform(theta:shape(), 1e-4 * o.max_phase, o.max_phase):log())
+  end
+end
+
+--- So large that h has the variance of what B x has, if x is white noise.
+local function normalization(nu)
+  return function(gamma)
+    gamma:assign((1 - (nu:exp() * -2):exp()):log() * 0.5)
+  end
+end
+
+--- Adds the parameters of one direction of I inputs: add(name, shape, fill).
+---@param o table  the layer's options
+---@param inputs integer
+---@param add fun(name: string, shape: integer[], fill: saros.nn.Filler): saros.Tensor
+---@return table<string, saros.Tensor> parameters  that the core takes, but for gamma
+---@return saros.nn.Lru
+function lru.add(o, inputs, add)
+  local H, N = o.hidden, o.units or (o.hidden + 1) // 2
+  local nu = add("nu_log", { N }, ring(o))
+  local theta = add("theta_log", { N }, phases(o))
+  local gamma = add("gamma_log", { N }, normalization(nu))
+  local weight_ih = add("weight_ih", { 2 * N, inputs }, initialize.normal(math.sqrt(0.5 / inputs)))
+  local weight_hr = add("weight_hr", { H, 2 * N }, initialize.normal(math.sqrt(1 / N)))
+  local skip = inputs == H and add("skip", { H }, initialize.normal(1)) or nil
+  return { weight_ih = weight_ih, nu = nu, theta = theta },
+    { gamma = gamma, weight_hr = weight_hr, skip = skip }
+end
+
+--- The parameters for the core: the rows of B times e^gamma.
+---@param p table<string, saros.Tensor>
+---@param own saros.nn.Lru
+function lru.scaled(p, own)
+  local factors = (own.gamma:exp():reshape(-1, 1) * core.ones(1, 2)):reshape(-1, 1)
+  return { weight_ih = p.weight_ih * factors, nu = p.nu, theta = p.theta, first_h = p.first_h }
+end
+
+--- y from h.
+---@param own saros.nn.Lru
+---@param h saros.Tensor  (T, B, 2 N)
+---@param x saros.Tensor  (T, B, I)
+---@return saros.Tensor y  (T, B, H)
+function lru.output(own, h, x)
+  if not own.skip then
+    return core.linear(h, own.weight_hr)
+  end
+  local y <close> = core.linear(h, own.weight_hr)
+  local passed <close> = x * own.skip
+  return y + passed
+end
+
+--- What follows the recurrent stage in a session.
+---@param own saros.nn.Lru
+---@param residual boolean  is x added, too?
+---@return saros.Stage[]
+function lru.stages_after(own, residual)
+  local stages = { { kind = "linear", weight = own.weight_hr } }
+  if own.skip then
+    stages[2] = { kind = "add", weight = own.skip, back = 2 }
+    stages[3] = residual and { kind = "add", back = 3 } or nil
+  end
+  return stages
+end
+
+return lru

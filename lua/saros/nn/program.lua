@@ -1,0 +1,200 @@
+--- The module that a program is: what saros.load makes of a file whose model it cannot
+--- build otherwise, and anything that only has the data of a program.
+---
+---     local net = assert(saros.load "blocks.safetensors")
+---     local y, state = net(x)
+---
+--- It runs whole sequences, trains, steps in sessions, goes into C files and is saved
+--- as the module that the program was traced from, whose states and names of parameters
+--- it has.
+
+local core = require "saros.core"
+local options = require "saros.options"
+local model_file = require "saros.model_file"
+local module = require "saros.nn.module"
+local states = require "saros.nn.state"
+local given_steps = require "saros.nn.steps"
+local lazy = require "saros.lazy"
+
+local late = lazy({}, { program = { "saros.program.program" } })
+
+---@class saros.nn.Program: saros.nn.Module
+---@field data saros.Program  the table
+---@field compiled saros.Program  of the core
+---@field inputs { name: string, width?: integer, count?: integer }[]
+---@field generator saros.Generator|false  of dropout
+local Program = module.class "program"
+Program.hides_padding = true
+
+-- --- States --------------------------------------------------------------------------------
+
+--- "1.h" -> { 1, "h" }
+local function path_of(name)
+  local path = {}
+  for key in name:gmatch "[^.]+" do
+    path[#path + 1] = math.tointeger(tonumber(key)) or key
+  end
+  return path
+end
+
+local function leaf_of(tree, path)
+  for _, key in ipairs(path) do
+    tree = type(tree) == "table" and tree[key] or nil
+  end
+  return tree
+end
+
+--- States by name, as the program takes them, from the tree.
+local function by_name(self, tree, B)
+  if tree == nil then
+    return nil
+  end
+  local list = {}
+  for _, state in ipairs(self.data.states) do
+    local h = leaf_of(tree, state.path)
+    if not options.tensor.accept(h) or h:rank() < 2 or h:size(1) ~= B or h:count() ~= B * state.width then
+      options.fail(("%s: expected the state %s of shape (%d, %d), got %s"):format(self.kind, state.name, B, state.width,
+        options.describe(h)))
+    end
+    list[state.name] = h:reshape(B, state.width)
+  end
+  return list
+end
+
+local function tree_of(self, last)
+  local tree = states.new {}
+  for _, state in ipairs(self.data.states) do
+    local branch, path, h = tree, state.path, last[state.name]
+    if state.shape then
+      h = h:reshape(h:size(1), table.unpack(state.shape))
+    end
+    for k = 1, #path - 1 do
+      branch[path[k]] = branch[path[k]] or states.new {}
+      branch = branch[path[k]]
+    end
+    branch[path[#path]] = h
+  end
+  return tree
+end
+
+-- --- Forward -------------------------------------------------------------------------------
+
+--- The inputs by name, from one tensor or a table of them.
+local function inputs_of(self, x)
+  local given = #self.inputs == 1 and { [self.inputs[1].name] = x } or x
+  for _, input in ipairs(self.inputs) do
+    local value = type(given) == "table" and given[input.name] or nil
+    local fits = options.tensor.accept(value) and value:rank() == (input.width and 3 or 2)
+      and (not input.width or value:size(3) == input.width)
+    if not fits then
+      options.fail(("%s: expected %s of shape (T, B%s), got %s"):format(self.kind, input.name,
+        input.width and ", " .. input.width or "", options.describe(value)))
+    end
+  end
+  return given
+end
+
+---@param x saros.Tensor|table<string, saros.Tensor>  (T, B, width), or ids (T, B); by name if there are several inputs
+---@param state? saros.nn.State
+---@param given? saros.nn.StepOptions
+---@return saros.Tensor|table<string, saros.Tensor> y  by name if there are several outputs
+---@return saros.nn.State? state  nil if there is none
+function Program:forward(x, state, given)
+  local inputs = inputs_of(self, x)
+  local first = inputs[self.inputs[1].name]
+  local steps = options.about(self.kind, given_steps.of, given, first) or {}
+  local outputs, last = self.compiled:run {
+    parameters = self.named, inputs = inputs, state = by_name(self, state, first:size(2)),
+    mask = steps.mask, reset = steps.reset, generator = self.generator or nil,
+  }
+  local y = self.only and outputs[self.only] or outputs
+  return y, #self.data.states > 0 and tree_of(self, last) or nil
+end
+
+--- The program itself: nothing has to be traced.
+---@return saros.Program
+function Program:program()
+  return self.data
+end
+
+--- As a part of another module it would have to be traced again.
+function Program.trace(_, t)
+  t:refuse "a program from a file inside of another module"
+end
+
+function Program:describe()
+  local counts = ("%d nodes, %d parameters"):format(#self.data.nodes, #self.own)
+  return #self.data.states > 0 and ("program (%s, %d states)"):format(counts, #self.data.states)
+    or ("program (%s)"):format(counts)
+end
+
+-- --- Making --------------------------------------------------------------------------------
+
+local function no_beginning()
+  options.fail "init: expected a module that knows how its parameters begin, got a program, which has those of its file"
+end
+
+--- What the nodes say of inputs and of chance.
+local function read_nodes(self)
+  self.inputs = {}
+  for _, node in ipairs(self.data.nodes) do
+    if node.op == "input" or node.op == "ids" then
+      self.inputs[#self.inputs + 1] = { name = node.name, width = node.op == "input" and node.width or nil,
+        count = node.count }
+    elseif node.op == "dropout" or node.zoneout or node.dropout then
+      self.generator = self.generator or self:add_generator "dropout"
+    end
+  end
+end
+
+local program = {}
+
+--- The tensors of a file that the program does not name: other names of parameters,
+--- and what it does not read.
+local function add_others(self, aliases, tensors)
+  local names = {}
+  for name in pairs(tensors) do
+    names[#names + 1] = name
+  end
+  table.sort(names)
+  for _, name in ipairs(names) do
+    local first = self.named[aliases[name]]
+    if not self.named[name] and first then
+      self.own[#self.own + 1] = { name = name, tensor = first, fill = no_beginning }
+    elseif not self.named[name] and tensors[name]:dtype() == "real" then
+      self:add_buffer(name, tensors[name]:shape(), no_beginning)
+    end
+  end
+end
+
+--- A module of a program, whose parameters are zeros until they are loaded.
+---@param text string  the program as JSON
+---@param aliases? table<string, string>  other names of its parameters in a file
+---@param tensors? table<string, saros.Tensor>  of the file
+---@return saros.nn.Program
+function program.of(text, aliases, tensors)
+  if type(text) ~= "string" or aliases ~= nil and type(aliases) ~= "table" then
+    error(("expected a program and aliases by name, got %s and %s"):format(
+      type(text) == "string" and "a program" or options.describe(text), options.describe(aliases)), 0)
+  end
+  local self = Program.new()
+  self.compiled = core.program(text)
+  self.data, self.named, self.generator = late.program.decode(text), {}, false
+  for _, state in ipairs(self.data.states) do
+    state.path = path_of(state.name)
+  end
+  self.stateful = #self.data.states > 0
+  for _, parameter in ipairs(self.data.parameters) do
+    self.named[parameter.name] = self:add_parameter(parameter.name, parameter.shape, no_beginning)
+  end
+  read_nodes(self)
+  add_others(self, aliases or {}, tensors or {})
+  self.only = #self.data.outputs == 1 and self.data.outputs[1].name
+  return self
+end
+
+model_file.register("program", function(description, text, tensors)
+  return program.of(text, description.aliases, tensors)
+end)
+
+return program

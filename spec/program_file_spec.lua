@@ -1,0 +1,248 @@
+-- Model files carry their program: saros.load gives back any module that can be
+-- traced, without the script that made it. And files of version 0.1.0 still load.
+
+local files = require "spec.support.files"
+local gradients = require "spec.support.gradients"
+local values = require "spec.support.values"
+local saros = require "saros"
+local nn, data = saros.nn, saros.data
+
+local ROUNDING = gradients.is_double and 1e-12 or 1e-5
+
+local function normal(seed, ...)
+  return saros.generator(seed):normal { ... }
+end
+
+local Highway = nn.cell("highway", { states = { "h" } }, function(p, x, h)
+  local z = saros.sigmoid(p.gate(x .. h))
+  return z * saros.tanh(p.candidate(x .. h)) + (1 - z) * h
+end)
+
+-- A class of a script: a gate around a cell, and the step before.
+local Block = nn.module "block"
+Block.stateful = true
+function Block:forward(x, state)
+  local read, h, last = self.norm(x), nil, nn.state.new {}
+  h, last[1] = self.cell(read, state and state[1])
+  return x + self.out(h * self.gate(read):sigmoid()), last
+end
+local function block(size)
+  local self = Block.new()
+  self.norm = self:add_member("norm", nn.layer_norm { size })
+  self.cell = self:add_member("cell", nn.mingru { size, size + 1 })
+  self.gate = self:add_member("gate", nn.linear { size, size + 1 })
+  self.out = self:add_member("out", nn.linear { size + 1, size })
+  return self
+end
+
+-- name -> a net of 3 features
+local nets = {
+  ["a linear layer"] = function() return nn.linear { 3, 2 } end,
+  ["layers in a chain"] = function()
+    return nn.chain { nn.lstm { 3, 4, layers = 2 }, nn.dropout { 0.5 }, saros.tanh, nn.linear { 4, 2 } }
+  end,
+  ["cells of one's own"] = function()
+    return nn.recurrent { 3, 4, cell = Highway, layers = 2, learn_state = true, residual = true }
+  end,
+  ["a class of a script"] = function() return nn.chain { block(3), block(3), nn.linear { 3, 2 } } end,
+  ["a convolution, a branch and a function"] = function()
+    return nn.chain { nn.conv1d { 3, 4, kernel = 3 }, nn.branch { nn.gru { 4, 3 }, nn.linear { 4, 2 } },
+      function(x) return x * saros.sigmoid(x) end, nn.linear { 5, 2 } }
+  end,
+}
+
+local function leaves(state, list)
+  list = list or {}
+  for _, branch in ipairs(type(state) == "table" and state or {}) do
+    if type(branch) == "table" then leaves(branch, list) else list[#list + 1] = branch end
+  end
+  return list
+end
+
+local function with_saved(net, fn)
+  files.with_path(function(path)
+    assert(net:save(path))
+    fn(assert(saros.load(path)), path)
+  end)
+end
+
+describe("a file with a program", function()
+  for name, make in pairs(nets) do
+    it("gives back " .. name .. ": values, states, gradients, padded and reset", function()
+      local net = make():init { seed = 1 }
+      with_saved(net, function(loaded)
+        assert.equal("program", loaded.kind)
+        local x, given = normal(1, 6, 3, 3), nil
+        if net.hides_padding and net.stateful and name ~= "a class of a script" then -- which knows of none
+          local reset = saros.zeros(6, 3)
+          reset[3][1] = 1
+          given = { lengths = { 6, 2, 4 }, reset = reset }
+        end
+        local results = {}
+        for n, model in ipairs { net, loaded } do
+          local tape <close> = saros.tape()
+          tape:watch(x)
+          x:clear_gradient()
+          local y, state
+          do
+            local _ <close> = saros.no_gradient()
+            local _
+            _, state = model(x, nil, given)
+            y = model(x, state)
+          end
+          local trained = model(x * 0.5, state and nn.state.detach(state))
+          if name ~= "layers in a chain" then
+            tape:backward((trained * trained):sum())
+          end
+          results[n] = { y = y, state = leaves(state), dx = x:gradient() and x:gradient():clone() }
+        end
+        assert.same_values(results[1].y, results[2].y, ROUNDING)
+        for n, leaf in ipairs(results[1].state) do
+          assert.same_values(leaf, results[2].state[n]:reshape(leaf:shape()), ROUNDING)
+        end
+        if results[1].dx then
+          assert.same_values(results[1].dx, results[2].dx, ROUNDING * 10)
+          local own = net:tensors()
+          for parameter, tensor in pairs(loaded:tensors()) do
+            if own[parameter]:gradient() then
+              assert.same_values(own[parameter]:gradient(), tensor:gradient(), ROUNDING * 100)
+            end
+          end
+        end
+      end)
+    end)
+
+    it("gives back " .. name .. ", which is saved as the same file", function()
+      local net = make():init { seed = 1 }
+      with_saved(net, function(loaded, path)
+        local first = files.read(path)
+        assert(loaded:save(path))
+        assert.equal(first, files.read(path))
+        assert(make():load(path)) -- into the module that it came from
+      end)
+    end)
+  end
+
+  it("gives back a model that trains", function()
+    local net = nn.chain { nn.recurrent { 3, 4, cell = Highway }, nn.linear { 4, 3 } }:init { seed = 1 }
+    with_saved(net, function(loaded)
+      local x = normal(1, 6, 3, 3)
+      for _, model in ipairs { net, loaded } do
+        local adam = saros.optim.adam(model:parameters(), { lr = 0.01 })
+        for _ = 1, 3 do
+          local tape <close> = saros.tape()
+          tape:backward(nn.mse(model(x), x))
+          adam:step()
+        end
+      end
+      assert.same_values((net(x)), (loaded(x)), ROUNDING * 10)
+    end)
+  end)
+
+  it("keeps names of one parameter together, and what the program does not read", function()
+    local net = nn.chain { nn.embedding { 5, 4 }, nn.gru { 4, 4 }, nn.linear { 4, 5 } }:init { seed = 1 }
+    net.steps[3]:tie("weight", net.steps[1].weight)
+    net.unread = net:add_parameter("unread", { 2 }, nn.initialize.constant(3))
+    net:init { seed = 1 }
+    local ids = saros.ids { { 1, 2 }, { 3, 4 } }
+    with_saved(net, function(loaded)
+      assert.equal(values.fingerprint(net:tensors()), values.fingerprint(loaded:tensors()))
+      assert.equal(loaded:tensors()["0.weight"], loaded:tensors()["2.weight"])
+      assert.same({ 3, 3 }, loaded:tensors().unread:totable())
+      assert.same_values((net(ids)), (loaded(ids)), ROUNDING)
+    end)
+  end)
+
+  it("says why a module has no program, and loads into the module all the same", function()
+    local Reads = nn.module "reads"
+    function Reads:forward(x) return self.inner(x) * x:max():item() end
+    local function make()
+      local self = Reads.new()
+      self.inner = self:add_member("inner", nn.linear { 3, 2 })
+      return self
+    end
+    local net = make():init { seed = 1 }
+    files.with_path(function(path)
+      assert(net:save(path))
+      local model, message = saros.load(path)
+      assert.is_nil(model)
+      assert.matches("got parameters only; build the module and call module:load%(path%) %(", message)
+      assert.matches("%(program: .*got max over time", message)
+      assert.same_values((net(saros.ones(1, 1, 3))), (make():load(path)(saros.ones(1, 1, 3))), 0)
+    end)
+  end)
+
+  it("refuses what it has no use for, by name", function()
+    with_saved(nn.chain { nn.rnn { 3, 4 } }:init { seed = 1 }, function(loaded)
+      for message, call in pairs {
+        ["program: expected x of shape (T, B, 3), got a tensor (2, 2, 4)"] = function()
+          loaded(saros.zeros(2, 2, 4))
+        end,
+        ["program: expected x of shape (T, B, 3), got 1"] = function() loaded(1) end,
+        ["program: expected the state 1.1.1 of shape (2, 4), got nil"] = function()
+          loaded(saros.zeros(2, 2, 3), {})
+        end,
+        ["init: expected a module that knows how its parameters begin"] = function() loaded:init { seed = 1 } end,
+      } do
+        local ok, got = pcall(call)
+        assert.is_false(ok)
+        assert.is_truthy(got:find(message, 1, true), got)
+      end
+    end)
+  end)
+end)
+
+describe("a language model with a net of one's own", function()
+  local text = data.text({ string = ("abcd dcba "):rep(30) }, { valid = 0.2 })
+
+  local function model(seed)
+    local V = #text.vocabulary
+    return nn.language_model { vocabulary = text.vocabulary, seed = seed, net = nn.chain {
+      nn.embedding { V, 6 }, block(6), nn.recurrent { 6, 6, cell = Highway }, nn.layer_norm { 6 },
+      nn.dropout { 0.1, variational = true }, nn.linear { 6, V } } }
+  end
+
+  it("trains, writes and comes back with its vocabulary", function()
+    local lm = model(1)
+    local before = saros.evaluate(lm, text)
+    saros.fit(lm, text, { epochs = 3, batch = 4, length = 10, lr = 0.02 })
+    assert.is_true(saros.evaluate(lm, text) < before)
+    with_saved(lm, function(loaded, path)
+      assert.equal("language_model", loaded.kind)
+      assert.same(lm.vocabulary.symbols, loaded.vocabulary.symbols)
+      assert.equal(values.fingerprint(lm:tensors()), values.fingerprint(loaded:tensors()))
+      assert.same_values((lm:read "abcd"), (loaded:read "abcd"), ROUNDING)
+      assert.equal(lm:beam { prime = "ab", length = 5 }[1].text, loaded:beam { prime = "ab", length = 5 }[1].text)
+      local first = files.read(path)
+      assert(loaded:save(path))
+      assert.equal(first, files.read(path))
+      local loss = saros.evaluate(loaded, text)
+      saros.fit(loaded, text, { epochs = 1, batch = 4, length = 10, lr = 0.01 })
+      assert.is_true(saros.evaluate(loaded, text) < loss)
+    end)
+  end)
+end)
+
+describe("a file of version 0.1.0", function()
+  local function old(kind)
+    return assert(saros.load("spec/references/models/" .. kind .. ".safetensors"))
+  end
+  local ids = saros.ids { { 1, 2 }, { 3, 1 }, { 2, 2 } }
+
+  it("still loads: a language model, a classifier, a forecaster, an encoder-decoder", function()
+    local lm = old "language_model"
+    assert.near(-3.3976726531982, lm(ids):sum():item(), 1e-5)
+    assert.equal("a", (old "classifier":classify "abba"))
+    assert.near(17.3017, old "forecaster":forecast(saros.arange(20)):item(), 1e-3)
+    assert.equal("encoder_decoder", old "encoder_decoder".kind)
+  end)
+
+  it("still loads into the module that it came from, and says so", function()
+    local path = "spec/references/models/chain.safetensors"
+    local net = nn.chain { nn.embedding { 3, 4 }, nn.gru { 4, 4 }, nn.linear { 4, 3 } }:load(path)
+    assert.near(-1.0093419551849, net(ids):sum():item(), 1e-5)
+    local model, message = saros.load(path)
+    assert.is_nil(model)
+    assert.matches("got parameters only; build the module and call module:load%(path%)", message)
+  end)
+end)
