@@ -96,46 +96,6 @@ local function activations(direction, x, h_before)
   return from_x + (p.norm_gain and core.layer_norm(from_h, p.norm_gain, p.norm_bias) or from_h)
 end
 
---- The part of (T, G H) that belongs to one gate.
-local function part(a, H, position)
-  return a:slice(2, (position - 1) * H + 1, position * H)
-end
-
---- For each cell its gates, sigmoids by name, from the activations.
-local gates_of = {
-  lstm = function(a, states, direction)
-    local c = states.c
-    local H = c:size(2)
-    local i, f, o = part(a, H, 1), part(a, H, 2), part(a, H, 4)
-    local peephole = direction.parameters.peephole
-    if peephole then
-      local c_before = before(c, direction.initial and direction.initial[2])
-      i, f, o = i + c_before * peephole[1], f + c_before * peephole[2], o + c * peephole[3]
-    end
-    return { { name = "input", values = i:sigmoid() }, { name = "forget", values = f:sigmoid() },
-      { name = "output", values = o:sigmoid() } }
-  end,
-  gru = function(a, states)
-    local H = states.h:size(2)
-    return { { name = "reset", values = part(a, H, 1):sigmoid() },
-      { name = "update", values = part(a, H, 2):sigmoid() } }
-  end,
-}
-gates_of.gru_before = gates_of.gru
-
-function gates_of.mingru(a, states)
-  return { { name = "update", values = part(a, states.h:size(2), 1):sigmoid() } }
-end
-gates_of.mingru_positive = gates_of.mingru
-
---- The share of the old state, which with that of the new one makes a whole.
-function gates_of.minlstm(a, states)
-  local H = states.h:size(2)
-  local i, f = part(a, H, 1):sigmoid(), part(a, H, 2):sigmoid()
-  return { { name = "forget", values = f / (i + f) } }
-end
-gates_of.minlstm_positive = gates_of.minlstm
-
 --- The gates of every layer while the text was read, computed again from the
 --- weights and the states.
 ---@param owner string
@@ -143,16 +103,16 @@ gates_of.minlstm_positive = gates_of.minlstm
 ---@return { name: string, values: saros.Tensor }[][]  for each layer its gates, values (T, H) in (0, 1)
 function reading.gates(owner, read)
   local recurrent = read.model.recurrent
-  local compute = gates_of[recurrent.operation]
+  local compute = rawget(recurrent, "gates_of")
   if not compute then
     options.fail(("%s: expected a model with gates (lstm, gru, mingru, minlstm), got %s"):format(
       owner, recurrent:describe()))
   end
   local x, layers = read.model.embedding(read.ids), {}
   for layer, direction in ipairs(recurrent.directions) do
-    local states = read.layers[layer]
-    local a = activations(direction, x, before(states.h, direction.initial and direction.initial[1]))
-    layers[layer] = compute(a, states, direction)
+    local states, first = read.layers[layer], direction.initial or {}
+    local earlier = { h = before(states.h, first[1]), c = states.c and before(states.c, first[2]) }
+    layers[layer] = compute(activations(direction, x, earlier.h), states, earlier, direction)
     local is_sum = recurrent.o.residual and states.h:size(2) == x:size(2)
     x = is_sum and states.h + x or states.h
   end

@@ -108,7 +108,7 @@ end
 ---@return saros.nn.State state
 function Net:forward(x, state, given)
   local read = self.embedding and drop(self, self.embedding(x)) or x
-  if self.recurrent.operation == "lru" then
+  if self.recurrent.directions[1].around then
     local y, last = states_of(self, read, state)
     return self.head(drop(self, y)), last
   end
@@ -300,7 +300,7 @@ end
 ---@param given? saros.train.LearnerOptions
 ---@return saros.nn.LiveClassifier
 function Classifier:learner(given)
-  if self.configuration.cell == "lru" then
+  if self.recurrent.directions[1].around then
     options.fail "learner: expected a classifier of another cell than lru, whose states are not its outputs"
   elseif type(given) == "table" and given.loss ~= nil and given.loss ~= "cross_entropy" then
     options.fail("learner: expected the loss of a classifier, \"cross_entropy\", got " .. options.describe(given.loss))

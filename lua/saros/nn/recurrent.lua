@@ -10,7 +10,6 @@ local core = require "saros.core"
 local options = require "saros.options"
 local cells = require "saros.nn.cells"
 local initialize = require "saros.nn.initialize"
-local lru = require "saros.nn.lru"
 local module = require "saros.nn.module"
 local own_layer = require "saros.nn.own_layer"
 local scope = require "saros.nn.scope"
@@ -24,7 +23,7 @@ local states = require "saros.nn.state"
 ---@field sizes integer[]  of its states
 ---@field parameters saros.Layer?  of a fused cell
 ---@field norm_ih saros.Tensor[]?  gain and bias of the norm of W x
----@field lru saros.nn.Lru?  what surrounds the walk of an LRU
+---@field around saros.nn.Around?  what surrounds the walk over time
 ---@field cell saros.nn.Module?  of one's own
 ---@field own saros.nn.OwnLayer?  around it
 ---@field initial saros.Tensor[]?  learned first states
@@ -35,6 +34,7 @@ local states = require "saros.nn.state"
 ---@field o table  the options
 ---@field gates integer?  of a fused cell, G
 ---@field diagonal integer?  see saros.nn.Cell
+---@field gates_of function?  see saros.nn.Cell
 ---@field generator saros.Generator?
 local Recurrent = module.class "recurrent"
 Recurrent.stateful = true
@@ -139,14 +139,15 @@ local function run(self, position, x, state, steps, table)
   if direction.norm_ih then
     x = core.layer_norm(core.linear(x, direction.weight_ih), direction.norm_ih[1], direction.norm_ih[2])
   end
-  local p = direction.lru and lru.scaled(direction.parameters, direction.lru) or direction.parameters
+  local around = direction.around
+  local p = around and around:scaled(direction.parameters) or direction.parameters
   local h, last = core.recurrent(self.operation, x, state, table and looking_up(p, table) or p,
     direction_steps(self, direction, steps, T, B))
-  if not direction.lru then
+  if not around then
     return h, last
   end
   local _ <close> = h -- the tape keeps what it needs of it
-  return lru.output(direction.lru, h, x), last
+  return around:output(h, x), last
 end
 
 --- Dropout of what a layer reads, nil without: at every element, or the same
@@ -193,7 +194,7 @@ end
 --- The core reads no padding; what else the layers are made of reads all steps.
 local function reads_padding(self)
   local direction = self.directions[1]
-  return self.o.residual or direction.norm_ih or direction.lru
+  return self.o.residual or direction.norm_ih or direction.around
 end
 
 --- All layers, the first of which reads x, or ids of a table.
@@ -210,7 +211,7 @@ local function run_layers(self, x, state, given, table)
     local read <close> = y
     y = run_layer(self, layer, read, state, steps, last)
   end
-  if mask and self.directions[1].lru then -- whose products have seen all steps
+  if mask and self.directions[1].around then -- whose products have seen all steps
     local all <close> = y
     y = given_steps.hide(all, mask)
   end
@@ -239,11 +240,12 @@ local function stages_of(self, direction)
   if direction.norm_ih then
     stage.norm_ih_gain, stage.norm_ih_bias = table.unpack(direction.norm_ih)
   end
-  if not direction.lru then
+  local around = direction.around
+  if not around then
     return { stage }
   end
-  stage.gamma, stage.residual = direction.lru.gamma, false
-  return { stage, table.unpack(lru.stages_after(direction.lru, self.o.residual)) }
+  stage.gamma, stage.residual = around.gamma, false
+  return { stage, table.unpack(around:stages_after(self.o.residual)) }
 end
 
 function Recurrent:stages()
@@ -267,7 +269,7 @@ end
 local function pays_to_look_up(self, ids, table)
   local direction = self.directions[1]
   return options.tensor.accept(ids) and ids:rank() == 2 and 2 * table:size(1) <= core.trace_rows(ids:count())
-    and direction.parameters and not direction.norm_ih and not (direction.lru and direction.lru.skip)
+    and direction.parameters and not direction.norm_ih and not (direction.around and direction.around.reads_x)
     and not (self.o.residual and self.o.input == self.output)
 end
 
@@ -307,54 +309,12 @@ end
 
 --- The parameters of a fused cell for one direction.
 local function add_fused(self, direction, cell, inputs, suffix)
-  local o, bound = self.o, 1 / math.sqrt(self.o.hidden)
-  local H, GH, P = o.hidden, cell.gates * o.hidden, o.projection or o.hidden
-  local p = {}
-  local function add(name, shape, fill, file_name)
-    p[name] = self:add_parameter((file_name or name) .. suffix, shape, fill)
-    return p[name]
-  end
-  local weight_ih = add("weight_ih", { GH, inputs }, initialize.gates(bound, cell.gates, false))
-  if not cell.linear then
-    add("weight_hh", { GH, P }, initialize.gates(bound, cell.gates, true))
-  end
-  if o.layer_norm then
-    local one, zero = initialize.constant(1), initialize.constant(0)
-    if not cell.linear then
-      add("norm_gain", { GH }, one, "norm_hh_weight")
-      add("norm_bias", { GH }, zero, "norm_hh_bias")
-    end
-    if #cell.states == 2 then
-      add("norm_c_gain", { H }, one, "norm_c_weight")
-      add("norm_c_bias", { H }, zero, "norm_c_bias")
-    end
-    direction.norm_ih = {
-      self:add_parameter("norm_ih_weight" .. suffix, { GH }, one),
-      self:add_parameter("norm_ih_bias" .. suffix, { GH }, zero),
-    }
-    direction.weight_ih, p.weight_ih = weight_ih, nil -- applied before the norm
-  elseif o.bias then
-    for _, name in ipairs { "bias_ih", not cell.linear and "bias_hh" or nil } do
-      add(name, { GH }, cell.bias and cell.bias(name, o, bound) or initialize.bias(bound))
-    end
-  end
-  if o.projection then
-    add("weight_hr", { P, H }, initialize.matrix(bound))
-  end
-  if o.peepholes then
-    add("peephole", { 3, H }, initialize.matrix(bound))
-  end
-  direction.parameters = p
-  direction.output, direction.sizes = P, { P, #cell.states == 2 and H or nil }
-end
-
---- Those of an LRU.
-local function add_lru(self, direction, inputs, suffix)
-  local p, own = lru.add(self.o, inputs, function(name, shape, fill)
+  local made = cell:add(self.o, inputs, function(name, shape, fill)
     return self:add_parameter(name .. suffix, shape, fill)
   end)
-  direction.parameters, direction.lru = p, own
-  direction.output, direction.sizes = self.o.hidden, { p.weight_ih:size(1) }
+  for name, value in pairs(made) do
+    direction[name] = value
+  end
 end
 
 --- The module that a user's function makes for one direction.
@@ -456,12 +416,9 @@ local function constructor(name, cell)
     end
     local self = new(name, o, cell.states)
     self.operation, self.gates, self.diagonal = cell.operation(o), cell.gates, cell.diagonal
+    self.gates_of = cell.gates_of
     build(self, function(direction, inputs, suffix)
-      if cell == cells.lru then
-        add_lru(self, direction, inputs, suffix)
-      else
-        add_fused(self, direction, cell, inputs, suffix)
-      end
+      add_fused(self, direction, cell, inputs, suffix)
     end)
     return self
   end
@@ -484,30 +441,6 @@ local recurrent = { names = {} }
 ---@field recurrent_dropout? number  of h in the product U h, the same units at all steps (0)
 ---@field zoneout? number  how likely a unit of h keeps its value, in training (0)
 ---@field layer_norm? boolean  of W x, of U h and, in the LSTM, of c (Ba et al. 2016) (false)
-
----@class saros.nn.RnnOptions: saros.nn.RecurrentOptions
----@field activation? "tanh"|"relu"  ("tanh")
-
----@class saros.nn.LstmOptions: saros.nn.RecurrentOptions
----@field forget_bias? number  where the forget gates' bias starts (as the others)
----@field remember? integer  gates start as if to keep values for 1 to so many steps, each unit for its own time (none)
----@field peepholes? boolean  (false)
----@field projection? integer  P: h = W_hr (o tanh(c)) of this size (none)
----@field zoneout_cell? number  zoneout of c (0)
-
----@class saros.nn.GruOptions: saros.nn.RecurrentOptions
----@field remember? integer  as of the LSTM
----@field reset? "after"|"before"  does r act after the product U_n h, or before it? ("after")
-
----@class saros.nn.MinimalOptions: saros.nn.RecurrentOptions
----@field candidate? "plain"|"positive"  is n itself, or n + 1/2 from 0 on and sigmoid(n) below ("plain")
----@field remember? integer  as of the LSTM
-
----@class saros.nn.LruOptions: saros.nn.RecurrentOptions  without biases and layer_norm
----@field units? integer  N: complex ones (half of hidden)
----@field r_min? number  the least part of its state that a unit starts to keep in a step (0)
----@field r_max? number  the largest (0.999)
----@field max_phase? number  the largest angle that a unit starts to turn by in a step (2 pi)
 
 for name, cell in pairs(cells) do
   recurrent[name] = constructor(name, cell)
@@ -542,7 +475,7 @@ recurrent.mingru = recurrent.mingru
 recurrent.minlstm = recurrent.minlstm
 
 --- `nn.lru { 64, 128 }`: linear recurrent units, complex and with a decay of their
---- own, between two products; see saros.nn.lru. The state h is (B, 2 units).
+--- own, between two products; see nn/cells/lru.lua. The state h is (B, 2 units).
 ---@type fun(given: saros.nn.LruOptions): saros.nn.Recurrent
 recurrent.lru = recurrent.lru
 

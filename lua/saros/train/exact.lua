@@ -42,7 +42,7 @@ Exact.__index = Exact
 --- What the states of a direction follow from, row by row; a learned first state
 --- is among it.
 local function parameters_of(direction)
-  local list = { direction.lru and direction.lru.gamma }
+  local list = { direction.around and direction.around.gamma }
   for _, parameter in pairs(direction.parameters) do
     list[#list + 1] = parameter
   end

@@ -1,0 +1,47 @@
+--- The fused cells by name, each the table of its file. A new cell is a file here,
+--- a row in this list, and a file of the core with its steps.
+
+--- What a cell adds to the stack of layers that recurrent.lua makes.
+---@class saros.nn.Cell
+---@field gates integer  G: blocks of H rows in the weights
+---@field linear? boolean  in the state, which is not multiplied by weights
+---@field diagonal? integer  where the state of a unit follows from x and from rows of weights that belong to that
+---  unit alone: how many numbers it has, side by side
+---@field states string[]  what is carried from step to step
+---@field options table[]  beside those that all layers have
+---@field operation fun(o: table): string  the core's name for these options
+---@field check? fun(o: table): string?  what is wrong with the options, if anything
+---@field bias? fun(which: string, o: table, bound: number): saros.nn.Filler  fills bias_ih or bias_hh
+---@field add fun(cell: saros.nn.Cell, o: table, inputs: integer, add: saros.nn.AddParameter): saros.nn.Made
+---@field gates_of? fun(a: saros.Tensor, states: table, earlier: table, direction: saros.nn.Direction): table[]
+---  the gates, as { name, values }, from W x + U h + biases (T, G H) and the states (T, H) by name, after each step and
+---  before it
+
+---@alias saros.nn.AddParameter fun(name: string, shape: integer[], fill: saros.nn.Filler): saros.Tensor
+
+--- The parameters of one layer in one direction.
+---@class saros.nn.Made
+---@field parameters saros.Layer  that the core takes
+---@field output integer  features of y
+---@field sizes integer[]  of the states
+---@field norm_ih saros.Tensor[]?  gain and bias of a layer norm of W x
+---@field weight_ih saros.Tensor?  W, where that norm comes between W x and the core
+---@field around saros.nn.Around?  what is computed before and behind the walk over time
+
+--- What surrounds the walk over time, which is the core's, in a direction.
+---@class saros.nn.Around
+---@field scaled fun(self: self, p: saros.Layer): saros.Layer  the parameters as the core takes them
+---@field output fun(self: self, h: saros.Tensor, x: saros.Tensor): saros.Tensor  y (T, B, H)
+---@field stages_after fun(self: self, residual: boolean): saros.Stage[]  in a session, behind the recurrent one
+---@field gamma saros.Tensor?  scales the rows of weight_ih by e^gamma
+---@field reads_x boolean  the output reads x, too
+
+---@type table<string, saros.nn.Cell>
+return {
+  rnn = require "saros.nn.cells.rnn",
+  lstm = require "saros.nn.cells.lstm",
+  gru = require "saros.nn.cells.gru",
+  mingru = require "saros.nn.cells.mingru",
+  minlstm = require "saros.nn.cells.minlstm",
+  lru = require "saros.nn.cells.lru",
+}

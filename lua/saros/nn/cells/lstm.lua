@@ -1,0 +1,56 @@
+--- Long short-term memory (Hochreiter and Schmidhuber 1997, with the forget gate of
+--- Gers et al. 2000): gates i f g o, states h and c.
+
+local options = require "saros.options"
+local gated = require "saros.nn.cells.gated"
+
+---@class saros.nn.LstmOptions: saros.nn.RecurrentOptions
+---@field forget_bias? number  where the forget gates' bias starts (as the others)
+---@field remember? integer  gates start as if to keep values for 1 to so many steps, each unit for its own time (none)
+---@field peepholes? boolean  (false)
+---@field projection? integer  P: h = W_hr (o tanh(c)) of this size (none)
+---@field zoneout_cell? number  zoneout of c (0)
+
+local remembering = gated.remembering { -1, 1 }
+
+--- b_f may start at forget_bias, too (Jozefowicz et al. 2015).
+local function bias(which, o, bound)
+  if not o.forget_bias then
+    return remembering(which, o, bound)
+  end
+  return gated.bias_with(which, o, bound, function()
+    return { [2] = o.forget_bias }
+  end)
+end
+
+local function gates_of(a, states, earlier, direction)
+  local c, part = states.c, gated.part
+  local H = c:size(2)
+  local i, f, o = part(a, H, 1), part(a, H, 2), part(a, H, 4)
+  local peephole = direction.parameters.peephole
+  if peephole then
+    i, f, o = i + earlier.c * peephole[1], f + earlier.c * peephole[2], o + c * peephole[3]
+  end
+  return { { name = "input", values = i:sigmoid() }, { name = "forget", values = f:sigmoid() },
+    { name = "output", values = o:sigmoid() } }
+end
+
+---@type saros.nn.Cell
+return {
+  gates = 4,
+  states = { "h", "c" },
+  options = {
+    { "forget_bias", options.optional(options.number) },
+    gated.remember_option,
+    { "peepholes", options.boolean, false },
+    { "projection", options.optional(options.size) },
+    { "zoneout_cell", options.fraction, 0 },
+  },
+  operation = function()
+    return "lstm"
+  end,
+  check = gated.remember_problem,
+  bias = bias,
+  add = gated.add,
+  gates_of = gates_of,
+}

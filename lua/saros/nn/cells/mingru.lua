@@ -1,0 +1,10 @@
+--- The minimal GRU: gates z n.
+---
+---     h(t) = (1 - z(t)) h(t-1) + z(t) n(t),  z = sigmoid(W_z x + b_z),  n = W_n x + b_n
+
+local gated = require "saros.nn.cells.gated"
+local minimal = require "saros.nn.cells.minimal"
+
+return minimal("mingru", 2, { -1 }, function(a, states)
+  return { { name = "update", values = gated.part(a, states.h:size(2), 1):sigmoid() } }
+end)

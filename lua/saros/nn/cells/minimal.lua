@@ -1,0 +1,47 @@
+--- What the cells of Feng et al. 2024 ("Were RNNs All We Needed?") share. They are
+--- linear in their state, so all work but a multiplication and an addition for each
+--- unit is one product for all steps.
+---
+--- The candidate is as the weights make it, or made positive, which the paper's way
+--- through log space needs. Walking in the order of time does not need it, and text
+--- is learned better without: 1.85 against 1.89 after two epochs of Shakespeare
+--- (H 128, 2 layers).
+
+local core = require "saros.core"
+local options = require "saros.options"
+local gated = require "saros.nn.cells.gated"
+
+---@class saros.nn.MinimalOptions: saros.nn.RecurrentOptions
+---@field candidate? "plain"|"positive"  is n itself, or n + 1/2 from 0 on and sigmoid(n) below ("plain")
+---@field remember? integer  as of the LSTM
+
+--- What is wrong with the options, if anything.
+local function check(o)
+  if o.recurrent_dropout > 0 then
+    return core.format("expected recurrent_dropout = 0, as the state meets no weights, got %g", o.recurrent_dropout)
+  end
+  return gated.remember_problem(o)
+end
+
+--- A cell of this kind.
+---@param name string
+---@param gates integer
+---@param signs integer[]  see gated.remembering
+---@param gates_of function  see saros.nn.Cell
+---@return saros.nn.Cell
+return function(name, gates, signs, gates_of)
+  return {
+    gates = gates,
+    states = { "h" },
+    linear = true,
+    diagonal = 1,
+    options = { { "candidate", options.one_of { "plain", "positive" }, "plain" }, gated.remember_option },
+    operation = function(o)
+      return o.candidate == "plain" and name or name .. "_positive"
+    end,
+    check = check,
+    bias = gated.remembering(signs),
+    add = gated.add,
+    gates_of = gates_of,
+  }
+end
