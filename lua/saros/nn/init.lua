@@ -19,6 +19,7 @@ return spelling.space("nn", {}, {
   batch_norm = { "saros.nn.batch_norm" },
   conv1d = { "saros.nn.conv1d" },
   attention = { "saros.nn.attention" },
+  cross_attention = { "saros.nn.cross_attention" },
   windowed_attention = { "saros.nn.windowed_attention" },
   crf = { "saros.nn.crf" },
   -- composition
