@@ -174,6 +174,7 @@ local cases = {
   { "transpose", { 24 }, nil, { outer = 2, a = 3, b = 2, inner = 2 } },
   { "layer_norm", { 6 }, { { 3 }, { 3 } }, { n = 3, epsilon = 1e-5 } },
   { "layer_norm", { 6 }, nil, { n = 6, epsilon = 1e-5 } },
+  { "rms_norm", { 6 }, { { 3 } }, { n = 3, epsilon = 1e-5 } }, { "rms_norm", { 6 }, nil, { n = 6, epsilon = 1e-5 } },
   { "matvec", { 12, 4 }, nil, { heads = 2, rows = 3, columns = 2 } },
   { "matvec", { 12, 6 }, nil, { heads = 2, rows = 3, columns = 2, transposed = true } },
   { "outer", { 6, 4 }, nil, { heads = 2 } },
@@ -273,7 +274,118 @@ local function each_way(title, check)
   end
 end
 
+describe("attention in a program", function()
+  local W, heads, F = 3, 2, 4
+  local function attention(reverse)
+    local program = one("attention", { F, F, F }, { { heads, W } }, { heads = heads, window = W, states = { 0, 1 } })
+    program.states = { { name = "memory", width = (W - 1) * 2 * F, next = 4, reverse = reverse },
+      { name = "exists", width = W - 1, next = 4, reverse = reverse } }
+    return program
+  end
+
+  -- y of a row at a step, from the steps that it sees: lists of { k, v, distance }.
+  local function attended(q, seen)
+    local y = {}
+    for head = 0, heads - 1 do
+      local scores, d = {}, F // heads
+      for n, step in ipairs(seen) do
+        scores[n] = step.distance[head + 1]
+        for k = head * d + 1, (head + 1) * d do
+          scores[n] = scores[n] + q[k] * step.k[k] / math.sqrt(d)
+        end
+      end
+      local total = 0
+      for _, score in ipairs(scores) do
+        total = total + math.exp(score)
+      end
+      for k = head * d + 1, (head + 1) * d do
+        y[k] = 0
+        for n, step in ipairs(seen) do
+          y[k] = y[k] + math.exp(scores[n]) / total * step.v[k]
+        end
+      end
+    end
+    return y
+  end
+
+  it("looks back W steps, at steps of its piece that count", function()
+    local program = attention()
+    local run = tensors_for(program)
+    for _, steps in ipairs { {}, { mask = MASK }, { mask = MASK, reset = RESET } } do
+      run.mask, run.reset = steps.mask, steps.reset
+      local y = program_of(program):run(run).y
+      local keep = steps.reset and core.keep(RESET, MASK)
+      for b = 1, B do
+        local seen = {}
+        for t = 1, T do
+          if keep and keep[t][b] == 0 then
+            seen = {}
+          end
+          if not steps.mask or MASK[t][b] == 1 then
+            table.insert(seen, 1, { k = run.inputs.x2[t][b]:totable(), v = run.inputs.x3[t][b]:totable() })
+            seen[W + 1] = nil
+            for n, step in ipairs(seen) do
+              step.distance = run.parameters.p1:slice(2, W + 1 - n, W + 1 - n):reshape(heads):totable()
+            end
+            local wanted = attended(run.inputs.x1[t][b]:totable(), seen)
+            assert.same_values(core.tensor(wanted), y[t][b], ROUNDING)
+          else
+            assert.equal(0, y[t][b]:abs():sum():item())
+          end
+        end
+      end
+      check_gradients(program, run)
+    end
+  end)
+
+  it("goes on where it stopped, in the state of the layer", function()
+    local layer = saros.nn.windowed_attention { F, W, heads = heads }:init { seed = 4 }
+    local program = attention()
+    local run = tensors_for(program)
+    run.parameters.p1 = layer.distance
+    local qkv = core.linear(normal(31, T, B, F), layer.in_proj_weight, layer.in_proj_bias)
+    run.inputs = { x1 = qkv:slice(3, 1, F), x2 = qkv:slice(3, F + 1, 2 * F), x3 = qkv:slice(3, 2 * F + 1, 3 * F) }
+    local object = program_of(program)
+    local outputs, last = object:run(run)
+    local y, state = layer(normal(31, T, B, F))
+    assert.same_values(y, layer.out_proj(outputs.y), ROUNDING)
+    assert.same_values(state[1], last.memory, ROUNDING)
+    assert.same_values(state[2], last.exists, 0)
+    local halves = {}
+    for n, range in ipairs { { 1, 2 }, { 3, T } } do
+      local inputs = {}
+      for name, x in pairs(run.inputs) do
+        inputs[name] = x:slice(1, range[1], range[2])
+      end
+      local half, after = object:run { parameters = run.parameters, inputs = inputs, state = halves.state }
+      halves[n], halves.state = half.y, after
+    end
+    assert.same_values(outputs.y, core.concatenate(halves, 1), ROUNDING)
+  end)
+end)
+
 describe("a loop of a program", function()
+  each_way("gives what its steps give one by one", function(program, run)
+    run.state, run.mask, run.reset = { h = normal(9, B, 4) }, MASK, RESET
+    local fast, fast_last = program_of(program):run(run)
+    run.plain = true
+    local slow, slow_last = program_of(program):run(run)
+    assert.same_values(slow.y, fast.y, ROUNDING)
+    assert.same_values(slow_last.h, fast_last.h, ROUNDING)
+    check_gradients(program, run)
+  end)
+
+  it("may begin with what comes after it in the table", function()
+    local program = recurrent()
+    program.nodes[22] = node("tanh", { 4 })
+    program.states[1].first = 21
+    local run = tensors_for(program)
+    check_values(program, run)
+    run.reset = RESET
+    check_values(program, run)
+    check_gradients(program, run)
+  end)
+
   each_way("has the values and gradients of its steps", function(program, run)
     check_values(program, run)
     check_gradients(program, run)
@@ -450,7 +562,8 @@ describe("a cell of a program", function()
       states = { { name = "y", width = 4, next = 10 }, { name = "h", width = 4, next = 9 } },
       nodes = { input("x", 3), { op = "parameter", parameter = 0 }, { op = "parameter", parameter = 1 },
         { op = "state", state = 0 }, { op = "state", state = 1 }, node("concatenate", { 0, 3 }),
-        node("linear", { 5, 1 }), node("linear", { 4, 2 }), node("add", { 6, 7 }), node("tanh", { 8 }), node("sin", { 9 }) },
+        node("linear", { 5, 1 }), node("linear", { 4, 2 }), node("add", { 6, 7 }), node("tanh", { 8 }),
+        node("sin", { 9 }) },
       outputs = { { name = "y", node = 10 } },
     }
     local run = tensors_for(program)

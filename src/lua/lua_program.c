@@ -127,9 +127,9 @@ static int program_parameters(lua_State *L) {
 
 /* --- Whole sequences ----------------------------------------------------------------- */
 
-static const char *const run_fields[] = {"parameters", "inputs",    "state",
-                                         "dropout",    "zoneout",   "mask",
-                                         "reset",      "generator", NULL};
+static const char *const run_fields[] = {
+    "parameters", "inputs", "state",     "dropout", "zoneout",
+    "mask",       "reset",  "generator", "plain",   NULL};
 
 /* Places on the stack: the first five are lists of tensors by number, or false,
 ** of which the fields of the argument are tables by name. */

@@ -110,16 +110,19 @@ static saros_status keep_cell(const program_walk *walk, const program_node *n,
                               saros_tensor *const *first, saros_tensor *dropout,
                               saros_tensor **y, saros_tensor **last) {
   saros_named_tensor given[MOST_GIVEN] = {{NULL, NULL}};
-  saros_tensor *zones[SAROS_MAX_STATES] = {NULL};
+  saros_tensor *zones[SAROS_MAX_STATES] = {NULL}, *all = NULL;
+  const program_lead lead = {2, {walk->T, walk->B}};
   saros_status status;
+  TRY_OR_DONE(program_spread(&walk->p->nodes[n->input[0]], &lead, x[0], &all));
   for (int i = 0; i < n->states; i++)
     TRY_OR_DONE(zone(walk, n, i, &zones[i]));
   TRY_OR_DONE(cell_parameters(walk, n, x, first, given));
   saros_steps steps = {walk->reverse, walk->mask, walk->reset,
                        dropout,       zones[0],   zones[1]};
-  status = saros_recurrent(n->cell, x[0], state, given,
+  status = saros_recurrent(n->cell, all, state, given,
                            n->inputs - 1 + n->states, &steps, y, last);
 done:
+  saros_tensor_release(all);
   for (int i = 0; i < MOST_GIVEN; i++)
     saros_tensor_release(given[i].tensor);
   for (int i = 0; i < SAROS_MAX_STATES; i++)
@@ -160,21 +163,16 @@ static saros_status turn(const program_walk *walk, saros_tensor *x,
   return status;
 }
 
-static saros_status keep_window(const program_walk *walk, const program_node *n,
-                                saros_tensor *const *x,
-                                saros_tensor *const *state, saros_tensor **y,
-                                saros_tensor **last) {
+saros_status program_window(const program_walk *walk, int taps, int dilation,
+                            saros_tensor *x, saros_tensor *state,
+                            saros_tensor **y, saros_tensor **last) {
   turned_walk w = {NULL, NULL, NULL};
   saros_status status;
-  TRY_OR_DONE(turn(walk, x[0], &w));
-  saros_window_options options = {n->at[AT_TAPS], n->at[AT_DILATION], 0, w.mask,
-                                  w.reset};
-  TRY_OR_DONE(saros_window(w.x, state[0], &options, y, last));
-  if (walk->reverse) {
-    saros_tensor *turned = *y;
-    status = saros_flip(turned, 0, y);
-    saros_tensor_release(turned);
-  }
+  TRY_OR_DONE(turn(walk, x, &w));
+  saros_window_options options = {taps, dilation, 0, w.mask, w.reset};
+  TRY_OR_DONE(saros_window(w.x, state, &options, y, last));
+  if (walk->reverse)
+    status = PROGRAM_MAKE(*y, saros_flip(*y, 0, &made));
 done:
   saros_tensor_release(w.x);
   saros_tensor_release(w.mask);
@@ -182,18 +180,28 @@ done:
   return status;
 }
 
+static saros_status keep(const program_walk *walk, const program_node *n,
+                         saros_tensor *const *x, saros_tensor *const *state,
+                         saros_tensor *const *first, saros_tensor *dropout,
+                         saros_tensor **y, saros_tensor **last) {
+  if (n->op == NODE_ATTENTION)
+    return program_attend(walk, n, x, state, y, last);
+  if (n->op == NODE_CELL)
+    return keep_cell(walk, n, x, state, first, dropout, y, last);
+  const program_lead lead = {2, {walk->T, walk->B}};
+  saros_tensor *all;
+  TRY(program_spread(&walk->p->nodes[n->input[0]], &lead, x[0], &all));
+  saros_status status = program_window(walk, n->at[AT_TAPS], n->at[AT_DILATION],
+                                       all, state[0], y, last);
+  saros_tensor_release(all);
+  return status;
+}
+
 saros_status program_keep(const program_walk *walk, const program_node *n,
                           saros_tensor *const *x, saros_tensor *const *state,
                           saros_tensor *const *first, saros_tensor *dropout,
                           saros_tensor **y, saros_tensor **last) {
-  saros_status status;
-  if (n->op == NODE_ATTENTION)
-    return saros_fail(walk->p->context, SAROS_ESTATE,
-                      "program: attention runs in sessions alone");
-  if (n->op == NODE_WINDOW)
-    status = keep_window(walk, n, x, state, y, last);
-  else
-    status = keep_cell(walk, n, x, state, first, dropout, y, last);
+  saros_status status = keep(walk, n, x, state, first, dropout, y, last);
   if (status == SAROS_OK)
     return SAROS_OK;
   for (int i = 0; i < n->states; i++)

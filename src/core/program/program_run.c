@@ -476,8 +476,7 @@ static saros_status put_out(running *r, saros_tensor **outputs) {
   return SAROS_OK;
 }
 
-/* Those whose nodes are invariant, or the others. A state may begin with an
-** invariant node that comes behind all that reads it. */
+/* Invariant nodes come before all others, since states begin with them. */
 static saros_status run_components(running *r, int invariant) {
   const saros_program *p = r->p;
   for (int i = 0; i < p->component_count; i++) {

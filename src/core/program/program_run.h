@@ -70,12 +70,18 @@ saros_status program_keep(const program_walk *walk, const program_node *n,
 saros_status program_cell_dropout(const program_walk *walk,
                                   const program_node *n, saros_tensor **out);
 
+/* Values of x (T, B, F) at (taps - 1) dilation, ..., 0 steps before, one after the
+** other, along the walk. */
+saros_status program_window(const program_walk *walk, int taps, int dilation,
+                            saros_tensor *x, saros_tensor *state,
+                            saros_tensor **y, saros_tensor **last);
+
 /* Attention over the last steps. (program_attention.c) */
 saros_status program_attend(const program_walk *walk, const program_node *n,
                             saros_tensor *const *x, saros_tensor *const *state,
                             saros_tensor **y, saros_tensor **last);
 
-/* x (B, w) or (T, B, w), zeros with history of none: a tensor of ones or zeros. */
+/* A tensor that is filled with a value. */
 saros_status program_filled(saros_context *context, double value, int rank,
                             const int *shape, saros_tensor **out);
 

@@ -160,7 +160,9 @@ static saros_status keep_step(unrolling *u, int node, const program_walk *walk,
     state[i] = u->state[n->state[i]];
     first[i] = node_of_first >= 0 ? u->given[node_of_first] : NULL;
   }
-  TRY(PROGRAM_MAKE(x[0], as_steps(x[0], &made)));
+  for (int i = 0; i < n->inputs; i++)
+    if (!u->p->nodes[n->input[i]].invariant)
+      TRY(PROGRAM_MAKE(x[i], as_steps(x[i], &made)));
   TRY(program_keep(walk, n, x, state, first, u->dropout[node], out, last));
   for (int i = 0; i < n->states; i++)
     set(&u->state[n->state[i]], last[i]);

@@ -286,6 +286,21 @@ done:
   return status;
 }
 
+static saros_status rms_norm(const saros_program *p, const program_node *n,
+                             saros_tensor *const *x, saros_tensor **out) {
+  const int shape[2] = {n->width / n->at[AT_N], n->at[AT_N]};
+  saros_tensor *rows = NULL, *gain = NULL;
+  saros_status status;
+  TRY_OR_DONE(shaped(p, n, 0, x[0], 2, shape, &rows));
+  TRY_OR_DONE(norm_operand(n, 1, 1, x, &gain));
+  TRY_OR_DONE(saros_rms_norm(rows, gain, n->number[NUMBER_EPSILON], out));
+  status = as_row(n, 2, out);
+done:
+  saros_tensor_release(rows);
+  saros_tensor_release(gain);
+  return status;
+}
+
 saros_status program_evaluate(const saros_program *p, const program_node *n,
                               const program_lead *lead, saros_tensor *const *x,
                               saros_tensor **out) {
@@ -309,6 +324,8 @@ saros_status program_evaluate(const saros_program *p, const program_node *n,
       return transpose(p, n, x, out);
     case NODE_LAYER_NORM:
       return layer_norm(p, n, x, out);
+    case NODE_RMS_NORM:
+      return rms_norm(p, n, x, out);
     case NODE_MATVEC:
       return matvec(p, n, x, out);
     case NODE_OUTER:
