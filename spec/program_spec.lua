@@ -471,6 +471,67 @@ describe("a loop of a program", function()
   end)
 end)
 
+-- h = tanh(W [x, u, h, c] + b) with c = sin(V [[h, x], u]): columns of what no state
+-- reaches on both sides of the states.
+local function concatenated()
+  return {
+    parameters = { { name = "W", shape = { 3, 10 } }, { name = "b", shape = { 3 } }, { name = "V", shape = { 3, 7 } } },
+    states = { { name = "h", width = 3, next = 9 }, { name = "c", width = 3, next = 13 } },
+    nodes = { input("x", 2), input("u", 2), { op = "parameter", parameter = 0 }, { op = "parameter", parameter = 1 },
+      { op = "parameter", parameter = 2 }, { op = "state", state = 0 }, { op = "state", state = 1 },
+      node("concatenate", { 0, 1, 5, 6 }), node("linear", { 7, 2, 3 }), node("tanh", { 8 }),
+      node("concatenate", { 5, 0 }), node("concatenate", { 10, 1 }), node("linear", { 11, 4 }), node("sin", { 12 }) },
+    outputs = { { name = "y", node = 9 }, { name = "z", node = 13 } },
+  }
+end
+
+describe("a product of a concatenation in a loop", function()
+  it("has the values and gradients of the whole", function()
+    local program = concatenated()
+    local run = tensors_for(program)
+    check_values(program, run)
+    check_gradients(program, run)
+    run.mask, run.reset = MASK, RESET
+    check_values(program, run)
+    check_gradients(program, run)
+  end)
+
+  it("reads a state through its dropout", function()
+    local program = concatenated()
+    local run = tensors_for(program)
+    run.dropout = { h = normal(41, B, 3), c = normal(42, B, 3) }
+    local y = program_of(program):run(run).y
+    program.nodes[15], program.nodes[16] = input("factor_h", 3), input("factor_c", 3)
+    local function moved(number) -- two inputs come first
+      return number + 2
+    end
+    local nodes = { table.remove(program.nodes), table.remove(program.nodes) }
+    for _, old in ipairs(program.nodes) do
+      for n, operand in ipairs(old["in"] or {}) do
+        old["in"][n] = moved(operand)
+      end
+      nodes[#nodes + 1] = old
+    end
+    -- the states times their factors stand behind the states, in the place of them
+    table.insert(nodes, 10, node("multiply", { 7, 1 }))
+    table.insert(nodes, 11, node("multiply", { 8, 0 }))
+    for at = 12, #nodes do
+      for n, operand in ipairs(nodes[at]["in"]) do
+        nodes[at]["in"][n] = operand == 7 and 9 or operand == 8 and 10 or operand > 8 and operand + 2 or operand
+      end
+    end
+    program.nodes = nodes
+    program.states[1].next, program.states[2].next = 13, 17
+    program.outputs = { { name = "y", node = 13 } }
+    local factors = { x = run.inputs.x, u = run.inputs.u }
+    for name, factor in pairs(run.dropout) do
+      factors["factor_" .. name] = factor:reshape(1, B, 3) + core.zeros(T, B, 3)
+    end
+    local wanted = program_of(program):run { parameters = run.parameters, inputs = factors }
+    assert.same_values(wanted.y, y, ROUNDING)
+  end)
+end)
+
 -- A cell as a program, and its parameters by name.
 local function cell_program(cell, with, shapes, states, fields)
   local program = {

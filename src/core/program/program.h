@@ -177,6 +177,8 @@ struct saros_program {
   int *order;                    // all nodes, component by component
   int *component;                // of each node
   struct program_block *blocks;  // what names, operands and values lie in
+  saros_program *sequence;  // as program_run computes it (itself, or its own, or
+                            // null: not yet made); see program_split.c
   struct loop_plan *loops;       // compiled so far: a cache; see loop.h
 };
 

@@ -55,6 +55,8 @@ void saros_program_release(saros_program *p) {
     return;
   memory_pool *pool = &p->context->pool;
   loop_forget(p->loops);
+  if (p->sequence != p)
+    saros_program_release(p->sequence);
   while (p->blocks != NULL) {
     program_block *block = p->blocks;
     p->blocks = block->next;

@@ -504,11 +504,13 @@ saros_status saros_program_run(saros_program *p,
                                const saros_program_options *how,
                                saros_tensor **outputs, saros_tensor **last) {
   saros_context *context = p->context;
+  saros_program *whole = p;
+  memset(outputs, 0, (size_t)p->output_count * sizeof *outputs);
+  memset(last, 0, (size_t)p->state_count * sizeof *last);
+  TRY(program_sequence(whole, &p));
   size_t nodes = (size_t)p->node_count, states = (size_t)p->state_count;
   size_t bytes = nodes * (sizeof(saros_tensor *) + sizeof(int)) +
                  2 * states * sizeof(int) + sizeof(int);
-  memset(outputs, 0, (size_t)p->output_count * sizeof *outputs);
-  memset(last, 0, states * sizeof *last);
   running r = {.context = context,
                .p = p,
                .parameters = parameters,

@@ -26,6 +26,10 @@ typedef struct program_lead {
   int shape[2];  // (T, B), or (B)
 } program_lead;
 
+/* The program with products of concatenations split, so that loops are left with
+** what a state reaches: made once, and borrowed. (program_split.c) */
+saros_status program_sequence(saros_program *p, saros_program **out);
+
 /* --- Values of nodes (program_value.c) ------------------------------------------ */
 
 /* x with its last axis, or all of an invariant, as (lead, tail...). */
