@@ -190,6 +190,9 @@ local function for_all_steps(factor, T)
 end
 
 local function run_compiled(self, handle, x, state, steps, factors)
+  if x:size(3) ~= self.input then
+    options.fail(("recurrent: expected x of shape (T, B, %d), got %s"):format(self.input, options.describe(x)))
+  end
   local inputs = { x = x }
   for name, factor in pairs(factors) do
     inputs[name] = for_all_steps(factor, #x)

@@ -299,6 +299,23 @@ function Recurrent:forward(x, state, given, embedding)
   return run_layers(self, x, state, given)
 end
 
+--- True if the cells of one's own run in the core, as programs; false and why, if
+--- they are unrolled step by step. Fused layers need no program.
+---@return boolean
+---@return string? reason
+function Recurrent:compiled()
+  for _, direction in ipairs(self.directions) do
+    local handle, reason = true, nil
+    if direction.own then
+      handle, reason = direction.own:compile(direction.reverse)
+    end
+    if not handle then
+      return false, reason
+    end
+  end
+  return true
+end
+
 function Recurrent:describe()
   local o = self.o
   return ("%s %d -> %d, %d layer%s%s"):format(self.operation, o.input, o.hidden, o.layers,

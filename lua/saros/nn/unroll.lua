@@ -2,6 +2,9 @@
 
 local core = require "saros.core"
 local options = require "saros.options"
+local lazy = require "saros.lazy"
+local module = require "saros.nn.module"
+local scope = require "saros.nn.scope"
 local tree = require "saros.nn.state"
 
 --- Rows of a state that are `new` where which (B) is 1, and `old` where it is 0,
@@ -46,6 +49,8 @@ local function step(cell, x, state, t, walk)
   return y, new
 end
 
+local late = lazy({}, { stepper = { "saros.nn.stepper" } })
+
 local unroll = {}
 
 --- Run a step function over T steps whose input is at(t). Padding of the input is
@@ -79,7 +84,9 @@ end
 ---
 ---     local function cell(x, h) return saros.tanh((x .. h):matmul(W) + b) end
 ---     local y, h = nn.unroll(cell, x, saros.zeros(B, H))
----@param cell fun(x: saros.Tensor, state: saros.nn.State): saros.Tensor, saros.nn.State
+---
+--- A module whose step can be traced runs in the core, as cells of nn.recurrent do.
+---@param cell saros.nn.Module|fun(x: saros.Tensor, state: saros.nn.State): saros.Tensor, saros.nn.State
 ---@param x saros.Tensor  (T, B, I)
 ---@param state saros.nn.State  before the first step
 ---@param steps? saros.nn.Steps  mask, reset and reverse count; the rest is the cell's affair
@@ -92,6 +99,12 @@ function unroll.over(cell, x, state, steps, first)
     options.fail("nn.unroll: expected x to be a tensor (T, B, I), got " .. options.describe(x))
   end
   steps = steps or {}
+  if module.is(cell) and not scope.tracer and not (steps.reset and first) then
+    local y, last = late.stepper.run(cell, x, state, steps)
+    if y then
+      return y, last
+    end
+  end
   x = steps.mask and core.mask_rows(x, steps.mask) or x
   return unroll.walk(cell, #x, function(t) return x[t] end, state, steps, first)
 end

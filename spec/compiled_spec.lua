@@ -1,0 +1,210 @@
+-- Cells of one's own run in the core: the same values, states and gradients as
+-- unrolled step by step, or the reason why not.
+
+local gradients = require "spec.support.gradients"
+local recurrent_kinds = require "spec.support.recurrent_kinds"
+require "spec.support.values"
+local saros = require "saros"
+local nn = saros.nn
+
+local ROUNDING = gradients.is_double and 1e-12 or 1e-5
+
+local function normal(seed, ...)
+  return saros.generator(seed):normal { ... }
+end
+
+local LENGTHS = { 6, 2, 0, 4 }
+local RESET = saros.zeros(6, 4)
+RESET[3][1], RESET[2][2], RESET[1][4], RESET[5][1] = 1, 1, 1, 1
+
+-- Output, states and all gradients of a net in training.
+local function run(net, x, state, given)
+  for _, generator in pairs(net:generators()) do
+    generator:seed(3)
+  end
+  net:clear_gradients()
+  local tape <close> = saros.tape()
+  x:clear_gradient()
+  tape:watch(x)
+  local leaves = state and recurrent_kinds.leaves(state) or {}
+  for _, leaf in ipairs(leaves) do
+    leaf:clear_gradient()
+    tape:watch(leaf)
+  end
+  local y, last = net(x, state, given)
+  local loss = (y * normal(9, table.unpack(y:shape()))):sum()
+  for n, leaf in ipairs(recurrent_kinds.leaves(last)) do
+    loss = loss + (leaf * normal(10 + n, table.unpack(leaf:shape()))):sum()
+  end
+  tape:backward(loss)
+  local results = { y, x:gradient():clone() }
+  for _, leaf in ipairs(recurrent_kinds.leaves(last)) do
+    results[#results + 1] = leaf
+  end
+  for _, leaf in ipairs(leaves) do
+    results[#results + 1] = leaf:gradient():clone()
+  end
+  local parameters = net:parameters()
+  for n, parameter in ipairs(parameters) do
+    results[#results + 1] = parameter:gradient() and parameter:gradient():clone() or saros.zeros(parameters[n]:shape())
+  end
+  return results
+end
+
+local function assert_same(a, b)
+  assert.equal(#a, #b)
+  for n, tensor in ipairs(a) do
+    assert.same_values(tensor, b[n], ROUNDING * 20 * math.max(1, tensor:abs():max():item()))
+  end
+end
+
+local function build(kind, extra)
+  local options = { input = 3, hidden = 4, layers = 2 }
+  for _, from in ipairs { kind.options, extra } do
+    for name, value in pairs(from) do
+      options[name] = value
+    end
+  end
+  local net = nn.recurrent(options):init { seed = 7 }
+  for name, tensor in pairs(net:tensors()) do
+    if name:find "^initial" then
+      saros.generator(8):fill_normal(tensor, 0, 0.5)
+    end
+  end
+  return net
+end
+
+-- What is random beside what the cell says.
+local extras = {
+  plain = {},
+  ["with dropout of every kind"] = { dropout = 0.3, recurrent_dropout = 0.4, zoneout = 0.3 },
+  ["with variational dropout and learned first states"] = { dropout = 0.3, variational = true, learn_state = true },
+}
+
+for name, kind in pairs(recurrent_kinds.rows) do
+  if kind.new == nn.recurrent then
+    for title, extra in pairs(extras) do
+      if not (extra.recurrent_dropout and name:find "one's own") then
+        describe(("%s, compiled (%s)"):format(name, title), function()
+          local net, twin = build(kind, extra), build(kind, extra)
+          for _, direction in ipairs(twin.directions) do
+            direction.own.compiles = false
+          end
+
+          it("is compiled, and its twin is not", function()
+            assert.is_true(net:compiled())
+            assert.same({ false, "compiled = false" }, { twin:compiled() })
+          end)
+
+          it("has the values and the gradients of unrolling, padded and reset", function()
+            local x = normal(1, 6, 4, 3)
+            for _, given in ipairs {
+              {}, { lengths = LENGTHS }, { lengths = LENGTHS, reset = RESET }, { reset = RESET },
+            } do
+              assert_same(run(twin, x, nil, given), run(net, x, nil, given))
+            end
+          end)
+
+          it("has them from a state, and in evaluation", function()
+            local x = normal(1, 6, 4, 3)
+            local state = nn.state.map(select(2, twin(x)), function(h) return h + 0.1 end)
+            assert_same(run(twin, x, state), run(net, x, state))
+            local y, last = twin(x, state)
+            local z, after = net(x, state)
+            assert.same_values(y, z, ROUNDING)
+            local leaves = recurrent_kinds.leaves(after)
+            for n, leaf in ipairs(recurrent_kinds.leaves(last)) do
+              assert.same_values(leaf, leaves[n], ROUNDING)
+            end
+          end)
+        end)
+      end
+    end
+  end
+end
+
+describe("a cell of one's own that cannot be compiled", function()
+  it("is unrolled, and says why", function()
+    local net = nn.recurrent { 3, 4, cell = nn.cell("reads", {}, function(p, x, h)
+      return x:sum():item() > 1e9 and h or saros.tanh(p.inner(x .. h))
+    end) }:init { seed = 1 }
+    local y = net(normal(1, 5, 2, 3))
+    assert.same({ 5, 2, 4 }, y:shape())
+    local ok, reason = net:compiled()
+    assert.is_false(ok)
+    assert.matches("program: expected a step made of operations on features, got sum", reason)
+    assert.matches("compiled_spec.lua:%d+: ", reason)
+    assert.is_true(nn.lstm { 3, 4 }:compiled())
+  end)
+
+  it("is told of an input that does not fit, compiled or not", function()
+    local net = nn.recurrent { 3, 4, cell = nn.cell("takes", {}, function(p, x, h)
+      return p.inner(x .. h)
+    end) }:init { seed = 1 }
+    assert.error_matches(function() net(saros.zeros(5, 2, 7)) end, "recurrent: expected x of shape %(T, B, 3%), got a tensor %(5, 2, 7%)")
+  end)
+end)
+
+describe("tensors from outside of a cell", function()
+  it("may change, and have gradients", function()
+    local scale = saros.tensor { 0.5, 1, -1, 2 }
+    local cell = nn.cell("scaled", {}, function(p, x, h) return saros.tanh(p.inner(x .. h)) * scale end)
+    local net = nn.recurrent { 3, 4, cell = cell }:init { seed = 1 }
+    local x = normal(1, 5, 2, 3)
+    assert.is_true(net:compiled())
+    assert.gradients_match(function() return net(x):sum() end, { scale = scale, x = x })
+    local y = net(x)
+    scale:fill(0)
+    assert.equal(0, (net(x)):abs():max():item())
+    assert.is_true(y:abs():max():item() > 0)
+    scale:trainable(true)
+    local tape <close> = saros.tape()
+    tape:backward((net(x)):sum())
+    assert.is_true(scale:gradient():abs():max():item() > 0)
+  end)
+end)
+
+describe("a module that nn.unroll runs", function()
+  local Pair = nn.module "pair"
+  function Pair:forward(x, state)
+    local c = state.c * 0.5 + self.inner(x .. state.h)
+    return saros.tanh(c), { h = saros.tanh(c), c = c }
+  end
+  local pair = Pair.new()
+  pair.inner = pair:add_member("inner", nn.linear { 7, 4 })
+  pair:init { seed = 1 }
+
+  it("is compiled to the same values and gradients as the function that it is", function()
+    local x = normal(1, 6, 4, 3)
+    local inputs = { x = x, h = normal(2, 4, 4), c = normal(3, 4, 4) }
+    for _, steps in ipairs { {}, { mask = require("saros.nn.steps").mask(LENGTHS, 6), reset = RESET } } do
+      local results = {}
+      for n, cell in ipairs { pair, function(...) return pair(...) end } do
+        local tape <close> = saros.tape()
+        for _, tensor in pairs(inputs) do
+          tensor:clear_gradient()
+          tape:watch(tensor)
+        end
+        pair:clear_gradients()
+        local y, last = nn.unroll(cell, x, { h = inputs.h, c = inputs.c }, steps)
+        tape:backward((y * y):sum() + last.c:sum())
+        results[n] = { y, last.h, last.c, x:gradient():clone(), inputs.h:gradient():clone(),
+          inputs.c:gradient():clone(), pair.inner.weight:gradient():clone() }
+      end
+      assert_same(results[2], results[1])
+    end
+  end)
+
+  it("may return its state alone, a tensor", function()
+    local Brief = nn.module "brief"
+    function Brief:forward(x, h) return saros.tanh(self.inner(x .. h)) end
+    local brief = Brief.new()
+    brief.inner = brief:add_member("inner", nn.linear { 7, 4 })
+    brief:init { seed = 1 }
+    local x = normal(1, 6, 2, 3)
+    local y, h = nn.unroll(brief, x, saros.zeros(2, 4))
+    local z, last = nn.unroll(function(...) return brief(...) end, x, saros.zeros(2, 4))
+    assert.same_values(z, y, ROUNDING)
+    assert.same_values(last, h, ROUNDING)
+  end)
+end)
