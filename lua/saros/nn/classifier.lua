@@ -20,7 +20,7 @@ local linear = require "saros.nn.linear"
 local live = require "saros.nn.live_classifier"
 local loss = require "saros.nn.loss"
 local module = require "saros.nn.module"
-local recurrent = require "saros.nn.recurrent"
+local stack = require "saros.nn.stack"
 local steps = require "saros.nn.steps"
 local model_file = require "saros.model_file"
 local match = require "saros.train.match"
@@ -46,8 +46,9 @@ Net.stateful = true
 ---@field vocabulary? saros.Vocabulary  of texts
 ---@field features? saros.Scale  of numbers: one of the two is given
 ---@field labels string[]  their names, no two alike
----@field cell? "rnn"|"lstm"|"gru"|"mingru"|"minlstm"|"lru"  ("gru")
+---@field cell? "rnn"|"lstm"|"gru"|"mingru"|"minlstm"|"lru"|saros.nn.CellMaker  ("gru")
 ---@field hidden? integer  H, in each direction (128)
+---@field [string] any  every other option of the cell, such as remember, projection, peepholes, reset or r_max
 ---@field embedding? integer  size of the embedded symbols of texts (H)
 ---@field layers? integer  recurrent layers (1)
 ---@field bidirectional? boolean  read from both ends? (true)
@@ -57,11 +58,11 @@ Net.stateful = true
 ---@field label_smoothing? number  in [0, 1): the share of each target that all labels get, in training (0)
 ---@field seed? integer  of the parameters and the dropout (1)
 
-local check = options.declare("nn.classifier", {
+local check = options.declare("nn.classifier", stack.fields {
   { "vocabulary", options.optional(vocabulary.kind) },
   { "features", options.optional(scale.kind) },
   { "labels", options.list_of(options.string) },
-  { "cell", options.one_of(recurrent.names), "gru" },
+  { "cell", stack.cell, "gru" },
   { "hidden", options.size, 128 },
   { "embedding", options.optional(options.size) },
   { "layers", options.size, 1 },
@@ -387,22 +388,27 @@ local function classifier(given)
     o.class_weights = class_weights.read(o.class_weights, self.labels)
     self.class_weights = core.tensor(o.class_weights)
   end
-  self.configuration = o
+  self.configuration = stack.plain(o)
   if self.vocabulary then
     o.embedding = o.embedding or o.hidden
     self.embedding = self:add_member("embedding", embedding { #self.vocabulary, o.embedding })
   end
-  self.recurrent = self:add_member("recurrent", recurrent[o.cell] {
+  self.recurrent = self:add_member("recurrent", stack.build(o, {
     input = self.features and #self.features or o.embedding,
     hidden = o.hidden,
     layers = o.layers,
     bidirectional = o.bidirectional,
     dropout = o.dropout,
-  })
+  }))
   if o.dropout > 0 then
     self.dropout = self:add_member("dropout", dropout { o.dropout })
   end
-  local states = (o.bidirectional and 2 or 1) * self.recurrent.directions[1].sizes[1]
+  local size = self.recurrent.directions[1].sizes[1]
+  size = type(size) == "table" and #size == 1 and size[1] or size
+  if math.type(size) ~= "integer" then
+    options.fail("nn.classifier: expected a cell whose first state is one row of numbers, got " .. tostring(o.cell))
+  end
+  local states = (o.bidirectional and 2 or 1) * size
   self.head = self:add_member("head", linear { states, #self.labels })
   self.net = net_of(self)
   return self:init { seed = o.seed }
@@ -410,6 +416,7 @@ end
 
 model_file.register("classifier", function(description)
   local given = description.options
+  stack.require_known(given)
   if description.features then
     given.features = scale.from_table(description.features)
   else

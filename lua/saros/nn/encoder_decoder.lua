@@ -27,7 +27,7 @@ local embedding = require "saros.nn.embedding"
 local linear = require "saros.nn.linear"
 local loss = require "saros.nn.loss"
 local module = require "saros.nn.module"
-local recurrent = require "saros.nn.recurrent"
+local stack = require "saros.nn.stack"
 local states = require "saros.nn.state"
 local steps = require "saros.nn.steps"
 local model_file = require "saros.model_file"
@@ -365,10 +365,10 @@ end)
 
 local ATTENTIONS = { dot = true, scaled_dot = true, general = true, additive = true }
 
-local check = options.declare("nn.encoder_decoder", {
+local check = options.declare("nn.encoder_decoder", stack.fields {
   { "source", symbols },
   { "target", symbols },
-  { "cell", options.one_of(recurrent.names), "rnn" },
+  { "cell", stack.cell, "rnn" },
   { "hidden", options.size, 128 },
   { "embedding", options.optional(options.size) },
   { "layers", options.size, 1 },
@@ -384,8 +384,9 @@ local check = options.declare("nn.encoder_decoder", {
 ---@class saros.nn.EncoderDecoderOptions
 ---@field source saros.Vocabulary|integer  of what is read, or the number of its symbols
 ---@field target saros.Vocabulary|integer  of what is written, V symbols
----@field cell? "rnn"|"lstm"|"gru"|"mingru"|"minlstm"|"lru"  ("rnn")
+---@field cell? "rnn"|"lstm"|"gru"|"mingru"|"minlstm"|"lru"|saros.nn.CellMaker  ("rnn")
 ---@field hidden? integer  H (128)
+---@field [string] any  every other option of the cell, such as remember, projection, peepholes, reset or r_max
 ---@field embedding? integer  size of the embedded symbols (H)
 ---@field layers? integer  of the encoder and of the decoder (1)
 ---@field bidirectional? boolean  does the encoder read from both ends, with H / 2 units each? (false)
@@ -398,13 +399,14 @@ local check = options.declare("nn.encoder_decoder", {
 --- Two directions share the H units, so that keys and states have the
 --- decoder's size whichever way the encoder reads.
 local function build_encoder(o)
-  return recurrent[o.cell] {
+  return stack.build(o, {
     input = o.embedding,
     hidden = o.bidirectional and o.hidden // 2 or o.hidden,
     layers = o.layers,
     dropout = o.dropout,
     bidirectional = o.bidirectional,
-  }
+    projection = o.bidirectional and o.projection and o.projection // 2 or o.projection,
+  })
 end
 
 local function add_attention(self, kind, hidden)
@@ -416,9 +418,12 @@ end
 --- so its state is two numbers.
 local function require_halves(o)
   local multiple = o.cell == "lru" and 4 or 2
+  if o.bidirectional and options.size.accept(o.projection) and o.projection % 2 ~= 0 then
+    options.fail(("nn.encoder_decoder: expected an even projection for two directions, got %d"):format(o.projection))
+  end
   if o.bidirectional and o.hidden % multiple ~= 0 then
     options.fail(("nn.encoder_decoder: expected hidden to be a multiple of %d for two directions of %s, got %d"):format(
-      multiple, o.cell, o.hidden))
+      multiple, type(o.cell) == "string" and o.cell or o.cell.name, o.hidden))
   end
 end
 
@@ -431,31 +436,32 @@ local function encoder_decoder(given)
   self.source, o.source = o.source, nil
   self.target, o.target = o.target, nil
   o.embedding, o.attention = o.embedding or o.hidden, o.attention.kind
-  self.configuration = o
+  self.configuration = stack.plain(o)
   self.boundary = size_of(self.target) + 1
   self.source_embedding = self:add_member("source_embedding",
     embedding { size_of(self.source), o.embedding })
   self.target_embedding = self:add_member("target_embedding",
     embedding { self.boundary, o.embedding })
   self.encoder = self:add_member("encoder", build_encoder(o))
-  self.decoder = self:add_member("decoder", recurrent[o.cell] {
+  self.decoder = self:add_member("decoder", stack.build(o, {
     input = o.embedding,
     hidden = o.hidden,
     layers = o.layers,
     dropout = o.dropout,
-  })
+  }))
   if o.attention then
-    add_attention(self, o.attention, o.hidden)
+    add_attention(self, o.attention, self.decoder.output)
   end
   if o.dropout > 0 then
     self.dropout = self:add_member("dropout", dropout { o.dropout })
   end
-  self.head = self:add_member("head", linear { o.hidden, self.boundary })
+  self.head = self:add_member("head", linear { self.decoder.output, self.boundary })
   return self:init { seed = o.seed }
 end
 
 model_file.register("encoder_decoder", function(description)
   local given = description.options
+  stack.require_known(given)
   given.source = from_plain(description.source)
   given.target = from_plain(description.target)
   return encoder_decoder(given)

@@ -13,7 +13,7 @@ local regression = require "saros.metrics.regression"
 local linear = require "saros.nn.linear"
 local live = require "saros.nn.live_forecaster"
 local module = require "saros.nn.module"
-local recurrent = require "saros.nn.recurrent"
+local stack = require "saros.nn.stack"
 local steps = require "saros.nn.steps"
 local model_file = require "saros.model_file"
 local match = require "saros.train.match"
@@ -35,8 +35,9 @@ Net.stateful = true
 
 ---@class saros.nn.ForecasterOptions
 ---@field series saros.Series  gives columns, scale and horizon
----@field cell? "rnn"|"lstm"|"gru"|"mingru"|"minlstm"|"lru"  ("gru")
+---@field cell? "rnn"|"lstm"|"gru"|"mingru"|"minlstm"|"lru"|saros.nn.CellMaker  ("gru")
 ---@field hidden? integer  H (32)
+---@field [string] any  every other option of the cell, such as remember, projection, peepholes, reset or r_max
 ---@field layers? integer  recurrent layers (1)
 ---@field dropout? number  between layers, in training (0)
 ---@field loss? "mse"|"l1"|"huber"  that is trained with and told: of the mean, of the median, or of what lies
@@ -45,9 +46,9 @@ Net.stateful = true
 ---  where each target is an input, too; and then the default
 ---@field seed? integer  of the parameters and the dropout (1)
 
-local check = options.declare("nn.forecaster", {
+local check = options.declare("nn.forecaster", stack.fields {
   { "series", options.having("a series", { "horizon", "scale" }) },
-  { "cell", options.one_of(recurrent.names), "gru" },
+  { "cell", stack.cell, "gru" },
   { "hidden", options.size, 32 },
   { "layers", options.size, 1 },
   { "dropout", options.fraction, 0 },
@@ -340,20 +341,21 @@ local function forecaster(given)
     o.difference = places ~= nil
   end
   self.places, self.difference = places, o.difference
-  self.configuration = o
-  self.recurrent = self:add_member("recurrent", recurrent[o.cell] {
+  self.configuration = stack.plain(o)
+  self.recurrent = self:add_member("recurrent", stack.build(o, {
     input = #self.scale.inputs,
     hidden = o.hidden,
     layers = o.layers,
     dropout = o.dropout,
-  })
-  self.head = self:add_member("head", linear { o.hidden, self.horizon * #self.scale.targets })
+  }))
+  self.head = self:add_member("head", linear { self.recurrent.output, self.horizon * #self.scale.targets })
   self.net = net_of(self)
   return self:init { seed = o.seed }
 end
 
 model_file.register("forecaster", function(description)
   local given = description.options
+  stack.require_known(given)
   if not options.size.accept(description.horizon) then
     error("expected a horizon, " .. options.size.expected .. ", got " .. options.describe(description.horizon), 0)
   end

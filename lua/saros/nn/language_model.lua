@@ -11,7 +11,7 @@ local initialize = require "saros.nn.initialize"
 local linear = require "saros.nn.linear"
 local loss = require "saros.nn.loss"
 local module = require "saros.nn.module"
-local recurrent = require "saros.nn.recurrent"
+local stack = require "saros.nn.stack"
 local walk = require "saros.nn.steps"
 local model_file = require "saros.model_file"
 local beam = require "saros.generate.beam"
@@ -42,8 +42,9 @@ LanguageModel.reads_pieces = true
 ---@class saros.nn.LanguageModelOptions
 ---@field vocabulary saros.Vocabulary
 ---@field net? saros.nn.Module  from ids (T, B) to logits (T, B, V), in place of what the other options build (none)
----@field cell? "rnn"|"lstm"|"gru"|"mingru"|"minlstm"|"lru"  ("rnn")
+---@field cell? "rnn"|"lstm"|"gru"|"mingru"|"minlstm"|"lru"|saros.nn.CellMaker  ("rnn")
 ---@field hidden? integer  H (128)
+---@field [string] any  every other option of the cell, such as remember, projection, peepholes, reset or r_max
 ---@field embedding? integer  size of the embedded symbols (H)
 ---@field layers? integer  recurrent layers (2)
 ---@field head? integer[]  sizes of hidden layers between the state and the output ({})
@@ -60,12 +61,12 @@ LanguageModel.reads_pieces = true
 ---@field weights? "default"|"glorot"|"orthogonal"  how parameters start
 ---@field seed? integer  of the parameters and the dropout (1)
 
-local check = options.declare("nn.language_model", {
+local check = options.declare("nn.language_model", stack.fields {
   { "vocabulary", vocabulary.kind },
   { "net", options.optional(options.kind("a module from ids to logits", function(value)
     return module.is(value) and value or nil
   end)) },
-  { "cell", options.one_of(recurrent.names), "rnn" },
+  { "cell", stack.cell, "rnn" },
   { "hidden", options.size, 128 },
   { "embedding", options.optional(options.size) },
   { "layers", options.size, 2 },
@@ -269,30 +270,25 @@ local function language_model(given)
   local self = LanguageModel.new()
   self.vocabulary, o.vocabulary = o.vocabulary, nil
   o.embedding = o.embedding or o.hidden
-  if o.tie and (o.embedding ~= o.hidden or #o.head > 0) then
-    error("nn.language_model: expected embedding = hidden and no head with tie", 2)
+  if o.tie and (o.embedding ~= (o.projection or o.hidden) or #o.head > 0) then
+    error(("nn.language_model: expected embedding = %s and no head with tie"):format(
+      o.projection and "projection" or "hidden"), 2)
   end
   if o.net then
     return with_net(self, o)
   end
-  self.configuration = o
+  self.configuration = stack.plain(o)
   self.embedding = self:add_member("embedding", embedding { #self.vocabulary, o.embedding })
-  self.recurrent = self:add_member("recurrent", recurrent[o.cell] {
+  self.recurrent = self:add_member("recurrent", stack.build(o, {
     input = o.embedding,
     hidden = o.hidden,
     layers = o.layers,
     dropout = o.dropout,
-    variational = o.variational,
-    recurrent_dropout = o.recurrent_dropout,
-    zoneout = o.zoneout,
-    layer_norm = o.layer_norm,
-    residual = o.residual,
-    learn_state = o.learn_state,
-  })
+  }))
   if o.dropout > 0 then
     self.dropout = self:add_member("dropout", dropout { o.dropout, variational = o.variational })
   end
-  self.head = self:add_member("head", build_head(o.hidden, o.head, #self.vocabulary))
+  self.head = self:add_member("head", build_head(self.recurrent.output, o.head, #self.vocabulary))
   if o.tie then
     self.head:tie("weight", self.embedding.weight)
   end
@@ -304,6 +300,7 @@ model_file.register("language_model", function(description, text, tensors)
     return with_program(description, text, tensors)
   end
   local given = description.options
+  stack.require_known(given)
   given.vocabulary = vocabulary.from_table(description.vocabulary)
   return language_model(given)
 end)

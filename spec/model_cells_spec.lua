@@ -1,0 +1,116 @@
+-- Ready models take every option of their cell, and cells of one's own.
+
+require "spec.support.values"
+local files = require "spec.support.files"
+local saros = require "saros"
+local nn, data = saros.nn, saros.data
+
+local TEXT = data.text({ string = ("to be or not to be, that is "):rep(20) }, { valid = 0 })
+local SERIES = data.series(saros.arange(60):reshape(60, 1), {})
+local LABELLED = data.labelled { a = { "aab", "aba", "baa" }, b = { "bbb", "abb", "bba" } }
+local PAIRS = data.pairs { { "ab", "ba" }, { "aab", "baa" }, { "b", "b" } }
+
+local Highway = nn.cell("highway", { states = { "h" } }, function(p, x, h)
+  local z = saros.sigmoid(p.gate(x .. h))
+  return z * saros.tanh(p.candidate(x .. h)) + (1 - z) * h
+end)
+
+local function with(given, more)
+  for name, value in pairs(more) do
+    given[name] = value
+  end
+  return given
+end
+
+-- Each model, how it is built, and its loss of some batch.
+local MODELS = {
+  language_model = {
+    function(o) return nn.language_model(with({ vocabulary = TEXT.vocabulary, hidden = 8 }, o)) end,
+    function() return (TEXT:windows { batch = 4, length = 10 })() end,
+  },
+  classifier = {
+    function(o)
+      return nn.classifier(with({ vocabulary = LABELLED.vocabulary, labels = LABELLED.labels, hidden = 8 }, o))
+    end,
+    function() return (LABELLED:batches { batch = 4, seed = 1 })() end,
+  },
+  forecaster = {
+    function(o) return nn.forecaster(with({ series = SERIES, hidden = 8 }, o)) end,
+    function() return (SERIES:windows { batch = 2, length = 10 })() end,
+  },
+  encoder_decoder = {
+    function(o)
+      return nn.encoder_decoder(with({ source = PAIRS.source, target = PAIRS.target, hidden = 8 }, o))
+    end,
+    function() return (PAIRS:batches { batch = 3, seed = 1 })() end,
+  },
+}
+
+local CELLS = {
+  { cell = "lstm", projection = 4, peepholes = true, zoneout_cell = 0.1 },
+  { cell = "lstm", forget_bias = 1, layer_norm = true, learn_state = true, residual = true, layers = 2 },
+  { cell = "gru", reset = "before", remember = 20, bias = true },
+  { cell = "rnn", activation = "relu", variational = true },
+  { cell = "mingru", candidate = "positive", zoneout = 0.1 },
+  { cell = "lru", r_max = 0.9, units = 6 },
+}
+
+local function loss_of(model, window)
+  local loss = model.window_loss and (model:window_loss(window)) or (model:loss(window))
+  return loss:item()
+end
+
+for kind, entry in pairs(MODELS) do
+  local build, next_window = entry[1], entry[2]
+
+  describe(("the options of cells in nn.%s"):format(kind), function()
+    for _, o in ipairs(CELLS) do
+      it(("reach the layers (%s)"):format(o.cell), function()
+        local model = build(o)
+        local stack = model.recurrent or model.decoder
+        for name, value in pairs(o) do
+          if name ~= "cell" then
+            assert.equal(value, stack.o[name], name)
+          end
+        end
+        local loss = loss_of(model, next_window())
+        assert.is_true(loss == loss)
+        files.with_path(function(path)
+          assert.is_true(model:save(path))
+          local loaded = assert(saros.load(path))
+          assert.equal(loss, loss_of(loaded, next_window()))
+        end)
+      end)
+    end
+
+    it("are refused by the layer's own words if it has no such option", function()
+      assert.error_matches(function() build { cell = "gru", projection = 4 } end, "nn.gru: unknown option .projection")
+      assert.error_matches(function() build { cell = "gru", reset = "never" } end, "nn.gru: expected option 'reset'")
+      assert.error_matches(function() build { cell = "rnm" } end,
+        "expected option 'cell' to be \"gru\" .* or a cell of nn.cell")
+    end)
+
+    it("may be a cell of one's own", function()
+      local model = build { cell = Highway, layers = 2 }
+      local loss = loss_of(model, next_window())
+      local adam = saros.optim.adam(model:parameters(), { lr = 0.02 })
+      for _ = 1, 5 do
+        local tape <close> = saros.tape()
+        local window = next_window()
+        tape:backward(model.window_loss and (model:window_loss(window)) or (model:loss(window)))
+        adam:step()
+      end
+      local trained = loss_of(model, next_window())
+      assert.is_true(trained < loss, ("%g, then %g"):format(loss, trained))
+      files.with_path(function(path)
+        assert.is_true(model:save(path))
+        local loaded, message = saros.load(path)
+        assert.is_nil(loaded)
+        assert.is_truthy(message:find('got "highway" of a script\'s own', 1, true), message)
+        local other = build { cell = Highway, layers = 2, seed = 3 }
+        assert.is_truthy(other:load(path))
+        assert.equal(trained, loss_of(other, next_window()))
+      end)
+    end)
+  end)
+end
