@@ -385,6 +385,56 @@ describe("the program of a model", function()
   end)
 end)
 
+describe("a program inside another one", function()
+  local inline = require "saros.program.inline"
+
+  --- A module that runs another one and says in a trace that it is that one's program.
+  local function wrapped(inner)
+    local m = own(nil, { inner = inner }, function(self, x, state) return self.inner(x, state) end, inner.stateful)
+    getmetatable(m).trace = function(self, t, x, state)
+      local y, after = t:quietly(self.forward, self, x, state)
+      local program, states = self.inner:program(), {}
+      for n, given in ipairs(program.states) do
+        states[n] = { state and at_path(state, given.path), at_path(after, given.path) }
+      end
+      inline(t, program, { parameters = self.inner:tensors(), inputs = { x = x }, states = states,
+        outputs = { y = y } })
+      return y, after
+    end
+    return m
+  end
+
+  local function highway(inputs, hidden)
+    return nn.recurrent { inputs, hidden, learn_state = true, cell = nn.cell("highway", { states = { "h" } },
+      function(p, x, h)
+        local z = saros.sigmoid(p.gate(x .. h))
+        return z * saros.tanh(p.new(x .. h)) + (1 - z) * h
+      end) }
+  end
+
+  it("has its nodes there", function()
+    for _, inner in ipairs {
+      nn.linear { 4, 6 }, nn.lstm { 4, 6, layers = 2, learn_state = true }, highway(4, 6),
+      nn.chain { nn.conv1d { 4, 5, kernel = 3, dilation = 2 }, nn.gru { 5, 6, residual = true } },
+      nn.windowed_attention { 6, 3, heads = 2 }, nn.lru { 4, 6 }, nn.chain { nn.embedding { 5, 6 }, nn.rms_norm { 6 } },
+    } do
+      local plain = inner:init { seed = 1 }:program()
+      local program = agrees(wrapped(inner))
+      assert.equal(#plain.nodes, #program.nodes)
+      agrees(nn.chain { wrapped(inner), nn.linear { 6, 2 } })
+    end
+  end)
+
+  it("has its nodes there where it is all that is left of a module", function()
+    local of_program = require "saros.nn.program".of
+    for _, inner in ipairs { nn.gru { 4, 6, learn_state = true }, highway(4, 6), nn.conv1d { 4, 6, kernel = 2 } } do
+      local m = of_program(inner:init { seed = 1 }:program():encode())
+      m:load(inner:tensors())
+      agrees(nn.chain { nn.linear { 4, 4 }:init { seed = 1 }, m, nn.linear { 6, 2 }:init { seed = 2 } })
+    end
+  end)
+end)
+
 -- --- Own cells -----------------------------------------------------------------------------
 
 describe("the program of an own cell", function()

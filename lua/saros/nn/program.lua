@@ -117,11 +117,6 @@ function Program:program()
   return self.data
 end
 
---- As a part of another module it would have to be traced again.
-function Program.trace(_, t)
-  t:refuse "a program from a file inside of another module"
-end
-
 function Program:describe()
   local counts = ("%d nodes, %d parameters"):format(#self.data.nodes, #self.own)
   return #self.data.states > 0 and ("program (%s, %d states)"):format(counts, #self.data.states)

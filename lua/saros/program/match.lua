@@ -96,9 +96,7 @@ function match.first(t, outputs, first, first_outputs, after)
   for s, state in ipairs(t.states) do
     local n = found[s - 1]
     local node = n and not is_zero(first, n) and copied(t, first, n, done)
-    if node and t.widths[node] == 1 and state.width > 1 then
-      node = t:node("expand", { node }, { outer = 1, times = state.width, inner = 1 }, state.width)
-    end
+    node = node and t:widened(node, state.width)
     if node and t.widths[node] == state.width then
       state.first, state.example = node, first:example(n)
     end

@@ -343,7 +343,30 @@ function Recorder:kept_state(node, given)
   return s
 end
 
---- Add a node; see PROGRAM.md of what fields it has.
+--- Add a node that keeps states, from numbers of nodes; see `kept_state` of these.
+---@return integer
+function Recorder:keeping_node(op, numbers, attributes, width, states)
+  local n = self:node(op, numbers, attributes, width)
+  local list = {}
+  for i, given in ipairs(states or {}) do
+    list[i] = self:kept_state(n, given)
+  end
+  if op == "window" then
+    self.nodes[n + 1].state = list[1]
+  elseif #list > 0 then
+    self.nodes[n + 1].states = list
+  end
+  return n
+end
+
+--- A node of one number repeated to a width; any other as it is.
+---@return integer
+function Recorder:widened(node, width)
+  return (self.widths[node] == width or self.widths[node] > 1) and node
+    or self:node("expand", { node }, { outer = 1, times = width, inner = 1 }, width)
+end
+
+--- Add a node: what a module says of itself in its method `trace`.
 ---@param op string
 ---@param operands (saros.Tensor|number|saros.program.Value)[]
 ---@param fields table  of the node, with its `width`, and `states` as pairs { before, after } of tensors
@@ -360,17 +383,7 @@ function Recorder:emit(op, operands, fields)
       attributes[name] = given
     end
   end
-  local n = self:node(op, numbers, attributes, fields.width)
-  local list = {}
-  for i, given in ipairs(fields.states or {}) do
-    list[i] = self:kept_state(n, given)
-  end
-  local node = self.nodes[n + 1]
-  if op == "window" then
-    node.state = list[1]
-  elseif #list > 0 then
-    node.states = list
-  end
+  local n = self:keeping_node(op, numbers, attributes, fields.width, fields.states)
   return self:as(n, fields.axes or self:output_axes(row, fields.width))
 end
 
@@ -409,16 +422,9 @@ end
 
 --- True if any tensor among the arguments is traced.
 local function any_traced(self, arguments)
-  for n = 1, arguments.n or #arguments do
-    local x = arguments[n]
-    if self:is_traced(x) then
+  for _, x in pairs(arguments) do
+    if self:is_traced(x) or (type(x) == "table" and getmetatable(x) == nil and any_traced(self, x)) then
       return true
-    elseif type(x) == "table" and getmetatable(x) == nil then
-      for _, inner in pairs(x) do
-        if self:is_traced(inner) then
-          return true
-        end
-      end
     end
   end
   return false

@@ -320,11 +320,31 @@ local function needed_nodes(t, outputs)
   return needed
 end
 
+--- The needed nodes in order: inputs, what states begin with, the rest.
+local function in_order(t, needed)
+  local early, places = {}, { {}, {}, {} }
+  for _, state in ipairs(t.states) do
+    if state.first then
+      mark(t, state.first, early)
+    end
+  end
+  for n, node in ipairs(t.nodes) do
+    if needed[n - 1] then
+      local place = (node.op == "input" or node.op == "ids") and 1 or early[n - 1] and 2 or 3
+      table.insert(places[place], n)
+    end
+  end
+  local order = places[1]
+  table.move(places[2], 1, #places[2], #order + 1, order)
+  return table.move(places[3], 1, #places[3], #order + 1, order)
+end
+
 --- The needed nodes by their new numbers, and what the numbers became.
 local function renumbered(t, needed)
   local nodes, number, parameters = {}, {}, {}
-  for n, node in ipairs(t.nodes) do
-    if needed[n - 1] then
+  for _, n in ipairs(in_order(t, needed)) do
+    local node = t.nodes[n]
+    do
       local copy = {}
       for name, given in pairs(node) do
         copy[name] = given

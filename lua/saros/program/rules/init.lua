@@ -7,7 +7,7 @@ local rules = {}
 -- Told of whatever their arguments are; the others where a tensor is traced.
 rules.always = {}
 
-for _, name in ipairs { "elementwise", "shape", "reduce", "product", "layers", "refused" } do
+for _, name in ipairs { "elementwise", "shape", "reduce", "product", "layers", "programs", "refused" } do
   require("saros.program.rules." .. name)(rules)
 end
 
