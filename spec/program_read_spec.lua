@@ -145,6 +145,19 @@ local function attention()
   return program
 end
 
+-- h = tanh(W [x, h]), with a state that only delays and one that begins somewhere.
+local function concatenated()
+  return {
+    parameters = { { name = "W", shape = { 3, 5 } }, { name = "first", shape = { 2 } } },
+    states = { { name = "h", width = 3, next = 6 }, { name = "before", width = 2, next = 0, first = 2 } },
+    nodes = { input("x", 2), parameter(0), parameter(1), { op = "state", state = 0 }, { op = "state", state = 1 },
+      { op = "concatenate", ["in"] = { 4, 3 } }, { op = "linear", ["in"] = { 5, 1 } },
+      { op = "tanh", ["in"] = { 6 } },
+      { op = "slice", ["in"] = { 7 }, outer = 1, n = 3, inner = 1, from = 1, count = 2 } },
+    outputs = { { name = "y", node = 7 }, { name = "z", node = 8 } },
+  }
+end
+
 describe("a program is refused", function()
   it("with an attention whose states do not fit", function()
     local program = attention()
@@ -245,10 +258,10 @@ describe("a program is refused", function()
     changed("3 operands behind x", function(_, cell) cell["in"][4] = nil end)
     changed("the name of a cell", function(_, cell) cell.cell = "lstn" end)
     changed("2 states", function(_, cell) cell.states[2] = nil end)
-    local function other(name, width, with)
+    local function other(name, units, with)
       return function(p, cell)
         cell.cell, cell.with, cell["in"], cell.states, p.states[2] = name, with, { 0, 1 }, { 0 }, nil
-        p.parameters[1].shape, p.states[1].width = { width, 3 }, width
+        p.parameters[1].shape, p.states[1].width = { units, 3 }, units
       end
     end
     changed("nu in node 4 (cell), got none", other("lru", 4, { "weight_ih" }))
@@ -285,31 +298,57 @@ describe("a program is refused", function()
     assert.is_truthy(core.program(whole:format(table.concat(nodes, ","))))
   end)
 
-  it("or read, whatever its text is, and nothing else happens", function()
+  -- Runs a program on ones and zeros, if it is small.
+  local function run(program)
+    local given, elements = { parameters = {}, inputs = {} }, 0
+    for _, wanted in ipairs(program:parameters()) do
+      local count = 1
+      for _, size in ipairs(wanted.shape) do
+        count = count * size
+      end
+      elements = elements + count
+      given.parameters[wanted.name] = elements < 1e5 and core.full(wanted.shape, 0.5) or nil
+    end
+    for _, value in ipairs(program:inputs()) do
+      elements = elements + value.width
+      given.inputs[value.name] = value.count and core.ids { { 1, 1 }, { 1, 1 } }
+        or elements < 1e5 and core.ones(2, 2, value.width) or nil
+    end
+    given.mask = core.tensor { { 1, 1 }, { 1, 0 } }
+    given.reset = core.tensor { { 0, 1 }, { 1, 0 } }
+    return pcall(program.run, program, given)
+  end
+
+  it("or read, whatever its text is, and then runs; nothing else happens", function()
     local random = saros.generator(17)
     local signs = { "0", "1", "-1", '"', "[", "]", "{", "}", ",", ":", "e9", "9999999999", "true", "\\", "\0", "x" }
-    local samples = { text(elman()), text(lstm()), text(one(12, {
+    local samples = { text(elman()), text(lstm()), text(attention()), text(one(12, {
       op = "matvec", ["in"] = { 0, 1 }, heads = 2, rows = 3, columns = 2,
-    }, 4)) }
+    }, 4)), text(concatenated()) }
     -- Other signs anywhere, or another number for a number.
     local function change(given)
       local at = random:integer(#given)
-      if random:integer(2) == 1 then
+      if random:integer(4) == 1 then
         return given:sub(1, at - 1) .. signs[random:integer(#signs)] .. given:sub(at + random:integer(3) - 1)
       end
       local first, last = given:find("%d+", at)
-      return first and given:sub(1, first - 1) .. random:integer(6) - 1 .. given:sub(last + 1) or given
+      return first and given:sub(1, first - 1) .. random:integer(8) - 1 .. given:sub(last + 1) or given
     end
-    local whole = 0
-    for _ = 1, 4000 do
+    local read_ones, ran = 0, 0
+    for _ = 1, 6000 do
       local given = samples[random:integer(#samples)]
       for _ = 1, random:integer(3) do
         given = change(given)
       end
-      local ok, message = pcall(core.program, given)
-      whole = whole + (ok and 1 or 0)
-      assert.is_true(ok or message:find("program: expected", 1, true) ~= nil, given)
+      local ok, program = pcall(core.program, given)
+      assert.is_true(ok or program:find("program: expected", 1, true) ~= nil, given)
+      if ok then
+        local fine, message = run(program)
+        read_ones, ran = read_ones + 1, ran + (fine and 1 or 0)
+        assert.is_true(fine or message:find("expected", 1, true) ~= nil, message)
+      end
     end
-    assert.is_true(whole > 100 and whole < 2000, whole)
+    assert.is_true(read_ones > 300 and read_ones < 4000, read_ones)
+    assert.is_true(ran > 200, ran)
   end)
 end)

@@ -463,9 +463,17 @@ describe("a loop of a program", function()
       outputs = { { name = "y", node = 8 }, { name = "sum", node = 4 } },
     }
     local run = tensors_for(program)
-    check_values(program, run)
-    check_gradients(program, run)
-    run.mask, run.reset = MASK, RESET
+    for _, steps in ipairs { {}, { mask = MASK }, { reset = RESET }, { mask = MASK, reset = RESET } } do
+      run.mask, run.reset = steps.mask, steps.reset
+      for _, state in ipairs { {}, { before = normal(5, B, 2), sum = normal(6, B, 2), square = normal(7, B, 2) } } do
+        run.state = state
+        check_values(program, run)
+        check_gradients(program, run)
+      end
+    end
+    for _, s in ipairs(program.states) do
+      s.reverse = true
+    end
     check_values(program, run)
     check_gradients(program, run)
   end)

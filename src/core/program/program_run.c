@@ -426,6 +426,49 @@ static int states_of(const running *r, const program_component *c,
   return count;
 }
 
+/* --- States that only delay ------------------------------------------------------------------- */
+
+/* True if a window of two steps is all that a state is: rows start again from
+** zeros, and nothing is blended. */
+static int is_delay(const running *r, int state) {
+  int restarts = r->how.reset != NULL && r->p->states[state].first >= 0;
+  return !restarts && !is_zoned(r, state);
+}
+
+/* What the state is before the first step; null: zeros. */
+static saros_status before_first(const running *r, int state,
+                                 saros_tensor **out) {
+  const program_lead rows = {1, {r->B, 0}};
+  int first = r->p->states[state].first;
+  *out = NULL;
+  if (r->first != NULL && r->first[state] != NULL)
+    *out = saros_tensor_retain(r->first[state]);
+  else if (first >= 0)
+    return program_spread(&r->p->nodes[first], &rows, r->value[first], out);
+  return SAROS_OK;
+}
+
+/* The value of the next node one step before, which goes to the reader of the
+** state if there is one, and the last of them. */
+static saros_status delay(running *r, int state) {
+  const program_state *s = &r->p->states[state];
+  program_walk walk = walk_of(r, s->reverse);
+  saros_tensor *x = NULL, *before = NULL, *both = NULL;
+  saros_status status;
+  TRY_OR_DONE(
+      program_spread(&r->p->nodes[s->next], &r->lead, r->value[s->next], &x));
+  TRY_OR_DONE(before_first(r, state, &before));
+  TRY_OR_DONE(program_window(&walk, 2, 1, x, before, &both, &r->last[state]));
+  if (r->reader[state] >= 0)
+    status = saros_slice(both, -1, 0, s->width, &r->value[r->reader[state]]);
+done:
+  saros_tensor_release(x);
+  saros_tensor_release(before);
+  saros_tensor_release(both);
+  drop_use(r, s->next);
+  return status;
+}
+
 static saros_status run_component(running *r, const program_component *c) {
   const saros_program *p = r->p;
   int node = p->order[c->first];
@@ -437,6 +480,8 @@ static saros_status run_component(running *r, const program_component *c) {
   }
   if (!c->loops && n->op != NODE_STATE)
     return run_node(r, node);
+  if (!c->loops && is_delay(r, n->state[0]))
+    return delay(r, n->state[0]);
   size_t bytes = ((size_t)p->state_count + 1) * sizeof(int);
   int *states = pool_take(&r->context->pool, bytes);
   if (states == NULL)
@@ -454,7 +499,7 @@ static saros_status run_component(running *r, const program_component *c) {
 static saros_status run_unread(running *r) {
   for (int i = 0; i < r->p->state_count; i++)
     if (r->keeper[i] < 0 && r->reader[i] < 0)
-      TRY(with_room(r, NULL, 0, &i, 1));
+      TRY(is_delay(r, i) ? delay(r, i) : with_room(r, NULL, 0, &i, 1));
   return SAROS_OK;
 }
 
