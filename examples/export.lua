@@ -28,7 +28,7 @@ local args = parser:parse()
 
 local model = need(saros.load(args.model))
 local fits, done, message = pcall(saros.export_c, model, args.out, { name = args.name, weights = args.weights })
-need(fits, not fits and "no C file of this model: " .. done:gsub("^[^:]*:%d+: session: ", ""))
+need(fits, not fits and "no C file of this model: " .. done:gsub("^[^:]*:%d+: %a+: ", ""))
 need(done, message)
 print(("%s: %s, %d weights"):format(args.out, model:describe(), model:count()))
 print(("check it:  cc -std=c99 -O2 -D%s_TEST %s -lm && ./a.out"):format(args.name:upper(), args.out))

@@ -44,7 +44,7 @@ end
 -- They serve the library alone.
 local INTERNAL = {
   new = true, fits = true, on_scale = true, columns = true, apply_column = true, invert_column = true,
-  apply_values = true, present = true, training_weight = true, sample_window = true,
+  apply_values = true, present = true, training_weight = true, sample_window = true, trace = true,
 }
 
 -- Values of many kinds, none of which does anything by itself.

@@ -566,8 +566,6 @@ describe("export_c", function()
     local own = nn.module "own"
     for _, model in ipairs {
       nn.gru { 2, 3, bidirectional = true }:init { seed = 1 },
-      nn.chain { nn.linear { 2, 3 }, function(x) return x end }:init { seed = 1 },
-      nn.chain { saros.tanh, nn.linear { 2, 3 } }:init { seed = 1 },
       nn.chain { nn.linear { 2, 3 }, nn.embedding { 4, 2 } }:init { seed = 1 },
       nn.linear { 2, 3 },
       own.new(),
@@ -575,7 +573,7 @@ describe("export_c", function()
       local _, expected = pcall(function() model:session() end)
       local _, message = pcall(function() saros.export_c(model, "/nowhere/a.c") end)
       assert.equal((expected:gsub("^.-:%d+: ", "")), (message:gsub("^.-:%d+: ", "")))
-      assert.matches("^spec/export_spec.lua:%d+: session: expected ", message)
+      assert.matches("^spec/export_spec.lua:%d+: %a+: expected ", message)
     end
   end)
 

@@ -412,7 +412,7 @@ describe("a learner says what it takes:", function()
     refuses({ guard = 1 }, "expected option 'guard' to be a number above 1, got 1")
     refuses({ loss = "mae" }, "expected option 'loss' to be \"cross_entropy\" or \"mse\"")
     refuses({ delay = -1 }, "expected option 'delay' to be a whole number")
-    assert.error_matches(function() nn.attention({ 2, 2 }):init({ seed = 1 }):learner() end, "session: expected")
+    assert.error_matches(function() nn.attention({ 2, 2 }):init({ seed = 1 }):learner() end, "program: expected")
     assert.equal("learner (session (2 features -> 3, 1 stream), window 32, every 32, 0 steps)",
       tostring(model:learner()))
   end)

@@ -223,7 +223,7 @@ describe("a classifier that is stepped", function()
         hidden = 4 }
       for _, use in ipairs { both.session, both.learner, function(m) saros.export_c(m, "/nowhere/a.c") end } do
         assert.error_matches(function() use(both) end,
-          "session: expected layers of one direction, got bidirectional ones, which read a sequence to its end first")
+          "session: expected layers of one direction, got state .*, which walks from the end of a sequence")
       end
     end
   end)
@@ -251,7 +251,7 @@ describe("an encoder-decoder", function()
           loaded:translate("abc", { beam = 1, length_penalty = 0, max_length = 5 })[1].log_probability, way)
       end
       for _, use in ipairs { model.session, model.learner, function(m) saros.export_c(m, "/nowhere/a.c") end } do
-        assert.error_matches(function() use(model) end, "session: expected nn.embedding, .*, got encoder_decoder")
+        assert.error_matches(function() use(model) end, "program: expected a module that computes step by step, got an encoder_decoder")
       end
     end)
   end

@@ -300,12 +300,12 @@ describe("a session of windowed attention", function()
     walk(session, x, 1, 9)
     net:init { seed = 5 }
     local twin = net:session():restore(session:dump())
-    session:repack(net:stages())
+    session:repack(net)
     assert.same_values(walk(twin, x, 10, 20), walk(session, x, 10, 20), 0)
     -- Windows and heads whose arrays lie in the same places are others all the same.
     for _, given in ipairs { { window = 4 }, { heads = 4 }, { residual = true } } do
-      assert.error_matches(function() session:repack(build(given):stages()) end,
-        "repack: expected the stages that the session was made of, got stages of other kinds or sizes")
+      assert.error_matches(function() session:repack(build(given):init { seed = 1 }) end,
+        "repack: expected the model that the session steps, got a windowed_attention that computes something else")
     end
   end)
 

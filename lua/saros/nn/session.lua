@@ -1,14 +1,89 @@
 --- Sessions: a model run one step at a time, for an event or a symbol, without
---- making an object. A model says itself of which stages it consists; see
---- `stages` of the modules.
+--- making an object. What a step does is the model's program; see saros.program.
 
 local core = require "saros.core"
 local options = require "saros.options"
+local states = require "saros.nn.state"
 
 local check = options.declare("session", {
   { "streams", options.size, 1 },
   { "weights", options.one_of { "real", "bf16", "int8" }, "real" },
 })
+
+--- The parameters of a model, in the order of its program.
+---@param program saros.Program
+---@param model saros.nn.Module
+---@return saros.Tensor[]
+local function parameters_of(program, model)
+  local tensors, list = model:tensors(), {}
+  for n, parameter in ipairs(program.parameters) do
+    list[n] = tensors[parameter.name]
+  end
+  return list
+end
+
+--- The same of a model that says that it is the one of a session.
+local function parameters_again(program, model)
+  options.argument("repack", 1, options.having("a model", { "tensors", "program" }), model)
+  local own = model:program()
+  if own ~= program and own:encode() ~= program:encode() then
+    options.fail(("repack: expected the model that the session steps, got a %s that computes something else"):format(
+      model.kind))
+  end
+  return parameters_of(own, model)
+end
+
+--- Puts a state where the model has it; the whole tree, if that is the tensor.
+local function put(tree, path, tensor)
+  if #path == 0 then
+    return tensor
+  end
+  local branch = tree
+  for n = 1, #path - 1 do
+    branch[path[n]] = branch[path[n]] or states.new {}
+    branch = branch[path[n]]
+  end
+  branch[path[#path]] = tensor
+  return tree
+end
+
+local function find(tree, path)
+  for _, key in ipairs(path) do
+    tree = type(tree) == "table" and tree[key] or nil
+  end
+  return tree
+end
+
+--- What turns a session's list of states into the state of a model, and back.
+local function form_of(program)
+  local form = {}
+
+  function form.state(list)
+    local tree = states.new {}
+    for n, state in ipairs(program.states) do
+      tree = put(tree, state.path or { state.name }, list[n])
+    end
+    return tree
+  end
+
+  function form.set_state(tree)
+    local list = {}
+    for n, state in ipairs(program.states) do
+      list[n] = find(tree, state.path or { state.name })
+      if not options.tensor.accept(list[n]) then
+        options.fail(("set_state: expected the state of the model, with a tensor at %s, got %s"):format(
+          state.name, options.describe(list[n])))
+      end
+    end
+    return list
+  end
+
+  function form.parameters(model)
+    return parameters_again(program, model)
+  end
+
+  return form
+end
 
 ---@param model saros.nn.Module
 ---@param given? { streams?: integer, weights?: "real"|"bf16"|"int8" }
@@ -20,7 +95,9 @@ local function session(model, given)
     options.fail("session: expected a model with initialized parameters; "
       .. "call init { seed = ... } or load(tensors) first")
   end
-  return core.session(model:stages(), o.streams, o.weights)
+  local program = model:program()
+  return core.session(core.program(program:encode()), parameters_of(program, model), o.streams, o.weights,
+    form_of(program))
 end
 
 return session

@@ -86,7 +86,7 @@ end
 local function list_text(list, lines)
   local parts = {}
   for n, element in ipairs(list) do
-    parts[n] = core.json_encode(element)
+    parts[n] = core.json_encode(element):gsub('("%a+":%s*){}', "%1[]") -- empty lists, of tables
   end
   return "[" .. (lines and #parts > 0 and "\n" or "") .. table.concat(parts, lines and ",\n" or ", ") .. "]"
 end

@@ -87,7 +87,7 @@ end
 function Guard:roll_back()
   local learner = self.learner
   self.good.saved:give()
-  learner.session:repack(learner.stages)
+  learner.session:repack(learner.model)
   learner.session:restore(self.good.session:dump())
   begin(self)
 end

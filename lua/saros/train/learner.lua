@@ -53,7 +53,6 @@ local undisturbed = require "saros.train.undisturbed"
 ---@field options table
 ---@field parameters saros.nn.Parameters
 ---@field optimizer saros.optim.Optimizer
----@field stages saros.Stage[]  of the model
 ---@field session saros.Session  with the weights that the model has: ask it, but do not step it
 ---@field output saros.Tensor  (B, O), of the session
 ---@field forms { input: saros.train.Form, target: saros.train.Form }
@@ -128,7 +127,7 @@ local function commit(self, learned)
   self.rolling:learned()
   if learned then
     self.optimizer:step()
-    self.session:repack(self.stages)
+    self.session:repack(self.model)
   end
 end
 
@@ -263,7 +262,7 @@ end
 local function restore(self, snapshot)
   snapshot.saved:give()
   checkpoint.restore_generators(self.model, snapshot.generators)
-  self.session:repack(self.stages)
+  self.session:repack(self.model)
   self.session:restore(snapshot.session)
   self.rolling:restore(snapshot.rolling)
   self.pending = table.move(snapshot.pending, 1, #snapshot.pending, 1, {})
@@ -307,14 +306,26 @@ local function check_options(given)
   return o
 end
 
+--- The one input of a program, a node of it.
+local function input_of(program)
+  local inputs = {}
+  for _, node in ipairs(program.nodes) do
+    if node.op == "input" or node.op == "ids" then
+      inputs[#inputs + 1] = node
+    end
+  end
+  if #inputs ~= 1 then
+    options.fail(("learner: expected a model of one input, got one of %d"):format(#inputs))
+  end
+  return inputs[1]
+end
+
 --- What goes in and what should come out.
-local function forms_of(first, outputs, o)
-  local weight = first.weight or first.weight_ih
-  local input = first.kind == "embedding" and form.ids(o.streams, weight:size(1))
-    or form.numbers(o.streams, weight:size(weight:rank()))
-  local target = o.loss == "cross_entropy" and form.ids(o.streams, outputs)
-    or form.numbers(o.streams, outputs)
-  return { input = input, target = target }
+local function forms_of(input, outputs, o)
+  return {
+    input = input.op == "ids" and form.ids(o.streams, input.count) or form.numbers(o.streams, input.width),
+    target = o.loss == "cross_entropy" and form.ids(o.streams, outputs) or form.numbers(o.streams, outputs),
+  }
 end
 
 ---@param model saros.nn.Module  that can be a session
@@ -324,16 +335,15 @@ local function learner(model, given)
   local _ <close> = core.no_gradient()
   local o = check_options(given)
   local session = model:session { streams = o.streams }
-  local stages, output = model:stages(), session:logits():reshape(o.streams, -1)
-  o.loss = o.loss or stages[1].kind == "embedding" and "cross_entropy" or "mse"
+  local input, output = input_of(model:program()), session:logits():reshape(o.streams, -1)
+  o.loss = o.loss or input.op == "ids" and "cross_entropy" or "mse"
   local self = setmetatable({
     model = model,
     options = o,
     parameters = model:parameters(),
-    stages = stages,
     session = session,
     output = output,
-    forms = forms_of(stages[1], output:size(2), o),
+    forms = forms_of(input, output:size(2), o),
     loss = LOSSES[o.loss],
     pending = {},
     steps = 0,

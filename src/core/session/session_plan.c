@@ -114,8 +114,8 @@ static saros_status expect_steps(saros_context *context,
   for (int i = 0; i < program->state_count; i++)
     if (program->states[i].reverse)
       return saros_fail(context, SAROS_EARGUMENT,
-                        "session: expected states that walk forward, got %s, "
-                        "which begins at the end of a sequence",
+                        "session: expected layers of one direction, got state %s, "
+                        "which walks from the end of a sequence",
                         QUOTE(program->states[i].name));
   if (program->output_count == 0)
     return saros_fail(context, SAROS_EARGUMENT,
