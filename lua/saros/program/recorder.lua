@@ -30,10 +30,10 @@ Recorder.__index = Recorder
 -- A constant of more elements is a matter for a parameter.
 local LONGEST_CONSTANT = 65536
 
---- Nodes that are never the same as another one, whatever their operands.
+--- Nodes that are added even where there is one with the same operands.
 local UNIQUE = { input = true, ids = true, state = true, cell = true, window = true, attention = true, dropout = true }
 
---- What does not depend on operands: is it the same in every row and step?
+--- Nodes without operands; true if they are the same in every row and step.
 local SOURCES = { input = false, ids = false, state = false, parameter = true, constant = true }
 
 --- Refuse what cannot be part of a step, by name and with the line of the script.
@@ -420,10 +420,11 @@ end
 
 -- --- Recording ---------------------------------------------------------------------------------
 
---- True if any tensor among the arguments is traced.
-local function any_traced(self, arguments)
+--- True if any tensor among the arguments, or in tables down to that depth, is traced.
+local function any_traced(self, arguments, depth)
   for _, x in pairs(arguments) do
-    if self:is_traced(x) or (type(x) == "table" and getmetatable(x) == nil and any_traced(self, x)) then
+    local is_plain = depth > 0 and type(x) == "table" and getmetatable(x) == nil
+    if self:is_traced(x) or (is_plain and any_traced(self, x, depth - 1)) then
       return true
     end
   end
@@ -443,7 +444,7 @@ function Recorder:told(name, arguments, results)
     return
   elseif rules.always[name] then
     rules.always[name](self, arguments, results)
-  elseif any_traced(self, arguments) then
+  elseif any_traced(self, arguments, 2) then
     if not rule then
       self:refuse(name)
     end

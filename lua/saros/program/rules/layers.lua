@@ -2,6 +2,8 @@
 
 local layout = require "saros.program.layout"
 
+local rules = { always = {} }
+
 --- 1 where row and column are equal, (count, count), from two sums of ones.
 local function identity(t, count)
   local ones = t:node("expand", { t:scalar(1.0) }, { outer = 1, times = count, inner = 1 }, count)
@@ -79,83 +81,83 @@ local function states_of(t, given, parameters, last, reverse)
   return list
 end
 
-return function(rules)
-  function rules.embedding(t, arguments, results)
-    local given, ids = t:value(arguments[1]), t:is_traced(arguments[2]) and t:value(arguments[2])
-    if not ids then
-      t:refuse "embedding with ids that are no input"
-    elseif not t.invariant[given.node] then
-      t:refuse "embedding with a table that differs from row to row"
-    end
-    local width = results[1]:size(-1)
-    local whole = t:spread("embedding", given, layout.all(arguments[1]:shape(), "feature"))
-    t:bind(results[1], look_up(t, "embedding", ids, whole, width))
+function rules.embedding(t, arguments, results)
+  local given, ids = t:value(arguments[1]), t:is_traced(arguments[2]) and t:value(arguments[2])
+  if not ids then
+    t:refuse "embedding with ids that are no input"
+  elseif not t.invariant[given.node] then
+    t:refuse "embedding with a table that differs from row to row"
   end
-
-  function rules.one_hot(t, arguments, results)
-    local count = arguments[2]
-    if count > MOST_SYMBOLS then
-      t:refuse(("one_hot of %d symbols, more than %d"):format(count, MOST_SYMBOLS))
-    end
-    t:bind(results[1], look_up(t, "one_hot", t:value(arguments[1]), identity(t, count), count))
-  end
-
-  function rules.layer_norm(t, arguments, results)
-    local x = t:value(arguments[1])
-    x = t:solid("layer_norm", x, #x.axes)
-    local operands = { x.node, of_norm(t, arguments[2]), of_norm(t, arguments[3]) }
-    local n = layout.size(x.axes[#x.axes])
-    local node = t:node("layer_norm", operands, { n = n, epsilon = (arguments[4] or 1e-5) + 0.0 }, t.widths[x.node])
-    t:bind(results[1], t:as(node, x.axes))
-  end
-
-  function rules.rms_norm(t, arguments, results)
-    local x = t:value(arguments[1])
-    x = t:solid("rms_norm", x, #x.axes)
-    local fields = { n = layout.size(x.axes[#x.axes]), epsilon = (arguments[3] or 1e-5) + 0.0 }
-    local node = t:node("rms_norm", { x.node, of_norm(t, arguments[2]) }, fields, t.widths[x.node])
-    t:bind(results[1], t:as(node, x.axes))
-  end
-
-  --- Of ones that depend on nothing it is a mask: the factor of something else.
-  function rules.always.dropout(t, arguments, results)
-    local x, p = arguments[1], arguments[2] + 0.0
-    if not t:is_traced(x) then
-      t.bound[results[1]] = p > 0 and { mask = p } or nil
-      return
-    end
-    local value = t:value(x)
-    local node = p > 0 and t:node("dropout", { value.node }, { p = p }, t.widths[value.node]) or value.node
-    t:bind(results[1], t:as(node, value.axes))
-  end
-  rules.dropout = rules.always.dropout
-
-  --- core.window(x, memory, options)
-  function rules.window(t, arguments, results)
-    local x, before, given = table.unpack(arguments, 1, 3)
-    if given.mask or given.reset or (given.ahead or 0) > 0 then
-      t:refuse "a window that reads ahead, or with a mask or resets of the module's own"
-    end
-    local y, after = results[1], results[2]
-    t:bind(y, t:emit("window", { x }, { width = y:size(-1), dilation = given.dilation or 1,
-      states = { { before, after } } }))
-  end
-
-  --- core.recurrent(cell, x, states, parameters, steps)
-  function rules.recurrent(t, arguments, results)
-    local cell, x, given, parameters = table.unpack(arguments, 1, 4)
-    local steps, y, last = arguments[5] or {}, results[1], results[2]
-    if steps.mask or steps.reset then
-      t:refuse "a recurrent layer with a mask or resets of the module's own"
-    end
-    local names, tensors = parameters_of(parameters)
-    local states = states_of(t, given, parameters, last, steps.reverse)
-    local fields = { cell = cell, with = names, width = y:size(-1), states = states }
-    randomness(t, steps, fields)
-    local value = t:emit("cell", { x, table.unpack(tensors) }, fields)
-    local rows = layout.copy(value.axes)
-    t:bind(y, value)
-    table.remove(rows, 1) -- h is (B, H)
-    t.bound[last[1]] = t:as(value.node, rows)
-  end
+  local width = results[1]:size(-1)
+  local whole = t:spread("embedding", given, layout.all(arguments[1]:shape(), "feature"))
+  t:bind(results[1], look_up(t, "embedding", ids, whole, width))
 end
+
+function rules.one_hot(t, arguments, results)
+  local count = arguments[2]
+  if count > MOST_SYMBOLS then
+    t:refuse(("one_hot of %d symbols, more than %d"):format(count, MOST_SYMBOLS))
+  end
+  t:bind(results[1], look_up(t, "one_hot", t:value(arguments[1]), identity(t, count), count))
+end
+
+function rules.layer_norm(t, arguments, results)
+  local x = t:value(arguments[1])
+  x = t:solid("layer_norm", x, #x.axes)
+  local operands = { x.node, of_norm(t, arguments[2]), of_norm(t, arguments[3]) }
+  local n = layout.size(x.axes[#x.axes])
+  local node = t:node("layer_norm", operands, { n = n, epsilon = (arguments[4] or 1e-5) + 0.0 }, t.widths[x.node])
+  t:bind(results[1], t:as(node, x.axes))
+end
+
+function rules.rms_norm(t, arguments, results)
+  local x = t:value(arguments[1])
+  x = t:solid("rms_norm", x, #x.axes)
+  local fields = { n = layout.size(x.axes[#x.axes]), epsilon = (arguments[3] or 1e-5) + 0.0 }
+  local node = t:node("rms_norm", { x.node, of_norm(t, arguments[2]) }, fields, t.widths[x.node])
+  t:bind(results[1], t:as(node, x.axes))
+end
+
+--- Of ones that depend on nothing it is a mask: the factor of something else.
+function rules.always.dropout(t, arguments, results)
+  local x, p = arguments[1], arguments[2] + 0.0
+  if not t:is_traced(x) then
+    t.bound[results[1]] = p > 0 and { mask = p } or nil
+    return
+  end
+  local value = t:value(x)
+  local node = p > 0 and t:node("dropout", { value.node }, { p = p }, t.widths[value.node]) or value.node
+  t:bind(results[1], t:as(node, value.axes))
+end
+rules.dropout = rules.always.dropout
+
+--- core.window(x, memory, options)
+function rules.window(t, arguments, results)
+  local x, before, given = table.unpack(arguments, 1, 3)
+  if given.mask or given.reset or (given.ahead or 0) > 0 then
+    t:refuse "a window that reads ahead, or with a mask or resets of the module's own"
+  end
+  local y, after = results[1], results[2]
+  t:bind(y, t:emit("window", { x }, { width = y:size(-1), dilation = given.dilation or 1,
+    states = { { before, after } } }))
+end
+
+--- core.recurrent(cell, x, states, parameters, steps)
+function rules.recurrent(t, arguments, results)
+  local cell, x, given, parameters = table.unpack(arguments, 1, 4)
+  local steps, y, last = arguments[5] or {}, results[1], results[2]
+  if steps.mask or steps.reset then
+    t:refuse "a recurrent layer with a mask or resets of the module's own"
+  end
+  local names, tensors = parameters_of(parameters)
+  local states = states_of(t, given, parameters, last, steps.reverse)
+  local fields = { cell = cell, with = names, width = y:size(-1), states = states }
+  randomness(t, steps, fields)
+  local value = t:emit("cell", { x, table.unpack(tensors) }, fields)
+  local rows = layout.copy(value.axes)
+  t:bind(y, value)
+  table.remove(rows, 1) -- h is (B, H)
+  t.bound[last[1]] = t:as(value.node, rows)
+end
+
+return rules

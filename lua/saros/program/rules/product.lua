@@ -6,6 +6,8 @@
 
 local layout = require "saros.program.layout"
 
+local rules = { always = {} }
+
 -- More vectors than these in one product would make a program of too many nodes.
 local MOST_VECTORS = 1024
 
@@ -149,33 +151,33 @@ local function is_map(a, b)
   return #b.axes == 2 and not has_rows(b) and (has_rows(a) or layout.size(a.axes[#a.axes - 1]) == 1)
 end
 
-return function(rules)
-  function rules.matmul(t, arguments, results)
-    local a, b = t:value(arguments[1]), t:value(arguments[2])
-    local is_row, is_column = #a.axes == 1, #b.axes == 1
-    if is_row then
-      a = t:as(a.node, { {}, a.axes[1] })
-    end
-    if is_column then
-      b = t:as(b.node, { b.axes[1], {} })
-    end
-    local y = is_map(a, b) and times_parameter(t, a, b) or times_rows(t, a, b)
-    t:bind(results[1], squeezed(t, y, is_row, is_column))
+function rules.matmul(t, arguments, results)
+  local a, b = t:value(arguments[1]), t:value(arguments[2])
+  local is_row, is_column = #a.axes == 1, #b.axes == 1
+  if is_row then
+    a = t:as(a.node, { {}, a.axes[1] })
   end
-
-  --- With a bias (N) that every run gets.
-  function rules.linear(t, arguments, results)
-    local x, weight = t:value(arguments[1]), t:value(arguments[2])
-    local bias = arguments[3] and t:value(arguments[3])
-    if has_rows(weight) or (bias and has_rows(bias)) then
-      t:refuse "linear with weights that differ from row to row"
-    end
-    local k = #x.axes
-    local value = t:solid("linear", x, k)
-    local K, axes = layout.size(value.axes[k]), layout.copy(value.axes)
-    local w = t:spread("linear", weight, weight.axes)
-    axes[k] = layout.axis(t.widths[w] // K, "feature")
-    local b = bias and t:spread("linear", bias, { axes[k] })
-    t:bind(results[1], t:as(linear_runs(t, "linear", value.node, w, b, K), axes))
+  if is_column then
+    b = t:as(b.node, { b.axes[1], {} })
   end
+  local y = is_map(a, b) and times_parameter(t, a, b) or times_rows(t, a, b)
+  t:bind(results[1], squeezed(t, y, is_row, is_column))
 end
+
+--- With a bias (N) that every run gets.
+function rules.linear(t, arguments, results)
+  local x, weight = t:value(arguments[1]), t:value(arguments[2])
+  local bias = arguments[3] and t:value(arguments[3])
+  if has_rows(weight) or (bias and has_rows(bias)) then
+    t:refuse "linear with weights that differ from row to row"
+  end
+  local k = #x.axes
+  local value = t:solid("linear", x, k)
+  local K, axes = layout.size(value.axes[k]), layout.copy(value.axes)
+  local w = t:spread("linear", weight, weight.axes)
+  axes[k] = layout.axis(t.widths[w] // K, "feature")
+  local b = bias and t:spread("linear", bias, { axes[k] })
+  t:bind(results[1], t:as(linear_runs(t, "linear", value.node, w, b, K), axes))
+end
+
+return rules

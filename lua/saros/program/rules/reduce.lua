@@ -2,6 +2,8 @@
 
 local layout = require "saros.program.layout"
 
+local rules = { always = {} }
+
 --- Of flat parts, a sum counts each value so many times.
 local function repeated(t, value, times)
   if times == 1 then
@@ -26,36 +28,36 @@ local function reduce(t, name, value, k)
   return repeated(t, t:as(node, axes), name == "sum" and times or 1)
 end
 
-return function(rules)
-  for _, name in ipairs { "sum", "mean", "max", "min", "logsumexp" } do
-    rules[name] = function(t, arguments, results)
-      local value, axis, keep = t:value(arguments[1]), arguments[2], arguments[3]
-      local k = axis and t:axis_of(value.axes, axis)
-      for each = k or 1, k or #value.axes do
-        value = reduce(t, name, value, each)
-      end
-      local axes = layout.copy(value.axes)
-      if not keep then
-        if k then
-          table.remove(axes, k)
-        else
-          axes = {}
-        end
-      end
-      t:bind(results[1], t:as(value.node, axes))
+for _, name in ipairs { "sum", "mean", "max", "min", "logsumexp" } do
+  rules[name] = function(t, arguments, results)
+    local value, axis, keep = t:value(arguments[1]), arguments[2], arguments[3]
+    local k = axis and t:axis_of(value.axes, axis)
+    for each = k or 1, k or #value.axes do
+      value = reduce(t, name, value, each)
     end
-  end
-
-  for _, name in ipairs { "softmax", "log_softmax", "cumsum" } do
-    rules[name] = function(t, arguments, results)
-      local value = t:value(arguments[1])
-      local k = t:axis_of(value.axes, arguments[2] or -1)
-      value = t:solid(name, value, k)
-      local axes, n = value.axes, layout.size(value.axes[k])
-      local node = t:node(name, { value.node },
-        { outer = layout.features(axes, 1, k - 1), n = n, inner = layout.features(axes, k + 1) },
-        t.widths[value.node])
-      t:bind(results[1], t:as(node, axes))
+    local axes = layout.copy(value.axes)
+    if not keep then
+      if k then
+        table.remove(axes, k)
+      else
+        axes = {}
+      end
     end
+    t:bind(results[1], t:as(value.node, axes))
   end
 end
+
+for _, name in ipairs { "softmax", "log_softmax", "cumsum" } do
+  rules[name] = function(t, arguments, results)
+    local value = t:value(arguments[1])
+    local k = t:axis_of(value.axes, arguments[2] or -1)
+    value = t:solid(name, value, k)
+    local axes, n = value.axes, layout.size(value.axes[k])
+    local node = t:node(name, { value.node },
+      { outer = layout.features(axes, 1, k - 1), n = n, inner = layout.features(axes, k + 1) },
+      t.widths[value.node])
+    t:bind(results[1], t:as(node, axes))
+  end
+end
+
+return rules

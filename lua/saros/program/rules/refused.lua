@@ -1,6 +1,8 @@
 --- What has no part in a program: values that are read, random numbers, writes in
 --- place. And what a program need not know of.
 
+local rules = { always = {} }
+
 local FREE = {
   -- questions about shapes
   "shape", "size", "rank", "count", "dtype", "is_contiguous", "len", "trainable",
@@ -16,27 +18,27 @@ local WRITTEN = {
 
 local RANDOM = { "number", "integer", "uniform", "normal", "categorical", "permutation" }
 
-return function(rules)
-  for _, name in ipairs(FREE) do
-    rules[name] = false
-  end
-  function rules.always.is_training(t)
-    t.asks_training = true
-  end
+for _, name in ipairs(FREE) do
+  rules[name] = false
+end
+function rules.always.is_training(t)
+  t.asks_training = true
+end
 
-  for _, name in ipairs(READ) do
-    rules[name] = function(t)
-      t:refuse(("%s, which reads values"):format(name))
-    end
-  end
-  for _, name in ipairs(WRITTEN) do
-    rules[name] = function(t)
-      t:refuse(("%s, which writes in place"):format(name == "newindex" and "x[i] = y" or name))
-    end
-  end
-  for _, name in ipairs(RANDOM) do
-    rules.always[name] = function(t)
-      t:refuse(("%s of a generator, a random number"):format(name))
-    end
+for _, name in ipairs(READ) do
+  rules[name] = function(t)
+    t:refuse(("%s, which reads values"):format(name))
   end
 end
+for _, name in ipairs(WRITTEN) do
+  rules[name] = function(t)
+    t:refuse(("%s, which writes in place"):format(name == "newindex" and "x[i] = y" or name))
+  end
+end
+for _, name in ipairs(RANDOM) do
+  rules.always[name] = function(t)
+    t:refuse(("%s of a generator, a random number"):format(name))
+  end
+end
+
+return rules

@@ -2,6 +2,8 @@
 
 local layout = require "saros.program.layout"
 
+local rules = { always = {} }
+
 --- The layout of a value after axes i and j have changed places, and the node.
 local function transposed(t, value, i, j)
   local axes = layout.copy(value.axes)
@@ -95,81 +97,79 @@ local function values_of(t, list)
   return values
 end
 
-return function(rules)
-  rules.joined, rules.sliced, rules.transposed = joined, sliced, transposed
-
-  local function reshaped(name)
-    return function(t, arguments, results)
-      local value = t:value(arguments[1])
-      local axes = layout.reshape(value.axes, results[1]:shape())
-      if not axes then
-        t:refuse(name .. " that mixes rows with features")
-      end
-      if results[1] ~= arguments[1] then
-        t:bind(results[1], t:as(value.node, axes))
-        t.kept_by[results[1]] = t.kept_by[arguments[1]]
-      end
-    end
-  end
-  rules.reshape, rules.flatten = reshaped "reshape", reshaped "flatten"
-
-  function rules.transpose(t, arguments, results)
+local function reshaped(name)
+  return function(t, arguments, results)
     local value = t:value(arguments[1])
-    local i, j = t:axis_of(value.axes, arguments[2] or -2), t:axis_of(value.axes, arguments[3] or -1)
-    t:bind(results[1], i == j and value or transposed(t, value, math.min(i, j), math.max(i, j)))
-  end
-
-  function rules.slice(t, arguments, results)
-    local value = t:value(arguments[1])
-    local k, step = t:axis_of(value.axes, arguments[2]), arguments[5] or 1
-    local size, count = layout.size(value.axes[k]), results[1]:size(k)
-    if count == size and (step == 1 or size == 1) then
-      t:bind(results[1], value)
-      return
-    elseif count == 0 then
-      t:refuse(layout.row_of(value.axes[k]) == "time" and "a slice of steps, which leaves none of this one"
-        or "a slice without elements")
+    local axes = layout.reshape(value.axes, results[1]:shape())
+    if not axes then
+      t:refuse(name .. " that mixes rows with features")
     end
-    t:bind(results[1], sliced(t, "slice", value, k, position(arguments[3], size), count, step))
-  end
-
-  function rules.flip(t, arguments, results)
-    local value = t:value(arguments[1])
-    local k = t:axis_of(value.axes, arguments[2])
-    local size = layout.size(value.axes[k])
-    t:check_features("flip", value.axes, k)
-    t:bind(results[1], sliced(t, "flip", value, k, size - 1, size, -1))
-  end
-
-  function rules.select(t, arguments, results)
-    local value = t:value(arguments[1])
-    t:bind(results[1], selected(t, "select", value, t:axis_of(value.axes, arguments[2]), arguments[3]))
-  end
-
-  function rules.index(t, arguments, results)
-    if type(results[1]) == "number" then
-      t:refuse "an element that is read, as in x[1]"
+    if results[1] ~= arguments[1] then
+      t:bind(results[1], t:as(value.node, axes))
+      t.kept_by[results[1]] = t.kept_by[arguments[1]]
     end
-    t:bind(results[1], selected(t, "indexing", t:value(arguments[1]), 1, arguments[2]))
-  end
-
-  function rules.concat(t, arguments, results)
-    local values = values_of(t, arguments)
-    t:bind(results[1], joined(t, "concat", values, #values[1].axes))
-  end
-
-  function rules.concatenate(t, arguments, results)
-    local values = values_of(t, arguments[1])
-    t:bind(results[1], joined(t, "concatenate", values, t:axis_of(values[1].axes, arguments[2])))
-  end
-
-  function rules.stack(t, arguments, results)
-    local values = values_of(t, arguments[1])
-    local k = arguments[2] or 1
-    k = k < 0 and k + #values[1].axes + 2 or k
-    for n, value in ipairs(values) do
-      values[n] = with_axis(t, value, k)
-    end
-    t:bind(results[1], joined(t, "stack", values, k))
   end
 end
+rules.reshape, rules.flatten = reshaped "reshape", reshaped "flatten"
+
+function rules.transpose(t, arguments, results)
+  local value = t:value(arguments[1])
+  local i, j = t:axis_of(value.axes, arguments[2] or -2), t:axis_of(value.axes, arguments[3] or -1)
+  t:bind(results[1], i == j and value or transposed(t, value, math.min(i, j), math.max(i, j)))
+end
+
+function rules.slice(t, arguments, results)
+  local value = t:value(arguments[1])
+  local k, step = t:axis_of(value.axes, arguments[2]), arguments[5] or 1
+  local size, count = layout.size(value.axes[k]), results[1]:size(k)
+  if count == size and (step == 1 or size == 1) then
+    t:bind(results[1], value)
+    return
+  elseif count == 0 then
+    t:refuse(layout.row_of(value.axes[k]) == "time" and "a slice of steps, which leaves none of this one"
+      or "a slice without elements")
+  end
+  t:bind(results[1], sliced(t, "slice", value, k, position(arguments[3], size), count, step))
+end
+
+function rules.flip(t, arguments, results)
+  local value = t:value(arguments[1])
+  local k = t:axis_of(value.axes, arguments[2])
+  local size = layout.size(value.axes[k])
+  t:check_features("flip", value.axes, k)
+  t:bind(results[1], sliced(t, "flip", value, k, size - 1, size, -1))
+end
+
+function rules.select(t, arguments, results)
+  local value = t:value(arguments[1])
+  t:bind(results[1], selected(t, "select", value, t:axis_of(value.axes, arguments[2]), arguments[3]))
+end
+
+function rules.index(t, arguments, results)
+  if type(results[1]) == "number" then
+    t:refuse "an element that is read, as in x[1]"
+  end
+  t:bind(results[1], selected(t, "indexing", t:value(arguments[1]), 1, arguments[2]))
+end
+
+function rules.concat(t, arguments, results)
+  local values = values_of(t, arguments)
+  t:bind(results[1], joined(t, "concat", values, #values[1].axes))
+end
+
+function rules.concatenate(t, arguments, results)
+  local values = values_of(t, arguments[1])
+  t:bind(results[1], joined(t, "concatenate", values, t:axis_of(values[1].axes, arguments[2])))
+end
+
+function rules.stack(t, arguments, results)
+  local values = values_of(t, arguments[1])
+  local k = arguments[2] or 1
+  k = k < 0 and k + #values[1].axes + 2 or k
+  for n, value in ipairs(values) do
+    values[n] = with_axis(t, value, k)
+  end
+  t:bind(results[1], joined(t, "stack", values, k))
+end
+
+return rules
