@@ -474,10 +474,8 @@ describe("the examples", function()
   end)
 
   it("say in a line which models cannot be a C file", function()
-    local set = data.labelled({ one = { "ab" }, two = { "ba" } }, { valid = 0 })
     local pairs_of = data.pairs({ { "a", "b" } }, { valid = 0 })
     for _, model in ipairs {
-      nn.classifier { vocabulary = set.vocabulary, labels = set.labels, hidden = 2 },
       nn.encoder_decoder { source = pairs_of.source, target = pairs_of.target, hidden = 2 },
     } do
       files.with_path(function(path)

@@ -1,13 +1,12 @@
 -- An exported model is C that every compiler takes, and it computes what a
 -- session does.
 
-local commands = require "spec.support.commands"
+local c = require "spec.support.c_files"
 local files = require "spec.support.files"
 local saros = require "saros"
 local nn, data = saros.nn, saros.data
 
-local is_double = saros.info().real == "double"
-local PACK = is_double and "d" or "f"
+local is_double, PACK = c.is_double, c.PACK
 
 -- Sums are taken in another order. A norm of values that hardly differ makes
 -- more of that: it divides by their deviation.
@@ -78,14 +77,22 @@ for _, model in ipairs(models) do
   end
 end
 
+-- The node of a model's program that takes its input.
+local function input_of(model)
+  for _, node in ipairs(model:program().nodes) do
+    if node.op == "ids" or node.op == "input" then
+      return node
+    end
+  end
+end
+
 local function begins_with_symbols(model)
-  local first = model:stages()[1]
-  return first.kind == "embedding" and first.weight:size(1)
+  return input_of(model).count
 end
 
 local function has_norm(model)
-  for _, stage in ipairs(model:stages()) do
-    if stage.norm_gain or stage.kind == "layer_norm" then
+  for _, node in ipairs(model:program().nodes) do
+    if node.op == "layer_norm" or table.concat(node.with or {}):find "norm" then
       return true
     end
   end
@@ -95,8 +102,7 @@ end
 local function draw(model)
   local generator, symbols = saros.generator(5), begins_with_symbols(model)
   if not symbols then
-    local first = model:stages()[1]
-    return generator:normal { STEPS, (first.weight or first.weight_ih):size(-1) }
+    return generator:normal { STEPS, input_of(model).width }
   end
   local ids = {}
   for step = 1, STEPS do
@@ -105,29 +111,10 @@ local function draw(model)
   return saros.ids(ids)
 end
 
--- --- Files and commands ----------------------------------------------------------------------
-
-local write, read, in_folder = files.write, files.read, files.with_folder
-
-local function has(command)
-  return os.execute("command -v " .. command .. " > /dev/null 2>&1") == true
-end
-
--- What a command printed, and whether it ended well.
-local function run(command, ...)
-  local output, status = commands.shell(command:format(...))
-  return output, status == 0
-end
-
-local function succeed(...)
-  local output, ok = run(...)
-  assert(ok, output)
-  return output
-end
-
 -- --- A program of all models -------------------------------------------------------------------
 
-local FLAGS = "-std=c99 -O1 -Wall -Wextra -Wshadow -Werror -pedantic"
+local write, read, in_folder = files.write, files.read, files.with_folder
+local has, succeed, FLAGS = c.has, c.succeed, c.FLAGS
 
 -- It runs every model's own test; with two files it reads inputs from the one
 -- and writes outputs to the other.
@@ -226,7 +213,8 @@ end
 
 -- Compiles the program, lets it check itself, and compares its walks.
 local function check_program(folder, compiler, runner)
-  succeed("cd '%s' && %s %s all.c -o all -lm", folder, compiler, FLAGS)
+  local flags = compiler:find "++" and FLAGS:gsub("%-std=c99 ", "") or FLAGS
+  succeed("cd '%s' && %s %s all.c -o all -lm", folder, compiler, flags)
   succeed("cd '%s' && %s ./all", folder, runner)
   succeed("cd '%s' && %s ./all in out", folder, runner)
   local bytes, at = read(folder .. "/out"), 1
@@ -243,12 +231,13 @@ describe("an exported model", function()
   local machines = {
     { compiler = "gcc", runner = "" },
     { compiler = "clang", runner = "" },
+    { compiler = "g++ -x c++ -std=c++17", runner = "" },
     { compiler = "arm-linux-gnueabihf-gcc -static", runner = "qemu-arm" },
     { compiler = "aarch64-linux-gnu-gcc -static", runner = "qemu-aarch64" },
   }
   for _, machine in ipairs(machines) do
     it("steps as its session does: " .. machine.compiler, function()
-      if not has(machine.compiler:match "%S+") or (machine.runner ~= "" and not has(machine.runner)) then
+      if machine.runner ~= "" and not (has(machine.compiler:match "%S+") and has(machine.runner)) then
         pending("no " .. machine.compiler .. " here")
         return
       end
@@ -258,357 +247,4 @@ describe("an exported model", function()
       end)
     end)
   end
-end)
-
--- --- One model ---------------------------------------------------------------------------------
-
--- The text of the file that a model becomes.
-local function source_of(model, given)
-  local text
-  in_folder(function(folder)
-    assert(saros.export_c(model, folder .. "/a.c", given))
-    text = read(folder .. "/a.c")
-  end)
-  return text
-end
-
--- The compiler that there is, or nil and a pending spec.
-local function any_compiler()
-  for _, name in ipairs { "gcc", "clang", "cc" } do
-    if has(name) then
-      return name
-    end
-  end
-  pending "no C compiler here"
-end
-
--- Compiles a.c of the folder and runs it.
-local function test_alone(folder, compiler, name)
-  succeed("cd '%s' && %s %s -D%s_TEST a.c -o a -lm", folder, compiler, FLAGS, name)
-  return run("cd '%s' && ./a", folder)
-end
-
-local function small_model()
-  return nn.chain { nn.linear { 2, 3 }, nn.lstm { 3, 4 }, nn.linear { 4, 2 } }:init { seed = 1 }
-end
-
--- A user of a file: prints what it says about itself, and its logits for the ids
--- of standard input.
-local USER = [[
-#define LM_DECLARE
-#include "a.c"
-#include <stdio.h>
-int main(void) {
-  static lm_state s;
-  float x[LM_OUTPUTS];
-  int id;
-  for (int i = 0; i < LM_SYMBOLS; i++)
-    fputs(lm_symbols[i], stdout);
-  lm_reset(&s);
-  printf("|%d %d|", lm_step(&s, -1, x), lm_step(&s, LM_SYMBOLS, x));
-  while (scanf("%d", &id) == 1) {
-    lm_step(&s, id, x);
-    for (int i = 0; i < LM_OUTPUTS; i++)
-      printf(" %.9g", x[i]);
-  }
-  return 0;
-}
-]]
-
--- Prints the text of the ids of standard input, which count from 1.
-local WORDS_USER = [[
-#define LM_DECLARE
-#include "a.c"
-#include <stdio.h>
-int main(void) {
-  int id, before = -1;
-  while (scanf("%d", &id) == 1) {
-    if (before >= 0 && lm_space(before, id - 1))
-      fputs(" ", stdout);
-    fputs(lm_symbols[id - 1], stdout);
-    before = id - 1;
-  }
-  return 0;
-}
-]]
-
-describe("the comment of an exported file", function()
-  it("says what the model is, with the + of what is added", function()
-    local model = nn.chain { nn.residual { nn.linear { 2, 2 }, saros.tanh } }:init { seed = 1 }
-    in_folder(function(folder)
-      assert(saros.export_c(model, folder .. "/a.c"))
-      assert.matches("^/%*\n%*%* chain %(x %+ chain %(linear 2 %-> 2; function%)%)%.\n", files.read(folder .. "/a.c"))
-    end)
-  end)
-end)
-
-describe("an exported language model", function()
-  it("has its symbols and the loss of a session over a text", function()
-    local compiler = any_compiler()
-    if not compiler or is_double then
-      return
-    end
-    local lm = language_model { cell = "gru", layers = 2, seed = 4 }
-    in_folder(function(folder)
-      assert(saros.export_c(lm, folder .. "/a.c", { name = "lm" }))
-      write(folder .. "/user.c", USER)
-      local ids = lm.vocabulary:encode(('"quick" \\ fox? ??/\n'):rep(20))
-      local session, rows, text = lm:session(), {}, {}
-      for step = 1, #ids - 1 do
-        rows[step], text[step] = session:step(ids[step]):totable(), ids[step] - 1
-      end
-      write(folder .. "/ids", table.concat(text, " "))
-      succeed("cd '%s' && %s %s user.c a.c -o user -lm", folder, compiler, FLAGS)
-      local symbols, refused, numbers = succeed("cd '%s' && ./user < ids", folder):match "^(.*)|(.-)|(.*)$"
-      assert.equal(table.concat(lm.vocabulary.symbols), symbols)
-      assert.equal("-1 -1", refused)
-      local logits = {}
-      for number in numbers:gmatch "%S+" do
-        logits[#logits + 1] = tonumber(number)
-      end
-      local targets = saros.ids { table.unpack(ids, 2) }
-      local got = nn.cross_entropy(saros.tensor(logits):reshape(#rows, -1), targets):item()
-      assert.near(nn.cross_entropy(saros.tensor(rows), targets):item(), got, 1e-6)
-    end)
-  end)
-
-  it("has the spaces between words", function()
-    local compiler = any_compiler()
-    if not compiler or is_double then
-      return
-    end
-    local words = 'The cat, "the dog". v1.2\n' .. ("w"):rep(130) .. " x"
-    local known = saros.data.vocabulary.words(words, { unknown = "symbol" })
-    local lm = nn.language_model { vocabulary = known, hidden = H, layers = 1, seed = 1 }
-    in_folder(function(folder)
-      assert(saros.export_c(lm, folder .. "/a.c", { name = "lm" }))
-      write(folder .. "/user.c", WORDS_USER)
-      local ids = known:encode(words .. " fish cat.dog, the")
-      write(folder .. "/ids", table.concat(ids, " "))
-      succeed("cd '%s' && %s %s user.c a.c -o user -lm", folder, compiler, FLAGS)
-      assert.equal(known:decode(ids), succeed("cd '%s' && ./user < ids", folder))
-    end)
-  end)
-
-  it("writes tied weights once", function()
-    local tied = source_of(language_model { tie = true })
-    local free = source_of(language_model {})
-    local count = #TEXT.vocabulary * H
-    assert.is_nil(tied:find("weight_4[", 1, true))
-    assert.is_string(free:match("model_weight_4%[" .. count .. "%]"))
-  end)
-end)
-
--- A user of a forecaster: its numbers for those of standard input.
-local SERIES_USER = [[
-#define MODEL_DECLARE
-#include "a.c"
-#include <stdio.h>
-int main(void) {
-  static model_state s;
-  %s x[MODEL_INPUTS], y[MODEL_OUTPUTS];
-  double number;
-  model_reset(&s);
-  for (int n = 0; scanf("%%lf", &number) == 1; n++) {
-    x[n %% MODEL_INPUTS] = (%s)number;
-    if ((n + 1) %% MODEL_INPUTS > 0)
-      continue;
-    model_step(&s, x, y);
-    for (int i = 0; i < MODEL_OUTPUTS; i++)
-      printf(" %%.17g", (double)y[i]);
-  }
-  return 0;
-}
-]]
-
-local function series_of(given)
-  local rows = {}
-  for t = 1, 100 do
-    rows[t] = { 50 + 7 * math.sin(t / 3), -3 + 0.1 * math.sin((t + 1) / 3), 1000 * t }
-  end
-  return assert(data.series(saros.tensor(rows), given))
-end
-
--- What a session tells of the first rows, and what the file does.
-local function assert_forecasts(model, series, compiler, given)
-  in_folder(function(folder)
-    assert(saros.export_c(model, folder .. "/a.c", given))
-    write(folder .. "/user.c", SERIES_USER:format(is_double and "double" or "float", is_double and "double" or "float"))
-    local session, expected, lines = model:session(given), {}, {}
-    for t = 1, 20 do
-      expected[t] = session:step(series.inputs[t]):reshape(-1)
-      local row = series.inputs[t]:totable()
-      lines[t] = (("%.17g "):rep(#row)):format(table.unpack(row))
-    end
-    write(folder .. "/rows", table.concat(lines, "\n"))
-    succeed("cd '%s' && %s %s user.c a.c -o user -lm", folder, compiler, FLAGS)
-    local numbers = {}
-    for number in succeed("cd '%s' && ./user < rows", folder):gmatch "%S+" do
-      numbers[#numbers + 1] = tonumber(number)
-    end
-    expected = saros.stack(expected)
-    assert_agrees(model.net, saros.tensor(numbers):reshape(expected:shape()), expected)
-    local output, ok = test_alone(folder, compiler, "MODEL")
-    assert(ok, output)
-  end)
-end
-
-describe("an exported forecaster", function()
-  it("takes and tells the units of the series", function()
-    local compiler = any_compiler()
-    if not compiler then
-      return
-    end
-    for _, given in ipairs {
-      { horizon = 3 }, { horizon = 2, inputs = { 3, 1 }, targets = { 1 } }, { inputs = { 1 }, targets = { 2, 3 } },
-    } do
-      local series = series_of(given)
-      assert_forecasts(nn.forecaster { series = series, hidden = H }, series, compiler)
-    end
-    local series = series_of { horizon = 2 }
-    assert_forecasts(nn.forecaster { series = series, cell = "lru", layers = 2, difference = false }, series, compiler)
-  end)
-
-  it("has a test that passes with weights in 8 bits", function()
-    local compiler = any_compiler()
-    if not compiler then
-      return
-    end
-    in_folder(function(folder)
-      assert(saros.export_c(nn.forecaster { series = series_of {} }, folder .. "/a.c", { weights = "int8" }))
-      local output, ok = test_alone(folder, compiler, "MODEL")
-      assert(ok, output)
-    end)
-  end)
-
-  it("says which numbers go in and come out", function()
-    local text = source_of(nn.forecaster { series = series_of { horizon = 2, inputs = { 3, 1 }, targets = { 1 } } })
-    assert.matches("input:   2 numbers in the units of the series: 3, 1\n", text, 1, true)
-    assert.matches("in the units of the series, 1 for each of the next 2 steps: 1\n", text, 1, true)
-    assert.matches("scale:   inside, (x - model_mean_1) / model_scale_1, and back at the end\n", text, 1, true)
-    assert.matches("static const %w+ model_mean_1%[2%] = {", text)
-  end)
-end)
-
-describe("export_c", function()
-  it("writes numbers that are exactly the weights, and the same bytes each time", function()
-    local model = nn.linear { 4, 4, bias = false }:init { seed = 1 }
-    local odd = { 0.0, -0.0, 1, -99999, 100000, 0.1, -1 / 3, 2 ^ -126, 2 ^ -149, 16777215, 2 ^ 127, -2 ^ -130,
-      1e-10, 3.4028234663852886e38, 0.5, -7 }
-    model.weight:assign(saros.tensor(odd):reshape(4, 4))
-    local text = source_of(model)
-    assert.equal(text, source_of(model))
-    local at, list = 0, text:match "model_weight_1%[16%] = {(.-)}"
-    for literal in list:gmatch "[^%s,]+" do
-      at = at + 1
-      local x = tonumber((literal:gsub("f$", ""))) -- hexadecimal in Lua, too
-      local expected = model.weight:reshape(-1)[at]
-      assert.equal(expected, x)
-      assert.equal(1 / expected, 1 / (literal == "-0x0p0f" and -0.0 or x))
-    end
-    assert.equal(16, at)
-  end)
-
-  it("writes a test that notices a changed weight", function()
-    local compiler = any_compiler()
-    if not compiler then
-      return
-    end
-    in_folder(function(folder)
-      assert(saros.export_c(small_model(), folder .. "/a.c"))
-      local text = read(folder .. "/a.c")
-      write(folder .. "/a.c", (text:gsub("(model_bias_3%[2%] = {\n *)[^,]+", "%11", 1)))
-      local output, ok = test_alone(folder, compiler, "MODEL")
-      assert.is_false(ok)
-      assert.matches("^model: 8 steps, off by at most [%d.e-]+: WRONG\n", output)
-    end)
-  end)
-
-  it("keeps weights in 8 bits on request", function()
-    local compiler = any_compiler()
-    if not compiler then
-      return
-    end
-    local model = nn.chain { nn.embedding { 7, 20 }, nn.gru { 20, 20, reset = "before" },
-      nn.lstm { 20, 20, projection = 9 }, nn.windowed_attention { 9, 4 }, nn.linear { 9, 7 } }:init { seed = 1 }
-    model.steps[5].weight:slice(1, 2, 2):fill(0)
-    in_folder(function(folder)
-      assert(saros.export_c(model, folder .. "/a.c", { weights = "int8" }))
-      local text = read(folder .. "/a.c")
-      assert.matches("static const int8_t model_weight_hr_3%[180%]", text)
-      for list in text:gmatch "int8_t [%w_]+%[%d+%] = {(.-)}" do
-        local largest = 0
-        for literal in list:gmatch "[^%s,]+" do
-          local value = assert(math.tointeger(tonumber(literal)), literal)
-          largest = math.max(largest, math.abs(value))
-        end
-        assert.equal(127, largest)
-      end
-      local output, ok = test_alone(folder, compiler, "MODEL")
-      assert(ok, output)
-    end)
-  end)
-
-  it("takes a name that C takes", function()
-    assert.matches("void rnn_2_reset%(rnn_2_state %*state%)", source_of(small_model(), { name = "rnn_2" }))
-    for _, name in ipairs { "", "2x", "_x", "a b", "a;", "a\0", "x\n", "\u{e9}", ("x"):rep(41), 7, "a-b" } do
-      assert.has_error(function()
-        saros.export_c(small_model(), "/nowhere/a.c", { name = name })
-      end, nil)
-    end
-    local ok, message = pcall(saros.export_c, small_model(), "/nowhere/a.c", { name = "a-b" })
-    assert.is_false(ok)
-    assert.matches("export_c: expected option 'name' to be a C identifier of at most 40 characters that begins "
-      .. 'with a letter, got "a%-b"', message)
-  end)
-
-  it("refuses what sessions refuse, with their error, and blames the caller", function()
-    local own = nn.module "own"
-    for _, model in ipairs {
-      nn.gru { 2, 3, bidirectional = true }:init { seed = 1 },
-      nn.chain { nn.linear { 2, 3 }, nn.embedding { 4, 2 } }:init { seed = 1 },
-      nn.linear { 2, 3 },
-      own.new(),
-    } do
-      local _, expected = pcall(function() model:session() end)
-      local _, message = pcall(function() saros.export_c(model, "/nowhere/a.c") end)
-      assert.equal((expected:gsub("^.-:%d+: ", "")), (message:gsub("^.-:%d+: ", "")))
-      assert.matches("^spec/export_spec.lua:%d+: %a+: expected ", message)
-    end
-  end)
-
-  it("says what is wrong with its arguments", function()
-    local function message_of(...)
-      return select(2, pcall(saros.export_c, ...))
-    end
-    assert.matches("export_c: expected a model, got a table", message_of({}, "/nowhere/a.c"))
-    assert.matches("export_c: expected a path, got nil", message_of(small_model()))
-    assert.matches("unknown option \"nmae\"", message_of(small_model(), "/nowhere/a.c", { nmae = "x" }))
-    assert.matches("expected option 'weights'", message_of(small_model(), "/nowhere/a.c", { weights = "int4" }))
-    assert.matches("zero bytes", message_of(small_model(), "/nowhere/a\0.c"))
-  end)
-
-  it("leaves the old file where it cannot write, and nothing beside it where it can", function()
-    local result, message = saros.export_c(small_model(), "/nowhere/a.c")
-    assert.is_nil(result)
-    assert.equal('export_c: expected to write "/nowhere/a.c", got "No such file or directory"', message)
-    in_folder(function(folder)
-      assert.is_nil(saros.export_c(small_model(), folder))
-      write(folder .. "/a.c", "old")
-      assert.is_true(saros.export_c(small_model(), folder .. "/a.c"))
-      assert.equal("a.c\n", succeed("ls -A '%s'", folder))
-    end)
-  end)
-
-  it("cannot be left by what a model is called", function()
-    local model = small_model()
-    function model.describe() return "*/ #error \\\n$name ??/" end
-    assert.matches("^/%*\n%*%*  +error  +name", source_of(model))
-  end)
-
-  it("exports weights that are not finite as they are", function()
-    local model = nn.linear { 3, 1 }:init { seed = 1 }
-    model.weight:assign(saros.tensor { { 0 / 0, 1 / 0, -1 / 0 } })
-    assert.matches("{\n    NAN, INFINITY, %-INFINITY,\n}", source_of(model))
-  end)
 end)

@@ -212,11 +212,11 @@ local others = {
     return node, taps * width
   end,
   function(self)
-    local F, W = 4, self:number(4)
+    local F, W = 4, 1 + self:number(4)
     if self.reverse then
       return self:linear(self:value(), F), F
     end
-    local states = { self:state(W * F), self:state(W * F), self:state(1) }
+    local states = { self:state((W - 1) * 2 * F), self:state(W - 1) }
     local inputs = { self:of_width(F), self:of_width(F), self:of_width(F), self:parameter(2, W) }
     local node = self:add("attention", inputs, F, { heads = 2, window = W, states = states })
     for _, state in ipairs(states) do

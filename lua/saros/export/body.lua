@@ -4,6 +4,7 @@
 local options = require "saros.options"
 local rules = require "saros.export.nodes"
 local schedule = require "saros.export.schedule"
+local text = require "saros.export.text"
 
 ---@class saros.export.Body
 ---@field file saros.export.File
@@ -30,11 +31,7 @@ function Body:call(name, ...)
   for position, argument in ipairs(arguments) do
     arguments[position] = tostring(argument)
   end
-  local line = ("$name_%s(%s);"):format(name, table.concat(arguments, ", "))
-  if #line > 74 then
-    line = line:gsub("^(.-%()", "%1\n      ", 1)
-  end
-  self:say("%s", line)
+  self:say("%s", text.wrap(("$name_%s(%s)"):format(name, table.concat(arguments, ", ")), "      ") .. ";")
 end
 
 --- The name of a node as a variable or an array.
@@ -113,15 +110,15 @@ end
 
 --- The expression of an element-wise node.
 local function expression(self, node, item, i)
-  local text, operands = schedule.ELEMENTWISE[node.op] or "x", {}
+  local rule, operands = schedule.ELEMENTWISE[node.op] or "x", {}
   for position, letter in ipairs { "x", "y", "z" } do
     operands[letter] = node.inputs[position] and element(self, node.inputs[position], item, i)
   end
   operands.slope = self.file:literal(node.slope or SLOPES[node.op] or 0)
-  for name in text:gmatch "%$name_([%w_]+)" do
+  for name in rule:gmatch "%$name_([%w_]+)" do
     self.file:use(name)
   end
-  return (text:gsub("%f[%w_$]%a+%f[^%w_]", operands))
+  return (rule:gsub("%f[%w_$]%a+%f[^%w_]", operands))
 end
 
 local function emit_loop(self, item)
@@ -251,9 +248,6 @@ end
 local function translate(file, nodes, given)
   local self = setmetatable({ file = file, lines = {}, at = given.at, outputs = given.outputs,
     states = given.states, names = {}, unique = given.name, members = given.members }, Body)
-  for _, node in ipairs(nodes) do
-    node.looked_up = node.op == "lookup" and not file.quantised and not node.tensor
-  end
   self.nodes = copy_states(nodes, self.states)
   self.items, self.item_of = schedule.items(self.nodes)
   local readers, at_end = schedule.readers(self.items), read_at_end(self)

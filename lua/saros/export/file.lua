@@ -77,6 +77,17 @@ function File:declare(kind, title, tensor)
   return name
 end
 
+--- Numbers of double precision as a constant, and its name.
+function File:doubles(title, numbers)
+  local name, texts = unique(self, title), {}
+  for n, x in ipairs(numbers) do
+    texts[n] = core.format("%.17g", x)
+  end
+  self.constants[#self.constants + 1] = ("static const double %s[%d] = {\n    %s,\n};\n\n"):format(name, #numbers,
+    table.concat(texts, ",\n    "))
+  return name
+end
+
 --- The name of the array of a node that depends on parameters alone.
 function File:constant(node)
   if not self.names[node] then

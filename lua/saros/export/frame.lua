@@ -47,8 +47,8 @@ $prototypes$vocabulary
 frame.type = [[
 /*
 ** What is carried from step to step: $members.
-** Members keep their names and their meaning as long as the model does; copy them, or
-** the whole struct, to go on from a step later.
+** Members keep their names and their meaning as long as the model does; copy them,
+** or the whole struct, to go on from a step later.
 */
 typedef struct $unit_state {
 $state} $unit_state;

@@ -29,6 +29,7 @@ local take_apart = require "saros.export.cells"
 ---@field inputs saros.export.Node[]  those that take something, in their order
 ---@field outputs { name: string, node: saros.export.Node }[]
 ---@field states saros.export.State[]
+---@field final boolean?  do outputs come at the end of a sequence alone?
 local Graph = {}
 Graph.__index = Graph
 
@@ -57,6 +58,8 @@ end
 -- Of ops whose result is not as wide as the widest operand.
 local WIDTHS = {
   input = function(node) return node.width end,
+  scale = function(node) return node.inputs[1].width end,
+  ahead = function(node) return node.inputs[1].width end,
   ids = function() return 1 end,
   parameter = function(node) return node.tensor:count() end,
   constant = function(node) return node.tensor:count() end,
@@ -89,7 +92,7 @@ local Builder = {}
 Builder.__index = Builder
 
 -- Ops that invariant operands alone do not make invariant.
-local LIVE = { input = true, ids = true, state = true, window = true, attention = true, cell = true }
+local LIVE = { input = true, ids = true, state = true, window = true, attention = true }
 
 local function is_invariant(node)
   if LIVE[node.op] then
@@ -184,8 +187,16 @@ function makers.window(self, given, inputs)
 end
 
 function makers.attention(self, given, inputs)
-  local keys, values, place = owned(self, given, 1), owned(self, given, 2), owned(self, given, 3)
-  return self:add("attention", inputs, { owns = { keys, values, place }, heads = given.heads, window = given.window })
+  local memory, seen = owned(self, given, 1), owned(self, given, 2)
+  memory.ring, seen.counted = true, true
+  return self:add("attention", inputs, { owns = { memory, seen }, heads = given.heads, window = given.window })
+end
+
+--- Numbers in their own units on the scale of the net.
+function makers.input(self, given)
+  local x = self:add("input", {}, { name = given.name, width = given.width, title = given.name })
+  self.scaled = self.before and self:add("scale", { x }, { scale = self.before, title = "scaled" })
+  return self.scaled or x
 end
 
 function makers.cell(self, given, inputs)
@@ -283,12 +294,13 @@ local function living_states(self, live)
 end
 
 --- Read a program.
----@param program table  as PROGRAM's JSON has it
+---@param program table  as its JSON has it
 ---@param tensors table<string, saros.Tensor>  the parameters by name
+---@param facts? { before: saros.export.Scale?, behind: saros.export.Ahead? }
 ---@return saros.export.Graph
-local function read(program, tensors)
-  local self = setmetatable({ program = program, tensors = tensors, nodes = {}, made = {}, known = {}, states = {} },
-    Builder)
+local function read(program, tensors, facts)
+  local self = setmetatable({ program = program, tensors = tensors, nodes = {}, made = {}, known = {}, states = {},
+    before = facts and facts.before }, Builder)
   for number, given in ipairs(program.states or {}) do
     self.states[number] = { name = given.name, width = given.width, reverse = given.reverse or nil }
   end
@@ -296,7 +308,10 @@ local function read(program, tensors)
   read_states(self)
   local outputs, inputs = {}, {}
   for position, given in ipairs(program.outputs) do
-    outputs[position] = { name = given.name, node = self.made[given.node] }
+    local node, behind = self.made[given.node], facts and facts.behind
+    node = behind and self:add("ahead", { node, behind.places and self.scaled }, { scale = behind, title = "ahead" })
+      or node
+    outputs[position] = { name = given.name, node = node }
   end
   local nodes, live = living(self, outputs)
   for _, node in ipairs(nodes) do
@@ -304,7 +319,8 @@ local function read(program, tensors)
       inputs[#inputs + 1] = node
     end
   end
-  return setmetatable({ nodes = nodes, inputs = inputs, outputs = outputs, states = living_states(self, live) }, Graph)
+  return setmetatable({ nodes = nodes, inputs = inputs, outputs = outputs, states = living_states(self, live),
+    final = facts and facts.final }, Graph)
 end
 
 return read

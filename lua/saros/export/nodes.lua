@@ -98,10 +98,28 @@ end
 
 function rules.attention(self, node, to)
   local q, k, v, distance = table.unpack(node.inputs)
-  local keys, values, place = table.unpack(node.owns)
-  self:call("attention", to, "state->" .. keys.member, "state->" .. values.member, "state->" .. place.member,
-    self:array("weights", node.window), self:pointer(q), self:pointer(k), self:pointer(v), self:pointer(distance),
-    node.heads, q.width // node.heads, node.window)
+  local memory = "state->" .. node.owns[1].member
+  self:call("attention", to, memory, memory .. "_place", self:array("weights", node.window), self:pointer(q),
+    self:pointer(k), self:pointer(v), self:pointer(distance), node.heads, q.width // node.heads, node.window)
+end
+
+-- --- The units of the data ----------------------------------------------------------------
+
+function rules.scale(self, node, to)
+  local file = self.file
+  self:call("scale", to, self:pointer(node.inputs[1]), file:doubles("input_mean", node.scale.shift),
+    file:doubles("input_scale", node.scale.factor), node.width)
+end
+
+function rules.ahead(self, node, to)
+  local file, scale, now, place = self.file, node.scale, "NULL", "NULL"
+  if scale.places then
+    now, place = self:pointer(node.inputs[2]), file:declare("int32_t", "place", scale.places)
+  end
+  local factor, targets = file:doubles("target_scale", scale.factor), #scale.shift
+  self:call("ahead", to, self:pointer(node.inputs[1]), now, place, file:doubles("target_mean", scale.shift), factor,
+    scale.horizon, targets)
+  file.unit = ("%s[i %% %d]"):format(factor, targets)
 end
 
 return rules

@@ -31,8 +31,8 @@ local FOLD = {
 }
 
 local PRODUCTS = [[
-/* y = W x, W of n rows of k weights: four rows at a time, in sums that do not wait for
-** each other. */
+/* y = W x, W of n rows of k weights: four rows at a time, in sums that do not wait
+** for each other. */
 $target
 static void $name_products$wide($real *y, const $real *w,
     const $real *x, int n, int k) {
@@ -495,50 +495,42 @@ static void $name_window($real *y, $real *ring, int32_t *place, const $real *x,
 }
 ]])
 
-add("attention_weights", [[
-/* The weights of the first 'seen' slots of a ring of w, for a head of d features
-** of f: the softmax of what its q and their keys say, by how far back they lie. */
-static void $name_attention_weights($real *weights, const $real *q,
-                                    const $real *keys, const $real *distance,
-                                    int f, int d, int w, int slot, int seen) {
-  $real top = 0, sum = 0;
-  for (int s = 0; s < seen; s++) {
-    $real product = 0;
-    for (int i = 0; i < d; i++)
-      product += q[i] * keys[s * f + i];
-    weights[s] = product / sqrt$f(($real)d) + distance[(s + w - 1 - slot) % w];
-    top = s == 0 || weights[s] > top ? weights[s] : top;
-  }
-  for (int s = 0; s < seen; s++)
-    sum += weights[s] = $name_exp(weights[s] - top);
-  for (int s = 0; s < seen; s++)
-    weights[s] /= sum;
-}
-]])
-
 add("attention", [[
 /*
-** Attention over the last w steps, of heads of d features. Step t since the
-** beginning is in slot t mod w of the rings; place: that of this step, which counts
-** on, but from 2 w - 1 back to w.
+** Attention over this step and up to w - 1 before, of heads of d features. The ring has
+** keys and values of those, side by side; place: that of the oldest, and how many there
+** are. distance: what is added to a weight, by how far back its step lies.
 */
-static void $name_attention($real *y, $real *keys, $real *values, $real *place,
+static void $name_attention($real *y, $real *ring, int32_t *place,
                             $real *weights, const $real *q, const $real *k,
                             const $real *v, const $real *distance, int heads,
                             int d, int w) {
-  const int f = heads * d, at = (int)*place, slot = at % w;
-  const int seen = at < w ? at + 1 : w;
-  memcpy(keys + slot * f, k, (size_t)f * sizeof *keys);
-  memcpy(values + slot * f, v, (size_t)f * sizeof *values);
-  *place = ($real)(at + 1 < 2 * w ? at + 1 : w);
+  const int f = heads * d, slots = w - 1, seen = place[1];
   for (int first = 0; first < f; first += d, distance += w) {
-    $name_attention_weights(weights, q + first, keys + first, distance, f, d, w,
-                            slot, seen);
-    memset(y + first, 0, (size_t)d * sizeof *y);
-    for (int s = 0; s < seen; s++)
+    $real top = 0, sum = 0;
+    for (int back = 0; back <= seen; back++) {
+      const $real *key = back == 0
+          ? k : ring + (place[0] + slots - back) % slots * 2 * f;
+      $real product = 0;
       for (int i = first; i < first + d; i++)
-        y[i] += weights[s] * values[s * f + i];
+        product += q[i] * key[i];
+      weights[back] = product / sqrt$f(($real)d) + distance[slots - back];
+      top = back == 0 || weights[back] > top ? weights[back] : top;
+    }
+    for (int back = 0; back <= seen; back++)
+      sum += weights[back] = $name_exp(weights[back] - top);
+    memset(y + first, 0, (size_t)d * sizeof *y);
+    for (int back = 0; back <= seen; back++) {
+      const $real *value = back == 0
+          ? v : ring + (place[0] + slots - back) % slots * 2 * f + f;
+      for (int i = first; i < first + d; i++)
+        y[i] += weights[back] / sum * value[i];
+    }
   }
+  memcpy(ring + place[0] * 2 * f, k, (size_t)f * sizeof *k);
+  memcpy(ring + (place[0] * 2 + 1) * f, v, (size_t)f * sizeof *v);
+  place[0] = (place[0] + 1) % slots;
+  place[1] = seen < slots ? seen + 1 : slots;
 }
 ]])
 

@@ -2,6 +2,7 @@
 --- over a whole sequence. A file has one, or an encoder and a decoder.
 
 local passes_of = require "saros.export.passes"
+local text = require "saros.export.text"
 local translate = require "saros.export.body"
 
 ---@class saros.export.Unit
@@ -88,20 +89,6 @@ local function takes_ids(self)
   end
 end
 
---- Text in lines of at most 80 characters, broken behind commas.
-local function wrap(text, indent)
-  local lines, line = {}, ""
-  for part in (text .. ", "):gmatch "(.-, )" do
-    if #line + #part > 78 and line ~= "" then
-      lines[#lines + 1] = line:gsub(" $", "")
-      line = indent
-    end
-    line = line .. part
-  end
-  lines[#lines + 1] = line:gsub(", $", "")
-  return table.concat(lines, "\n")
-end
-
 -- --- The functions ---------------------------------------------------------------------------
 
 local function result_places(self)
@@ -140,14 +127,14 @@ local function id_checks(self)
 end
 
 --- (void)state; where nothing reads it.
-local function unused(text, name)
-  return text:find("%f[%w_]" .. name .. "%f[^%w_]") and "" or ("  (void)%s;\n"):format(name)
+local function unused(source, name)
+  return source:find("%f[%w_]" .. name .. "%f[^%w_]") and "" or ("  (void)%s;\n"):format(name)
 end
 
-local function unused_arguments(self, text)
-  local names = unused(text, "state")
+local function unused_arguments(self, source)
+  local names = unused(source, "state")
   for _, argument in ipairs(self.arguments) do
-    names = names .. unused(text, argument.name)
+    names = names .. unused(source, argument.name)
   end
   return names
 end
@@ -157,9 +144,9 @@ local function step_text(self)
   local lines = id_checks(self)
   table.move(body.lines, 1, #body.lines, #lines + 1, lines)
   lines[#lines + 1] = takes_ids(self) and "  return 0;" or nil
-  local text = table.concat(lines, "\n") .. "\n"
-  local head = wrap(("%s $unit_step(%s)"):format(takes_ids(self) and "int" or "void", declared(self)), "    ")
-  return head, ("%s {\n%s%s}\n"):format(head, unused_arguments(self, text), text)
+  local source = table.concat(lines, "\n") .. "\n"
+  local head = text.wrap(("%s $unit_step(%s)"):format(takes_ids(self) and "int" or "void", declared(self)), "    ")
+  return head, ("%s {\n%s%s}\n"):format(head, unused_arguments(self, source), source)
 end
 
 --- How step t of something lies in what is given for all of them.
@@ -178,9 +165,9 @@ local function plain_run(self)
   end
   local call = ("$unit_step(%s)"):format(table.concat(list, ", "))
   if takes_ids(self) then
-    return wrap(("    if (%s != 0)"):format(call), "        ") .. "\n      return -1;\n"
+    return text.wrap(("    if (%s != 0)"):format(call), "        ") .. "\n      return -1;\n"
   end
-  return wrap("    " .. call, "        ") .. ";\n"
+  return text.wrap("    " .. call, "        ") .. ";\n"
 end
 
 --- What a pass is given for a step: (in C, in the call, is it used?)
@@ -206,7 +193,8 @@ end
 local function keep(self, pass, kept)
   for _, node in ipairs(pass.keeps) do
     local name = unique(self.taken, node.title or node.op, true)
-    kept[node] = { name = name, at = ("memory + (size_t)steps * %d + (size_t)t * %d"):format(self.memory, node.width) }
+    kept[node] = { name = name,
+      at = ("memory + (size_t)steps * %d + (size_t)t * %d"):format(self.memory, node.width) }
     self.memory = self.memory + node.width
   end
 end
@@ -227,16 +215,17 @@ local function pass_text(self, pass, number, kept)
     end
   end
   local body = body_of(self, pass.nodes, pass.states, outputs, at)
-  local text = table.concat(body.lines, "\n") .. "\n"
+  local source = table.concat(body.lines, "\n") .. "\n"
   local head, call = { "$unit_state *state" }, { "state" }
   for _, entry in ipairs(pass_parameters(self, pass, kept)) do
-    if unused(text, entry[2]) == "" then
+    if unused(source, entry[2]) == "" then
       head[#head + 1], call[#call + 1] = entry[1], entry[3]
     end
   end
   local name = "$unit_pass_" .. number
-  return wrap(("static void %s(%s)"):format(name, table.concat(head, ", ")), "    ") .. " {\n" .. unused(text, "state")
-    .. text .. "}\n\n", wrap(("    %s(%s)"):format(name, table.concat(call, ", ")), "        ") .. ";\n"
+  local declaration = text.wrap(("static void %s(%s)"):format(name, table.concat(head, ", ")), "    ")
+  return declaration .. " {\n" .. unused(source, "state") .. source .. "}\n\n",
+    text.wrap(("    %s(%s)"):format(name, table.concat(call, ", ")), "        ") .. ";\n"
 end
 
 local FORWARD, BACK = "  for (int t = 0; t < steps; t++)", "  for (int t = steps - 1; t >= 0; t--)"
@@ -269,22 +258,67 @@ local function run_checks(self)
 end
 
 local function run_head(self)
-  return wrap(("%s $unit_run(%s)"):format(takes_ids(self) and "int" or "void", declared(self, true)), "    ")
+  return text.wrap(("%s $unit_run(%s)"):format(takes_ids(self) and "int" or "void", declared(self, true)), "    ")
 end
 
---- Passes to and fro.
-local function long_run(self, passes)
+-- --- What is said at the end ----------------------------------------------------------------
+
+local function gather(node, walked)
+  if node and not walked[node] then
+    walked[node] = true
+    for _, input in ipairs(node.inputs) do
+      gather(input, walked)
+    end
+  end
+end
+
+--- The nodes that states need, and those that come after the walk: they read states as
+--- it leaves them.
+---@param graph saros.export.Graph
+---@return saros.export.Graph walk
+---@return saros.export.Node[] finish
+local function split(graph)
+  local walked, walk, finish = {}, {}, {}
+  for _, state in ipairs(graph.states) do
+    gather(state.next, walked)
+  end
+  for _, node in ipairs(graph.nodes) do
+    local list = (walked[node] or node.op == "input" or node.op == "ids") and walk or finish
+    list[#list + 1] = node
+  end
+  return { nodes = walk, inputs = graph.inputs, outputs = {}, states = graph.states }, finish
+end
+
+--- The function of those nodes, and its call.
+local function finish_text(self, finish)
+  local at = {}
+  for _, state in ipairs(self.graph.states) do
+    if state.next then
+      at[state.next] = "state->" .. state.member
+    end
+  end
+  local body = body_of(self, finish, {}, result_places(self), at)
+  local head = ("static void $unit_finish($unit_state *state, $real *%s)"):format(self.results[1].name)
+  return ("/* What the states say at the end. */\n%s {\n%s\n}\n\n"):format(head, table.concat(body.lines, "\n")),
+    ("  $unit_finish(state, %s);\n"):format(self.results[1].name)
+end
+
+--- Passes to and fro, and what comes after them.
+local function long_run(self, passes, finish)
   local functions, calls, kept = {}, {}, {}
   for number, pass in ipairs(passes) do
-    local text, call = pass_text(self, pass, number, kept)
-    functions[number] = text
+    local call
+    functions[number], call = pass_text(self, pass, number, kept)
     calls[number] = (pass.back and BACK or FORWARD) .. "\n" .. call
+  end
+  if finish then
+    functions[#functions + 1], calls[#calls + 1] = finish_text(self, finish)
   end
   local checks, reset = run_checks(self), reset_lines(self, true)
   table.move(reset, 1, #reset, #checks + 1, checks)
   checks[#checks + 1] = ""
-  local head, text = run_head(self), table.concat(checks, "\n") .. table.concat(calls)
-  return head, ("%s%s {\n%s%s%s}\n"):format(table.concat(functions), head, unused_arguments(self, text), text,
+  local head, source = run_head(self), table.concat(checks, "\n") .. table.concat(calls)
+  return head, ("%s%s {\n%s%s%s}\n"):format(table.concat(functions), head, unused_arguments(self, source), source,
     takes_ids(self) and "  return 0;\n" or "")
 end
 
@@ -300,10 +334,13 @@ end
 local function state_text(self)
   local lines, elements = {}, 0
   for _, state in ipairs(self.graph.states) do
-    lines[#lines + 1] = ("  $real %s[%d];\n"):format(state.member, state.width)
-    elements = elements + state.width
+    if not state.counted then
+      lines[#lines + 1] = ("  $real %s[%d];\n"):format(state.member, state.width)
+      elements = elements + state.width
+    end
     if state.ring then
-      lines[#lines + 1] = ("  int32_t %s_place[1]; /* of the oldest step in it */\n"):format(state.member)
+      lines[#lines + 1] = ("  int32_t %s_place[2]; /* of the oldest step in it; how many there were */\n"):format(
+        state.member)
     end
   end
   if #self.members > 0 then
@@ -325,8 +362,15 @@ return function(file, graph)
     memory = 0 }, Unit)
   name_arguments(self)
   name_states(self)
-  local passes = passes_of(graph)
-  self.steps = #passes <= 1 and not (passes[1] or {}).back
+  for _, node in ipairs(graph.nodes) do -- rows in 8 bits are no rows to read in place
+    node.looked_up = node.op == "lookup" and not file.quantised
+  end
+  local walk, finish = graph, nil
+  if graph.final then
+    walk, finish = split(graph)
+  end
+  local passes = passes_of(walk)
+  self.steps = #passes <= 1 and not (passes[1] or {}).back and not finish
   local step_head, step, run_of
   if self.steps then
     step_head, step = step_text(self)
@@ -334,7 +378,7 @@ return function(file, graph)
     local tail = takes_ids(self) and "  return 0;\n" or ""
     self.text = ("%s\n%s {\n%s\n%s%s}\n"):format(step, run_of, FORWARD, plain_run(self), tail)
   else
-    run_of, self.text = long_run(self, passes)
+    run_of, self.text = long_run(self, passes, finish)
   end
   self.heads = { step = step_head, run = run_of }
   self.first = table.concat(reset_lines(self), "\n")

@@ -6,6 +6,7 @@ local File = require "saros.export.file"
 local frame = require "saros.export.frame"
 local names_of = require "saros.export.names"
 local read = require "saros.export.graph"
+local text = require "saros.export.text"
 local unit_of = require "saros.export.unit"
 
 ---@class saros.export.Facts  what a program does not say
@@ -16,23 +17,9 @@ local unit_of = require "saros.export.unit"
 ---@field labels string[]?
 ---@field before saros.export.Scale?  the units of what goes in
 ---@field behind saros.export.Ahead?  and of what comes out
+---@field final boolean?  do the outputs come at the end of a sequence alone?
 ---@field test { inputs: saros.Tensor[], outputs: saros.Tensor[] }?  (T, ...) each
 ---@field parameters integer?  how many weights there are
-
--- --- Text ---------------------------------------------------------------------------------
-
---- Text with values in place of its $words; a value may have some, too.
-local function fill(template, values)
-  local function once(text)
-    return (text:gsub("%$(%a+)", values))
-  end
-  return once(once(once(template)))
-end
-
---- Text for a comment: letters, digits and what cannot end it.
-local function harmless(text)
-  return (text:gsub("[^%w .,:;()>_+-]", " "))
-end
 
 -- --- What goes in and out -----------------------------------------------------------------
 
@@ -47,8 +34,8 @@ local function sizes_text(unit)
     lines[#lines + 1] = ("#define %s %d /* numbers that come out */"):format(result.macro, result.width)
   end
   if unit.memory > 0 then
-    lines[#lines + 1] = ("#define $UNIT_MEMORY(steps) ((size_t)(steps) * %d) /* numbers that a walk needs room for */"
-      ):format(unit.memory)
+    lines[#lines + 1] = ("/* Numbers that a walk needs room for. */\n"
+      .. "#define $UNIT_MEMORY(steps) ((size_t)(steps) * %d)"):format(unit.memory)
   end
   return table.concat(lines, "\n") .. "\n"
 end
@@ -60,21 +47,22 @@ local function input_text(argument, facts)
     return ("an id in 0..%d; another one is refused: -1, and nothing changes"):format(argument.number - 1)
   elseif before then
     local units = facts.labels and "their own units" or "the units of the series"
-    return ("%d numbers in %s: %s"):format(argument.number, units, harmless(table.concat(before.names, ", ")))
+    return ("%d numbers in %s: %s"):format(argument.number, units, text.harmless(table.concat(before.names, ", ")))
   end
   return ("%d numbers"):format(argument.number)
 end
 
 --- What comes out.
 local function output_text(result, facts)
-  local text, series = ("%d numbers; not where the input is"):format(result.width), facts.behind
+  local told, series = ("%d numbers; not where the input is"):format(result.width), facts.behind
   if facts.labels then
-    return text .. "\n**          the logits of $name_labels for what was read so far: the largest is the likeliest's"
+    return ("%s\n**          the logits of $name_labels for %s: the largest is the likeliest's"):format(told,
+      facts.final and "the whole sequence" or "what was read so far")
   elseif not series then
-    return text
+    return told
   end
-  return ("%s\n**          in the units of the series, %d for each of the next %d steps: %s"):format(text,
-    #series.names, series.horizon, harmless(table.concat(series.names, ", ")))
+  return ("%s\n**          in the units of the series, %d for each of the next %d steps: %s"):format(told,
+    #series.names, series.horizon, text.harmless(table.concat(series.names, ", ")))
 end
 
 --- What a reader wants to know first.
@@ -88,7 +76,7 @@ local function about_text(unit, facts)
   end
   if facts.before then
     local back = facts.behind and ", and back at the end" or ""
-    lines[#lines + 1] = "scale:   inside, (x - $name_mean) / $name_scale" .. back
+    lines[#lines + 1] = "scale:   inside, (x - $name_input_mean) / $name_input_scale" .. back
   end
   lines[#lines + 1] = ("weights: %d, constant%s"):format(facts.parameters, facts.weights == "int8"
     and ", matrices in 8 bits" or "")
@@ -99,7 +87,7 @@ end
 local function members_text(unit)
   local lines = {}
   for position, state in ipairs(unit.graph.states) do
-    lines[position] = ("\n**   %s: %s"):format(state.member, harmless(state.name))
+    lines[position] = ("\n**   %s: %s"):format(state.member, text.harmless(state.name))
   end
   return #lines > 0 and table.concat(lines) or "nothing"
 end
@@ -174,17 +162,22 @@ local function test_call(unit, what)
 end
 
 local COMPARE = [[
-    for (int i = 0; i < $NAME_TEST_STEPS * %d; i++) {
+    for (int i = 0; i < %s; i++) {
       const double off = $name_test_off(%s[i], $name_test_%s[i], %s);
       worst = off > worst ? off : worst;
     }
 ]]
 
+--- How many numbers of a result the test compares.
+local function test_size(unit, result)
+  return unit.graph.final and result.macro or ("$NAME_TEST_STEPS * %d"):format(result.width)
+end
+
 --- The statements that walk and compare: a step at a time, then all.
 local function walk_text(unit, facts)
   local lines = {}
   for _, result in ipairs(unit.results) do
-    lines[#lines + 1] = ("    static $real %s[$NAME_TEST_STEPS * %d];\n"):format(result.name, result.width)
+    lines[#lines + 1] = ("    static $real %s[%s];\n"):format(result.name, test_size(unit, result))
   end
   if unit.memory > 0 then
     lines[#lines + 1] = "    static $real memory[$NAME_MEMORY($NAME_TEST_STEPS)];\n"
@@ -196,7 +189,8 @@ local function walk_text(unit, facts)
   end
   lines[#lines + 1] = "    " .. test_call(unit, "run")
   for _, result in ipairs(unit.results) do
-    lines[#lines + 1] = COMPARE:format(result.width, result.name, result.name, facts.behind and unit.file.unit or "1")
+    lines[#lines + 1] = COMPARE:format(test_size(unit, result), result.name, result.name,
+      facts.behind and unit.file.unit or "1")
   end
   return table.concat(lines)
 end
@@ -225,10 +219,11 @@ local CHECK = "** Does it work here?   cc -std=c99 -O2 -D$NAME_TEST THIS_FILE -l
 local function values_of(unit, file, facts)
   return {
     name = facts.name, NAME = facts.name:upper(), unit = "$name", UNIT = "$NAME", real = file.real, f = file.f,
-    title = harmless(facts.title), version = core.info().version, usage = usage_text(unit),
+    title = text.harmless(facts.title), version = core.info().version, usage = usage_text(unit),
     about = about_text(unit, facts), check = facts.test and CHECK or "", sizes = sizes_text(unit),
     types = frame.type, members = members_text(unit), state = unit.state, prototypes = prototypes_text(unit),
-    first = unit.first ~= "" and unit.first .. "\n" or "", T = facts.test and #facts.test.outputs[1],
+    first = unit.first ~= "" and unit.first .. "\n" or "",
+    T = facts.test and #(facts.test.inputs[1] or facts.test.outputs[1]),
     tolerance = tolerance_of(file, facts), walk = walk_text(unit, facts),
   }
 end
@@ -237,10 +232,12 @@ end
 ---@param program table  plain data, as a program's JSON has it
 ---@param tensors table<string, saros.Tensor>  its parameters by name
 ---@param facts saros.export.Facts
+---@param test? fun(graph: saros.export.Graph): { inputs: saros.Tensor[], outputs: saros.Tensor[] }
 ---@return (string|saros.Tensor)[]
-return function(program, tensors, facts)
+return function(program, tensors, facts, test)
   local file = File.new(facts.weights)
   local graph = read(program, tensors, facts)
+  facts.test = test and test(graph) or facts.test
   local unit = unit_of(file, graph)
   local functions = file:functions()
   local values, pieces = values_of(unit, file, facts), {}
@@ -248,7 +245,7 @@ return function(program, tensors, facts)
   local names = names_of(facts.vocabulary, id, facts.labels)
   values.vocabulary = names.declarations
   local function add(piece)
-    pieces[#pieces + 1] = type(piece) == "string" and fill(piece, values) or piece
+    pieces[#pieces + 1] = type(piece) == "string" and text.fill(piece, values) or piece
   end
   add(frame.declarations)
   for _, piece in ipairs(file.constants) do

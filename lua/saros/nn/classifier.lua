@@ -101,19 +101,24 @@ local function states_of(self, x, state)
   return core.stack(list), state
 end
 
---- What every step says of the sequence so far, for a learner and for programs.
+--- What every step says of the sequence so far, for a learner and for programs; in two
+--- directions, what the whole sequence says.
 ---@param x saros.Tensor  ids (T, B), or numbers (T, B, F), scaled
 ---@param state? saros.nn.State
 ---@param given? saros.nn.StepOptions
----@return saros.Tensor logits  (T, B, number of labels)
+---@return saros.Tensor logits  (T, B, number of labels), or (1, B, number of labels)
 ---@return saros.nn.State state
 function Net:forward(x, state, given)
   local read = self.embedding and drop(self, self.embedding(x)) or x
-  if self.recurrent.directions[1].around then
+  if self.recurrent.directions[1].around and not self.configuration.bidirectional then
     local y, last = states_of(self, read, state)
     return self.head(drop(self, y)), last
   end
   local y, last = self.recurrent(read, state, given)
+  if self.configuration.bidirectional then
+    y = last_states(self, last)
+    y = y:reshape(1, y:size(1), y:size(2))
+  end
   return self.head(drop(self, y)), last
 end
 
@@ -133,6 +138,7 @@ end
 local function net_of(self)
   local net = Net.new()
   net.members, net.embedding, net.recurrent = self.members, self.embedding, self.recurrent
+  net.configuration = self.configuration
   net.dropout, net.head = self.dropout, self.head
   return net
 end
@@ -320,18 +326,16 @@ function Classifier:export_parts()
   return {
     net = self.net,
     labels = self.labels,
-    before = features and { kind = "scale", shift = features.shift, factor = features.factor, names = features.names },
+    before = features and { shift = features.shift, factor = features.factor, names = features.names },
     input = function(sequence)
       return features and features:rows("export_c", sequence) or self.vocabulary:whole(sequence)
     end,
-    session = function(session)
-      return live(self, session)
-    end,
+    final = self.configuration.bidirectional,
     ask = function(input)
       local told = {}
-      for t = 1, #input do
+      for t = self.configuration.bidirectional and #input or 1, #input do
         local read = input:slice(1, 1, t)
-        told[t] = self(features and features:apply(read):reshape(t, 1, -1) or read:reshape(t, 1)):reshape(-1)
+        told[#told + 1] = self(features and features:apply(read):reshape(t, 1, -1) or read:reshape(t, 1)):reshape(-1)
       end
       return core.stack(told)
     end,

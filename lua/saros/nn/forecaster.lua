@@ -277,14 +277,11 @@ function Forecaster:export_parts()
   local inputs, targets = self.scale.inputs, self.scale.targets
   return {
     net = self.net,
-    before = { kind = "scale", shift = inputs.shift, factor = inputs.factor, names = inputs.names },
-    behind = { kind = "ahead", shift = targets.shift, factor = targets.factor,
+    before = { shift = inputs.shift, factor = inputs.factor, names = inputs.names },
+    behind = { shift = targets.shift, factor = targets.factor,
       names = targets.names, horizon = self.horizon, places = self.difference and core.ids(self.places) or nil },
     input = function(values)
       return inputs:rows("export_c", values)
-    end,
-    session = function(session)
-      return live(self, session)
     end,
     ask = function(input)
       return self:forecasts(input):reshape(#input, -1)

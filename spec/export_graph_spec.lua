@@ -1,0 +1,146 @@
+-- Models that are no chain of layers as C: branches, several inputs and heads, cells of
+-- one's own, windows, both directions. Each file's own test compares it with the model.
+
+local c = require "spec.support.c_files"
+local files = require "spec.support.files"
+local saros = require "saros"
+local nn, data = saros.nn, saros.data
+
+-- Parameters that begin as zeros are no longer that.
+local function made(model)
+  model:init { seed = 1 }
+  local generator = saros.generator(2)
+  for _, tensor in ipairs(model:parameters()) do
+    tensor:assign(tensor + generator:normal(tensor:shape(), 0, 0.2))
+  end
+  return model
+end
+
+--- A module of a function of the module and its input.
+local function own(kind, fields, forward)
+  local class = nn.module(kind)
+  class.forward = forward
+  local self = class.new()
+  for name, value in pairs(fields) do
+    if type(value) == "table" and value.forward then
+      self[name] = self:add_member(name, value)
+    else
+      self[name] = value
+    end
+  end
+  return self
+end
+
+local function two_heads()
+  return own("two_heads", { input = 3, stateful = true, body = nn.gru { 3, 7 }, mean = nn.linear { 7, 2 },
+    spread = nn.linear { 7, 4 } }, function(self, x, state)
+    local h, last = self.body(x, state)
+    return { mean = self.mean(h), spread = saros.exp(self.spread(h)) }, last
+  end)
+end
+
+local function two_inputs()
+  return own("two_inputs", { stateful = true, inputs = { { name = "audio", width = 3 }, { name = "note", count = 5 } },
+    body = nn.lstm { 7, 6 }, notes = nn.embedding { 5, 4 }, head = nn.linear { 6, 2 } },
+    function(self, x, state)
+      local h, last = self.body(x.audio .. self.notes(x.note), state)
+      return self.head(h) * saros.sigmoid(h:mean(3, true)), last
+    end)
+end
+
+-- A GRU that is written out.
+local function written_out()
+  return own("written_out", { input = 3, gate = nn.linear { 8, 5 }, candidate = nn.linear { 8, 5 }, stateful = true },
+    function(self, x, state)
+      local h = state and state[1] or saros.zeros(x:size(2), 5)
+      local steps = {}
+      for t = 1, #x do
+        local read = x[t] .. h
+        local z = saros.sigmoid(self.gate(read))
+        h = z * h + (1 - z) * saros.tanh(self.candidate(read))
+        steps[t] = h
+      end
+      return saros.stack(steps, 1), { h }
+    end)
+end
+
+describe("a model with branches as C", function()
+  it("says what it says when it is called", function()
+    for _, model in ipairs {
+      two_heads(), two_inputs(),
+      nn.chain { nn.linear { 3, 3 }, nn.conv1d { 3, 6, kernel = 4 }, saros.gelu,
+        nn.conv1d { 6, 5, kernel = 2, dilation = 3 }, nn.gru { 5, 4 }, nn.linear { 4, 2 } },
+      nn.chain { nn.linear { 3, 8 }, nn.windowed_attention { 8, 4, heads = 2 }, nn.lru { 8, 6 } },
+    } do
+      for _, weights in ipairs { "real", "int8" } do
+        c.assert_well(made(model), { name = "a", weights = weights })
+      end
+    end
+  end)
+
+  it("has its inputs and outputs by name", function()
+    local text = c.source_of(made(two_inputs()), { name = "net" })
+    assert.matches(("int net_step(net_state *state, const %s *audio, int32_t note,"):format(c.REAL), text, 1, true)
+    assert.matches("#define NET_INPUTS_AUDIO 3 ", text, 1, true)
+    assert.matches("#define NET_SYMBOLS_NOTE 5 ", text, 1, true)
+    text = c.source_of(made(two_heads()), { name = "net" })
+    assert.matches("#define NET_OUTPUTS_MEAN 2 ", text, 1, true)
+    assert.matches("#define NET_OUTPUTS_SPREAD 4 ", text, 1, true)
+  end)
+end)
+
+describe("a model that reads to and fro as C", function()
+  it("runs over a whole sequence", function()
+    for _, model in ipairs {
+      nn.gru { 3, 4, bidirectional = true },
+      nn.lstm { 3, 4, bidirectional = true, layers = 2, learn_state = true },
+      nn.chain { nn.embedding { 7, 5 }, nn.rnn { 5, 3, bidirectional = true }, nn.gru { 6, 4 }, nn.linear { 4, 2 },
+        nn.lru { 2, 4, bidirectional = true } },
+    } do
+      for _, weights in ipairs { "real", "int8" } do
+        c.assert_well(made(model), { name = "a", weights = weights })
+      end
+    end
+  end)
+
+  it("says which room it needs, and has no step", function()
+    local text = c.source_of(made(nn.gru { 3, 4, bidirectional = true }))
+    assert.matches("#define MODEL_MEMORY(steps) ((size_t)(steps) * 4)", text, 1, true)
+    assert.is_nil(text:find("model_step", 1, true))
+  end)
+
+  it("classifies at the end", function()
+    local texts = data.labelled({ a = { "abab", "ba" }, b = { "bb", "aab" }, c = { "ca", "cc" } }, { valid = 0 })
+    local numbers = { low = {}, high = {} }
+    for i = 1, 6 do
+      numbers.low[i] = saros.generator(i):normal { 5, 2 } * 40 + 100
+      numbers.high[i] = numbers.low[i] + 60
+    end
+    numbers = data.labelled(numbers, { valid = 0 })
+    for _, cell in ipairs { "gru", "lstm", "lru" } do
+      for _, set in ipairs { texts, numbers } do
+        local model = nn.classifier { vocabulary = set.vocabulary, features = set.features, labels = set.labels,
+          hidden = 4, cell = cell, layers = 2 }
+        for _, weights in ipairs { "real", "int8" } do
+          c.assert_well(made(model), { name = "a", weights = weights })
+        end
+      end
+    end
+  end)
+end)
+
+describe("a cell of one's own as C", function()
+  it("steps as it is written", function()
+    c.assert_well(made(written_out()), { name = "a" })
+    assert.is_nil(c.source_of(made(written_out())):find("NAN", 1, true))
+  end)
+
+  it("keeps its state under a name that the file tells", function()
+    local text = c.source_of(made(written_out()))
+    assert.matches("What is carried from step to step: *\n%*%*   [%w_]+: [%w.]+", text)
+    files.with_folder(function(folder)
+      assert(saros.export_c(made(nn.gru { 2, 3 }), folder .. "/a.c"))
+      assert.matches("  %w+ [%w_]+%[3%];\n  /%* of the step under way", files.read(folder .. "/a.c"))
+    end)
+  end)
+end)
