@@ -59,6 +59,39 @@ local function same_window(module, program, inputs, state, states)
   return after, last
 end
 
+--- Compares a window of the module with the program as the core runs it.
+local function same_run(module, program, inputs)
+  local parameters, all = {}, module:tensors()
+  for _, given in ipairs(program.parameters) do
+    parameters[given.name] = all[given.name]
+  end
+  local y, after = module(only(inputs))
+  local outputs, last = core.program(program:encode()):run { parameters = parameters, inputs = inputs }
+  y = type(y) == "table" and y or { y = y }
+  for name, got in pairs(outputs) do
+    is_near(y[name], got, "run: output " .. name)
+  end
+  for _, given in ipairs(program.states) do
+    is_near(at_path(after, given.path), last[given.name], "run: state " .. given.name)
+  end
+end
+
+--- Compares a window of the module with a session of it, step by step.
+local function same_session(module, program, inputs)
+  local y, session = module(only(inputs)), module:session { streams = B }
+  y = type(y) == "table" and y or { y = y }
+  for t = 1, T do
+    local step = {}
+    for name, x in pairs(inputs) do
+      step[name] = x[t]
+    end
+    session:step(only(step))
+    for _, output in ipairs(program.outputs) do
+      is_near(y[output.name][t], session:output(output.name), "session: output " .. output.name)
+    end
+  end
+end
+
 --- The program of a module, which must agree from the beginning and from a state.
 local function agrees(module, given, is_both_ways)
   if not module.initialized then
@@ -69,7 +102,10 @@ local function agrees(module, given, is_both_ways)
     end
   end
   local program, generator = module:program(given), saros.generator(7)
-  core.program(program:encode()) -- which checks everything
+  same_run(module, program, inputs_of(program, generator))
+  if not given and not is_both_ways then
+    same_session(module, program, inputs_of(program, generator))
+  end
   local state, states = same_window(module, program, inputs_of(program, generator))
   if module.stateful and not is_both_ways then
     same_window(module, program, inputs_of(program, generator), state, states)
