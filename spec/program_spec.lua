@@ -540,6 +540,89 @@ describe("a product of a concatenation in a loop", function()
   end)
 end)
 
+-- A random program of width-4 values: some inputs, parameters and states, then nodes of
+-- all kinds that read any of them, each state's next being any node behind them.
+local function random_program(seed)
+  local generator = saros.generator(seed)
+  local function pick(list)
+    return list[generator:integer(#list)]
+  end
+  local program = {
+    parameters = { { name = "W", shape = { 4, 4 } }, { name = "V", shape = { 4, 8 } }, { name = "b", shape = { 4 } } },
+    states = {}, outputs = {},
+    nodes = { input("x", 4), input("u", 4), { op = "parameter", parameter = 0 }, { op = "parameter", parameter = 1 },
+      { op = "parameter", parameter = 2 }, node("tanh", { 2 }) },
+  }
+  local nodes, rows, matrices = program.nodes, { 0, 1, 4 }, { 2, 5 }
+  local function add(new)
+    nodes[#nodes + 1] = new
+    return #nodes - 1
+  end
+  for number = 1, generator:integer(4) do
+    program.states[number] = { name = "s" .. number, width = 4, first = generator:integer(3) == 1 and 4 or nil }
+    for _ = 1, generator:integer(2) do
+      rows[#rows + 1] = add { op = "state", state = number - 1 }
+    end
+  end
+  local function middle(of)
+    return add(node("slice", { of }, { outer = 1, n = 4, inner = 1, from = 1, count = 2 }))
+  end
+  local function pair()
+    return { pick(rows), pick(rows) }
+  end
+  local choice = add { op = "constant", values = { 1, 0, 0, 1 } }
+  local made = #nodes
+  for _ = 1, 4 + generator:integer(10) do
+    local new = pick {
+      node("linear", { pick(rows), pick(matrices) }), node("linear", { pick(rows), pick(matrices), 4 }),
+      node("linear", { add(node("concatenate", pair())), 3, 4 }), node("tanh", { pick(rows) }),
+      node("sigmoid", { pick(rows) }), node("sin", { pick(rows) }), node("multiply", pair()), node("add", pair()),
+      node("subtract", pair()), node("where", { choice, pick(rows), pick(rows) }),
+      node("softmax", { pick(rows) }, { outer = 1, n = 2, inner = 2 }),
+      node("layer_norm", { pick(rows) }, { n = 4, epsilon = 0.1 }),
+      node("transpose", { pick(rows) }, { outer = 1, a = 2, b = 2, inner = 1 }),
+      node("slice", { add(node("concatenate", pair())) },
+        { outer = 2, n = 4, inner = 1, from = 3, count = 2, step = -2 }),
+      node("matvec", { pick(rows), middle(pick(rows)) }, { heads = 1, rows = 2, columns = 2 }),
+    }
+    local number = add(new)
+    if new.op == "matvec" then
+      number = add(node("expand", { number }, { outer = 1, times = 2, inner = 2 }))
+    end
+    rows[#rows + 1] = add(node("tanh", { number })) -- values stay small
+  end
+  for number, state in ipairs(program.states) do
+    repeat
+      state.next = pick(rows)
+    until state.next >= made or state.next < 2 or number > 2
+  end
+  for number = 1, 3 do
+    program.outputs[number] = { name = "y" .. number, node = pick(rows) }
+  end
+  return program
+end
+
+describe("random programs", function()
+  it("are what their nodes say, row by row and step by step", function()
+    for seed = 1, 150 do
+      local program, generator = random_program(seed), saros.generator(seed)
+      local run, reverse = tensors_for(program), generator:integer(3) == 1 or nil
+      for _, state in ipairs(program.states) do
+        state.reverse = reverse
+      end
+      run.mask, run.reset = generator:integer(2) == 1 and MASK or nil, generator:integer(2) == 1 and RESET or nil
+      run.state = generator:integer(2) == 1 and { s1 = normal(seed, B, 4) } or nil
+      check_values(program, run)
+      run.plain = true
+      check_values(program, run)
+      run.plain = nil
+      if seed % 3 == 0 then
+        check_gradients(program, run)
+      end
+    end
+  end)
+end)
+
 -- A cell as a program, and its parameters by name.
 local function cell_program(cell, with, shapes, states, fields)
   local program = {
