@@ -29,7 +29,7 @@ numbers.whole(parser, "--blocks", "How many."):default "3"
 numbers.fraction(parser, "--dropout", "In training."):default "0.1"
 numbers.whole(parser, "--seed", "Same seed, same model.", 0):default "1"
 numbers.whole(parser, "--threads", "Threads to compute with.")
-parser:option("--save", "File for the parameters.")
+parser:option("--save", "File for the model; examples/generate.lua reads it.")
 local args = parser:parse()
 saros.threads(args.threads or saros.threads())
 
@@ -37,20 +37,23 @@ local BATCH, LENGTH = 32, 64
 
 -- --- The model ----------------------------------------------------------------------
 
+-- What was read a step before: a cell that gives its state, and keeps what it reads.
+local Shift = nn.cell("shift", {
+  states = function(inputs) return { { "before", inputs } } end,
+  output = true,
+}, function(_, x, before) return before, x end)
+
 local Block = nn.module "block"
 Block.stateful = true
 
 -- The state is that of the cell, and the last step that was read.
 function Block:forward(x, state)
-  local B, F = x:size(2), x:size(3)
-  local normal, last = self.norm(x), nn.state.new {}
-  local before = state and state[2] or saros.zeros(B, F)
-  local read = normal .. saros.concatenate({ before:reshape(1, B, F), normal:slice(1, 1, #normal - 1) }, 1)
-  local h
-  h, last[1] = self.cell(read, state and state[1])
-  last[2] = normal:select(1, -1)
+  local normal = self.norm(x)
+  local before, step = self.shift(normal, state and state[2])
+  local read = normal .. before
+  local h, last = self.cell(read, state and state[1])
   local gate = self.gate(read)
-  return x + self.dropout(self.out(h * gate * gate:sigmoid())), last
+  return x + self.dropout(self.out(h * gate * gate:sigmoid())), nn.state.new { last, step }
 end
 
 -- The same features are dropped at all steps of a window.
@@ -61,6 +64,7 @@ end
 local function block()
   local self = Block.new()
   self.norm = self:add_member("norm", nn.layer_norm { args.size })
+  self.shift = self:add_member("shift", nn.recurrent { args.size, args.size, cell = Shift })
   self.cell = self:add_member("cell", nn.mingru { 2 * args.size, args.hidden })
   self.gate = self:add_member("gate", nn.linear { 2 * args.size, args.hidden })
   self.out = self:add_member("out", nn.linear { args.hidden, args.size })
@@ -68,44 +72,39 @@ local function block()
   return self
 end
 
-local function model(V)
-  local layers = { nn.embedding { V, args.size } }
+local function model(vocabulary)
+  local layers = { nn.embedding { #vocabulary, args.size } }
   for _ = 1, args.blocks do
     layers[#layers + 1] = block()
   end
   layers[#layers + 1] = nn.layer_norm { args.size }
   layers[#layers + 1] = dropout()
-  layers[#layers + 1] = nn.linear { args.size, V }
-  return nn.chain(layers):init { seed = args.seed }
+  layers[#layers + 1] = nn.linear { args.size, #vocabulary }
+  return nn.language_model { vocabulary = vocabulary, net = nn.chain(layers), seed = args.seed }
 end
 
 -- --- Training and writing --------------------------------------------------------------
 
 local text = need(data.text(args.text, { valid = 0.1 }))
 need(text:enough { batch = BATCH, length = LENGTH })
-local net = model(#text.vocabulary)
+local lm = model(text.vocabulary)
 local updates = args.epochs * ((#text.train - 1) // BATCH // LENGTH)
 local schedule = optim.schedule.cosine { steps = updates, warmup = updates // 20 }
 print(saros.info())
 print(text)
-print(("%d parameters"):format(net:count()))
-saros.fit(net, text, {
+print(("%d parameters"):format(lm:count()))
+saros.fit(lm, text, {
   epochs = args.epochs,
   batch = BATCH,
   length = LENGTH,
-  optimizer = optim.adamw(net:parameters(), { lr = 4e-3, schedule = schedule }),
+  optimizer = optim.adamw(lm:parameters(), { lr = 4e-3, schedule = schedule }),
   progress = saros.progress(),
 })
 if args.save then
-  need(net:save(args.save))
+  need(lm:save(args.save))
 end
 
-local choose = saros.sampler { temperature = 0.8, seed = args.seed }
-local id, state = text.train[1], nil
-for _ = 1, 400 do
-  local logits
-  logits, state = net(saros.ids { { id } }, state)
-  id = choose(logits:flatten())
-  io.write(text.vocabulary:decode { id })
+for piece in lm:generate { temperature = 0.8, length = 400, seed = args.seed } do
+  io.write(piece)
 end
 print()

@@ -121,6 +121,7 @@ describe("the examples", function()
     with_text(function(text, path)
       local output = succeed("examples/blocks.lua", text, "--epochs", 1, "--size", 12, "--hidden", 16, "--blocks", 2,
         "--threads", 1, "--save", path)
+      assert.equal(30, #succeed("examples/generate.lua", "--model", path, "--length", 29))
       os.remove(path)
       assert.matches("\nepoch 1  loss %d%.%d%d%d%d  valid %d%.%d%d%d%d ", output)
       assert.equal(400, #output:match " MB\n(.*)\n$")

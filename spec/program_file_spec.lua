@@ -22,7 +22,8 @@ end)
 local Block = nn.module "block"
 Block.stateful = true
 function Block:forward(x, state)
-  local read, h, last = self.norm(x), nil, nn.state.new {}
+  local read, last = self.norm(x), nn.state.new {}
+  local h
   h, last[1] = self.cell(read, state and state[1])
   return x + self.out(h * self.gate(read):sigmoid()), last
 end
@@ -48,6 +49,9 @@ local nets = {
   ["a convolution, a branch and a function"] = function()
     return nn.chain { nn.conv1d { 3, 4, kernel = 3 }, nn.branch { nn.gru { 4, 3 }, nn.linear { 4, 2 } },
       function(x) return x * saros.sigmoid(x) end, nn.linear { 5, 2 } }
+  end,
+  ["attention to the last steps"] = function()
+    return nn.chain { nn.linear { 3, 4 }, nn.windowed_attention { 4, 3 } }
   end,
 }
 
@@ -220,6 +224,88 @@ describe("a language model with a net of one's own", function()
       saros.fit(loaded, text, { epochs = 1, batch = 4, length = 10, lr = 0.01 })
       assert.is_true(saros.evaluate(loaded, text) < loss)
     end)
+  end)
+end)
+
+describe("a program in a file that is not what it says", function()
+  local function contents(net)
+    local tensors, metadata
+    files.with_path(function(path)
+      assert(net:save(path))
+      tensors, metadata = assert(saros.safetensors.read(path))
+    end)
+    return tensors, metadata
+  end
+
+  local function chain()
+    return nn.chain { nn.recurrent { 3, 4, cell = Highway, learn_state = true }, nn.linear { 4, 2 } }:init { seed = 1 }
+  end
+
+  -- Loads tensors and metadata; the message, or nil if a model came of it.
+  local function refusal(tensors, metadata)
+    local model, message = saros.load(tensors, metadata)
+    if not model then
+      assert.equal("string", type(message))
+      assert.matches("^load: the tensors: ", message)
+      assert.is_nil(message:find("load: .*load: "), message)
+      return message
+    end
+    assert.is_nil(message)
+    pcall(model, saros.zeros(3, 2, 3)) -- whatever it computes now
+  end
+
+  it("is refused where it does not fit", function()
+    local tensors, metadata = contents(chain())
+    local text = metadata.program
+    for message, change in pairs {
+      ["expected a program and aliases by name, got nil"] = function() return nil end,
+      ["misshapen 1.weight: expected (8, 1), got (2, 4)"] = function()
+        return (text:gsub('"1.weight", "shape": %[2, 4%]', '"1.weight", "shape": [8, 1]'))
+      end,
+      ["missing 1.other"] = function() return (text:gsub("1%.weight", "1.other")) end,
+      ["program: "] = function() return "[" end,
+    } do
+      metadata.program = change()
+      local got = refusal(tensors, metadata)
+      assert.is_truthy(got and got:find(message, 1, true), ("%s, got %s"):format(message, got))
+    end
+    metadata.program = text
+    for _, aliases in ipairs { '"x"', "3", '{"1.weight": 5}', '{"1.weight": "1.bias"}' } do
+      local changed = metadata.saros:gsub('"aliases":%s*[%[{][%]}]', '"aliases":' .. aliases)
+      assert.not_equal(metadata.saros, changed)
+      refusal(tensors, { saros = changed, program = text })
+    end
+  end)
+
+  it("is an error or another program, whatever byte is changed, and costs what its file does", function()
+    local tensors, metadata = contents(chain())
+    local text, refused, total = metadata.program, 0, 0
+    collectgarbage()
+    collectgarbage()
+    local before = saros.memory()
+    for at = 1, #text, 7 do
+      local byte = ('9}x," [5-e'):sub(at % 10 + 1, at % 10 + 1)
+      local changed = text:sub(1, at - 1) .. byte .. text:sub(at + 1)
+      refused = refused + (refusal(tensors, { saros = metadata.saros, program = changed }) and 1 or 0)
+      total = total + 1
+      collectgarbage()
+    end
+    assert.is_true(refused > total / 2)
+    assert.is_true(saros.memory().peak - math.max(before.peak, before.in_use) < 100 * #text)
+  end)
+
+  it("is refused as the net of a language model with other symbols", function()
+    local vocabulary = data.vocabulary.characters "abc"
+    local lm = nn.language_model { vocabulary = vocabulary, net = nn.chain { nn.embedding { 3, 4 }, nn.gru { 4, 4 },
+      nn.linear { 4, 3 } } }
+    local tensors, metadata = contents(lm)
+    assert.is_nil(refusal(tensors, metadata))
+    local other = nn.language_model { vocabulary = data.vocabulary.characters "abcd", net = nn.chain {
+      nn.embedding { 4, 4 }, nn.gru { 4, 4 }, nn.linear { 4, 4 } } }
+    local more, theirs = contents(other)
+    assert.matches("expected a program from ids of 3 symbols to logits, got another one",
+      refusal(more, { saros = metadata.saros, program = theirs.program }))
+    assert.matches("expected a program and aliases by name", refusal(tensors, { saros = metadata.saros }))
   end)
 end)
 

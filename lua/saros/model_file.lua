@@ -68,8 +68,9 @@ end
 ---@return true? ok, string? message
 function model_file.write(path, kind, description, module)
   check_path(path)
-  local metadata = core.json_encode { format = FORMAT, kind = kind, description = description }
-  return core.write_tensors(path, module:tensors(), { saros = metadata, program = program_of(module) })
+  local metadata = { saros = core.json_encode { format = FORMAT, kind = kind, description = description } }
+  metadata.program, metadata.untraced = program_of(module)
+  return core.write_tensors(path, module:tensors(), metadata)
 end
 
 --- Names of one tensor: each but the one that programs use, with that one.
@@ -161,7 +162,8 @@ local function model_of(tensors, metadata, place)
   end
   local ok, model = pcall(build, description, tensors, metadata.program)
   if not ok then -- a module that does not fit says "load: ", too
-    return nil, ("load: %s: %s"):format(place, options.without_place(model):gsub("^load: ", ""))
+    local reason = metadata.program == nil and metadata.untraced and (" (%s)"):format(metadata.untraced) or ""
+    return nil, ("load: %s: %s%s"):format(place, options.without_place(model):gsub("^load: ", ""), reason)
   end
   return model
 end
