@@ -37,10 +37,12 @@ local function at_path(tree, path)
   return tree
 end
 
-local function is_near(expected, got, what)
+--- Differences below 1e-9 in double and 1e-4 in float, or other bounds, are small.
+local function is_near(expected, got, what, double, float)
   local a = expected:contiguous():reshape(got:shape())
   local difference = (a - got):abs():max():item()
-  assert.is_true(difference < (saros.info().real == "double" and 1e-9 or 1e-4), what .. ": " .. difference)
+  assert.is_true(difference < (saros.info().real == "double" and (double or 1e-9) or float or 1e-4),
+    what .. ": " .. difference)
 end
 
 --- Compares a window of the module with the twin's; the states after it.
