@@ -63,7 +63,7 @@ static void make_stages(stage stages[2], saros_context *context,
 
 /* The same by hand; null if there is no such. */
 static plain *plain_of(const stage *stages, int H, int outputs) {
-  const saros_layer *l = &stages[0].layer;
+  const stage_layer *l = &stages[0].layer;
   const int gates = saros_cell_of(stages[0].cell).gates;
   if ((stages[0].cell != SAROS_LSTM && stages[0].cell != SAROS_GRU) ||
       outputs != 1)

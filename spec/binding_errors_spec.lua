@@ -40,7 +40,7 @@ local accepts = {
   tensors = "table", any = "boolean string table positive negative zero fraction huge",
   whatever = "nil boolean string table function coroutine file generator tensor ids closed nan inf " .. numbers,
   tape = "", session = "", codec = "", tokens = "", program = "", json = "", unit = "",
-  share = "zero", stages = "table", which = "positive",
+  share = "zero", parameters = "table", which = "positive",
 }
 
 -- An argument: its kind, with a '?' if it may be left out, and a right value.
@@ -109,6 +109,14 @@ for _, name in ipairs { "sum", "mean", "max", "min" } do
   shared[name] = function() return tensor(2, 3), A("axis?", 1), A("flag?", true) end
 end
 
+local one_product = [[{ "format": 1, "parameters": [{ "name": "w", "shape": [2, 3] }], "states": [],
+  "nodes": [{ "op": "input", "name": "x", "width": 3 }, { "op": "parameter", "parameter": 0 },
+  { "op": "linear", "in": [0, 1] }], "outputs": [{ "name": "y", "node": 2 }] }]]
+
+local function parameters()
+  return { saros.ones(2, 3) }
+end
+
 local program_text = [[{ "format": 1, "parameters": [], "states": [], "outputs": [],
   "nodes": [{ "op": "input", "name": "x", "width": 2 }] }]]
 
@@ -162,7 +170,7 @@ local functions = {
   trace_rows = function() return A("number", 1) end,
   block_bytes = function() return A("bytes", 100) end,
   session = function()
-    return A("list", { { kind = "linear", weight = saros.ones(2, 3) } }), A("limit", 2), A("cell", "real")
+    return A("program", core.program(one_product)), A("list", parameters()), A("limit", 2), A("cell", "real")
   end,
   program = function() return A("json", program_text) end,
   codec = function() return A("unit", "word"), A("empty list", { "a", "b" }), A("flag?", true) end,
@@ -214,12 +222,8 @@ local generator_methods = {
   permutation = function() return A("size", 3) end,
 }
 
-local function stages()
-  return { { kind = "linear", weight = saros.ones(2, 3) } }
-end
-
 local function session()
-  return core.session(stages(), 2, "real")
+  return core.session(core.program(one_product), parameters(), 2, "real")
 end
 
 local session_methods = {
@@ -227,7 +231,7 @@ local session_methods = {
   sample = function() return A("generator?", saros.generator(1)), A("options?", { top_k = 1 }) end,
   reset = function() return A("row?", 1) end,
   restore = function() return A("state", session():dump()) end,
-  repack = function() return A("stages", stages()) end,
+  repack = function() return A("parameters", parameters()) end,
   output = function() return A("which?", "y") end,
   set_state = function() return A("states", {}) end,
   state = function() end,

@@ -22,7 +22,8 @@ local function readable(given)
       local W, F = node.window, 4
       local memory, exists, other = given.states[a + 1], given.states[b + 1], given.states[c + 1]
       if W == 1 then
-        node.op, node["in"], node.heads, node.window, node.states = "add", { node["in"][2], node["in"][3] }, nil, nil, nil
+        node.op, node["in"] = "add", { node["in"][2], node["in"][3] }
+        node.heads, node.window, node.states = nil, nil, nil
         memory.width, exists.width, other.width = F, F, F
       else
         node.states, memory.width, exists.width, other.width = { a, b }, (W - 1) * 2 * F, W - 1, F
@@ -146,7 +147,8 @@ describe("a session of a random program", function()
     assert.error_matches(function() b:step { x = { 1, 2, 3, 4, 5 } } end, "step: expected the input 'id', got none")
     assert.error_matches(function() b:step { x = { 1, 2, 3, 4, 5 }, di = 2 } end,
       'step: expected inputs by their names, got "di"')
-    assert.error_matches(function() b:step({ 1, 2, 3, 4, 5 }, 5) end, "step: expected an id in 1..4 as argument 2, got 5")
+    assert.error_matches(function() b:step({ 1, 2, 3, 4, 5 }, 5) end,
+      "step: expected an id in 1..4 as argument 2, got 5")
     assert.error_matches(function() b:step({ 1, 2 }, 1) end, "step: expected 5 numbers as argument 1")
     assert.error_matches(function() b:output "z" end, "output: expected the name or number of an output")
     assert.equal("session (2 inputs -> 2 outputs, 1 stream)", tostring(b))
@@ -208,7 +210,8 @@ describe("the state of a session", function()
     session:step(saros.ones(2, I))
     local before = session:dump()
     local _, other = models.lstm(saros.ones(1, 3, I))
-    assert.error_matches(function() session:set_state(other) end, "set_state: expected .* of shape %(2, 6%), got %(3, 6%)")
+    assert.error_matches(function() session:set_state(other) end,
+      "set_state: expected .* of shape %(2, 6%), got %(3, 6%)")
     assert.error_matches(function() session:set_state {} end, "set_state: expected the state of the model")
     assert.error_matches(function() session:set_state(3) end, "set_state: expected a table as argument 1, got 3")
     local attention = models.attention:session()

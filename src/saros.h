@@ -163,58 +163,6 @@ SAROS_API saros_status saros_program_run(saros_program *program,
 */
 typedef struct saros_session saros_session;
 
-typedef enum saros_stage_kind {
-  SAROS_STAGE_EMBEDDING,   // ids to rows of a table; only as the first stage
-  SAROS_STAGE_LINEAR,      // x W^T + b
-  SAROS_STAGE_LAYER_NORM,  // as saros_layer_norm
-  SAROS_STAGE_FUNCTION,    // of each element
-  SAROS_STAGE_RECURRENT,   // one layer, as saros_recurrent
-  SAROS_STAGE_ADD,         // x + weight * (what an earlier stage read)
-  SAROS_STAGE_ATTENTION,   // over the last W steps, see below
-  SAROS_STAGE_KINDS
-} saros_stage_kind;
-
-/* The parameters of a recurrent stage; see those of a layer. */
-typedef struct saros_layer {
-  saros_tensor *weight_ih, *weight_hh, *bias_ih, *bias_hh, *weight_hr,
-      *peephole;
-  saros_tensor *norm_gain, *norm_bias, *norm_c_gain, *norm_c_bias;
-  saros_tensor *table, *nu, *theta, *first_h, *first_c;
-} saros_layer;
-
-/*
-** One stage of a model; each reads what the one before it makes. Fields that
-** its kind does not name are not read.
-**
-** Attention reads q, k and v, F features each, in equal parts for the heads, so
-** that linear stages stand before and after it. Of each head, over the steps s
-** since the row began with t - W < s <= t:
-**
-**   score(t, s) = q(t) . k(s) / sqrt(F / heads) + distance[W - 1 - (t - s)]
-**   y(t) = sum over s of softmax(score(t, .))(s) v(s)
-*/
-typedef struct saros_stage {
-  saros_stage_kind kind;
-  saros_tensor *weight;     // embedding (V, E); linear (O, I); layer norm (n);
-                            // add (n), or null: ones
-  saros_tensor *bias;       // linear (O), or null; layer norm (n)
-  double epsilon;           // layer norm
-  saros_function function;  // function
-  int back;  // add: how far back in the list the stage is that read features
-             // of the same size, >= 1
-  saros_tensor *distance;  // attention (heads, W)
-  // recurrent:
-  saros_cell cell;
-  saros_layer layer;  // weight_ih must be there, and no table
-  saros_tensor *norm_ih_gain, *norm_ih_bias;  // (G H), or null: layer norm of
-                                              // W x, before the biases
-  saros_tensor *gamma;  // (H / 2), or null: logarithms of what both rows of a
-                        // complex unit in weight_ih are multiplied by; LRU
-  saros_tensor *first[SAROS_MAX_STATES];  // (P) and (H), or null: zeros
-  double zoneout[SAROS_MAX_STATES];  // share of the old state kept, in [0, 1)
-  int residual;                      // y = h + x, if they are of one size
-} saros_stage;
-
 /*
 ** How a session keeps the weights of its products, which is most of what it
 ** keeps and what a step of a large layer waits for. Biases, embeddings, norms,
@@ -226,17 +174,6 @@ typedef enum saros_weights {
   SAROS_WEIGHTS_INT8,  // 8 bits each, and a scale for each row of a weight
   SAROS_WEIGHTS_KINDS
 } saros_weights;
-
-/*
-** A session of 1..65536 streams over 'count' stages, in the first states. The
-** stages and their tensors are borrowed for the call. SAROS_EARGUMENT names the
-** stage and the tensor that do not fit.
-*/
-SAROS_API saros_status saros_session_new_list(saros_context *context, int count,
-                                              const saros_stage *stages,
-                                              int streams,
-                                              saros_weights weights,
-                                              saros_session **out);
 
 /*
 ** A session of 1..65536 streams that steps a program, in the first states. The
@@ -261,16 +198,12 @@ SAROS_API saros_status saros_session_fork(const saros_session *session,
 
 /*
 ** Packs the weights of a session's model again, after its parameters changed;
-** the state stays, and forks keep what they have. The stages are described as
-** for saros_session_new. The old weights go back to the pool when the new ones
-** are there, so that from the second time on nothing is asked of the allocator.
-** SAROS_EARGUMENT if the stages are of other kinds or sizes; after an error the
-** session is as it was. This is how a host learns while it steps: saros_tape
+** the state stays, and forks keep what they have. The old weights go back
+** to the pool when the new ones are there, so that from the second time on
+** nothing is asked of the allocator. SAROS_EARGUMENT names a parameter that does
+** not fit; after an error the session is as it was. This is how a host learns while it steps: saros_tape
 ** and saros_update on a window of its own, then this.
 */
-SAROS_API saros_status saros_session_repack_list(saros_session *session,
-                                                 int count,
-                                                 const saros_stage *stages);
 SAROS_API saros_status saros_session_repack(saros_session *session,
                                             saros_tensor *const *parameters);
 

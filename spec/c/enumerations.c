@@ -62,9 +62,6 @@ static void check_sessions(int n) {
   saros_program_read(context, text, sizeof text - 1, &program);
   expect(saros_session_new(context, program, NULL, 1, (saros_weights)n, &s), &s,
          n, "session: expected a kind of weights ");
-  const saros_stage list = {.kind = (saros_stage_kind)n, .weight = x};
-  expect(saros_session_new_list(context, 1, &list, 1, SAROS_WEIGHTS_REAL, &s),
-         &s, n, "session: expected ");
   saros_program_release(program);
 }
 

@@ -22,6 +22,14 @@ typedef enum stage_kind {
   STAGE_ATTENTION   // of queries, keys and values, over the last steps
 } stage_kind;
 
+/* The parameters of a recurrent stage, in the order of the names below. */
+typedef struct stage_layer {
+  saros_tensor *weight_ih, *weight_hh, *bias_ih, *bias_hh, *weight_hr,
+      *peephole;
+  saros_tensor *norm_gain, *norm_bias, *norm_c_gain, *norm_c_bias;
+  saros_tensor *table, *nu, *theta;
+} stage_layer;
+
 typedef struct stage {
   stage_kind kind;
   saros_tensor *weight;  // embedding (V, E); linear (O, I); layer norm (n);
@@ -32,7 +40,7 @@ typedef struct stage {
   int back;                // add: how far back in the list that stage is
   saros_tensor *distance;  // attention (heads, W)
   saros_cell cell;
-  saros_layer layer;
+  stage_layer layer;
   saros_tensor *norm_ih_gain, *norm_ih_bias;  // (G H), or null
   saros_tensor *gamma;                        // (H / 2), or null
   saros_tensor *first[SAROS_MAX_STATES];      // (P) and (H), or null: zeros
@@ -127,7 +135,7 @@ static int stages_recurrent(stages_writer *w, int x, const stage *s) {
       "peephole",  "norm_gain", "norm_bias", "norm_c_gain", "norm_c_bias",
       "table",     "nu",        "theta"};
   saros_tensor *const *tensors = (saros_tensor *const *)&s->layer;
-  const saros_layer *l = &s->layer;
+  const stage_layer *l = &s->layer;
   const saros_cell_facts facts = saros_cell_of(s->cell);
   const int GH = saros_tensor_shape(l->weight_ih)[0], H = GH / facts.gates;
   const int P = l->weight_hr ? saros_tensor_shape(l->weight_hr)[0] : H;

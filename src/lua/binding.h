@@ -385,16 +385,11 @@ void bind_register_owner(lua_State *L);
 void bind_register_type(lua_State *L, box_type type,
                         const luaL_Reg *metamethods, const luaL_Reg *methods);
 
-/* --- Sessions (lua_session.c, lua_session_step.c, lua_session_list.c) ---------- */
+/* --- Sessions (lua_session.c, lua_session_step.c) ------------------------------ */
 
 saros_session *bind_check_session(lua_State *L);  // argument 1
-int bind_finish_session(lua_State *L, size_t before);
-int bind_check_weights(lua_State *L, int arg);
 /* A step of the session, from the arguments behind it. */
 void bind_step_session(lua_State *L);
-int bind_is_stages(lua_State *L, int arg);
-int bind_repack_list(lua_State *L);
-int bind_list_session(lua_State *L);
 
 /* What each file adds. They leave the stack as it was. */
 void bind_open_context(lua_State *L);

@@ -70,7 +70,7 @@ static void keep_inputs(lua_State *L, int box) {
 
 /* Puts what a session needs beside itself into its user values; it is the value
 ** on top, and 'before' bytes were in use when its making began. */
-int bind_finish_session(lua_State *L, size_t before) {
+static int finish_session(lua_State *L, size_t before) {
   int box = lua_gettop(L);
   saros_session **s = lua_touserdata(L, box);
   shape ids = {1, {saros_session_of(*s).streams}};
@@ -89,7 +89,7 @@ int bind_finish_session(lua_State *L, size_t before) {
                                     before);
 }
 
-int bind_check_weights(lua_State *L, int arg) {
+static int check_weights(lua_State *L, int arg) {
   static const char *const names[SAROS_WEIGHTS_KINDS] = {"real", "bf16",
                                                          "int8"};
   if (lua_type(L, arg) == LUA_TSTRING)
@@ -100,15 +100,16 @@ int bind_check_weights(lua_State *L, int arg) {
       L, arg, "a kind of weights: \"real\", \"bf16\" or \"int8\"");
 }
 
-/* The tensors of the list at an index, one for each parameter of a program. */
-static saros_tensor **check_parameters(lua_State *L, int arg,
-                                       const saros_program *program) {
-  const int wanted = saros_program_of(program).parameters;
+/* Pushes room for the tensors of the list at an index, one for each parameter of a
+** program. They are read where the core is called: finalizers may close them. */
+static saros_tensor **push_parameters(lua_State *L, int arg,
+                                      const saros_program *program,
+                                      int *count) {
+  const int wanted = *count = saros_program_of(program).parameters;
   if (bind_check_list(L, arg) != wanted)
     bind_failure(L, "%s: expected the %d parameters of the program, got %d",
                  bind_function_name(L), wanted, (int)lua_rawlen(L, arg));
-  saros_tensor **array = bind_push_array(L, wanted);
-  return bind_list_tensors(L, arg, wanted, array);
+  return bind_push_array(L, wanted);
 }
 
 /* core.session(program, parameters, streams, weights, form). If there is a form,
@@ -116,22 +117,21 @@ static saros_tensor **check_parameters(lua_State *L, int arg,
 ** makes the list again, and form.parameters(model) the list for s:repack. */
 static int session_new(lua_State *L) {
   lua_settop(L, 5);
-  if (bind_to_box(L, 1, PROGRAM) == NULL)
-    return bind_list_session(L);
   saros_program *program = *(saros_program **)bind_check_box(L, 1, PROGRAM);
   bind_check_table(L, 2);
   int streams = (int)bind_check_integer(L, 3, 1, INT_MAX, "a size >= 1");
-  int packing = bind_check_weights(L, 4);
+  int packing = check_weights(L, 4), count;
   if (!lua_isnil(L, 5))
     bind_check_table(L, 5);
-  saros_tensor **parameters = check_parameters(L, 2, program);
+  saros_tensor **array = push_parameters(L, 2, program, &count);
   size_t before = saros_memory_of(bind_context_of(L)).in_use;
   saros_session **box = bind_push_box(L, SESSION);
-  ATTEMPT(L, saros_session_new(bind_context_of(L), program, parameters, streams,
+  ATTEMPT(L, saros_session_new(bind_context_of(L), program,
+                               bind_list_tensors(L, 2, count, array), streams,
                                (saros_weights)packing, box));
   lua_pushvalue(L, 5);
   lua_setiuservalue(L, -2, SESSION_FORM);
-  return bind_finish_session(L, before);
+  return finish_session(L, before);
 }
 
 /* Pushes what the maker of the session gave by this name, or nil. */
@@ -153,12 +153,12 @@ static int session_repack(lua_State *L) {
     lua_call(L, 1, 1);
   } else {
     lua_settop(L, 2);
-    if (lua_istable(L, 2) && bind_is_stages(L, 2))
-      return bind_repack_list(L);
   }
-  bind_check_table(L, lua_gettop(L));
-  saros_tensor **parameters = check_parameters(
-      L, lua_gettop(L), saros_session_program(bind_check_session(L)));
+  int list = lua_gettop(L), count;
+  bind_check_table(L, list);
+  saros_tensor **array = push_parameters(
+      L, list, saros_session_program(bind_check_session(L)), &count);
+  saros_tensor **parameters = bind_list_tensors(L, list, count, array);
   ATTEMPT(L, saros_session_repack(bind_check_session(L), parameters));
   lua_settop(L, 1);
   return 1;
@@ -181,7 +181,7 @@ static int session_fork(lua_State *L) {
   ATTEMPT(L, saros_session_fork(bind_check_session(L), box));
   lua_getiuservalue(L, 1, SESSION_FORM);
   lua_setiuservalue(L, -2, SESSION_FORM);
-  return bind_finish_session(L, before);
+  return finish_session(L, before);
 }
 
 /* --- Steps ---------------------------------------------------------------------------- */

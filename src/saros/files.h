@@ -47,13 +47,13 @@ SAROS_API const char *saros_archive_metadata_value(const saros_archive *archive,
 ** its own, whose allocator must be one for all threads (null: realloc and
 ** free). The archive is borrowed for the call; errors are in its context.
 **
-** Operations read the elements where they are. Sessions whose stages have no
-** tensors but these, each of them whole, read one packing, in whatever contexts
+** Operations read the elements where they are. Sessions whose program has no
+** parameters but these, each of them whole, read one packing, in whatever contexts
 ** and of however many streams they are. The first of them makes it, with the same
 ** allocator, and it stays as long as the elements do, so that nothing grows when
-** sessions come and go. There is one for each list of stages and kind of weights,
-** and 16 at most; beyond those, and for other stages, a session packs its own in
-** its context.
+** sessions come and go. There is one for each program and kind of weights, and 16
+** at most; beyond those, and for other programs, a session packs its own in its
+** context.
 */
 SAROS_API saros_status saros_shared_new(const saros_archive *archive,
                                         saros_allocator allocator, void *user,

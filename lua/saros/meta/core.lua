@@ -641,12 +641,15 @@ function core.linear(x, weight, bias) end
 ---@return saros.Tensor[] last  h (B, P), c (B, H): the states after the last step
 function core.recurrent(cell, x, states, parameters, steps) end
 
---- A session of a model; `module:session()` makes the list of its stages.
----@param stages saros.Stage[]
+--- A session of a program; `module:session()` makes both.
+---@param program saros.CoreProgram  see core.program
+---@param parameters saros.Tensor[]  in the order of the program
 ---@param streams integer  1..65536 rows that are stepped together
 ---@param weights "real"|"bf16"|"int8"  how weights are kept
+---@param form? table  what turns its list of states into those of a model, and back: state(list), set_state(tree),
+---  and parameters(model) for repack
 ---@return saros.Session
-function core.session(stages, streams, weights) end
+function core.session(program, parameters, streams, weights, form) end
 
 --- A program from its JSON text: what a model computes in one step. Error, which
 --- names the node, if anything in the text does not fit.

@@ -7,25 +7,6 @@
 ---@class saros.Session
 local Session = {}
 
---- One stage of a model, as the C function takes it; see saros_stage in saros.h.
----@class saros.Stage: saros.Layer
----@field kind "embedding"|"linear"|"layer_norm"|"function"|"recurrent"|"add"|"attention"
----@field weight? saros.Tensor  embedding (V, E); linear (O, I); layer_norm (n); add (n), or nil: ones
----@field bias? saros.Tensor  linear (O); layer_norm (n)
----@field epsilon? number  of a layer_norm
----@field function? string  "tanh" and the like
----@field cell? string  "lstm" and the like
----@field back? integer  add: how far back the stage is that read what is added
----@field distance? saros.Tensor  attention (heads, W)
----@field gamma? saros.Tensor  (H / 2)
----@field norm_ih_gain? saros.Tensor  (G H)
----@field norm_ih_bias? saros.Tensor  (G H)
----@field first_h? saros.Tensor  (P): where the state begins
----@field first_c? saros.Tensor  (H)
----@field zoneout_h? number
----@field zoneout_c? number
----@field residual? boolean
-
 --- One step of all streams. An id for a model that begins with an embedding,
 --- otherwise features: a list, a tensor, or a number if there is only one. With
 --- several streams a list or tensor of ids, or rows of features.
@@ -94,11 +75,11 @@ function Session:restore(bytes) end
 ---@return saros.Session
 function Session:fork() end
 
---- Go on with the parameters as they are now: `s:repack(model:stages())`. The
---- state stays; forks keep the weights that they have.
----@param stages saros.Stage[]  of the model that the session was made of
+--- Go on with the parameters as they are now. The state stays; forks keep the
+--- weights that they have.
+---@param model saros.nn.Module|saros.Tensor[]  that the session steps; or the list that core.session was given
 ---@return saros.Session self
-function Session:repack(stages) end
+function Session:repack(model) end
 
 ---@return integer
 function Session:streams() end

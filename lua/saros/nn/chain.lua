@@ -10,7 +10,6 @@
 --- Hiding is left out where a member does no harm with padding. A module with
 --- `hides_padding` handles padding itself; it is called as f(x, state, given).
 
-local core = require "saros.core"
 local options = require "saros.options"
 local member = require "saros.nn.member"
 local module = require "saros.nn.module"
@@ -65,33 +64,6 @@ function Chain:steps_after(given)
     end
   end
   return given
-end
-
---- The names of the functions that are stages of sessions and C files.
-local STAGES = {}
-for _, name in ipairs {
-  "tanh", "sigmoid", "relu", "exp", "log", "sqrt", "abs", "negate", "sin", "cos", "softplus", "silu", "gelu",
-  "gelu_tanh", "elu", "leaky_relu", "hard_sigmoid", "hard_tanh",
-} do
-  STAGES[core[name]] = name
-end
-
---- The stage that a function of each element is; nil for any other function.
-local function function_stage(fn)
-  return STAGES[fn] and { kind = "function", ["function"] = STAGES[fn] }
-end
-
-function Chain:stages()
-  local stages = {}
-  for position, step in ipairs(self.steps) do
-    local own = module.is(step) and step:stages() or { function_stage(step) }
-    if #own == 0 and not module.is(step) then
-      options.fail(("session: expected member %d of the chain to be a layer or a function of each "
-        .. "element, such as saros.tanh, got another function"):format(position))
-    end
-    table.move(own, 1, #own, #stages + 1, stages)
-  end
-  return stages
 end
 
 function Chain:describe()

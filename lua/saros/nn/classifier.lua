@@ -122,18 +122,6 @@ function Net:forward(x, state, given)
   return self.head(drop(self, y)), last
 end
 
---- The last layer up to its state, which is what the head reads.
-function Net:stages()
-  local layers = self.recurrent:stages()
-  while layers[#layers].kind ~= "recurrent" do
-    table.remove(layers)
-  end
-  local stages = self.embedding and self.embedding:stages() or {}
-  table.move(layers, 1, #layers, #stages + 1, stages)
-  table.move(self.head:stages(), 1, 1, #stages + 1, stages)
-  return stages
-end
-
 --- The same members under the same names.
 local function net_of(self)
   local net = Net.new()
@@ -288,11 +276,6 @@ function Classifier:program()
     options.fail "program: expected a classifier of one direction, got a bidirectional one, which reads ahead"
   end
   return self.net:program()
-end
-
---- Without a second direction, which has to wait for the end, it can be stepped.
-function Classifier:stages()
-  return self.net:stages()
 end
 
 --- The classifier as it is now, stepped with ids of symbols or with numbers in

@@ -30,10 +30,6 @@ function Dropout:forward(x)
   return x * core.dropout(core.ones(1, x:size(2), x:size(3)), self.p, self.generator)
 end
 
-function Dropout.stages()
-  return {}
-end
-
 function Dropout:describe()
   return format("%sdropout %g", self.variational and "variational " or "", self.p)
 end

@@ -32,10 +32,6 @@ function Embedding:forward(ids, _, given)
   return steps.hide(vectors, mask)
 end
 
-function Embedding:stages()
-  return { { kind = "embedding", weight = self.weight } }
-end
-
 function Embedding:describe()
   return ("embedding %d -> %d"):format(self.weight:size(1), self.weight:size(2))
 end

@@ -110,10 +110,6 @@ end
 ---@return saros.nn.State state
 Net.forward = run
 
-function Net:stages()
-  return module.stages_of { self.recurrent, self.head }
-end
-
 --- The same members under the same names.
 local function net_of(self)
   local net = Net.new()
@@ -270,7 +266,7 @@ function Forecaster:session(given)
   return live(self, self.net:session(given))
 end
 
---- For saros.export_c: what stands before and behind the stages of the net, so
+--- For saros.export_c: what stands before and behind the net, so
 --- that they take and tell the units of the series, as `session` does.
 ---@return saros.export.Parts
 function Forecaster:export_parts()

@@ -216,10 +216,6 @@ function LanguageModel:next_words(given)
   return next_symbols.words(self, given)
 end
 
-function LanguageModel:stages()
-  return module.stages_of { self.embedding, self.recurrent, self.head }
-end
-
 --- Write the whole model to one file: saros.load(path) gives it back.
 ---@param path string
 ---@return true? ok, string? message

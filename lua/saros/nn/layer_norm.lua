@@ -23,10 +23,6 @@ function LayerNorm:forward(x)
   return core.layer_norm(x, self.weight, self.bias, self.epsilon)
 end
 
-function LayerNorm:stages()
-  return { { kind = "layer_norm", weight = self.weight, bias = self.bias, epsilon = self.epsilon } }
-end
-
 function LayerNorm:describe()
   return ("layer_norm %d"):format(self.weight:size(1))
 end

@@ -23,10 +23,6 @@ function Linear:forward(x)
   return core.linear(x, self.weight, self.bias)
 end
 
-function Linear:stages()
-  return { { kind = "linear", weight = self.weight, bias = self.bias } }
-end
-
 function Linear:describe()
   return ("linear %d -> %d"):format(self.weight:size(2), self.weight:size(1))
 end

@@ -442,14 +442,6 @@ function Module:program(given)
   return late.program(self, given)
 end
 
---- What a session of this module does in a step, one stage after the other.
----@return saros.Stage[]
-function Module:stages()
-  options.fail("session: expected nn.embedding, nn.linear, nn.rnn, nn.lstm, nn.gru, nn.mingru, nn.minlstm, nn.lru, "
-    .. "nn.windowed_attention, nn.layer_norm, nn.dropout, or a chain, nn.residual or language model of these, got "
-    .. self.kind)
-end
-
 --- A table of the members with their sizes; tostring lays it out.
 ---@return saros.nn.Summary
 function Module:summary()
@@ -565,18 +557,6 @@ end
 ---@return table class
 function module.own(kind)
   return module.class(kind, is_own_field)
-end
-
---- The stages of several modules, one after the other.
----@param modules saros.nn.Module[]
----@return saros.Stage[]
-function module.stages_of(modules)
-  local stages = {}
-  for _, member in ipairs(modules) do
-    local own = member:stages()
-    table.move(own, 1, #own, #stages + 1, stages)
-  end
-  return stages
 end
 
 --- Is a value a module?

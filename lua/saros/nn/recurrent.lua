@@ -224,46 +224,6 @@ function Recurrent:sample_loss(T, B)
   return y:sum()
 end
 
---- The stages of one direction, which is its layer: mostly one.
-local function stages_of(self, direction)
-  local stage = {
-    kind = "recurrent",
-    cell = self.operation,
-    weight_ih = direction.weight_ih, -- where it is apart from the others
-    zoneout_h = self.o.zoneout,
-    zoneout_c = self.o.zoneout_cell,
-    residual = self.o.residual,
-  }
-  for name, tensor in pairs(direction.parameters) do
-    stage[name] = tensor
-  end
-  if direction.norm_ih then
-    stage.norm_ih_gain, stage.norm_ih_bias = table.unpack(direction.norm_ih)
-  end
-  local around = direction.around
-  if not around then
-    return { stage }
-  end
-  stage.gamma, stage.residual = around.gamma, false
-  return { stage, table.unpack(around:stages_after(self.o.residual)) }
-end
-
-function Recurrent:stages()
-  if self.o.bidirectional then
-    options.fail("session: expected layers of one direction, got bidirectional ones, "
-      .. "which read a sequence to its end first")
-  elseif self.directions[1].cell then
-    options.fail("session: expected fused layers (nn.rnn, nn.lstm, nn.gru and the like), got cells of one's own; "
-      .. "call those step by step")
-  end
-  local stages = {}
-  for _, direction in ipairs(self.directions) do
-    local own = stages_of(self, direction)
-    table.move(own, 1, #own, #stages + 1, stages)
-  end
-  return stages
-end
-
 --- Is W x for every symbol less work than for every position? And may it be made
 --- ahead: does nothing stand between the embedding and the product?
 local function pays_to_look_up(self, ids, table)

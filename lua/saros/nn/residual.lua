@@ -36,12 +36,6 @@ function Residual:forward(x, state, given)
   return steps.hide(sum, walk.mask), last
 end
 
-function Residual:stages()
-  local stages = self.inner:stages()
-  stages[#stages + 1] = { kind = "add", back = #stages }
-  return stages
-end
-
 function Residual:describe()
   return "x + " .. self.inner:describe()
 end

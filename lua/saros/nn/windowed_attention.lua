@@ -203,18 +203,6 @@ function WindowedAttention:trace(t, x, state)
   return y, after
 end
 
-function WindowedAttention:stages()
-  local stages = {
-    { kind = "linear", weight = self.in_proj_weight, bias = self.in_proj_bias },
-    { kind = "attention", distance = self.distance },
-    self.out_proj:stages()[1],
-  }
-  if self.o.residual then
-    stages[4] = { kind = "add", back = 3 }
-  end
-  return stages
-end
-
 --- Of a step, but for its members: distances are added, keys and values multiplied.
 function WindowedAttention:multiply_adds()
   return self.in_proj_weight:count() + 2 * self.o.window * self.o.size

@@ -95,7 +95,7 @@ enum {
 
 #define PROGRAM_STATES 3  // of a node, at most
 
-/* The parameters of a cell node, in the order of saros_layer's fields. */
+/* The parameters of a cell node, in the order of recurrent_givens. */
 enum {
   LAYER_WEIGHT_IH,
   LAYER_WEIGHT_HH,
@@ -185,7 +185,7 @@ struct saros_program {
 /* The name of what a node computes, as in the text: "linear", "tanh". */
 const char *program_op_name(const program_node *node);
 
-/* The saros_layer field of a LAYER_... name. */
+/* The name of a LAYER_... parameter. */
 const char *program_layer_name(int which);
 
 #endif

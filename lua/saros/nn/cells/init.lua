@@ -32,7 +32,6 @@
 ---@class saros.nn.Around
 ---@field scaled fun(self: self, p: saros.Layer): saros.Layer  the parameters as the core takes them
 ---@field output fun(self: self, h: saros.Tensor, x: saros.Tensor): saros.Tensor  y (T, B, H)
----@field stages_after fun(self: self, residual: boolean): saros.Stage[]  in a session, behind the recurrent one
 ---@field gamma saros.Tensor?  scales the rows of weight_ih by e^gamma
 ---@field reads_x boolean  the output reads x, too
 

@@ -49,18 +49,6 @@ function Lru:output(h, x)
   return y + passed
 end
 
---- What follows the recurrent stage in a session.
----@param residual boolean  x is added, too
----@return saros.Stage[]
-function Lru:stages_after(residual)
-  local stages = { { kind = "linear", weight = self.weight_hr } }
-  if self.skip then
-    stages[2] = { kind = "add", weight = self.skip, back = 2 }
-    stages[3] = residual and { kind = "add", back = 3 } or nil
-  end
-  return stages
-end
-
 -- --- Parameters -------------------------------------------------------------------------
 
 --- Units start on the ring r_min <= |lambda| <= r_max, as many in equal areas.
