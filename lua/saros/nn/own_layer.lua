@@ -270,7 +270,7 @@ function own_layer.of(cell, inputs, o, names, generator)
   self.cell, self.generator, self.initial = cell, generator or false, false
   self.input, self.compiles, self.handle, self.refusal = inputs, o.compiled, false, false
   self.members[1] = { name = "cell", module = cell } -- whose place is in the net
-  self.shapes, self.names = {}, cells.is(cell) and cell.state_names or {}
+  self.shapes, self.names = {}, rawget(cell, "state_names") or {}
   for position, size in ipairs(cell.states or { o.hidden }) do
     self.shapes[position] = type(size) == "table" and size or { size }
     self.names[position] = self.names[position] or names[position] or tostring(position)
