@@ -294,6 +294,29 @@ describe("a program in a file that is not what it says", function()
     assert.is_true(saros.memory().peak - math.max(before.peak, before.in_use) < 100 * #text)
   end)
 
+  it("is refused as the cell of a model that it does not fit", function()
+    local lm = nn.language_model { vocabulary = data.vocabulary.characters "abc", cell = Highway, hidden = 4,
+      embedding = 3, layers = 2 }
+    local tensors, metadata = contents(lm)
+    assert.is_nil(refusal(tensors, metadata))
+    for message, change in pairs {
+      ["expected the description of a cell, got"] = function(cell) cell.sizes = nil end,
+      ["expected a file with the cell highway from 3 to 4 features, got none of that size"] = function(cell)
+        table.remove(cell.sizes, 1)
+      end,
+      ["expected a cell whose program has its input, states and output"] = function(cell)
+        cell.sizes[1].states = { { 5 } }
+      end,
+      ["expected option 'hidden' to be a positive integer"] = function(cell) cell.sizes[2].hidden = -4 end,
+      ["program: "] = function(cell) cell.sizes[1].program = "{}" end,
+    } do
+      local d = saros.json_decode(metadata.saros)
+      change(d.description.cell)
+      local got = refusal(tensors, { saros = saros.json_encode(d), program = metadata.program })
+      assert.is_truthy(got and got:find(message, 1, true), ("%s, got %s"):format(message, got))
+    end
+  end)
+
   it("is refused as the net of a language model with other symbols", function()
     local vocabulary = data.vocabulary.characters "abc"
     local lm = nn.language_model { vocabulary = vocabulary, net = nn.chain { nn.embedding { 3, 4 }, nn.gru { 4, 4 },

@@ -12,7 +12,10 @@ local lazy = require "saros.lazy"
 local options = require "saros.options"
 
 -- Modules that need this one. A model registers itself when it is loaded.
-local late = lazy({}, { of_tensors = { "saros.nn.module", "of_tensors" } })
+local late = lazy({}, {
+  describe_cell = { "saros.nn.program_cell", "describe" },
+  of_tensors = { "saros.nn.module", "of_tensors" },
+})
 local models = lazy({}, {
   language_model = { "saros.nn.language_model" },
   forecaster = { "saros.nn.forecaster" },
@@ -63,11 +66,14 @@ end
 --- Write a model.
 ---@param path string
 ---@param kind string  registered
----@param description table  plain data for the builder
+---@param description table  plain data for the builder; `cell` is what the file has of a cell of one's own
 ---@param module saros.nn.Module
 ---@return true? ok, string? message
 function model_file.write(path, kind, description, module)
   check_path(path)
+  if description.options.own_cell then
+    description.cell = late.describe_cell(module)
+  end
   local metadata = { saros = core.json_encode { format = FORMAT, kind = kind, description = description } }
   metadata.program, metadata.untraced = program_of(module)
   return core.write_tensors(path, module:tensors(), metadata)

@@ -403,7 +403,7 @@ end
 
 model_file.register("classifier", function(description)
   local given = description.options
-  stack.require_known(given)
+  stack.read_cell(given, description)
   if description.features then
     given.features = scale.from_table(description.features)
   else

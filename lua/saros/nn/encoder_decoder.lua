@@ -461,7 +461,7 @@ end
 
 model_file.register("encoder_decoder", function(description)
   local given = description.options
-  stack.require_known(given)
+  stack.read_cell(given, description)
   given.source = from_plain(description.source)
   given.target = from_plain(description.target)
   return encoder_decoder(given)

@@ -348,7 +348,7 @@ end
 
 model_file.register("forecaster", function(description)
   local given = description.options
-  stack.require_known(given)
+  stack.read_cell(given, description)
   if not options.size.accept(description.horizon) then
     error("expected a horizon, " .. options.size.expected .. ", got " .. options.describe(description.horizon), 0)
   end

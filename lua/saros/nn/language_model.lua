@@ -296,7 +296,7 @@ model_file.register("language_model", function(description, text, tensors)
     return with_program(description, text, tensors)
   end
   local given = description.options
-  stack.require_known(given)
+  stack.read_cell(given, description)
   given.vocabulary = vocabulary.from_table(description.vocabulary)
   return language_model(given)
 end)

@@ -144,7 +144,7 @@ end
 
 local function new_cell(kind, size)
   local self = ProgramCell.new()
-  self.description, self.text, self.generator = kind, size.program, false
+  self.kind, self.description, self.text, self.generator = kind.name, kind, size.program, false
   self.compiled, self.named = core.program(size.program), {}
   self.input, self.hidden, self.output = size.input, size.hidden, size.output
   self.states, self.state_names = size.states, size.names

@@ -3,15 +3,19 @@
 
 local options = require "saros.options"
 local cells = require "saros.nn.cells"
+local program_cell = require "saros.nn.program_cell"
 local recurrent = require "saros.nn.recurrent"
 
 local stack = {}
 
+local fused = options.one_of(recurrent.names)
+
 --- The name of a fused cell, or one of nn.cell.
-stack.cell = options.kind(options.one_of(recurrent.names).expected .. " or a cell of nn.cell", function(value)
+stack.cell = options.kind(fused.expected .. " or a cell of nn.cell", function(value)
   local is_own = type(value) == "table" and options.callable.accept(value) ~= nil and type(value.name) == "string"
-  return is_own and value or options.one_of(recurrent.names).accept(value)
+  return is_own and value or fused.accept(value)
 end)
+stack.cell.explain = fused.explain
 
 -- Options that all layers have.
 local COMMON = { "variational", "residual", "learn_state", "bias", "recurrent_dropout", "zoneout", "layer_norm" }
@@ -88,12 +92,12 @@ function stack.plain(o)
   return plain
 end
 
---- Refuse the options of a file whose cell is of a script.
+--- The options of a file: a cell of one's own is made of its programs there.
 ---@param o table
-function stack.require_known(o)
+---@param description table  of the model
+function stack.read_cell(o, description)
   if o.own_cell then
-    error(("expected a cell of the toolkit, got %s of a script's own; build the model with that cell and call "
-      .. "model:load(path)"):format(options.describe(o.cell)), 0)
+    o.cell, o.own_cell = program_cell.maker(description.cell), nil
   end
 end
 
