@@ -41,7 +41,8 @@ end
 
 -- Compiles a.c of the folder and runs its test.
 function c.test_alone(folder, compiler, name)
-  c.succeed("cd '%s' && %s %s -D%s_TEST a.c -o a -lm", folder, compiler, c.FLAGS, name)
+  local flags = compiler:find "++" and c.FLAGS:gsub("%-std=c99 ", "") or c.FLAGS
+  c.succeed("cd '%s' && %s %s -D%s_TEST a.c -o a -lm", folder, compiler, flags, name)
   return c.run("cd '%s' && ./a", folder)
 end
 

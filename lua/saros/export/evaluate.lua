@@ -119,6 +119,7 @@ end
 ---@param inputs saros.Tensor[]  (T, width) or ids (T), in the order of graph.inputs
 ---@param T integer
 ---@return saros.Tensor[]
+---@return table<saros.export.State, saros.Tensor> last  what the states are at the end
 return function(graph, inputs, T)
   local self = setmetatable({ T = T, inputs = {}, known = {}, small = {} }, Walk)
   for position, node in ipairs(graph.inputs) do
@@ -135,5 +136,9 @@ return function(graph, inputs, T)
     end
     outputs[position] = core.stack(rows)
   end
-  return outputs
+  local last = {}
+  for _, state in ipairs(graph.states) do
+    last[state] = state.next and self:value(state.next, state.reverse and 1 or T)
+  end
+  return outputs, last
 end

@@ -302,7 +302,8 @@ local function read(program, tensors, facts)
   local self = setmetatable({ program = program, tensors = tensors, nodes = {}, made = {}, known = {}, states = {},
     before = facts and facts.before }, Builder)
   for number, given in ipairs(program.states or {}) do
-    self.states[number] = { name = given.name, width = given.width, reverse = given.reverse or nil }
+    self.states[number] = { name = given.name, width = given.width, reverse = given.reverse or nil,
+      path = given.path }
   end
   read_nodes(self)
   read_states(self)

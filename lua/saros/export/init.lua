@@ -5,6 +5,7 @@
 local core = require "saros.core"
 local options = require "saros.options"
 local evaluate = require "saros.export.evaluate"
+local pairs_of = require "saros.export.pairs"
 local write = require "saros.export.write"
 local module = require "saros.nn.module"
 
@@ -155,6 +156,10 @@ end
 --- from scripts: a text, or rows of numbers in their own units; for several inputs a
 --- table of them by name.
 ---
+--- An encoder-decoder has `NAME_translate(state, source, length, target, limit,
+--- memory)`, which writes the likeliest symbol at each step, and its parts
+--- `NAME_encode` and `NAME_next`.
+---
 --- A forecaster takes and tells numbers in the units of its series, a classifier
 --- takes them in the units of its features and has `NAME_labels`. A model without a
 --- program is refused with the reason. In 8 bits matrices are whole numbers and a
@@ -172,6 +177,9 @@ local function export_c(model, path, given)
     options.fail("export_c: expected a model, got " .. options.describe(model))
   elseif type(path) ~= "string" then
     options.fail("export_c: expected a path, got " .. options.describe(path))
+  end
+  if model.kind == "encoder_decoder" then
+    return core.write_source(path, pairs_of(model, o))
   end
   local parts = parts_of(model)
   local program = parts.net:program()

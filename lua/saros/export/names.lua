@@ -62,7 +62,7 @@ end
 ---@param count integer?  the ids that the model takes
 ---@param labels string[]?
 ---@return { declarations: string, definitions: string }
-local function names(vocabulary, count, labels)
+local function names_of(vocabulary, count, labels)
   local is_known = type(vocabulary) == "table" and type(vocabulary.symbols) == "table"
     and #vocabulary.symbols == count
   local declared, defined = table_of("symbol", "id", "SYMBOLS", is_known and vocabulary.symbols)
@@ -75,4 +75,4 @@ local function names(vocabulary, count, labels)
   return { declarations = declared .. labels_declared, definitions = defined .. labels_defined }
 end
 
-return names
+return { of = names_of, table_of = table_of }

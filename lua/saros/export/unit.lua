@@ -356,8 +356,9 @@ end
 --- Translate a program.
 ---@param file saros.export.File
 ---@param graph saros.export.Graph
+---@param given? { run?: boolean }  false: without a function over several steps
 ---@return saros.export.Unit
-return function(file, graph)
+return function(file, graph, given)
   local self = setmetatable({ file = file, graph = graph, arguments = {}, results = {}, members = {}, taken = {},
     memory = 0 }, Unit)
   name_arguments(self)
@@ -376,7 +377,8 @@ return function(file, graph)
     step_head, step = step_text(self)
     run_of = run_head(self)
     local tail = takes_ids(self) and "  return 0;\n" or ""
-    self.text = ("%s\n%s {\n%s\n%s%s}\n"):format(step, run_of, FORWARD, plain_run(self), tail)
+    self.text = given and given.run == false and step
+      or ("%s\n%s {\n%s\n%s%s}\n"):format(step, run_of, FORWARD, plain_run(self), tail)
   else
     run_of, self.text = long_run(self, passes, finish)
   end

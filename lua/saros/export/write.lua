@@ -4,7 +4,7 @@
 local core = require "saros.core"
 local File = require "saros.export.file"
 local frame = require "saros.export.frame"
-local names_of = require "saros.export.names"
+local names_of = require("saros.export.names").of
 local read = require "saros.export.graph"
 local text = require "saros.export.text"
 local unit_of = require "saros.export.unit"
