@@ -298,6 +298,27 @@ describe("a program is refused", function()
     assert.is_truthy(core.program(whole:format(table.concat(nodes, ","))))
   end)
 
+  it("or prepared in time, however its concatenations are nested", function()
+    local program = { states = { { name = "h", width = 1, next = 0 } }, nodes = { { op = "state", state = 0 } } }
+    local nodes = program.nodes
+    for _ = 1, 12 do -- 4^12 times h
+      local last = #nodes - 1
+      nodes[#nodes + 1] = { op = "concatenate", ["in"] = { last, last, last, last } }
+    end
+    local all, sum = #nodes - 1, 0
+    program.parameters = { { name = "W", shape = { 1, 1 << 24 } } }
+    nodes[#nodes + 1] = parameter(0)
+    for _ = 1, 5000 do
+      nodes[#nodes + 1] = { op = "linear", ["in"] = { all, all + 1 } }
+      nodes[#nodes + 1] = { op = "add", ["in"] = { sum, #nodes - 1 } }
+      sum = #nodes - 1
+    end
+    program.states[1].next = sum
+    local object, start = read(program), core.clock()
+    assert.is_false(pcall(object.run, object, { parameters = {}, inputs = {} }))
+    assert.is_true(core.clock() - start < 5)
+  end)
+
   -- Runs a program on ones and zeros, if it is small.
   local function run(program)
     local given, elements = { parameters = {}, inputs = {} }, 0

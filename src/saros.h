@@ -119,7 +119,8 @@ typedef struct saros_program_options {
                         // saros_keep
   saros_generator *generator;  // of dropout and zoneout nodes, in training
   // by state of the program; the arrays, or their entries, may be null
-  saros_tensor *const *dropout;  // (B, width): factor of the state in products
+  saros_tensor *const *dropout;  // (B, width): factor of the state where a linear
+                                 // node reads it, alone or in a concatenation
   saros_tensor *const *zoneout;  // (T, B, width): s = z s(t) + (1 - z) s(t-1)
   int plain;  // loops by ordinary operations step by step: slow, to compare with
 } saros_program_options;

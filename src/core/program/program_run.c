@@ -270,17 +270,20 @@ typedef struct loop_room {
   saros_tensor **values, **given, **first, **last, **dropout, **zoneout;
 } loop_room;
 
+/* What 'seen' says of a node. */
+enum { IS_READ = 1, IS_WANTED = 2 };
+
 static void read_outside(loop_room *room, int node) {
-  if (room->seen[node])
+  if (room->seen[node] & IS_READ)
     return;
-  room->seen[node] = 1;
+  room->seen[node] |= IS_READ;
   room->outside[room->spec.outside_count++] = node;
 }
 
 static void want(loop_room *room, int node) {
-  for (int i = 0; i < room->spec.wanted_count; i++)
-    if (room->wanted[i] == node)
-      return;
+  if (room->seen[node] & IS_WANTED)
+    return;
+  room->seen[node] |= IS_WANTED;
   room->wanted[room->spec.wanted_count++] = node;
 }
 
@@ -295,7 +298,7 @@ static void connect(const running *r, loop_room *room) {
   const saros_program *p = r->p;
   loop_spec *spec = &room->spec;
   for (int i = 0; i < spec->count; i++)
-    room->seen[spec->nodes[i]] = 1;
+    room->seen[spec->nodes[i]] = IS_READ;  // inside
   for (int i = 0; i < spec->count; i++) {
     const program_node *n = &p->nodes[spec->nodes[i]];
     for (int k = 0; k < n->inputs; k++)

@@ -83,7 +83,7 @@ static int is_concatenation(const program_node *n) {
 static void find_pieces(const saros_program *p, int node, int level,
                         pieces *out) {
   const program_node *n = &p->nodes[node];
-  for (int i = 0; i < n->inputs; i++) {
+  for (int i = 0; i < n->inputs && out->is_whole; i++) {
     int x = n->input[i];
     if (is_concatenation(&p->nodes[x]) && level < MOST_LEVELS &&
         p->component[x] == p->component[node]) {
