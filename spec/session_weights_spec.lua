@@ -86,6 +86,10 @@ for weights, limit in pairs(KINDS) do
         nn.chain { nn.linear { 1, 30 }, nn.lru { 30, 17, r_max = 0.9 } },
         nn.chain { nn.linear { 1, 30 }, saros.relu, nn.gru { 30, 17, layers = 2, residual = true } },
         nn.chain { nn.linear { 1, 20 }, nn.windowed_attention { 20, 8, heads = 2, residual = true } },
+        nn.recurrent { 1, 21, layers = 2, cell = nn.cell("gated", { states = { "h" } }, function(p, x, h)
+          local z, n = saros.sigmoid(p.z(x .. h)), saros.tanh(p.n(x) + p.u(h))
+          return h + z * p.switch(h, 1):sigmoid() * (n - h)
+        end) },
       } do
         local off = difference(model:init { seed = 1 }, weights)
         assert.is_true(off > 0 and off <= limit.off, ("%s: %g off"):format(model:describe(), off))

@@ -69,25 +69,42 @@ static void find_ranks(session_planner *p) {
   }
 }
 
+/* The products of a value that were linked so far. */
+typedef struct products {
+  int last, rows;
+} products;
+
+/* Packed weights of so few outputs stay as they are, so they stay apart. */
+#define FEW 4
+
+static int joins(const session_planner *p, const program_node *n,
+                 const products *of_x) {
+  const session_plan *plan = p->plan;
+  return n->op == NODE_LINEAR && !n->invariant &&
+         (n->width > FEW || plan->kernels == plan->math->step[STEP_REAL]) &&
+         of_x->rows + STEP_WIDTH(n->width) <= WIDEST;
+}
+
 /* Links the products of one value, the first of which makes the stage. */
 static saros_status link_products(session_planner *p) {
   memory_pool *pool = &p->plan->context->pool;
-  const int count = p->program->node_count;
-  int *last = pool_take(pool, (size_t)count * sizeof *last);
-  if (last == NULL)
-    return base_out_of_memory(p->plan->context, (size_t)count * sizeof *last);
-  for (int i = 0; i < count; i++)
-    last[i] = -1;
-  for (int i = 0; i < count; i++) {
+  const size_t count = (size_t)p->program->node_count;
+  products *of = pool_take(pool, count * sizeof *of);
+  if (of == NULL)
+    return base_out_of_memory(p->plan->context, count * sizeof *of);
+  for (size_t i = 0; i < count; i++)
+    of[i] = (products){.last = -1};
+  for (int i = 0; i < p->program->node_count; i++) {
     const program_node *n = &p->program->nodes[i];
-    if (n->op != NODE_LINEAR || n->invariant || !p->nodes[i].live)
+    products *x = n->inputs > 0 ? &of[p->nodes[n->input[0]].source] : NULL;
+    if (x == NULL || !p->nodes[i].live || !joins(p, n, x))
       continue;
-    const int x = p->nodes[n->input[0]].source;
-    if (last[x] >= 0)
-      p->nodes[last[x]].product = i, p->nodes[i].joined = 1;
-    last[x] = i;
+    if (x->last >= 0)
+      p->nodes[x->last].product = i, p->nodes[i].joined = 1;
+    x->last = i;
+    x->rows += STEP_WIDTH(n->width);
   }
-  pool_give(pool, last);
+  pool_give(pool, of);
   return SAROS_OK;
 }
 
