@@ -116,3 +116,72 @@ for kind, entry in pairs(MODELS) do
     end)
   end)
 end
+
+describe("a language model with a cell from a file", function()
+  local V = data.vocabulary.characters "abcd"
+  local function build(o)
+    o.vocabulary, o.cell, o.hidden, o.seed = V, Highway, 6, 1
+    return nn.language_model(o)
+  end
+  local ids = saros.ids { { 1, 2, 3 }, { 4, 1, 2 }, { 2, 2, 4 }, { 3, 4, 1 } }
+  local begins = saros.tensor { { 1, 1, 1 }, { 0, 0, 0 }, { 0, 1, 0 }, { 0, 0, 0 } }
+  local window = { inputs = ids, targets = ids, begins = begins }
+
+  -- The loss and the gradients in training, from one seed.
+  local function train(lm)
+    for _, generator in pairs(lm:generators()) do
+      generator:seed(4)
+    end
+    lm:clear_gradients()
+    local tape <close> = saros.tape()
+    local loss = lm:window_loss(window)
+    tape:backward(loss)
+    local gradients = {}
+    for name, tensor in pairs(lm:tensors()) do
+      gradients[name] = tensor:gradient():clone()
+    end
+    return loss:item(), gradients
+  end
+
+  for title, o in pairs {
+    ["recurrent dropout"] = { recurrent_dropout = 0.5 },
+    ["zoneout"] = { zoneout = 0.3, layers = 1 },
+    ["every kind of dropout, learned first states"] = { dropout = 0.3, recurrent_dropout = 0.4, zoneout = 0.3,
+      learn_state = true, residual = true },
+  } do
+    it("trains as the one that was saved, number for number (" .. title .. ")", function()
+      local lm = build(o)
+      files.with_path(function(path)
+        assert(lm:save(path))
+        local loaded = assert(saros.load(path))
+        local loss, gradients = train(lm)
+        local again, theirs = train(loaded)
+        assert.near(loss, again, 1e-5)
+        for name, gradient in pairs(gradients) do
+          assert.same_values(gradient, theirs[name], 1e-5)
+        end
+      end)
+    end)
+  end
+
+  it("writes in sessions what the model would, and goes back in segments", function()
+    local lm = build {}
+    local text = lm:write { length = 40, seed = 3 }
+    local session, state = lm:session(), nil
+    for step = 1, 4 do
+      local logits
+      logits, state = lm(ids:slice(1, step, step):slice(2, 1, 1), state)
+      assert.same_values(logits:reshape(-1), session:step(ids[step][1]):reshape(-1), 1e-5)
+    end
+    files.with_path(function(path)
+      assert(lm:save(path))
+      assert.equal(text, assert(saros.load(path)):write { length = 40, seed = 3 })
+    end)
+    local _, gradients = train(lm)
+    lm:clear_gradients()
+    saros.backward_in_segments(lm, window, nil, { segment = 2 })
+    for name, tensor in pairs(lm:tensors()) do
+      assert.same_values(gradients[name], tensor:gradient(), 1e-5)
+    end
+  end)
+end)

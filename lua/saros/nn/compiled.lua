@@ -164,9 +164,10 @@ end
 ---@param before saros.nn.State  whose leaves say what shapes states have
 ---@param begins boolean  the state is the program's own first one
 ---@param steps saros.nn.Steps  mask and reset
+---@param dropout? table<string, saros.Tensor>  factors (B, n) of states by name, in products
 ---@return saros.Tensor y  (T, B, P)
 ---@return saros.nn.State
-function Compiled:run(inputs, before, begins, steps)
+function Compiled:run(inputs, before, begins, steps, dropout)
   local given, shapes = {}, {}
   for n, state in ipairs(self.states) do
     local h = leaf_of(before, state.path)
@@ -175,7 +176,7 @@ function Compiled:run(inputs, before, begins, steps)
   end
   local outputs, last = self.program:run {
     parameters = self.parameters, inputs = inputs, state = given, mask = steps.mask, reset = steps.reset,
-    generator = self.generator,
+    generator = self.generator, dropout = dropout,
   }
   local leaves = {}
   for n, state in ipairs(self.states) do

@@ -69,7 +69,9 @@ end
 --- What one's own says, or what it means where it returns y alone.
 local function call_cell(self, x, states, factors)
   local y, new
-  if next(factors) and cells.is(self.cell) and math.max(table.unpack(self.dropout)) > 0 then
+  if self.is_program and factors.drop_1 then
+    options.fail "nn.recurrent: expected compiled = true with recurrent_dropout and a cell from a file"
+  elseif next(factors) and cells.is(self.cell) and math.max(table.unpack(self.dropout)) > 0 then
     y, new = self.cell:forward_dropped(x, states, hidden_from_maps(states, factors))
   else
     y, new = self.cell(x, states)
@@ -158,7 +160,8 @@ local function inputs_of(self)
   local inputs = { { name = "x", width = self.input } }
   for position, shape in ipairs(self.shapes) do
     for _, kind in ipairs { "drop", "zone" } do
-      if self[kind == "drop" and "dropout" or "zoneout"][position] > 0 then
+      local share = self[kind == "drop" and "dropout" or "zoneout"][position]
+      if share > 0 and not (kind == "drop" and self.is_program) then
         inputs[#inputs + 1] = { name = kind .. "_" .. position, width = size_of(shape) }
       end
     end
@@ -193,11 +196,15 @@ local function run_compiled(self, handle, x, state, steps, factors)
   if x:size(3) ~= self.input then
     options.fail(("recurrent: expected x of shape (T, B, %d), got %s"):format(self.input, options.describe(x)))
   end
-  local inputs = { x = x }
+  local inputs, dropout = { x = x }, {}
   for name, factor in pairs(factors) do
-    inputs[name] = for_all_steps(factor, #x)
+    if self.is_program and name:find "^drop" then
+      dropout[name:match "%d+"] = factor -- states are named by their positions
+    else
+      inputs[name] = for_all_steps(factor, #x)
+    end
   end
-  return handle:run(inputs, state or self:first(x:size(2)), not state, steps)
+  return handle:run(inputs, state or self:first(x:size(2)), not state, steps, dropout)
 end
 
 --- The layer over a sequence.
@@ -226,7 +233,7 @@ end
 ---@param B integer
 ---@return string?
 function OwnLayer:state_problem(state, B)
-  if not cells.is(self.cell) then
+  if not (cells.is(self.cell) or self.is_program) then
     return nil
   elseif type(state) ~= "table" or #state ~= #self.shapes then
     return options.describe(state)
@@ -277,7 +284,8 @@ function own_layer.of(cell, inputs, o, names, generator)
   end
   self.zoneout = by_state(self, "zoneout", o.zoneout)
   self.dropout = by_state(self, "recurrent_dropout", o.recurrent_dropout)
-  if math.max(table.unpack(self.dropout)) > 0 and not cells.is(cell) then
+  self.is_program = rawget(cell, "text") ~= nil
+  if math.max(table.unpack(self.dropout)) > 0 and not (cells.is(cell) or self.is_program) then
     options.fail "nn.recurrent: expected a cell of nn.cell with recurrent_dropout, whose maps can read other states"
   end
   return self
