@@ -1,0 +1,280 @@
+-- Programs whose states lead back into themselves: what a recurrent layer promises.
+
+local saros = require "saros"
+local core = require "saros.core"
+local programs = require "spec.support.programs"
+
+local T, B, MASK = programs.T, programs.B, programs.MASK
+local RESET, ROUNDING = programs.RESET, programs.ROUNDING
+local random, normal, program_of = programs.random, programs.normal, programs.program_of
+local tensors_for, check_gradients = programs.tensors_for, programs.check_gradients
+local check_values, input, node = programs.check_values, programs.input, programs.node
+local recurrent = programs.recurrent
+
+local function each_way(title, check)
+  for _, reverse in ipairs { false, true } do
+    it(title .. (reverse and " from the end" or ""), function()
+      local program = recurrent { reverse = reverse or nil }
+      check(program, tensors_for(program))
+    end)
+  end
+end
+
+describe("a loop of a program", function()
+  each_way("gives what its steps give one by one", function(program, run)
+    run.state, run.mask, run.reset = { h = normal(9, B, 4) }, MASK, RESET
+    local fast, fast_last = program_of(program):run(run)
+    run.plain = true
+    local slow, slow_last = program_of(program):run(run)
+    assert.same_values(slow.y, fast.y, ROUNDING)
+    assert.same_values(slow_last.h, fast_last.h, ROUNDING)
+    check_gradients(program, run)
+  end)
+
+  it("may begin with what comes after it in the table", function()
+    local program = recurrent()
+    program.nodes[22] = node("tanh", { 4 })
+    program.states[1].first = 21
+    local run = tensors_for(program)
+    check_values(program, run)
+    run.reset = RESET
+    check_values(program, run)
+    check_gradients(program, run)
+  end)
+
+  each_way("has the values and gradients of its steps", function(program, run)
+    check_values(program, run)
+    check_gradients(program, run)
+    run.state = { h = normal(9, B, 4) }
+    check_values(program, run)
+    check_gradients(program, run)
+  end)
+
+  each_way("holds its state at masked steps", function(program, run)
+    run.mask, run.state = MASK, { h = normal(9, B, 4) }
+    check_values(program, run)
+    check_gradients(program, run)
+    run.inputs.x:select(2, 2):slice(1, 3, 3):fill(0 / 0)
+    local outputs, last = program_of(program):run(run)
+    assert.equal(1, outputs.y:isfinite():min():item() * last.h:isfinite():min():item())
+    assert.equal(0, outputs.h[3][2]:abs():sum():item())
+  end)
+
+  each_way("starts again at resets, from where it begins", function(program, run)
+    run.reset, run.state = RESET, { h = normal(9, B, 4) }
+    check_values(program, run)
+    check_gradients(program, run)
+    run.mask = MASK
+    check_values(program, run)
+    check_gradients(program, run)
+  end)
+
+  each_way("has dropout of what products read, and zoneout", function(program, run)
+    run.dropout, run.zoneout = { h = normal(21, B, 4) }, { h = random(22, T, B, 4) * 0.5 }
+    program.nodes[14], program.nodes[15] = node("linear", { 6, 8, 3 }), node("add", { 13, 9 }) -- no concatenation
+    check_values(program, run)
+    check_gradients(program, run)
+    run.mask, run.reset = MASK, RESET
+    check_values(program, run)
+    check_gradients(program, run)
+  end)
+
+  it("goes on where it stopped", function()
+    local program = recurrent()
+    local run = tensors_for(program)
+    local object = program_of(program)
+    local all, last = object:run(run)
+    local x = run.inputs.x
+    local first, state = object:run { parameters = run.parameters, inputs = { x = x:slice(1, 1, 2) } }
+    local second, after = object:run { parameters = run.parameters, inputs = { x = x:slice(1, 3, T) }, state = state }
+    assert.same_values(all.y, core.concatenate({ first.y, second.y }, 1), ROUNDING)
+    assert.same_values(last.h, after.h, ROUNDING)
+  end)
+
+  it("is what its rows are alone", function()
+    local program = recurrent()
+    local run = tensors_for(program)
+    run.mask, run.reset = MASK, RESET
+    local object = program_of(program)
+    local all, last = object:run(run)
+    for b = 1, B do
+      local row, after = object:run {
+        parameters = run.parameters, inputs = { x = run.inputs.x:slice(2, b, b) },
+        mask = MASK:slice(2, b, b), reset = RESET:slice(2, b, b),
+      }
+      assert.same_values(all.y:slice(2, b, b), row.y, ROUNDING)
+      assert.same_values(last.h:slice(1, b, b), after.h, ROUNDING)
+    end
+  end)
+
+  it("may have states that only delay, that nobody reads, and that several nodes read", function()
+    local program = {
+      parameters = { { name = "first", shape = { 2 } } },
+      states = { { name = "before", width = 2, next = 0, first = 1 }, { name = "sum", width = 2, next = 4 },
+        { name = "square", width = 2, next = 6 }, { name = "constant", width = 2, next = 1 } },
+      nodes = { input("x", 2), { op = "parameter", parameter = 0 }, { op = "state", state = 0 },
+        { op = "state", state = 1 }, node("add", { 0, 3 }), { op = "state", state = 1 },
+        node("multiply", { 0, 0 }), { op = "state", state = 3 },
+        node("concatenate", { 2, 3, 5, 7 }) },
+      outputs = { { name = "y", node = 8 }, { name = "sum", node = 4 } },
+    }
+    local run = tensors_for(program)
+    for _, steps in ipairs { {}, { mask = MASK }, { reset = RESET }, { mask = MASK, reset = RESET } } do
+      run.mask, run.reset = steps.mask, steps.reset
+      for _, state in ipairs { {}, { before = normal(5, B, 2), sum = normal(6, B, 2), square = normal(7, B, 2) } } do
+        run.state = state
+        check_values(program, run)
+        check_gradients(program, run)
+      end
+    end
+    for _, s in ipairs(program.states) do
+      s.reverse = true
+    end
+    check_values(program, run)
+    check_gradients(program, run)
+  end)
+end)
+
+-- h = tanh(W [x, u, h, c] + b) with c = sin(V [[h, x], u]): columns of what no state
+-- reaches on both sides of the states.
+local function concatenated()
+  return {
+    parameters = { { name = "W", shape = { 3, 10 } }, { name = "b", shape = { 3 } }, { name = "V", shape = { 3, 7 } } },
+    states = { { name = "h", width = 3, next = 9 }, { name = "c", width = 3, next = 13 } },
+    nodes = { input("x", 2), input("u", 2), { op = "parameter", parameter = 0 }, { op = "parameter", parameter = 1 },
+      { op = "parameter", parameter = 2 }, { op = "state", state = 0 }, { op = "state", state = 1 },
+      node("concatenate", { 0, 1, 5, 6 }), node("linear", { 7, 2, 3 }), node("tanh", { 8 }),
+      node("concatenate", { 5, 0 }), node("concatenate", { 10, 1 }), node("linear", { 11, 4 }), node("sin", { 12 }) },
+    outputs = { { name = "y", node = 9 }, { name = "z", node = 13 } },
+  }
+end
+
+describe("a product of a concatenation in a loop", function()
+  it("has the values and gradients of the whole", function()
+    local program = concatenated()
+    local run = tensors_for(program)
+    check_values(program, run)
+    check_gradients(program, run)
+    run.mask, run.reset = MASK, RESET
+    check_values(program, run)
+    check_gradients(program, run)
+  end)
+
+  it("reads a state through its dropout", function()
+    local program = concatenated()
+    local run = tensors_for(program)
+    run.dropout = { h = normal(41, B, 3), c = normal(42, B, 3) }
+    local y = program_of(program):run(run).y
+    program.nodes[15], program.nodes[16] = input("factor_h", 3), input("factor_c", 3)
+    local function moved(number) -- two inputs come first
+      return number + 2
+    end
+    local nodes = { table.remove(program.nodes), table.remove(program.nodes) }
+    for _, old in ipairs(program.nodes) do
+      for n, operand in ipairs(old["in"] or {}) do
+        old["in"][n] = moved(operand)
+      end
+      nodes[#nodes + 1] = old
+    end
+    -- the states times their factors stand behind the states, in the place of them
+    table.insert(nodes, 10, node("multiply", { 7, 1 }))
+    table.insert(nodes, 11, node("multiply", { 8, 0 }))
+    for at = 12, #nodes do
+      for n, operand in ipairs(nodes[at]["in"]) do
+        nodes[at]["in"][n] = operand == 7 and 9 or operand == 8 and 10 or operand > 8 and operand + 2 or operand
+      end
+    end
+    program.nodes = nodes
+    program.states[1].next, program.states[2].next = 13, 17
+    program.outputs = { { name = "y", node = 13 } }
+    local factors = { x = run.inputs.x, u = run.inputs.u }
+    for name, factor in pairs(run.dropout) do
+      factors["factor_" .. name] = factor:reshape(1, B, 3) + core.zeros(T, B, 3)
+    end
+    local wanted = program_of(program):run { parameters = run.parameters, inputs = factors }
+    assert.same_values(wanted.y, y, ROUNDING)
+  end)
+end)
+
+-- A random program of width-4 values: some inputs, parameters and states, then nodes of
+-- all kinds that read any of them, each state's next being any node behind them.
+local function random_program(seed)
+  local generator = saros.generator(seed)
+  local function pick(list)
+    return list[generator:integer(#list)]
+  end
+  local program = {
+    parameters = { { name = "W", shape = { 4, 4 } }, { name = "V", shape = { 4, 8 } }, { name = "b", shape = { 4 } } },
+    states = {}, outputs = {},
+    nodes = { input("x", 4), input("u", 4), { op = "parameter", parameter = 0 }, { op = "parameter", parameter = 1 },
+      { op = "parameter", parameter = 2 }, node("tanh", { 2 }) },
+  }
+  local nodes, rows, matrices = program.nodes, { 0, 1, 4 }, { 2, 5 }
+  local function add(new)
+    nodes[#nodes + 1] = new
+    return #nodes - 1
+  end
+  for number = 1, generator:integer(4) do
+    program.states[number] = { name = "s" .. number, width = 4, first = generator:integer(3) == 1 and 4 or nil }
+    for _ = 1, generator:integer(2) do
+      rows[#rows + 1] = add { op = "state", state = number - 1 }
+    end
+  end
+  local function middle(of)
+    return add(node("slice", { of }, { outer = 1, n = 4, inner = 1, from = 1, count = 2 }))
+  end
+  local function pair()
+    return { pick(rows), pick(rows) }
+  end
+  local choice = add { op = "constant", values = { 1, 0, 0, 1 } }
+  local made = #nodes
+  for _ = 1, 4 + generator:integer(10) do
+    local new = pick {
+      node("linear", { pick(rows), pick(matrices) }), node("linear", { pick(rows), pick(matrices), 4 }),
+      node("linear", { add(node("concatenate", pair())), 3, 4 }), node("tanh", { pick(rows) }),
+      node("sigmoid", { pick(rows) }), node("sin", { pick(rows) }), node("multiply", pair()), node("add", pair()),
+      node("subtract", pair()), node("where", { choice, pick(rows), pick(rows) }),
+      node("softmax", { pick(rows) }, { outer = 1, n = 2, inner = 2 }),
+      node("layer_norm", { pick(rows) }, { n = 4, epsilon = 0.1 }),
+      node("transpose", { pick(rows) }, { outer = 1, a = 2, b = 2, inner = 1 }),
+      node("slice", { add(node("concatenate", pair())) },
+        { outer = 2, n = 4, inner = 1, from = 3, count = 2, step = -2 }),
+      node("matvec", { pick(rows), middle(pick(rows)) }, { heads = 1, rows = 2, columns = 2 }),
+    }
+    local number = add(new)
+    if new.op == "matvec" then
+      number = add(node("expand", { number }, { outer = 1, times = 2, inner = 2 }))
+    end
+    rows[#rows + 1] = add(node("tanh", { number })) -- values stay small
+  end
+  for number, state in ipairs(program.states) do
+    repeat
+      state.next = pick(rows)
+    until state.next >= made or state.next < 2 or number > 2
+  end
+  for number = 1, 3 do
+    program.outputs[number] = { name = "y" .. number, node = pick(rows) }
+  end
+  return program
+end
+
+describe("random programs", function()
+  it("are what their nodes say, row by row and step by step", function()
+    for seed = 1, 150 do
+      local program, generator = random_program(seed), saros.generator(seed)
+      local run, reverse = tensors_for(program), generator:integer(3) == 1 or nil
+      for _, state in ipairs(program.states) do
+        state.reverse = reverse
+      end
+      run.mask, run.reset = generator:integer(2) == 1 and MASK or nil, generator:integer(2) == 1 and RESET or nil
+      run.state = generator:integer(2) == 1 and { s1 = normal(seed, B, 4) } or nil
+      check_values(program, run)
+      run.plain = true
+      check_values(program, run)
+      run.plain = nil
+      if seed % 3 == 0 then
+        check_gradients(program, run)
+      end
+    end
+  end)
+end)
