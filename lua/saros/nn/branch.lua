@@ -8,6 +8,7 @@
 
 local core = require "saros.core"
 local options = require "saros.options"
+local batch_first = require "saros.nn.batch_first"
 local member = require "saros.nn.member"
 local module = require "saros.nn.module"
 local states = require "saros.nn.state"
@@ -130,14 +131,14 @@ function branch.branch(members)
       .. options.describe_list(members))
   end
   for key in pairs(members) do
-    if math.type(key) ~= "integer" and key ~= "combine" then
+    if math.type(key) ~= "integer" and key ~= "combine" and key ~= "batch_first" then
       options.fail(("nn.branch: expected members by position and combine, got the key %s%s"):format(
         options.describe(key), core.hint(key, { "combine" })))
     end
   end
   local self = Branch.new()
   self.combine, self.rule = rule_of(members.combine)
-  self.steps = {}
+  self.steps, self.batch_first = {}, batch_first.option("nn.branch", members)
   for position, step in options.each(members) do
     member.add(self, "nn.branch", tostring(position - 1), step, "member " .. position)
     self.steps[position] = step

@@ -11,6 +11,7 @@
 --- `hides_padding` handles padding itself; it is called as f(x, state, given).
 
 local options = require "saros.options"
+local batch_first = require "saros.nn.batch_first"
 local member = require "saros.nn.member"
 local module = require "saros.nn.module"
 local states = require "saros.nn.state"
@@ -76,7 +77,7 @@ end
 
 local function check_keys(owner, steps)
   for key in pairs(steps) do
-    if math.type(key) ~= "integer" then
+    if math.type(key) ~= "integer" and key ~= "batch_first" then
       options.fail(("%s: expected members by position alone, got one under the key %s"):format(
         owner, options.describe(key)))
     end
@@ -94,7 +95,7 @@ local function chain(steps, owner)
   end
   check_keys(owner, steps)
   local self = Chain.new()
-  self.steps = {}
+  self.steps, self.batch_first = {}, batch_first.option(owner, steps)
   for position, step in options.each(steps) do
     member.add(self, owner, tostring(position - 1), step, "member " .. position)
     self.steps[position] = step

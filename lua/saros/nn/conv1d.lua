@@ -177,6 +177,7 @@ local check = options.declare("nn.conv1d", {
   { "groups", options.size, 1 },
   { "causal", options.boolean, true },
   { "bias", options.boolean, true },
+  { "batch_first", options.boolean, false },
 }, 2)
 
 ---@class saros.nn.Conv1dOptions
@@ -188,6 +189,7 @@ local check = options.declare("nn.conv1d", {
 ---@field groups? integer  of features, each of which makes its share of the outputs; divides I and O (1)
 ---@field causal? boolean  reads no later step; otherwise the kernel is centred (true)
 ---@field bias? boolean  (true)
+---@field batch_first? boolean  x and y are (B, T, ...) (false)
 
 --- `nn.conv1d { 64, 64, kernel = 4 }`
 ---@param given saros.nn.Conv1dOptions
@@ -200,6 +202,7 @@ local function conv1d(given)
   end
   local self, fan_in = Conv1d.new(), o.kernel * o.input // o.groups
   self.o, self.past = o, (o.kernel - 1) * o.dilation
+  self.batch_first = o.batch_first
   self.stateful = o.causal and o.stride == 1 and o.kernel > 1
   self.reads_ahead = not o.causal
   local bound = 1 / math.sqrt(fan_in)

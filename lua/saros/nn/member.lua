@@ -2,6 +2,7 @@
 --- Padding is hidden from members that could be harmed by it.
 
 local core = require "saros.core"
+local batch_first = require "saros.nn.batch_first"
 local module = require "saros.nn.module"
 local options = require "saros.options"
 local walk = require "saros.nn.steps"
@@ -76,6 +77,7 @@ end
 ---@param step any
 ---@param place string  "member 2"
 function member.add(self, owner, name, step, place)
+  batch_first.refuse(owner, step, "give it to what you call yourself, which holds for all members")
   if module.is(step) then
     self:add_member(name, step)
     self.stateful = self.stateful or step.stateful

@@ -18,6 +18,7 @@ local options = require "saros.options"
 local spelling = require "saros.spelling"
 local lazy = require "saros.lazy"
 local initialize = require "saros.nn.initialize"
+local batch_first = require "saros.nn.batch_first"
 local scope = require "saros.nn.scope"
 
 local late = lazy({}, {
@@ -37,6 +38,7 @@ local late = lazy({}, {
 ---  of rows, nor the gradient there, and gives zeros; see saros.nn.chain
 ---@field reads_pieces boolean  may its windows say where pieces begin? see saros.nn.memory
 ---@field reads_ahead boolean  do its outputs follow from later inputs, too?
+---@field batch_first boolean  is called with (B, T, ...); see saros.nn.batch_first
 ---@field keeps_finite boolean  does it make finite numbers of finite ones, forward and back?
 ---@field own { name: string, tensor: saros.Tensor, fill: saros.nn.Filler }[]
 ---@field members { name: string, module: saros.nn.Module }[]
@@ -51,6 +53,7 @@ local Module = {
   reads_pieces = false,
   reads_ahead = false,
   keeps_finite = false,
+  batch_first = false,
   states = false, -- sizes of a cell's states: see saros.nn.recurrent
   trace = false, -- what takes the place of forward while a program is traced: see saros.program.recorder
 }
@@ -439,6 +442,7 @@ end
 ---@param given? { inputs?: { name: string, width?: integer, count?: integer }[], step?: boolean }
 ---@return saros.Program
 function Module:program(given)
+  local _ <close> = self.batch_first and batch_first.steps_first(self) or nil
   return late.program(self, given)
 end
 
@@ -488,10 +492,12 @@ local function call(self, ...)
   end
   if scope.tracer and self.trace then
     return self:trace(scope.tracer, ...)
-  elseif scope.profiles > 0 then
-    return call_in_scope(self, ...)
   end
-  return self:forward(...)
+  local forward = scope.profiles > 0 and call_in_scope or self.forward
+  if self.batch_first then
+    return batch_first.call(self, forward, ...)
+  end
+  return forward(self, ...)
 end
 
 local module = {}

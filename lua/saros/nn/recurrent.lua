@@ -220,7 +220,7 @@ end
 
 --- A loss of any window, for `memory`.
 function Recurrent:sample_loss(T, B)
-  local y <close> = self(core.zeros(T, B, self.o.input))
+  local y <close> = self:forward(core.zeros(T, B, self.o.input))
   return y:sum()
 end
 
@@ -352,6 +352,7 @@ local common_options = {
   { "variational", options.boolean, false },
   { "residual", options.boolean, false },
   { "learn_state", options.boolean, false },
+  { "batch_first", options.boolean, false },
 }
 
 local fused_options = {
@@ -372,7 +373,7 @@ end
 local function new(kind, o, state_names)
   local self = Recurrent.new()
   self.kind, self.o, self.state_names = kind, o, state_names
-  self.input, self.hidden = o.input, o.hidden
+  self.input, self.hidden, self.batch_first = o.input, o.hidden, o.batch_first
   local is_random = false
   for _, name in ipairs { "dropout", "recurrent_dropout", "zoneout", "zoneout_cell" } do
     is_random = is_random or type(o[name]) == "table" or (o[name] or 0) > 0
@@ -414,6 +415,7 @@ local recurrent = { names = {} }
 ---@field variational? boolean  dropout of the same features at all steps (false)
 ---@field residual? boolean  add a layer's input to its output where the sizes agree (false)
 ---@field learn_state? boolean  is the first state, where resets lead, too, a parameter? (false)
+---@field batch_first? boolean  x and y are (B, T, ...), masks and resets (B, T); states stay (B, H) (false)
 ---@field bias? boolean  (true)
 ---@field recurrent_dropout? number  of h in the product U h, the same units at all steps (0)
 ---@field zoneout? number  how likely a unit of h keeps its value, in training (0)

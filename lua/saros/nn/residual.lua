@@ -46,6 +46,7 @@ local function residual(members)
   local self = Residual.new()
   self.inner = self:add_member("inner", chain(members, "nn.residual"))
   self.stateful = self.inner.stateful
+  self.batch_first, self.inner.batch_first = self.inner.batch_first, false
   return self
 end
 

@@ -219,6 +219,7 @@ local check = options.declare("nn.windowed_attention", {
   { "window", options.at_least(2) },
   { "heads", options.size, 1 },
   { "residual", options.boolean, false },
+  { "batch_first", options.boolean, false },
 }, 2)
 
 ---@class saros.nn.WindowedAttentionOptions
@@ -226,6 +227,7 @@ local check = options.declare("nn.windowed_attention", {
 ---@field window integer  W: the steps that each one sees, itself included
 ---@field heads? integer  that look at F / heads features each (1)
 ---@field residual? boolean  add x to y (false)
+---@field batch_first? boolean  x and y are (B, T, F) (false)
 
 --- `nn.windowed_attention { 128, 64, heads = 4 }`
 ---@param given saros.nn.WindowedAttentionOptions
@@ -236,7 +238,7 @@ local function windowed_attention(given)
     options.fail(("nn.windowed_attention: expected heads that divide size = %d, got %d"):format(o.size, o.heads))
   end
   local self, bound = WindowedAttention.new(), 1 / math.sqrt(o.size)
-  self.o = o
+  self.o, self.batch_first = o, o.batch_first
   self.in_proj_weight = self:add_parameter("in_proj_weight", { 3 * o.size, o.size },
     initialize.gates(bound, 3, false))
   self.in_proj_bias = self:add_parameter("in_proj_bias", { 3 * o.size }, initialize.constant(0))

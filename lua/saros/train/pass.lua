@@ -2,6 +2,7 @@
 --- `length`, or batches of sequences that stay whole.
 
 local options = require "saros.options"
+local batch_first = require "saros.nn.batch_first"
 local match = require "saros.train.match"
 
 local pass = {}
@@ -101,6 +102,7 @@ function pass.require_match(owner, model, data)
   elseif not pass.is_data(data) then
     options.fail(("%s: expected a text or other data, got %s"):format(owner, options.describe(data)))
   end
+  batch_first.refuse(owner, model, "the windows of data are (T, B, ...)")
   match.series(owner, model, data)
   match.meanings(owner, model, data)
   require_one_way(owner, model, data)

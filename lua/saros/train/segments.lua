@@ -13,6 +13,7 @@
 
 local core = require "saros.core"
 local options = require "saros.options"
+local batch_first = require "saros.nn.batch_first"
 local loss = require "saros.nn.loss"
 local states = require "saros.nn.state"
 local checkpoint = require "saros.train.checkpoint"
@@ -149,6 +150,7 @@ end
 function segments.backward(model, window, state, given)
   local o = check(given)
   local length = length_of(window)
+  batch_first.refuse("backward_in_segments", model, "windows are cut by their first axis")
   if #model:buffers() > 0 then
     options.fail("backward_in_segments: expected a model that keeps no statistics of what it reads, which would "
       .. "count each segment twice, got one with nn.batch_norm")

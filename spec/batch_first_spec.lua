@@ -1,0 +1,100 @@
+-- Modules that are given (B, T, ...).
+
+require "spec.support.gradients"
+require "spec.support.values"
+local saros = require "saros"
+local nn = saros.nn
+
+local B, T = 2, 5
+
+local function random(seed, ...)
+  return saros.generator(seed):normal { ... }
+end
+
+-- Makes each module; `more` goes into its options.
+local MAKERS = {
+  function(more) return nn.gru { 3, 4, layers = 2, bidirectional = true, batch_first = more } end,
+  function(more) return nn.lstm { 3, 4, batch_first = more } end,
+  function(more) return nn.conv1d { 3, 4, kernel = 3, batch_first = more } end,
+  function(more) return nn.windowed_attention { 3, 3, batch_first = more } end,
+  function(more) return nn.chain { nn.linear { 3, 4 }, nn.lstm { 4, 4 }, saros.tanh, batch_first = more } end,
+  function(more) return nn.residual { nn.gru { 3, 3 }, batch_first = more } end,
+  function(more) return nn.branch { nn.gru { 3, 4 }, nn.linear { 3, 2 }, batch_first = more } end,
+  function(more) return nn.chain { nn.heads { a = nn.gru { 3, 4 }, b = saros.tanh }, batch_first = more } end,
+  function(more)
+    return nn.recurrent { 3, 4, batch_first = more, cell = nn.cell("plain", {}, function(p, x, h)
+      return saros.tanh(p.gate(x .. h))
+    end) }
+  end,
+}
+
+local function same(expected, got)
+  if type(expected) ~= "table" then
+    return assert.same_values(expected, got, 0)
+  end
+  for key, value in pairs(expected) do
+    same(value, got[key])
+  end
+end
+
+local function turned(y)
+  if type(y) ~= "table" then
+    return y:transpose(1, 2)
+  end
+  local result = {}
+  for name, value in pairs(y) do
+    result[name] = value:transpose(1, 2)
+  end
+  return result
+end
+
+describe("a module with batch_first", function()
+  for number, make in ipairs(MAKERS) do
+    it(("gives the same with rows first (%d)"):format(number), function()
+      local plain, net = make(false):init { seed = 1 }, make(true):init { seed = 1 }
+      local x = random(2, T, B, 3)
+      local y, state = plain(x)
+      local y1, state1 = net(x:transpose(1, 2))
+      same(turned(y), y1)
+      same(state or {}, state1 or {})
+      if net.stateful then
+        same(turned((plain(x, state))), (net(x:transpose(1, 2), state1)))
+      end
+      local mask = saros.tensor { { 1, 1 }, { 1, 1 }, { 1, 0 }, { 1, 0 }, { 1, 0 } }
+      local reset = saros.zeros(T, B)
+      reset[2][1] = 1
+      same(turned((plain(x, nil, { lengths = { 5, 2 } }))), (net(x:transpose(1, 2), nil, { lengths = { 5, 2 } })))
+      same(turned((plain(x, nil, { mask = mask, reset = reset }))),
+        (net(x:transpose(1, 2), nil, { mask = mask:transpose(), reset = reset:transpose() })))
+    end)
+  end
+
+  it("reads ids, and has a program of a step like any other", function()
+    local plain = nn.chain { nn.embedding { 7, 3 }, nn.gru { 3, 4 } }:init { seed = 1 }
+    local net = nn.chain { nn.embedding { 7, 3 }, nn.gru { 3, 4 }, batch_first = true }:init { seed = 1 }
+    local ids = saros.ids { { 1, 2, 3 }, { 4, 5, 6 } }
+    same(plain(ids:transpose()):transpose(1, 2), (net(ids)))
+    assert.equal(plain:program():encode(), net:program():encode())
+    same(plain(ids:transpose()):transpose(1, 2), (net(ids)))
+  end)
+
+  it("is refused where steps come first", function()
+    local layer = nn.gru { 3, 4, batch_first = true }:init { seed = 1 }
+    local function fails(message, fn)
+      assert.error_matches(fn, message, 1, true)
+    end
+    fails("nn.chain: expected a module that reads (T, B, F), got one with batch_first = true",
+      function() nn.chain { layer } end)
+    fails("nn.heads: expected a module that reads", function() nn.heads { a = layer } end)
+    fails("nn.chain: expected batch_first to be true or false, got 1",
+      function() nn.chain { saros.tanh, batch_first = 1 } end)
+    fails("gru: expected x of shape (B, T, F), or ids (B, T), got a tensor (2, 3)",
+      function() layer(saros.zeros(2, 3)) end)
+    fails("backward_in_segments: expected a module that reads (T, B, F)", function()
+      saros.backward_in_segments(layer, { inputs = random(1, T, B, 3) }, nil, { segment = 2 })
+    end)
+    fails("fit: expected a module that reads (T, B, F)", function()
+      saros.fit(layer, saros.data.series(saros.arange(60):reshape(60, 1), {}), { epochs = 1 })
+    end)
+  end)
+end)
