@@ -19,6 +19,20 @@ static void *take(const saros_session *s, size_t bytes, int *failed) {
   return block;
 }
 
+static int is_direct(const saros_session *s) {
+  return s->streams == 1 && s->plan->direct;
+}
+
+/* A row that a stage writes to has room for a whole width. */
+static saros_status take_output(saros_session *s, int output) {
+  const int width = s->plan->outputs[output].width;
+  const int wide = is_direct(s) ? STEP_WIDTH(width) : width;
+  const int room[2] = {s->streams, wide}, shape[2] = {s->streams, width};
+  TRY(saros_tensor_new(s->context, SAROS_REAL, 2, room, &s->outputs[output]));
+  tensor_set_shape(s->outputs[output], 2, shape);
+  return SAROS_OK;
+}
+
 static saros_status take_outputs(saros_session *s) {
   const session_plan *p = s->plan;
   const size_t bytes = (size_t)p->output_count * sizeof *s->outputs;
@@ -26,10 +40,8 @@ static saros_status take_outputs(saros_session *s) {
   if (s->outputs == NULL)
     return base_out_of_memory(s->context, bytes);
   memset(s->outputs, 0, bytes);
-  for (int i = 0; i < p->output_count; i++) {
-    const int shape[2] = {s->streams, p->outputs[i].width};
-    TRY(saros_tensor_new(s->context, SAROS_REAL, 2, shape, &s->outputs[i]));
-  }
+  for (int i = 0; i < p->output_count; i++)
+    TRY(take_output(s, i));
   const int shape[2] = {s->streams, p->outputs->width};
   return saros_tensor_new(s->context, SAROS_REAL, 2, shape, &s->probabilities);
 }
@@ -51,15 +63,17 @@ static saros_status take_memory(saros_session *s) {
   s->order = take(s, outputs * sizeof *s->order, &failed);
   if (failed)
     return base_out_of_memory(s->context, memory_bytes(s));
+  TRY(take_outputs(s));
   session_place_values(s);
-  return take_outputs(s);
+  return SAROS_OK;
 }
 
 void session_place_values(saros_session *s) {
   for (int i = 0; i < s->plan->value_count; i++) {
     const session_value *x = &s->plan->values[i];
-    s->values[i] = x->fixed != NULL ? (real *)x->fixed
-                                    : session_array_at(s, x->place) + x->offset;
+    real *row = x->direct && is_direct(s) ? tensor_reals(s->outputs[0])
+                                          : session_array_at(s, x->place);
+    s->values[i] = x->fixed != NULL ? (real *)x->fixed : row + x->offset;
   }
 }
 

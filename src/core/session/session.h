@@ -98,6 +98,7 @@ typedef struct session_value {
   const real *fixed;  // of an invariant, in place of that
   int moves;          // lies elsewhere in each step
   int state;          // lies in the array of this state; -1: in no state's
+  int direct;         // lies in the first output, of sessions of one stream
 } session_value;
 
 /* What steps take and give. */
@@ -137,6 +138,7 @@ typedef struct session_plan {
   int input_count, output_count, ids_count, state_count, next_count;
   int value_count, fixed_count, count;
   int operands;  // the most that a stage of rows reads
+  int direct;    // the first output needs no copy in sessions of one stream
   session_port *inputs, *outputs;
   session_state *states;
   session_next *next;

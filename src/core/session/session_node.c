@@ -385,10 +385,25 @@ static saros_status plan_next(session_planner *p) {
   return SAROS_OK;
 }
 
+/* Lets the stage that makes the first output write where a single stream has it,
+** and others read it there, unless it is needed elsewhere. */
+static void plan_direct(session_plan *plan) {
+  const session_value y = plan->values[plan->outputs->value];
+  if (y.fixed != NULL || y.moves || y.state >= 0 || y.offset != 0 ||
+      y.stride != STEP_WIDTH(y.width))
+    return;
+  plan->direct = 1;
+  for (int i = 0; i < plan->value_count; i++) {
+    session_value *x = &plan->values[i];
+    x->direct = x->fixed == NULL && x->place == y.place;
+  }
+}
+
 static saros_status plan_outputs(session_planner *p) {
   session_plan *plan = p->plan;
   for (int i = 0; i < plan->output_count; i++)
     TRY(value_of(p, p->program->outputs[i].node, &plan->outputs[i].value));
+  plan_direct(plan);
   return SAROS_OK;
 }
 

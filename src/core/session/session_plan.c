@@ -113,10 +113,11 @@ static saros_status expect_steps(saros_context *context,
                                  const saros_program *program) {
   for (int i = 0; i < program->state_count; i++)
     if (program->states[i].reverse)
-      return saros_fail(context, SAROS_EARGUMENT,
-                        "session: expected layers of one direction, got state %s, "
-                        "which walks from the end of a sequence",
-                        QUOTE(program->states[i].name));
+      return saros_fail(
+          context, SAROS_EARGUMENT,
+          "session: expected layers of one direction, got state %s, "
+          "which walks from the end of a sequence",
+          QUOTE(program->states[i].name));
   if (program->output_count == 0)
     return saros_fail(context, SAROS_EARGUMENT,
                       "session: expected a program with an output, got none");

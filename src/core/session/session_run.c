@@ -87,7 +87,7 @@ static void copy_rows(const saros_session *s, real *to, ptrdiff_t stride,
 void session_run_last(saros_session *s, const session_stage *g) {
   const session_plan *p = s->plan;
   (void)g;
-  for (int i = 0; i < p->output_count; i++)
+  for (int i = p->direct && s->streams == 1; i < p->output_count; i++)
     copy_rows(s, tensor_reals(s->outputs[i]), p->outputs[i].width,
               p->outputs[i].value, p->outputs[i].width);
   for (int i = 0; i < p->next_count; i++) {
