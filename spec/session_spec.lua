@@ -119,6 +119,12 @@ describe("a session agrees with its model", function()
       assert_agrees(lru, symbols, 3, V, TOLERANCE)
     end
     assert_agrees(nn.chain { nn.embedding { V, 70 }, nn.linear { 70, 3 } }, symbols, 2, V, TOLERANCE)
+    local own = nn.recurrent { 6, H, cell = nn.cell("mix", { states = { "h" } }, function(p, x, h)
+      local z = saros.sigmoid(p.z(x) + p.u(h))
+      return z * h + (1 - z) * saros.tanh(p.n(x) + p.v(z * h))
+    end) }
+    assert_agrees(nn.chain { nn.embedding { V, 6 }, own }, symbols, 1, V, TOLERANCE) -- both products of x are a table
+    assert_agrees(nn.chain { nn.embedding { V, 6 }, own }, symbols, 3, V, TOLERANCE)
   end)
 
   it("in chains with norms, functions and dropout", function()

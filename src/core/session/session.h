@@ -167,6 +167,9 @@ struct saros_session {
 /* The most features of anything, so that widths are ints without thinking. */
 #define WIDEST (1 << 26)
 
+/* Tables of what is made of symbols have at most so many elements. */
+#define LARGEST_TABLE ((size_t)1 << 22)
+
 /* Layer norm inside a cell uses PyTorch's epsilon, as the layers do. */
 #define CELL_NORM_EPSILON 1e-5
 
@@ -265,6 +268,8 @@ saros_status session_plan_products(session_planner *p, int node);
 saros_status session_plan_cell(session_planner *p, int node);
 /* True if a lookup becomes part of the cell that reads it. */
 int session_folds(const session_planner *p, int lookup);
+/* The same of the products that read it. */
+int session_product_folds(const session_planner *p, int lookup);
 saros_status session_plan_attention(session_planner *p, int node);
 saros_status session_plan_window(session_planner *p, int node);
 

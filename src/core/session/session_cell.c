@@ -210,9 +210,6 @@ static saros_status plan_layer(session_planner *p, const session_layer *l) {
   return cell->session->plan ? cell->session->plan(p, l, fused) : SAROS_OK;
 }
 
-/* The tables of a folded embedding have at most so many elements. */
-#define LARGEST_TABLE ((size_t)1 << 22)
-
 /* Then the part of the gates that comes from a symbol is read off a table. */
 int session_folds(const session_planner *p, int lookup) {
   const program_node *n = &p->program->nodes[lookup];

@@ -209,7 +209,7 @@ static saros_status plan_lookup(session_planner *p, int node) {
   const program_node *n = &p->program->nodes[node];
   const int table = p->nodes[n->input[1]].source, E = n->width;
   const int V = p->program->nodes[table].width / E;
-  if (session_folds(p, node))
+  if (session_folds(p, node) || session_product_folds(p, node))
     return SAROS_OK;
   session_stage *g = session_plan_stage(p, session_run_lookup, -1, E);
   g->ids = session_operand(p, n, 0);

@@ -70,24 +70,68 @@ static saros_status place_parts(session_planner *p, int node, int only,
   return SAROS_OK;
 }
 
+static int total_rows(const session_planner *p, int node, int only) {
+  int rows = 0;
+  for (; node >= 0; node = p->nodes[node].product)
+    rows += part_rows(p, node, only);
+  return rows;
+}
+
+/* Then the products of each symbol are read off a table. */
+int session_product_folds(const session_planner *p, int lookup) {
+  const program_node *n = &p->program->nodes[lookup];
+  const int first = p->nodes[lookup].reader;
+  if (n->op != NODE_LOOKUP || first < 0 || p->nodes[first].joined ||
+      p->program->nodes[first].op != NODE_LINEAR)
+    return 0;
+  const int count = product_count(p, first);
+  const size_t V = (size_t)p->program->nodes[n->input[1]].width / n->width;
+  return count == p->nodes[lookup].read &&
+         V * (size_t)STEP_WIDTH(total_rows(p, first, count == 1)) <=
+             LARGEST_TABLE;
+}
+
+/* The table of the products of all symbols, in place of the products. */
+static saros_status plan_table(session_planner *p, int lookup,
+                               const matrix *m) {
+  const program_node *n = &p->program->nodes[lookup];
+  const int table = p->nodes[n->input[1]].source;
+  const int V = p->program->nodes[table].width / n->width;
+  session_stage *g = p->stage;
+  g->run = session_run_lookup;
+  g->ids = session_operand(p, n, 0);
+  g->table_width = STEP_WIDTH(m->n);
+  TRY(session_plan_own(p, TABLE, (size_t)V * (size_t)g->table_width));
+  real *rows = g->owned[TABLE];
+  p->plan->math->product->multiply(rows, g->table_width, p->nodes[table].data,
+                                   m->k, 0, m->w, m->k, 1, V, m->n, m->k, 0);
+  for (int id = 0; id < V; id++)
+    p->plan->math->pointwise->add_scaled(rows + (ptrdiff_t)id * g->table_width,
+                                         1, m->bias, (size_t)m->n);
+  return SAROS_OK;
+}
+
 static saros_status plan_matrix(session_planner *p, int node, int only, int n,
                                 int k) {
   saros_context *context = p->plan->context;
+  const int x = p->nodes[p->program->nodes[node].input[0]].source;
+  const int folded = session_product_folds(p, x);
   const size_t bytes = (size_t)n * (size_t)k * sizeof(real);
   matrix m = {.n = n, .k = k};
   TRY(session_plan_own(p, BIAS, (size_t)STEP_WIDTH(n)));
   m.bias = p->stage->owned[BIAS];
   if (only) {
     fill_matrix(p, node, only, &m);
-    return session_plan_dense(
-        p, W, operand_data(p, &p->program->nodes[node], 1), n, k);
+    m.w = (real *)operand_data(p, &p->program->nodes[node], 1);  // only read
+    return folded ? plan_table(p, x, &m) : session_plan_dense(p, W, m.w, n, k);
   }
   m.w = pool_take(&context->pool, bytes);
   if (m.w == NULL)
     return base_out_of_memory(context, bytes);
   memset(m.w, 0, bytes);
   fill_matrix(p, node, only, &m);
-  saros_status status = session_plan_dense(p, W, m.w, n, k);
+  saros_status status =
+      folded ? plan_table(p, x, &m) : session_plan_dense(p, W, m.w, n, k);
   pool_give(&context->pool, m.w);
   return status;
 }
@@ -96,10 +140,10 @@ saros_status session_plan_products(session_planner *p, int node) {
   const program_node *first = &p->program->nodes[node];
   const int k = p->program->nodes[first->input[0]].width;
   const int only = product_count(p, node) == 1;
-  int x, n = 0;
-  for (int i = node; i >= 0; i = p->nodes[i].product)
-    n += part_rows(p, i, only);
-  TRY(session_plan_whole(p, session_operand(p, first, 0), &x));
+  const int n = total_rows(p, node, only);
+  int x = session_operand(p, first, 0);
+  if (x >= 0)  // else it is read off a table
+    TRY(session_plan_whole(p, x, &x));
   session_stage *g = session_plan_stage(p, session_run_product, x, n);
   g->inputs = k;
   const size_t place = session_plan_room(p, n);
