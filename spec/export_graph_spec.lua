@@ -2,7 +2,9 @@
 -- one's own, windows, both directions. Each file's own test compares it with the model.
 
 local c = require "spec.support.c_files"
+local evaluate = require "saros.export.evaluate"
 local files = require "spec.support.files"
+local read = require "saros.export.graph"
 local saros = require "saros"
 local nn, data = saros.nn, saros.data
 
@@ -55,9 +57,9 @@ local function written_out()
       local h = state and state[1] or saros.zeros(x:size(2), 5)
       local steps = {}
       for t = 1, #x do
-        local read = x[t] .. h
-        local z = saros.sigmoid(self.gate(read))
-        h = z * h + (1 - z) * saros.tanh(self.candidate(read))
+        local joined = x[t] .. h
+        local z = saros.sigmoid(self.gate(joined))
+        h = z * h + (1 - z) * saros.tanh(self.candidate(joined))
         steps[t] = h
       end
       return saros.stack(steps, 1), { h }
@@ -142,5 +144,56 @@ describe("a cell of one's own as C", function()
       assert(saros.export_c(made(nn.gru { 2, 3 }), folder .. "/a.c"))
       assert.matches("  %w+ [%w_]+%[3%];\n  /%* of the step under way", files.read(folder .. "/a.c"))
     end)
+  end)
+end)
+
+-- --- Cells and programs as modules -----------------------------------------------------------
+
+describe("a layer of cells of one's own as C", function()
+  it("says what the layer says, in both directions as well", function()
+    local highway = nn.cell("highway", { states = { "h" } }, function(p, x, h)
+      local z = saros.sigmoid(p.gate(x .. h))
+      return z * saros.tanh(p.candidate(x .. h)) + (1 - z) * h
+    end)
+    local memory = nn.cell("memory", { states = { "h", "c" } }, function(p, x, h, kept)
+      kept = saros.sigmoid(p.keep(x .. h)) * kept + saros.softplus(p.write(x .. h) + p.bias:vector(6))
+      return saros.sin(kept) * saros.sigmoid(p.show(x)), kept
+    end)
+    local matrix = nn.cell("matrix", { states = { { "m", 4, 3 } }, output = true }, function(p, x, m)
+      local B, key = #x, saros.softmax(p.key(x, 3))
+      m = m * saros.sigmoid(p.decay:tensor { 4, 3 }) + p.value(x, 4):reshape(B, 4, 1) * key:reshape(B, 1, 3)
+      local deep = p.deep(m, 3)
+      return p.out(m:matmul(p.query(x, 3):reshape(B, 3, 1)):reshape(B, 4) .. deep:sum(2), 6), m
+    end)
+    for _, model in ipairs {
+      nn.chain { nn.recurrent { 3, 6, cell = matrix }, nn.linear { 6, 2 } },
+      nn.chain { nn.recurrent { 3, 6, cell = highway, layers = 2 }, nn.linear { 6, 2 } },
+      nn.chain { nn.recurrent { 3, 6, cell = memory }, nn.linear { 6, 2 } },
+      nn.recurrent { 3, 6, cell = highway, bidirectional = true },
+    } do
+      for _, weights in ipairs { "real", "int8" } do
+        c.assert_well(made(model), { name = "a", weights = weights })
+      end
+    end
+  end)
+end)
+
+describe("a file with weights in 8 bits", function()
+  it("is tested with what a session in 8 bits says", function()
+    for _, model in ipairs {
+      nn.chain { nn.linear { 3, 20 }, nn.gru { 20, 33, reset = "before" }, nn.linear { 33, 5 } },
+      nn.chain { nn.linear { 3, 20 }, nn.lstm { 20, 17, projection = 9, layers = 2 }, nn.linear { 9, 5 } },
+      nn.chain { nn.linear { 3, 20 }, nn.mingru { 20, 24 }, nn.lru { 24, 6 } },
+    } do
+      made(model)
+      local x, session, rows = saros.generator(3):normal { 12, 3 }, model:session { weights = "int8" }, {}
+      for t = 1, #x do
+        rows[t] = session:step(x:slice(1, t, t)):reshape(-1):clone()
+      end
+      local told = evaluate(read(model:program(), model:tensors()), { x }, #x)[1]
+      local exact = saros.stack(rows)
+      assert.is_true((told - exact):abs():max():item() < 1e-3)
+      assert.is_true((model(x:reshape(12, 1, 3)):select(2, 1) - exact):abs():max():item() > 1e-4) -- 8 bits do show
+    end
   end)
 end)

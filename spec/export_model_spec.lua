@@ -199,3 +199,54 @@ describe("an exported forecaster", function()
     assert.matches("static const %w+ model_input_mean%[2%] = {", text)
   end)
 end)
+
+-- A user of a classifier: its label and the probabilities of all, for the numbers of
+-- standard input.
+local CHOICE_USER = [[
+#define MODEL_DECLARE
+#include "a.c"
+#include <stdio.h>
+int main(void) {
+  static model_state s;
+  static %s x[20], y[MODEL_OUTPUTS], memory[MODEL_MEMORY(10)];
+  double number;
+  int count = 0;
+  model_reset(&s);
+  while (count < 20 && scanf("%%lf", &number) == 1)
+    x[count++] = (%s)number;
+  model_run(&s, x, count / MODEL_INPUTS, y, memory);
+  printf("%%s", model_labels[model_probabilities(y, y)]);
+  for (int i = 0; i < MODEL_OUTPUTS; i++)
+    printf(" %%.9g", (double)y[i]);
+  return 0;
+}
+]]
+
+describe("an exported classifier", function()
+  it("says the label and the probabilities of a whole sequence", function()
+    local examples = { low = {}, mid = {}, high = {} }
+    for i = 1, 6 do
+      for n, label in ipairs { "low", "mid", "high" } do
+        examples[label][i] = saros.generator(i):normal { 5, 2 } * 40 + 60 * n
+      end
+    end
+    local set = data.labelled(examples, { valid = 0 })
+    local model = nn.classifier { features = set.features, labels = set.labels, hidden = H, seed = 2 }
+    in_folder(function(folder)
+      assert(saros.export_c(model, folder .. "/a.c"))
+      write(folder .. "/user.c", CHOICE_USER:format(c.REAL, c.REAL))
+      write(folder .. "/rows", "1 2 30 -40.5 100 200")
+      succeed("cd '%s' && gcc %s user.c a.c -o user -lm", folder, FLAGS)
+      local label, ranking = model:classify { { 1, 2 }, { 30, -40.5 }, { 100, 200 } }
+      local said, numbers = succeed("cd '%s' && ./user < rows", folder):match "^(%w+) (.*)$"
+      assert.equal(label, said)
+      local probabilities = {}
+      for number in numbers:gmatch "%S+" do
+        probabilities[#probabilities + 1] = tonumber(number)
+      end
+      for _, entry in ipairs(ranking) do
+        assert.near(entry.probability, probabilities[model:label_id(entry.label)], 1e-5)
+      end
+    end)
+  end)
+end)

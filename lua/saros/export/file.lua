@@ -18,7 +18,9 @@ local File = {}
 File.__index = File
 
 -- What else a file has of its own.
-local OWN = { "state", "reset", "step", "run", "symbols", "labels", "space", "lanes", "load", "four_dots" }
+local OWN = { "state", "reset", "step", "run", "finish", "symbols", "labels", "space", "probabilities", "lanes",
+  "lanes_wide", "fold", "fold_wide", "products_wide", "whole_products_wide", "encode", "next", "translate", "look",
+  "sources", "targets" }
 
 --- Names that constants cannot have.
 local function reserved()

@@ -62,6 +62,19 @@ $first}
 
 ]]
 
+frame.choice = [[
+
+/* The probabilities of what an output chooses among, and the id of the likeliest;
+** they may take the place of the output. */
+int32_t $name_probabilities($real *probabilities, const $real *output) {
+  int32_t best = 0;
+  for (int32_t i = 1; i < $NAME_OUTPUTS; i++)
+    best = output[i] > output[best] ? i : best;
+  $name_softmax(probabilities, output, 1, $NAME_OUTPUTS, 1);
+  return best;
+}
+]]
+
 frame.model = [[
 /* --- The model ------------------------------------------------------------ */
 

@@ -123,10 +123,20 @@ local function usage_text(unit)
   return table.concat(lines, "\n")
 end
 
-local function prototypes_text(unit)
+--- True if the outputs are logits of labels or of the symbols that go in.
+local function is_choice(unit, facts)
+  local known, result = facts.vocabulary, unit.results[1]
+  return #unit.results == 1 and (facts.labels
+    or type(known) == "table" and type(known.symbols) == "table" and #known.symbols == result.width) and true or false
+end
+
+local function prototypes_text(unit, facts)
   local lines = { "void $unit_reset($unit_state *state);" }
   lines[#lines + 1] = unit.heads.step and unit.heads.step .. ";" or nil
   lines[#lines + 1] = unit.heads.run .. ";"
+  if is_choice(unit, facts) then
+    lines[#lines + 1] = "int32_t $name_probabilities($real *probabilities, const $real *output);"
+  end
   return table.concat(lines, "\n") .. "\n"
 end
 
@@ -221,7 +231,7 @@ local function values_of(unit, file, facts)
     name = facts.name, NAME = facts.name:upper(), unit = "$name", UNIT = "$NAME", real = file.real, f = file.f,
     title = text.harmless(facts.title), version = core.info().version, usage = usage_text(unit),
     about = about_text(unit, facts), check = facts.test and CHECK or "", sizes = sizes_text(unit),
-    types = frame.type, members = members_text(unit), state = unit.state, prototypes = prototypes_text(unit),
+    types = frame.type, members = members_text(unit), state = unit.state, prototypes = prototypes_text(unit, facts),
     first = unit.first ~= "" and unit.first .. "\n" or "",
     T = facts.test and #(facts.test.inputs[1] or facts.test.outputs[1]),
     tolerance = tolerance_of(file, facts), walk = walk_text(unit, facts),
@@ -239,6 +249,8 @@ return function(program, tensors, facts, test)
   local graph = read(program, tensors, facts)
   facts.test = test and test(graph) or facts.test
   local unit = unit_of(file, graph)
+  local choice = is_choice(unit, facts) and frame.choice or ""
+  file:use(choice ~= "" and "softmax" or "")
   local functions = file:functions()
   local values, pieces = values_of(unit, file, facts), {}
   local id = unit.arguments[1] and unit.arguments[1].is_id and unit.arguments[1].number
@@ -256,6 +268,7 @@ return function(program, tensors, facts, test)
   add(frame.model)
   add(frame.reset)
   add(unit.text)
+  add(choice)
   add(frame.finish)
   if facts.test then
     add_test(add, unit, facts.test)
