@@ -51,7 +51,7 @@ BINDING := $(patsubst src/%.c,$(B)/%.o,$(wildcard src/lua/*.c)) $(B)/lua_modules
 OBJECTS := $(CORE) $(BINDING)
 PROGRAM := $(patsubst src/%.c,$(B)/%.o,$(wildcard src/*.c))
 C_SPECS := $(patsubst spec/c/%.c,$(B)/spec/%,$(wildcard spec/c/*.c))
-BENCHES := $(B)/bench/peak.so $(B)/bench/micro $(B)/bench/step
+BENCHES := $(B)/bench/peak.so $(B)/bench/micro $(B)/bench/step $(B)/bench/own
 THREADED := $(patsubst %,build/sanitizethread/spec/%,threads sharing interrupt)
 TEXTS   := /usr/share/state/us-constitution.gz /usr/share/state/us-declaration.gz# of miscfiles, for the demo
 SUITES   = "$(1)/saros spec/busted.lua $(SPEC)" $(C_SPECS:$(B)/%=$(1)/%)
@@ -82,7 +82,7 @@ $(B)/core/%:   SEES = -Isrc -Isrc/kernel $(PARTS) $(call PKG,cflags openblas jan
 $(B)/lua%:     SEES = -Isrc $(call PKG,cflags lua5.4)
 $(B)/saros%:   SEES = -Isrc $(call PKG,cflags lua5.4 libedit)
 $(B)/spec/%:   SEES = -Isrc $(PARTS) -Isrc/kernel -Ispec/c $(call PKG,cflags lua5.4)
-$(B)/bench/%:  SEES = -Isrc -Isrc/kernel -march=native $(call PKG,cflags lua5.4 openblas)
+$(B)/bench/%:  SEES = -Isrc $(PARTS) -Isrc/kernel -march=native $(call PKG,cflags lua5.4 openblas)
 $(B)/kernel/baseline/%.o: src/kernel/%.c Makefile
 	$(COMPILE) -DISA=baseline
 $(B)/kernel/avx2/%.o: src/kernel/%.c Makefile
@@ -97,7 +97,7 @@ $(B)/bench/%.o: bench/%.c Makefile
 $(B)/bench/peak.so: $(B)/bench/peak.o $(B)/bench/lua_peak.o
 	@echo "ld  $@"; $(CC) $(CFLAGS) -shared $(if $(MAC),-undefined dynamic_lookup) $^ -o $@
 $(B)/bench/step: $(B)/bench/plain.o
-$(B)/bench/micro $(B)/bench/step: $(B)/bench/%: $(B)/bench/%.o $(B)/bench/peak.o $(B)/internal.a
+$(B)/bench/micro $(B)/bench/step $(B)/bench/own: $(B)/bench/%: $(B)/bench/%.o $(B)/bench/peak.o $(B)/internal.a
 	@echo "ld  $@"; $(CC) $(CFLAGS) $^ $(LIBS) -o $@
 $(B)/lua_modules.o: $(B)/lua_modules.c
 	$(COMPILE)

@@ -10,7 +10,7 @@ local host = require "bench.host"
 
 -- What is measured beside the training of the cases, by `case` in the rows. The
 -- last two are not measured unless they are asked for.
-local OTHERS = { "machine", "product", "activation", "call", "step", "growth", "long" }
+local OTHERS = { "machine", "product", "activation", "call", "step", "own", "growth", "long" }
 local CASES = table.move(OTHERS, 1, #OTHERS, #cases.names + 1, { table.unpack(cases.names) })
 
 local parser = argparse("bench", "Measure speed and memory; see docs/performance.md.")
@@ -115,6 +115,14 @@ function others.step()
       end
     end
   end
+end
+
+--- Cells written as programs beside the fused ones.
+function others.own()
+  measure({ host.folder .. "own", options.seconds }, function(row)
+    return ("own %-5s of %4d, batch %3d, %4d steps  %8.2f ms, fused %8.2f ms  %5.2f times"):format(
+      row.cell, row.hidden, row.batch, row.steps, row.ms_own, row.ms_fused, row.ratio)
+  end)
 end
 
 function others.growth()
