@@ -250,14 +250,37 @@ static int plus(made *m, int a, int b) {
   return made_binary(m, SAROS_ADD, a, b);
 }
 
-/* gates = x + U h, in one map or in four; peephole of c into the forget gate. */
-static void make_lstm(made *m, int H, int apart, int peephole) {
-  int h = made_state(m, H, -1), c = made_state(m, H, -1), gate[4];
-  int x = apart ? -1 : made_input(m, 4 * H);
-  int all = apart ? -1 : plus(m, x, made_linear(m, h, 4 * H, 0));
+static int concatenate(made *m, int count, const int *x) {
+  int width = 0;
+  for (int i = 0; i < count; i++)
+    width += m->node[x[i]].width;
+  return made_node(m, NODE_CONCATENATE, 0, width, x, count);
+}
+
+/* A gate of the LSTM before its function. form 0: x + U h, a slice of it; 1: each
+** gate by itself; 2: one map of x .. h; 3: a map of c .. x .. h .. y for each. */
+static int lstm_gate(made *m, int form, int i, int *all, int h, int c, int H) {
+  if (form == 1)
+    return plus(m, made_input(m, H), made_linear(m, h, H, i == 2));
+  if (form == 3) {
+    if (i == 0)
+      *all =
+          concatenate(m, 4, (int[]){c, made_input(m, 3), h, made_input(m, 2)});
+    return made_linear(m, *all, H, i != 1);
+  }
+  if (i == 0 && form == 0)
+    *all = plus(m, made_input(m, 4 * H), made_linear(m, h, 4 * H, 0));
+  if (i == 0 && form == 2)
+    *all = made_linear(m, concatenate(m, 2, (int[]){made_input(m, 6), h}),
+                       4 * H, 1);
+  return made_slice(m, *all, i * H, H);
+}
+
+/* Perhaps with a peephole of c into the forget gate. */
+static void make_lstm(made *m, int H, int form, int peephole) {
+  int h = made_state(m, H, -1), c = made_state(m, H, -1), gate[4], all = -1;
   for (int i = 0; i < 4; i++)
-    gate[i] = apart ? plus(m, made_input(m, H), made_linear(m, h, H, i == 2))
-                    : made_slice(m, all, i * H, H);
+    gate[i] = lstm_gate(m, form, i, &all, h, c, H);
   if (peephole)
     gate[1] = plus(m, gate[1], times(m, c, made_parameter(m, 1, 1, H)));
   int candidate = made_unary(m, SAROS_TANH, gate[2]);
@@ -296,12 +319,12 @@ static void make_gru(made *m, int H, int reset_before) {
 static void check_cells(saros_context *context) {
   static made m;
   static window w;
-  for (int kind = 0; kind < 6; kind++)
+  for (int kind = 0; kind < 10; kind++)
     for (int options = 0; options < 32; options++) {
       made_start(&m, context);
       seed_of_choices = (unsigned)(kind * 32 + options);
-      if (kind < 4)
-        make_lstm(&m, 5 + 11 * (kind & 1), kind & 1, kind & 2);
+      if (kind < 8)
+        make_lstm(&m, 5 + 11 * (kind & 1), kind & 3, kind & 4);
       else
         make_gru(&m, 7, kind & 1);
       m.state[0].reverse = m.state[1].reverse = options % 3 == 1;
@@ -449,7 +472,11 @@ static int any_value(made *m, const int *pool, int count) {
     case 0:
       return any_function(m, x);
     case 1:
-      return wide ? made_linear(m, x, W, choose(2)) : any_function(m, x);
+      if (choose(2))
+        x = concatenate(m, 2, (int[]){x, y});
+      else if (!wide)
+        return any_function(m, x);
+      return made_linear(m, x, W, choose(2));
     case 2:
     case 3:
       return any_operator(m, x, y);

@@ -335,6 +335,23 @@ static inline saros_tensor *beginning(heap *h, const twin_window *w, int s) {
   return zeros;
 }
 
+/* What a product reads: states, alone or in a row, with their dropout. */
+static inline saros_tensor *read_by_product(heap *h, const twin_window *w,
+                                            int node, saros_tensor **value) {
+  const program_node *n = &w->m->node[node];
+  const loop_options *how = w->how;
+  if (n->op == NODE_CONCATENATE && n->at[AT_OUTER] <= 1) {
+    saros_tensor *parts[8];
+    for (int i = 0; i < n->inputs; i++)
+      parts[i] = in_rows(h, read_by_product(h, w, n->input[i], value), w->B);
+    return MAKE(h, saros_concatenate(h->context, n->inputs, parts, 1, out));
+  }
+  if (n->op != NODE_STATE || !how->dropout || !how->dropout[n->state[0]])
+    return value[node];
+  return MAKE(h, saros_combine(SAROS_MULTIPLY, value[node],
+                               how->dropout[n->state[0]], out));
+}
+
 /* The values of step t, from the states before it; the states are replaced. */
 static inline void twin_step(heap *h, const twin_window *w, int t,
                              saros_tensor **state, saros_tensor *mask,
@@ -360,12 +377,8 @@ static inline void twin_step(heap *h, const twin_window *w, int t,
     int is_norm = n->op == NODE_LAYER_NORM || n->op == NODE_RMS_NORM;
     for (int k = 0; k < (is_norm ? 1 : n->inputs) && is_row; k++)
       in[k] = in_rows(h, in[k], w->B);
-    int s = m->node[n->input[0]].op == NODE_STATE
-                ? m->node[n->input[0]].state[0]
-                : -1;
-    if (n->op == NODE_LINEAR && s >= 0 && how->dropout && how->dropout[s])
-      in[0] =
-          MAKE(h, saros_combine(SAROS_MULTIPLY, in[0], how->dropout[s], out));
+    if (n->op == NODE_LINEAR)
+      in[0] = read_by_product(h, w, n->input[0], value);
     value[m->nodes[i]] = twin_node(h, n, in, w->B);
   }
   for (int s = 0; s < m->spec.state_count; s++) {

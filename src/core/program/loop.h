@@ -83,6 +83,7 @@ enum loop_op {
   LOOP_ZONE,       // zoneout of a state
   LOOP_DVALUE,     // gradient of a wanted value
   LOOP_DAFTER,     // gradient of a state, from the step after
+  LOOP_LIFTED,     // a product that is made of all steps before the walk
   LOOP_LEAVES,
   // element by element; an operand of width 1 meets all elements
   LOOP_UNARY = LOOP_LEAVES,  // function
@@ -95,8 +96,8 @@ enum loop_op {
   LOOP_ELEMENTWISE,
   // neighbours in a row; a view takes no time
   LOOP_VIEW = LOOP_ELEMENTWISE,  // at[0]: the first
-  LOOP_LINEAR,                   // x and weights
-  LOOP_LINEAR_BACK,              // dx from dy and x's LOOP_LINEAR
+  LOOP_LINEAR,  // x and weights; added to a second operand, which it takes over
+  LOOP_LINEAR_BACK,  // dx from dy and x's LOOP_LINEAR
   // rows
   LOOP_GATHER,   // operands at columns, zeros between
   LOOP_SLICE,    // at as a slice node
@@ -123,13 +124,16 @@ enum loop_op {
 
 typedef struct loop_value {
   int op, function, width;
-  int which;  // of a leaf: OUTSIDE, ...; of LINEAR_BACK: the LINEAR value
+  int which;  // of a leaf: OUTSIDE, ...; of LINEAR_BACK: the LINEAR value; of
+              // LINEAR, LIFTED: the node that is read
   int at[PROGRAM_ATTRIBUTES];
   double number;
-  int in, inputs;    // operands, in the graph's 'ints'
-  int more, extras;  // LINEAR: pairs of weight and bias (or -1), by number of
-                     // the outside value; GATHER: columns
-  int next;          // of the same hash
+  int in, inputs;  // operands, in the graph's 'ints'
+  int more,
+      extras;  // LINEAR, LIFTED: weight and bias (or -1), by number of the
+               // outside value, first column of the weight, rows of it;
+               // GATHER: columns
+  int next;    // of the same hash
 } loop_value;
 
 #define LOOP_HEADS 1024
@@ -217,7 +221,7 @@ enum loop_sink_kind {
   SINK_DBEFORE,     // gradient of a state before the step
   SINK_DOUTSIDE,    // gradient of an outside value
   SINK_DINVARIANT,  // likewise, summed over rows and steps
-  SINK_DPRODUCT     // gradient of the LINEAR value 'which'
+  SINK_DPRODUCT     // gradient of the LINEAR or LIFTED value 'which'
 };
 
 typedef struct loop_sink {

@@ -355,12 +355,18 @@ static saros_status back_linear(adjoint *a, int v, int d) {
                                      .which = v,
                                      .width = width_of(a, x)},
                         &d, 1, NULL, 0));
+  if (a->g->value[v].inputs > 1)
+    contribute(a, in(a, v, 1), d);
   return loop_add_sink(a->plan, &a->plan->back, SINK_DPRODUCT, v, d);
 }
 
 /* A leaf: its gradient is left in an array, or summed up. */
 static saros_status back_leaf(adjoint *a, int v, int d) {
   const loop_value *leaf = &a->g->value[v];
+  if (leaf->op == LOOP_LIFTED && leaf->inputs > 1)
+    contribute(a, in(a, v, 1), d);
+  if (a->g->value[v].op == LOOP_LIFTED)
+    return loop_add_sink(a->plan, &a->plan->back, SINK_DPRODUCT, v, d);
   int kind = leaf->op == LOOP_OUTSIDE     ? SINK_DOUTSIDE
              : leaf->op == LOOP_INVARIANT ? SINK_DINVARIANT
                                           : SINK_DBEFORE;
@@ -401,6 +407,7 @@ static void find_wanted(adjoint *a) {
     const loop_value *value = &a->g->value[v];
     int is_outside = value->op == LOOP_OUTSIDE || value->op == LOOP_INVARIANT;
     a->wants[v] = value->op == LOOP_BEFORE || value->op == LOOP_LINEAR ||
+                  value->op == LOOP_LIFTED ||
                   (is_outside && a->has->wants[value->which]);
     for (int i = 0; i < value->inputs; i++)
       a->wants[v] |= a->wants[in(a, v, i)];

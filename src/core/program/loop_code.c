@@ -51,8 +51,14 @@ static loop_place place_of_leaf(compiler *c, int v) {
       [LOOP_DVALUE] = ARRAY_DVALUE,     [LOOP_DAFTER] = ARRAY_DAFTER,
   };
   const loop_value *value = &c->g->value[v];
-  if (value->op >= LOOP_LEAVES)  // saved
-    return c->plan->code.place[v];
+  int is_back = c->code == &c->plan->back;
+  if (value->op >= LOOP_LEAVES || (value->op == LOOP_LIFTED && is_back))
+    return c->plan->code.place[v];  // kept by the way forward
+  if (value->op == LOOP_LIFTED && value->inputs > 1)
+    return c->code->place[loop_input(c->g, v, 1)];
+  if (value->op == LOOP_LIFTED)
+    return (loop_place){
+        loop_array_of(c->plan, ARRAY_KEPT, c->plan->kept++, value->width), 0};
   int which = value->op == LOOP_CONSTANT ? v : value->which;
   return (loop_place){
       loop_array_of(c->plan, kinds[value->op], which, value->width), 0};
@@ -87,9 +93,10 @@ static void find_live(compiler *c) {
     c->uses[c->code->sink[i].value]++;
   }
   for (int v = c->count - 1; v >= 0; v--) {
-    if (!c->live[v] || loop_code_is_leaf(c, v))
+    int is_lifted = c->g->value[v].op == LOOP_LIFTED;
+    if (!c->live[v] || (loop_code_is_leaf(c, v) && !is_lifted))
       continue;
-    for (int i = 0; i < c->g->value[v].inputs; i++) {
+    for (int i = is_lifted; i < c->g->value[v].inputs; i++) {
       int x = loop_input(c->g, v, i);
       c->live[x] = 1;
       c->uses[x]++;
@@ -189,8 +196,8 @@ static int fold_product(compiler *c, int v) {
     int p = loop_input(c->g, v, i), x = loop_input(c->g, v, 1 - i);
     int op = c->g->value[p].op, width = c->g->value[v].width;
     if ((op != LOOP_LINEAR && op != LOOP_LINEAR_BACK) ||
-        !can_fold(c, p, width) || !can_fold(c, x, width) ||
-        !loop_is_elementwise(c->g->value[x].op))
+        c->g->value[p].inputs > 1 || !can_fold(c, p, width) ||
+        !can_fold(c, x, width) || !loop_is_elementwise(c->g->value[x].op))
       continue;
     if (!is_placed(c, v))
       c->code->place[v] = new_scratch(c, width);
@@ -249,6 +256,27 @@ static void place_gathers(compiler *c) {
   }
 }
 
+/* The value that a product is added to; -1: none. */
+static int base_of(const compiler *c, int v) {
+  const loop_value *value = &c->g->value[v];
+  return value->op == LOOP_LINEAR && value->inputs > 1 &&
+                 !loop_code_is_leaf(c, v)
+             ? loop_input(c->g, v, 1)
+             : -1;
+}
+
+/* A product is made where the one is that it is added to. */
+static void place_bases(compiler *c) {
+  for (int v = c->count - 1; v >= 0; v--) {
+    int base = base_of(c, v);
+    if (base < 0 || loop_code_kind(c, v) < 0 || is_placed(c, base))
+      continue;
+    if (!is_placed(c, v))
+      c->code->place[v] = new_scratch(c, c->g->value[v].width);
+    c->code->place[base] = c->code->place[v];
+  }
+}
+
 /* --- The rest ------------------------------------------------------------------------ */
 
 /* Values that a step leaves for another one must lie in memory. */
@@ -286,8 +314,6 @@ static void place_views(compiler *c) {
   for (int v = 0; v < c->count; v++) {
     if (!c->live[v])
       continue;
-    if (loop_code_is_leaf(c, v))
-      c->code->place[v] = place_of_leaf(c, v);
     if (!is_virtual(c, v) || loop_code_is_leaf(c, v))
       continue;
     loop_place at = c->code->place[loop_input(c->g, v, 0)];
@@ -316,12 +342,15 @@ static saros_status compile(compiler *c) {
   for (int v = 0; v < c->count; v++)
     if (c->live[v] && loop_code_is_leaf(c, v))
       c->code->place[v] = place_of_leaf(c, v);
+    else if (c->live[v] && base_of(c, v) >= 0)
+      c->code->place[v] = c->code->place[base_of(c, v)];
   size_t sinks = c->code->sinks;
   for (size_t i = 0; i < sinks; i++)
     place_sink(c, &c->code->sink[i]);
   TRY(c->g->status);
   fold_values(c);
   place_gathers(c);
+  place_bases(c);
   TRY(loop_schedule(c));
   place_rest(c);
   place_views(c);

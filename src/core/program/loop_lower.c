@@ -32,7 +32,7 @@ static int outside_of(const loop_spec *spec, int node) {
   return -1;
 }
 
-static int session_state_of(const loop_spec *spec, int state) {
+static int number_of_state(const loop_spec *spec, int state) {
   for (int i = 0; i < spec->state_count; i++)
     if (spec->states[i] == state)
       return i;
@@ -53,62 +53,9 @@ static int times(lowering *l, int a, int b) {
 
 /* --- Products ---------------------------------------------------------------------- */
 
-/* What a product reads of a node: a state with its dropout. */
-static int read_by_product(lowering *l, int node) {
-  const program_node *n = node_at(l, node);
-  int s = n->op == NODE_STATE ? session_state_of(l->spec, n->state[0]) : -1;
-  if (s < 0 || l->has->dropout == NULL || !l->has->dropout[s])
-    return l->value[node];
-  return times(l, l->value[node], loop_leaf(l->g, LOOP_FACTOR, s, n->width));
-}
-
-static int is_product_of(const lowering *l, int node, int x) {
-  const program_node *n = node_at(l, node);
-  return n->op == NODE_LINEAR && n->input[0] == x;
-}
-
-/* All products of the component that read node x, as one. */
-static int merge_products(lowering *l, int x) {
-  saros_context *context = l->plan->context;
-  int count = 0, width = 0, *more;
-  for (int i = 0; i < l->spec->count; i++)
-    count += is_product_of(l, l->spec->nodes[i], x);
-  size_t bytes = 2 * (size_t)count * sizeof *more;
-  more = pool_take(&context->pool, bytes);
-  if (more == NULL) {
-    l->g->status = base_out_of_memory(context, bytes);
-    return 0;
-  }
-  count = 0;
-  for (int i = 0; i < l->spec->count; i++) {
-    const program_node *n = node_at(l, l->spec->nodes[i]);
-    if (!is_product_of(l, l->spec->nodes[i], x))
-      continue;
-    more[count++] = outside_of(l->spec, n->input[1]);
-    more[count++] = n->inputs > 2 ? outside_of(l->spec, n->input[2]) : -1;
-    width += n->width;
-  }
-  int from = read_by_product(l, x);
-  int all = loop_add(l->g, (loop_value){.op = LOOP_LINEAR, .width = width},
-                     &from, 1, more, count);
-  pool_give(&context->pool, more);
-  return all;
-}
-
-static void lower_products(lowering *l, int x) {
-  int all = merge_products(l, x), column = 0;
-  for (int i = 0; i < l->spec->count; i++) {
-    int node = l->spec->nodes[i], width = node_at(l, node)->width;
-    if (!is_product_of(l, node, x))
-      continue;
-    l->value[node] = loop_view(l->g, all, column, width);
-    column += width;
-  }
-}
-
-/* --- Rows ---------------------------------------------------------------------------- */
-
-static int lower_concatenate(lowering *l, const program_node *n) {
+/* A concatenation of what its operands are here. */
+static int concatenation(lowering *l, const program_node *n,
+                         int (*read)(lowering *l, int node)) {
   saros_context *context = l->plan->context;
   int outer = n->at[AT_OUTER] > 0 ? n->at[AT_OUTER] : 1, column = 0;
   size_t count = (size_t)outer * (size_t)n->inputs;
@@ -120,7 +67,7 @@ static int lower_concatenate(lowering *l, const program_node *n) {
   for (int block = 0, k = 0; block < outer; block++)
     for (int i = 0; i < n->inputs; i++, k++) {
       int width = node_at(l, n->input[i])->width / outer;
-      parts[k] = loop_view(l->g, operand(l, n, i), block * width, width);
+      parts[k] = loop_view(l->g, read(l, n->input[i]), block * width, width);
       parts[(int)count + k] = column;
       column += width;
     }
@@ -128,6 +75,112 @@ static int lower_concatenate(lowering *l, const program_node *n) {
   pool_give(&context->pool, parts);
   return all;
 }
+
+static int value_of(lowering *l, int node) {
+  return l->value[node];
+}
+
+/* What a product reads of a node: states, alone or in a row, with their
+** dropout. */
+static int read_by_product(lowering *l, int node) {
+  const program_node *n = node_at(l, node);
+  int s = n->op == NODE_STATE ? number_of_state(l->spec, n->state[0]) : -1;
+  if (n->op == NODE_CONCATENATE && n->at[AT_OUTER] <= 1 &&
+      outside_of(l->spec, node) < 0)
+    return concatenation(l, n, read_by_product);
+  if (s < 0 || l->has->dropout == NULL || !l->has->dropout[s])
+    return l->value[node];
+  return times(l, l->value[node], loop_leaf(l->g, LOOP_FACTOR, s, n->width));
+}
+
+static int is_product_of(const lowering *l, int node, int x) {
+  const program_node *n = node_at(l, node);
+  return n->op == NODE_LINEAR && n->input[0] == x;
+}
+
+/* All products of the component that read node x, from a column of it on: four
+** numbers each, as in loop_value. Their count, or -1 without memory. */
+static int weights_of(lowering *l, int x, int column, int biased, int **more) {
+  saros_context *context = l->plan->context;
+  size_t bytes = 4 * (size_t)l->spec->count * sizeof **more;
+  int count = 0;
+  *more = pool_take(&context->pool, bytes);
+  if (*more == NULL) {
+    l->g->status = base_out_of_memory(context, bytes);
+    return -1;
+  }
+  for (int i = 0; i < l->spec->count; i++) {
+    const program_node *n = node_at(l, l->spec->nodes[i]);
+    if (!is_product_of(l, l->spec->nodes[i], x))
+      continue;
+    int has_bias = biased && n->inputs > 2;
+    (*more)[count++] = outside_of(l->spec, n->input[1]);
+    (*more)[count++] = has_bias ? outside_of(l->spec, n->input[2]) : -1;
+    (*more)[count++] = column;
+    (*more)[count++] = n->width;
+  }
+  return count;
+}
+
+/* The products of node x with some columns of their weights as one, added to
+** 'base', if any, which has the bias then. They read the value 'from'. */
+static int multiply(lowering *l, int x, int from, int column, int base) {
+  int *more, width = 0, in[2] = {from, base};
+  int count = weights_of(l, x, column, base < 0, &more);
+  for (int i = 3; i < count; i += 4)
+    width += more[i];
+  int op = l->g->status == SAROS_OK && l->g->value[from].op == LOOP_OUTSIDE
+               ? LOOP_LIFTED
+               : LOOP_LINEAR;
+  int all =
+      loop_add(l->g, (loop_value){.op = op, .width = width, .which = x + 1}, in,
+               base < 0 ? 1 : 2, more, count > 0 ? count : 0);
+  pool_give(&l->plan->context->pool, more);
+  return all;
+}
+
+/* True if the product of x is that of its parts. */
+static int splits(const lowering *l, int x) {
+  const program_node *n = node_at(l, x);
+  if (n->op != NODE_CONCATENATE || n->at[AT_OUTER] > 1 || l->value[x] < 0)
+    return 0;
+  for (int i = 0; i < n->inputs; i++)
+    if (node_at(l, n->input[i])->invariant)
+      return 0;
+  return 1;
+}
+
+/* The product of a concatenation: first what is known of all steps, then what is
+** added to it in the loop. */
+static int multiply_parts(lowering *l, int x) {
+  const program_node *n = node_at(l, x);
+  int all = -1;
+  for (int lifted = 1; lifted >= 0; lifted--) {
+    int column = 0;
+    for (int i = 0; i < n->inputs && l->g->status == SAROS_OK; i++) {
+      int from = read_by_product(l, n->input[i]);
+      if ((l->g->value[from].op == LOOP_OUTSIDE) == lifted)
+        all = multiply(l, x, from, column, all);
+      column += node_at(l, n->input[i])->width;
+    }
+  }
+  return all < 0 ? 0 : all;
+}
+
+static void lower_products(lowering *l, int x) {
+  int column = 0;
+  int all = splits(l, x) ? multiply_parts(l, x)
+                         : multiply(l, x, read_by_product(l, x), 0, -1);
+  for (int i = 0; i < l->spec->count; i++) {
+    int node = l->spec->nodes[i], width = node_at(l, node)->width;
+    if (!is_product_of(l, node, x))
+      continue;
+    l->value[node] = loop_view(l->g, all, column, width);
+    column += width;
+  }
+}
+
+/* --- Rows ---------------------------------------------------------------------------- */
 
 static int lower_norm(lowering *l, const program_node *n, int centred) {
   int at[PROGRAM_ATTRIBUTES] = {0, n->at[AT_N], centred};
@@ -158,7 +211,7 @@ static int plain_row(lowering *l, const program_node *n, int op) {
 static int lower_row(lowering *l, const program_node *n) {
   switch (n->op) {
     case NODE_CONCATENATE:
-      return lower_concatenate(l, n);
+      return concatenation(l, n, value_of);
     case NODE_LAYER_NORM:
       return lower_norm(l, n, 1);
     case NODE_RMS_NORM:
@@ -231,7 +284,7 @@ static int lower_node(lowering *l, int node) {
   const program_node *n = node_at(l, node);
   switch (n->op) {
     case NODE_STATE:
-      return lower_state(l, session_state_of(l->spec, n->state[0]));
+      return lower_state(l, number_of_state(l->spec, n->state[0]));
     case NODE_CONSTANT:
       return loop_constant(l->g, n->number[NUMBER_VALUE]);
     case NODE_UNARY:

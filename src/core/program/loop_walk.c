@@ -119,14 +119,16 @@ static void point_at_step(const loop_block *b, int t, int count) {
 static void run_product(const loop_block *b, size_t step) {
   const loop_walk *walk = b->walk;
   const loop_step *s = &walk->code->step[step];
-  int x = loop_input(&walk->window->plan->graph, s->value, 0);
+  const loop_graph *g = &walk->window->plan->graph;
+  const loop_value *value = &g->value[s->value];
+  int x = loop_input(g, s->value, 0);
   loop_place from = walk->code->place[x];
   product_rows rows = {.c = loop_at(b, s->y),
                        .ldc = (int)walk->ld[s->y.array],
                        .a = loop_at(b, from),
                        .lda = (int)walk->ld[from.array],
                        .m = b->rows,
-                       .add = s->add};
+                       .add = s->add || value->inputs > 1};
   if (!walk->alone) {
     product_packed_multiply(walk->kernels, &walk->packed[step], &rows);
     return;
@@ -233,13 +235,12 @@ static saros_status pack(loop_walk *walk, size_t step) {
   int linear = back ? g->value[value].which : value;
   int n = g->value[linear].width;
   int k = g->value[loop_input(g, linear, 0)].width;
-  const real *weights, *bias;
-  real *own;
-  TRY(loop_weights(w, linear, &weights, &bias, &own));
+  loop_matrix m;
+  TRY(loop_weights(w, linear, &m));
   saros_status status = product_packed_new(
-      w->context, &walk->packed[step], (product_view){weights, k, !back},
-      back ? NULL : bias, back ? k : n, back ? n : k);
-  pool_give(&w->context->pool, own);
+      w->context, &walk->packed[step], (product_view){m.data, m.ld, !back},
+      back ? NULL : m.bias, back ? k : n, back ? n : k);
+  pool_give(&w->context->pool, m.own);
   return status;
 }
 
@@ -280,6 +281,16 @@ static saros_status make_sums(loop_window *w, const loop_walk *walk) {
   return SAROS_OK;
 }
 
+/* Products of what is known of all steps. */
+static saros_status lift_products(const loop_window *w) {
+  const loop_plan *plan = w->plan;
+  for (int v = 0; v < plan->forward; v++)
+    if (plan->graph.value[v].op == LOOP_LIFTED &&
+        plan->code.place[v].array >= 0)
+      TRY(loop_lift(w, v));
+  return SAROS_OK;
+}
+
 saros_status loop_walk_run(loop_window *w, const loop_code *code, int back) {
   memory_pool *pool = &w->context->pool;
   size_t arrays = w->plan->arrays, values = w->plan->graph.count;
@@ -295,7 +306,9 @@ saros_status loop_walk_run(loop_window *w, const loop_code *code, int back) {
   walk.bound = (loop_bound *)(void *)(walk.packed + code->steps);
   walk.ld = (ptrdiff_t *)(void *)(walk.bound + arrays);
   walk.numbers = (real *)(void *)(walk.ld + arrays);
-  saros_status status = prepare(&walk);
+  saros_status status = back ? SAROS_OK : lift_products(w);
+  if (status == SAROS_OK)
+    status = prepare(&walk);
   if (status == SAROS_OK)
     status = make_sums(w, &walk);
   if (status == SAROS_OK)

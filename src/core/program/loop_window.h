@@ -85,10 +85,18 @@ void loop_row_run(const loop_block *b, const loop_step *step);
 /* Gradients of what the window read, after the walk back. */
 saros_status loop_gradients(const tape_entry *e, loop_window *w);
 
-/* The weights (n, k) of a LINEAR value as one matrix, and its bias (n), null if it
-** has none: those of its only tensors, or in *own, which the caller gives back. */
-saros_status loop_weights(const loop_window *w, int linear,
-                          const real **weights, const real **bias, real **own);
+/* The weights (n, k) of a LINEAR or LIFTED value as one matrix, and its bias (n),
+** null if it has none: those of its only tensors, or in 'own', which the caller
+** gives back. */
+typedef struct loop_matrix {
+  const real *data, *bias;
+  int ld;
+  real *own;
+} loop_matrix;
+saros_status loop_weights(const loop_window *w, int linear, loop_matrix *out);
+
+/* Makes a LIFTED product of all steps. */
+saros_status loop_lift(const loop_window *w, int lifted);
 
 static inline real *loop_at(const loop_block *b, loop_place place) {
   return b->base[place.array] + place.column;
