@@ -24,8 +24,8 @@ static void must(saros_context *context, saros_status status) {
 
 /* --- Programs ----------------------------------------------------------------------- */
 
-/* A cell: node 0 is W x + b, node 1 is U, node 2 the bias of U h; the gates are
-** slices of their sum, or of both. */
+/* A cell: node 0 is what comes from outside, node 1 a weight, node 2 its bias. The
+** LSTM has one map of x .. h, the GRU adds what it reads of W x + b and U h + b'. */
 typedef struct own_cell {
   struct saros_program p;
   program_node node[MOST_NODES];
@@ -73,7 +73,8 @@ static int gate(own_cell *c, int x, int number, int H) {
   return n;
 }
 
-static void start_cell(own_cell *c, int H, int gates) {
+static void start_cell(own_cell *c, int outside_width, int H, int gates,
+                       int read) {
   static const int outside[] = {0, 1, 2}, states[] = {0, 1};
   memset(c, 0, sizeof *c);
   c->p.nodes = c->node, c->p.states = c->state;
@@ -84,17 +85,17 @@ static void start_cell(own_cell *c, int H, int gates) {
                         .outside_count = 3,
                         .wanted = &c->wanted,
                         .wanted_count = 1};
-  add_node(c, NODE_INPUT, 0, gates * H, -1, -1, -1);
-  add_node(c, NODE_PARAMETER, 0, gates * H * H, -1, -1, -1);
+  add_node(c, NODE_INPUT, 0, outside_width, -1, -1, -1);
+  add_node(c, NODE_PARAMETER, 0, gates * H * read, -1, -1, -1);
   add_node(c, NODE_PARAMETER, 0, gates * H, -1, -1, -1);
   c->node[1].invariant = c->node[2].invariant = 1;
 }
 
 static void make_lstm(own_cell *c, int H) {
-  start_cell(c, H, 4);
+  start_cell(c, H, H, 4, 2 * H);
   int h = add_state(c, H), old = add_state(c, H);
-  int u = add_node(c, NODE_LINEAR, 0, 4 * H, h, 1, 2);
-  int all = combine(c, SAROS_ADD, 0, u);
+  int both = add_node(c, NODE_CONCATENATE, 0, 2 * H, 0, h, -1);
+  int all = add_node(c, NODE_LINEAR, 0, 4 * H, both, 1, 2);
   int i = apply(c, SAROS_SIGMOID, gate(c, all, 0, H));
   int f = apply(c, SAROS_SIGMOID, gate(c, all, 1, H));
   int g = apply(c, SAROS_TANH, gate(c, all, 2, H));
@@ -107,7 +108,7 @@ static void make_lstm(own_cell *c, int H) {
 }
 
 static void make_gru(own_cell *c, int H) {
-  start_cell(c, H, 3);
+  start_cell(c, 3 * H, H, 3, H);
   int h = add_state(c, H);
   int u = add_node(c, NODE_LINEAR, 0, 3 * H, h, 1, 2);
   int r = combine(c, SAROS_ADD, gate(c, 0, 0, H), gate(c, u, 0, H));
@@ -130,6 +131,7 @@ typedef struct layer {
   own_cell own;
   int T, B, H;
   saros_tensor *x, *weight_ih, *weight_hh, *bias_ih, *bias_hh, *dy;
+  saros_tensor *weight;  // (G H, 2 H): of x .. h
 } layer;
 
 static saros_tensor *new_tensor(layer *l, int rank, const int *shape,
@@ -153,15 +155,16 @@ static void make_layer(layer *l) {
   l->x = new_tensor(l, 3, (int[]){l->T, l->B, l->H}, 1, 1);
   l->weight_ih = new_tensor(l, 2, (int[]){GH, l->H}, scale, 1);
   l->weight_hh = new_tensor(l, 2, (int[]){GH, l->H}, scale, 1);
+  l->weight = new_tensor(l, 2, (int[]){GH, 2 * l->H}, scale, 1);
   l->bias_ih = new_tensor(l, 1, &GH, 0.1, 1);
   l->bias_hh = new_tensor(l, 1, &GH, 0.1, 1);
   l->dy = new_tensor(l, 3, (int[]){l->T, l->B, l->H}, 1, 0);
 }
 
 static void free_layer(layer *l) {
-  saros_tensor *all[] = {l->x,       l->weight_ih, l->weight_hh,
+  saros_tensor *all[] = {l->x,       l->weight_ih, l->weight_hh, l->weight,
                          l->bias_ih, l->bias_hh,   l->dy};
-  for (int i = 0; i < 6; i++)
+  for (int i = 0; i < 7; i++)
     saros_tensor_release(all[i]);
   loop_forget(l->own.p.loops);
 }
@@ -176,9 +179,11 @@ static void run_fused(layer *l, saros_tensor **y, saros_tensor **last) {
 }
 
 static void run_own(layer *l, saros_tensor **y, saros_tensor **last) {
-  saros_tensor *gates;
-  must(l->context, saros_linear(l->x, l->weight_ih, l->bias_ih, &gates));
-  saros_tensor *outside[] = {gates, l->weight_hh, l->bias_hh};
+  saros_tensor *outside[] = {l->x, l->weight, l->bias_ih}, *gates = NULL;
+  if (l->cell == SAROS_GRU) {
+    must(l->context, saros_linear(l->x, l->weight_ih, l->bias_ih, &gates));
+    outside[0] = gates, outside[1] = l->weight_hh, outside[2] = l->bias_hh;
+  }
   must(l->context, loop_run(l->context, &l->own.spec, l->T, l->B, outside, NULL,
                             NULL, y, last));
   saros_tensor_release(gates);
