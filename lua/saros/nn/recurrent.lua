@@ -8,6 +8,7 @@
 
 local core = require "saros.core"
 local options = require "saros.options"
+local activated = require "saros.nn.cells.activated"
 local cells = require "saros.nn.cells"
 local initialize = require "saros.nn.initialize"
 local module = require "saros.nn.module"
@@ -384,6 +385,8 @@ local function new(kind, o, state_names)
   return self
 end
 
+local own_layers -- of cells of one's own
+
 local function constructor(name, cell)
   local check = options.declare("nn." .. name, joined(common_options, fused_options, cell.options), 2)
   return function(given)
@@ -391,6 +394,9 @@ local function constructor(name, cell)
     local problem = cell.check and cell.check(o)
     if problem then
       options.fail(("nn.%s: %s"):format(name, problem))
+    end
+    if not activated.is_fused(name, o) then
+      return own_layers(activated.given(name, o), name)
     end
     local self = new(name, o, cell.states)
     self.operation, self.gates, self.diagonal = cell.operation(o), cell.gates, cell.diagonal
@@ -497,10 +503,14 @@ local check_own = options.declare("nn.recurrent", joined(common_options, {
 ---@param given saros.nn.OwnRecurrentOptions
 ---@return saros.nn.Recurrent
 function recurrent.own(given)
+  return own_layers(given, "recurrent")
+end
+
+function own_layers(given, kind)
   local o = check_own(given)
   local make = o.cell
   o.cell = nil
-  local self = new("recurrent", o, { "h", "c" })
+  local self = new(kind, o, { "h", "c" })
   build(self, function(direction, inputs, suffix)
     add_own(self, direction, make, inputs, suffix)
   end)

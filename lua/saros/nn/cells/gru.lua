@@ -1,17 +1,21 @@
 --- Gated recurrent units (Cho et al. 2014): gates r z n.
 
 local options = require "saros.options"
+local activated = require "saros.nn.cells.activated"
 local gated = require "saros.nn.cells.gated"
 
 ---@class saros.nn.GruOptions: saros.nn.RecurrentOptions
 ---@field remember? integer  as of the LSTM
 ---@field reset? "after"|"before"  r acts after the product U_n h (PyTorch), or before it (the paper) ("after")
+---@field activation? string  of n, as of nn.rnn; others than tanh and sigmoid are not fused ("tanh")
+---@field gate_activation? string  of r and z, such as "hard_sigmoid" ("sigmoid")
 
 ---@type saros.nn.Cell
 return {
   gates = 3,
   states = { "h" },
-  options = { { "reset", options.one_of { "after", "before" }, "after" }, gated.remember_option },
+  options = { { "reset", options.one_of { "after", "before" }, "after" }, gated.remember_option,
+    activated.activation, activated.gate_activation },
   operation = function(o)
     return o.reset == "after" and "gru" or "gru_before"
   end,

@@ -2,6 +2,7 @@
 --- Gers et al. 2000): gates i f g o, states h and c.
 
 local options = require "saros.options"
+local activated = require "saros.nn.cells.activated"
 local gated = require "saros.nn.cells.gated"
 
 ---@class saros.nn.LstmOptions: saros.nn.RecurrentOptions
@@ -10,6 +11,8 @@ local gated = require "saros.nn.cells.gated"
 ---@field peepholes? boolean  (false)
 ---@field projection? integer  P: h = W_hr (o tanh(c)) of this size (none)
 ---@field zoneout_cell? number  zoneout of c (0)
+---@field activation? string  of g and c, as of nn.rnn; others than tanh and sigmoid are not fused ("tanh")
+---@field gate_activation? string  of i, f and o, such as "hard_sigmoid" ("sigmoid")
 
 local remembering = gated.remembering { -1, 1 }
 
@@ -45,6 +48,8 @@ return {
     { "peepholes", options.boolean, false },
     { "projection", options.optional(options.size) },
     { "zoneout_cell", options.fraction, 0 },
+    activated.activation,
+    activated.gate_activation,
   },
   operation = function()
     return "lstm"

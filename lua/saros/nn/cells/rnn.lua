@@ -2,17 +2,17 @@
 ---
 ---     h(t) = tanh(W_ih x(t) + b_ih + W_hh h(t-1) + b_hh)
 
-local options = require "saros.options"
+local activated = require "saros.nn.cells.activated"
 local gated = require "saros.nn.cells.gated"
 
 ---@class saros.nn.RnnOptions: saros.nn.RecurrentOptions
----@field activation? "tanh"|"relu"  ("tanh")
+---@field activation? string  "tanh" and "relu" are fused; also "hard_tanh", "softsign", "elu", "identity" ... ("tanh")
 
 ---@type saros.nn.Cell
 return {
   gates = 1,
   states = { "h" },
-  options = { { "activation", options.one_of { "tanh", "relu" }, "tanh" } },
+  options = { activated.activation },
   operation = function(o)
     return "elman_" .. o.activation
   end,
