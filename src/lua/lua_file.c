@@ -96,6 +96,20 @@ static saros_status add_entries(saros_archive *archive, const entry *entries,
 /* The arguments; a path is always the first. */
 enum { PATH = 1, TENSORS, METADATA };
 
+/* Puts an archive of both tables into a box. */
+static saros_status make_archive(lua_State *L, owner *box, entry *entries,
+                                 size_t tensors, size_t texts) {
+  saros_archive *archive = NULL;
+  bind_owner_release(box);
+  tensors = sort_entries(L, TENSORS, entries, tensors);
+  texts = sort_entries(L, METADATA, entries + tensors, texts);
+  saros_status status = saros_archive_new(bind_context_of(L), &archive);
+  if (status != SAROS_OK)
+    return status;
+  box->object = archive;
+  return add_entries(archive, entries, tensors + texts);
+}
+
 static int file_write(lua_State *L) {
   lua_settop(L, METADATA);
   const char *path = bind_check_text(L, PATH);
@@ -107,17 +121,14 @@ static int file_write(lua_State *L) {
   bind_check_table(L, METADATA);
   size_t tensors = check_entries(L, TENSORS, "tensors", check_tensor_value);
   size_t texts = check_entries(L, METADATA, "metadata", check_string_value);
-  saros_archive *archive = NULL;
   owner *box = bind_push_owner(L, bind_release_archive);
   entry *entries = push_entries(L, tensors + texts);
-  tensors = sort_entries(L, TENSORS, entries, tensors);
-  texts = sort_entries(L, METADATA, entries + tensors, texts);
-  RUN(L, saros_archive_new(bind_context_of(L), &archive));
-  box->object = archive;
-  RUN(L, add_entries(archive, entries, tensors + texts));
-  saros_status status;
+  saros_status status = make_archive(L, box, entries, tensors, texts);
+  if (status == SAROS_EMEMORY && bind_collect(L))
+    status = make_archive(L, box, entries, tensors, texts);
+  RUN(L, status);
   MEASURE(L, bind_function_name(L), status,
-          saros_safetensors_write(archive, path));
+          saros_safetensors_write(box->object, path));
   if (status != SAROS_OK)
     return bind_return_file_error(L, status);
   bind_owner_release(box);
