@@ -61,26 +61,14 @@ print(("  gradient of x   %.1e"):format(largest_difference(dx1, dx2)))
 print(("  gradient of W   %.1e"):format(largest_difference(dWih, dW:transpose():slice(2, 1, I))))
 print(("  gradient of b   %.1e"):format(largest_difference(db1, db2)))
 
--- 2. A deep cell as a module: its parameters have names, start from a seed and
--- go into files like those of any other.
-local DeepCell = nn.module "deep_cell"
-DeepCell.stateful = true
+-- 2. A deep cell for layers: p.inner and p.outer are linear maps, made as they are
+-- asked for. Its parameters have names, start from a seed and go into files, and it
+-- runs in the core as the fused layers do.
+local Deep = nn.cell("deep", { states = { "h" } }, function(p, x_t, h)
+  return saros.tanh(p.outer(saros.tanh(p.inner(x_t .. h))))
+end)
 
-local function deep_cell(inputs, hidden)
-  local self = DeepCell.new()
-  self.inner = self:add_member("inner", nn.linear { inputs + hidden, hidden })
-  self.outer = self:add_member("outer", nn.linear { hidden, hidden })
-  self.hidden = hidden
-  return self
-end
-
-function DeepCell:forward(sequence, state)
-  return nn.unroll(function(x_t, h)
-    return saros.tanh(self.outer(saros.tanh(self.inner(x_t .. h))))
-  end, sequence, state or saros.zeros(sequence:size(2), self.hidden))
-end
-
-local net = nn.chain { deep_cell(I, H), nn.linear { H, 1 } }
+local net = nn.chain { nn.recurrent { I, H, cell = Deep }, nn.linear { H, 1 } }
 net:init { seed = args.seed }
 local inputs = net:tensors()
 inputs.x = x

@@ -63,6 +63,25 @@ describe(float and "a host application" or "a host application (float build only
     assert.matches("that is the question", run("minimal", "saros lua5.4"), 1, true)
   end)
 
+  it("without Lua steps any model that a script saved", function()
+    local saros = require "saros"
+    local nn = saros.nn
+    local Slow = nn.cell("slow", {}, function(p, x, h) return 0.5 * h + saros.tanh(p.inner(x .. h)) end)
+    local net = nn.chain { nn.recurrent { 2, 3, cell = Slow }, nn.linear { 3, 1 } }:init { seed = 1 }
+    local path = FOLDER .. "/net.safetensors"
+    assert(net:save(path))
+    local x = saros.tensor { { { 0.5, -1 } }, { { 0.25, 2 } }, { { 1, 1 } } }
+    local y, lines = net(x), {}
+    for t = 1, 3 do
+      lines[t] = ("%.5g\n"):format(y[t]:item())
+    end
+    local input = FOLDER .. "/numbers"
+    files.write(input, "0.5 -1\n0.25 2\n1 1\n")
+    assert.equal(table.concat(lines), run("load", "saros", path .. " < " .. input))
+    local missing = ("LD_LIBRARY_PATH=%s/lib %s/load no-such-file 2>&1"):format(FOLDER, FOLDER)
+    assert.matches("load: .*no%-such%-file", (commands.shell(missing)))
+  end)
+
   it("that trusts no script survives all of them, and gets every byte back", function()
     local output = run("limited", "saros lua5.4")
     local refused = select(2, output:gsub("refused: ", ""))
