@@ -4,7 +4,6 @@
 local saros = require "saros"
 require "spec.support.values"
 local commands = require "spec.support.commands"
-local core = require "saros.core"
 local nn, data = saros.nn, saros.data
 
 local is_double = saros.info().real == "double"
