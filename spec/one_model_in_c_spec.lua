@@ -137,12 +137,14 @@ describe("a C file", function()
       assert.matches("TEST_STEPS 7\n", files.read(folder .. "/a.c"), 1, true)
     end)
     local function refuses(expected, asked, test)
-      assert.error_matches(function() saros.export_c(asked, "/nowhere/a.c", { test = test }) end, expected)
+      assert.error_matches(function() saros.export_c(asked, "/nowhere/a.c", { test = test }) end, expected, 1, true)
     end
     refuses("export_c: encode: expected one of the", model, "THE")
-    refuses("export_c: expected option 'test' to be a sequence that the model reads, got \"\"", model, "")
+    refuses("export_c: expected option 'test' to be a sequence that the model reads, ids (T), got \"\"", model, "")
     local chain = nn.linear({ 2, 2 }):init { seed = 1 }
-    refuses("export_c: expected option 'test' to be a sequence that the model reads", chain, saros.ones(3, 3))
-    refuses("export_c: expected option 'test' to be a sequence that the model reads, got \"x\"", chain, "x")
+    local expected = "export_c: expected option 'test' to be a sequence that the model reads, numbers (T, 2), got "
+    refuses(expected .. "a tensor (3, 3)", chain, saros.ones(3, 3))
+    refuses(expected .. '"x"', chain, "x")
+    refuses(expected .. "a table", chain, { 1, "x" })
   end)
 end)

@@ -81,11 +81,23 @@ local function fits(input, node)
   return input:dtype() == "real" and input:rank() == 2 and input:size(2) == node.width
 end
 
+--- A list as the tensor that it stands for; anything else, and a list that is none, as it is.
+local function as_tensor(value, node)
+  if type(value) ~= "table" or getmetatable(value) ~= nil then
+    return value
+  end
+  local ok, tensor = pcall(node.op == "ids" and core.ids or core.tensor, value)
+  return ok and tensor or value
+end
+
 --- What was given for one input of the test.
 local function given_input(value, parts, node)
-  local input = options.about("export_c", parts.input, value)
-  return fits(input, node) and input or options.fail(
-    "export_c: expected option 'test' to be a sequence that the model reads, got " .. options.describe(value))
+  local input = as_tensor(options.about("export_c", parts.input, value), node)
+  if not fits(input, node) then
+    options.fail(("export_c: expected option 'test' to be a sequence that the model reads, %s, got %s"):format(
+      node.op == "ids" and "ids (T)" or ("numbers (T, %d)"):format(node.width), options.describe(value)))
+  end
+  return input
 end
 
 --- What the test of the file steps through: as given, or drawn.
