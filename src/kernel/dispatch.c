@@ -36,35 +36,30 @@ static int runs_avx512vnni(void) {
 #endif
 #endif
 
-#define KERNEL_SET(ISA) KERNEL_SET_WITH(ISA, ISA, &KERNEL_NAME(step_int8, ISA))
+#define BASELINE(family) .family = &KERNEL_NAME(family, baseline),
+#define AVX2(family) .family = &KERNEL_NAME(family, avx2),
+#define AVX512(family) .family = &KERNEL_NAME(family, avx512),
 
-#define KERNEL_SET_WITH(NAME, ISA, STEP_OF_INT8)                               \
+#define KERNEL_SET(SET, ISA) KERNEL_SET_WITH(ISA, SET, ISA, step_int8)
+
+#define KERNEL_SET_WITH(NAME, SET, ISA, STEP_OF_INT8)                          \
   {                                                                            \
-    .isa = #NAME, .pointwise = &KERNEL_NAME(pointwise, ISA),                   \
-    .product = &KERNEL_NAME(product, ISA),                                     \
-    .packed = &KERNEL_NAME(packed, ISA), .reduce = &KERNEL_NAME(reduce, ISA),  \
-    .softmax = &KERNEL_NAME(softmax, ISA), .loss = &KERNEL_NAME(loss, ISA),    \
-    .ctc = &KERNEL_NAME(ctc, ISA), .crf = &KERNEL_NAME(crf, ISA),              \
-    .layer_norm = &KERNEL_NAME(layer_norm, ISA),                               \
-    .lookup = &KERNEL_NAME(lookup, ISA), .elman = &KERNEL_NAME(elman, ISA),    \
-    .lstm = &KERNEL_NAME(lstm, ISA), .gru = &KERNEL_NAME(gru, ISA),            \
-    .scan = &KERNEL_NAME(scan, ISA), .blend = &KERNEL_NAME(blend, ISA),        \
-    .attention = &KERNEL_NAME(attention, ISA),                                 \
-    .update = &KERNEL_NAME(update, ISA), .strip = &KERNEL_NAME(strip, ISA),    \
-    .step = {&KERNEL_NAME(step, ISA), &KERNEL_NAME(step_bf16, ISA),            \
-             STEP_OF_INT8},                                                    \
+    .isa = #NAME, KERNEL_FAMILIES(SET).step = {                                \
+      &KERNEL_NAME(step, ISA),                                                 \
+      &KERNEL_NAME(step_bf16, ISA),                                            \
+      &KERNEL_NAME(STEP_OF_INT8, ISA)                                          \
+    }                                                                          \
   }
 
 static const candidate candidates[] = {
 #ifdef HAVE_X86_ISAS
 #ifndef SAROS_DOUBLE
-    {KERNEL_SET_WITH(avx512vnni, avx512, &KERNEL_NAME(step_vnni, avx512)),
-     runs_avx512vnni},
+    {KERNEL_SET_WITH(avx512vnni, AVX512, avx512, step_vnni), runs_avx512vnni},
 #endif
-    {KERNEL_SET(avx512), runs_avx512},
-    {KERNEL_SET(avx2), runs_avx2},
+    {KERNEL_SET(AVX512, avx512), runs_avx512},
+    {KERNEL_SET(AVX2, avx2), runs_avx2},
 #endif
-    {KERNEL_SET(baseline), always},
+    {KERNEL_SET(BASELINE, baseline), always},
 };
 
 const kernels *kernel_select(const char *name) {

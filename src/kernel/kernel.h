@@ -513,26 +513,18 @@ typedef struct strip_kernels {
 
 /* --- Choosing a set ------------------------------------------------------- */
 
+/* The families, each a table of functions in the file of that name: X(family). */
+#define KERNEL_FAMILIES(X)                                                     \
+  X(pointwise)                                                                 \
+  X(product) X(packed) X(reduce) X(softmax) X(loss) X(ctc) X(crf)              \
+      X(layer_norm) X(lookup) X(elman) X(lstm) X(gru) X(scan) X(blend)         \
+          X(attention) X(update) X(strip)
+
+#define KERNEL_FIELD(family) const family##_kernels *family;
+
 typedef struct kernels {
   const char *isa;  // "baseline", "avx2", "avx512", "avx512vnni"
-  const pointwise_kernels *pointwise;
-  const product_kernels *product;
-  const packed_kernels *packed;
-  const reduce_kernels *reduce;
-  const softmax_kernels *softmax;
-  const loss_kernels *loss;
-  const ctc_kernels *ctc;
-  const crf_kernels *crf;
-  const layer_norm_kernels *layer_norm;
-  const lookup_kernels *lookup;
-  const elman_kernels *elman;
-  const lstm_kernels *lstm;
-  const gru_kernels *gru;
-  const scan_kernels *scan;
-  const blend_kernels *blend;
-  const attention_kernels *attention;
-  const update_kernels *update;
-  const strip_kernels *strip;
+  KERNEL_FAMILIES(KERNEL_FIELD)
   const step_kernels *step[STEP_KINDS];
 } kernels;
 
@@ -549,32 +541,20 @@ const kernels *kernel_select(const char *name);
 #define KERNEL_NAME(family, isa) KERNEL_JOIN(family, isa)
 #define KERNEL_TABLE(family) KERNEL_NAME(family, ISA)
 
-#define DECLARE_TABLES(isa)                                                    \
-  extern const pointwise_kernels KERNEL_NAME(pointwise, isa);                  \
-  extern const product_kernels KERNEL_NAME(product, isa);                      \
-  extern const packed_kernels KERNEL_NAME(packed, isa);                        \
-  extern const reduce_kernels KERNEL_NAME(reduce, isa);                        \
-  extern const softmax_kernels KERNEL_NAME(softmax, isa);                      \
-  extern const loss_kernels KERNEL_NAME(loss, isa);                            \
-  extern const ctc_kernels KERNEL_NAME(ctc, isa);                              \
-  extern const crf_kernels KERNEL_NAME(crf, isa);                              \
-  extern const layer_norm_kernels KERNEL_NAME(layer_norm, isa);                \
-  extern const lookup_kernels KERNEL_NAME(lookup, isa);                        \
-  extern const elman_kernels KERNEL_NAME(elman, isa);                          \
-  extern const lstm_kernels KERNEL_NAME(lstm, isa);                            \
-  extern const gru_kernels KERNEL_NAME(gru, isa);                              \
-  extern const scan_kernels KERNEL_NAME(scan, isa);                            \
-  extern const blend_kernels KERNEL_NAME(blend, isa);                          \
-  extern const attention_kernels KERNEL_NAME(attention, isa);                  \
-  extern const update_kernels KERNEL_NAME(update, isa);                        \
-  extern const strip_kernels KERNEL_NAME(strip, isa);                          \
-  extern const step_kernels KERNEL_NAME(step, isa);                            \
-  extern const step_kernels KERNEL_NAME(step_bf16, isa);                       \
-  extern const step_kernels KERNEL_NAME(step_int8, isa);
+#define KERNEL_DECLARE(family)                                                 \
+  extern const family##_kernels KERNEL_NAME(family, baseline);                 \
+  extern const family##_kernels KERNEL_NAME(family, avx2);                     \
+  extern const family##_kernels KERNEL_NAME(family, avx512);
 
-DECLARE_TABLES(baseline)
-DECLARE_TABLES(avx2)
-DECLARE_TABLES(avx512)
+#define KERNEL_DECLARE_STEP(packing)                                           \
+  extern const step_kernels KERNEL_NAME(packing, baseline);                    \
+  extern const step_kernels KERNEL_NAME(packing, avx2);                        \
+  extern const step_kernels KERNEL_NAME(packing, avx512);
+
+KERNEL_FAMILIES(KERNEL_DECLARE)
+KERNEL_DECLARE_STEP(step)
+KERNEL_DECLARE_STEP(step_bf16)
+KERNEL_DECLARE_STEP(step_int8)
 
 /* Of the float build for x86-64 alone. */
 extern const step_kernels KERNEL_NAME(step_vnni, avx512);

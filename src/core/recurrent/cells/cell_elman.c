@@ -4,7 +4,7 @@
 */
 #include <string.h>
 
-#include "cells.h"
+#include "recurrent.h"
 #include "session.h"
 
 static const char *const parameters[] = {"weight_ih", "weight_hh", "bias_ih",

@@ -2,7 +2,7 @@
 ** The GRU (Cho et al. 2014): gates r z n. The reset gate acts after the product
 ** U_n h, as PyTorch has it, or on h before it, as the paper does (gru_before).
 */
-#include "cells.h"
+#include "recurrent.h"
 #include "session.h"
 
 static const char *const parameters[] = {"weight_ih", "weight_hh", "bias_ih",

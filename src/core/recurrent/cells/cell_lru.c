@@ -6,7 +6,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "cells.h"
+#include "recurrent.h"
 #include "session.h"
 
 static const char *const parameters[] = {"weight_ih", "bias_ih", "table", "nu",

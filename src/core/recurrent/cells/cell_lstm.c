@@ -5,7 +5,7 @@
 */
 #include <string.h>
 
-#include "cells.h"
+#include "recurrent.h"
 #include "session.h"
 
 static const char *const parameters[] = {

@@ -2,7 +2,7 @@
 ** The minGRU (Feng et al. 2024): gates z n, linear in h, which it does not multiply
 ** by weights. The positive kind is the paper's, whose n is made positive.
 */
-#include "cells.h"
+#include "recurrent.h"
 #include "session.h"
 
 static const char *const parameters[] = {"weight_ih", "bias_ih", "table",
