@@ -1,12 +1,13 @@
---- The fused cells as the operations that they are made of. Each file that is
---- exported has these instead, so a new cell needs its rule here alone.
+--- The fused cells as the operations that they are made of, which each file that is
+--- exported has in their place: what `definitions` in nn/cells/ say.
 
 local core = require "saros.core"
+local cells = require "saros.nn.cells"
 
 --- The layer norm of cells has PyTorch's epsilon.
 local CELL_EPSILON = 1e-5
 
---- What a rule works with.
+--- What a definition works with.
 ---@class saros.export.Cell
 ---@field build table  see saros.export.graph
 ---@field x saros.export.Node  the input, or what its product with weight_ih is
@@ -67,114 +68,14 @@ end
 
 -- --- The cells ---------------------------------------------------------------------------
 
---- Each gives the new h, and c where there is one.
-local cells = {}
+--- What defines a cell of the core, and its gates, by its name there.
+local known = {}
 
-local function elman(name)
-  return function(self)
-    return self:apply(name, self:apply("add", self:from_input(), self:from_state(self.h, 0, 1)))
+for _, cell in pairs(cells) do
+  for name, definition in pairs(cell.definitions) do
+    known[name] = { define = definition, gates = cell.gates }
   end
 end
-
-cells.elman_tanh, cells.elman_relu = elman "tanh", elman "relu"
-
---- A gate's sums, and where there are peepholes, what it sees of c.
-local function peeping(self, a, u, gate, peephole, c)
-  local sum = self:apply("add", self:gate(a, gate), self:gate(u, gate))
-  local p = self.p.peephole
-  return p and self:apply("add", sum, self:apply("multiply", self:gate(p, peephole), c)) or sum
-end
-
-function cells.lstm(self)
-  local a, u, p = self:from_input(), self:from_state(self.h, 0, 4), self.p
-  local i = self:named(self:apply("sigmoid", peeping(self, a, u, 0, 0, self.c)), "i")
-  local f = self:named(self:apply("sigmoid", peeping(self, a, u, 1, 1, self.c)), "f")
-  local g = self:named(self:apply("tanh", self:apply("add", self:gate(a, 2), self:gate(u, 2))), "g")
-  local c = self:named(self:apply("add", self:apply("multiply", f, self.c), self:apply("multiply", i, g)), "c")
-  local o = self:named(self:apply("sigmoid", peeping(self, a, u, 3, 2, c)), "o")
-  local h = self:apply("multiply", o, self:apply("tanh", self:norm(c, p.norm_c_gain, p.norm_c_bias)))
-  return p.weight_hr and self:linear(h, p.weight_hr) or h, c
-end
-
-local function blend(self, fresh, z)
-  return self:apply("add", fresh, self:apply("multiply", z, self:apply("subtract", self.h, fresh)))
-end
-
-function cells.gru(self)
-  local a, u = self:from_input(), self:from_state(self.h, 0, 3)
-  local function gate(n)
-    return self:apply("sigmoid", self:apply("add", self:gate(a, n), self:gate(u, n)))
-  end
-  local r, z = self:named(gate(0), "r"), self:named(gate(1), "z")
-  local n = self:apply("tanh", self:apply("add", self:gate(a, 2), self:apply("multiply", r, self:gate(u, 2))))
-  return blend(self, self:named(n, "n"), z)
-end
-
---- It resets before the product.
-function cells.gru_before(self)
-  local a, u = self:from_input(), self:from_state(self.h, 0, 2)
-  local function gate(n)
-    return self:apply("sigmoid", self:apply("add", self:gate(a, n), self:gate(u, n)))
-  end
-  local r, z = self:named(gate(0), "r"), self:named(gate(1), "z")
-  local read = self:from_state(self:apply("multiply", r, self.h), 2, 1)
-  return blend(self, self:named(self:apply("tanh", self:apply("add", self:gate(a, 2), read)), "n"), z)
-end
-
---- The candidate of a minimal cell: as it is, or made positive.
-local function candidate(self, n, positive)
-  if not positive then
-    return n
-  end
-  return self:apply("where", self:apply("lt", n, self:number(0)), self:apply("sigmoid", n),
-    self:apply("add", n, self:number(0.5)))
-end
-
-local function mingru(positive)
-  return function(self)
-    local a = self:from_input()
-    local z, n = self:gate(a, 0), candidate(self, self:gate(a, 1), positive)
-    return self:apply("add", self:apply("multiply", self:apply("sigmoid", self:apply("negate", z)), self.h),
-      self:apply("multiply", self:apply("sigmoid", z), n))
-  end
-end
-
---- f and i over their sum, which is sigmoid(f - i') of the logarithms of the two: as
---- exponentials of which none is above 1.
-local function minlstm(positive)
-  return function(self)
-    local a = self:from_input()
-    local i, f, n = self:gate(a, 0), self:gate(a, 1), candidate(self, self:gate(a, 2), positive)
-    local least = self:apply("minimum", self:apply("minimum", i, f), self:number(0))
-    local one = self:apply("exp", least)
-    local of_i = self:apply("add", one, self:apply("exp", self:apply("subtract", least, f)))
-    local of_f = self:apply("add", one, self:apply("exp", self:apply("subtract", least, i)))
-    local sum = self:apply("add", self:apply("multiply", of_f, self.h), self:apply("multiply", of_i, n))
-    return self:apply("divide", sum, self:apply("add", of_i, of_f))
-  end
-end
-
-cells.mingru, cells.mingru_positive = mingru(false), mingru(true)
-cells.minlstm, cells.minlstm_positive = minlstm(false), minlstm(true)
-
---- The factors of the state of an LRU, as pairs.
-local function decay_of(nu, theta)
-  local decay = {}
-  nu, theta = nu.tensor:totable(), theta.tensor:totable()
-  for unit = 1, #nu do
-    local size, phase = math.exp(-math.exp(nu[unit])), math.exp(theta[unit])
-    decay[2 * unit - 1], decay[2 * unit] = size * math.cos(phase), size * math.sin(phase)
-  end
-  return core.tensor(decay)
-end
-
-function cells.lru(self)
-  local decay = self.build:constant(decay_of(self.p.nu, self.p.theta), "decay")
-  return self:apply("rotate", self.h, decay, self:from_input())
-end
-
-local GATES = { elman_tanh = 1, elman_relu = 1, lstm = 4, gru = 3, gru_before = 3, mingru = 2, mingru_positive = 2,
-  minlstm = 3, minlstm_positive = 3, lru = 1 }
 
 --- Zoneout as its expectation: a share of the new state, the rest of the old one.
 local function mix(self, now, before, zoneout)
@@ -193,11 +94,11 @@ end
 ---@param states saros.export.State[]
 ---@return saros.export.Node h
 local function take_apart(build, given, x, parameters, states)
-  local self = setmetatable({ build = build, x = x, p = parameters, gates = GATES[given.cell],
+  local self = setmetatable({ build = build, x = x, p = parameters, gates = known[given.cell].gates,
     H = states[#states].width }, Cell)
   self.h = build:add("state", {}, { state = states[1], title = states[1].name })
   self.c = states[2] and build:add("state", {}, { state = states[2], title = states[2].name })
-  local h, c = cells[given.cell](self)
+  local h, c = known[given.cell].define(self)
   local zoneout = given.zoneout or {}
   h = mix(self, h, self.h, zoneout[1])
   h.title, states[1].next = "h", h

@@ -2,16 +2,10 @@
 
 local spelling = require "saros.spelling"
 
-return spelling.space("nn", {}, {
+local places = {
   -- layers
   linear = { "saros.nn.linear" },
   embedding = { "saros.nn.embedding" },
-  rnn = { "saros.nn.recurrent", "rnn" },
-  lstm = { "saros.nn.recurrent", "lstm" },
-  gru = { "saros.nn.recurrent", "gru" },
-  mingru = { "saros.nn.recurrent", "mingru" },
-  minlstm = { "saros.nn.recurrent", "minlstm" },
-  lru = { "saros.nn.recurrent", "lru" },
   recurrent = { "saros.nn.recurrent", "own" },
   dropout = { "saros.nn.dropout" },
   layer_norm = { "saros.nn.layer_norm" },
@@ -48,4 +42,10 @@ return spelling.space("nn", {}, {
   ctc_loss = { "saros.nn.loss", "ctc_loss" },
   perplexity = { "saros.nn.loss", "perplexity" },
   bits = { "saros.nn.loss", "bits" },
-})
+}
+
+for _, cell in ipairs(require "saros.nn.cells.list") do
+  places[cell] = { "saros.nn.recurrent", cell }
+end
+
+return spelling.space("nn", {}, places)

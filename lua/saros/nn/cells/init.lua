@@ -1,5 +1,4 @@
---- The fused cells by name, each the table of its file. A new cell is a file here,
---- a row in this list, and a file of the core with its steps.
+--- The fused cells by name, each the table of its file here.
 
 --- What a cell adds to the stack of layers that recurrent.lua makes.
 ---@class saros.nn.Cell
@@ -13,6 +12,8 @@
 ---@field check? fun(o: table): string?  what is wrong with the options, if anything
 ---@field bias? fun(which: string, o: table, bound: number): saros.nn.Filler  fills bias_ih or bias_hh
 ---@field add fun(cell: saros.nn.Cell, o: table, inputs: integer, add: saros.nn.AddParameter): saros.nn.Made
+---@field definitions table<string, fun(cell: saros.export.Cell): saros.export.Node, saros.export.Node?>  the new h (and
+---  c) of each of the core's operations, made of nodes
 ---@field gates_of? fun(a: saros.Tensor, states: table, earlier: table, direction: saros.nn.Direction): table[]
 ---  the gates, as { name, values }, from W x + U h + biases (T, G H) and the states (T, H) by name, after each step and
 ---  before it
@@ -35,12 +36,13 @@
 ---@field gamma saros.Tensor?  scales the rows of weight_ih by e^gamma
 ---@field reads_x boolean  the output reads x, too
 
+local lazy = require "saros.lazy"
+local list = require "saros.nn.cells.list"
+
+local places = {}
+for _, name in ipairs(list) do
+  places[name] = { "saros.nn.cells." .. name }
+end
+
 ---@type table<string, saros.nn.Cell>
-return {
-  rnn = require "saros.nn.cells.rnn",
-  lstm = require "saros.nn.cells.lstm",
-  gru = require "saros.nn.cells.gru",
-  mingru = require "saros.nn.cells.mingru",
-  minlstm = require "saros.nn.cells.minlstm",
-  lru = require "saros.nn.cells.lru",
-}
+return lazy({}, places)

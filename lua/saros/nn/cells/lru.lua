@@ -89,6 +89,22 @@ local function add_lru(_, o, inputs, add)
   }
 end
 
+--- The factors of the state, as pairs.
+local function decay_of(nu, theta)
+  local decay = {}
+  nu, theta = nu.tensor:totable(), theta.tensor:totable()
+  for unit = 1, #nu do
+    local size, phase = math.exp(-math.exp(nu[unit])), math.exp(theta[unit])
+    decay[2 * unit - 1], decay[2 * unit] = size * math.cos(phase), size * math.sin(phase)
+  end
+  return core.tensor(decay)
+end
+
+local function define(cell)
+  local decay = cell.build:constant(decay_of(cell.p.nu, cell.p.theta), "decay")
+  return cell:apply("rotate", cell.h, decay, cell:from_input())
+end
+
 -- --- The cell ------------------------------------------------------------------------------
 
 local function check(o)
@@ -119,4 +135,5 @@ return {
   end,
   check = check,
   add = add_lru,
+  definitions = { lru = define },
 }

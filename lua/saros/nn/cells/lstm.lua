@@ -38,6 +38,24 @@ local function gates_of(a, states, earlier, direction)
     { name = "output", values = o:sigmoid() } }
 end
 
+--- A gate's sums, and where there are peepholes, what it sees of c.
+local function peeping(cell, a, u, gate, peephole, c)
+  local sum = cell:apply("add", cell:gate(a, gate), cell:gate(u, gate))
+  local p = cell.p.peephole
+  return p and cell:apply("add", sum, cell:apply("multiply", cell:gate(p, peephole), c)) or sum
+end
+
+local function define(cell)
+  local a, u, p = cell:from_input(), cell:from_state(cell.h, 0, 4), cell.p
+  local i = cell:named(cell:apply("sigmoid", peeping(cell, a, u, 0, 0, cell.c)), "i")
+  local f = cell:named(cell:apply("sigmoid", peeping(cell, a, u, 1, 1, cell.c)), "f")
+  local g = cell:named(cell:apply("tanh", cell:apply("add", cell:gate(a, 2), cell:gate(u, 2))), "g")
+  local c = cell:named(cell:apply("add", cell:apply("multiply", f, cell.c), cell:apply("multiply", i, g)), "c")
+  local o = cell:named(cell:apply("sigmoid", peeping(cell, a, u, 3, 2, c)), "o")
+  local h = cell:apply("multiply", o, cell:apply("tanh", cell:norm(c, p.norm_c_gain, p.norm_c_bias)))
+  return p.weight_hr and cell:linear(h, p.weight_hr) or h, c
+end
+
 ---@type saros.nn.Cell
 return {
   gates = 4,
@@ -57,5 +75,6 @@ return {
   check = gated.remember_problem,
   bias = bias,
   add = gated.add,
+  definitions = { lstm = define },
   gates_of = gates_of,
 }

@@ -7,4 +7,9 @@ local minimal = require "saros.nn.cells.minimal"
 
 return minimal("mingru", 2, { -1 }, function(a, states)
   return { { name = "update", values = gated.part(a, states.h:size(2), 1):sigmoid() } }
+end, function(cell, candidate)
+  local a = cell:from_input()
+  local z, n = cell:gate(a, 0), candidate(cell:gate(a, 1))
+  return cell:apply("add", cell:apply("multiply", cell:apply("sigmoid", cell:apply("negate", z)), cell.h),
+    cell:apply("multiply", cell:apply("sigmoid", z), n))
 end)

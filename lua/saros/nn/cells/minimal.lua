@@ -23,13 +23,30 @@ local function check(o)
   return gated.remember_problem(o)
 end
 
+--- The candidate in a definition: as it is, or made positive.
+local function candidate(cell, n, positive)
+  if not positive then
+    return n
+  end
+  return cell:apply("where", cell:apply("lt", n, cell:number(0)), cell:apply("sigmoid", n),
+    cell:apply("add", n, cell:number(0.5)))
+end
+
 --- A cell of this kind.
 ---@param name string
 ---@param gates integer
 ---@param signs integer[]  see gated.remembering
 ---@param gates_of function  see saros.nn.Cell
+---@param define fun(cell: saros.export.Cell, candidate: fun(n: saros.export.Node): saros.export.Node)
 ---@return saros.nn.Cell
-return function(name, gates, signs, gates_of)
+return function(name, gates, signs, gates_of, define)
+  local function definition(positive)
+    return function(cell)
+      return define(cell, function(n)
+        return candidate(cell, n, positive)
+      end)
+    end
+  end
   return {
     gates = gates,
     states = { "h" },
@@ -42,6 +59,7 @@ return function(name, gates, signs, gates_of)
     check = check,
     bias = gated.remembering(signs),
     add = gated.add,
+    definitions = { [name] = definition(false), [name .. "_positive"] = definition(true) },
     gates_of = gates_of,
   }
 end

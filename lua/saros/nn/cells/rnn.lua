@@ -8,6 +8,13 @@ local gated = require "saros.nn.cells.gated"
 ---@class saros.nn.RnnOptions: saros.nn.RecurrentOptions
 ---@field activation? string  "tanh" and "relu" are fused; also "hard_tanh", "softsign", "elu", "identity" ... ("tanh")
 
+--- f(W x + b + U h + b'), as a definition.
+local function elman(f)
+  return function(cell)
+    return cell:apply(f, cell:apply("add", cell:from_input(), cell:from_state(cell.h, 0, 1)))
+  end
+end
+
 ---@type saros.nn.Cell
 return {
   gates = 1,
@@ -17,4 +24,5 @@ return {
     return "elman_" .. o.activation
   end,
   add = gated.add,
+  definitions = { elman_tanh = elman "tanh", elman_relu = elman "relu" },
 }
