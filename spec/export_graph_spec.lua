@@ -70,7 +70,7 @@ describe("a model with branches as C", function()
   it("says what it says when it is called", function()
     for _, model in ipairs {
       two_heads(), two_inputs(),
-      nn.chain { nn.linear { 3, 3 }, nn.conv1d { 3, 6, kernel = 4 }, saros.gelu,
+      nn.chain { nn.conv1d { 3, 6, kernel = 4 }, saros.gelu,
         nn.conv1d { 6, 5, kernel = 2, dilation = 3 }, nn.gru { 5, 4 }, nn.linear { 4, 2 } },
       nn.chain { nn.linear { 3, 8 }, nn.windowed_attention { 8, 4, heads = 2 }, nn.lru { 8, 6 } },
     } do
@@ -175,6 +175,21 @@ describe("a layer of cells of one's own as C", function()
         c.assert_well(made(model), { name = "a", weights = weights })
       end
     end
+  end)
+end)
+
+describe("a model that a file gave back", function()
+  it("is exported like the one that was saved, also for plain processors", function()
+    local saved = made(nn.chain { nn.linear { 3, 5 }, nn.lstm { 5, 37 }, nn.linear { 37, 2 } })
+    files.with_folder(function(folder)
+      assert(saved:save(folder .. "/a.safetensors"))
+      assert(saros.export_c(assert(saros.load(folder .. "/a.safetensors")), folder .. "/a.c"))
+      for _, flags in ipairs { "-O2", "-O2 -DMODEL_PLAIN", "-O2 -ffast-math", "-O3 -march=native -ffast-math" } do
+        for _, compiler in ipairs(c.COMPILERS) do
+          c.succeed("cd '%s' && %s -std=c99 -DMODEL_TEST %s a.c -o a -lm && ./a", folder, compiler, flags)
+        end
+      end
+    end)
   end)
 end)
 

@@ -17,19 +17,20 @@ static inline float $name_power_of_two(int32_t n) {
   { "exp_parts", [[
 /*
 ** The parts of exp(x) for x in -104..89: *n = x / log(2), rounded, and
-** exp(x - n log(2)) - 1 by a polynomial.
+** exp(x - n log(2)) - 1 by a polynomial. Adding 1.5 2^23 rounds and leaves n in the
+** low bits of the sum, from where -ffast-math cannot take the rounding away.
 */
 static inline float $name_exp_parts(float x, int32_t *n) {
   const float sum = x * 1.442695041f + 12582912.0f;
-  const float whole = sum - 12582912.0f;
+  uint32_t bits;
+  memcpy(&bits, &sum, sizeof bits);
+  *n = (int32_t)(bits - 0x4b400000u);
+  const float whole = (float)*n;
   const float r = x - whole * 0.693145752f - whole * 1.428606820e-6f;
   const float r2 = r * r;
   const float p =
       (1.389823388e-3f * r2 + (8.366076276e-3f * r + 4.166685417e-2f)) * r2 +
       (1.666654795e-1f * r + 0.5f);
-  uint32_t bits;
-  memcpy(&bits, &sum, sizeof bits);
-  *n = (int32_t)(bits - 0x4b400000u);
   return p * r2 + r;
 }
 ]] },
