@@ -53,6 +53,9 @@ typedef struct loop_options {
 
 /* True if loop_run knows all that the component computes. */
 int loop_supports(const loop_spec *spec);
+/* The same of all loops of a program. Their products need not be split then: a loop
+** splits those of concatenations by itself, and merges what it lifts out. */
+int loop_supports_all(const struct saros_program *p);
 
 /*
 ** T steps of B rows. outside: (T, B, w) each, or of w elements if invariant;

@@ -266,6 +266,17 @@ int loop_supports(const loop_spec *spec) {
   return 1;
 }
 
+int loop_supports_all(const struct saros_program *p) {
+  for (int i = 0; i < p->component_count; i++) {
+    const program_component *c = &p->components[i];
+    const loop_spec spec = {
+        .p = p, .nodes = p->order + c->first, .count = c->count};
+    if (c->loops && !loop_supports(&spec))
+      return 0;
+  }
+  return 1;
+}
+
 /* A state before the step: as it was left, or where a row starts again, as the
 ** program begins. */
 static int lower_state(lowering *l, int s) {

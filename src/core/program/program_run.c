@@ -552,22 +552,24 @@ saros_status saros_program_run(saros_program *p,
                                const saros_program_options *how,
                                saros_tensor **outputs, saros_tensor **last) {
   saros_context *context = p->context;
-  saros_program *whole = p;
+  saros_program_options given = {0};
   memset(outputs, 0, (size_t)p->output_count * sizeof *outputs);
   memset(last, 0, (size_t)p->state_count * sizeof *last);
-  TRY(program_sequence(whole, &p));
+  if (how != NULL)
+    TRY(base_read_options(context, "saros_program_options", how, &given,
+                          sizeof given));
+  if (given.plain || !loop_supports_all(p))
+    TRY(program_sequence(p, &p));
   size_t nodes = (size_t)p->node_count, states = (size_t)p->state_count;
   size_t bytes = nodes * (sizeof(saros_tensor *) + sizeof(int)) +
                  2 * states * sizeof(int) + sizeof(int);
   running r = {.context = context,
                .p = p,
+               .how = given,
                .parameters = parameters,
                .inputs = inputs,
                .first = state,
                .last = last};
-  if (how != NULL)
-    TRY(base_read_options(context, "saros_program_options", how, &r.how,
-                          sizeof r.how));
   char *room = pool_take(&context->pool, bytes);
   if (room == NULL)
     return base_out_of_memory(context, bytes);
