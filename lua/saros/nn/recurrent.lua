@@ -169,8 +169,10 @@ local function forget(x)
   local _ <close> = x
 end
 
---- One layer in its directions; their states go to `last`. With a table, x is ids.
-local function run_layer(self, layer, x, state, steps, last, table)
+--- One layer in its directions; their states go to `last`, and what they give to
+--- `seen` if it is wanted. With a table, x is ids.
+local function run_layer(self, layer, x, state, steps, last, table, seen)
+  local release = seen and function() end or forget
   local width = self.o.bidirectional and 2 or 1
   local dropped <close> = layer > 1 and drop(self, x) or nil
   local outputs = {}
@@ -178,15 +180,18 @@ local function run_layer(self, layer, x, state, steps, last, table)
     local position = (layer - 1) * width + way
     outputs[way], last[position] = run(self, position, dropped or x, state and state[position], steps, table)
   end
+  for way = 1, seen and width or 0 do
+    seen[#seen + 1] = outputs[way]
+  end
   local y = outputs[1]
   if width == 2 then
     y = outputs[1] .. outputs[2]
-    forget(outputs[1])
-    forget(outputs[2])
+    release(outputs[1])
+    release(outputs[2])
   end
   if self.o.residual and not table and y:size(3) == x:size(3) then
     local sum = y + x
-    forget(y)
+    release(y)
     y = sum
   end
   return y
@@ -198,8 +203,23 @@ local function reads_padding(self)
   return self.o.residual or direction.norm_ih or direction.around
 end
 
+--- The steps that a caller gives, and a list for what layers give if he wants it.
+local function wanted(given)
+  if type(given) ~= "table" or given.layers == nil then
+    return given, nil
+  end
+  options.argument("layers", 3, options.boolean, given.layers)
+  local rest = {}
+  for name, value in pairs(given) do
+    rest[name] = name ~= "layers" and value or nil
+  end
+  return next(rest) and rest or nil, given.layers and {} or nil
+end
+
 --- All layers, the first of which reads x, or ids of a table.
 local function run_layers(self, x, state, given, table)
+  local seen
+  given, seen = wanted(given)
   if state ~= nil then
     check_state(self, state, x:size(2))
   end
@@ -207,16 +227,19 @@ local function run_layers(self, x, state, given, table)
   local mask = steps and reads_padding(self) and steps.mask
   local hidden <close> = mask and not table and given_steps.hide(x, mask) or nil
   local last = states.new {}
-  local y = run_layer(self, 1, hidden or x, state, steps, last, table)
+  local y = run_layer(self, 1, hidden or x, state, steps, last, table, seen)
   for layer = 2, self.o.layers do
-    local read <close> = y
-    y = run_layer(self, layer, read, state, steps, last)
+    local _ <close> = not seen and y or nil
+    y = run_layer(self, layer, y, state, steps, last, nil, seen)
   end
   if mask and self.directions[1].around then -- whose products have seen all steps
-    local all <close> = y
-    y = given_steps.hide(all, mask)
+    local _ <close> = not seen and y or nil
+    y = given_steps.hide(y, mask)
   end
-  return y, last
+  for position, h in ipairs(mask and seen or {}) do
+    seen[position] = given_steps.hide(h, mask)
+  end
+  return y, last, seen
 end
 
 --- A loss of any window, for `memory`.
@@ -247,6 +270,7 @@ end
 ---@param embedding? saros.nn.Embedding
 ---@return saros.Tensor y  (T, B, H): h(t) of the last layer; (T, B, 2 H) in both directions
 ---@return saros.Tensor[][] state  after the last step, like `state`
+---@return saros.Tensor[]? layers  with `layers = true` in `given`: what each layer (and direction) gives, (T, B, H)
 function Recurrent:forward(x, state, given, embedding)
   if embedding and pays_to_look_up(self, x, embedding.weight) then
     return run_layers(self, x, state, given, embedding.weight)

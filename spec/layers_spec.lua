@@ -1,0 +1,46 @@
+-- What every layer of a stack gives, on request.
+
+require "spec.support.gradients"
+require "spec.support.values"
+local saros = require "saros"
+local nn = saros.nn
+
+local function random(seed, ...)
+  return saros.generator(seed):normal { ... }
+end
+
+describe("a stack that is asked for its layers", function()
+  it("gives what each layer and direction gives, and the same y and state", function()
+    for _, given in ipairs { {}, { residual = true }, { bidirectional = true }, { layer_norm = true } } do
+      given.input, given.hidden, given.layers = 3, 3, 2
+      local net, x = nn.gru(given):init { seed = 1 }, random(2, 5, 2, 3)
+      for _, steps in ipairs { {}, { lengths = { 5, 2 } } } do
+        local y, state = net(x, nil, steps)
+        local again, last, layers = net(x, nil, { layers = true, lengths = steps.lengths })
+        assert.same_values(y, again, 0)
+        assert.same_values(state[1][1], last[1][1], 0)
+        assert.equal(given.bidirectional and 4 or 2, #layers)
+        local top = given.bidirectional and layers[3] .. layers[4] or layers[2]
+        if given.residual then
+          assert.same_values(y, layers[2] + layers[1] + x * (steps.lengths and saros.tensor {
+            { 1, 1 }, { 1, 1 }, { 1, 0 }, { 1, 0 }, { 1, 0 } }:reshape(5, 2, 1) or 1), 1e-5)
+        else
+          assert.same_values(y, top, 0)
+        end
+      end
+    end
+  end)
+
+  it("lets gradients through them, and gives none unasked", function()
+    local net = nn.lstm { 3, 4, layers = 2 }:init { seed = 1 }
+    local inputs, weights = net:tensors(), random(3, 5, 2, 4)
+    inputs.x = random(2, 5, 2, 3)
+    assert.gradients_match(function()
+      local y, _, layers = net(inputs.x, nil, { layers = true })
+      return (y * weights):sum() + (layers[1] * layers[1]):sum()
+    end, inputs)
+    assert.is_nil((select(3, net(inputs.x))))
+    assert.is_nil((select(3, net(inputs.x, nil, { layers = false }))))
+    assert.error_matches(function() net(inputs.x, nil, { layers = 1 }) end, "layers: expected true or false")
+  end)
+end)
