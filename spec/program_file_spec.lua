@@ -18,6 +18,11 @@ local Highway = nn.cell("highway", { states = { "h" } }, function(p, x, h)
   return z * saros.tanh(p.candidate(x .. h)) + (1 - z) * h
 end)
 
+local Matrix = nn.cell("matrix", { states = { "h", { "m", 2, 3 } } }, function(p, x, h, m)
+  m = m * 0.5 + p.value(x .. h, 6):reshape(x:size(1), 2, 3)
+  return saros.tanh(p.out(m:sum(3))), m
+end)
+
 -- A class of a script: a gate around a cell, and the step before.
 local Block = nn.module "block"
 Block.stateful = true
@@ -45,6 +50,7 @@ local nets = {
   ["cells of one's own"] = function()
     return nn.recurrent { 3, 4, cell = Highway, layers = 2, learn_state = true, residual = true }
   end,
+  ["a matrix as a state"] = function() return nn.recurrent { 3, 4, cell = Matrix, layers = 2 } end,
   ["a class of a script"] = function() return nn.chain { block(3), block(3), nn.linear { 3, 2 } } end,
   ["a convolution, a branch and a function"] = function()
     return nn.chain { nn.conv1d { 3, 4, kernel = 3 }, nn.branch { nn.gru { 4, 3 }, nn.linear { 4, 2 } },
@@ -102,7 +108,7 @@ describe("a file with a program", function()
         end
         assert.same_values(results[1].y, results[2].y, ROUNDING)
         for n, leaf in ipairs(results[1].state) do
-          assert.same_values(leaf, results[2].state[n]:reshape(leaf:shape()), ROUNDING)
+          assert.same_values(leaf, results[2].state[n], ROUNDING)
         end
         if results[1].dx then
           assert.same_values(results[1].dx, results[2].dx, ROUNDING * 10)

@@ -280,6 +280,16 @@ describe("a program is refused", function()
     }, "depend on each other in one direction")
   end)
 
+  it("with a state of a shape that is not its width", function()
+    local function with(shape)
+      return { states = { { name = "m", width = 6, next = 0, shape = shape } }, nodes = { { op = "state", state = 0 } } }
+    end
+    refuses(with { 2, 2 }, "a shape of 6 elements in state 0, got 4")
+    refuses(with { 2, 0 }, "shape")
+    refuses(with "6", "a shape of at most")
+    assert.is_truthy(read(with { 2, 3 }))
+  end)
+
   it("with a name twice", function()
     refuses(one(2, input("x", 3)), 'each name of inputs once, got a second "x"')
     local program = elman()

@@ -171,6 +171,24 @@ describe("a session of a random program", function()
   end)
 end)
 
+-- A class of a script whose state is (2, B, H).
+local Sideways = nn.module "sideways"
+Sideways.stateful = true
+function Sideways:forward(x, state)
+  local list, first = {}, state and state[1] or saros.zeros(x:size(2), x:size(3))
+  local second = state and state[2] or first
+  for t = 1, #x do
+    first, second = saros.tanh(self.inner(x[t] .. second)), first
+    list[t] = first - second
+  end
+  return saros.stack(list), saros.stack { first, second }
+end
+local function sideways(size)
+  local self = Sideways.new()
+  self.inner = self:add_member("inner", nn.linear { 2 * size, size })
+  return self
+end
+
 describe("the state of a session", function()
   local I, H = 4, 6
   local function model_of(make)
@@ -187,6 +205,12 @@ describe("the state of a session", function()
       m = f * m + (1 - f) * saros.tanh(p.n(x .. h))
       return saros.tanh(p.o(m)) * f, m
     end) }),
+    matrix = model_of(nn.recurrent { H, H, cell = nn.cell("matrix", { states = { "h", { "m", 2, 3 } } },
+      function(p, x, h, m)
+        m = m * 0.5 + p.value(x .. h, 6):reshape(x:size(1), 2, 3)
+        return saros.tanh(p.out(m:sum(3))), m
+      end) }),
+    rows_second = model_of(sideways(H)),
   }
   for name, model in pairs(models) do
     it("is that of the layers, in both directions: " .. name, function()

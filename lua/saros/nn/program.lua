@@ -13,6 +13,7 @@ local options = require "saros.options"
 local model_file = require "saros.model_file"
 local module = require "saros.nn.module"
 local states = require "saros.nn.state"
+local state_form = require "saros.nn.state_form"
 local given_steps = require "saros.nn.steps"
 local lazy = require "saros.lazy"
 
@@ -64,15 +65,12 @@ end
 local function tree_of(self, last)
   local tree = states.new {}
   for _, state in ipairs(self.data.states) do
-    local branch, path, h = tree, state.path, last[state.name]
-    if state.shape then
-      h = h:reshape(h:size(1), table.unpack(state.shape))
-    end
+    local branch, path = tree, state.path
     for k = 1, #path - 1 do
       branch[path[k]] = branch[path[k]] or states.new {}
       branch = branch[path[k]]
     end
-    branch[path[#path]] = h
+    branch[path[#path]] = state_form.shaped(state, last[state.name])
   end
   return tree
 end

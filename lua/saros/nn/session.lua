@@ -4,6 +4,7 @@
 local core = require "saros.core"
 local options = require "saros.options"
 local states = require "saros.nn.state"
+local state_form = require "saros.nn.state_form"
 
 local check = options.declare("session", {
   { "streams", options.size, 1 },
@@ -61,7 +62,7 @@ local function form_of(program)
   function form.state(list)
     local tree = states.new {}
     for n, state in ipairs(program.states) do
-      tree = put(tree, state.path or { state.name }, list[n])
+      tree = put(tree, state.path or { state.name }, state_form.shaped(state, list[n]))
     end
     return tree
   end
@@ -74,6 +75,7 @@ local function form_of(program)
         options.fail(("set_state: expected the state of the model, with a tensor at %s, got %s"):format(
           state.name, options.describe(list[n])))
       end
+      list[n] = state_form.flat(state, list[n])
     end
     return list
   end

@@ -1,19 +1,31 @@
 --- Programs as tables: what a module computes in one step, for one row. The table is
 --- the same as its JSON; nodes, states and parameters count from 0 there:
 ---
----     { format = 1, parameters = { { name, shape } }, states = { { name, width, first?, next, reverse? } },
+---     { format = 1, parameters = { { name, shape } },
+---       states = { { name, width, first?, next, reverse?, shape? } },
 ---       nodes = { { op, in, ... } }, outputs = { { name, node } } }
 ---
 --- A state of a module's program also has its `path`: the keys that lead to it in the
---- module's state. Files do not have it, nor `asks_training`: true if the module asked
---- whether it is being trained, so that in training it may be another program.
+--- module's state; and `axis`, if rows are not its first one. Files do not have these, nor
+--- `asks_training`: true if the module asked whether it is being trained, so that in
+--- training it may be another program.
 
 local core = require "saros.core"
+
+---@class saros.ProgramState
+---@field name string
+---@field width integer
+---@field first? integer
+---@field next integer
+---@field reverse? boolean
+---@field shape? integer[]  of a row, if it is no vector
+---@field path? any[]
+---@field axis? integer  of the rows (1)
 
 ---@class saros.Program
 ---@field format integer
 ---@field parameters { name: string, shape: integer[] }[]
----@field states { name: string, width: integer, first?: integer, next: integer, reverse?: boolean, path?: any[] }[]
+---@field states saros.ProgramState[]
 ---@field nodes table[]
 ---@field outputs { name: string, node: integer }[]
 ---@field asks_training? boolean
@@ -97,7 +109,7 @@ function Program:encode()
   local states = {}
   for n, state in ipairs(self.states) do
     states[n] = { name = state.name, width = state.width, first = state.first, next = state.next,
-      reverse = state.reverse }
+      reverse = state.reverse, shape = state.shape }
   end
   return ('{"format": %d,\n"parameters": %s,\n"states": %s,\n"nodes": %s,\n"outputs": %s}'):format(self.format,
     list_text(self.parameters, true), list_text(states, true), list_text(self.nodes, true), list_text(self.outputs))

@@ -459,10 +459,22 @@ function Recorder:add_input(x, given, axes)
   self.bound[x] = self:as(node, axes)
 end
 
+--- The sizes of a row of a state that is no vector, else nil; and which axis has the
+--- rows, if it is not the first.
+local function form_of(x, axes)
+  local shape, rows = x:shape(), 1
+  for k, axis in ipairs(axes) do
+    rows = layout.row_of(axis) and k or rows
+  end
+  table.remove(shape, rows)
+  return #shape ~= 1 and shape or nil, rows ~= 1 and rows or nil
+end
+
 --- Add a state and say which tensor is the one before the step.
 function Recorder:add_state(x, name, path, axes)
   local s, width = #self.states, layout.features(axes)
-  self.states[s + 1] = { name = name, width = width, path = path }
+  local shape, axis = form_of(x, axes)
+  self.states[s + 1] = { name = name, width = width, path = path, shape = shape, axis = axis }
   self.bound[x] = self:as(self:node("state", {}, { state = s }, width), axes)
   return s
 end

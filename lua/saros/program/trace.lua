@@ -373,7 +373,7 @@ local function assemble(t, outputs)
   for n, state in ipairs(t.states) do
     states[n] = {
       name = state.name, width = state.width, next = number[state.next], first = state.first and number[state.first],
-      reverse = state.reverse, path = state.path,
+      reverse = state.reverse, path = state.path, shape = state.shape, axis = state.axis,
     }
   end
   for n, output in ipairs(outputs) do

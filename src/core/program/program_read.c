@@ -360,12 +360,26 @@ static saros_status read_parameter(program_reader *r, json_t *json) {
   return program_fields(r, json, 2);
 }
 
+/* The sizes of a row of a state for those that want it so, or null. */
+static saros_status check_state_shape(const program_reader *r,
+                                      const json_t *shape, int width) {
+  program_parameter whole = {0};
+  if (shape == NULL)
+    return SAROS_OK;
+  TRY(read_shape(r, shape, &whole));
+  if (whole.count != width)
+    return program_refuse(r, WORDS("a shape of %d elements", width),
+                          WORDS("%d", whole.count));
+  return SAROS_OK;
+}
+
 /* Nodes do not exist yet: see program_check_states. */
 static saros_status read_state(program_reader *r, json_t *json) {
   saros_program *p = r->program;
   program_state state = {.first = -1};
   const json_t *first = json_object_get(json, "first");
   const json_t *reverse = json_object_get(json, "reverse");
+  const json_t *shape = json_object_get(json, "shape");
   snprintf(r->place, sizeof r->place, " in state %d", p->state_count);
   TRY(array_grow(r->context, &p->states, (size_t)p->state_count, &r->state_room,
                  1, sizeof state));
@@ -379,9 +393,11 @@ static saros_status read_state(program_reader *r, json_t *json) {
                         &state.first));
   if (reverse != NULL)
     TRY(program_flag(r, reverse, "reverse", &state.reverse));
+  TRY(check_state_shape(r, shape, state.width));
   p->states[p->state_count++] = state;
   return program_fields(r, json,
-                        3 + (size_t)(first != NULL) + (reverse != NULL));
+                        3 + (size_t)(first != NULL) + (reverse != NULL) +
+                            (shape != NULL));
 }
 
 static saros_status read_output(program_reader *r, json_t *json) {
