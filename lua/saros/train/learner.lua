@@ -306,7 +306,7 @@ local function check_options(given)
   return o
 end
 
---- The one input of a program, a node of it.
+--- The one input of a program of one output, a node of it.
 local function input_of(program)
   local inputs = {}
   for _, node in ipairs(program.nodes) do
@@ -316,6 +316,8 @@ local function input_of(program)
   end
   if #inputs ~= 1 then
     options.fail(("learner: expected a model of one input, got one of %d"):format(#inputs))
+  elseif #program.outputs ~= 1 then
+    options.fail(("learner: expected a model of one output, got one of %d"):format(#program.outputs))
   end
   return inputs[1]
 end
