@@ -1,0 +1,369 @@
+-- One definition of a model, all its uses: over a whole sequence, in parts, node by node,
+-- in sessions and learners, from its file in a fresh process and in a host without Lua,
+-- and as C under two compilers it says the same, or says why it is not used so.
+
+local c = require "spec.support.c_files"
+local commands = require "spec.support.commands"
+local definitions = require "spec.support.definitions"
+local files = require "spec.support.files"
+local folders = require "spec.support.folders"
+local said = require "spec.support.said"
+local saros = require "saros"
+local core = require "saros.core"
+local twin = require "spec.support.program_twin"
+
+local T, B, CUT = 7, 3, 3
+local TOLERANCE = c.is_double and 1e-9 or 5e-5
+
+-- --- Subjects: a row, what is known of it once ---------------------------------------------------
+
+local subjects = {}
+for n, row in ipairs(definitions.rows) do
+  local model, inputs = definitions.built(row), definitions.inputs_of(row, T, B)
+  local s = { n = n, row = row, name = row.name, model = model, inputs = inputs }
+  if not row.pairs then
+    s.program = model:program()
+    s.names, s.both_ways = said.names(s.program), said.is_both_ways(s.program)
+    s.outputs, s.state = said.whole(model, inputs)
+    s.pieces = row.pieces ~= false
+  end
+  subjects[n] = s
+end
+
+-- Values are the same, relative to what is above 1.
+local function same(expected, got, what)
+  assert(got, what .. ": nothing")
+  assert.equal(expected:count(), got:count(), what)
+  local a = expected:contiguous():reshape(-1)
+  local off = ((a - got:contiguous():reshape(-1)):abs() / a:abs():maximum(1)):max():item()
+  assert(off <= TOLERANCE, ("%s: %g off"):format(what, off))
+end
+
+-- All tensors by name.
+local function all_same(expected, got, what)
+  for name, tensor in pairs(expected) do
+    same(tensor, got[name], what .. ", " .. name)
+  end
+  for name in pairs(got) do
+    assert(expected[name], what .. ", " .. name .. ": too much")
+  end
+end
+
+-- Tensors of a table whose names begin with a prefix, without it.
+local function under(tensors, prefix)
+  local list = {}
+  for name, tensor in pairs(tensors) do
+    if name:sub(1, #prefix) == prefix then
+      list[name:sub(#prefix + 1)] = tensor
+    end
+  end
+  return list
+end
+
+local BOTH_WAYS = 'session: expected layers of one direction, got state ".*", which walks from the end of a sequence'
+local NO_PROGRAM = "program: expected a module that computes step by step, got an encoder_decoder"
+
+-- Why a model has no session, if it has none.
+local function refusal(s)
+  return s.row.pairs and NO_PROGRAM or s.both_ways and BOTH_WAYS or nil
+end
+
+local function is_refused(pattern, f)
+  assert.error_matches(f, pattern)
+end
+
+-- --- Uses in this process --------------------------------------------------------------------------
+
+local uses = {}
+
+function uses.row_by_row(s)
+  for row = 1, B do
+    local alone = said.whole(s.model, said.row(s.inputs, row))
+    for name, y in pairs(s.outputs) do
+      same(y:slice(2, row, row), alone[name], ("row %d, %s"):format(row, name))
+    end
+  end
+end
+
+uses["in parts, with the state carried"] = function(s)
+  if not s.pieces or s.both_ways then
+    return
+  end
+  local first, state = said.whole(s.model, said.part(s.inputs, 1, CUT))
+  local second, last = said.whole(s.model, said.part(s.inputs, CUT + 1, T), state)
+  all_same(s.outputs, said.joined { first, second }, "two parts")
+  all_same(said.leaves(s.state), said.leaves(last), "states")
+  local parts = {}
+  state = nil
+  for t = 1, T do
+    parts[t], state = said.whole(s.model, said.part(s.inputs, t, t), state)
+  end
+  all_same(s.outputs, said.joined(parts), "step by step")
+  all_same(said.leaves(s.state), said.leaves(state), "states, step by step")
+end
+
+uses["where it starts again"] = function(s)
+  if not s.pieces then
+    return
+  end
+  local reset = saros.zeros(T, B)
+  reset[CUT + 1]:fill(1)
+  local outputs, last = said.whole(s.model, s.inputs, nil, { reset = reset })
+  local first = said.whole(s.model, said.part(s.inputs, 1, CUT))
+  local second, state = said.whole(s.model, said.part(s.inputs, CUT + 1, T))
+  all_same(said.joined { first, second }, outputs, "with a reset")
+  if not s.both_ways then
+    all_same(said.leaves(state), said.leaves(last), "states")
+  end
+end
+
+uses["node by node"] = function(s)
+  local outputs, last = twin.run(s.program, s.model:tensors(), s.inputs, {})
+  all_same(s.outputs, outputs, "the twin")
+  local leaves = said.leaves(s.state)
+  for n, state in ipairs(s.program.states) do
+    if leaves[state.name] then
+      same(leaves[state.name], last[n], "state " .. state.name)
+    end
+  end
+end
+
+uses["as its program"] = function(s)
+  local parameters, tensors = {}, s.model:tensors()
+  for _, parameter in ipairs(s.program.parameters) do
+    parameters[parameter.name] = tensors[parameter.name]
+  end
+  local program = core.program(s.program:encode())
+  for way, plain in pairs { ["a loop"] = false, ["plain operations"] = true } do
+    local outputs, last = program:run { parameters = parameters, inputs = s.inputs, plain = plain }
+    all_same(s.outputs, outputs, way)
+    for name, leaf in pairs(said.leaves(s.state)) do
+      same(leaf, last[name], way .. ", state " .. name)
+    end
+  end
+end
+
+uses["in sessions"] = function(s)
+  local all = s.model:session { streams = B }
+  all_same(s.outputs, said.stepped(s.model, all, s.inputs, s.names), "three streams")
+  local alone = s.model:session()
+  for row = 1, B do
+    local outputs = said.stepped(s.model, alone:reset(), said.row(s.inputs, row), s.names)
+    for name, y in pairs(s.outputs) do
+      same(y:slice(2, row, row), outputs[name], ("one stream, row %d, %s"):format(row, name))
+    end
+  end
+end
+
+uses["in a session that goes on from a layer, and back"] = function(s)
+  if not s.pieces then
+    return
+  end
+  local net = s.model.kind == "forecaster" and s.model.net or s.model
+  local _, state = said.whole(s.model, said.part(s.inputs, 1, CUT))
+  local session = net:session { streams = B }
+  if state then
+    session:set_state(state)
+    all_same(said.leaves(state), said.leaves(session:state()), "as it was set")
+  else
+    said.stepped(net, session, said.part(s.inputs, 1, CUT), s.names)
+  end
+  local outputs = said.stepped(net, session, said.part(s.inputs, CUT + 1, T), s.names)
+  for name, y in pairs(s.outputs) do
+    same(y:slice(1, CUT + 1, T), outputs[name], name)
+  end
+  all_same(said.leaves(s.state), state and said.leaves(session:state()) or {}, "states behind it")
+end
+
+uses["as a learner"] = function(s)
+  local learner = s.model:learner { streams = B, window = 4 * T }
+  all_same(s.outputs, said.stepped(s.model, learner, s.inputs, s.names), "a learner")
+end
+
+-- What a model refuses of these.
+local function refusal_of(s, use)
+  local refused = (use == "in sessions" or use == "as a learner"
+    or use == "in a session that goes on from a layer, and back") and refusal(s)
+  if use == "as a learner" and s.row.refuses and s.row.refuses.learner then
+    refused = refused or s.row.refuses.learner
+  end
+  return refused or nil
+end
+
+local function sorted_keys(t)
+  local names = {}
+  for name in pairs(t) do
+    names[#names + 1] = name
+  end
+  table.sort(names)
+  return names
+end
+
+describe("one definition", function()
+  for _, use in ipairs(sorted_keys(uses)) do
+    for _, s in ipairs(subjects) do
+      if not s.row.pairs then
+        it(("says the same %s: %s"):format(use:gsub("_", " "), s.name), function()
+          local pattern = refusal_of(s, use)
+          if pattern then
+            is_refused(pattern, function() uses[use](s) end)
+          else
+            uses[use](s)
+          end
+        end)
+      end
+    end
+  end
+
+  for _, s in ipairs(subjects) do
+    if s.row.pairs then
+      it("is neither stepped nor learned from step by step: " .. s.name, function()
+        for _, use in ipairs { s.model.session, s.model.learner, s.model.program } do
+          is_refused(NO_PROGRAM, function() use(s.model) end)
+        end
+      end)
+    end
+  end
+end)
+
+-- --- Uses elsewhere -------------------------------------------------------------------------------
+
+-- Everything that other processes need, once: files, their inputs, C sources.
+local folder, host
+
+local function save_all()
+  for _, s in ipairs(subjects) do
+    local inputs = s.inputs
+    if s.row.pairs then
+      inputs = { source = inputs.x:slice(2, 1, 1):reshape(-1):clone() }
+    end
+    assert(s.model:save(("%s/%d.safetensors"):format(folder, s.n)))
+    assert(saros.safetensors.write(("%s/%d.inputs"):format(folder, s.n), inputs))
+  end
+end
+
+-- A host, built as spec/c is: against the library of the build that runs.
+local function build_host()
+  local build = commands.interpreter:match "^(.*)/saros$"
+  host = folder .. "/host"
+  local real = c.is_double and "-DSAROS_DOUBLE" or ""
+  c.succeed("cc -std=c99 -O1 -Wall -Wextra -Werror %s -Isrc spec/support/said_by_host.c %s/libsaros.a -o '%s' "
+    .. "$(pkg-config --libs lua5.4 openblas jansson) -lm -lpthread", real, build, host)
+end
+
+-- What another process has written of a model: tensors, metadata.
+local function said_elsewhere(s, kind)
+  return assert(saros.safetensors.read(("%s/%d.%s"):format(folder, s.n, kind)))
+end
+
+-- A file of a process that ran a model and stepped it.
+local function assert_same_elsewhere(s, kind)
+  local tensors, metadata = said_elsewhere(s, kind)
+  all_same(s.outputs, under(tensors, "run."), "the sequence")
+  for name, leaf in pairs(s.pieces and said.leaves(s.state) or {}) do
+    same(leaf, tensors["last." .. name], "state " .. name)
+  end
+  if s.both_ways then
+    assert.matches(BOTH_WAYS, metadata.session)
+  else
+    assert.is_nil(metadata.session)
+    all_same(s.outputs, under(tensors, "step."), "a session")
+  end
+end
+
+-- The sequence for the test of a C file, as the model takes it from scripts.
+local function test_of(s)
+  local list = {}
+  for name, x in pairs(s.inputs) do
+    local row = x:select(2, 1):contiguous()
+    local scale = s.model.kind == "forecaster" and s.model.scale.inputs or s.model.features
+    row = scale and scale:invert(row) or row
+    list[name] = s.model.vocabulary and s.model.vocabulary:decode(row:totable()) or row
+  end
+  return said.only(list)
+end
+
+-- One program with the tests of all files.
+local function write_program()
+  local lines, calls = {}, {}
+  for n, s in ipairs(subjects) do
+    local name = "m" .. n
+    assert(saros.export_c(s.model, ("%s/%s.c"):format(folder, name), { name = name, test = test_of(s) }))
+    lines[n] = ("#define M%d_TEST\n#define main m%d_main\n#include \"m%d.c\"\n#undef main\n"):format(n, n, n)
+    calls[n] = ("  m%d_main();\n"):format(n)
+  end
+  files.write(folder .. "/all.c", ("%sint main(void) {\n%s  return 0;\n}\n"):format(table.concat(lines),
+    table.concat(calls)))
+end
+
+describe("one definition, elsewhere", function()
+  setup(function()
+    folder = folders.unused()
+    assert(require("lfs").mkdir(folder))
+    save_all()
+  end)
+
+  teardown(function()
+    folders.remove(folder)
+  end)
+
+  describe("in a fresh process", function()
+    setup(function()
+      commands.succeed("spec/support/said_by_file.lua", folder, #subjects)
+    end)
+
+    for _, s in ipairs(subjects) do
+      it("says the same: " .. s.name, function()
+        if not s.row.pairs then
+          assert_same_elsewhere(s, "fresh")
+          return
+        end
+        local found = said.translated(s.model, { source = s.inputs.x:slice(2, 1, 1) })
+        same(found, said_elsewhere(s, "fresh")["run.y"], "a translation")
+      end)
+    end
+  end)
+
+  describe("in a host without Lua", function()
+    setup(function()
+      build_host()
+      c.succeed("'%s' '%s' %d", host, folder, #subjects)
+    end)
+
+    for _, s in ipairs(subjects) do
+      it("says the same: " .. s.name, function()
+        if not s.row.pairs then
+          assert_same_elsewhere(s, "host")
+          return
+        end
+        local _, metadata = said_elsewhere(s, "host")
+        assert.matches("expected a program", metadata.load, 1, true)
+      end)
+    end
+  end)
+
+  describe("as C", function()
+    local printed = {}
+    setup(function()
+      write_program()
+      local lines = {} -- all compilers at once
+      for n, compiler in ipairs(c.COMPILERS) do
+        lines[n] = ("{ %s %s all.c -o %s.out -lm && ./%s.out > %s.txt; } & "):format(compiler, c.FLAGS, compiler,
+          compiler, compiler)
+      end
+      c.succeed("cd '%s' && { %swait; }", folder, table.concat(lines))
+      for _, compiler in ipairs(c.COMPILERS) do
+        printed[compiler] = files.read(("%s/%s.txt"):format(folder, compiler))
+      end
+    end)
+
+    for _, s in ipairs(subjects) do
+      it("says the same under every compiler: " .. s.name, function()
+        for _, compiler in ipairs(c.COMPILERS) do
+          local line = ("\n" .. printed[compiler]):match("\n(m" .. s.n .. ": [^\n]*)")
+          assert.equal("well", line and line:match "(%w+)$", compiler)
+        end
+      end)
+    end
+  end)
+end)
