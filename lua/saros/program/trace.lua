@@ -507,6 +507,7 @@ function trace.program(module, given)
     return cache[module].program
   end
   local made = traced(module, check_inputs(given or {}))
+  core.collect_soon()
   if given == nil then
     cache[module] = { parameters = parameters, program = made }
   end
