@@ -40,7 +40,7 @@ local accepts = {
   tensors = "table", any = "boolean string table positive negative zero fraction huge",
   whatever = "nil boolean string table function coroutine file generator tensor ids closed nan inf " .. numbers,
   tape = "", session = "", codec = "", tokens = "", program = "", json = "", unit = "",
-  share = "zero", parameters = "table", which = "positive",
+  share = "zero", stride = "positive negative huge", parameters = "table", which = "positive",
 }
 
 -- An argument: its kind, with a '?' if it may be left out, and a right value.
@@ -60,6 +60,10 @@ local function layer()
   return A("options", { weight_ih = saros.ones(4, 3), weight_hh = saros.ones(4, 4) })
 end
 
+local function crf()
+  return A("options", { transitions = saros.ones(3, 3), start = saros.ones(3), stop = saros.ones(3) })
+end
+
 local function parameter()
   return A("tensor", saros.ones(2):trainable(true))
 end
@@ -67,7 +71,8 @@ end
 -- The arguments of every function, such that the call succeeds.
 local shared = {
   matmul = function() return tensor(2, 3), tensor(3, 2) end,
-  slice = function() return tensor(2, 3), A("axis", 1), A("position", 1), A("last?", 2) end,
+  slice = function() return tensor(2, 3), A("axis", 1), A("position", 1), A("last?", 2), A("stride?", 1) end,
+  flip = function() return tensor(2, 3), A("axis", 1) end,
   select = function() return tensor(2, 3), A("axis", 1), A("position", 1) end,
   transpose = function() return tensor(2, 3), A("axis?", 1), A("axis?", 2) end,
   reshape = function() return tensor(2, 3), A("sizes or rest", { 6 }) end,
@@ -78,6 +83,9 @@ local shared = {
   argmax = function() return tensor(2, 3), A("axis?", 1) end,
   softmax = function() return tensor(2, 3), A("axis?", 1) end,
   log_softmax = function() return tensor(2, 3), A("axis?", 1) end,
+  cumsum = function() return tensor(2, 3), A("axis?", 1) end,
+  topk = function() return tensor(2, 3), A("row", 1), A("axis?", 1) end,
+  gather = function() return tensor(2, 3), A("axis", 2), A("tensor", saros.ids { { 1, 3 }, { 2, 2 } }) end,
   pick = function() return tensor(2, 3), ids(1, 3) end,
   one_hot = function() return ids(1, 3), A("size", 3) end,
   embedding = function() return tensor(2, 3), ids(1, 2) end,
@@ -90,6 +98,7 @@ local shared = {
   end,
   dropout = function() return tensor(2), A("number", 0.5), A("generator", saros.generator(1)) end,
   layer_norm = function() return tensor(2, 3), tensor(3), tensor(3), A("number?", 1e-3) end,
+  rms_norm = function() return tensor(2, 3), A("tensor?", saros.ones(3)), A("number?", 1e-3) end,
   linear = function() return tensor(2, 3), tensor(4, 3), A("tensor?", saros.ones(4)) end,
 }
 
@@ -105,7 +114,7 @@ for _, name in ipairs { "add", "subtract", "multiply", "divide", "power", "maxim
   shared[name] = function() return A("operand", grid()), A("operand", grid()) end
 end
 shared.where = function() return A("operand", grid()), A("operand", grid()), A("operand", grid()) end
-for _, name in ipairs { "sum", "mean", "max", "min" } do
+for _, name in ipairs { "sum", "mean", "max", "min", "logsumexp" } do
   shared[name] = function() return tensor(2, 3), A("axis?", 1), A("flag?", true) end
 end
 
@@ -134,9 +143,14 @@ local functions = {
     return A("cell", "elman_tanh"), tensor(5, 2, 3), A("states?", { saros.ones(2, 4) }), layer()
   end,
   keep = function() return tensor(5, 2), A("tensor?", saros.ones(5, 2)), A("flag?", true) end,
+  window = function()
+    return tensor(5, 2, 3), A("tensor?", saros.ones(2, 6)), A("options", { kernel = 3, mask = saros.ones(5, 2) })
+  end,
   mask_rows = function() return tensor(5, 2, 3), tensor(5, 2) end,
   tape = function() return A("options?", { training = false, parameters = false }) end,
-  no_gradient = function() end,
+  no_gradient = function() end, is_training = function() end,
+  crf_loss = function() return tensor(2, 2, 3), A("tensor", saros.ids { { 1, 2 }, { 3, 1 } }), crf() end,
+  crf_best = function() return tensor(4, 2, 3), crf() end,
   operation = function()
     return A("text", "own"), A("function", print), A("function", print), A("outputs", 1)
   end,

@@ -11,6 +11,9 @@ describe("arguments that do not fit together #binding", function()
   local eight = { 1, 1, 1, 1, 1, 1, 1, 1 }
   local weights = { weight_ih = saros.ones(4, 3), weight_hh = saros.ones(4, 4) }
   local x = saros.zeros(5, 2, 3)
+  local crf = { transitions = saros.ones(3, 3), start = saros.ones(3), stop = saros.ones(3) }
+  local four = saros.ids { { 1, 4 }, { 1, 1 }, { 1, 1 }, { 1, 1 }, { 1, 1 } }
+  local ones = saros.ids { { 1, 1 }, { 1, 1 }, { 1, 1 }, { 1, 1 }, { 1, 1 } }
   local wrong = {
     zeros = {
       { -1 }, { 1, -1 }, { { 2, "3" } }, { { 2, 0.5 } }, { 2 ^ 31 }, { 2 ^ 20, 2 ^ 20 },
@@ -28,6 +31,14 @@ describe("arguments that do not fit together #binding", function()
     sum = { { t(), 3 }, { t(), -3 }, { saros.zeros(), 1 }, { saros.ids { 1 } } },
     max = { { saros.zeros(0) }, { saros.zeros(2, 0), 2 } },
     argmax = { { t(), 3 }, { saros.zeros() }, { saros.zeros(2, 0) } },
+    logsumexp = { { t(), 3 }, { t(), -3 }, { saros.zeros(), 1 }, { saros.ids { 1 } } },
+    cumsum = { { t(), 3 }, { t(), -3 }, { saros.zeros() }, { saros.ids { 1 } } },
+    topk = { { t(), 4 }, { t(), 3, 1 }, { t(), 1, 3 }, { saros.zeros(), 1 }, { saros.zeros(2, 0), 1 } },
+    flip = { { t(), 3 }, { t(), -3 }, { saros.zeros(), 1 } },
+    gather = {
+      { t(), 3, saros.ids { { 1 } } }, { t(), 1, saros.ids { 1 } }, { t(), 1, saros.ids { { 3, 1, 1 } } },
+      { t(), 2, saros.ids { { 1 } } }, { t(), 2, t() }, { saros.zeros(), 1, saros.ids { 1 } },
+    },
     softmax = { { t(), 3 }, { saros.zeros() }, { saros.ids { 1 } } },
     slice = {
       { t(), 3, 1 }, { t(), 1, 0 }, { t(), 1, 1, 3 }, { t(), 1, 4 }, { t(), 1, -3 }, { t(), 1, 2, -3 },
@@ -81,6 +92,10 @@ describe("arguments that do not fit together #binding", function()
       { t(), saros.ones(3), saros.ones(3), -1 }, { t(), saros.ones(3), saros.ones(3), 0 / 0 },
       { saros.zeros(), saros.ones(1), saros.ones(1) },
     },
+    rms_norm = {
+      { t(), saros.ones(2) }, { t(), saros.ones(1, 3) }, { t(), saros.ones(3), -1 }, { t(), nil, 0 / 0, n = 3 },
+      { saros.zeros(), saros.ones(1) }, { saros.ids { 1 } },
+    },
     linear = { { t(), t():transpose() }, { t(), saros.ones(4, 3), vector }, { t(), vector }, { saros.zeros(), t() } },
     recurrent = {
       { "elman", x, nil, weights, n = 4 }, { "elman_tanh", t(), nil, weights, n = 4 },
@@ -97,6 +112,20 @@ describe("arguments that do not fit together #binding", function()
       { vector }, { t(), vector }, { t(), saros.ones(2) }, { saros.ids { { 1 } } },
       { t(), saros.ids { { 1, 1, 1 }, { 1, 1, 1 } } },
     },
+    window = {
+      { t(), nil, {}, n = 3 }, { x, saros.ones(2, 5), { kernel = 3 } },
+      { x, saros.ones(2, 6), { kernel = 3, ahead = 1 } },
+      { x, nil, { kernel = 3, ahead = 3 }, n = 3 }, { x, nil, { kernal = 3 }, n = 3 },
+      { x, nil, { kernel = 0 }, n = 3 },
+      { x, nil, { mask = saros.ones(2, 5) }, n = 3 }, { x, nil, { reset = vector }, n = 3 },
+      { x, nil, { kernel = 2 ^ 30, dilation = 2 ^ 30 }, n = 3 }, { saros.ids { 1 }, nil, {}, n = 3 },
+    },
+    crf_loss = { -- more of them in crf_spec
+      { x, saros.ids { { 1 } }, crf }, { x, four, crf }, { t(), four, crf }, { x, x, crf },
+      { x, ones, { transitions = saros.ones(3, 3) } },
+      { x, ones, { transitions = t(), start = vector, stop = vector } },
+    },
+    crf_best = { { t(), crf }, { x, {} }, { saros.zeros(5, 2, 4), crf } },
     mask_rows = { { t(), vector }, { vector, t() }, { t(), saros.ids { 1, 1 } }, { x, saros.ones(2, 5) } },
     tape = { { { train = true } }, { { training = 1 } } },
     clip_norm = { { { t() }, 0 }, { { t() }, -1 }, { { t() }, 0 / 0 }, { { t(), 1 }, 1 } },
