@@ -1,6 +1,7 @@
 -- core.record: a Lua function is told of the calls of the core.
 
 local core = require "saros.core"
+local commands = require "spec.support.commands"
 local saros = require "saros"
 
 --- The calls inside fn: { name, arguments, results } each, but for the look-up of methods.
@@ -161,5 +162,39 @@ describe("a call that is recorded", function()
     local x, y = saros.generator(1):normal { 4, 5 }, nil
     recorded(function() y = saros.softmax(x:transpose() * 2) end)
     assert.equal(saros.softmax(x:transpose() * 2):digest(), y:digest())
+  end)
+end)
+
+describe("a function with room", function()
+  it("gets its arguments, returns its results and raises its errors", function()
+    local function all(...) return select("#", ...), ... end
+    assert.same({ 3, 1, nil, "c" }, { core.with_room(all, 1, nil, "c") })
+    assert.error_matches(function() core.with_room(error, "wrong", 0) end, "^wrong$")
+    assert.error_matches(function() core.with_room(1) end, "with_room: expected a function as argument 1, got 1")
+  end)
+
+  -- Lua 5.4.4 writes to a stack that has moved where `a .. b .. c` has moved it.
+  it("traces x .. h .. c at any depth of the stack", function()
+    local output, status = commands.run("-e", [[
+      local saros = require "saros"
+      local Cell = saros.nn.cell("two", { states = { "h", "c" } }, function(p, x, h, c)
+        return saros.tanh(p.a(x .. h .. c)), p.b(c .. h .. x)
+      end)
+      local function traced(depth)
+        if depth > 0 then
+          return (traced(depth - 1))
+        end
+        local net = saros.nn.recurrent { 3, 4, cell = Cell, layers = 2 }:init { seed = 1 }
+        assert(net:compiled())
+        return #net:program().states
+      end
+      for depth = 1, 60 do
+        collectgarbage() -- which also shrinks the stack
+        collectgarbage("setpause", 100 + depth)
+        assert(coroutine.wrap(traced)(depth) == 4)
+      end
+      print "well"]])
+    assert.equal("well\n", output)
+    assert.equal(0, status)
   end)
 end)

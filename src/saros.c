@@ -141,8 +141,13 @@ static int add_traceback(lua_State *L) {
   return 1;
 }
 
+/* Slots of the stack that scripts find in reserve: Lua 5.4.4 may write to a stack
+** that has moved where it grows inside of `a .. b .. c`. */
+enum { ROOM = 2000 };
+
 int interpreter_call(lua_State *L, int arguments, int results) {
   int function = lua_gettop(L) - arguments;
+  lua_checkstack(L, ROOM);
   lua_pushcfunction(L, add_traceback);
   lua_insert(L, function);
   running = L;

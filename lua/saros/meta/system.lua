@@ -173,6 +173,13 @@ function core.watch_finite(on) end
 ---@return saros.Recording
 function core.record(recorder) end
 
+--- f(...), with room on Lua's stack for all that a recorder calls.
+---@generic R
+---@param f fun(...: any): R
+---@param ... any
+---@return R
+function core.with_room(f, ...) end
+
 --- While something is measured, operations belong to the layer named last.
 ---@param name string  "": none
 ---@return string before  the name before it

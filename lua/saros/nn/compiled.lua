@@ -112,7 +112,7 @@ end
 ---@return saros.nn.Compiled?
 ---@return string? reason  why there is none
 function compiled.of(step, inputs, reverse)
-  local ok, made = pcall(compile, step, inputs, reverse)
+  local ok, made = pcall(core.with_room, compile, step, inputs, reverse)
   if ok then
     return made
   end

@@ -481,9 +481,7 @@ local function is_fresh(cached, parameters)
   return true
 end
 
-local function traced(module, o)
-  local _ <close> = core.no_gradient()
-  local _ <close> = core.record(function() end) -- a recorder that listens already hears nothing of it
+local function trace_all(module, o)
   local _ <close> = setmetatable({ outer = scope.tracer }, Tracing)
   scope.tracer = nil
   local inputs, generator = inputs_of(module, o), core.generator(1)
@@ -495,6 +493,12 @@ local function traced(module, o)
     check_steps(t, module, inputs, generator)
   end
   return assemble(t, outputs)
+end
+
+local function traced(module, o)
+  local _ <close> = core.no_gradient()
+  local _ <close> = core.record(function() end) -- a recorder that listens already hears nothing of it
+  return core.with_room(trace_all, module, o)
 end
 
 --- The program of a module: see saros.nn.module.
