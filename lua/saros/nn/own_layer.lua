@@ -275,6 +275,7 @@ local own_layer = {}
 function own_layer.of(cell, inputs, o, names, generator)
   local self = OwnLayer.new()
   self.cell, self.generator, self.initial = cell, generator or false, false
+  self.kind = cell.kind -- for messages
   self.input, self.compiles, self.handle, self.refusal = inputs, o.compiled, false, false
   self.members[1] = { name = "cell", module = cell } -- whose place is in the net
   self.shapes, self.names = {}, rawget(cell, "state_names") or {}

@@ -115,9 +115,13 @@ function Program:program()
   return self.data
 end
 
+local function counted(n, what)
+  return ("%d %s%s"):format(n, what, n == 1 and "" or "s")
+end
+
 function Program:describe()
-  local counts = ("%d nodes, %d parameters"):format(#self.data.nodes, #self.own)
-  return #self.data.states > 0 and ("program (%s, %d states)"):format(counts, #self.data.states)
+  local counts = counted(#self.data.nodes, "node") .. ", " .. counted(#self.own, "parameter")
+  return #self.data.states > 0 and ("program (%s, %s)"):format(counts, counted(#self.data.states, "state"))
     or ("program (%s)"):format(counts)
 end
 
