@@ -134,6 +134,7 @@ describe("a cell of one's own that cannot be compiled", function()
     assert.is_false(ok)
     assert.matches("program: expected a step made of operations on features, got sum", reason)
     assert.matches("compiled_spec.lua:%d+: ", reason)
+    assert.matches("; reads trains as it is", reason)
     assert.is_true(nn.lstm { 3, 4 }:compiled())
   end)
 
@@ -142,6 +143,24 @@ describe("a cell of one's own that cannot be compiled", function()
       return p.inner(x .. h)
     end) }:init { seed = 1 }
     assert.error_matches(function() net(saros.zeros(5, 2, 7)) end, "recurrent: expected x of shape %(T, B, 3%), got a tensor %(5, 2, 7%)")
+  end)
+end)
+
+describe("a matrix product in a cell", function()
+  it("is compiled, whether the matrix comes from outside or is a parameter", function()
+    local outside = normal(2, 4, 4)
+    for name, step in pairs {
+      outside = function(p, x, h) return saros.tanh(p.inner(x) + h:matmul(outside)) end,
+      parameter = function(p, x, h) return saros.tanh(h:matmul(p.mix:tensor { 4, 4 }) + p.inner(x)) end,
+    } do
+      local cell = nn.cell(name, {}, step)
+      local net = nn.recurrent { 3, 4, cell = cell }:init { seed = 1 }
+      local twin = nn.recurrent { 3, 4, cell = cell, compiled = false }:init { seed = 1 }
+      local x = normal(1, 5, 2, 3)
+      assert.is_true(net:compiled())
+      assert.same_values((twin(x)), (net(x)), ROUNDING)
+      assert.gradients_match(function() return net(x):sum() end, { outside = outside, x = x })
+    end
   end)
 end)
 

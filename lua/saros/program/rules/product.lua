@@ -146,9 +146,10 @@ local function squeezed(t, value, first, second)
   return t:as(value.node, axes)
 end
 
---- A matrix without rows, all else of it features: is it a map of the last axis?
+--- True if b is a map of the last axis of a: a matrix without rows, of rows or of one
+--- vector. Rows that are all alike, such as zeros(B, H), count as rows.
 local function is_map(a, b)
-  return #b.axes == 2 and not has_rows(b) and (has_rows(a) or layout.size(a.axes[#a.axes - 1]) == 1)
+  return #b.axes == 2 and not has_rows(b) and (has_rows(a) or layout.size(a.axes[#a.axes - 1], "feature") == 1)
 end
 
 function rules.matmul(t, arguments, results)
