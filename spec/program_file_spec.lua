@@ -149,6 +149,21 @@ describe("a file with a program", function()
     end)
   end)
 
+  it("keeps running statistics out of training", function()
+    local net = nn.chain { nn.linear { 3, 4 }, nn.batch_norm { 4 }, nn.linear { 4, 3 } }:init { seed = 1 }
+    with_saved(net, function(loaded)
+      assert.same(#net:parameters(), #loaded:parameters())
+      assert.equal(net:count(), loaded:count())
+      assert.equal(2, #loaded:buffers())
+      local x, sgd = normal(1, 6, 3, 3), saros.optim.sgd(loaded:parameters(), { lr = 0.1 })
+      local before = loaded:tensors()["1.running_mean"]:clone()
+      local tape <close> = saros.tape()
+      tape:backward(nn.mse(loaded(x), x))
+      sgd:step()
+      assert.same_values(before, loaded:tensors()["1.running_mean"], 0)
+    end)
+  end)
+
   it("keeps names of one parameter together, and what the program does not read", function()
     local net = nn.chain { nn.embedding { 5, 4 }, nn.gru { 4, 4 }, nn.linear { 4, 5 } }:init { seed = 1 }
     net.steps[3]:tie("weight", net.steps[1].weight)

@@ -102,6 +102,21 @@ function model_file.aliases_of(module)
   return aliases
 end
 
+--- The names of buffers, sorted: what programs read of them are parameters, too.
+---@param module saros.nn.Module
+---@return string[]
+function model_file.buffers_of(module)
+  local names, is_buffer = {}, {}
+  for _, tensor in ipairs(module:buffers()) do
+    is_buffer[tensor] = true
+  end
+  for name, tensor in pairs(module:tensors()) do
+    names[#names + 1] = is_buffer[tensor] and name or nil
+  end
+  table.sort(names)
+  return names
+end
+
 --- Write any module: with its program, so that saros.load builds it from the file
 --- alone, or the parameters and why there is none.
 ---@param path string
@@ -115,7 +130,9 @@ function model_file.write_module(path, module)
   end
   return core.write_tensors(path, module:tensors(), {
     saros = core.json_encode { format = FORMAT, kind = "program",
-      description = { options = {}, aliases = model_file.aliases_of(module) } },
+      description = {
+        options = {}, aliases = model_file.aliases_of(module), buffers = model_file.buffers_of(module),
+      } },
     program = program,
   })
 end

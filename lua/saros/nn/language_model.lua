@@ -224,6 +224,7 @@ function LanguageModel:save(path)
     options = self.configuration,
     vocabulary = self.vocabulary:to_table(),
     aliases = rawget(self, "net") and model_file.aliases_of(self) or nil,
+    buffers = rawget(self, "net") and model_file.buffers_of(self) or nil,
   }, self)
 end
 
@@ -249,7 +250,7 @@ local function with_program(description, text, tensors)
   local self, o = LanguageModel.new(), description.options
   self.vocabulary = vocabulary.from_table(description.vocabulary)
   self.configuration = { net = true, label_smoothing = options.fraction.accept(o.label_smoothing) }
-  self.net = late.program_module.of(text, description.aliases, tensors)
+  self.net = late.program_module.of(text, description, tensors)
   self.own, self.own_generators, self.data = self.net.own, self.net.own_generators, self.net.data
   local outputs, inputs = self.net.data.outputs, self.net.inputs
   if #outputs ~= 1 or #inputs ~= 1 or inputs[1].count ~= #self.vocabulary then

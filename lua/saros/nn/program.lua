@@ -164,16 +164,30 @@ local function add_others(self, aliases, tensors)
   end
 end
 
+--- The aliases of a file, and its buffers as a set. Files of earlier versions have none.
+local function check(text, given)
+  local aliases, buffers = given.aliases or {}, given.buffers or {}
+  if type(text) ~= "string" or type(aliases) ~= "table" then
+    error(("expected a program and aliases by name, got %s and %s"):format(
+      type(text) == "string" and "a program" or options.describe(text), options.describe(given.aliases)), 0)
+  elseif type(buffers) ~= "table" then
+    error("expected a list of the names of buffers, got " .. options.describe(buffers), 0)
+  end
+  local is_buffer = {}
+  for _, name in ipairs(buffers) do
+    is_buffer[name] = true
+  end
+  return aliases, is_buffer
+end
+
 --- A module of a program, whose parameters are zeros until they are loaded.
 ---@param text string  the program as JSON
----@param aliases? table<string, string>  other names of its parameters in a file
+---@param given? { aliases?: table<string, string>, buffers?: string[] }  of the file: other names of its
+--- parameters, and those that are not trained, such as running statistics
 ---@param tensors? table<string, saros.Tensor>  of the file
 ---@return saros.nn.Program
-function program.of(text, aliases, tensors)
-  if type(text) ~= "string" or aliases ~= nil and type(aliases) ~= "table" then
-    error(("expected a program and aliases by name, got %s and %s"):format(
-      type(text) == "string" and "a program" or options.describe(text), options.describe(aliases)), 0)
-  end
+function program.of(text, given, tensors)
+  local aliases, is_buffer = check(text, given or {})
   local self = Program.new()
   self.compiled = core.program(text)
   self.data, self.named, self.generator = late.program.decode(text), {}, false
@@ -182,16 +196,17 @@ function program.of(text, aliases, tensors)
   end
   self.stateful = #self.data.states > 0
   for _, parameter in ipairs(self.data.parameters) do
-    self.named[parameter.name] = self:add_parameter(parameter.name, parameter.shape, no_beginning)
+    local name, add = parameter.name, is_buffer[parameter.name] and self.add_buffer or self.add_parameter
+    self.named[name] = add(self, name, parameter.shape, no_beginning)
   end
   read_nodes(self)
-  add_others(self, aliases or {}, tensors or {})
+  add_others(self, aliases, tensors or {})
   self.only = #self.data.outputs == 1 and self.data.outputs[1].name
   return self
 end
 
 model_file.register("program", function(description, text, tensors)
-  return program.of(text, description.aliases, tensors)
+  return program.of(text, description, tensors)
 end)
 
 return program
