@@ -72,6 +72,15 @@ local function is_refused(pattern, f)
   assert.error_matches(f, pattern)
 end
 
+-- The parameters of a subject's program, by name.
+local function parameters_of(s)
+  local list, tensors = {}, s.model:tensors()
+  for _, parameter in ipairs(s.program.parameters) do
+    list[parameter.name] = tensors[parameter.name]
+  end
+  return list
+end
+
 -- --- Uses in this process --------------------------------------------------------------------------
 
 local uses = {}
@@ -117,6 +126,35 @@ uses["where it starts again"] = function(s)
   end
 end
 
+local LENGTHS = { 7, 4, 1 }
+
+-- What padded rows say before they end, and the states then.
+local function assert_ends(s, outputs, leaves, what)
+  for row, length in ipairs(LENGTHS) do
+    local alone, state = said.whole(s.model, said.part(said.row(s.inputs, row), 1, length))
+    for name, y in pairs(alone) do
+      same(y, outputs[name]:slice(2, row, row):slice(1, 1, length), ("%s, row %d, %s"):format(what, row, name))
+    end
+    for name, leaf in pairs(said.leaves(state)) do
+      same(leaf, leaves[name]:slice(1, row, row), ("%s, row %d, state %s"):format(what, row, name))
+    end
+  end
+end
+
+uses["in rows of other lengths"] = function(s)
+  if not s.pieces then
+    return
+  end
+  local mask = saros.zeros(T, B)
+  for row, length in ipairs(LENGTHS) do
+    mask:slice(2, row, row):slice(1, 1, length):fill(1)
+  end
+  local outputs, state = said.whole(s.model, s.inputs, nil, { mask = mask })
+  assert_ends(s, outputs, said.leaves(state), "the model")
+  local y, last = core.program(s.program:encode()):run { parameters = parameters_of(s), inputs = s.inputs, mask = mask }
+  assert_ends(s, y, last, "its program")
+end
+
 uses["node by node"] = function(s)
   local outputs, last = twin.run(s.program, s.model:tensors(), s.inputs, {})
   all_same(s.outputs, outputs, "the twin")
@@ -129,10 +167,7 @@ uses["node by node"] = function(s)
 end
 
 uses["as its program"] = function(s)
-  local parameters, tensors = {}, s.model:tensors()
-  for _, parameter in ipairs(s.program.parameters) do
-    parameters[parameter.name] = tensors[parameter.name]
-  end
+  local parameters = parameters_of(s)
   local program = core.program(s.program:encode())
   for way, plain in pairs { ["a loop"] = false, ["plain operations"] = true } do
     local outputs, last = program:run { parameters = parameters, inputs = s.inputs, plain = plain }
@@ -223,6 +258,27 @@ describe("one definition", function()
         end
       end)
     end
+  end
+end)
+
+describe("what no step computes", function()
+  for _, row in ipairs(definitions.refused) do
+    it("is refused by name, with the reason: " .. row.name, function()
+      local model = definitions.built(row)
+      for _, use in ipairs { model.program, model.session, model.learner, function(m)
+        saros.export_c(m, "/nowhere/a.c")
+      end } do
+        local ok, message = pcall(use, model)
+        assert.is_false(ok)
+        assert.is_truthy(message:find(row.why, 1, true), message)
+      end
+      files.with_path(function(path)
+        assert(model:save(path))
+        local loaded, message = saros.load(path)
+        assert.is_nil(loaded)
+        assert.is_truthy(message:find(row.why, 1, true), message)
+      end)
+    end)
   end
 end)
 

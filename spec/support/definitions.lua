@@ -284,6 +284,21 @@ end
 add_pairs("without attention", { attention = false, cell = "lstm" })
 add_pairs("with attention", { attention = "additive", cell = "gru", layers = 2 })
 add_pairs("to and fro", { bidirectional = true, cell = "mingru" })
+add_pairs("with a cell of one's own", { cell = own.highway, layers = 2 })
+
+--- Models that no step computes: built, and why.
+local refused = {
+  { name = "a convolution that reads ahead", why = "got nn.conv1d: a kernel that is not causal reads ahead",
+    build = function() return nn.chain { nn.conv1d { I, 4, kernel = 3, causal = false }, nn.gru { 4, 2 } } end },
+  { name = "a convolution with a stride", why = "got nn.conv1d: a stride of 2 drops steps",
+    build = function() return nn.chain { nn.conv1d { I, 4, kernel = 3, stride = 2 }, nn.gru { 4, 2 } } end },
+  { name = "a mean over time", why = "got mean over",
+    build = function()
+      local m = module_of({ a = nn.linear { I, 2 } }, function(self, x) return self.a(x):mean(1, true) + x:sum() end)
+      m.input = I
+      return m
+    end },
+}
 
 --- Random inputs of T steps of B rows.
 local function inputs_of(row, T, B)
@@ -317,4 +332,4 @@ end
 
 table.sort(rows, function(a, b) return a.name < b.name end)
 
-return { rows = rows, inputs_of = inputs_of, built = built }
+return { rows = rows, refused = refused, inputs_of = inputs_of, built = built }
