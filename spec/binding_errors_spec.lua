@@ -179,6 +179,7 @@ local functions = {
   profiling = function() return A("flag", false) end,
   watch_finite = function() return A("flag", false) end,
   record = function() return A("function", function() end) end,
+  with_room = function() return A("function", function() end) end,
   layer = function() return A("text", "layer 1") end,
   trace = function() return A("flag?", false), A("number?", 1) end,
   trace_rows = function() return A("number", 1) end,
