@@ -327,4 +327,14 @@ describe("a cell of nn.cell that is wrong", function()
       nn.recurrent { 3, 4, cell = function(i, h) return nn.linear { i, h } end, recurrent_dropout = 0.1 }
     end, "nn.recurrent: expected a cell of nn.cell with recurrent_dropout")
   end)
+
+  it("and its maps are named where they are taken for something else", function()
+    local function layer(step) return nn.recurrent { 3, 4, cell = nn.cell("mine", {}, step) } end
+    fails(function() layer(function(p, _, h) return p.scale * h end) end,
+      "got a name of p, of which p.name(v), p.name:vector() and p.name:tensor { ... } are tensors")
+    fails(function() nn.chain { Highway } end,
+      "got a cell of nn.cell (nn.recurrent { inputs, hidden, cell = it } makes layers of it)")
+    fails(function() nn.recurrent { 3, 4, cell = function(x) return x end } end,
+      "expected the option 'cell' to make a module of its sizes, got 3; nn.cell makes one of a step")
+  end)
 end)

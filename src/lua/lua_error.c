@@ -95,6 +95,13 @@ static const char *push_tensor_description(lua_State *L,
   return lua_pushfstring(L, "%s)", text);
 }
 
+/* By the name of its metatable, or else of its type. */
+static const char *push_named(lua_State *L, int index) {
+  if (luaL_getmetafield(L, index, "__name") == LUA_TSTRING)
+    return lua_pushfstring(L, "a %s", lua_tostring(L, -1));
+  return lua_pushfstring(L, "a %s", luaL_typename(L, index));
+}
+
 static const char *push_userdata_description(lua_State *L, int index) {
   saros_tensor *x = bind_to_tensor(L, index);
   if (x != NULL)
@@ -102,9 +109,7 @@ static const char *push_userdata_description(lua_State *L, int index) {
   for (int type = TENSOR; type < OWNER; type++)
     if (bind_to_box(L, index, (box_type)type) != NULL)
       return lua_pushfstring(L, "a %s", bind_box_name((box_type)type));
-  if (luaL_getmetafield(L, index, "__name") == LUA_TSTRING)
-    return lua_pushfstring(L, "a %s", lua_tostring(L, -1));
-  return lua_pushliteral(L, "a userdata");
+  return push_named(L, index);
 }
 
 const char *bind_push_description(lua_State *L, int index) {
@@ -121,6 +126,8 @@ const char *bind_push_description(lua_State *L, int index) {
       return push_quoted(L, index);
     case LUA_TUSERDATA:
       return push_userdata_description(L, index);
+    case LUA_TTABLE:
+      return push_named(L, index);
     case LUA_TTHREAD:
       return lua_pushliteral(L, "a coroutine");
     default:

@@ -60,6 +60,7 @@ local module = require "saros.nn.module"
 ---@field tensors table<string, saros.Tensor>  its parameters
 local Map = {}
 Map.__index = Map
+Map.__name = "name of p, of which p.name(v), p.name:vector() and p.name:tensor { ... } are tensors" -- in messages
 
 local KNOWN = { weight = true, bias = true, value = true }
 
@@ -341,7 +342,7 @@ end
 ---@field class table
 local Maker = {}
 Maker.__index = Maker
-Maker.__name = "cell of one's own"
+Maker.__name = "cell of nn.cell (nn.recurrent { inputs, hidden, cell = it } makes layers of it)" -- in messages
 
 --- A cell, as nn.recurrent asks for one.
 ---@param inputs integer

@@ -323,8 +323,8 @@ end
 local function add_own(self, direction, make, inputs, suffix)
   local cell = make(inputs, self.o.hidden)
   if not module.is(cell) then
-    options.fail("nn.recurrent: expected the option 'cell' to make a module, got "
-      .. options.describe(cell))
+    options.fail(("nn.recurrent: expected the option 'cell' to make a module of its sizes, got %s; nn.cell makes one "
+      .. "of a step"):format(options.describe(cell)))
   end
   direction.cell = self:add_member("cell" .. suffix, cell)
   direction.own = own_layer.of(cell, inputs, self.o, self.state_names, rawget(self, "generator"))
