@@ -102,6 +102,15 @@ describe("indexing a tensor", function()
     end, "got 3")
   end)
 
+  it("refuses to be compared as numbers are, and says how", function()
+    local x = saros.tensor { 1, 2 }
+    for _, compare in ipairs {
+      function() return x > 0 end, function() return 0 >= x end, function() return x < x end,
+    } do
+      assert.error_matches(compare, "tensor: expected numbers to compare .*x:gt%(y%)")
+    end
+  end)
+
   it("refuses an unknown method and names the nearest one", function()
     assert.error_matches(function() return grid().no_such_method end,
       'tensor: expected the name of a method, got "no_such_method"$')

@@ -243,6 +243,15 @@ static int tensor_clear_gradient(lua_State *L) {
   return itself(L);
 }
 
+/* Lua wants one truth of <, where a tensor has one for each element. */
+static int tensor_order(lua_State *L) {
+  return bind_failure(
+      L,
+      "tensor: expected numbers to compare by < and the like, got a tensor; "
+      "x:lt(y), x:le(y), x:gt(y) and x:ge(y) compare elements, x:item() is a "
+      "number");
+}
+
 /* --- Registration --------------------------------------------------------------------- */
 
 static const luaL_Reg methods[] = {
@@ -272,6 +281,8 @@ static const luaL_Reg metamethods[] = {
     {"__len", tensor_length},
     {"__newindex", tensor_newindex},
     {"__concat", bind_tensor_concat},
+    {"__lt", tensor_order},
+    {"__le", tensor_order},
     {NULL, NULL},
 };
 
