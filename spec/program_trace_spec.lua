@@ -94,6 +94,17 @@ describe("the program of a composition", function()
     assert.equal(3, #agrees(m).parameters)
   end)
 
+  it("has the inputs that its class says", function()
+    local Pair = nn.module "pair"
+    Pair.inputs = { { name = "a", width = 3 }, { name = "b", width = 2 } }
+    function Pair:forward(x) return self.left(x.a) + self.right(x.b):tanh() end
+    local pair = Pair.new()
+    pair.left, pair.right = pair:add_member("left", nn.linear { 3, 4 }), pair:add_member("right", nn.linear { 2, 4 })
+    local nodes = pair:init { seed = 1 }:program().nodes
+    assert.same({ "a", "b" }, { nodes[1].name, nodes[2].name })
+    assert.same({ 3, 2 }, { nodes[1].width, nodes[2].width })
+  end)
+
   it("of several inputs and named outputs agrees with it", function()
     local m = own(nil, { a = nn.linear { 3, 4 }, e = nn.embedding { 5, 4 } }, function(self, x)
       local sum = self.a(x.left) + self.e(x.right)

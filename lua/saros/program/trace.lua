@@ -38,12 +38,18 @@ end
 -- Layers whose weight has the size of their input as its last axis.
 local SIZED = { linear = true, layer_norm = true, rms_norm = true, batch_norm = true }
 
+--- What a module says by a field of its own, or by one of its class.
+local function said(module, name)
+  local own = rawget(module, name)
+  return own == nil and rawget(getmetatable(module), name) or own
+end
+
 --- The input of a module as far as it says so: { width } or { count }; nil if it does not.
 ---@param module saros.nn.Module
 ---@return table?
 function trace.input_of(module)
   local o = rawget(module, "o")
-  local given = rawget(module, "input") or type(o) == "table" and (o.input or o.size)
+  local given = said(module, "input") or type(o) == "table" and (o.input or o.size)
   if module.looks_up and module.weight then
     return { name = "x", count = module.weight:size(1) }
   elseif math.type(given) == "integer" then
@@ -66,7 +72,7 @@ local function check_input(position, input)
 end
 
 local function inputs_of(module, given)
-  local list = given.inputs or rawget(module, "inputs")
+  local list = given.inputs or said(module, "inputs")
   if not list then
     local one = trace.input_of(module)
     if not one then
