@@ -1,12 +1,20 @@
 --- The work that is measured: a character model with a vocabulary of 65, its
 --- embedding as large as its hidden state, and a linear head.
 
+local cells = require "saros.nn.cells"
+local list = require "saros.nn.cells.list"
+
 local cases = {}
 
 --- In the order of the output.
 cases.names = { "A", "B", "C", "S1", "S2", "S3" }
-cases.cells = { "rnn", "gru", "lstm", "mingru", "minlstm", "lru" }
-cases.step_cells = { "rnn", "gru", "lstm", "mingru", "minlstm" } -- that are one stage of a session
+cases.cells = list
+cases.step_cells = {} -- that are one stage of a session
+for _, cell in ipairs(list) do
+  if cell ~= "lru" then
+    table.insert(cases.step_cells, cell)
+  end
+end
 cases.peer_cells = { "rnn", "gru", "lstm" } -- that PyTorch has, too
 
 cases.VOCABULARY = 65
@@ -49,7 +57,11 @@ cases.long = {
 }
 
 --- Weights of a layer of I = H inputs that are in products, in H^2.
-local WEIGHTS = { rnn = 2, gru = 6, lstm = 8, mingru = 2, minlstm = 3, lru = 2 }
+local function weights_of(name)
+  local cell = cells[name]
+  local output = name == "lru" and 1 or 0 -- a product behind the walk
+  return (cell.linear and 1 or 2) * cell.gates + output
+end
 
 ---@class bench.Case
 ---@field case string
@@ -83,7 +95,7 @@ end
 ---@return number
 function cases.flops_per_symbol(case)
   local H = case.hidden
-  local layer = 2 * WEIGHTS[case.cell] * H * H
+  local layer = 2 * weights_of(case.cell) * H * H
   return 3 * (case.layers * layer + 2 * H * cases.VOCABULARY)
 end
 
