@@ -3,6 +3,7 @@
 
 local core = require "saros.core"
 local options = require "saros.options"
+local having = require "saros.nn.cells.having"
 
 local reading = {}
 
@@ -105,8 +106,8 @@ function reading.gates(owner, read)
   local recurrent = read.model.recurrent
   local compute = rawget(recurrent, "gates_of")
   if not compute then
-    options.fail(("%s: expected a model with gates (lstm, gru, mingru, minlstm), got %s"):format(
-      owner, recurrent:describe()))
+    options.fail(("%s: expected a model with gates (%s), got %s"):format(
+      owner, table.concat(having "gates_of", ", "), recurrent:describe()))
   end
   local x, layers = read.model.embedding(read.ids), {}
   for layer, direction in ipairs(recurrent.directions) do

@@ -599,17 +599,9 @@ function core.window(x, state, options) end
 ---@return saros.Tensor  (..., O)
 function core.linear(x, weight, bias) end
 
----@alias saros.Cell
----| "elman_tanh"  # h = tanh(W x + b + U h + b'); G = 1
----| "elman_relu"  # likewise with max(., 0)
----| "lstm"        # gates i f g o, states h and c; G = 4
----| "gru"         # gates r z n, r after the product U_n h; G = 3
----| "gru_before"  # likewise, r before it
----| "mingru"      # linear in h, without U and b': gates z n, h = (1 - s(z)) h(t-1) + s(z) n; G = 2
----| "mingru_positive"  # likewise with n + 1/2 for n from 0 on and s(n) below, s being the sigmoid
----| "minlstm"     # gates i f n, h = f' h(t-1) + i' n, f' = s(f) / (s(f) + s(i)), i' = 1 - f'; G = 3
----| "minlstm_positive"  # likewise
----| "lru"         # H / 2 complex units as pairs: h = e^(i e^theta - e^nu) h(t-1) + W x; G = 1
+--- A cell as the core names it, with its options: "lstm", "gru_before". The enumeration
+--- saros_cell (src/saros/recurrence.h) has the equations and the gates, G, of each.
+---@alias saros.Cell string
 
 --- The parameters of one recurrent layer, as PyTorch has them. P is the size of
 --- h: H, unless there is a projection.

@@ -46,7 +46,7 @@ Net.stateful = true
 ---@field vocabulary? saros.Vocabulary  of texts
 ---@field features? saros.Scale  of numbers: one of the two is given
 ---@field labels string[]  their names, no two alike
----@field cell? "rnn"|"lstm"|"gru"|"mingru"|"minlstm"|"lru"|saros.nn.CellMaker  ("gru")
+---@field cell? saros.nn.CellName|saros.nn.CellMaker  ("gru")
 ---@field hidden? integer  H, in each direction (128)
 ---@field [string] any  every other option of the cell, such as remember, projection, peepholes, reset or r_max
 ---@field embedding? integer  size of the embedded symbols of texts (H)

@@ -384,7 +384,7 @@ local check = options.declare("nn.encoder_decoder", stack.fields {
 ---@class saros.nn.EncoderDecoderOptions
 ---@field source saros.Vocabulary|integer  of what is read, or the number of its symbols
 ---@field target saros.Vocabulary|integer  of what is written, V symbols
----@field cell? "rnn"|"lstm"|"gru"|"mingru"|"minlstm"|"lru"|saros.nn.CellMaker  ("rnn")
+---@field cell? saros.nn.CellName|saros.nn.CellMaker  ("rnn")
 ---@field hidden? integer  H (128)
 ---@field [string] any  every other option of the cell, such as remember, projection, peepholes, reset or r_max
 ---@field embedding? integer  size of the embedded symbols (H)

@@ -35,7 +35,7 @@ Net.stateful = true
 
 ---@class saros.nn.ForecasterOptions
 ---@field series saros.Series  gives columns, scale and horizon
----@field cell? "rnn"|"lstm"|"gru"|"mingru"|"minlstm"|"lru"|saros.nn.CellMaker  ("gru")
+---@field cell? saros.nn.CellName|saros.nn.CellMaker  ("gru")
 ---@field hidden? integer  H (32)
 ---@field [string] any  every other option of the cell, such as remember, projection, peepholes, reset or r_max
 ---@field layers? integer  recurrent layers (1)

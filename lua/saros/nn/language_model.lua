@@ -42,7 +42,7 @@ LanguageModel.reads_pieces = true
 ---@class saros.nn.LanguageModelOptions
 ---@field vocabulary saros.Vocabulary
 ---@field net? saros.nn.Module  from ids (T, B) to logits (T, B, V), in place of what the other options build (none)
----@field cell? "rnn"|"lstm"|"gru"|"mingru"|"minlstm"|"lru"|saros.nn.CellMaker  ("rnn")
+---@field cell? saros.nn.CellName|saros.nn.CellMaker  ("rnn")
 ---@field hidden? integer  H (128)
 ---@field [string] any  every other option of the cell, such as remember, projection, peepholes, reset or r_max
 ---@field embedding? integer  size of the embedded symbols (H)

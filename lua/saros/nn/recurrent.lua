@@ -434,6 +434,9 @@ end
 
 -- --- Public ------------------------------------------------------------------------------
 
+--- The constructors by name of cell: nn.lstm and so on. The files in nn/cells/ declare them.
+---@class saros.nn.RecurrentConstructors
+---@field names string[]
 local recurrent = { names = {} }
 
 ---@class saros.nn.RecurrentOptions
@@ -456,37 +459,6 @@ for name, cell in pairs(cells) do
   recurrent.names[#recurrent.names + 1] = name
 end
 table.sort(recurrent.names)
-
---- `nn.rnn { 64, 128, layers = 2 }`: Elman's network, the textbook's
----
----     h(t) = tanh(W_ih x(t) + b_ih + W_hh h(t-1) + b_hh)
----@type fun(given: saros.nn.RnnOptions): saros.nn.Recurrent
-recurrent.rnn = recurrent.rnn
-
---- `nn.lstm { 64, 128 }`: long short-term memory; states h and c.
----@type fun(given: saros.nn.LstmOptions): saros.nn.Recurrent
-recurrent.lstm = recurrent.lstm
-
---- `nn.gru { 64, 128 }`: gated recurrent units.
----@type fun(given: saros.nn.GruOptions): saros.nn.Recurrent
-recurrent.gru = recurrent.gru
-
---- `nn.mingru { 64, 128 }`: the minimal GRU, linear in its state, so that all work
---- but a multiplication and an addition for each unit is one product for all steps:
----
----     h(t) = (1 - z(t)) h(t-1) + z(t) n(t),  z = sigmoid(W_z x + b_z),  n = W_n x + b_n
----@type fun(given: saros.nn.MinimalOptions): saros.nn.Recurrent
-recurrent.mingru = recurrent.mingru
-
---- `nn.minlstm { 64, 128 }`: the minimal LSTM, likewise, with gates i f n of which
---- i and f are divided by their sum; its state is h.
----@type fun(given: saros.nn.MinimalOptions): saros.nn.Recurrent
-recurrent.minlstm = recurrent.minlstm
-
---- `nn.lru { 64, 128 }`: linear recurrent units, complex and with a decay of their
---- own, between two products; see nn/cells/lru.lua. The state h is (B, 2 units).
----@type fun(given: saros.nn.LruOptions): saros.nn.Recurrent
-recurrent.lru = recurrent.lru
 
 --- A share of one state, or shares by name of a state.
 local shares = options.kind("a number in [0, 1), or such numbers by name of a state", function(value)

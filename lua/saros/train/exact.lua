@@ -17,6 +17,7 @@
 
 local core = require "saros.core"
 local options = require "saros.options"
+local having = require "saros.nn.cells.having"
 local checkpoint = require "saros.train.checkpoint"
 local rolling = require "saros.train.rolling"
 
@@ -203,8 +204,8 @@ function exact.new(model, forms, o, loss)
     options.fail(("learner: expected one stream and every = window with method \"exact\", got %d, %d and %d"):format(
       o.streams, o.every, o.window))
   elseif #layers == 0 then
-    options.fail("learner: expected nn.mingru, nn.minlstm or nn.lru, without layer norm, with method \"exact\", got "
-      .. model:describe())
+    options.fail(("learner: expected layers of nn.%s, without layer norm, with method \"exact\", got %s"):format(
+      table.concat(having "diagonal", ", nn."), model:describe()))
   end
   return setmetatable({ model = model, rolling = rolling.new(model, forms, o, loss), layers = layers,
     traces = {}, next = {} }, Exact)

@@ -30,7 +30,7 @@ local undisturbed = require "saros.train.undisturbed"
 
 ---@class saros.train.LearnerOptions
 ---@field streams? integer  rows that are stepped together, B (1)
----@field method? "window"|"exact"  exact: where layers are nn.mingru, nn.minlstm or nn.lru, and for one stream,
+---@field method? "window"|"exact"  exact: where layers have diagonal cells (see saros.nn.Cell), and for one stream,
 ---  gradients reach back to its beginning, whatever the window ("window")
 ---@field window? integer  steps that a gradient reaches back (32)
 ---@field every? integer  steps from one update to the next, a divisor of `window` (window)

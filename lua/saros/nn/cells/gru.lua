@@ -10,6 +10,9 @@ local gated = require "saros.nn.cells.gated"
 ---@field activation? string  of n, as of nn.rnn; others than tanh and sigmoid are not fused ("tanh")
 ---@field gate_activation? string  of r and z, such as "hard_sigmoid" ("sigmoid")
 
+---@class saros.nn.RecurrentConstructors
+---@field gru fun(given: saros.nn.GruOptions): saros.nn.Recurrent  `nn.gru { 64, 128 }`
+
 -- --- Definitions ---------------------------------------------------------------------------
 
 local function sigmoid_gate(cell, a, u, n)

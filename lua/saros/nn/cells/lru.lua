@@ -19,6 +19,9 @@ local format = core.format
 ---@field r_max? number  the largest (0.999)
 ---@field max_phase? number  the largest angle that a unit starts to turn by in a step (2 pi)
 
+---@class saros.nn.RecurrentConstructors
+---@field lru fun(given: saros.nn.LruOptions): saros.nn.Recurrent  `nn.lru { 64, 128 }`; the state h is (B, 2 N)
+
 -- --- Around the walk ------------------------------------------------------------------
 
 ---@class saros.nn.Lru: saros.nn.Around

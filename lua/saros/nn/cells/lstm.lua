@@ -14,6 +14,9 @@ local gated = require "saros.nn.cells.gated"
 ---@field activation? string  of g and c, as of nn.rnn; others than tanh and sigmoid are not fused ("tanh")
 ---@field gate_activation? string  of i, f and o, such as "hard_sigmoid" ("sigmoid")
 
+---@class saros.nn.RecurrentConstructors
+---@field lstm fun(given: saros.nn.LstmOptions): saros.nn.Recurrent  `nn.lstm { 64, 128 }`
+
 local remembering = gated.remembering { -1, 1 }
 
 --- b_f may start at forget_bias, too (Jozefowicz et al. 2015).

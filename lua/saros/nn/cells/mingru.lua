@@ -5,6 +5,9 @@
 local gated = require "saros.nn.cells.gated"
 local minimal = require "saros.nn.cells.minimal"
 
+---@class saros.nn.RecurrentConstructors
+---@field mingru fun(given: saros.nn.MinimalOptions): saros.nn.Recurrent  `nn.mingru { 64, 128 }`
+
 return minimal("mingru", 2, { -1 }, function(a, states)
   return { { name = "update", values = gated.part(a, states.h:size(2), 1):sigmoid() } }
 end, function(cell, candidate)

@@ -4,6 +4,9 @@
 local gated = require "saros.nn.cells.gated"
 local minimal = require "saros.nn.cells.minimal"
 
+---@class saros.nn.RecurrentConstructors
+---@field minlstm fun(given: saros.nn.MinimalOptions): saros.nn.Recurrent  `nn.minlstm { 64, 128 }`
+
 return minimal("minlstm", 3, { -1, 1 }, function(a, states)
   local H = states.h:size(2)
   local i, f = gated.part(a, H, 1):sigmoid(), gated.part(a, H, 2):sigmoid()

@@ -8,6 +8,9 @@ local gated = require "saros.nn.cells.gated"
 ---@class saros.nn.RnnOptions: saros.nn.RecurrentOptions
 ---@field activation? string  "tanh" and "relu" are fused; also "hard_tanh", "softsign", "elu", "identity" ... ("tanh")
 
+---@class saros.nn.RecurrentConstructors
+---@field rnn fun(given: saros.nn.RnnOptions): saros.nn.Recurrent  `nn.rnn { 64, 128, layers = 2 }`
+
 --- f(W x + b + U h + b'), as a definition.
 local function elman(f)
   return function(cell)
