@@ -3,6 +3,7 @@
 require "spec.support.values"
 local commands = require "spec.support.commands"
 local saros = require "saros"
+local cells = require "saros.nn.cells.list"
 local core = require "saros.core"
 local nn = saros.nn
 
@@ -259,7 +260,7 @@ describe("the memory that a model foretells", function()
 
   it("is enough for pieces, at which rows start again, where that is said", function()
     local letters = saros.data.text({ string = "abcabc" }, { valid = 0 }).vocabulary
-    for _, cell in ipairs { "rnn", "lstm", "gru", "mingru", "minlstm", "lru" } do
+    for _, cell in ipairs(cells) do
       for _, learn_state in ipairs { false, true } do
         local lm = nn.language_model { vocabulary = letters, cell = cell, hidden = 64, learn_state = learn_state }
         local begins = saros.generator(1):uniform({ 40, 32 }):gt(0.8)

@@ -5,6 +5,7 @@ local gradients = require "spec.support.gradients"
 local kinds = require "spec.support.recurrent_kinds"
 require "spec.support.values"
 local saros = require "saros"
+local cells = require "saros.nn.cells.list"
 local nn = saros.nn
 
 local ROUNDING = gradients.is_double and 1e-12 or 1e-5
@@ -39,7 +40,7 @@ for name, kind in pairs(kinds.rows) do
     nets[("%s, %d layers"):format(name, layers)] = kinds.build(kind, I, H, layers)
   end
 end
-for _, cell in ipairs { "rnn", "lstm", "gru", "mingru", "minlstm", "lru" } do
+for _, cell in ipairs(cells) do
   nets["residual stack of " .. cell] = nn[cell] { I, H, layers = 2, residual = true }
   nets["residual block of " .. cell] = nn.residual { nn.layer_norm { I }, nn[cell] { I, H } }
 end

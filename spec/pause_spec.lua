@@ -1,6 +1,7 @@
 require "spec.support.values"
 local files = require "spec.support.files"
 local saros = require "saros"
+local cells = require "saros.nn.cells.list"
 local nn, data = saros.nn, saros.data
 
 local function parameter(values)
@@ -336,7 +337,7 @@ describe("asking inside an open tape", function()
     local a = parameter { 1 }
     local tape <close> = saros.tape()
     local y = a * 2
-    for _, cell in ipairs { "rnn", "lstm", "gru", "mingru", "minlstm", "lru" } do
+    for _, cell in ipairs(cells) do
       nn[cell]({ 2, 3 }):init { seed = 1 }
       for _, weights in ipairs { "default", "glorot", "orthogonal" } do
         local made = language_model { cell = cell, weights = weights, layer_norm = cell ~= "lru" }

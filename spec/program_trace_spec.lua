@@ -2,6 +2,7 @@
 -- module over whole sequences, in outputs and states.
 
 local saros = require "saros"
+local cells = require "saros.nn.cells.list"
 local twin = require "spec.support.program_twin"
 local traced = require "spec.support.traced"
 local nn = saros.nn
@@ -10,7 +11,7 @@ local T, B = traced.T, traced.B
 
 describe("the program of a layer", function()
   it("of every kind of cell agrees with it", function()
-    for _, name in ipairs { "rnn", "lstm", "gru", "mingru", "minlstm", "lru" } do
+    for _, name in ipairs(cells) do
       agrees(nn[name] { 4, 6 })
       agrees(nn[name] { 4, 6, layers = 3, residual = true, learn_state = true })
     end

@@ -5,6 +5,7 @@ local gradients = require "spec.support.gradients"
 local kinds = require "spec.support.recurrent_kinds"
 local values = require "spec.support.values"
 local saros = require "saros"
+local fused = require "saros.nn.cells.list"
 local nn = saros.nn
 
 local ROUNDING = gradients.is_double and 1e-12 or 1e-5
@@ -34,7 +35,7 @@ for name, kind in pairs(kinds.rows) do
     nets[("%s, %d layers"):format(name, layers)] = kinds.build(kind, I, H, layers)
   end
 end
-for _, cell in ipairs { "rnn", "lstm", "gru", "mingru", "minlstm", "lru" } do
+for _, cell in ipairs(fused) do
   for _, learn_state in ipairs { false, true } do
     nets[("%s, both ways%s"):format(cell, learn_state and ", from a learned state" or "")] =
       kinds.build({ new = nn[cell], options = { bidirectional = true, learn_state = learn_state } }, I, H, 2)
@@ -135,7 +136,7 @@ describe("a reset", function()
   end)
 
   it("goes to the learned state in sessions, as in whole sequences", function()
-    for _, cell in ipairs { "rnn", "lstm", "gru", "mingru", "minlstm", "lru" } do
+    for _, cell in ipairs(fused) do
       local net = kinds.build({ new = nn[cell], options = { learn_state = true } }, I, H, 2)
       local x, reset = random(1, 6, 2, I), saros.zeros(6, 2)
       reset[4][2] = 1

@@ -9,7 +9,7 @@ local nn, data = saros.nn, saros.data
 local is_double = saros.info().real == "double"
 local TOLERANCE = is_double and 1e-10 or 3e-5
 local T, H = 7, 6
-local CELLS = { "rnn", "lstm", "gru", "mingru", "minlstm", "lru" }
+local CELLS = require "saros.nn.cells.list"
 
 -- Each with three sequences of T steps as scripts have them (ids, or rows of
 -- numbers in their own units), and what it says: `called(model, sequence)` gives

@@ -59,7 +59,8 @@ local outward = nn.cell("outward", { states = { "s" }, output = true }, function
   return p.out(s, 5), s
 end)
 
--- Every kind of layer that must keep these promises: a new cell joins with a row.
+-- Every kind of layer that must keep these promises: every fused cell, with the options
+-- that a row gives it.
 -- At the corner of one with a corner, differences as wide as float needs them
 -- say nothing about the gradient; layer norm of few units bends too much, and so
 -- do several LRUs one above the other.
@@ -107,6 +108,10 @@ local rows = {
   ["a cell of nn.cell with an output"] = { new = nn.recurrent, options = { cell = outward } },
   ["a cell of one's own, both ways"] = { new = nn.recurrent, options = { cell = textbook, bidirectional = true } },
 }
+
+for _, cell in ipairs(require "saros.nn.cells.list") do
+  rows[cell] = rows[cell] or { new = nn[cell], options = {} }
+end
 
 local function build(kind, input, hidden, layers)
   local options = { input = input, hidden = hidden, layers = layers }

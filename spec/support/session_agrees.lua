@@ -10,7 +10,14 @@ local function attention(sizes)
   return nn.chain { nn.linear(sizes), nn.windowed_attention { sizes[2], 20 } }
 end
 
-for _, make in ipairs { nn.rnn, nn.lstm, nn.gru, nn.mingru, nn.minlstm, attention } do
+local makers = { attention }
+for _, cell in ipairs(require "saros.nn.cells.list") do
+  if cell ~= "lru" then -- it remembers the roundings of many steps
+    makers[#makers + 1] = nn[cell]
+  end
+end
+
+for _, make in ipairs(makers) do
   for _, hidden in ipairs { 3, 8, 24, 40 } do
     for _, streams in ipairs { 1, 3 } do
       local model = nn.chain { make { 2, hidden }, nn.linear { hidden, 5 } }:init { seed = 1 }
