@@ -184,8 +184,8 @@ local function cells()
     list[#list + 1] = { cell = cell, with = with, shapes = shapes, zoneout = options.zoneout, first = options.first,
       width = P, inputs = options.made and gates * H or I, c = cell == "lstm" }
   end
-  for _, cell in ipairs { "elman_tanh", "elman_relu", "lstm", "gru", "gru_before" } do
-    local gates = cell:find "elman" and 1 or cell == "lstm" and 4 or 3
+  for _, cell in ipairs { "elman_tanh", "elman_relu", "lstm", "gru", "gru_before", "ugrnn" } do
+    local gates = ({ elman_tanh = 1, elman_relu = 1, lstm = 4, ugrnn = 2 })[cell] or 3
     add(cell, gates, {})
     add(cell, gates, { bias = true, zoneout = cell == "lstm" and { 0.2, 0.3 } or { 0.2 } })
     add(cell, gates, { made = true, first = true })

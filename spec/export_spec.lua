@@ -38,6 +38,8 @@ local models = {
   nn.gru { I, H, reset = "before" },
   nn.gru { I, H, reset = "before", zoneout = 0.2, bias = false },
   nn.gru { I, H, layer_norm = true },
+  nn.ugrnn { I, H, layers = 2, residual = true },
+  nn.ugrnn { I, H, layer_norm = true, zoneout = 0.2 },
   nn.mingru { I, H, layers = 2, residual = true },
   nn.mingru { I, H, candidate = "positive", zoneout = 0.2, learn_state = true },
   nn.minlstm { I, H },

@@ -183,6 +183,7 @@ describe("the gradient of a fused recurrent layer", function()
     lstm = { gates = 4, states = 2 },
     gru = { gates = 3, states = 1 },
     gru_before = { gates = 3, states = 1 },
+    ugrnn = { gates = 2, states = 1 },
     mingru = { gates = 2, states = 1, linear = true },
     mingru_positive = { gates = 2, states = 1, linear = true, corner = true },
     minlstm = { gates = 3, states = 1, linear = true },

@@ -72,6 +72,7 @@ describe("a session agrees with its model", function()
     ["dropout of every kind"] = nn.gru { I, H, layers = 2, dropout = 0.5, variational = true, recurrent_dropout = 0.5 },
     ["LSTM of one unit"] = nn.lstm { I, 1 },
     ["GRU of 64 units"] = nn.gru { I, 64 },
+    ["update gate"] = nn.ugrnn { I, H, layers = 2, zoneout = 0.2 },
     ["minGRU"] = nn.mingru { I, H, layers = 2, residual = true },
     ["positive minGRU, with zoneout"] = nn.mingru { I, H, candidate = "positive", zoneout = 0.2, bias = false },
     ["minLSTM"] = nn.minlstm { I, H, layers = 2, dropout = 0.5 },
@@ -90,6 +91,7 @@ describe("a session agrees with its model", function()
     ["tanh"] = nn.rnn { I, H, layer_norm = true },
     ["LSTM"] = nn.lstm { I, H, layer_norm = true, layers = 2 },
     ["GRU"] = nn.gru { I, H, layer_norm = true, zoneout = 0.1 },
+    ["update gate"] = nn.ugrnn { I, H, layer_norm = true },
     ["minGRU"] = nn.mingru { I, H, layer_norm = true },
   }
   for name, model in pairs(normed) do

@@ -315,6 +315,21 @@ typedef struct gru_kernels {
                          const real *h_prev, size_t rows, size_t H);
 } gru_kernels;
 
+/* --- Update gate RNN (ugrnn.c; Collins et al. 2016) -------------------------- */
+
+typedef struct ugrnn_kernels {
+  /* The order is z n. gates (rows, 2H) holds W x + b + U h_prev + b', and then
+  ** the activations.
+  **
+  **   z = sigmoid(gates_z), n = tanh(gates_n),  h = z h_prev + (1 - z) n */
+  void (*step)(real *h, real *gates, const real *h_prev, size_t rows, size_t H);
+
+  /* gates become the gradients of the pre-activations; dh_prev is added to (the
+  ** way through U is the caller's). */
+  void (*step_backward)(real *dh_prev, real *gates, const real *dh,
+                        const real *h_prev, size_t rows, size_t H);
+} ugrnn_kernels;
+
 /* --- Cells that are linear in their state (scan.c) --------------------------- */
 
 /*
@@ -516,9 +531,10 @@ typedef struct strip_kernels {
 /* The families, each a table of functions in the file of that name: X(family). */
 #define KERNEL_FAMILIES(X)                                                     \
   X(pointwise)                                                                 \
-  X(product) X(packed) X(reduce) X(softmax) X(loss) X(ctc) X(crf)              \
-      X(layer_norm) X(lookup) X(elman) X(lstm) X(gru) X(scan) X(blend)         \
-          X(attention) X(update) X(strip)
+  X(product)                                                                   \
+  X(packed) X(reduce) X(softmax) X(loss) X(ctc) X(crf) X(layer_norm) X(lookup) \
+      X(elman) X(lstm) X(gru) X(ugrnn) X(scan) X(blend) X(attention) X(update) \
+          X(strip)
 
 #define KERNEL_FIELD(family) const family##_kernels *family;
 

@@ -24,8 +24,10 @@ typedef enum saros_cell {
   SAROS_MINLSTM,           // gates i f n, state h: h = f' h(t-1) + i' n with
                            // f' = s(f) / (s(f) + s(i)), i' = 1 - f'
   SAROS_MINLSTM_POSITIVE,  // likewise
-  SAROS_LRU,  // H / 2 complex units, as pairs of real and imaginary part:
-              // h = e^(i e^theta - e^nu) h(t-1) + W x (Orvieto et al. 2023)
+  SAROS_LRU,    // H / 2 complex units, as pairs of real and imaginary part:
+                // h = e^(i e^theta - e^nu) h(t-1) + W x (Orvieto et al. 2023)
+  SAROS_UGRNN,  // gates z n, state h: h = z h(t-1) + (1 - z) n (Collins et al.
+                // 2016)
   SAROS_CELLS
 } saros_cell;
 

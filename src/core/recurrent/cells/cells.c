@@ -15,7 +15,8 @@
   X(SAROS_MINGRU_POSITIVE, mingru_positive)                                    \
   X(SAROS_MINLSTM, minlstm)                                                    \
   X(SAROS_MINLSTM_POSITIVE, minlstm_positive)                                  \
-  X(SAROS_LRU, lru)
+  X(SAROS_LRU, lru)                                                            \
+  X(SAROS_UGRNN, ugrnn)
 
 #define DECLARE(cell, name) extern const recurrent_cell cell_##name;
 #define ROW(cell, name) [cell] = &cell_##name,
