@@ -138,6 +138,7 @@ function branch.branch(members)
   end
   local self = Branch.new()
   self.combine, self.rule = rule_of(members.combine)
+  self.runs_script = self.rule == "function"
   self.steps, self.batch_first = {}, batch_first.option("nn.branch", members)
   for position, step in options.each(members) do
     member.add(self, "nn.branch", tostring(position - 1), step, "member " .. position)

@@ -24,6 +24,12 @@ for _, name in ipairs {
   FINITE_FUNCTIONS[core[name]] = true
 end
 
+-- The functions that do the same each time.
+local of_core = {}
+for _, value in pairs(core) do
+  of_core[value] = true
+end
+
 --- What a member needs as padding, so that neither its output nor a gradient becomes
 --- NaN, and what its output has as padding.
 local function padding_of(step)
@@ -81,7 +87,9 @@ function member.add(self, owner, name, step, place)
   if module.is(step) then
     self:add_member(name, step)
     self.stateful = self.stateful or step.stateful
-  elseif type(step) ~= "function" then
+  elseif type(step) == "function" then
+    self.runs_script = self.runs_script or not of_core[step]
+  else
     options.fail(("%s: expected %s to be a module or a function, got %s"):format(
       owner, place, options.describe(step)))
   end

@@ -562,7 +562,9 @@ end
 ---@param kind string
 ---@return table class
 function module.own(kind)
-  return module.class(kind, is_own_field)
+  local class = module.class(kind, is_own_field)
+  rawset(class, "runs_script", true) -- not kept as a program: see program/trace.lua
+  return class
 end
 
 --- Is a value a module?

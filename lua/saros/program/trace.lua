@@ -471,7 +471,8 @@ end
 
 -- --- Public -------------------------------------------------------------------------------------------
 
--- Programs of modules, with the parameters that they had then.
+-- Programs of modules, with the parameters that they had then. Functions of scripts
+-- may compute something else tomorrow, so what runs any is not kept.
 local cache = setmetatable({}, { __mode = "k" })
 
 local function is_fresh(cached, parameters)
@@ -485,6 +486,14 @@ local function is_fresh(cached, parameters)
     end
   end
   return true
+end
+
+local function runs_script(module)
+  local found = false
+  module:visit(function(member)
+    found = found or member.runs_script or false
+  end)
+  return found
 end
 
 local function trace_all(module, o)
@@ -518,7 +527,7 @@ function trace.program(module, given)
   end
   local made = traced(module, check_inputs(given or {}))
   core.collect_soon()
-  if given == nil then
+  if given == nil and not runs_script(module) then
     cache[module] = { parameters = parameters, program = made }
   end
   return made
