@@ -142,7 +142,8 @@ describe("a cell of one's own that cannot be compiled", function()
     local net = nn.recurrent { 3, 4, cell = nn.cell("takes", {}, function(p, x, h)
       return p.inner(x .. h)
     end) }:init { seed = 1 }
-    assert.error_matches(function() net(saros.zeros(5, 2, 7)) end, "recurrent: expected x of shape %(T, B, 3%), got a tensor %(5, 2, 7%)")
+    assert.error_matches(function() net(saros.zeros(5, 2, 7)) end,
+      "recurrent: expected x of shape %(T, B, 3%), got a tensor %(5, 2, 7%)")
   end)
 end)
 

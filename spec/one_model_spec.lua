@@ -2,7 +2,6 @@
 -- session of one stream or three, as a learner that has learned nothing, and from
 -- its file. What a kind cannot do, it refuses.
 
-local files = require "spec.support.files"
 local folders = require "spec.support.folders"
 local one_model = require "spec.support.one_model"
 local saros = require "saros"
@@ -244,7 +243,8 @@ describe("an encoder-decoder", function()
           loaded:translate("abc", { beam = 1, length_penalty = 0, max_length = 5 })[1].log_probability, way)
       end
       for _, use in ipairs { model.session, model.learner } do
-        assert.error_matches(function() use(model) end, "program: expected a module that computes step by step, got an encoder_decoder")
+        assert.error_matches(function() use(model) end,
+          "program: expected a module that computes step by step, got an encoder_decoder")
       end
     end)
   end

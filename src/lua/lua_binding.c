@@ -92,7 +92,7 @@ saros_tensor *bind_to_tensor(lua_State *L, int index) {
 const char *bind_box_name(box_type type) {
   static const char *const names[BOX_TYPES] = {
       "tensor", "tape",   "pause",     "generator", "session",
-      "codec",  "tokens", "recording", "program", "owner"};
+      "codec",  "tokens", "recording", "program",   "owner"};
   return names[type];
 }
 

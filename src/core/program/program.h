@@ -177,9 +177,10 @@ struct saros_program {
   int *order;                    // all nodes, component by component
   int *component;                // of each node
   struct program_block *blocks;  // what names, operands and values lie in
-  saros_program *sequence;  // as program_run computes it (itself, or its own, or
-                            // null: not yet made); see program_split.c
-  struct loop_plan *loops;       // compiled so far: a cache; see loop.h
+  /* What program_run computes: the program itself, one that it owns, or null
+  ** until it is made; see program_split.c. */
+  saros_program *sequence;
+  struct loop_plan *loops;  // compiled so far: a cache; see loop.h
 };
 
 /* The name of what a node computes, as in the text: "linear", "tanh". */
