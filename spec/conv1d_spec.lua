@@ -17,15 +17,18 @@ end
 local MASK = { { 1, 1 }, { 1, 1 }, { 0, 1 }, { 1, 1 }, { 1, 1 }, { 1, 0 }, { 0, 0 } }
 local RESET = { { 0, 0 }, { 0, 0 }, { 1, 0 }, { 0, 1 }, { 0, 0 }, { 0, 1 }, { 0, 0 } }
 
+local function zeros_of(n)
+  local list = {}
+  for k = 1, n do
+    list[k] = 0
+  end
+  return list
+end
+
 -- The windows by a loop over steps, rows and parts: a list of places for each row.
 local function naive_window(x, state, o)
   local T, B, F, past = x:size(1), x:size(2), x:size(3), (o.kernel - 1) * o.dilation
-  local values, memory = x:totable(), {}
-  local zeros = {}
-  for f = 1, F do
-    zeros[f] = 0
-  end
-  local windows = {}
+  local values, memory, zeros, windows = x:totable(), {}, zeros_of(F), {}
   for t = 1, T do
     windows[t] = {}
   end
@@ -61,12 +64,7 @@ local function naive_window(x, state, o)
     end
     memory[row] = left
     for t = 1, T do
-      if not windows[t][row] then
-        windows[t][row] = {}
-        for f = 1, o.kernel * F do
-          windows[t][row][f] = 0
-        end
-      end
+      windows[t][row] = windows[t][row] or zeros_of(o.kernel * F)
     end
   end
   return saros.tensor(windows), past > 0 and saros.tensor(memory) or saros.zeros(B, 0)

@@ -142,47 +142,36 @@ end)
 
 local I, H = 5, 6
 
--- The options of cells: { cell, gates, parameters with their shapes, zoneout }
-local function cells()
-  local list = {}
-  local function add(cell, gates, options)
-    local P = options.projection or H
-    local with, shapes = {}, {}
-    local function parameter(name, ...)
+-- A cell's node by its options, with the shapes of its parameters.
+local function cell_of(cell, gates, options)
+  local P = options.projection or H
+  local with, shapes = {}, {}
+  local function parameter(wanted, name, ...)
+    if wanted then
       with[#with + 1], shapes[#shapes + 1] = name, { ... }
     end
-    if not options.made then
-      parameter("weight_ih", gates * H, I)
-    end
-    if not options.linear then
-      parameter("weight_hh", gates * H, P)
-    end
-    if options.bias then
-      parameter("bias_ih", gates * H)
-      if not options.linear then
-        parameter("bias_hh", gates * H)
-      end
-    end
-    if options.norm then
-      parameter("norm_gain", gates * H)
-      parameter("norm_bias", gates * H)
-    end
-    if options.norm_c then
-      parameter("norm_c_gain", H)
-      parameter("norm_c_bias", H)
-    end
-    if options.peepholes then
-      parameter("peephole", 3, H)
-    end
-    if options.projection then
-      parameter("weight_hr", P, H)
-    end
-    if cell == "lru" then
-      parameter("nu", H // 2)
-      parameter("theta", H // 2)
-    end
-    list[#list + 1] = { cell = cell, with = with, shapes = shapes, zoneout = options.zoneout, first = options.first,
-      width = P, inputs = options.made and gates * H or I, c = cell == "lstm" }
+  end
+  parameter(not options.made, "weight_ih", gates * H, I)
+  parameter(not options.linear, "weight_hh", gates * H, P)
+  parameter(options.bias, "bias_ih", gates * H)
+  parameter(options.bias and not options.linear, "bias_hh", gates * H)
+  parameter(options.norm, "norm_gain", gates * H)
+  parameter(options.norm, "norm_bias", gates * H)
+  parameter(options.norm_c, "norm_c_gain", H)
+  parameter(options.norm_c, "norm_c_bias", H)
+  parameter(options.peepholes, "peephole", 3, H)
+  parameter(options.projection, "weight_hr", P, H)
+  parameter(cell == "lru", "nu", H // 2)
+  parameter(cell == "lru", "theta", H // 2)
+  return { cell = cell, with = with, shapes = shapes, zoneout = options.zoneout, first = options.first, width = P,
+    inputs = options.made and gates * H or I, c = cell == "lstm" }
+end
+
+-- Every cell with its options.
+local function cells()
+  local list = {}
+  local function add(...)
+    list[#list + 1] = cell_of(...)
   end
   for _, cell in ipairs { "elman_tanh", "elman_relu", "lstm", "gru", "gru_before", "ugrnn" } do
     local gates = ({ elman_tanh = 1, elman_relu = 1, lstm = 4, ugrnn = 2 })[cell] or 3

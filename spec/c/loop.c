@@ -400,6 +400,40 @@ static int any_operator(made *m, int a, int b) {
 /* W is 12: (2, 3, 2) and the like. */
 #define W 12
 
+/* Every second element of x, beside a part of y. */
+static int gathered(made *m, int x, int y) {
+  int half = made_row(m, NODE_SLICE, 6, x, (int[]){2, 6, 1, 1, 3, 2});
+  return made_node(m, NODE_CONCATENATE, 0, W,
+                   (int[]){half, made_slice(m, y, 3, 6)}, 2);
+}
+
+static int interleaved(made *m, int x, int y) {
+  int n = made_node(m, NODE_CONCATENATE, 0, 2 * W, (int[]){x, y}, 2);
+  m->node[n].at[AT_OUTER] = 3;
+  return made_slice(m, n, choose(W), W);
+}
+
+static int any_norm(made *m, int x) {
+  int k = choose(2) ? 12 : 6, layer = choose(2);
+  int gain = made_parameter(m, 1, 1, k), bias = made_parameter(m, 1, 1, k);
+  int n = made_node(m, layer ? NODE_LAYER_NORM : NODE_RMS_NORM, 0, W,
+                    (int[]){x, gain, bias}, layer ? 3 : 2);
+  m->node[n].at[AT_N] = k;
+  m->node[n].number[NUMBER_EPSILON] = 1e-2;
+  return n;
+}
+
+/* (3 x 4) per row of its 12, times 3 or 4 of y. */
+static int any_matvec(made *m, int x, int y) {
+  int turned = choose(2);
+  int v = made_slice(m, y, 2, turned ? 3 : 4);
+  int n = made_node(m, NODE_MATVEC, 0, turned ? 4 : 3, (int[]){x, v}, 2);
+  memcpy(m->node[n].at, (int[]){1, 3, 4, turned}, 4 * sizeof(int));
+  return made_row(m, NODE_EXPAND, W, n,
+                  turned ? (int[]){1, 3, 4, 0, 0, 0}
+                         : (int[]){3, 4, 1, 0, 0, 0});
+}
+
 static int any_row(made *m, int x, int y) {
   static const int splits[][3] = {{1, 12, 1}, {2, 6, 1}, {2, 3, 2}, {1, 4, 3}};
   const int *split = splits[choose(4)];
@@ -423,36 +457,16 @@ static int any_row(made *m, int x, int y) {
       return made_row(
           m, NODE_SLICE, W, x,
           (int[]){split[0], split[1], split[2], split[1] - 1, split[1], -1});
-    case 6: {  // every second, twice
-      int half = made_row(m, NODE_SLICE, 6, x, (int[]){2, 6, 1, 1, 3, 2});
-      return made_node(m, NODE_CONCATENATE, 0, W,
-                       (int[]){half, made_slice(m, y, 3, 6)}, 2);
-    }
-    case 7: {
-      int n = made_node(m, NODE_CONCATENATE, 0, 2 * W, (int[]){x, y}, 2);
-      m->node[n].at[AT_OUTER] = 3;
-      return made_slice(m, n, choose(W), W);
-    }
+    case 6:
+      return gathered(m, x, y);
+    case 7:
+      return interleaved(m, x, y);
     case 8:
       return made_row(m, NODE_TRANSPOSE, W, x, (int[6]){2, 3, 2, 1});
-    case 9: {
-      int k = choose(2) ? 12 : 6, layer = choose(2);
-      int gain = made_parameter(m, 1, 1, k), bias = made_parameter(m, 1, 1, k);
-      int n = made_node(m, layer ? NODE_LAYER_NORM : NODE_RMS_NORM, 0, W,
-                        (int[]){x, gain, bias}, layer ? 3 : 2);
-      m->node[n].at[AT_N] = k;
-      m->node[n].number[NUMBER_EPSILON] = 1e-2;
-      return n;
-    }
-    case 10: {  // (3 x 4) per row of its 12, times 4 of y
-      int turned = choose(2);
-      int v = made_slice(m, y, 2, turned ? 3 : 4);
-      int n = made_node(m, NODE_MATVEC, 0, turned ? 4 : 3, (int[]){x, v}, 2);
-      memcpy(m->node[n].at, (int[]){1, 3, 4, turned}, 4 * sizeof(int));
-      return made_row(m, NODE_EXPAND, W, n,
-                      turned ? (int[]){1, 3, 4, 0, 0, 0}
-                             : (int[]){3, 4, 1, 0, 0, 0});
-    }
+    case 9:
+      return any_norm(m, x);
+    case 10:
+      return any_matvec(m, x, y);
     case 11: {
       int u = made_slice(m, x, 1, 4), v = made_slice(m, y, 5, 6);
       int n = made_node(m, NODE_OUTER, 0, W, (int[]){u, v}, 2);

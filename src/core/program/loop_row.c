@@ -248,6 +248,27 @@ static void run_outer(const row *r, size_t of_a, size_t of_b) {
 
 /* --- One after the other --------------------------------------------------------------- */
 
+/* Norms, softmaxes and their gradients. */
+static void run_scaled(const row *r) {
+  switch (r->value->op) {
+    case LOOP_NORM:
+      run_norm(r);
+      break;
+    case LOOP_RSTD:
+      run_rstd(r);
+      break;
+    case LOOP_NORM_BACK:
+      run_norm_back(r);
+      break;
+    default:
+      if (r->inner == 1)
+        run_softmax(r);
+      else
+        run_strided_softmax(r);
+      break;
+  }
+}
+
 static void run_row(const row *r, size_t of_a, size_t of_b) {
   switch (r->value->op) {
     case LOOP_SLICE:
@@ -278,15 +299,6 @@ static void run_row(const row *r, size_t of_a, size_t of_b) {
     case LOOP_CUMSUM:
       run_cumsum(r);
       break;
-    case LOOP_NORM:
-      run_norm(r);
-      break;
-    case LOOP_RSTD:
-      run_rstd(r);
-      break;
-    case LOOP_NORM_BACK:
-      run_norm_back(r);
-      break;
     case LOOP_MATVEC:
       run_matvec(r);
       break;
@@ -294,10 +306,7 @@ static void run_row(const row *r, size_t of_a, size_t of_b) {
       run_outer(r, of_a, of_b);
       break;
     default:
-      if (r->inner == 1)
-        run_softmax(r);
-      else
-        run_strided_softmax(r);
+      run_scaled(r);
       break;
   }
 }
