@@ -532,9 +532,9 @@ typedef struct strip_kernels {
 #define KERNEL_FAMILIES(X)                                                     \
   X(pointwise)                                                                 \
   X(product)                                                                   \
-  X(packed) X(reduce) X(softmax) X(loss) X(ctc) X(crf) X(layer_norm) X(lookup) \
-      X(elman) X(lstm) X(gru) X(ugrnn) X(scan) X(blend) X(attention) X(update) \
-          X(strip)
+  X(packed)                                                                    \
+  X(reduce) X(softmax) X(loss) X(ctc) X(crf) X(layer_norm) X(lookup) X(elman)  \
+      X(lstm) X(gru) X(ugrnn) X(scan) X(blend) X(attention) X(update) X(strip)
 
 #define KERNEL_FIELD(family) const family##_kernels *family;
 
