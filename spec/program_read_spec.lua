@@ -282,7 +282,8 @@ describe("a program is refused", function()
 
   it("with a state of a shape that is not its width", function()
     local function with(shape)
-      return { states = { { name = "m", width = 6, next = 0, shape = shape } }, nodes = { { op = "state", state = 0 } } }
+      local state = { name = "m", width = 6, next = 0, shape = shape }
+      return { states = { state }, nodes = { { op = "state", state = 0 } } }
     end
     refuses(with { 2, 2 }, "a shape of 6 elements in state 0, got 4")
     refuses(with { 2, 0 }, "shape")

@@ -529,12 +529,28 @@ typedef struct strip_kernels {
 /* --- Choosing a set ------------------------------------------------------- */
 
 /* The families, each a table of functions in the file of that name: X(family). */
-#define KERNEL_FAMILIES(X)                                                     \
-  X(pointwise)                                                                 \
-  X(product)                                                                   \
-  X(packed)                                                                    \
-  X(reduce) X(softmax) X(loss) X(ctc) X(crf) X(layer_norm) X(lookup) X(elman)  \
-      X(lstm) X(gru) X(ugrnn) X(scan) X(blend) X(attention) X(update) X(strip)
+// clang-format off
+#define KERNEL_FAMILIES(X) \
+  X(pointwise) \
+  X(product) \
+  X(packed) \
+  X(reduce) \
+  X(softmax) \
+  X(loss) \
+  X(ctc) \
+  X(crf) \
+  X(layer_norm) \
+  X(lookup) \
+  X(elman) \
+  X(lstm) \
+  X(gru) \
+  X(ugrnn) \
+  X(scan) \
+  X(blend) \
+  X(attention) \
+  X(update) \
+  X(strip)
+// clang-format on
 
 #define KERNEL_FIELD(family) const family##_kernels *family;
 

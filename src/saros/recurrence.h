@@ -16,6 +16,7 @@ typedef enum saros_cell {
   SAROS_LSTM,        // gates i f g o, states h and c
   SAROS_GRU,         // gates r z n; r acts after the product U_n h (PyTorch)
   SAROS_GRU_BEFORE,  // the same, r acts on h before it (Cho et al. 2014)
+  SAROS_UGRNN,  // gates z n: h = z h(t-1) + (1 - z) n (Collins et al. 2016)
   // linear in their state, which they do not multiply by weights: the work of
   // all steps but a multiplication and an addition for each unit is one product
   SAROS_MINGRU,            // gates z n: h = (1 - s(z)) h(t-1) + s(z) n, where
@@ -24,10 +25,8 @@ typedef enum saros_cell {
   SAROS_MINLSTM,           // gates i f n, state h: h = f' h(t-1) + i' n with
                            // f' = s(f) / (s(f) + s(i)), i' = 1 - f'
   SAROS_MINLSTM_POSITIVE,  // likewise
-  SAROS_LRU,    // H / 2 complex units, as pairs of real and imaginary part:
-                // h = e^(i e^theta - e^nu) h(t-1) + W x (Orvieto et al. 2023)
-  SAROS_UGRNN,  // gates z n, state h: h = z h(t-1) + (1 - z) n (Collins et al.
-                // 2016)
+  SAROS_LRU,  // H / 2 complex units, as pairs of real and imaginary part:
+              // h = e^(i e^theta - e^nu) h(t-1) + W x (Orvieto et al. 2023)
   SAROS_CELLS
 } saros_cell;
 
