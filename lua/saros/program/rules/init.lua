@@ -11,9 +11,10 @@ for _, name in ipairs { "elementwise", "shape", "reduce", "product", "layers", "
   for operation, rule in pairs(own.always) do
     rules.always[operation] = rule
   end
-  own.always = nil
   for operation, rule in pairs(own) do
-    rules[operation] = rule
+    if operation ~= "always" then
+      rules[operation] = rule
+    end
   end
 end
 
