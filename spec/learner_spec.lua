@@ -233,7 +233,8 @@ describe("a learner", function()
     local in_use_after, held_after, kilobytes_after = run(20000)
     assert.equal(in_use, in_use_after)
     assert.is_true(held_after - held < 4 << 20, held_after - held)
-    assert.is_true(kilobytes_after - kilobytes < 1, kilobytes_after - kilobytes)
+    -- Lua's stack may be at another size, a few kilobytes; a step that keeps anything keeps more
+    assert.is_true(kilobytes_after - kilobytes < 16, kilobytes_after - kilobytes)
   end)
 
   it("follows a stream that changes, where frozen weights do not", function()
