@@ -95,24 +95,6 @@ enum {
 
 #define PROGRAM_STATES 3  // of a node, at most
 
-/* The parameters of a cell node, in the order of recurrent_givens. */
-enum {
-  LAYER_WEIGHT_IH,
-  LAYER_WEIGHT_HH,
-  LAYER_BIAS_IH,
-  LAYER_BIAS_HH,
-  LAYER_WEIGHT_HR,
-  LAYER_PEEPHOLE,
-  LAYER_NORM_GAIN,
-  LAYER_NORM_BIAS,
-  LAYER_NORM_C_GAIN,
-  LAYER_NORM_C_BIAS,
-  LAYER_TABLE,
-  LAYER_NU,
-  LAYER_THETA,
-  LAYER_PARAMETERS
-};
-
 typedef struct program_node {
   int op;         // NODE_...
   int function;   // of NODE_UNARY a saros_function, of NODE_BINARY an operator
@@ -124,7 +106,7 @@ typedef struct program_node {
   double number[PROGRAM_NUMBERS];
   const double *values;  // constant: its elements, or null: NUMBER_VALUE
   saros_cell cell;
-  const int *with;            // cell: LAYER_..., for operands 1 and later
+  const int *with;            // cell: R_WEIGHT_IH.., for operands 1 and later
   int states;                 // how many of:
   int state[PROGRAM_STATES];  // of state, window, cell, attention
 } program_node;
@@ -185,8 +167,5 @@ struct saros_program {
 
 /* The name of what a node computes, as in the text: "linear", "tanh". */
 const char *program_op_name(const program_node *node);
-
-/* The name of a LAYER_... parameter. */
-const char *program_layer_name(int which);
 
 #endif

@@ -6,30 +6,11 @@
 #include <string.h>
 
 #include "program_read.h"
-#include "recurrent.h"
 
 /* The sizes of a layer. */
 typedef struct cell_sizes {
   int64_t x, G, H, P;
 } cell_sizes;
-
-_Static_assert(LAYER_PARAMETERS == R_H_RESTART - R_WEIGHT_IH &&
-                   LAYER_THETA == R_THETA - R_WEIGHT_IH,
-               "the parameters of a layer in their order");
-
-/* The name and the shape of a parameter. */
-static const recurrent_given *rule_of(int which) {
-  return &recurrent_givens[R_WEIGHT_IH + which];
-}
-
-const char *program_layer_name(int which) {
-  return rule_of(which)->name;
-}
-
-int program_find_layer(const char *name) {
-  int which = recurrent_parameter(name) - R_WEIGHT_IH;
-  return which >= 0 && which < LAYER_PARAMETERS ? which : -1;
-}
 
 static const program_node *operand(const program_reader *r,
                                    const program_node *n, int i) {
@@ -65,10 +46,10 @@ static int64_t size_of(const char *shape, const cell_sizes *s) {
 
 static saros_status check_size(const program_reader *r, const program_node *n,
                                int which, int64_t got, const cell_sizes *s) {
-  const recurrent_given *rule = rule_of(which);
+  const recurrent_given *rule = &recurrent_givens[which];
   const program_node *x = operand(r, n, 0);
   int64_t size = x->op == NODE_IDS ? x->at[AT_IDS] * s->G * s->H : -1;
-  if (which != LAYER_TABLE)
+  if (which != R_TABLE)
     size = size_of(rule->shape, s);
   if (size == got)
     return SAROS_OK;
@@ -84,7 +65,8 @@ static saros_status check_parameter(const program_reader *r,
                                     const program_node *n, int i,
                                     const cell_sizes *s) {
   int which = n->with[i - 1];
-  const char *name = rule_of(which)->name, *cell = saros_cell_of(n->cell).name;
+  const char *name = recurrent_givens[which].name,
+             *cell = saros_cell_of(n->cell).name;
   if (place_of(n, which) != i)
     return program_refuse(r, WORDS("%s once", name), "it twice");
   if (!recurrent_has_parameter(recurrent_cells[n->cell], name))
@@ -102,12 +84,12 @@ static saros_status check_pairs(const program_reader *r,
                                 const program_node *n) {
   const char *const *needed = recurrent_cells[n->cell]->needed;
   for (; needed != NULL && *needed != NULL; needed++)
-    if (!has(n, program_find_layer(*needed)))
+    if (!has(n, recurrent_parameter(*needed)))
       return program_refuse(r, *needed, "none");
-  if (has(n, LAYER_NORM_GAIN) != has(n, LAYER_NORM_BIAS) ||
-      has(n, LAYER_NORM_C_GAIN) != has(n, LAYER_NORM_C_BIAS))
+  if (has(n, R_NORM_GAIN) != has(n, R_NORM_BIAS) ||
+      has(n, R_NORM_C_GAIN) != has(n, R_NORM_C_BIAS))
     return program_refuse(r, "the gain and the bias of a norm", "one of them");
-  if (has(n, LAYER_TABLE) && has(n, LAYER_WEIGHT_IH))
+  if (has(n, R_TABLE) && has(n, R_WEIGHT_IH))
     return program_refuse(r, "a table or weight_ih", "both");
   return SAROS_OK;
 }
@@ -125,7 +107,7 @@ static saros_status find_sizes(const program_reader *r, const program_node *n,
   s->P = states[n->state[0]].width;
   s->H = facts.states == 2 ? states[n->state[1]].width : s->P;
   s->x = x->op == NODE_IDS ? 0 : x->width;
-  if (s->P != s->H && !has(n, LAYER_WEIGHT_HR))
+  if (s->P != s->H && !has(n, R_WEIGHT_HR))
     return program_refuse(r, WORDS("a state h of width %lld", (long long)s->H),
                           WORDS("%lld without weight_hr", (long long)s->P));
   const int multiple = recurrent_cells[n->cell]->multiple;
@@ -138,10 +120,10 @@ static saros_status find_sizes(const program_reader *r, const program_node *n,
 static saros_status check_x(const program_reader *r, const program_node *n,
                             const cell_sizes *s) {
   int is_ids = operand(r, n, 0)->op == NODE_IDS;
-  if (is_ids != has(n, LAYER_TABLE))
+  if (is_ids != has(n, R_TABLE))
     return program_refuse(r, "ids with a table, or features without",
                           is_ids ? "ids alone" : "a table alone");
-  if (is_ids || has(n, LAYER_WEIGHT_IH) || s->x == s->G * s->H)
+  if (is_ids || has(n, R_WEIGHT_IH) || s->x == s->G * s->H)
     return SAROS_OK;
   return program_refuse(
       r, WORDS("x of width %lld, without weight_ih", (long long)(s->G * s->H)),

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "program_run.h"
+#include "recurrent.h"
 
 /* --- Randomness ------------------------------------------------------------------- */
 
@@ -61,17 +62,16 @@ static int parameter_shape(const program_walk *walk, const program_node *n,
   int P = states[n->state[0]].width;
   int H = n->states > 1 ? states[n->state[1]].width : P;
   switch (which) {
-    case LAYER_WEIGHT_IH:
-    case LAYER_WEIGHT_HH:
-    case LAYER_TABLE:
-      shape[1] =
-          which == LAYER_WEIGHT_HH ? P : saros_cell_of(n->cell).gates * H;
-      if (which == LAYER_WEIGHT_IH)
+    case R_WEIGHT_IH:
+    case R_WEIGHT_HH:
+    case R_TABLE:
+      shape[1] = which == R_WEIGHT_HH ? P : saros_cell_of(n->cell).gates * H;
+      if (which == R_WEIGHT_IH)
         shape[1] = width / shape[1];
       shape[0] = width / shape[1];
       return 2;
-    case LAYER_WEIGHT_HR:
-    case LAYER_PEEPHOLE:
+    case R_WEIGHT_HR:
+    case R_PEEPHOLE:
       shape[0] = width / H, shape[1] = H;
       return 2;
     default:
@@ -80,7 +80,7 @@ static int parameter_shape(const program_walk *walk, const program_node *n,
   }
 }
 
-enum { MOST_GIVEN = LAYER_PARAMETERS + SAROS_MAX_STATES };
+enum { MOST_GIVEN = R_PARAMETERS - R_WEIGHT_IH + SAROS_MAX_STATES };
 
 static saros_status cell_parameters(const program_walk *walk,
                                     const program_node *n,
@@ -92,7 +92,7 @@ static saros_status cell_parameters(const program_walk *walk,
   for (int i = 0; i < count; i++) {
     const program_node *in = &walk->p->nodes[n->input[i + 1]];
     int rank = parameter_shape(walk, n, n->with[i], in->width, shape);
-    given[i].name = program_layer_name(n->with[i]);
+    given[i].name = recurrent_givens[n->with[i]].name;
     TRY(program_reshape(x[i + 1], 0, rank, shape, &given[i].tensor));
   }
   for (int i = 0; i < n->states; i++) {

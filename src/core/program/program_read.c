@@ -150,13 +150,13 @@ static saros_status read_with(program_reader *r, const json_t *json,
                               program_node *n) {
   size_t count = json_array_size(json);
   int *with;
-  if (!json_is_array(json) || count > LAYER_PARAMETERS)
+  if (!json_is_array(json) || count > R_PARAMETERS - R_WEIGHT_IH)
     return program_refuse(r, "a list of names as with", "others");
   TRY(program_take(r, (count + 1) * sizeof *with, &with));
   for (size_t i = 0; i < count; i++) {
     const char *name = json_string_value(json_array_get(json, i));
-    with[i] = name ? program_find_layer(name) : -1;
-    if (with[i] < 0)
+    with[i] = name ? recurrent_parameter(name) : -1;
+    if (with[i] < 0 || with[i] >= R_PARAMETERS)
       return program_refuse(r, "names of a layer's parameters as with",
                             name ? QUOTE(name) : "no string");
   }

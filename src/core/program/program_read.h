@@ -7,6 +7,7 @@
 #include <jansson.h>
 
 #include "program.h"
+#include "recurrent.h"
 
 /* A row of values has fewer features than this; an invariant may have up to
 ** INT32_MAX elements. */
@@ -85,9 +86,6 @@ int program_find_kind(const char *name, program_node *n);
 /* The width rule of cell nodes. (program_cell.c) */
 saros_status program_measure_cell(const program_reader *r, program_node *n,
                                   int64_t *width);
-
-/* The number of a LAYER_... name, or -1. */
-int program_find_layer(const char *name);
 
 /* --- What only the whole table tells (program_components.c) --------------------- */
 

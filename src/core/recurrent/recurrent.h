@@ -31,8 +31,9 @@ enum {
   R_TABLE,        // (V, G H)
   R_NU,           // (H / 2)
   R_THETA,        // (H / 2)
-  R_H_RESTART,    // (P) h with which a row starts again
-  R_C_RESTART,    // (H) c of the same
+  R_PARAMETERS,   // R_WEIGHT_IH up to here: what a cell node of a program has
+  R_H_RESTART = R_PARAMETERS,  // (P) h with which a row starts again
+  R_C_RESTART,                 // (H) c of the same
   R_INPUTS,
 
   // given, without

@@ -22,6 +22,7 @@
 #define SESSION_H
 
 #include "program.h"
+#include "recurrent.h"
 
 /* What a stage owns; null where it has none. W, U and R are packed. */
 enum {
@@ -216,7 +217,7 @@ typedef struct session_node {
 /* What a recurrent stage is made from. Null: there is none. */
 typedef struct session_layer {
   saros_cell cell;
-  const real *tensors[LAYER_PARAMETERS];  // contiguous
+  const real *tensors[R_PARAMETERS];  // R_WEIGHT_IH and later; contiguous
   double zoneout[SAROS_MAX_STATES];
   int H, P, width;      // units; features of h and of x
   const real *symbols;  // table (V, width) that x is read from

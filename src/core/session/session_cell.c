@@ -10,7 +10,7 @@
 
 /* True if the stage reads where sums begin off a table. */
 static int has_table(const session_layer *l) {
-  return l->symbols != NULL || l->tensors[LAYER_TABLE] != NULL;
+  return l->symbols != NULL || l->tensors[R_TABLE] != NULL;
 }
 
 static const recurrent_cell *cell_of(const session_layer *l) {
@@ -20,10 +20,9 @@ static const recurrent_cell *cell_of(const session_layer *l) {
 /* True if one kernel does all of the step. */
 static int is_fused(const session_layer *l) {
   return cell_of(l)->session->fused != NULL &&
-         (l->tensors[LAYER_WEIGHT_IH] != NULL || has_table(l)) &&
-         l->tensors[LAYER_NORM_GAIN] == NULL &&
-         l->tensors[LAYER_NORM_C_GAIN] == NULL && l->zoneout[0] == 0 &&
-         l->zoneout[1] == 0;
+         (l->tensors[R_WEIGHT_IH] != NULL || has_table(l)) &&
+         l->tensors[R_NORM_GAIN] == NULL && l->tensors[R_NORM_C_GAIN] == NULL &&
+         l->zoneout[0] == 0 && l->zoneout[1] == 0;
 }
 
 static int is_linear(const session_layer *l) {
@@ -40,8 +39,8 @@ static real bias_at(const real *bias, int i) {
 static real bias_of_gate(const session_stage *g, const session_layer *l,
                          int i) {
   int apart = g->owned[BIAS_U] != NULL || (g->separate && i >= 2 * g->H);
-  return bias_at(l->tensors[LAYER_BIAS_IH], i) +
-         (apart ? 0 : bias_at(l->tensors[LAYER_BIAS_HH], i));
+  return bias_at(l->tensors[R_BIAS_IH], i) +
+         (apart ? 0 : bias_at(l->tensors[R_BIAS_HH], i));
 }
 
 /* The row where the sums of a step begin, from W x of G H elements (null: not
@@ -57,7 +56,7 @@ static void put_start(const session_planner *p, const session_layer *l,
     return;
   }
   for (int i = GH; i < 4 * g->H; i++)
-    scratch[i] = bias_at(l->tensors[LAYER_BIAS_HH], i - g->H);
+    scratch[i] = bias_at(l->tensors[R_BIAS_HH], i - g->H);
   p->plan->kernels->arrange(start, scratch, g->H);
 }
 
@@ -69,12 +68,12 @@ static saros_status plan_table(session_planner *p, const session_layer *l,
   g->table_width = STEP_WIDTH((is_fused(l) ? 4 : g->G) * STEP_WIDTH(g->H));
   TRY(session_plan_own(p, TABLE, (size_t)l->V * (size_t)g->table_width));
   real *wx = scratch + 4 * g->H, *start = g->owned[TABLE];
-  const real *given = l->tensors[LAYER_TABLE];
+  const real *given = l->tensors[R_TABLE];
   for (int id = 0; id < l->V; id++, start += g->table_width) {
     if (given == NULL)
       p->plan->math->product->multiply(
           wx, GH, l->symbols + (ptrdiff_t)id * l->width, l->width, 0,
-          l->tensors[LAYER_WEIGHT_IH], l->width, 1, 1, GH, l->width, 0);
+          l->tensors[R_WEIGHT_IH], l->width, 1, 1, GH, l->width, 0);
     put_start(p, l, start, given ? given + (ptrdiff_t)id * GH : wx, scratch);
   }
   return SAROS_OK;
@@ -105,8 +104,8 @@ static saros_status plan_fused(session_planner *p, const session_layer *l) {
   int inputs = has_table(l) ? 0 : l->width;
   size_t bytes = k->cell_bytes(g->G, g->H, inputs, g->P);
   TRY(session_plan_block(p, W, bytes));
-  k->pack_cell(g->owned[W], l->tensors[LAYER_WEIGHT_IH], inputs,
-               l->tensors[LAYER_WEIGHT_HH], g->P, g->G, g->H);
+  k->pack_cell(g->owned[W], l->tensors[R_WEIGHT_IH], inputs,
+               l->tensors[R_WEIGHT_HH], g->P, g->G, g->H);
   TRY(plan_starts(p, l));
   g->inputs = inputs;
   return SAROS_OK;
@@ -116,7 +115,7 @@ static saros_status plan_fused(session_planner *p, const session_layer *l) {
 static saros_status plan_state_product(session_planner *p,
                                        const session_layer *l) {
   session_stage *g = p->stage;
-  const real *u = l->tensors[LAYER_WEIGHT_HH];
+  const real *u = l->tensors[R_WEIGHT_HH];
   int GH = g->G * g->H, first = GH;
   if (cell_of(l)->in_parts) {
     first = GH - g->H;
@@ -127,7 +126,7 @@ static saros_status plan_state_product(session_planner *p,
     return SAROS_OK;
   TRY(session_plan_own(p, BIAS_U, (size_t)STEP_WIDTH(GH)));
   for (int i = 0; i < first; i++)
-    ((real *)g->owned[BIAS_U])[i] = bias_at(l->tensors[LAYER_BIAS_HH], i);
+    ((real *)g->owned[BIAS_U])[i] = bias_at(l->tensors[R_BIAS_HH], i);
   return SAROS_OK;
 }
 
@@ -145,8 +144,8 @@ static saros_status plan_share(session_planner *p, int which, double zoneout,
 /* Layer norm of U h. */
 static saros_status plan_norm(session_planner *p, const session_layer *l) {
   const size_t GH = (size_t)p->stage->G * (size_t)l->H;
-  TRY(session_plan_copy(p, NORM_GAIN, l->tensors[LAYER_NORM_GAIN], GH));
-  return session_plan_copy(p, NORM_BIAS, l->tensors[LAYER_NORM_BIAS], GH);
+  TRY(session_plan_copy(p, NORM_GAIN, l->tensors[R_NORM_GAIN], GH));
+  return session_plan_copy(p, NORM_BIAS, l->tensors[R_NORM_BIAS], GH);
 }
 
 static saros_status plan_parts(session_planner *p, const session_layer *l) {
@@ -156,8 +155,8 @@ static saros_status plan_parts(session_planner *p, const session_layer *l) {
   if (!is_linear(l))
     TRY(plan_state_product(p, l));
   TRY(plan_starts(p, l));
-  if (!has_table(l) && l->tensors[LAYER_WEIGHT_IH] != NULL)
-    TRY(session_plan_dense(p, W, l->tensors[LAYER_WEIGHT_IH], GH, l->width));
+  if (!has_table(l) && l->tensors[R_WEIGHT_IH] != NULL)
+    TRY(session_plan_dense(p, W, l->tensors[R_WEIGHT_IH], GH, l->width));
   TRY(plan_share(p, SHARE_H, l->zoneout[0], g->P));
   TRY(plan_share(p, SHARE_C, l->zoneout[1], g->H));
   session_plan_array(p, GATES, GH);
@@ -223,7 +222,7 @@ int session_folds(const session_planner *p, int lookup) {
   find_layer(p, cell, &l);
   const size_t table = (size_t)p->program->nodes[n->input[1]].width;
   const size_t GH = (size_t)saros_cell_of(l.cell).gates * (size_t)l.H;
-  return l.tensors[LAYER_WEIGHT_IH] != NULL &&
+  return l.tensors[R_WEIGHT_IH] != NULL &&
          table / (size_t)n->width * GH * 4 / 3 <= LARGEST_TABLE;
 }
 

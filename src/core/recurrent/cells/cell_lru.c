@@ -88,8 +88,8 @@ static saros_status plan_decay(session_planner *p, const session_layer *l,
                                int fused) {
   (void)fused;
   TRY(session_plan_own(p, DECAY, (size_t)STEP_WIDTH(l->H)));
-  recurrent_decay(p->stage->owned[DECAY], l->tensors[LAYER_NU],
-                  l->tensors[LAYER_THETA], l->H);
+  recurrent_decay(p->stage->owned[DECAY], l->tensors[R_NU], l->tensors[R_THETA],
+                  l->H);
   return SAROS_OK;
 }
 

@@ -152,7 +152,7 @@ static saros_status lstm_add_gradients(const tape_entry *e,
 static saros_status plan_peephole(session_planner *p, const session_layer *l,
                                   int fused) {
   session_stage *g = p->stage;
-  const real *peephole = l->tensors[LAYER_PEEPHOLE];
+  const real *peephole = l->tensors[R_PEEPHOLE];
   if (peephole == NULL)
     return SAROS_OK;
   if (!fused)
@@ -169,12 +169,12 @@ static saros_status plan_lstm(session_planner *p, const session_layer *l,
   session_stage *g = p->stage;
   const size_t H = (size_t)l->H;
   TRY(plan_peephole(p, l, fused));
-  TRY(session_plan_copy(p, NORM_C_GAIN, l->tensors[LAYER_NORM_C_GAIN], H));
-  TRY(session_plan_copy(p, NORM_C_BIAS, l->tensors[LAYER_NORM_C_BIAS], H));
-  if (l->tensors[LAYER_WEIGHT_HR] == NULL)
+  TRY(session_plan_copy(p, NORM_C_GAIN, l->tensors[R_NORM_C_GAIN], H));
+  TRY(session_plan_copy(p, NORM_C_BIAS, l->tensors[R_NORM_C_BIAS], H));
+  if (l->tensors[R_WEIGHT_HR] == NULL)
     return SAROS_OK;
   TRY(session_plan_own(p, BIAS_R, (size_t)STEP_WIDTH(g->P)));
-  return session_plan_dense(p, R, l->tensors[LAYER_WEIGHT_HR], g->P, g->H);
+  return session_plan_dense(p, R, l->tensors[R_WEIGHT_HR], g->P, g->H);
 }
 
 /* h from what the output gate let through. */
