@@ -7,11 +7,6 @@
 
 #include "program_read.h"
 
-/* The sizes of a layer. */
-typedef struct cell_sizes {
-  int64_t x, G, H, P;
-} cell_sizes;
-
 static const program_node *operand(const program_reader *r,
                                    const program_node *n, int i) {
   return &r->program->nodes[n->input[i]];
@@ -30,22 +25,18 @@ static int has(const program_node *n, int which) {
 }
 
 /* The elements of a parameter whose shape is in the letters of recurrent.h. */
-static int64_t size_of(const char *shape, const cell_sizes *s) {
+static int64_t size_of(const char *shape, const recurrent_sizes *s) {
   int64_t size = 1;
   for (; *shape != '\0'; shape++) {
-    int64_t factor = *shape == 'A'   ? s->G * s->H
-                     : *shape == 'H' ? s->H
-                     : *shape == 'P' ? s->P
-                     : *shape == 'I' ? s->x
-                     : *shape == 'h' ? s->H / 2
-                                     : *shape - '0';
+    int64_t factor = recurrent_size(*shape, s);
     size = size * factor > INT32_MAX ? INT64_C(1) << 31 : size * factor;
   }
   return size;
 }
 
 static saros_status check_size(const program_reader *r, const program_node *n,
-                               int which, int64_t got, const cell_sizes *s) {
+                               int which, int64_t got,
+                               const recurrent_sizes *s) {
   const recurrent_given *rule = &recurrent_givens[which];
   const program_node *x = operand(r, n, 0);
   int64_t size = x->op == NODE_IDS ? x->at[AT_IDS] * s->G * s->H : -1;
@@ -63,10 +54,10 @@ static saros_status check_size(const program_reader *r, const program_node *n,
 
 static saros_status check_parameter(const program_reader *r,
                                     const program_node *n, int i,
-                                    const cell_sizes *s) {
+                                    const recurrent_sizes *s) {
   int which = n->with[i - 1];
-  const char *name = recurrent_givens[which].name,
-             *cell = saros_cell_of(n->cell).name;
+  const char *name = recurrent_givens[which].name;
+  const char *cell = saros_cell_of(n->cell).name;
   if (place_of(n, which) != i)
     return program_refuse(r, WORDS("%s once", name), "it twice");
   if (!recurrent_has_parameter(recurrent_cells[n->cell], name))
@@ -94,9 +85,9 @@ static saros_status check_pairs(const program_reader *r,
   return SAROS_OK;
 }
 
-/* H and P from the states, x from the first operand. */
+/* H and P from the states, I from the first operand. */
 static saros_status find_sizes(const program_reader *r, const program_node *n,
-                               cell_sizes *s) {
+                               recurrent_sizes *s) {
   const program_state *states = r->program->states;
   const program_node *x = operand(r, n, 0);
   saros_cell_facts facts = saros_cell_of(n->cell);
@@ -106,7 +97,7 @@ static saros_status find_sizes(const program_reader *r, const program_node *n,
   s->G = facts.gates;
   s->P = states[n->state[0]].width;
   s->H = facts.states == 2 ? states[n->state[1]].width : s->P;
-  s->x = x->op == NODE_IDS ? 0 : x->width;
+  s->I = x->op == NODE_IDS ? 0 : x->width;
   if (s->P != s->H && !has(n, R_WEIGHT_HR))
     return program_refuse(r, WORDS("a state h of width %lld", (long long)s->H),
                           WORDS("%lld without weight_hr", (long long)s->P));
@@ -118,16 +109,16 @@ static saros_status find_sizes(const program_reader *r, const program_node *n,
 }
 
 static saros_status check_x(const program_reader *r, const program_node *n,
-                            const cell_sizes *s) {
+                            const recurrent_sizes *s) {
   int is_ids = operand(r, n, 0)->op == NODE_IDS;
   if (is_ids != has(n, R_TABLE))
     return program_refuse(r, "ids with a table, or features without",
                           is_ids ? "ids alone" : "a table alone");
-  if (is_ids || has(n, R_WEIGHT_IH) || s->x == s->G * s->H)
+  if (is_ids || has(n, R_WEIGHT_IH) || s->I == s->G * s->H)
     return SAROS_OK;
   return program_refuse(
       r, WORDS("x of width %lld, without weight_ih", (long long)(s->G * s->H)),
-      WORDS("%lld", (long long)s->x));
+      WORDS("%lld", (long long)s->I));
 }
 
 static saros_status check_randomness(const program_reader *r,
@@ -143,7 +134,7 @@ static saros_status check_randomness(const program_reader *r,
 
 saros_status program_measure_cell(const program_reader *r, program_node *n,
                                   int64_t *width) {
-  cell_sizes s;
+  recurrent_sizes s;
   TRY(find_sizes(r, n, &s));
   for (int i = 1; i < n->inputs; i++)
     TRY(check_parameter(r, n, i, &s));

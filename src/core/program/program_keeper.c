@@ -55,29 +55,22 @@ static saros_status zone(const program_walk *walk, const program_node *n, int i,
 
 /* --- Cells ------------------------------------------------------------------------- */
 
-/* The shape of a cell's parameter; its rank. */
+/* The shape of a cell's parameter, which has 'width' elements; its rank. */
 static int parameter_shape(const program_walk *walk, const program_node *n,
                            int which, int width, int *shape) {
   const program_state *states = walk->p->states;
   int P = states[n->state[0]].width;
   int H = n->states > 1 ? states[n->state[1]].width : P;
-  switch (which) {
-    case R_WEIGHT_IH:
-    case R_WEIGHT_HH:
-    case R_TABLE:
-      shape[1] = which == R_WEIGHT_HH ? P : saros_cell_of(n->cell).gates * H;
-      if (which == R_WEIGHT_IH)
-        shape[1] = width / shape[1];
-      shape[0] = width / shape[1];
-      return 2;
-    case R_WEIGHT_HR:
-    case R_PEEPHOLE:
-      shape[0] = width / H, shape[1] = H;
-      return 2;
-    default:
-      shape[0] = width;
-      return 1;
+  int G = saros_cell_of(n->cell).gates;
+  if (which == R_TABLE) {
+    shape[0] = width / (G * H), shape[1] = G * H;
+    return 2;
   }
+  const char *letters = recurrent_givens[which].shape;
+  const recurrent_sizes sizes = {G, H, P, 0};
+  shape[0] = (int)recurrent_size(letters[0], &sizes);
+  shape[1] = width / shape[0];
+  return (int)strlen(letters);
 }
 
 enum { MOST_GIVEN = R_PARAMETERS - R_WEIGHT_IH + SAROS_MAX_STATES };

@@ -112,6 +112,14 @@ typedef struct recurrent_given {
 
 extern const recurrent_given recurrent_givens[R_GIVEN];
 
+/* The sizes that the letters of a parameter's shape stand for. */
+typedef struct recurrent_sizes {
+  int64_t G, H, P, I;
+} recurrent_sizes;
+
+/* What a letter, or a digit, of a parameter's shape stands for. */
+int64_t recurrent_size(char letter, const recurrent_sizes *s);
+
 /* The place of a parameter of that name, R_WEIGHT_IH..R_C_RESTART; -1: none. */
 int recurrent_parameter(const char *name);
 int recurrent_has_parameter(const recurrent_cell *cell, const char *name);

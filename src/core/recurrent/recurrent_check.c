@@ -187,25 +187,28 @@ static saros_status expect_sizes(recurrence *r) {
 
 /* --- Shapes ------------------------------------------------------------------------ */
 
-static int size_of(const recurrence *r, char letter) {
+int64_t recurrent_size(char letter, const recurrent_sizes *s) {
   switch (letter) {
     case 'A':
-      return r->G * r->H;
-    case 'T':
-      return r->T;
-    case 'B':
-      return r->B;
+      return s->G * s->H;
     case 'I':
-      return r->I;
+      return s->I;
     case 'P':
-      return r->P;
+      return s->P;
     case 'H':
-      return r->H;
+      return s->H;
     case 'h':
-      return r->H / 2;
+      return s->H / 2;
     default:
       return letter - '0';
   }
+}
+
+static int size_of(const recurrence *r, char letter) {
+  const recurrent_sizes sizes = {r->G, r->H, r->P, r->I};
+  return letter == 'T'   ? r->T
+         : letter == 'B' ? r->B
+                         : (int)recurrent_size(letter, &sizes);
 }
 
 static saros_status expect_shape(const recurrence *r, int which) {
