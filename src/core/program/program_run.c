@@ -327,24 +327,16 @@ static void connect(const running *r, loop_room *room) {
   }
 }
 
-/* y = z next + (1 - z) before, over all steps. */
+/* z next + (1 - z) before, over all steps. */
 static saros_status zoned(const running *r, int state) {
-  const program_state *s = &r->p->states[state];
-  saros_tensor *next = r->value[s->next], *before = r->value[r->reader[state]];
-  saros_tensor *change = NULL, *part = NULL, *y = NULL;
-  saros_status status;
-  if (next == NULL || before == NULL)
+  saros_tensor **next = &r->value[r->p->states[state].next];
+  saros_tensor *before = r->value[r->reader[state]], *y;
+  if (*next == NULL || before == NULL)
     return SAROS_OK;
-  TRY_OR_DONE(saros_combine(SAROS_SUBTRACT, next, before, &change));
-  TRY_OR_DONE(
-      saros_combine(SAROS_MULTIPLY, r->how.zoneout[state], change, &part));
-  TRY_OR_DONE(saros_combine(SAROS_ADD, before, part, &y));
-  saros_tensor_release(next);
-  r->value[s->next] = y;
-done:
-  saros_tensor_release(change);
-  saros_tensor_release(part);
-  return status;
+  TRY(program_blend(r->how.zoneout[state], *next, before, &y));
+  saros_tensor_release(*next);
+  *next = y;
+  return SAROS_OK;
 }
 
 /* True unless the states only take over what is computed outside. */

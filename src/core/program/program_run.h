@@ -44,6 +44,10 @@ saros_status program_flat(const program_node *n, saros_tensor *x,
 saros_status program_spread(const program_node *n, const program_lead *lead,
                             saros_tensor *x, saros_tensor **out);
 
+/* z a + (1 - z) b */
+saros_status program_blend(saros_tensor *z, saros_tensor *a, saros_tensor *b,
+                           saros_tensor **out);
+
 /* The value of a node whose operands are all that it depends on; x: theirs. */
 saros_status program_evaluate(const saros_program *p, const program_node *n,
                               const program_lead *lead, saros_tensor *const *x,

@@ -52,21 +52,6 @@ done:
   return status;
 }
 
-/* z a + (1 - z) b */
-static saros_status blend(saros_tensor *z, saros_tensor *a, saros_tensor *b,
-                          saros_tensor **out) {
-  saros_tensor *change = NULL, *part = NULL;
-  saros_status status;
-  *out = NULL;
-  TRY_OR_DONE(saros_combine(SAROS_SUBTRACT, a, b, &change));
-  TRY_OR_DONE(saros_combine(SAROS_MULTIPLY, z, change, &part));
-  status = saros_combine(SAROS_ADD, b, part, out);
-done:
-  saros_tensor_release(change);
-  saros_tensor_release(part);
-  return status;
-}
-
 static void set(saros_tensor **place, saros_tensor *x) {
   saros_tensor_release(*place);
   *place = x;
@@ -255,7 +240,7 @@ static saros_status new_state(unrolling *u, int s, saros_tensor **out) {
   if (u->how->zoneout != NULL) {
     TRY_OR_DONE(at_step(u, u->how->zoneout[s], &z));
     if (z != NULL)
-      TRY_OR_DONE(PROGRAM_MAKE(*out, blend(z, *out, old, &made)));
+      TRY_OR_DONE(PROGRAM_MAKE(*out, program_blend(z, *out, old, &made)));
   }
   TRY_OR_DONE(at_step(u, u->how->mask, &mask));
   if (mask != NULL)

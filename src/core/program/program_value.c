@@ -55,6 +55,20 @@ saros_status program_spread(const program_node *n, const program_lead *lead,
   return status;
 }
 
+saros_status program_blend(saros_tensor *z, saros_tensor *a, saros_tensor *b,
+                           saros_tensor **out) {
+  saros_tensor *change = NULL, *part = NULL;
+  saros_status status;
+  *out = NULL;
+  TRY_OR_DONE(saros_combine(SAROS_SUBTRACT, a, b, &change));
+  TRY_OR_DONE(saros_combine(SAROS_MULTIPLY, z, change, &part));
+  status = saros_combine(SAROS_ADD, b, part, out);
+done:
+  saros_tensor_release(change);
+  saros_tensor_release(part);
+  return status;
+}
+
 /* The operand as (lead, tail...). */
 static saros_status shaped(const saros_program *p, const program_node *n, int i,
                            saros_tensor *x, int rank, const int *tail,
