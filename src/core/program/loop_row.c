@@ -17,59 +17,7 @@ typedef struct row {
   size_t width, outer, n, inner;  // of a: as the attributes say
 } row;
 
-/* --- Moves ------------------------------------------------------------------------ */
-
-/* Places of a slice: calls for each pair of runs of 'inner' elements. */
-static void run_slice(const row *r, int back) {
-  const int *at = r->value->at;
-  size_t inner = r->inner, kept = 0;
-  for (size_t o = 0; o < r->outer; o++)
-    for (int k = 0; k < at[AT_COUNT]; k++, kept += inner) {
-      ptrdiff_t place = at[AT_FROM] + (ptrdiff_t)k * at[AT_STEP];
-      size_t whole = (o * r->n + (size_t)place) * inner;
-      if (back)
-        memcpy(r->y + whole, r->a + kept, inner * sizeof(real));
-      else
-        memcpy(r->y + kept, r->a + whole, inner * sizeof(real));
-    }
-}
-
-static void run_scatter(const row *r) {
-  memset(r->y, 0, r->width * sizeof(real));
-  run_slice(r, 1);
-}
-
-static void run_expand(const row *r) {
-  real *y = r->y;
-  for (size_t o = 0; o < r->outer; o++)
-    for (size_t k = 0; k < r->n; k++, y += r->inner)
-      memcpy(y, r->a + o * r->inner, r->inner * sizeof(real));
-}
-
-static void run_transpose(const row *r) {
-  size_t A = (size_t)r->value->at[AT_A], B = (size_t)r->value->at[AT_B];
-  size_t inner = (size_t)r->value->at[AT_INNER];
-  for (size_t o = 0; o < r->outer; o++)
-    for (size_t i = 0; i < A; i++)
-      for (size_t k = 0; k < B; k++)
-        memcpy(r->y + ((o * B + k) * A + i) * inner,
-               r->a + ((o * A + i) * B + k) * inner, inner * sizeof(real));
-}
-
 /* --- Over an axis ------------------------------------------------------------------- */
-
-static void run_cumsum(const row *r) {
-  int from_end = r->value->at[3];
-  for (size_t o = 0; o < r->outer; o++)
-    for (size_t i = 0; i < r->inner; i++) {
-      double sum = 0;
-      for (size_t k = 0; k < r->n; k++) {
-        size_t place = from_end ? r->n - 1 - k : k;
-        size_t at = (o * r->n + place) * r->inner + i;
-        r->y[at] = (real)(sum += (double)r->a[at]);
-      }
-    }
-}
 
 /* The place of the largest (or smallest) of n elements 'inner' apart, NaN first. */
 static size_t place_of_extreme(const real *x, size_t n, size_t inner,
@@ -272,16 +220,17 @@ static void run_scaled(const row *r) {
 static void run_row(const row *r, size_t of_a, size_t of_b) {
   switch (r->value->op) {
     case LOOP_SLICE:
-      run_slice(r, 0);
+      program_slice_row(r->value->at, r->y, r->a, 0);
       break;
     case LOOP_SCATTER:
-      run_scatter(r);
+      memset(r->y, 0, r->width * sizeof(real));
+      program_slice_row(r->value->at, r->y, r->a, 1);
       break;
     case LOOP_EXPAND:
-      run_expand(r);
+      program_expand_row(r->value->at, r->y, r->a);
       break;
     case LOOP_TRANSPOSE:
-      run_transpose(r);
+      program_transpose_row(r->value->at, r->y, r->a);
       break;
     case LOOP_SUM:
       r->kernels->reduce->sum(r->y, r->a, r->outer, r->n, r->inner);
@@ -297,7 +246,8 @@ static void run_row(const row *r, size_t of_a, size_t of_b) {
       run_logsumexp(r);
       break;
     case LOOP_CUMSUM:
-      run_cumsum(r);
+      r->kernels->reduce->running_sum(r->y, r->a, r->outer, r->n, r->inner,
+                                      r->value->at[3], 0);
       break;
     case LOOP_MATVEC:
       run_matvec(r);

@@ -165,6 +165,16 @@ struct saros_program {
   struct loop_plan *loops;  // compiled so far: a cache; see loop.h
 };
 
+/* --- Elements of a row in another order (program_move.c) ------------------------ */
+
+/* 'at' is that of a slice, expand or transpose node. Back, y is what x is a slice
+** of, and stays as it is elsewhere. */
+void program_slice_row(const int *at, real *y, const real *x, int back);
+void program_expand_row(const int *at, real *y, const real *x);
+void program_transpose_row(const int *at, real *y, const real *x);
+
+/* --- Names ---------------------------------------------------------------------- */
+
 /* The name of what a node computes, as in the text: "linear", "tanh". */
 const char *program_op_name(const program_node *node);
 

@@ -34,22 +34,6 @@ static void copy(real *y, const real *x, size_t n) {
   memcpy(y, x, n * sizeof(real));
 }
 
-static void expand(const program_node *n, real *y, const real *x) {
-  const size_t inner = (size_t)n->at[AT_INNER];
-  for (int outer = 0; outer < n->at[AT_OUTER]; outer++, x += inner)
-    for (int i = 0; i < n->at[AT_TIMES]; i++, y += inner)
-      copy(y, x, inner);
-}
-
-static void slice(const program_node *n, real *y, const real *x) {
-  const ptrdiff_t inner = n->at[AT_INNER], block = n->at[AT_N] * inner;
-  for (int outer = 0; outer < n->at[AT_OUTER]; outer++, x += block) {
-    ptrdiff_t at = n->at[AT_FROM];
-    for (int i = 0; i < n->at[AT_COUNT]; i++, y += inner, at += n->at[AT_STEP])
-      copy(y, x + at * inner, (size_t)inner);
-  }
-}
-
 static void concatenate(const program_node *n, real *y, const real *const *x,
                         const int *widths) {
   for (int outer = 0; outer < n->at[AT_OUTER]; outer++)
@@ -58,14 +42,6 @@ static void concatenate(const program_node *n, real *y, const real *const *x,
       copy(y, x[i] + (size_t)outer * part, part);
       y += part;
     }
-}
-
-static void transpose(const program_node *n, real *y, const real *x) {
-  const ptrdiff_t a = n->at[AT_A], b = n->at[AT_B], inner = n->at[AT_INNER];
-  for (int outer = 0; outer < n->at[AT_OUTER]; outer++, x += a * b * inner)
-    for (ptrdiff_t j = 0; j < b; j++)
-      for (ptrdiff_t i = 0; i < a; i++, y += inner)
-        copy(y, x + (i * b + j) * inner, (size_t)inner);
 }
 
 /* --- Along an axis -------------------------------------------------------------------- */
@@ -115,14 +91,6 @@ static void log_softmax_of(real *y, const real *x, ptrdiff_t n,
   const double log_sum = max + log(sum_of_exp(x, n, step, max));
   for (ptrdiff_t i = 0; i < n; i++)
     y[i * step] = (real)((double)x[i * step] - log_sum);
-}
-
-static void cumsum_of(real *y, const real *x, ptrdiff_t n, ptrdiff_t step) {
-  double sum = 0;
-  for (ptrdiff_t i = 0; i < n; i++) {
-    sum += (double)x[i * step];
-    y[i * step] = (real)sum;
-  }
 }
 
 /* Calls along for each pair of a block and a place in it; results lie 'kept'
@@ -244,7 +212,8 @@ static void compute_along(const kernels *k, const program_node *n, real *y,
       along(logsumexp_of, n, y, x, 1);
       break;
     case NODE_CUMSUM:
-      along(cumsum_of, n, y, x, n->at[AT_N]);
+      k->reduce->running_sum(y, x, (size_t)n->at[AT_OUTER], (size_t)n->at[AT_N],
+                             (size_t)n->at[AT_INNER], 0, 0);
       break;
     case NODE_SOFTMAX:
     case NODE_LOG_SOFTMAX:
@@ -262,16 +231,16 @@ void session_compute_row(const kernels *k, const program_node *n, real *y,
       linear(k, n, y, x, widths);
       break;
     case NODE_EXPAND:
-      expand(n, y, x[0]);
+      program_expand_row(n->at, y, x[0]);
       break;
     case NODE_SLICE:
-      slice(n, y, x[0]);
+      program_slice_row(n->at, y, x[0], 0);
       break;
     case NODE_CONCATENATE:
       concatenate(n, y, x, widths);
       break;
     case NODE_TRANSPOSE:
-      transpose(n, y, x[0]);
+      program_transpose_row(n->at, y, x[0]);
       break;
     case NODE_LAYER_NORM:
     case NODE_RMS_NORM:
