@@ -282,36 +282,24 @@ static saros_status norm_operand(const program_node *n, int i, double otherwise,
   return program_filled(x[0]->context, otherwise, 1, &n->at[AT_N], out);
 }
 
-static saros_status layer_norm(const saros_program *p, const program_node *n,
-                               saros_tensor *const *x, saros_tensor **out) {
+static saros_status norm(const saros_program *p, const program_node *n,
+                         saros_tensor *const *x, saros_tensor **out) {
   const int shape[2] = {n->width / n->at[AT_N], n->at[AT_N]};
+  const double epsilon = n->number[NUMBER_EPSILON];
   saros_tensor *rows = NULL, *gain = NULL, *bias = NULL;
   saros_status status;
   TRY_OR_DONE(shaped(p, n, 0, x[0], 2, shape, &rows));
   TRY_OR_DONE(norm_operand(n, 1, 1, x, &gain));
-  TRY_OR_DONE(norm_operand(n, 2, 0, x, &bias));
-  TRY_OR_DONE(
-      saros_layer_norm(rows, gain, bias, n->number[NUMBER_EPSILON], out));
+  if (n->op == NODE_LAYER_NORM) {
+    TRY_OR_DONE(norm_operand(n, 2, 0, x, &bias));
+    TRY_OR_DONE(saros_layer_norm(rows, gain, bias, epsilon, out));
+  } else
+    TRY_OR_DONE(saros_rms_norm(rows, gain, epsilon, out));
   status = as_row(n, 2, out);
 done:
   saros_tensor_release(rows);
   saros_tensor_release(gain);
   saros_tensor_release(bias);
-  return status;
-}
-
-static saros_status rms_norm(const saros_program *p, const program_node *n,
-                             saros_tensor *const *x, saros_tensor **out) {
-  const int shape[2] = {n->width / n->at[AT_N], n->at[AT_N]};
-  saros_tensor *rows = NULL, *gain = NULL;
-  saros_status status;
-  TRY_OR_DONE(shaped(p, n, 0, x[0], 2, shape, &rows));
-  TRY_OR_DONE(norm_operand(n, 1, 1, x, &gain));
-  TRY_OR_DONE(saros_rms_norm(rows, gain, n->number[NUMBER_EPSILON], out));
-  status = as_row(n, 2, out);
-done:
-  saros_tensor_release(rows);
-  saros_tensor_release(gain);
   return status;
 }
 
@@ -337,9 +325,8 @@ saros_status program_evaluate(const saros_program *p, const program_node *n,
     case NODE_TRANSPOSE:
       return transpose(p, n, x, out);
     case NODE_LAYER_NORM:
-      return layer_norm(p, n, x, out);
     case NODE_RMS_NORM:
-      return rms_norm(p, n, x, out);
+      return norm(p, n, x, out);
     case NODE_MATVEC:
       return matvec(p, n, x, out);
     case NODE_OUTER:
