@@ -80,7 +80,6 @@ static saros_status cell_parameters(const program_walk *walk,
                                     saros_tensor *const *x,
                                     saros_tensor *const *first,
                                     saros_named_tensor *given) {
-  static const char *const names[] = {"first_h", "first_c"};
   int shape[2], count = n->inputs - 1;
   for (int i = 0; i < count; i++) {
     const program_node *in = &walk->p->nodes[n->input[i + 1]];
@@ -89,7 +88,7 @@ static saros_status cell_parameters(const program_walk *walk,
     TRY(program_reshape(x[i + 1], 0, rank, shape, &given[i].tensor));
   }
   for (int i = 0; i < n->states; i++) {
-    given[count + i].name = names[i];
+    given[count + i].name = recurrent_givens[R_H_RESTART + i].name;
     if (first[i] != NULL)
       TRY(program_reshape(first[i], 0, 1, &walk->p->states[n->state[i]].width,
                           &given[count + i].tensor));
