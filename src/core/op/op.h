@@ -20,6 +20,12 @@ saros_status op_expand(saros_tensor *x, int rank, const int *shape,
 saros_status op_broadcast_shape(const char *function, const saros_tensor *a,
                                 const saros_tensor *b, int *rank, int *shape);
 
+/* The lengths of the rows of like (T, B, ...), or null, lie in that range.
+** (op_ctc.c) */
+saros_status op_expect_lengths(const char *function, const char *name,
+                               const saros_tensor *like, const int *lengths,
+                               int lowest, int highest);
+
 /* A copy of a mask, whose shape must be the first 'rank' axes of like's, or ones
 ** where there is none. (op_loss.c) */
 saros_status op_weights_from_mask(const char *function, saros_tensor *mask,

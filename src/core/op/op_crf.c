@@ -129,13 +129,8 @@ static saros_status expect_field(const char *function, saros_tensor *emissions,
                       "%s: expected emissions of shape (T, B, L), got %s",
                       function, SHAPE(emissions));
   TRY(expect_scores(function, emissions, crf));
-  const int T = emissions->shape[0], base = emissions->context->index_base;
-  for (int row = 0; crf->lengths != NULL && row < emissions->shape[1]; row++)
-    if (crf->lengths[row] < 1 || crf->lengths[row] > T)
-      return saros_fail(emissions->context, SAROS_EARGUMENT,
-                        "%s: expected lengths in 1..%d, got %d for row %d",
-                        function, T, crf->lengths[row], row + base);
-  return SAROS_OK;
+  return op_expect_lengths(function, "lengths", emissions, crf->lengths, 1,
+                           emissions->shape[0]);
 }
 
 static saros_status expect_tags(const crf_field *f, int base) {

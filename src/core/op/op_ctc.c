@@ -110,15 +110,16 @@ static saros_status expect_shapes(saros_tensor *logits, saros_tensor *targets,
                     V - 1 + base, blank + base);
 }
 
-static saros_status expect_lengths(saros_tensor *like, const char *name,
-                                   const int *lengths, int lowest,
-                                   int highest) {
+saros_status op_expect_lengths(const char *function, const char *name,
+                               const saros_tensor *like, const int *lengths,
+                               int lowest, int highest) {
   int B = like->shape[1], base = like->context->index_base;
   for (int row = 0; lengths != NULL && row < B; row++)
     if (lengths[row] < lowest || lengths[row] > highest)
       return saros_fail(like->context, SAROS_EARGUMENT,
-                        "ctc_loss: expected %s in %d..%d, got %d for row %d",
-                        name, lowest, highest, lengths[row], row + base);
+                        "%s: expected %s in %d..%d, got %d for row %d",
+                        function, name, lowest, highest, lengths[row],
+                        row + base);
   return SAROS_OK;
 }
 
@@ -247,10 +248,10 @@ saros_status saros_ctc_loss(saros_tensor *logits, saros_tensor *targets,
   TRY(base_expect_known(logits->context, "ctc_loss", "a reduction",
                         (int)reduction, SAROS_CTC_REDUCTIONS));
   TRY(expect_shapes(logits, targets, blank));
-  TRY(expect_lengths(logits, "input_lengths", input_lengths, 1,
-                     logits->shape[0]));
-  TRY(expect_lengths(logits, "target_lengths", target_lengths, 0,
-                     targets->shape[0]));
+  TRY(op_expect_lengths("ctc_loss", "input_lengths", logits, input_lengths, 1,
+                        logits->shape[0]));
+  TRY(op_expect_lengths("ctc_loss", "target_lengths", logits, target_lengths, 0,
+                        targets->shape[0]));
   alignment a = {
       .context = logits->context,
       .T = (size_t)logits->shape[0],
