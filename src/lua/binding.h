@@ -288,6 +288,9 @@ saros_tensor *bind_hold_tensor(lua_State *L, int arg);
 saros_tensor *bind_check_tensor(lua_State *L, int arg);
 /* Null if the argument is nil or absent. */
 saros_tensor *bind_opt_tensor(lua_State *L, int arg);
+/* Pushes the tensor in a field, or nil; a table that is nil has no fields. The
+** call of the core fetches it from there. */
+void bind_push_field_tensor(lua_State *L, int table, const char *name);
 /* Replaces a number by a tensor of rank 0. */
 void bind_check_operand(lua_State *L, int arg);
 /* An element as scripts see it: ids count from 1. */

@@ -94,35 +94,54 @@ static int ctc_loss(lua_State *L) {
 static const char *const crf_fields[] = {"transitions", "start", "stop",
                                          "lengths", NULL};
 
-static saros_tensor *push_scores(lua_State *L, const char *name) {
-  bind_push_field(L, OPTIONS, name);
-  saros_tensor *tensor = bind_to_tensor(L, -1);
-  if (tensor == NULL)
+/* Where the options, argument OPTIONS, leave what they hold. */
+enum { TRANSITIONS = OPTIONS + 1, START, STOP };
+
+static void push_scores(lua_State *L, const char *name) {
+  bind_push_field_tensor(L, OPTIONS, name);
+  if (lua_isnil(L, -1))
     bind_field_error(L, "a live tensor", name);
-  return tensor;
 }
 
-/* The options, argument OPTIONS, with what they hold left on the stack. */
-static saros_crf push_crf(lua_State *L) {
+/* Returns the lengths, or null. */
+static const int *push_crf(lua_State *L) {
   bind_check_table(L, OPTIONS);
   bind_check_fields(L, OPTIONS, crf_fields);
   int rows = row_count(L);
-  saros_crf crf = {.transitions = push_scores(L, "transitions"),
-                   .start = push_scores(L, "start"),
-                   .stop = push_scores(L, "stop")};
-  crf.lengths = rows >= 0 ? push_lengths(L, "lengths", rows) : NULL;
-  return crf;
+  push_scores(L, "transitions");
+  push_scores(L, "start");
+  push_scores(L, "stop");
+  return rows >= 0 ? push_lengths(L, "lengths", rows) : NULL;
+}
+
+static saros_crf crf_on_stack(lua_State *L, const int *lengths) {
+  return (saros_crf){.transitions = bind_check_tensor(L, TRANSITIONS),
+                     .start = bind_check_tensor(L, START),
+                     .stop = bind_check_tensor(L, STOP),
+                     .lengths = lengths};
+}
+
+static saros_status run_crf_loss(lua_State *L, const int *lengths,
+                                 saros_tensor **out) {
+  saros_crf crf = crf_on_stack(L, lengths);
+  return saros_crf_loss(bind_check_tensor(L, LOGITS),
+                        bind_check_tensor(L, TARGETS), &crf, out);
 }
 
 static int crf_loss(lua_State *L) {
   lua_settop(L, OPTIONS);
   bind_check_tensor(L, LOGITS);
   bind_check_tensor(L, TARGETS);
-  saros_crf crf = push_crf(L);
+  const int *lengths = push_crf(L);
   saros_tensor **out = bind_push_tensor(L);
-  ATTEMPT(L, saros_crf_loss(bind_check_tensor(L, LOGITS),
-                            bind_check_tensor(L, TARGETS), &crf, out));
+  ATTEMPT(L, run_crf_loss(L, lengths, out));
   return bind_new_tensor(L, out);
+}
+
+static saros_status run_crf_best(lua_State *L, const int *lengths,
+                                 saros_tensor **tags, saros_tensor **score) {
+  saros_crf crf = crf_on_stack(L, lengths);
+  return saros_crf_best(bind_check_tensor(L, LOGITS), &crf, tags, score);
 }
 
 /* The options are the second argument here. */
@@ -130,10 +149,10 @@ static int crf_best(lua_State *L) {
   lua_settop(L, TARGETS);
   lua_pushvalue(L, TARGETS);
   bind_check_tensor(L, LOGITS);
-  saros_crf crf = push_crf(L);
+  const int *lengths = push_crf(L);
   saros_tensor **tags = bind_push_tensor(L);
   saros_tensor **score = bind_push_tensor(L);
-  ATTEMPT(L, saros_crf_best(bind_check_tensor(L, LOGITS), &crf, tags, score));
+  ATTEMPT(L, run_crf_best(L, lengths, tags, score));
   bind_new_tensor(L, tags);
   return bind_new_tensor(L, score) + 1;
 }

@@ -206,29 +206,23 @@ static void check_loss(lua_State *L, const char *const *fields) {
     bind_check_fields(L, 3, fields);
 }
 
-/* Pushes the tensor in a field of the options, or nil. */
-static saros_tensor *push_field_tensor(lua_State *L, const char *name) {
-  if (lua_isnil(L, 3) || bind_push_field(L, 3, name) == LUA_TNIL)
-    return NULL;
-  saros_tensor *tensor = bind_to_tensor(L, -1);
-  if (tensor == NULL)
-    bind_field_error(L, "a live tensor", name);
-  return tensor;
-}
-
 static int operation_cross_entropy(lua_State *L) {
   static const char *const fields[] = {"mask", "weights", "label_smoothing",
                                        NULL};
   check_loss(L, fields);
-  saros_cross_entropy_options options = {
-      .mask = push_field_tensor(L, "mask"),
-      .weights = push_field_tensor(L, "weights"),
-      .smoothing =
-          lua_isnil(L, 3) ? 0 : bind_field_number(L, 3, "label_smoothing", 0),
-  };
+  bind_push_field_tensor(L, 3, "mask");     // 4
+  bind_push_field_tensor(L, 3, "weights");  // 5
+  double smoothing =
+      lua_isnil(L, 3) ? 0 : bind_field_number(L, 3, "label_smoothing", 0);
   saros_tensor **out = bind_push_tensor(L);
-  ATTEMPT(L, saros_cross_entropy(bind_check_tensor(L, 1),
-                                 bind_check_tensor(L, 2), &options, out));
+  ATTEMPT(L,
+          saros_cross_entropy(bind_check_tensor(L, 1), bind_check_tensor(L, 2),
+                              &(saros_cross_entropy_options){
+                                  .mask = bind_opt_tensor(L, 4),
+                                  .weights = bind_opt_tensor(L, 5),
+                                  .smoothing = smoothing,
+                              },
+                              out));
   return bind_new_tensor(L, out);
 }
 
@@ -240,10 +234,10 @@ static int operation_loss(lua_State *L) {
   double delta = 1;
   if (kind == SAROS_HUBER && !lua_isnil(L, 3))
     delta = bind_field_number(L, 3, "delta", 1);
-  saros_tensor *mask = push_field_tensor(L, "mask");
+  bind_push_field_tensor(L, 3, "mask");  // 4
   saros_tensor **out = bind_push_tensor(L);
   ATTEMPT(L, saros_loss(kind, bind_check_tensor(L, 1), bind_check_tensor(L, 2),
-                        mask, delta, out));
+                        bind_opt_tensor(L, 4), delta, out));
   return bind_new_tensor(L, out);
 }
 

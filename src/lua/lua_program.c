@@ -215,12 +215,6 @@ static void push_list(lua_State *L, int list) {
   lua_settop(L, table);
 }
 
-static void push_optional_tensor(lua_State *L, const char *field) {
-  if (bind_push_field(L, RUN_GIVEN, field) != LUA_TNIL &&
-      bind_to_tensor(L, -1) == NULL)
-    bind_field_error(L, "a live tensor", field);
-}
-
 static void push_results(lua_State *L, int list) {
   int count = count_of(L, list);
   lua_createtable(L, count, 0);
@@ -304,8 +298,8 @@ static int program_run(lua_State *L) {
     if (lua_isnil(L, list) && count_of(L, list) > 0)
       bind_failure(L, "run: expected %s, a table by name, got nil",
                    run_fields[list - RUN_PARAMETERS]);
-  push_optional_tensor(L, "mask");
-  push_optional_tensor(L, "reset");
+  bind_push_field_tensor(L, RUN_GIVEN, "mask");
+  bind_push_field_tensor(L, RUN_GIVEN, "reset");
   if (bind_push_field(L, RUN_GIVEN, "generator") != LUA_TNIL &&
       bind_to_box(L, -1, GENERATOR) == NULL)
     bind_field_error(L, "a generator", "generator");

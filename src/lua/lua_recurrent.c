@@ -19,10 +19,10 @@ enum {
   PARAMETERS,
   STEPS,
   RESULT,  // the list of last states
-  NAMED,   // the array of parameters
+  NAMED,   // room for the array of parameters
   WALK,
   FIRST_STATE = WALK + STEP_COUNT,
-  LAYER = FIRST_STATE + SAROS_MAX_STATES  // the tensors of the parameters
+  LAYER = FIRST_STATE + SAROS_MAX_STATES  // names and tensors of the parameters
 };
 
 static int check_cell(lua_State *L) {
@@ -36,16 +36,10 @@ static int check_cell(lua_State *L) {
 
 /* Pushes the tensors among the steps, nil where there is none. */
 static void push_steps(lua_State *L) {
-  int given = !lua_isnil(L, STEPS);
-  if (given)
+  if (!lua_isnil(L, STEPS))
     bind_check_fields(L, STEPS, step_fields);
-  for (int i = 0; i < STEP_COUNT; i++) {
-    if (!given)
-      lua_pushnil(L);
-    else if (bind_push_field(L, STEPS, step_fields[i]) != LUA_TNIL &&
-             bind_to_tensor(L, -1) == NULL)
-      bind_field_error(L, "a live tensor", step_fields[i]);
-  }
+  for (int i = 0; i < STEP_COUNT; i++)
+    bind_push_field_tensor(L, STEPS, step_fields[i]);
 }
 
 /* Counts the fields of the table of parameters, whose names must be text. */
@@ -59,17 +53,26 @@ static int count_parameters(lua_State *L) {
   return count;
 }
 
-/* Puts the parameters into the array, and their tensors on the stack, where they
-** live for as long as the call. The cell knows which names there are. */
-static void push_parameters(lua_State *L, saros_named_tensor *named) {
+/* Pushes the name and the tensor of each parameter, at most 'count'; returns how
+** many. The cell knows which names there are. */
+static int push_parameters(lua_State *L, int count) {
+  int found = 0;
   lua_pushnil(L);
-  for (int at = lua_gettop(L); lua_next(L, PARAMETERS) != 0; at++, named++) {
-    named->name = lua_tostring(L, -2);
-    named->tensor = bind_to_tensor(L, -1);
-    if (named->tensor == NULL)
-      bind_field_error(L, "a live tensor", named->name);
-    lua_insert(L, at);  // below the key
+  for (; found < count && lua_next(L, PARAMETERS) != 0; found++) {
+    if (bind_to_tensor(L, -1) == NULL)
+      bind_field_error(L, "a live tensor", lua_tostring(L, -2));
+    lua_pushvalue(L, -2);  // the key, for the next one
   }
+  return found;
+}
+
+static saros_named_tensor *parameters_on_stack(lua_State *L, int count) {
+  saros_named_tensor *named = lua_touserdata(L, NAMED);
+  for (int i = 0; i < count; i++) {
+    named[i].name = lua_tostring(L, LAYER + 2 * i);
+    named[i].tensor = bind_check_tensor(L, LAYER + 2 * i + 1);
+  }
+  return named;
 }
 
 /* Pushes the states of argument STATES; nil stands for zeros. */
@@ -114,7 +117,7 @@ static saros_status run(lua_State *L, saros_cell cell, int count, int reverse,
     state[i] = bind_opt_tensor(L, FIRST_STATE + i);
   saros_status status =
       saros_recurrent(cell, bind_check_tensor(L, INPUT), state,
-                      lua_touserdata(L, NAMED), count, &steps, y, last);
+                      parameters_on_stack(L, count), count, &steps, y, last);
   for (int i = 0; i < states; i++)
     *last_boxes[i] = last[i];
   return status;
@@ -136,15 +139,14 @@ static int recurrent(lua_State *L) {
   const saros_cell_facts facts = saros_cell_of(cell);
   bind_check_tensor(L, INPUT);
   int count = count_parameters(L);
-  luaL_checkstack(L, LAYER + count + SAROS_MAX_STATES + 8,
+  luaL_checkstack(L, LAYER + 2 * count + SAROS_MAX_STATES + 8,
                   bind_function_name(L));
   lua_createtable(L, facts.states, 0);  // RESULT
-  saros_named_tensor *named =
-      lua_newuserdatauv(L, (size_t)count * sizeof *named, 0);
+  lua_newuserdatauv(L, (size_t)count * sizeof(saros_named_tensor), 0);
   push_steps(L);
   push_states(L, facts.states);
   lua_settop(L, LAYER - 1);
-  push_parameters(L, named);
+  count = push_parameters(L, count);
   int reverse = get_reverse(L);
   for (int i = 0; i < facts.states; i++) {
     last[i] = bind_push_tensor(L);

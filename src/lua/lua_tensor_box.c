@@ -38,6 +38,14 @@ saros_tensor *bind_opt_tensor(lua_State *L, int arg) {
   return lua_isnoneornil(L, arg) ? NULL : bind_check_tensor(L, arg);
 }
 
+void bind_push_field_tensor(lua_State *L, int table, const char *name) {
+  if (lua_isnil(L, table))
+    lua_pushnil(L);
+  else if (bind_push_field(L, table, name) != LUA_TNIL &&
+           bind_to_tensor(L, -1) == NULL)
+    bind_field_error(L, "a live tensor", name);
+}
+
 saros_tensor *bind_hold_tensor(lua_State *L, int arg) {
   saros_tensor **box = bind_push_tensor(L);
   *box = saros_tensor_retain(bind_check_tensor(L, arg));

@@ -5,8 +5,8 @@
 
 #include "binding.h"
 
-/* Arguments. */
-enum { INPUT = 1, STATE, OPTIONS };
+/* Arguments, and behind them the tensors of the options. */
+enum { INPUT = 1, STATE, OPTIONS, MASK, RESET };
 
 static const char *const fields[] = {"kernel", "dilation", "ahead",
                                      "mask",   "reset",    NULL};
@@ -22,32 +22,28 @@ static int field_integer(lua_State *L, const char *name, int lowest,
   return (int)value;
 }
 
-/* Leaves the tensor in a field on the stack; null for nil. */
-static saros_tensor *push_field_tensor(lua_State *L, const char *name) {
-  if (bind_push_field(L, OPTIONS, name) == LUA_TNIL)
-    return NULL;
-  saros_tensor *tensor = bind_to_tensor(L, -1);
-  if (tensor == NULL)
-    bind_field_error(L, "a live tensor", name);
-  return tensor;
-}
-
 static int window(lua_State *L) {
   lua_settop(L, OPTIONS);
   bind_check_tensor(L, INPUT);
   bind_check_table(L, OPTIONS);
   bind_check_fields(L, OPTIONS, fields);
-  saros_window_options options = {
-      .kernel = field_integer(L, "kernel", 1, 1),
-      .dilation = field_integer(L, "dilation", 1, 1),
-      .ahead = field_integer(L, "ahead", 0, 0),
-      .mask = push_field_tensor(L, "mask"),
-      .reset = push_field_tensor(L, "reset"),
-  };
+  int kernel = field_integer(L, "kernel", 1, 1);
+  int dilation = field_integer(L, "dilation", 1, 1);
+  int ahead = field_integer(L, "ahead", 0, 0);
+  bind_push_field_tensor(L, OPTIONS, "mask");
+  bind_push_field_tensor(L, OPTIONS, "reset");
   saros_tensor **out = bind_push_tensor(L);
   saros_tensor **last = bind_push_tensor(L);
-  ATTEMPT(L, saros_window(bind_check_tensor(L, INPUT),
-                          bind_opt_tensor(L, STATE), &options, out, last));
+  ATTEMPT(L,
+          saros_window(bind_check_tensor(L, INPUT), bind_opt_tensor(L, STATE),
+                       &(saros_window_options){
+                           .kernel = kernel,
+                           .dilation = dilation,
+                           .ahead = ahead,
+                           .mask = bind_opt_tensor(L, MASK),
+                           .reset = bind_opt_tensor(L, RESET),
+                       },
+                       out, last));
   bind_new_tensor(L, out);
   return bind_new_tensor(L, last) + 1;
 }
