@@ -199,6 +199,15 @@ static saros_tensor **entry_tensors(lua_State *L, int entry, int first,
   return array;
 }
 
+/* own->output is the array 'plain', of the values from 'first' on. */
+static saros_status record_outputs(lua_State *L, const saros_own *own,
+                                   int first, saros_tensor **plain,
+                                   saros_tensor **out) {
+  for (int i = 0; i < own->outputs; i++)
+    plain[i] = bind_check_tensor(L, first + i);
+  return saros_own_record(bind_context_of(L), own, out);
+}
+
 /* Records what has been computed, and pushes the outputs. */
 static void record(lua_State *L, int entry, int arguments, int first,
                    int outputs, int results) {
@@ -219,9 +228,7 @@ static void record(lua_State *L, int entry, int arguments, int first,
   int boxes = lua_gettop(L) + 1;
   for (int i = 0; i < outputs; i++)
     bind_push_tensor(L);
-  for (int i = 0; i < outputs; i++)
-    plain[i] = bind_check_tensor(L, first + i);
-  ATTEMPT(L, saros_own_record(bind_context_of(L), &own, out));
+  ATTEMPT(L, record_outputs(L, &own, first, plain, out));
   for (int i = 0; i < outputs; i++)
     *(saros_tensor **)lua_touserdata(L, boxes + i) = out[i];
   for (int i = 0; i < outputs; i++)

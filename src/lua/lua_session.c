@@ -158,8 +158,8 @@ static int session_repack(lua_State *L) {
   bind_check_table(L, list);
   saros_tensor **array = push_parameters(
       L, list, saros_session_program(bind_check_session(L)), &count);
-  saros_tensor **parameters = bind_list_tensors(L, list, count, array);
-  ATTEMPT(L, saros_session_repack(bind_check_session(L), parameters));
+  ATTEMPT(L, saros_session_repack(bind_check_session(L),
+                                  bind_list_tensors(L, list, count, array)));
   lua_settop(L, 1);
   return 1;
 }
@@ -244,13 +244,17 @@ static int session_probabilities(lua_State *L) {
 /* s:sample(generator, options): an id, or ids (streams). */
 static int session_sample(lua_State *L) {
   lua_settop(L, 3);
+  bind_check_session(L);
+  push_own(L, SESSION_IDS);  // 4
+  if (!lua_isnil(L, 2))
+    bind_check_generator(L, 2);
+  saros_sampling how = bind_check_sampling(L, 3, bind_check_session(L));
+  if (lua_isnil(L, 2) && how.temperature != 0 && how.top_k != 1)
+    bind_argument_error(L, 2, "a generator");
   saros_session *s = bind_check_session(L);
-  saros_tensor *ids = push_own(L, SESSION_IDS);
   saros_generator *generator =
       lua_isnil(L, 2) ? NULL : bind_check_generator(L, 2);
-  saros_sampling how = bind_check_sampling(L, 3, s);
-  if (generator == NULL && how.temperature != 0 && how.top_k != 1)
-    bind_argument_error(L, 2, "a generator");
+  saros_tensor *ids = bind_check_tensor(L, 4);
   RUN(L, saros_tensor_writable(ids, bind_function_name(L)));
   RUN(L, saros_session_sample(s, generator, &how, saros_tensor_ids(ids)));
   if (saros_session_of(s).streams == 1)
