@@ -144,16 +144,22 @@ static int push_form(lua_State *L, const char *name) {
   return lua_type(L, -1);
 }
 
+/* Leaves on top the list that the form makes of argument 2, the last one; without
+** a form that is argument 2 itself. */
+static void form_list(lua_State *L, const char *name) {
+  if (push_form(L, name) == LUA_TNIL) {
+    lua_settop(L, 2);
+    return;
+  }
+  lua_pushvalue(L, 2);
+  lua_call(L, 1, 1);
+}
+
 /* s:repack(model), or a list of parameters without a form. */
 static int session_repack(lua_State *L) {
   bind_check_session(L);
   lua_settop(L, 2);
-  if (push_form(L, "parameters") != LUA_TNIL) {
-    lua_pushvalue(L, 2);
-    lua_call(L, 1, 1);
-  } else {
-    lua_settop(L, 2);
-  }
+  form_list(L, "parameters");
   int list = lua_gettop(L), count;
   bind_check_table(L, list);
   saros_tensor **array = push_parameters(
@@ -186,9 +192,7 @@ static int session_fork(lua_State *L) {
 
 /* --- Steps ---------------------------------------------------------------------------- */
 
-/* Pushes a tensor of the session. A script may have closed its box; then there
-** is nothing to show. */
-static saros_tensor *live_tensor(lua_State *L) {
+saros_tensor *bind_check_live(lua_State *L) {
   saros_tensor *x = bind_to_tensor(L, -1);
   if (x == NULL)
     bind_failure(L,
@@ -200,7 +204,7 @@ static saros_tensor *live_tensor(lua_State *L) {
 
 static saros_tensor *push_own(lua_State *L, int which) {
   lua_getiuservalue(L, 1, which);
-  return live_tensor(L);
+  return bind_check_live(L);
 }
 
 static int push_output(lua_State *L) {
@@ -228,7 +232,7 @@ static int session_output(lua_State *L) {
   lua_pushvalue(L, 2);
   if (lua_rawget(L, 3) == LUA_TNIL)
     bind_argument_error(L, 2, "the name or number of an output");
-  live_tensor(L);
+  bind_check_live(L);
   return 1;
 }
 
@@ -338,12 +342,7 @@ static int session_set_state(lua_State *L) {
   bind_check_table(L, 2);
   lua_settop(L, 2);
   int count = saros_session_of(bind_check_session(L)).state_count;
-  if (push_form(L, "set_state") != LUA_TNIL) {
-    lua_pushvalue(L, 2);
-    lua_call(L, 1, 1);
-  } else {
-    lua_settop(L, 2);
-  }
+  form_list(L, "set_state");
   saros_tensor **array = state_tensors(L, count);
   RUN(L, saros_session_set_states(bind_check_session(L), array));
   return itself(L);

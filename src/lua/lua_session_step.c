@@ -19,13 +19,7 @@ static saros_tensor *push_input(lua_State *L, const step_input *in) {
   lua_getiuservalue(L, 1, SESSION_INPUT);
   lua_rawgeti(L, -1, in->number);
   lua_remove(L, -2);
-  saros_tensor *x = bind_to_tensor(L, -1);
-  if (x == NULL)
-    bind_failure(L,
-                 "%s: expected the session's tensors to be live, got a closed "
-                 "one",
-                 bind_function_name(L));
-  return x;
+  return bind_check_live(L);
 }
 
 /* --- Values ---------------------------------------------------------------------------- */
