@@ -274,7 +274,6 @@ local own_layer = {}
 ---@return saros.nn.OwnLayer
 function own_layer.of(cell, inputs, o, names, generator)
   local self = OwnLayer.new()
-  self.kind = cell.kind -- which messages name
   self.cell, self.generator, self.initial = cell, generator or false, false
   self.kind = cell.kind -- for messages
   self.input, self.compiles, self.handle, self.refusal = inputs, o.compiled, false, false
