@@ -8,6 +8,7 @@ local evaluate = require "saros.export.evaluate"
 local pairs_of = require "saros.export.pairs"
 local write = require "saros.export.write"
 local module = require "saros.nn.module"
+local inputs_of = require("saros.program.program").inputs
 
 local identifier = options.kind("a C identifier of at most 40 characters that begins with a letter", function(value)
   return type(value) == "string" and #value <= 40 and value:find "^[A-Za-z][A-Za-z0-9_]*$" and value or nil
@@ -46,17 +47,6 @@ local TEST_STEPS = 8
 ---@field places saros.Tensor?  ids (K): where their present values are among those that go in
 
 -- --- What the file is checked with ---------------------------------------------------------
-
---- The nodes of a program that take something.
-local function inputs_of(program)
-  local list = {}
-  for _, node in ipairs(program.nodes) do
-    if node.op == "input" or node.op == "ids" then
-      list[#list + 1] = node
-    end
-  end
-  return list
-end
 
 --- Some input, a row for each step: ids (T) or features (T, width).
 local function draw(node, generator, scale)

@@ -9,6 +9,7 @@
 local core = require "saros.core"
 local options = require "saros.options"
 local states = require "saros.nn.state"
+local state_form = require "saros.nn.state_form"
 local lazy = require "saros.lazy"
 
 local late = lazy({}, { trace = { "saros.program.trace" } })
@@ -134,27 +135,11 @@ end
 
 -- --- Running --------------------------------------------------------------------------------
 
---- The leaf of a tree behind a path.
-local function leaf_of(tree, path)
-  for _, key in ipairs(path) do
-    tree = tree[key]
-  end
-  return tree
-end
-
 --- The tree whose leaves these are; a tensor where the path is empty.
 local function tree_of(self, leaves)
   local tree = states.new {}
   for n, state in ipairs(self.states) do
-    local branch, path = tree, state.path
-    if #path == 0 then
-      return leaves[n]
-    end
-    for k = 1, #path - 1 do
-      branch[path[k]] = branch[path[k]] or {}
-      branch = branch[path[k]]
-    end
-    branch[path[#path]] = leaves[n]
+    tree = state_form.put(tree, state.path, leaves[n])
   end
   return tree
 end
@@ -170,7 +155,7 @@ end
 function Compiled:run(inputs, before, begins, steps, dropout)
   local given, shapes = {}, {}
   for n, state in ipairs(self.states) do
-    local h = leaf_of(before, state.path)
+    local h = state_form.find(before, state.path)
     shapes[n] = h:shape()
     given[state.name] = not begins and h:reshape(h:size(1), -1) or nil
   end

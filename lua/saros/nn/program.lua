@@ -38,13 +38,6 @@ local function path_of(name)
   return path
 end
 
-local function leaf_of(tree, path)
-  for _, key in ipairs(path) do
-    tree = type(tree) == "table" and tree[key] or nil
-  end
-  return tree
-end
-
 --- States by name, as the program takes them, from the tree.
 local function by_name(self, tree, B)
   if tree == nil then
@@ -52,7 +45,7 @@ local function by_name(self, tree, B)
   end
   local list = {}
   for _, state in ipairs(self.data.states) do
-    local h = leaf_of(tree, state.path)
+    local h = state_form.find(tree, state.path)
     if not options.tensor.accept(h) or h:rank() < 2 or h:size(1) ~= B or h:count() ~= B * state.width then
       options.fail(("%s: expected the state %s of shape (%d, %d), got %s"):format(self.kind, state.name, B, state.width,
         options.describe(h)))
@@ -65,12 +58,7 @@ end
 local function tree_of(self, last)
   local tree = states.new {}
   for _, state in ipairs(self.data.states) do
-    local branch, path = tree, state.path
-    for k = 1, #path - 1 do
-      branch[path[k]] = branch[path[k]] or states.new {}
-      branch = branch[path[k]]
-    end
-    branch[path[#path]] = state_form.shaped(state, last[state.name])
+    tree = state_form.put(tree, state.path, state_form.shaped(state, last[state.name]))
   end
   return tree
 end
@@ -134,13 +122,11 @@ end
 --- What the nodes say of inputs and of chance.
 local function read_nodes(self)
   self.inputs = {}
-  for _, node in ipairs(self.data.nodes) do
-    if node.op == "input" or node.op == "ids" then
-      self.inputs[#self.inputs + 1] = { name = node.name, width = node.op == "input" and node.width or nil,
-        count = node.count }
-    elseif node.op == "dropout" or node.zoneout or node.dropout then
-      self.generator = self.generator or self:add_generator "dropout"
-    end
+  for position, node in ipairs(late.program.inputs(self.data)) do
+    self.inputs[position] = { name = node.name, width = node.op == "input" and node.width or nil, count = node.count }
+  end
+  if late.program.is_random(self.data) then
+    self.generator = self:add_generator "dropout"
   end
 end
 

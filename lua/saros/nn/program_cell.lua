@@ -152,10 +152,8 @@ local function new_cell(kind, size)
   for _, parameter in ipairs(self.compiled:parameters()) do
     self.named[parameter.name] = self:add_parameter(parameter.name, parameter.shape, no_beginning)
   end
-  for _, node in ipairs(late.program.decode(size.program).nodes) do
-    if node.op == "dropout" or node.zoneout or node.dropout then
-      self.generator = self.generator or self:add_generator "dropout"
-    end
+  if late.program.is_random(late.program.decode(size.program)) then
+    self.generator = self:add_generator "dropout"
   end
   return self
 end

@@ -34,27 +34,6 @@ local function parameters_again(program, model)
   return parameters_of(own, model)
 end
 
---- Puts a state where the model has it; the whole tree, if that is the tensor.
-local function put(tree, path, tensor)
-  if #path == 0 then
-    return tensor
-  end
-  local branch = tree
-  for n = 1, #path - 1 do
-    branch[path[n]] = branch[path[n]] or states.new {}
-    branch = branch[path[n]]
-  end
-  branch[path[#path]] = tensor
-  return tree
-end
-
-local function find(tree, path)
-  for _, key in ipairs(path) do
-    tree = type(tree) == "table" and tree[key] or nil
-  end
-  return tree
-end
-
 --- What turns a session's list of states into the state of a model, and back.
 local function form_of(program)
   local form = {}
@@ -62,7 +41,7 @@ local function form_of(program)
   function form.state(list)
     local tree = states.new {}
     for n, state in ipairs(program.states) do
-      tree = put(tree, state.path or { state.name }, state_form.shaped(state, list[n]))
+      tree = state_form.put(tree, state.path or { state.name }, state_form.shaped(state, list[n]))
     end
     return tree
   end
@@ -70,7 +49,7 @@ local function form_of(program)
   function form.set_state(tree)
     local list = {}
     for n, state in ipairs(program.states) do
-      list[n] = find(tree, state.path or { state.name })
+      list[n] = state_form.find(tree, state.path or { state.name })
       if not options.tensor.accept(list[n]) then
         options.fail(("set_state: expected the state of the model, with a tensor at %s, got %s"):format(
           state.name, options.describe(list[n])))

@@ -1,5 +1,8 @@
 --- The states of a program, (B, width) each, as modules have them: with the shape of a
---- row, and with the axis of the rows where the module has it.
+--- row, and with the axis of the rows where the module has it; and where they are in
+--- the tree that is the module's state.
+
+local states = require "saros.nn.state"
 
 local form = {}
 
@@ -40,6 +43,35 @@ function form.shaped(state, h)
     h = h:reshape(h:size(1), table.unpack(state.shape))
   end
   return moved(h, 1, state.axis or 1)
+end
+
+--- What is in a tree behind a path; nil if the path does not lead anywhere.
+---@param tree any
+---@param path any[]
+---@return any
+function form.find(tree, path)
+  for _, key in ipairs(path) do
+    tree = type(tree) == "table" and tree[key] or nil
+  end
+  return tree
+end
+
+--- Put a tensor where a path leads to, with the branches that this needs.
+---@param tree saros.nn.State
+---@param path any[]
+---@param tensor saros.Tensor
+---@return saros.nn.State tree  the tensor itself if the path is empty
+function form.put(tree, path, tensor)
+  if #path == 0 then
+    return tensor
+  end
+  local branch = tree
+  for n = 1, #path - 1 do
+    branch[path[n]] = rawget(branch, path[n]) or states.new {} -- states have methods, too
+    branch = branch[path[n]]
+  end
+  branch[path[#path]] = tensor
+  return tree
 end
 
 return form

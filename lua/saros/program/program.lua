@@ -122,6 +122,31 @@ function program.new(given)
   return setmetatable(given, Program)
 end
 
+--- The nodes of a program that take something, in their order.
+---@param given saros.Program
+---@return table[]
+function program.inputs(given)
+  local list = {}
+  for _, node in ipairs(given.nodes) do
+    if node.op == "input" or node.op == "ids" then
+      list[#list + 1] = node
+    end
+  end
+  return list
+end
+
+--- True if a program drops or keeps units by chance in training.
+---@param given saros.Program
+---@return boolean
+function program.is_random(given)
+  for _, node in ipairs(given.nodes) do
+    if node.op == "dropout" or node.zoneout or node.dropout then
+      return true
+    end
+  end
+  return false
+end
+
 --- The program that JSON text says, unchecked: core.program checks it.
 ---@param text string
 ---@return saros.Program

@@ -19,6 +19,7 @@ local core = require "saros.core"
 local options = require "saros.options"
 local spelling = require "saros.spelling"
 local optim = require "saros.optim"
+local inputs_of = require("saros.program.program").inputs
 local checkpoint = require "saros.train.checkpoint"
 local exact = require "saros.train.exact"
 local finite = require "saros.train.finite"
@@ -308,12 +309,7 @@ end
 
 --- The one input of a program of one output, a node of it.
 local function input_of(program)
-  local inputs = {}
-  for _, node in ipairs(program.nodes) do
-    if node.op == "input" or node.op == "ids" then
-      inputs[#inputs + 1] = node
-    end
-  end
+  local inputs = inputs_of(program)
   if #inputs ~= 1 then
     options.fail(("learner: expected a model of one input, got one of %d"):format(#inputs))
   elseif #program.outputs ~= 1 then
