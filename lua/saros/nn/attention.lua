@@ -24,10 +24,6 @@ local steps = require "saros.nn.steps"
 ---@field keys integer  K
 local Attention = module.class "attention"
 
--- Added to the scores of positions that do not count. Scores stay far below
--- it, and e^-1e9 is exactly 0 in float and in double.
-local FAR_BELOW = -1e9
-
 --- (T, B, n) as (B, T, n), a view: products run over the rows.
 local function by_rows(x)
   return x:transpose(1, 2)
@@ -78,22 +74,6 @@ local function check_inputs(self, query, keys, values)
   end
 end
 
---- The mask (S, B) that the caller means; nil if every position counts.
-local function mask_of(o, S, B)
-  if o.lengths and o.mask then
-    options.fail("attention: expected lengths or a mask, got both")
-  elseif o.lengths then
-    options.about("attention", steps.check_lengths, o.lengths, S, B, 1)
-    return steps.mask(o.lengths, S)
-  end
-  local mask = o.mask
-  options.about("attention", steps.check_binary, "a mask", mask, S, B)
-  if mask and mask:max(1):min():item() == 0 then
-    options.fail("attention: expected a mask with a 1 in every row, got one with only zeros")
-  end
-  return mask
-end
-
 ---@class saros.nn.AttentionOptions
 ---@field lengths? integer[]  of the B rows, each in 1..S; positions behind get weight 0 and are not read
 ---@field mask? saros.Tensor  (S, B), 1 or 0: a step where it is 0 is not looked at
@@ -108,13 +88,13 @@ function Attention:forward(query, keys, given)
   local o = check_given(given)
   check_inputs(self, query, keys, o.values)
   local S, B = keys:size(1), keys:size(2)
-  local mask = mask_of(o, S, B)
+  local mask = options.about("attention", steps.of_memory, o, S, B)
   keys = steps.hide(keys, mask)
   local values = o.values and steps.hide(o.values, mask) or keys
   local is_step = query:rank() == 2
   local scores = SCORES[self.form](self, is_step and query:reshape(1, B, -1) or query, keys)
   if mask then
-    scores = scores + ((1 - mask) * FAR_BELOW):transpose():reshape(B, 1, S)
+    scores = scores + steps.far_below(mask):transpose():reshape(B, 1, S)
   end
   local weights = core.softmax(scores)
   local context = by_rows(weights:matmul(by_rows(values)))

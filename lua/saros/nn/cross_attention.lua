@@ -26,9 +26,6 @@ local steps = require "saros.nn.steps"
 ---@field out_proj saros.nn.Linear
 local CrossAttention = module.class "cross_attention"
 
--- Added to the scores of steps that do not count: see saros.nn.attention.
-local FAR_BELOW = -1e9
-
 local check_given = options.declare("cross_attention", {
   { "lengths", options.optional(options.table) },
   { "mask", options.optional(options.tensor) },
@@ -46,21 +43,6 @@ local function check_inputs(self, query, memory)
     options.fail(("cross_attention: expected a memory of shape (S, %d, %d), got %s"):format(
       B, M, options.describe(memory)))
   end
-end
-
---- The mask (S, B) that the caller means; nil if every step counts.
-local function mask_of(o, S, B)
-  if o.lengths and o.mask then
-    options.fail("cross_attention: expected lengths or a mask, got both")
-  elseif o.lengths then
-    options.about("cross_attention", steps.check_lengths, o.lengths, S, B, 1)
-    return steps.mask(o.lengths, S)
-  end
-  options.about("cross_attention", steps.check_binary, "a mask", o.mask, S, B)
-  if o.mask and o.mask:max(1):min():item() == 0 then
-    options.fail("cross_attention: expected a mask with a 1 in every row, got one with only zeros")
-  end
-  return o.mask
 end
 
 --- One of q, k and v (n = 1, 2, 3) of x (T, B, ...), by heads: (B, heads, T, F / heads).
@@ -85,12 +67,12 @@ function CrossAttention:forward(query, memory, given)
   local o = check_given(given)
   check_inputs(self, query, memory)
   local S, B, F = memory:size(1), memory:size(2), self.o.size
-  local mask, is_step = mask_of(o, S, B), query:rank() == 2
+  local mask, is_step = options.about("cross_attention", steps.of_memory, o, S, B), query:rank() == 2
   memory = steps.hide(memory, mask)
   local q = projected(self, 1, is_step and query:reshape(1, B, F) or query) * (F // self.o.heads) ^ -0.5
   local scores = q:matmul(projected(self, 2, memory):transpose())
   if mask then
-    scores = scores + ((1 - mask) * FAR_BELOW):transpose():reshape(B, 1, 1, S)
+    scores = scores + steps.far_below(mask):transpose():reshape(B, 1, 1, S)
   end
   local weights = core.softmax(scores)
   local context = weights:matmul(projected(self, 3, memory)):transpose(2, 3):transpose(1, 2)

@@ -10,6 +10,10 @@ local options = require "saros.options"
 
 local steps = {}
 
+-- Added to the scores of steps that do not count. Scores stay far below it, and e^-1e9
+-- is exactly 0 in float and in double.
+steps.FAR_BELOW = -1e9
+
 ---@class saros.nn.StepOptions
 ---@field lengths? integer[]  for each row the number of its steps, 0..T; the rest is padding
 ---@field mask? saros.Tensor  (T, B) of 1 and 0, instead of lengths: 0 is padding
@@ -120,6 +124,34 @@ function steps.lengths(mask)
     error("expected a mask of ones up to the end of each row, then zeros, got another one", 0)
   end
   return lengths
+end
+
+--- The mask (S, B) of a memory, of which every row has a step that counts, from what the
+--- caller said; nil if all steps count. Complaints have no position.
+---@param given { lengths?: integer[], mask?: saros.Tensor }
+---@param S integer
+---@param B integer
+---@return saros.Tensor?
+function steps.of_memory(given, S, B)
+  local lengths, mask = given.lengths, given.mask
+  if lengths and mask then
+    error("expected lengths or a mask, got both", 0)
+  elseif lengths then
+    steps.check_lengths(lengths, S, B, 1)
+    return steps.mask(lengths, S)
+  end
+  steps.check_binary("a mask", mask, S, B)
+  if mask and mask:max(1):min():item() == 0 then
+    error("expected a mask with a 1 in every row, got one with only zeros", 0)
+  end
+  return mask
+end
+
+--- What is added to scores of attention, so that steps that do not count get weight 0.
+---@param mask saros.Tensor
+---@return saros.Tensor  of the shape of the mask
+function steps.far_below(mask)
+  return (1 - mask) * steps.FAR_BELOW
 end
 
 --- Steps for an input, from what the caller said; nil if he said nothing. There is

@@ -28,9 +28,6 @@ local WindowedAttention = module.class "windowed_attention"
 WindowedAttention.stateful = true
 WindowedAttention.hides_padding = true
 
--- Added to the scores of steps that may not be seen: see saros.nn.attention.
-local FAR_BELOW = -1e9
-
 --- What the steps of a window may see of each other.
 ---@class saros.nn.Sight
 ---@field exists saros.Tensor  (B, S): is there a step? Before the beginning there is none
@@ -94,7 +91,7 @@ end
 ---     .  .  d2 d1 d0
 local function distances(self, n)
   local heads, W = self.o.heads, self.o.window
-  local line = self.distance .. core.full({ heads, n }, FAR_BELOW)
+  local line = self.distance .. core.full({ heads, n }, steps.FAR_BELOW)
   local lines = line:reshape(heads, 1, W + n) + core.zeros(n, 1)
   return lines:reshape(heads, n * (W + n)):slice(2, 1, n * (W + n - 1)):reshape(heads, n, W + n - 1)
 end
@@ -109,7 +106,7 @@ local function hidden(self, sight, first, last)
     seen = seen * era:slice(2, first, last + W - 1):reshape(B, 1, 1, -1)
       :eq(era:slice(2, first + W - 1, last + W - 1):reshape(B, 1, -1, 1))
   end
-  return (1 - seen) * FAR_BELOW
+  return steps.far_below(seen)
 end
 
 --- Steps first..last, (B, n, F), of queries (B, T, F) and the memory of W - 1
