@@ -95,5 +95,10 @@ int main(void) {
     assert.error_matches(function()
       saros.export_c(made {}, "/nowhere/a.c", { test = saros.ones(2, 2) })
     end, "export_c: expected option 'test' to be a sequence that the model reads, got a tensor %(2, 2%)")
+    for _, given in ipairs { saros.ones(3), { "a" }, {} } do
+      assert.error_matches(function()
+        saros.export_c(made {}, "/nowhere/a.c", { test = given })
+      end, "export_c: expected option 'test' to be a sequence that the model reads, got ")
+    end
   end)
 end)

@@ -6,6 +6,7 @@ local core = require "saros.core"
 local options = require "saros.options"
 local evaluate = require "saros.export.evaluate"
 local pairs_of = require "saros.export.pairs"
+local sequence_of = require "saros.export.sequence"
 local write = require "saros.export.write"
 local module = require "saros.nn.module"
 local inputs_of = require("saros.program.program").inputs
@@ -61,33 +62,11 @@ local function draw(node, generator, scale)
   return core.ids(ids)
 end
 
---- True if it is what steps take, once for each.
-local function fits(input, node)
-  if options.tensor.accept(input) == nil or #input == 0 then
-    return false
-  elseif node.op == "ids" then
-    return input:dtype() == "ids" and input:rank() == 1
-  end
-  return input:dtype() == "real" and input:rank() == 2 and input:size(2) == node.width
-end
-
---- A list as the tensor that it stands for; anything else, and a list that is none, as it is.
-local function as_tensor(value, node)
-  if type(value) ~= "table" or getmetatable(value) ~= nil then
-    return value
-  end
-  local ok, tensor = pcall(node.op == "ids" and core.ids or core.tensor, value)
-  return ok and tensor or value
-end
-
 --- What was given for one input of the test.
 local function given_input(value, parts, node)
-  local input = as_tensor(options.about("export_c", parts.input, value), node)
-  if not fits(input, node) then
-    options.fail(("export_c: expected option 'test' to be a sequence that the model reads, %s, got %s"):format(
+  return sequence_of(value, parts.input, node)
+    or options.fail(("export_c: expected option 'test' to be a sequence that the model reads, %s, got %s"):format(
       node.op == "ids" and "ids (T)" or ("numbers (T, %d)"):format(node.width), options.describe(value)))
-  end
-  return input
 end
 
 --- What the test of the file steps through: as given, or drawn.

@@ -9,6 +9,7 @@ local evaluate = require "saros.export.evaluate"
 local frame = require "saros.export.pairs_frame"
 local names = require "saros.export.names"
 local read = require "saros.export.graph"
+local sequence_of = require "saros.export.sequence"
 local text = require "saros.export.text"
 local unit_of = require "saros.export.unit"
 local module = require "saros.nn.module"
@@ -136,14 +137,10 @@ end
 local function test_source(model, o)
   if o.test ~= nil then
     local known = model.source
-    local ids = type(o.test) == "string" and type(known) == "table" and options.about("export_c", known.whole, known,
-      o.test) or o.test
-    ids = type(ids) == "table" and core.ids(ids) or ids
-    if not options.tensor.accept(ids) or ids:rank() ~= 1 or #ids == 0 then
-      options.fail("export_c: expected option 'test' to be a sequence that the model reads, got "
-        .. options.describe(o.test))
-    end
-    return ids
+    return sequence_of(o.test, function(given)
+      return type(given) == "string" and type(known) == "table" and known:whole(given) or given
+    end, { op = "ids" }) or options.fail("export_c: expected option 'test' to be a sequence that the model reads, got "
+      .. options.describe(o.test))
   end
   local generator, ids = core.generator(1), {}
   for step = 1, TEST_STEPS do
