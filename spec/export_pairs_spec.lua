@@ -80,6 +80,16 @@ int main(void) {
     end)
   end)
 
+  it("has a test that knows logits of symbols that are never written", function()
+    files.with_folder(function(folder)
+      local model = made {}
+      model.head.bias[1] = -math.huge
+      assert(saros.export_c(model, folder .. "/a.c"))
+      local output, ok = c.test_alone(folder, "gcc", "MODEL")
+      assert(ok, output)
+    end)
+  end)
+
   it("has a test that notices a changed weight", function()
     files.with_folder(function(folder)
       assert(saros.export_c(made {}, folder .. "/a.c"))

@@ -3,6 +3,15 @@
 
 local frame = {}
 
+--- Before the functions of a file; `frame.finish` ends it.
+frame.begin = [[
+#if defined(__GNUC__) && !defined(__clang__) /* lets it make vector code of loops */
+#pragma GCC push_options
+#pragma GCC optimize("no-trapping-math")
+#endif
+
+]]
+
 frame.declarations = [[
 /*
 ** $title.
@@ -38,12 +47,7 @@ $prototypes$vocabulary
 #include <stddef.h>
 #include <string.h>
 
-#if defined(__GNUC__) && !defined(__clang__) /* lets it make vector code of loops */
-#pragma GCC push_options
-#pragma GCC optimize("no-trapping-math")
-#endif
-
-]]
+]] .. frame.begin
 
 frame.type = [[
 /*
@@ -100,7 +104,7 @@ frame.test = [[
 
 ]]
 
-frame.test_main = [[
+frame.test_off = [[
 /* How far an output is off, relative to values above its unit. */
 static double $name_test_off(double got, double expected, double unit) {
   if (got == expected || (got != got && expected != expected))
@@ -109,6 +113,9 @@ static double $name_test_off(double got, double expected, double unit) {
   return off <= 1 ? off : 1; /* and where one is not a number */
 }
 
+]]
+
+frame.test_main = frame.test_off .. [[
 /* Twice, since a reset has to lead back: step by step, and all at once. */
 int main(void) {
   static $unit_state state;
@@ -122,5 +129,16 @@ $walk  }
 }
 #endif
 ]]
+
+--- Add an array of a test to the pieces of a file.
+---@param add fun(piece: string|saros.Tensor)
+---@param kind string  type of the elements, in C
+---@param name string
+---@param tensor saros.Tensor
+function frame.add_array(add, kind, name, tensor)
+  add(("static const %s $name_test_%s[%d] = {"):format(kind, name, tensor:count()))
+  add(tensor)
+  add "};\n\n"
+end
 
 return frame

@@ -2,6 +2,7 @@
 --- what lua/saros/export/pairs.lua puts there.
 
 local core = require "saros.core"
+local shared = require "saros.export.frame"
 
 local frame = {}
 
@@ -71,12 +72,7 @@ $declared
 #define $NAME_ENCODER_SYMBOLS $NAME_SOURCES
 #define $NAME_DECODER_SYMBOLS $NAME_OUTPUTS
 
-#if defined(__GNUC__) && !defined(__clang__) /* lets it make vector code of loops */
-#pragma GCC push_options
-#pragma GCC optimize("no-trapping-math")
-#endif
-
-]]
+]] .. shared.begin
 
 local SCORES = [[
 /* The mean of n keys, weighted by the softmax of how well the query fits them. */
@@ -153,11 +149,7 @@ int $name_translate($name_state *state, const int32_t *source, int length,
   }
   return count;
 }
-
-#if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC pop_options
-#endif
-]]
+]] .. shared.finish
 
 local TEST = [[
 
@@ -168,7 +160,7 @@ local TEST = [[
 
 ]]
 
-local MAIN = [[
+local MAIN = shared.test_off .. [[
 /* Step by step, as far as the test goes; then the translation as a whole. */
 int main(void) {
   static $name_state state;
@@ -179,9 +171,9 @@ int main(void) {
     $name_next(&state, t == 0 ? $NAME_TARGETS : $name_test_target[t - 1], $T, output,
         memory);
     for (int i = 0; i < $NAME_OUTPUTS; i++) {
-      const double expected = $name_test_output[t * $NAME_OUTPUTS + i];
-      const double off = fabs(output[i] - expected) / (1 + fabs(expected));
-      worst = off > worst ? off : off <= worst ? worst : 1;
+      const double off = $name_test_off(output[i],
+          $name_test_output[t * $NAME_OUTPUTS + i], 1);
+      worst = off > worst ? off : worst;
     }
   }
   const int limit = $N > $C ? $C + 1 : $C;
@@ -201,14 +193,9 @@ int main(void) {
 ---@param test { source: saros.Tensor, logits: saros.Tensor, ids: integer[] }
 function frame.add_test(add, test)
   add(TEST)
-  local function array(kind, name, tensor)
-    add(("static const %s $name_test_%s[%d] = {"):format(kind, name, tensor:count()))
-    add(tensor)
-    add "};\n\n"
-  end
-  array("int32_t", "source", test.source)
-  array("int32_t", "target", core.ids(#test.ids > 0 and test.ids or { 1 }))
-  array("$real", "output", test.logits)
+  shared.add_array(add, "int32_t", "source", test.source)
+  shared.add_array(add, "int32_t", "target", core.ids(#test.ids > 0 and test.ids or { 1 }))
+  shared.add_array(add, "$real", "output", test.logits)
   add(MAIN)
 end
 

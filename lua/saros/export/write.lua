@@ -208,16 +208,11 @@ end
 --- The pieces of the test: arrays, and the program.
 local function add_test(add, unit, test)
   add(frame.test)
-  local function array(kind, name, tensor)
-    add(("static const %s $name_test_%s[%d] = {"):format(kind, name, tensor:count()))
-    add(tensor)
-    add "};\n\n"
-  end
   for position, argument in ipairs(unit.arguments) do
-    array(argument.is_id and "int32_t" or "$real", argument.name, test.inputs[position])
+    frame.add_array(add, argument.is_id and "int32_t" or "$real", argument.name, test.inputs[position])
   end
   for position, result in ipairs(unit.results) do
-    array("$real", result.name, test.outputs[position])
+    frame.add_array(add, "$real", result.name, test.outputs[position])
   end
   add(frame.test_main)
 end
