@@ -2,6 +2,7 @@
 -- one's own, windows, both directions. Each file's own test compares it with the model.
 
 local c = require "spec.support.c_files"
+local core = require "saros.core"
 local evaluate = require "saros.export.evaluate"
 local files = require "spec.support.files"
 local read = require "saros.export.graph"
@@ -67,6 +68,16 @@ local function written_out()
 end
 
 describe("a model with branches as C", function()
+  it("has what depends on parameters alone as the core computes it", function()
+    local w = saros.tensor { { 1, 2 }, { -math.huge, -math.huge }, { 3, math.huge } }
+    for _, name in ipairs { "logsumexp", "cumsum", "max" } do
+      local graph = read({ parameters = { { name = "w", shape = { 3, 2 } } }, nodes = {
+        { op = "parameter", parameter = 0 }, { op = name, ["in"] = { 0 }, outer = 3, n = 2, inner = 1 },
+      }, outputs = { { name = "y", node = 1 } } }, { w = w })
+      assert.same(core[name](w, 2):reshape(-1):totable(), graph.outputs[1].node.tensor:totable())
+    end
+  end)
+
   it("says what it says when it is called", function()
     for _, model in ipairs {
       two_heads(), two_inputs(),

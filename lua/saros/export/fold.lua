@@ -5,13 +5,9 @@ local core = require "saros.core"
 
 local fold = {}
 
-local function blocks(x, outer, n, inner)
-  return x:reshape(outer, n, inner)
-end
-
 function fold.slice(x, node)
   local n, from, step = node.n, node.from, node.step
-  x = blocks(x, node.outer, n, node.inner)
+  x = x:reshape(node.outer, n, node.inner)
   if step == 1 then
     return x:slice(2, from + 1, from + node.count)
   end
@@ -38,31 +34,10 @@ function fold.transpose(x, node)
   return x:reshape(node.outer, node.a, node.b, node.inner):transpose(2, 3)
 end
 
-for _, name in ipairs { "sum", "mean", "max", "min" } do
+for _, name in ipairs { "sum", "mean", "max", "min", "logsumexp", "softmax", "log_softmax", "cumsum" } do
   fold[name] = function(x, node)
-    return core[name](blocks(x, node.outer, node.n, node.inner), 2)
+    return core[name](x:reshape(node.outer, node.n, node.inner), 2)
   end
-end
-
-function fold.logsumexp(x, node)
-  x = blocks(x, node.outer, node.n, node.inner)
-  local top = x:max(2, true)
-  return (x - top):exp():sum(2, true):log() + top
-end
-
-for _, name in ipairs { "softmax", "log_softmax" } do
-  fold[name] = function(x, node)
-    return core[name](blocks(x, node.outer, node.n, node.inner), 2)
-  end
-end
-
-function fold.cumsum(x, node)
-  x = blocks(x, node.outer, node.n, node.inner)
-  local sums = {}
-  for i = 1, node.n do
-    sums[i] = x:slice(2, 1, i):sum(2)
-  end
-  return core.stack(sums, 2)
 end
 
 function fold.layer_norm(x, node)
@@ -72,9 +47,8 @@ function fold.layer_norm(x, node)
 end
 
 function fold.rms_norm(x, node)
-  x = x:reshape(-1, node.n)
-  local y = x / ((x * x):mean(2, true) + node.epsilon):sqrt()
-  return node.inputs[2] and y * node.inputs[2].tensor or y
+  local gain = node.inputs[2]
+  return core.rms_norm(x:reshape(-1, node.n), gain and gain.tensor, node.epsilon)
 end
 
 function fold.linear(x, node)
