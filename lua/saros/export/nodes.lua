@@ -4,9 +4,12 @@
 ---@type table<string, fun(body: saros.export.Body, node: saros.export.Node, to: string)>
 local rules = {}
 
+local function optional(self, node)
+  return node and self:pointer(node) or "NULL"
+end
+
 function rules.linear(self, node, to)
-  local x, weight, bias = node.inputs[1], node.inputs[2], node.inputs[3]
-  local b = bias and self:pointer(bias) or "NULL"
+  local x, weight, b = node.inputs[1], node.inputs[2], optional(self, node.inputs[3])
   if weight.tensor then
     local w, scale = self.file:matrix(weight, node.width)
     if scale then
@@ -56,10 +59,6 @@ for _, name in ipairs { "sum", "mean", "max", "min", "logsumexp", "softmax", "lo
   rules[name] = function(self, node, to)
     self:call(name, to, self:pointer(node.inputs[1]), node.outer, node.n, node.inner)
   end
-end
-
-local function optional(self, node)
-  return node and self:pointer(node) or "NULL"
 end
 
 function rules.layer_norm(self, node, to)

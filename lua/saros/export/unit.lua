@@ -14,6 +14,7 @@ local translate = require "saros.export.body"
 ---@field members { name: string, width: integer, type: string? }[]  of the step under way
 ---@field memory integer  numbers that a walk keeps for each step
 ---@field steps boolean  false if it can only walk
+---@field takes_ids boolean  functions return -1 at an id that there is not
 ---@field state string  the members of the state, as text
 ---@field text string  the functions
 local Unit = {}
@@ -50,6 +51,7 @@ local function name_arguments(self)
   for position, node in ipairs(inputs) do
     local alone, is_id = #inputs == 1, node.op == "ids"
     local name = unique(self.taken, alone and "input" or node.name)
+    self.takes_ids = self.takes_ids or is_id
     local macro = is_id and "$UNIT_SYMBOLS" or "$UNIT_INPUTS"
     self.arguments[position] = { name = name, node = node, is_id = is_id, number = is_id and node.count or node.width,
       type = is_id and "int32_t " or "const $real *", macro = alone and macro or macro .. "_" .. name:upper() }
@@ -79,14 +81,6 @@ local function declared(self, of_all)
     list[#list + 1] = "$real *memory"
   end
   return table.concat(list, ", ")
-end
-
-local function takes_ids(self)
-  for _, argument in ipairs(self.arguments) do
-    if argument.is_id then
-      return true
-    end
-  end
 end
 
 -- --- The functions ---------------------------------------------------------------------------
@@ -143,9 +137,9 @@ local function step_text(self)
   local body = body_of(self, self.graph.nodes, self.graph.states, result_places(self), argument_places(self))
   local lines = id_checks(self)
   table.move(body.lines, 1, #body.lines, #lines + 1, lines)
-  lines[#lines + 1] = takes_ids(self) and "  return 0;" or nil
+  lines[#lines + 1] = self.takes_ids and "  return 0;" or nil
   local source = table.concat(lines, "\n") .. "\n"
-  local head = text.wrap(("%s $unit_step(%s)"):format(takes_ids(self) and "int" or "void", declared(self)), "    ")
+  local head = text.wrap(("%s $unit_step(%s)"):format(self.takes_ids and "int" or "void", declared(self)), "    ")
   return head, ("%s {\n%s%s}\n"):format(head, unused_arguments(self, source), source)
 end
 
@@ -164,7 +158,7 @@ local function plain_run(self)
     list[#list + 1] = at_step(result.name, result.width)
   end
   local call = ("$unit_step(%s)"):format(table.concat(list, ", "))
-  if takes_ids(self) then
+  if self.takes_ids then
     return text.wrap(("    if (%s != 0)"):format(call), "        ") .. "\n      return -1;\n"
   end
   return text.wrap("    " .. call, "        ") .. ";\n"
@@ -258,7 +252,7 @@ local function run_checks(self)
 end
 
 local function run_head(self)
-  return text.wrap(("%s $unit_run(%s)"):format(takes_ids(self) and "int" or "void", declared(self, true)), "    ")
+  return text.wrap(("%s $unit_run(%s)"):format(self.takes_ids and "int" or "void", declared(self, true)), "    ")
 end
 
 -- --- What is said at the end ----------------------------------------------------------------
@@ -319,7 +313,7 @@ local function long_run(self, passes, finish)
   checks[#checks + 1] = ""
   local head, source = run_head(self), table.concat(checks, "\n") .. table.concat(calls)
   return head, ("%s%s {\n%s%s%s}\n"):format(table.concat(functions), head, unused_arguments(self, source), source,
-    takes_ids(self) and "  return 0;\n" or "")
+    self.takes_ids and "  return 0;\n" or "")
 end
 
 -- --- The state -------------------------------------------------------------------------------
@@ -360,7 +354,7 @@ end
 ---@return saros.export.Unit
 return function(file, graph, given)
   local self = setmetatable({ file = file, graph = graph, arguments = {}, results = {}, members = {}, taken = {},
-    memory = 0 }, Unit)
+    memory = 0, takes_ids = false }, Unit)
   name_arguments(self)
   name_states(self)
   for _, node in ipairs(graph.nodes) do -- rows in 8 bits are no rows to read in place
@@ -376,7 +370,7 @@ return function(file, graph, given)
   if self.steps then
     step_head, step = step_text(self)
     run_of = run_head(self)
-    local tail = takes_ids(self) and "  return 0;\n" or ""
+    local tail = self.takes_ids and "  return 0;\n" or ""
     self.text = given and given.run == false and step
       or ("%s\n%s {\n%s\n%s%s}\n"):format(step, run_of, FORWARD, plain_run(self), tail)
   else
@@ -385,6 +379,5 @@ return function(file, graph, given)
   self.heads = { step = step_head, run = run_of }
   self.first = table.concat(reset_lines(self), "\n")
   self.state, self.elements = state_text(self)
-  self.takes_ids = takes_ids(self) or false
   return self
 end
