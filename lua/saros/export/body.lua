@@ -225,8 +225,8 @@ local function emit_item(self, item)
   rule(self, node, self.at[node])
 end
 
---- A state whose new value is the old one of another state, or of its own, first
---- gets that out of the way.
+--- Where the new value of a state is the old value of a state, which the body may
+--- overwrite, that is copied first.
 local function copy_states(nodes, states)
   local list = table.move(nodes, 1, #nodes, 1, {})
   for _, state in ipairs(states) do

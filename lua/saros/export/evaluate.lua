@@ -11,7 +11,7 @@ Walk.__index = Walk
 
 local rules = {}
 
---- The value of a node before the first step that it has, or at a step: (width).
+--- The value of a node at step t, (width); nil if the sequence has no such step.
 local function value_at(self, node, t)
   return t >= 1 and t <= self.T and self:value(node, t) or nil
 end

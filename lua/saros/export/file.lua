@@ -17,7 +17,7 @@ local quantise = require "saros.export.quantise"
 local File = {}
 File.__index = File
 
--- What else a file has of its own.
+-- Other names that files define.
 local OWN = { "state", "reset", "step", "run", "finish", "symbols", "labels", "space", "probabilities", "lanes",
   "lanes_wide", "fold", "fold_wide", "products_wide", "whole_products_wide", "encode", "next", "translate", "look",
   "sources", "targets" }
@@ -98,8 +98,9 @@ function File:constant(node)
   return self.names[node]
 end
 
---- A matrix to multiply with, of so many rows: its name and, in 8 bits, that of
---- the scales of its rows.
+--- The array of a matrix and, in 8 bits, the array of the scales of its rows.
+---@param node saros.export.Node
+---@param rows integer
 ---@return string name
 ---@return string? scale
 function File:matrix(node, rows)

@@ -228,7 +228,7 @@ local function make(self, given)
   return self:add(given.op, inputs, fields)
 end
 
---- What an op is computed with: the name of a C function, or of a rule of its own.
+--- Make the nodes of the program, each with a title.
 local function read_nodes(self)
   for number, given in ipairs(self.program.nodes) do
     local node = make(self, given)

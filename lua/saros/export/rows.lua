@@ -261,7 +261,7 @@ static void $name_outer($real *m, const $real *u, const $real *v, int heads,
 -- --- Elements in another order -----------------------------------------------------------------
 
 add("expand", [[
-/* Each block of 'inner' numbers so many times. */
+/* Repeats each block of 'inner' numbers 'times' times. */
 static void $name_expand($real *y, const $real *x, int outer, int times,
                          int inner) {
   for (int o = 0; o < outer; o++, x += inner)

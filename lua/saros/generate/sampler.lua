@@ -13,7 +13,7 @@ local limits = require "saros.generate.limits"
 ---@field repetition_penalty? number  divides the logits of ids of the history where they are positive, and multiplies
 ---  them where they are not, before the bias (Keskar et al. 2019) (1)
 ---@field generator? saros.Generator
----@field seed? integer  of a generator of its own, where none is given (1)
+---@field seed? integer  of the generator, if none is given (1)
 
 local check = options.declare("sampler", {
   { "temperature", options.nonnegative, 1 },

@@ -319,7 +319,7 @@ local function check_names(self)
   end
 end
 
---- A cell for so many inputs.
+--- A cell that takes `inputs` features.
 local function new_cell(maker, inputs, hidden)
   local self = maker.class.new()
   self.maker, self.input, self.hidden, self.maps = maker, inputs, hidden, {}

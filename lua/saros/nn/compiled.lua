@@ -1,6 +1,6 @@
 --- Steps that are written in Lua, compiled: the program of one step runs over whole
 --- sequences in the core (core.program), where nothing of Lua is called. A step that
---- cannot be traced is unrolled instead; why is told to who asks.
+--- cannot be traced is unrolled instead; `compiled.of` returns the reason.
 ---
 --- The step is a stateful module of a single step (B, I). What its functions read from
 --- outside, tensors that are no parameters of it, are handed to the program as such, so

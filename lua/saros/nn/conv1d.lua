@@ -33,7 +33,7 @@ local function matrix(weight)
   return weight:transpose(2, 3):reshape(weight:size(1), -1)
 end
 
---- Each feature with weights of its own: (T, B, k F) -> (T, B, F).
+--- Each feature with its own weights: (T, B, k F) -> (T, B, F).
 local function by_feature(self, windows)
   local k, F = self.o.kernel, self.o.input
   local parts = windows:reshape(windows:size(1), windows:size(2), k, F)

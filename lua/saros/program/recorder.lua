@@ -387,7 +387,7 @@ function Recorder:emit(op, operands, fields)
   return self:as(n, fields.axes or self:output_axes(row, fields.width))
 end
 
---- The layout of a row of so many features that is made from another one: its axes but
+--- The layout of a row of `width` features that is made from another one: its axes but
 --- for the features.
 function Recorder.output_axes(_, axes, width)
   local result = {}

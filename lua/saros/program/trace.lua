@@ -38,7 +38,7 @@ end
 -- Layers whose weight has the size of their input as its last axis.
 local SIZED = { linear = true, layer_norm = true, rms_norm = true, batch_norm = true }
 
---- What a module says by a field of its own, or by one of its class.
+--- A field of a module, or of its class.
 local function said(module, name)
   local own = rawget(module, name)
   return own == nil and rawget(getmetatable(module), name) or own

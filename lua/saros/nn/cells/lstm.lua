@@ -7,7 +7,7 @@ local gated = require "saros.nn.cells.gated"
 
 ---@class saros.nn.LstmOptions: saros.nn.RecurrentOptions
 ---@field forget_bias? number  where the forget gates' bias starts (as the others)
----@field remember? integer  gates start as if to keep values for 1 to so many steps, each unit for its own time (none)
+---@field remember? integer  gates start as if units kept values for 1 to `remember` steps, each for its own time (none)
 ---@field peepholes? boolean  (false)
 ---@field projection? integer  P: h = W_hr (o tanh(c)) of this size (none)
 ---@field zoneout_cell? number  zoneout of c (0)

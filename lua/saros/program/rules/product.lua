@@ -11,7 +11,7 @@ local rules = { always = {} }
 -- More vectors than these in one product would make a program of too many nodes.
 local MOST_VECTORS = 1024
 
---- The run `at` of so many features of a node.
+--- Features at * size to (at + 1) * size - 1 of a node that has count * size of them.
 local function run_of(t, node, at, count, size)
   return count == 1 and node or t:node("slice", { node }, { outer = 1, n = count, inner = size, from = at, count = 1 },
     size)

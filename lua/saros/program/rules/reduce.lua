@@ -4,7 +4,7 @@ local layout = require "saros.program.layout"
 
 local rules = { always = {} }
 
---- Of flat parts, a sum counts each value so many times.
+--- The sum over flat parts, in which each value stands `times` times.
 local function repeated(t, value, times)
   if times == 1 then
     return value
