@@ -107,6 +107,34 @@ describe("a loop of a program", function()
     end
   end)
 
+  it("goes back through a logsumexp of nothing as its steps do", function()
+    local never = -math.huge
+    local program = { -- a'[j] = x[j] + logsumexp over i of a[i] + m[i][j], from left to right
+      parameters = { { name = "first", shape = { 3 } }, { name = "m", shape = { 3, 3 } } },
+      states = { { name = "a", width = 3, next = 7, first = 1 } },
+      nodes = { input("x", 3), { op = "parameter", parameter = 0 }, { op = "parameter", parameter = 1 },
+        { op = "state", state = 0 }, node("expand", { 3 }, { outer = 3, times = 3, inner = 1 }), node("add", { 4, 2 }),
+        node("logsumexp", { 5 }, { outer = 1, n = 3, inner = 3 }), node("add", { 6, 0 }),
+        node("logsumexp", { 7 }, { outer = 1, n = 3, inner = 1 }) },
+      outputs = { { name = "y", node = 8 } },
+    }
+    local x = normal(1, T, B, 3)
+    local function gradients(plain)
+      local run = { inputs = { x = x:clone() }, plain = plain, parameters = { first = core.tensor { 0, never, never },
+        m = core.tensor { { 0, 0, never }, { never, 0, 0 }, { never, never, 0 } } } }
+      local tape <close> = core.tape()
+      tape:watch(run.inputs.x)
+      tape:watch(run.parameters.m)
+      tape:backward(program_of(program):run(run).y:sum())
+      return run.inputs.x:gradient(), run.parameters.m:gradient()
+    end
+    local of_x, of_m = gradients()
+    local wanted_of_x, wanted_of_m = gradients(true)
+    assert.equal(1, of_m:isfinite():min():item())
+    assert.same_values(wanted_of_x, of_x, ROUNDING)
+    assert.same_values(wanted_of_m, of_m, ROUNDING)
+  end)
+
   it("may have states that only delay, that nobody reads, and that several nodes read", function()
     local program = {
       parameters = { { name = "first", shape = { 2 } } },

@@ -8,6 +8,7 @@
 ** part by part where it lies.
 */
 #include <float.h>
+#include <math.h>
 #include <string.h>
 
 #include "loop.h"
@@ -247,12 +248,15 @@ static void back_cumsum(adjoint *a, int v, int d) {
              loop_row(a->g, LOOP_CUMSUM, width_of(a, v), at, 0, d, -1));
 }
 
-/* dx = dy e^(x - y) */
+/* dx = dy e^(x - y), by the rules of the kernel: what nothing goes back to stays
+** out of it, whatever x is, and under y = -inf all of x is. */
 static void back_logsumexp(adjoint *a, int v, int d) {
-  int x = in(a, v, 0);
-  int below = loop_binary(a->g, SAROS_SUBTRACT, x, spread(a, v, v));
-  contribute(a, x,
-             times(a, spread(a, v, d), loop_unary(a->g, SAROS_EXP, below)));
+  int x = in(a, v, 0), zero = number(a, 0), dy = spread(a, v, d);
+  int is_empty = loop_binary(a->g, SAROS_EQUAL, v, number(a, -HUGE_VAL));
+  int y = loop_ternary(a->g, LOOP_WHERE, is_empty, zero, v);
+  int below = loop_binary(a->g, SAROS_SUBTRACT, x, spread(a, v, y));
+  int share = times(a, dy, loop_unary(a->g, SAROS_EXP, below));
+  contribute(a, x, loop_ternary(a->g, LOOP_WHERE, dy, share, zero));
 }
 
 static void back_extreme(adjoint *a, int v, int d) {
