@@ -5,6 +5,7 @@
 local core = require "saros.core"
 local options = require "saros.options"
 local initialize = require "saros.nn.initialize"
+local gated = require "saros.nn.cells.gated"
 local lazy = require "saros.lazy"
 
 local late = lazy({}, { cell = { "saros.nn.cell", "cell" } }) -- which needs modules
@@ -37,7 +38,7 @@ activated.gate_activation = { "gate_activation", options.one_of(names), "sigmoid
 local function gates(a, H, count)
   local parts = {}
   for n = 1, count do
-    parts[n] = a:slice(2, (n - 1) * H + 1, n * H)
+    parts[n] = gated.part(a, H, n)
   end
   return table.unpack(parts)
 end
