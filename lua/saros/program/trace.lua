@@ -471,6 +471,10 @@ end
 
 -- --- Public -------------------------------------------------------------------------------------------
 
+-- Kilobytes. A trace leaves some hundred small tensors, for which a heap of that size is
+-- gone over at once, as in a host with many states; a larger one takes longer than they are worth.
+local SMALL_HEAP = 4096
+
 -- Programs of modules, with the parameters that they had then. Functions of scripts
 -- may compute something else tomorrow, so what runs any is not kept.
 local cache = setmetatable({}, { __mode = "k" })
@@ -526,7 +530,9 @@ function trace.program(module, given)
     return cache[module].program
   end
   local made = traced(module, check_inputs(given or {}))
-  core.collect_soon()
+  if collectgarbage "count" < SMALL_HEAP then
+    core.collect_soon()
+  end
   if given == nil and not runs_script(module) then
     cache[module] = { parameters = parameters, program = made }
   end
