@@ -62,8 +62,9 @@ int bind_is_profiled(lua_State *L) {
 
 void *bind_push_box(lua_State *L, box_type type) {
   size_t size = type == OWNER ? sizeof(owner) : sizeof(void *);
-  int values =
-      type == SESSION ? SESSION_FORM : type == RECORDING || type == TAPE;
+  int values = type == SESSION
+                   ? SESSION_FORM
+                   : type == RECORDING || type == TAPE || type == OWNER;
   void *box = memset(lua_newuserdatauv(L, size, values), 0, size);
   lua_rawgetp(L, LUA_REGISTRYINDEX, bind_binding_of(L)->metatables[type]);
   lua_setmetatable(L, -2);

@@ -23,7 +23,7 @@ enum { FORWARD = EXTRA_UPVALUE, BACKWARD, OUTPUTS };
 typedef struct visit {
   saros_context *context;
   saros_pause *pause;
-  saros_tape **tape;  // the box of the one whose way back this is; null: none
+  saros_tape **tape;  // in its box, if this is a way back; null: none
   const char *layer;  // before, in profiles
 } visit;
 
@@ -35,11 +35,20 @@ static void leave(void *object) {
     saros_tape_give_up(*v->tape);
 }
 
-/* Pushes two values; closing the second ends the visit. */
-static owner *push_visit(lua_State *L, const char *name, saros_tape **tape) {
-  visit *v = lua_newuserdatauv(L, sizeof *v, 0);
-  *v = (visit){.context = bind_context_of(L), .tape = tape};
+/* Pushes two values; closing the second ends the visit. The owner keeps the visit and
+** the visit the box of the tape: a coroutine that died in between ends all three in
+** one cycle of the collector. */
+static owner *push_visit(lua_State *L, const char *name, int tape) {
+  visit *v = lua_newuserdatauv(L, sizeof *v, 1);
+  *v = (visit){.context = bind_context_of(L)};
+  if (tape != 0) {
+    v->tape = lua_touserdata(L, tape);
+    lua_pushvalue(L, tape);
+    lua_setiuservalue(L, -2, 1);
+  }
   owner *box = bind_push_owner(L, leave);
+  lua_pushvalue(L, -2);
+  lua_setiuservalue(L, -2, 1);
   RUN(L, saros_pause_begin(v->context, &v->pause));
   v->layer = saros_profile_layer(v->context, name);
   box->object = v;
@@ -247,7 +256,7 @@ static int own_call(lua_State *L) {
                  bind_function_name(L), MOST, arguments);
   check_room(L, 2 * arguments);
   push_entry(L, arguments);
-  owner *box = push_visit(L, bind_function_name(L), NULL);
+  owner *box = push_visit(L, bind_function_name(L), 0);
   int first = lua_gettop(L) + 1;
   lua_pushvalue(L, lua_upvalueindex(FORWARD));
   for (int i = 1; i <= arguments; i++)
@@ -352,7 +361,7 @@ saros_status bind_own_backward(lua_State *L, const saros_own_stop *stop) {
   const char *name = lua_pushstring(L, stop->name);
   take_entry(L, stop->token);
   int entry = base + 2;
-  owner *box = push_visit(L, name, lua_touserdata(L, 1));
+  owner *box = push_visit(L, name, 1);
   int first = lua_gettop(L) + 1;
   lua_rawgeti(L, entry, 1);
   lua_call(L, push_values(L, entry, stop), LUA_MULTRET);
