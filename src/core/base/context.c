@@ -4,6 +4,7 @@
 */
 #define _GNU_SOURCE  // sched_getaffinity
 #include <cblas.h>
+#include <jansson.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -48,7 +49,8 @@ static int default_threads(void) {
 ** one number for the whole process, so this is the one thing that contexts
 ** share: the first sets the number, and the last gives it back to a host that
 ** uses OpenBLAS itself. What OpenBLAS says of itself it writes to one place each
-** time it is asked, so it is asked here.
+** time it is asked, so it is asked here. Jansson's hash tables have one seed for
+** the process, which the first object would draw while other threads may read it.
 */
 static struct {
   pthread_mutex_t mutex;
@@ -57,17 +59,18 @@ static struct {
   char config[128];
 } blas = {.mutex = PTHREAD_MUTEX_INITIALIZER};
 
-static void quiet_blas(void) {
+static void join_libraries(void) {
   pthread_mutex_lock(&blas.mutex);
   if (blas.contexts++ == 0) {
     snprintf(blas.config, sizeof blas.config, "%s", openblas_get_config());
     blas.threads = openblas_get_num_threads();
     openblas_set_num_threads(1);
+    json_object_seed(0);  // a second call does nothing
   }
   pthread_mutex_unlock(&blas.mutex);
 }
 
-static void restore_blas(void) {
+static void leave_libraries(void) {
   pthread_mutex_lock(&blas.mutex);
   if (--blas.contexts == 0)
     openblas_set_num_threads(blas.threads);
@@ -89,7 +92,7 @@ saros_context *saros_context_open(saros_allocator allocator, void *user,
   context->pool.user = user;
   context->kernels = choose_kernels();
   context->threads = default_threads();
-  quiet_blas();
+  join_libraries();
   return context;
 }
 
@@ -119,7 +122,7 @@ void saros_context_destroy(saros_context *context) {
   while (context->loans != NULL)
     base_return(context, context->loans);
   pool_free_all(&context->pool);
-  restore_blas();
+  leave_libraries();
   context->pool.allocator(context->pool.user, context, sizeof *context, 0);
 }
 
