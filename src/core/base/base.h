@@ -40,16 +40,16 @@ _Static_assert(sizeof(real) == sizeof(saros_real), "element type");
 #define POOL_CLASSES 512
 
 /* What was taken and given back, for saros_trace_start. */
-typedef struct memory_trace {
+typedef struct base_trace {
   int on, failed;   // failed: an event found no memory
   double times;     // what one row stands for, in rows
   unsigned serial;  // of the traces so far
   int64_t *events;  // from the allocator itself
   size_t count, room;
   int64_t taken;  // blocks, in this trace
-} memory_trace;
+} base_trace;
 
-typedef struct memory_pool {
+typedef struct base_pool {
   saros_allocator allocator;
   void *user;
   struct pool_block *free[POOL_CLASSES];
@@ -57,16 +57,16 @@ typedef struct memory_pool {
   saros_memory memory;
   uint64_t taken;     // bytes, since the beginning
   uint64_t sweep_at;  // when taken reaches this, sweep stale blocks
-  memory_trace trace;
-} memory_pool;
+  base_trace trace;
+} base_pool;
 
 /* A block of at least 'bytes' (uninitialised, aligned to 64), or null. */
-void *pool_take(memory_pool *pool, size_t bytes);
-void pool_give(memory_pool *pool, void *block);  // null is allowed
-void pool_trim(memory_pool *pool);
-void pool_free_all(memory_pool *pool);  // blocks in use, too
+void *pool_take(base_pool *pool, size_t bytes);
+void pool_give(base_pool *pool, void *block);  // null is allowed
+void pool_trim(base_pool *pool);
+void pool_free_all(base_pool *pool);  // blocks in use, too
 /* Adds an event to the trace. */
-void pool_trace(memory_pool *pool, int64_t event);
+void pool_trace(base_pool *pool, int64_t event);
 
 /* --- Context (context.c) ------------------------------------------------------ */
 
@@ -82,7 +82,7 @@ void base_return(saros_context *context, base_loan *loan);
 
 struct saros_context {
   int references;  // the opener's and one for each living object
-  memory_pool pool;
+  base_pool pool;
   base_loan *loans;  // memory of the host that is still in use
   const kernels *kernels;
   struct team *team;  // worker threads, null until first needed
@@ -127,7 +127,7 @@ typedef struct base_quoted {
 } base_quoted;
 const char *base_quote(base_quoted *buffer, const char *text);
 /* The same, valid until the end of the statement. */
-#define QUOTE(text) base_quote(&(base_quoted){{0}}, text)
+#define BASE_QUOTE(text) base_quote(&(base_quoted){{0}}, text)
 
 /* --- Arrays (array.c) ----------------------------------------------------------- */
 

@@ -9,44 +9,44 @@
 #include <string.h>
 
 #if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-#define SWAP(bits, x) __builtin_bswap##bits(x)
+#define BASE_SWAP(bits, x) __builtin_bswap##bits(x)
 #else
-#define SWAP(bits, x) (x)
+#define BASE_SWAP(bits, x) (x)
 #endif
 
-static inline uint32_t native_32(const void *from) {
+static inline uint32_t base_native_32(const void *from) {
   uint32_t x;
   memcpy(&x, from, sizeof x);
   return x;
 }
 
-static inline uint64_t native_64(const void *from) {
+static inline uint64_t base_native_64(const void *from) {
   uint64_t x;
   memcpy(&x, from, sizeof x);
   return x;
 }
 
-static inline uint16_t load_16(const void *from) {
+static inline uint16_t base_load_16(const void *from) {
   uint16_t x;
   memcpy(&x, from, sizeof x);
-  return SWAP(16, x);
+  return BASE_SWAP(16, x);
 }
 
-static inline uint32_t load_32(const void *from) {
-  return SWAP(32, native_32(from));
+static inline uint32_t base_load_32(const void *from) {
+  return BASE_SWAP(32, base_native_32(from));
 }
 
-static inline uint64_t load_64(const void *from) {
-  return SWAP(64, native_64(from));
+static inline uint64_t base_load_64(const void *from) {
+  return BASE_SWAP(64, base_native_64(from));
 }
 
-static inline void store_32(void *to, uint32_t x) {
-  x = SWAP(32, x);
+static inline void base_store_32(void *to, uint32_t x) {
+  x = BASE_SWAP(32, x);
   memcpy(to, &x, sizeof x);
 }
 
-static inline void store_64(void *to, uint64_t x) {
-  x = SWAP(64, x);
+static inline void base_store_64(void *to, uint64_t x) {
+  x = BASE_SWAP(64, x);
   memcpy(to, &x, sizeof x);
 }
 

@@ -59,7 +59,7 @@ static int class_of(size_t bytes, size_t *rounded) {
   return shift * 8 + (int)eighths - 1;
 }
 
-static void *ask(memory_pool *pool, size_t bytes) {
+static void *ask(base_pool *pool, size_t bytes) {
   void *raw = pool->allocator(pool->user, NULL, 0, bytes);
   if (raw == NULL && pool->memory.pooled > 0) {
     pool_trim(pool);
@@ -73,7 +73,7 @@ static size_t raw_size(size_t size) {
   return size + 2 * ALIGNMENT;
 }
 
-static pool_block *new_block(memory_pool *pool, int class, size_t size) {
+static pool_block *new_block(base_pool *pool, int class, size_t size) {
   char *raw = ask(pool, raw_size(size));
   if (raw == NULL)
     return NULL;
@@ -91,8 +91,8 @@ static pool_block *new_block(memory_pool *pool, int class, size_t size) {
 
 /* --- Traces ---------------------------------------------------------------- */
 
-void pool_trace(memory_pool *pool, int64_t event) {
-  memory_trace *t = &pool->trace;
+void pool_trace(base_pool *pool, int64_t event) {
+  base_trace *t = &pool->trace;
   if (t->count == t->room) {
     size_t room = t->room > 0 ? 2 * t->room : 256, size = sizeof *t->events;
     int64_t *larger =
@@ -105,7 +105,7 @@ void pool_trace(memory_pool *pool, int64_t event) {
   t->events[t->count++] = event;
 }
 
-static void trace_take(memory_pool *pool, pool_block *b, size_t bytes) {
+static void trace_take(base_pool *pool, pool_block *b, size_t bytes) {
   b->trace = 0;
   if (!pool->trace.on)
     return;
@@ -114,14 +114,14 @@ static void trace_take(memory_pool *pool, pool_block *b, size_t bytes) {
   pool_trace(pool, (int64_t)bytes);
 }
 
-static void trace_give(memory_pool *pool, const pool_block *b) {
+static void trace_give(base_pool *pool, const pool_block *b) {
   if (pool->trace.on && b->trace == pool->trace.serial)
     pool_trace(pool, -b->taken);
 }
 
 /* --- Taking and giving ------------------------------------------------------ */
 
-static void free_block(memory_pool *pool, pool_block *b) {
+static void free_block(base_pool *pool, pool_block *b) {
   if (b->older != NULL)
     b->older->newer = b->newer;
   if (b->newer != NULL)
@@ -133,7 +133,7 @@ static void free_block(memory_pool *pool, pool_block *b) {
 }
 
 /* Gives back what has been waiting for long. */
-static void sweep(memory_pool *pool) {
+static void sweep(base_pool *pool) {
   const uint64_t most = (uint64_t)STALE * pool->memory.peak;
   for (int class = 0; class < POOL_CLASSES; class ++)
     for (pool_block **at = &pool->free[class], *b; (b = *at) != NULL;) {
@@ -148,7 +148,7 @@ static void sweep(memory_pool *pool) {
   pool->sweep_at = pool->taken + most / 4;
 }
 
-void *pool_take(memory_pool *pool, size_t bytes) {
+void *pool_take(base_pool *pool, size_t bytes) {
   if (bytes > (size_t)1 << 50)
     return NULL;
   size_t size;
@@ -176,7 +176,7 @@ void *pool_take(memory_pool *pool, size_t bytes) {
   return (char *)b + ALIGNMENT;
 }
 
-void pool_give(memory_pool *pool, void *data) {
+void pool_give(base_pool *pool, void *data) {
   if (data == NULL)
     return;
   pool_block *b = (pool_block *)(void *)((char *)data - ALIGNMENT);
@@ -189,7 +189,7 @@ void pool_give(memory_pool *pool, void *data) {
   POISON(data, b->size);
 }
 
-void pool_trim(memory_pool *pool) {
+void pool_trim(base_pool *pool) {
   for (int class = 0; class < POOL_CLASSES; class ++) {
     pool_block *b = pool->free[class];
     pool->free[class] = NULL;
@@ -202,14 +202,14 @@ void pool_trim(memory_pool *pool) {
   pool->memory.pooled = 0;
 }
 
-static void free_trace(memory_pool *pool) {
-  memory_trace *t = &pool->trace;
+static void free_trace(base_pool *pool) {
+  base_trace *t = &pool->trace;
   if (t->events != NULL)
     pool->allocator(pool->user, t->events, t->room * sizeof *t->events, 0);
-  *t = (memory_trace){.serial = t->serial};
+  *t = (base_trace){.serial = t->serial};
 }
 
-void pool_free_all(memory_pool *pool) {
+void pool_free_all(base_pool *pool) {
   free_trace(pool);
   while (pool->all != NULL)
     free_block(pool, pool->all);
@@ -228,7 +228,7 @@ void saros_mark_memory(saros_context *context) {
 }
 
 saros_status saros_trace_start(saros_context *context, double times) {
-  memory_trace *t = &context->pool.trace;
+  base_trace *t = &context->pool.trace;
   if (!(times >= 1 && times <= INT_MAX))
     return saros_fail(context, SAROS_EARGUMENT,
                       "trace: expected a number >= 1 of times, got %g", times);
@@ -243,7 +243,7 @@ saros_status saros_trace_start(saros_context *context, double times) {
 }
 
 double saros_trace_rows(const saros_context *context, double rows) {
-  const memory_trace *t = &context->pool.trace;
+  const base_trace *t = &context->pool.trace;
   return t->on ? rows * t->times : rows;
 }
 
@@ -254,7 +254,7 @@ void saros_trace_mark(saros_context *context) {
 
 saros_status saros_trace_stop(saros_context *context, const int64_t **events,
                               size_t *count) {
-  memory_trace *t = &context->pool.trace;
+  base_trace *t = &context->pool.trace;
   *events = t->events;
   *count = t->on ? t->count : 0;
   t->on = 0;

@@ -169,7 +169,7 @@ const char *saros_profile_layer(saros_context *context, const char *layer) {
 
 /* The profile of a context, with the name "" and the row 0. */
 static saros_status profile_new(saros_context *context) {
-  memory_pool *pool = &context->pool;
+  base_pool *pool = &context->pool;
   profile *p = pool_take(pool, sizeof *p);
   if (p == NULL)
     return base_out_of_memory(context, sizeof *p);

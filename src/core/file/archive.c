@@ -31,7 +31,7 @@ saros_status saros_archive_new(saros_context *context, saros_archive **out) {
 void saros_archive_release(saros_archive *archive) {
   if (archive == NULL)
     return;
-  memory_pool *pool = &archive->context->pool;
+  base_pool *pool = &archive->context->pool;
   for (int i = 0; i < archive->tensor_count; i++) {
     pool_give(pool, archive->tensors[i].name);
     saros_tensor_release(archive->tensors[i].tensor);
@@ -87,7 +87,8 @@ static saros_status expect_utf8(saros_context *context, const char *what,
   if (is_utf8(text))
     return SAROS_OK;
   return saros_fail(context, SAROS_EARGUMENT,
-                    "archive: expected %s in UTF-8, got %s", what, QUOTE(text));
+                    "archive: expected %s in UTF-8, got %s", what,
+                    BASE_QUOTE(text));
 }
 
 saros_status saros_archive_add(saros_archive *archive, const char *name,
@@ -103,7 +104,7 @@ saros_status saros_archive_add(saros_archive *archive, const char *name,
     if (strcmp(name, archive->tensors[i].name) == 0)
       return saros_fail(context, SAROS_EARGUMENT,
                         "archive: expected each name once, got %s twice",
-                        QUOTE(name));
+                        BASE_QUOTE(name));
   return file_archive_append(archive, name, tensor);
 }
 
@@ -117,7 +118,7 @@ saros_status saros_archive_add_metadata(saros_archive *archive, const char *key,
       return saros_fail(context, SAROS_EARGUMENT,
                         "archive: expected each metadata key once, got %s "
                         "twice",
-                        QUOTE(key));
+                        BASE_QUOTE(key));
   return file_archive_append_metadata(archive, key, value);
 }
 

@@ -30,7 +30,7 @@ static float half_of(uint16_t bits) {
 static size_t decode_f64(void *to, const char *from, size_t count) {
   real *y = to;
   for (size_t i = 0; i < count; i++) {
-    uint64_t bits = load_64(from + 8 * i);
+    uint64_t bits = base_load_64(from + 8 * i);
     double x;
     memcpy(&x, &bits, sizeof x);
     y[i] = (real)x;
@@ -41,14 +41,14 @@ static size_t decode_f64(void *to, const char *from, size_t count) {
 static size_t decode_f32(void *to, const char *from, size_t count) {
   real *y = to;
   for (size_t i = 0; i < count; i++)
-    y[i] = float_of(load_32(from + 4 * i));
+    y[i] = float_of(base_load_32(from + 4 * i));
   return count;
 }
 
 static size_t decode_f16(void *to, const char *from, size_t count) {
   real *y = to;
   for (size_t i = 0; i < count; i++)
-    y[i] = half_of(load_16(from + 2 * i));
+    y[i] = half_of(base_load_16(from + 2 * i));
   return count;
 }
 
@@ -56,7 +56,7 @@ static size_t decode_f16(void *to, const char *from, size_t count) {
 static size_t decode_bf16(void *to, const char *from, size_t count) {
   real *y = to;
   for (size_t i = 0; i < count; i++)
-    y[i] = float_of((uint32_t)load_16(from + 2 * i) << 16);
+    y[i] = float_of((uint32_t)base_load_16(from + 2 * i) << 16);
   return count;
 }
 
@@ -65,7 +65,7 @@ static size_t decode_bf16(void *to, const char *from, size_t count) {
 static size_t decode_i64(void *to, const char *from, size_t count) {
   int32_t *y = to;
   for (size_t i = 0; i < count; i++) {
-    int64_t x = (int64_t)load_64(from + 8 * i);
+    int64_t x = (int64_t)base_load_64(from + 8 * i);
     if (x < INT32_MIN || x > INT32_MAX)
       return i;
     y[i] = (int32_t)x;
@@ -76,14 +76,14 @@ static size_t decode_i64(void *to, const char *from, size_t count) {
 static size_t decode_i32(void *to, const char *from, size_t count) {
   int32_t *y = to;
   for (size_t i = 0; i < count; i++)
-    y[i] = (int32_t)load_32(from + 4 * i);
+    y[i] = (int32_t)base_load_32(from + 4 * i);
   return count;
 }
 
 static size_t decode_i16(void *to, const char *from, size_t count) {
   int32_t *y = to;
   for (size_t i = 0; i < count; i++)
-    y[i] = (int16_t)load_16(from + 2 * i);
+    y[i] = (int16_t)base_load_16(from + 2 * i);
   return count;
 }
 

@@ -22,14 +22,14 @@ saros_status file_expect_allowed(saros_context *context, const char *function,
     return SAROS_OK;
   return saros_fail(context, SAROS_EFILE,
                     "%s: expected to %s %s, got no way to files from the host",
-                    function, verb, QUOTE(path));
+                    function, verb, BASE_QUOTE(path));
 }
 
 saros_status file_failure(saros_context *context, const char *function,
                           const char *verb, const char *path) {
   int cause = errno;
   return saros_fail(context, SAROS_EFILE, "%s: expected to %s %s, got \"%s\"",
-                    function, verb, QUOTE(path), strerror(cause));
+                    function, verb, BASE_QUOTE(path), strerror(cause));
 }
 
 static saros_status failure(const file_writer *w) {
@@ -52,7 +52,7 @@ saros_status file_open(saros_context *context, const char *function,
   if (!S_ISREG(found.st_mode))
     return saros_fail(context, SAROS_EFILE,
                       "%s: expected a regular file, got %s", function,
-                      QUOTE(path));
+                      BASE_QUOTE(path));
   *size = (uint64_t)found.st_size;
   return SAROS_OK;
 }
@@ -72,7 +72,7 @@ saros_status file_read_at(saros_context *context, const char *function,
       return saros_fail(context, SAROS_EFILE,
                         "%s: expected the file to keep its size, got its end "
                         "in %s",
-                        function, QUOTE(path));
+                        function, BASE_QUOTE(path));
     next += got;
     at += (uint64_t)got;
     size -= (size_t)got;

@@ -35,7 +35,7 @@ saros_status file_archive_append_metadata(saros_archive *archive,
 
 /* --- Element types of files (element_type.c) ------------------------------ */
 
-#define ELEMENT_TYPES "F64, F32, F16, BF16, I64, I32, I16, I8, U8 or BOOL"
+#define FILE_ELEMENT_TYPES "F64, F32, F16, BF16, I64, I32, I16, I8, U8 or BOOL"
 
 typedef struct file_element_type {
   const char *name;

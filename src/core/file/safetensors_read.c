@@ -31,7 +31,7 @@ typedef struct entry {
   const char *name;  // in the reader's header
   const file_element_type *type;
   int rank;
-  int shape[MAX_RANK];
+  int shape[SAROS_MAX_RANK];
   uint64_t begin, end;  // bytes from the end of the header
   int place;            // in the header: the first is 0
 } entry;
@@ -58,8 +58,8 @@ refuse(const reader *r, const char *name, const char *format, ...) {
   vsnprintf(words, sizeof words, format, arguments);
   va_end(arguments);
   return saros_fail(r->context, SAROS_EFILE, "safetensors: %s%s%s in %s", words,
-                    name ? " for " : "", name ? QUOTE(name) : "",
-                    QUOTE(r->path));
+                    name ? " for " : "", name ? BASE_QUOTE(name) : "",
+                    BASE_QUOTE(r->path));
 }
 
 /* --- Bytes ---------------------------------------------------------------- */
@@ -78,7 +78,7 @@ static saros_status read_header(reader *r) {
     return refuse(r, NULL, "expected a header's length in 8 bytes, got %d",
                   (int)size);
   TRY(read_at(r, prefix, 0, sizeof prefix));
-  length = load_64(prefix);
+  length = base_load_64(prefix);
   if (length > MAX_HEADER)
     return refuse(r, NULL, "expected a header of at most %u bytes, got %llu",
                   MAX_HEADER, (unsigned long long)length);
@@ -117,7 +117,7 @@ static saros_status expect(reader *r, char sign) {
     return refuse(r, NULL, "expected '%c', got the end of the header", sign);
   char got[2] = {r->header[r->at], 0};
   return refuse(r, NULL, "expected '%c' at byte %zu of the header, got %s",
-                sign, r->at, QUOTE(got));
+                sign, r->at, BASE_QUOTE(got));
 }
 
 /* The next value, which has at most 'most' bytes and belongs to 'name' (null:
@@ -147,7 +147,7 @@ static saros_status load_value(reader *r, const char *name, size_t most,
     default:
       return refuse(r, name,
                     "expected JSON up to byte %zu of the header, got %s", at,
-                    QUOTE(error.text));
+                    BASE_QUOTE(error.text));
   }
 }
 
@@ -187,15 +187,15 @@ static saros_status parse_type(const reader *r, const json_t *json, entry *e) {
   e->type = name ? file_element_type_named(name) : NULL;
   if (e->type != NULL)
     return SAROS_OK;
-  return refuse(r, e->name, "expected dtype " ELEMENT_TYPES ", got %s",
-                name ? QUOTE(name) : "no string");
+  return refuse(r, e->name, "expected dtype " FILE_ELEMENT_TYPES ", got %s",
+                name ? BASE_QUOTE(name) : "no string");
 }
 
 static saros_status parse_shape(const reader *r, const json_t *json, entry *e) {
   size_t rank = json_array_size(json);
-  if (!json_is_array(json) || rank > MAX_RANK)
+  if (!json_is_array(json) || rank > SAROS_MAX_RANK)
     return refuse(r, e->name, "expected shape of at most %d sizes, got %s",
-                  MAX_RANK, json_is_array(json) ? "more" : "no array");
+                  SAROS_MAX_RANK, json_is_array(json) ? "more" : "no array");
   e->rank = (int)rank;
   for (size_t axis = 0; axis < rank; axis++) {
     const json_t *size = json_array_get(json, axis);
@@ -379,7 +379,7 @@ static saros_status check_cover(const reader *r) {
 static saros_status refuse_element(const reader *r, const entry *e,
                                    const char *from, size_t position) {
   int wide = e->type->size == 8;
-  long long value = wide ? (long long)load_64(from) : *from;
+  long long value = wide ? (long long)base_load_64(from) : *from;
   return refuse(r, e->name, "expected %s, got %lld at position %zu",
                 wide ? "ids of 32 bits" : "0 or 1 as BOOL", value,
                 position + (size_t)r->context->index_base);

@@ -80,7 +80,7 @@ static saros_status format_header(saros_context *context, const json_t *header,
   *out = length == 0 ? NULL : pool_take(&context->pool, *size);
   if (*out == NULL)
     return base_out_of_memory(context, *size);
-  store_64(*out, padded);
+  base_store_64(*out, padded);
   memset(*out + 8, ' ', padded);
   if (json_dumpb(header, *out + 8, length, flags) == length)
     return SAROS_OK;
@@ -112,9 +112,9 @@ static void pack(char *to, const char *from, ptrdiff_t step, size_t count,
                  size_t size) {
   for (size_t i = 0; i < count; i++) {
     if (size == 4)
-      store_32(to, native_32(from));
+      base_store_32(to, base_native_32(from));
     else
-      store_64(to, native_64(from));
+      base_store_64(to, base_native_64(from));
     to += size;
     from += step;
   }
@@ -151,7 +151,7 @@ static saros_status write_tensor(file_writer *writer, char *block,
 
 static saros_status write_tensors(const saros_archive *archive,
                                   file_writer *writer) {
-  memory_pool *pool = &archive->context->pool;
+  base_pool *pool = &archive->context->pool;
   char *block = pool_take(pool, BLOCK_BYTES);
   if (block == NULL)
     return base_out_of_memory(archive->context, BLOCK_BYTES);

@@ -116,7 +116,7 @@ static saros_status expect_scores(const char *function, saros_tensor *emissions,
       return saros_fail(emissions->context, SAROS_EARGUMENT,
                         "%s: expected %s of shape (%d%s%.0d), got %s", function,
                         names[i], L, rank == 2 ? ", " : "", rank == 2 ? L : 0,
-                        SHAPE(t));
+                        TENSOR_SHAPE(t));
   }
   return SAROS_OK;
 }
@@ -127,7 +127,7 @@ static saros_status expect_field(const char *function, saros_tensor *emissions,
   if (emissions->rank != 3 || emissions->count == 0)
     return saros_fail(emissions->context, SAROS_EARGUMENT,
                       "%s: expected emissions of shape (T, B, L), got %s",
-                      function, SHAPE(emissions));
+                      function, TENSOR_SHAPE(emissions));
   TRY(expect_scores(function, emissions, crf));
   return op_expect_lengths(function, "lengths", emissions, crf->lengths, 1,
                            emissions->shape[0]);
@@ -247,7 +247,8 @@ saros_status saros_crf_loss(saros_tensor *emissions, saros_tensor *tags,
       tags->shape[1] != emissions->shape[1])
     return saros_fail(context, SAROS_EARGUMENT,
                       "crf_loss: expected tags of shape (%d, %d), got %s",
-                      emissions->shape[0], emissions->shape[1], SHAPE(tags));
+                      emissions->shape[0], emissions->shape[1],
+                      TENSOR_SHAPE(tags));
   saros_tensor *input[INPUTS + 1] = {NULL}, *saved[2] = {NULL, NULL};
   crf_field f;
   saros_status status;

@@ -112,7 +112,7 @@ static saros_status expect_targets(saros_tensor *logits,
   return saros_fail(logits->context, SAROS_EARGUMENT,
                     "cross_entropy: expected logits with the shape of targets "
                     "and one more axis, got logits %s, targets %s",
-                    SHAPE(logits), SHAPE(targets));
+                    TENSOR_SHAPE(logits), TENSOR_SHAPE(targets));
 }
 
 /* Targets are ids of classes wherever the position counts. */
@@ -148,7 +148,7 @@ static saros_status expect_options(const saros_tensor *logits,
     return SAROS_OK;
   return saros_fail(context, SAROS_EARGUMENT,
                     "cross_entropy: expected %d class weights, got shape %s", V,
-                    SHAPE(weights));
+                    TENSOR_SHAPE(weights));
 }
 
 /* The class weights as an array; each must be finite and 0 or more. */

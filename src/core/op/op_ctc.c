@@ -97,11 +97,11 @@ static saros_status expect_shapes(saros_tensor *logits, saros_tensor *targets,
   if (logits->rank != 3 || logits->count == 0)
     return saros_fail(context, SAROS_EARGUMENT,
                       "ctc_loss: expected logits of shape (T, B, V), got %s",
-                      SHAPE(logits));
+                      TENSOR_SHAPE(logits));
   if (targets->rank != 2 || targets->shape[1] != logits->shape[1])
     return saros_fail(context, SAROS_EARGUMENT,
                       "ctc_loss: expected targets of shape (S, %d), got %s",
-                      logits->shape[1], SHAPE(targets));
+                      logits->shape[1], TENSOR_SHAPE(targets));
   int V = logits->shape[2];
   if (blank >= 0 && blank < V)
     return SAROS_OK;

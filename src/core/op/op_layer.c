@@ -58,7 +58,7 @@ static saros_status expect_vector(const char *function, const char *name,
     return SAROS_OK;
   return saros_fail(x->context, SAROS_EARGUMENT,
                     "%s: expected %s of shape (%d), got %s", function, name, n,
-                    SHAPE(v));
+                    TENSOR_SHAPE(v));
 }
 
 /* The bias may be null. */
@@ -69,7 +69,7 @@ static saros_status expect_norm(const char *function, saros_tensor *x,
   if (x->rank < 1 || x->shape[x->rank - 1] < 1)
     return saros_fail(x->context, SAROS_EARGUMENT,
                       "%s: expected x of shape (..., n), got %s", function,
-                      SHAPE(x));
+                      TENSOR_SHAPE(x));
   if (!(epsilon >= 0))
     return saros_fail(x->context, SAROS_EARGUMENT,
                       "%s: expected epsilon >= 0, got %g", function, epsilon);

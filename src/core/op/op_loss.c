@@ -43,7 +43,7 @@ saros_status op_weights_sum(const char *function, const saros_tensor *weights,
   if (weights->count == 0)
     return saros_fail(context, SAROS_EARGUMENT,
                       "%s: expected at least one position, got shape %s",
-                      function, SHAPE(weights));
+                      function, TENSOR_SHAPE(weights));
   if (isfinite(*sum) && isfinite(1 / *sum))
     return SAROS_OK;
   return saros_fail(context, SAROS_EARGUMENT,
@@ -155,7 +155,7 @@ static saros_status expect_probabilities(saros_loss_kind kind,
 static saros_status spread_over(saros_tensor **weights,
                                 const saros_tensor *like) {
   saros_tensor *column = NULL, *wide = NULL, *out = NULL;
-  int shape[MAX_RANK];
+  int shape[SAROS_MAX_RANK];
   saros_status status;
   memcpy(shape, like->shape, sizeof shape);
   shape[like->rank - 1] = 1;

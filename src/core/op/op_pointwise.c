@@ -111,7 +111,7 @@ saros_status op_broadcast_shape(const char *function, const saros_tensor *a,
     if (of_a != of_b && of_a != 1 && of_b != 1)
       return saros_fail(a->context, SAROS_EARGUMENT,
                         "%s: expected shapes that broadcast, got %s and %s",
-                        function, SHAPE(a), SHAPE(b));
+                        function, TENSOR_SHAPE(a), TENSOR_SHAPE(b));
     shape[*rank - i] = of_a == 1 ? of_b : of_a;
   }
   return SAROS_OK;
@@ -136,7 +136,7 @@ saros_status op_expand(saros_tensor *x, int rank, const int *shape,
 
 /* Sums *g over its first axes until 'rank' of them remain. */
 static saros_status sum_leading(saros_tensor **g, int rank) {
-  int extra = (*g)->rank - rank, shape[MAX_RANK + 1];
+  int extra = (*g)->rank - rank, shape[SAROS_MAX_RANK + 1];
   saros_tensor *folded = NULL, *sum = NULL;
   shape[0] = 1;
   for (int axis = 0; axis < extra; axis++)
@@ -433,7 +433,7 @@ saros_status saros_combine(saros_operator f, saros_tensor *a, saros_tensor *b,
   TRY(base_expect_known(a->context, "combine", "an operator", (int)f,
                         SAROS_OPERATORS));
   const char *name = saros_operator_name(f);
-  int rank, shape[MAX_RANK];
+  int rank, shape[SAROS_MAX_RANK];
   TRY(tensor_expect_context(name, a->context, b));
   if (f != SAROS_EQUAL) {
     TRY(tensor_expect_real(name, "operands", a));

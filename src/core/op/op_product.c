@@ -84,7 +84,7 @@ static const tape_operation matmul_operation = {"matmul", matmul_backward};
 static saros_status product_of(saros_tensor *a, saros_tensor *b,
                                saros_tensor **out) {
   *out = NULL;
-  int rank, shape[MAX_RANK];
+  int rank, shape[SAROS_MAX_RANK];
   saros_tensor lead_a = leading(a), lead_b = leading(b);
   TRY(op_broadcast_shape("matmul", &lead_a, &lead_b, &rank, shape));
   shape[rank] = a->shape[a->rank - 2];
@@ -156,7 +156,7 @@ static saros_status matmul_backward(const tape_entry *e) {
 /* a (..., M, K) with b (K, N): one product of all rows. */
 static saros_status fold_rows(saros_tensor *a, saros_tensor *b,
                               saros_tensor **out) {
-  int flat[2] = {-1, a->shape[a->rank - 1]}, shape[MAX_RANK];
+  int flat[2] = {-1, a->shape[a->rank - 1]}, shape[SAROS_MAX_RANK];
   memcpy(shape, a->shape, sizeof shape);
   shape[a->rank - 1] = b->shape[1];
   saros_tensor *rows = NULL, *y = NULL;
@@ -185,7 +185,7 @@ static saros_status promote(saros_tensor *x, int column, saros_tensor **out) {
 static saros_status demote(saros_tensor **y, int row, int column) {
   if (!row && !column)
     return SAROS_OK;
-  int shape[MAX_RANK], rank = 0;
+  int shape[SAROS_MAX_RANK], rank = 0;
   saros_tensor *x = *y;
   for (int axis = 0; axis < x->rank; axis++) {
     if (row && axis == x->rank - 2)
@@ -207,7 +207,7 @@ static saros_status expect_factors(saros_tensor *a, saros_tensor *b) {
     return saros_fail(a->context, SAROS_EARGUMENT,
                       "matmul: expected operands of rank 1 or more, got %s and "
                       "%s",
-                      SHAPE(a), SHAPE(b));
+                      TENSOR_SHAPE(a), TENSOR_SHAPE(b));
   int K = a->shape[a->rank - 1];
   if (b->shape[b->rank == 1 ? 0 : b->rank - 2] == K)
     return SAROS_OK;
@@ -215,7 +215,7 @@ static saros_status expect_factors(saros_tensor *a, saros_tensor *b) {
                     "matmul: expected b of shape (%s%d%s), got %s for a of "
                     "shape %s",
                     b->rank > 2 ? "..., " : "", K, b->rank > 1 ? ", N" : "",
-                    SHAPE(b), SHAPE(a));
+                    TENSOR_SHAPE(b), TENSOR_SHAPE(a));
 }
 
 saros_status saros_matmul(saros_tensor *a, saros_tensor *b,
@@ -313,11 +313,11 @@ static saros_status expect_linear(saros_tensor *x, saros_tensor *weight,
   if (weight->rank != 2)
     return saros_fail(context, SAROS_EARGUMENT,
                       "linear: expected weight of shape (O, I), got %s",
-                      SHAPE(weight));
+                      TENSOR_SHAPE(weight));
   if (x->rank < 1 || x->shape[x->rank - 1] != weight->shape[1])
     return saros_fail(context, SAROS_EARGUMENT,
                       "linear: expected x of shape (..., %d), got %s",
-                      weight->shape[1], SHAPE(x));
+                      weight->shape[1], TENSOR_SHAPE(x));
   if (bias == NULL)
     return SAROS_OK;
   TRY(tensor_expect_context("linear", context, bias));
@@ -325,14 +325,14 @@ static saros_status expect_linear(saros_tensor *x, saros_tensor *weight,
   if (bias->rank != 1 || bias->shape[0] != weight->shape[0])
     return saros_fail(context, SAROS_EARGUMENT,
                       "linear: expected bias of shape (%d), got %s",
-                      weight->shape[0], SHAPE(bias));
+                      weight->shape[0], TENSOR_SHAPE(bias));
   return SAROS_OK;
 }
 
 static saros_status linear_forward(saros_tensor *x, saros_tensor *weight,
                                    saros_tensor *bias, int rows,
                                    saros_tensor **out) {
-  int shape[MAX_RANK], O = weight->shape[0], I = weight->shape[1];
+  int shape[SAROS_MAX_RANK], O = weight->shape[0], I = weight->shape[1];
   memcpy(shape, x->shape, sizeof shape);
   shape[x->rank - 1] = O;
   TRY(tensor_new(x->context, SAROS_REAL, x->rank, shape, out));
@@ -354,7 +354,7 @@ static saros_status row_count(const saros_tensor *x, int *rows) {
     return SAROS_OK;
   return saros_fail(x->context, SAROS_EARGUMENT,
                     "linear: expected fewer than 2^31 rows, got shape %s",
-                    SHAPE(x));
+                    TENSOR_SHAPE(x));
 }
 
 saros_status saros_linear(saros_tensor *x, saros_tensor *weight,

@@ -48,7 +48,7 @@ static saros_status prepare(const char *function, saros_tensor *x, int *axis,
   if (*axis != SAROS_ALL_AXES)
     TRY(tensor_expect_axis(function, x, axis));
   TRY(saros_contiguous(x, from));
-  int shape[MAX_RANK], rank = reduced_shape(x, *axis, keep, shape);
+  int shape[SAROS_MAX_RANK], rank = reduced_shape(x, *axis, keep, shape);
   saros_status status = tensor_new(x->context, dtype, rank, shape, out);
   if (status != SAROS_OK)
     saros_tensor_release(*from);
@@ -59,7 +59,7 @@ static saros_status prepare(const char *function, saros_tensor *x, int *axis,
 static saros_status keep_axis(const tape_entry *e, int axis,
                               saros_tensor **out) {
   const tensor_node *n = e->input[0];
-  int shape[MAX_RANK];
+  int shape[SAROS_MAX_RANK];
   for (int i = 0; i < n->rank; i++)
     shape[i] = axis == SAROS_ALL_AXES || i == axis ? 1 : n->shape[i];
   return saros_reshape(e->output[0]->gradient, n->rank, shape, out);
@@ -143,7 +143,7 @@ static saros_status max_and_place(const char *function, saros_tensor *x,
                            (*largest)->shape, place)
               : saros_fail(x->context, SAROS_EARGUMENT,
                            "%s: expected at least one element, got shape %s",
-                           function, SHAPE(x));
+                           function, TENSOR_SHAPE(x));
   if (status == SAROS_OK) {
     x->context->kernels->reduce->max(tensor_reals(*largest), tensor_ids(*place),
                                      tensor_reals(*from), s.outer, s.n,
@@ -195,7 +195,7 @@ saros_status saros_argmax(saros_tensor *x, int axis, saros_tensor **out) {
 /* The ids of the k largest of the rows of x. */
 static saros_status top_of_rows(saros_tensor *x, int k, saros_tensor **ids) {
   saros_tensor *from;
-  int shape[MAX_RANK];
+  int shape[SAROS_MAX_RANK];
   memcpy(shape, x->shape, sizeof shape);
   shape[x->rank - 1] = k;
   TRY(saros_contiguous(x, &from));

@@ -190,7 +190,7 @@ static const tape_operation reshape_operation = {"reshape", reshape_backward};
 static saros_status infer_shape(saros_tensor *x, int rank, const int *shape,
                                 int *full) {
   size_t known = 1;
-  int open = -1, valid = rank >= 0 && rank <= MAX_RANK;
+  int open = -1, valid = rank >= 0 && rank <= SAROS_MAX_RANK;
   for (int axis = 0; valid && axis < rank; axis++) {
     full[axis] = shape[axis];
     if (shape[axis] == -1 && open < 0)
@@ -206,19 +206,19 @@ static saros_status infer_shape(saros_tensor *x, int rank, const int *shape,
   }
   if (valid && (open >= 0 || known == x->count))
     return SAROS_OK;
-  int shown = rank < 0 ? 0 : rank > MAX_RANK ? MAX_RANK : rank;
+  int shown = rank < 0 ? 0 : rank > SAROS_MAX_RANK ? SAROS_MAX_RANK : rank;
   return saros_fail(
       x->context, SAROS_EARGUMENT,
       "reshape: expected a shape of %zu elements, got %s "
       "for %s",
       x->count, tensor_shape_format(&(tensor_shape_text){{0}}, shown, shape),
-      SHAPE(x));
+      TENSOR_SHAPE(x));
 }
 
 saros_status saros_reshape(saros_tensor *x, int rank, const int *shape,
                            saros_tensor **out) {
   *out = NULL;
-  int full[MAX_RANK];
+  int full[SAROS_MAX_RANK];
   TRY(infer_shape(x, rank, shape, full));
   saros_tensor *whole;
   TRY(saros_contiguous(x, &whole));
@@ -366,7 +366,8 @@ static saros_status add_part(int *shape, const saros_tensor *first,
   return saros_fail(x->context, SAROS_EARGUMENT,
                     "concatenate: expected shapes equal but for axis %d, got "
                     "%s and %s",
-                    axis + x->context->index_base, SHAPE(first), SHAPE(x));
+                    axis + x->context->index_base, TENSOR_SHAPE(first),
+                    TENSOR_SHAPE(x));
 }
 
 saros_status saros_concatenate(saros_context *context, int count,
@@ -375,7 +376,7 @@ saros_status saros_concatenate(saros_context *context, int count,
   *out = NULL;
   TRY(expect_parts(context, "concatenate", count, x));
   TRY(tensor_expect_axis("concatenate", x[0], &axis));
-  int shape[MAX_RANK];
+  int shape[SAROS_MAX_RANK];
   memcpy(shape, x[0]->shape, sizeof shape);
   for (int i = 1; i < count; i++)
     TRY(add_part(shape, x[0], x[i], axis));
@@ -390,15 +391,15 @@ saros_status saros_stack(saros_context *context, int count,
   int rank = x[0]->rank + 1, given = axis;
   if (axis < 0)
     axis += rank;
-  if (axis < 0 || axis >= rank || rank > MAX_RANK)
+  if (axis < 0 || axis >= rank || rank > SAROS_MAX_RANK)
     return saros_fail(context, SAROS_EARGUMENT,
                       "stack: expected a new axis of a rank up to %d, got axis "
                       "%d of rank %d",
-                      MAX_RANK, given < 0 ? given : given + context->index_base,
-                      rank);
+                      SAROS_MAX_RANK,
+                      given < 0 ? given : given + context->index_base, rank);
   for (int i = 1; i < count; i++)
     TRY(tensor_expect_same_shape("stack", "tensors", x[i], x[0]));
-  int shape[MAX_RANK];
+  int shape[SAROS_MAX_RANK];
   for (int i = 0; i < rank; i++)
     shape[i] = i == axis ? count : x[0]->shape[i > axis ? i - 1 : i];
   return join(&stack_operation, count, x, axis, 1, rank, shape, out);

@@ -138,7 +138,7 @@ static const tape_operation logsumexp_operation = {"logsumexp",
 /* Over the last axis, which stays with size 1. */
 static saros_status logsumexp_of_rows(saros_tensor *x, saros_tensor **out) {
   saros_tensor *from;
-  int shape[MAX_RANK];
+  int shape[SAROS_MAX_RANK];
   memcpy(shape, x->shape, sizeof shape);
   shape[x->rank - 1] = 1;
   TRY(saros_contiguous(x, &from));
@@ -164,7 +164,7 @@ static saros_status logsumexp_of_axis(saros_tensor *x, int axis, int keep,
   TRY_OR_DONE(saros_transpose(x, axis, -1, &turned));
   TRY_OR_DONE(logsumexp_of_rows(turned, &sums));
   TRY_OR_DONE(saros_transpose(sums, axis, -1, &back));
-  int shape[MAX_RANK], rank = 0;
+  int shape[SAROS_MAX_RANK], rank = 0;
   for (int i = 0; i < x->rank; i++)
     if (i != axis || keep)
       shape[rank++] = i == axis ? 1 : x->shape[i];
@@ -184,10 +184,10 @@ saros_status saros_logsumexp(saros_tensor *x, int axis, int keep,
     TRY(tensor_expect_axis("logsumexp", x, &axis));
     return logsumexp_of_axis(x, axis, keep, out);
   }
-  int size = x->count > 0 ? -1 : 0, ones[MAX_RANK];
+  int size = x->count > 0 ? -1 : 0, ones[SAROS_MAX_RANK];
   saros_tensor *flat = NULL, *sum = NULL;
   saros_status status;
-  for (int i = 0; i < MAX_RANK; i++)
+  for (int i = 0; i < SAROS_MAX_RANK; i++)
     ones[i] = 1;
   TRY_OR_DONE(saros_reshape(x, 1, &size, &flat));
   TRY_OR_DONE(logsumexp_of_axis(flat, 0, 0, &sum));

@@ -54,7 +54,7 @@ static saros_status expect_mask(const char *function, saros_tensor *x,
     return SAROS_OK;
   return saros_fail(x->context, SAROS_EARGUMENT,
                     "%s: expected a mask with the first sizes of %s, got %s",
-                    function, SHAPE(x), SHAPE(mask));
+                    function, TENSOR_SHAPE(x), TENSOR_SHAPE(mask));
 }
 
 /* Ids have no gradient, and 0 is one that every table has. */
@@ -123,13 +123,13 @@ saros_status saros_keep(saros_tensor *reset, saros_tensor *mask, int reverse,
   if (reset->rank != 2)
     return saros_fail(reset->context, SAROS_EARGUMENT,
                       "keep: expected reset of shape (T, B), got %s",
-                      SHAPE(reset));
+                      TENSOR_SHAPE(reset));
   if (mask != NULL)
     TRY(expect_mask("keep", reset, mask));
   if (mask != NULL && mask->rank != 2)
     return saros_fail(reset->context, SAROS_EARGUMENT,
                       "keep: expected a mask of shape (T, B), got %s",
-                      SHAPE(mask));
+                      TENSOR_SHAPE(mask));
   saros_tensor *from = NULL, *rows = NULL;
   saros_status status;
   TRY_OR_DONE(saros_contiguous(reset, &from));

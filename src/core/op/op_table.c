@@ -34,10 +34,10 @@ static saros_status checked_ids(const char *function, saros_tensor *ids,
 static saros_status extended_shape(const char *function,
                                    const saros_tensor *ids, int size,
                                    int *shape) {
-  if (ids->rank == MAX_RANK)
+  if (ids->rank == SAROS_MAX_RANK)
     return saros_fail(ids->context, SAROS_EARGUMENT,
                       "%s: expected ids of rank below %d, got %s", function,
-                      MAX_RANK, SHAPE(ids));
+                      SAROS_MAX_RANK, TENSOR_SHAPE(ids));
   memcpy(shape, ids->shape, sizeof ids->shape);
   shape[ids->rank] = size;
   return SAROS_OK;
@@ -52,8 +52,8 @@ saros_status saros_embedding(saros_tensor *table, saros_tensor *ids,
   if (table->rank != 2)
     return saros_fail(context, SAROS_EARGUMENT,
                       "embedding: expected table of shape (V, n), got %s",
-                      SHAPE(table));
-  int shape[MAX_RANK], n = table->shape[1];
+                      TENSOR_SHAPE(table));
+  int shape[SAROS_MAX_RANK], n = table->shape[1];
   TRY(extended_shape("embedding", ids, n, shape));
   saros_tensor *rows = NULL, *index = NULL;
   saros_status status;
@@ -95,7 +95,7 @@ static saros_status expect_pick(saros_tensor *x, saros_tensor *ids) {
   return saros_fail(x->context, SAROS_EARGUMENT,
                     "pick: expected x with the shape of ids and one more axis, "
                     "got x %s, ids %s",
-                    SHAPE(x), SHAPE(ids));
+                    TENSOR_SHAPE(x), TENSOR_SHAPE(ids));
 }
 
 saros_status saros_pick(saros_tensor *x, saros_tensor *ids,
@@ -160,7 +160,8 @@ static saros_status expect_gather(saros_tensor *x, int axis,
   return saros_fail(x->context, SAROS_EARGUMENT,
                     "gather: expected ids with the shape of x but for axis %d, "
                     "got x %s, ids %s",
-                    axis + x->context->index_base, SHAPE(x), SHAPE(ids));
+                    axis + x->context->index_base, TENSOR_SHAPE(x),
+                    TENSOR_SHAPE(ids));
 }
 
 saros_status saros_gather(saros_tensor *x, int axis, saros_tensor *ids,
@@ -188,7 +189,7 @@ done:
 
 saros_status saros_one_hot(saros_tensor *ids, int V, saros_tensor **out) {
   *out = NULL;
-  int shape[MAX_RANK];
+  int shape[SAROS_MAX_RANK];
   saros_tensor *index;
   TRY(tensor_expect_ids("one_hot", "ids", ids));
   TRY(extended_shape("one_hot", ids, V, shape));

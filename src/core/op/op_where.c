@@ -70,7 +70,7 @@ static saros_status common_shape(saros_tensor *condition, saros_tensor *a,
 
 saros_status saros_where(saros_tensor *condition, saros_tensor *a,
                          saros_tensor *b, saros_tensor **out) {
-  int rank, shape[MAX_RANK];
+  int rank, shape[SAROS_MAX_RANK];
   *out = NULL;
   TRY(expect_operands(condition, a, b));
   TRY(common_shape(condition, a, b, &rank, shape));

@@ -216,7 +216,7 @@ static saros_status expect_sizes(saros_tensor *x,
   if (x->rank != 3)
     return saros_fail(x->context, SAROS_EARGUMENT,
                       "window: expected x of shape (T, B, F), got %s",
-                      SHAPE(x));
+                      TENSOR_SHAPE(x));
   long long width = (long long)o->kernel * x->shape[2];
   long long past = ((long long)o->kernel - 1) * o->dilation;
   if (o->kernel < 1 || o->dilation < 1 || width > INT32_MAX ||
@@ -242,7 +242,7 @@ static saros_status expect_shape(const saros_tensor *x, const char *name,
     return SAROS_OK;
   return saros_fail(x->context, SAROS_EARGUMENT,
                     "window: expected %s of shape (%d, %d), got %s", name, rows,
-                    columns, SHAPE(t));
+                    columns, TENSOR_SHAPE(t));
 }
 
 static saros_status expect_window(saros_tensor *x, saros_tensor *state,

@@ -20,7 +20,7 @@ static loop_plan *plan_new(saros_context *context) {
 void loop_plan_release(loop_plan *plan) {
   if (plan == NULL || --plan->references > 0)
     return;
-  memory_pool *pool = &plan->context->pool;
+  base_pool *pool = &plan->context->pool;
   loop_graph_release(&plan->graph);
   loop_code_release(plan->context, &plan->code);
   loop_code_release(plan->context, &plan->back);

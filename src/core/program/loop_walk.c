@@ -292,7 +292,7 @@ static saros_status lift_products(const loop_window *w) {
 }
 
 saros_status loop_walk_run(loop_window *w, const loop_code *code, int back) {
-  memory_pool *pool = &w->context->pool;
+  base_pool *pool = &w->context->pool;
   size_t arrays = w->plan->arrays, values = w->plan->graph.count;
   size_t bytes = code->steps * sizeof(product_packed) +
                  arrays * (sizeof(loop_bound) + sizeof(ptrdiff_t)) +

@@ -122,7 +122,7 @@ typedef struct program_state {
 typedef struct program_parameter {
   const char *name;
   int rank;
-  int shape[MAX_RANK];
+  int shape[SAROS_MAX_RANK];
   int count;  // elements
 } program_parameter;
 

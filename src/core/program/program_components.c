@@ -90,7 +90,7 @@ saros_status program_check_states(program_reader *r) {
   int *keeper;
   for (int i = 0; i < p->state_count; i++) {
     snprintf(r->place, sizeof r->place, " in state %d (%.40s)", i,
-             QUOTE(p->states[i].name));
+             BASE_QUOTE(p->states[i].name));
     TRY(check_next(r, &p->states[i], i));
     TRY(check_first(r, &p->states[i]));
   }
@@ -194,7 +194,8 @@ static saros_status check_directions(program_reader *r) {
       if (state != NULL && other->reverse != state->reverse)
         return program_refuse(
             r, "states that depend on each other in one direction",
-            WORDS("%s and %s", QUOTE(state->name), QUOTE(other->name)));
+            WORDS("%s and %s", BASE_QUOTE(state->name),
+                  BASE_QUOTE(other->name)));
       state = other;
       c->reverse = state->reverse;
     }

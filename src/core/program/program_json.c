@@ -28,7 +28,7 @@ static saros_status expect(program_reader *r, char sign) {
   r->place[0] = 0;
   char got[2] = {r->at < r->end ? r->text[r->at] : 0, 0};
   return program_refuse(r, WORDS("'%c' at byte %zu of the text", sign, r->at),
-                        r->at < r->end ? QUOTE(got) : "its end");
+                        r->at < r->end ? BASE_QUOTE(got) : "its end");
 }
 
 /* --- Values ------------------------------------------------------------------------------ */
@@ -46,7 +46,7 @@ static saros_status load(program_reader *r, json_t **out) {
   if (*out == NULL) {
     r->place[0] = 0;
     return program_refuse(r, WORDS("JSON up to byte %zu of the text", at),
-                          QUOTE(error.text));
+                          BASE_QUOTE(error.text));
   }
   r->at = at;
   return SAROS_OK;
@@ -120,7 +120,7 @@ static saros_status find_section(program_reader *r,
   saros_status status = SAROS_OK;
   if (at == PROGRAM_SECTIONS)
     status = program_refuse(r, "format, parameters, states, nodes and outputs",
-                            QUOTE(name));
+                            BASE_QUOTE(name));
   else if (extents[at].end > 0)
     status = program_refuse(r, WORDS("%s once", sections[at].name), "it twice");
   json_decref(json);

@@ -53,7 +53,7 @@ saros_program *saros_program_retain(saros_program *p) {
 void saros_program_release(saros_program *p) {
   if (p == NULL || --p->references > 0)
     return;
-  memory_pool *pool = &p->context->pool;
+  base_pool *pool = &p->context->pool;
   loop_forget(p->loops);
   if (p->sequence != p)
     saros_program_release(p->sequence);
@@ -143,7 +143,8 @@ static saros_status read_cell(const program_reader *r, const json_t *json,
       n->cell = (saros_cell)i;
       return SAROS_OK;
     }
-  return program_refuse(r, "the name of a cell", name ? QUOTE(name) : "none");
+  return program_refuse(r, "the name of a cell",
+                        name ? BASE_QUOTE(name) : "none");
 }
 
 static saros_status read_with(program_reader *r, const json_t *json,
@@ -158,7 +159,7 @@ static saros_status read_with(program_reader *r, const json_t *json,
     with[i] = name ? recurrent_parameter(name) : -1;
     if (with[i] < 0 || with[i] >= R_PARAMETERS)
       return program_refuse(r, "names of a layer's parameters as with",
-                            name ? QUOTE(name) : "no string");
+                            name ? BASE_QUOTE(name) : "no string");
   }
   n->with = with;
   if ((int)count == n->inputs - 1)
@@ -264,7 +265,7 @@ static saros_status refuse_field(const program_reader *r, json_t *json,
     while (a->form != 0 && strcmp(a->name, name) != 0)
       a++;
     if (a->form == 0 && strcmp(name, "op") != 0 && strcmp(name, "in") != 0)
-      return program_refuse(r, "no other fields", QUOTE(name));
+      return program_refuse(r, "no other fields", BASE_QUOTE(name));
   }
   return program_refuse(r, "other fields", "these");
 }
@@ -315,7 +316,7 @@ static saros_status read_node(program_reader *r, json_t *json) {
   if (op == NULL)
     return program_refuse(r, "an object with op", "another value");
   if (!program_find_kind(op, &n))
-    return program_refuse(r, "the name of an operation as op", QUOTE(op));
+    return program_refuse(r, "the name of an operation as op", BASE_QUOTE(op));
   snprintf(r->place, sizeof r->place, " in node %d (%s)", p->node_count, op);
   const program_kind *kind = &program_kinds[n.op];
   TRY(array_grow(r->context, &p->nodes, (size_t)p->node_count, &r->node_room, 1,
@@ -333,8 +334,9 @@ static saros_status read_shape(const program_reader *r, const json_t *json,
                                program_parameter *parameter) {
   size_t rank = json_array_size(json);
   int64_t count = 1;
-  if (!json_is_array(json) || rank > MAX_RANK)
-    return program_refuse(r, WORDS("a shape of at most %d sizes", MAX_RANK),
+  if (!json_is_array(json) || rank > SAROS_MAX_RANK)
+    return program_refuse(r,
+                          WORDS("a shape of at most %d sizes", SAROS_MAX_RANK),
                           "another value");
   parameter->rank = (int)rank;
   for (size_t axis = 0; axis < rank; axis++) {
@@ -435,7 +437,7 @@ static saros_status expect_unique(const program_reader *r, const char *what,
   for (int i = 1; i < count && status == SAROS_OK; i++)
     if (strcmp(names[i - 1], names[i]) == 0)
       status = program_refuse(r, WORDS("each name of %s once", what),
-                              WORDS("a second %s", QUOTE(names[i])));
+                              WORDS("a second %s", BASE_QUOTE(names[i])));
   pool_give(&r->context->pool, names);
   return status;
 }

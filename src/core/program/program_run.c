@@ -37,15 +37,15 @@ static saros_status expect_shape(const running *r, const char *what,
   return saros_fail(r->context, SAROS_EARGUMENT,
                     "program: expected %s %s of shape %s, got %s", what, name,
                     tensor_shape_format(&(tensor_shape_text){{0}}, rank, shape),
-                    x ? SHAPE(x) : "none");
+                    x ? TENSOR_SHAPE(x) : "none");
 }
 
 static saros_status check_parameters(const running *r) {
   for (int i = 0; i < r->p->parameter_count; i++) {
     const program_parameter *x = &r->p->parameters[i];
-    TRY(expect_shape(r, "parameter", QUOTE(x->name), r->parameters[i], x->rank,
-                     x->shape));
-    TRY(tensor_expect_real("program", QUOTE(x->name), r->parameters[i]));
+    TRY(expect_shape(r, "parameter", BASE_QUOTE(x->name), r->parameters[i],
+                     x->rank, x->shape));
+    TRY(tensor_expect_real("program", BASE_QUOTE(x->name), r->parameters[i]));
   }
   return SAROS_OK;
 }
@@ -61,12 +61,12 @@ static saros_status check_inputs(running *r) {
     const saros_tensor *x = r->inputs[i];
     const program_node *n = &p->nodes[p->inputs[i].node];
     int rank = n->op == NODE_IDS ? 2 : 3;
-    const char *name = QUOTE(p->inputs[i].name);
+    const char *name = BASE_QUOTE(p->inputs[i].name);
     if (x == NULL || x->rank != rank || x->shape[0] < 1)
       return saros_fail(
           r->context, SAROS_EARGUMENT,
           "program: expected input %s of shape (T, B%s) with T >= 1, got %s",
-          name, rank == 2 ? "" : ", F", x ? SHAPE(x) : "none");
+          name, rank == 2 ? "" : ", F", x ? TENSOR_SHAPE(x) : "none");
     if (i == 0)
       r->T = x->shape[0], r->B = x->shape[1];
     const int shape[3] = {r->T, r->B, n->width};
@@ -88,23 +88,23 @@ static saros_status check_states(const running *r) {
     const program_state *s = &r->p->states[i];
     const int row[2] = {r->B, s->width}, zone[3] = {r->T, r->B, s->width};
     if (r->first && r->first[i])
-      TRY(expect_shape(r, "state", QUOTE(s->name), r->first[i], 2, row));
+      TRY(expect_shape(r, "state", BASE_QUOTE(s->name), r->first[i], 2, row));
     if (r->how.dropout && r->how.dropout[i])
-      TRY(expect_shape(r, "dropout of", QUOTE(s->name), r->how.dropout[i], 2,
-                       row));
+      TRY(expect_shape(r, "dropout of", BASE_QUOTE(s->name), r->how.dropout[i],
+                       2, row));
     if (r->how.zoneout && r->how.zoneout[i])
-      TRY(expect_shape(r, "zoneout of", QUOTE(s->name), r->how.zoneout[i], 3,
-                       zone));
+      TRY(expect_shape(r, "zoneout of", BASE_QUOTE(s->name), r->how.zoneout[i],
+                       3, zone));
     if (r->how.dropout && r->how.dropout[i] && r->keeper[i] >= 0)
       return saros_fail(r->context, SAROS_EARGUMENT,
                         "program: expected no dropout of %s, which a cell "
                         "keeps, got one",
-                        QUOTE(s->name));
+                        BASE_QUOTE(s->name));
     if (r->how.zoneout && r->how.zoneout[i] && r->keeper[i] >= 0)
       return saros_fail(r->context, SAROS_EARGUMENT,
                         "program: expected no zoneout of %s, which a cell "
                         "keeps, got one",
-                        QUOTE(s->name));
+                        BASE_QUOTE(s->name));
   }
   return SAROS_OK;
 }

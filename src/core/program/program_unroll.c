@@ -110,7 +110,7 @@ static saros_status drop(unrolling *u, int node, saros_tensor *x,
 
 /* x (B, ...) as (1, B, ...), or null. */
 static saros_status as_steps(saros_tensor *x, saros_tensor **out) {
-  int shape[MAX_RANK] = {1};
+  int shape[SAROS_MAX_RANK] = {1};
   *out = NULL;
   if (x == NULL)
     return SAROS_OK;

@@ -10,7 +10,7 @@
 
 saros_status program_reshape(saros_tensor *x, int lead, int rank,
                              const int *tail, saros_tensor **out) {
-  int shape[MAX_RANK];
+  int shape[SAROS_MAX_RANK];
   memcpy(shape, x->shape, (size_t)lead * sizeof *shape);
   memcpy(shape + lead, tail, (size_t)rank * sizeof *shape);
   if (x->rank == lead + rank &&

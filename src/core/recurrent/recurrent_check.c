@@ -72,7 +72,7 @@ static saros_status refuse(const recurrence *r, const char *name, int which) {
                              used ? ", " : "", *at);
   return saros_fail(r->context, SAROS_EARGUMENT,
                     "%s: expected parameters named %s, got %s",
-                    cell->facts.name, known, QUOTE(name));
+                    cell->facts.name, known, BASE_QUOTE(name));
 }
 
 saros_status recurrent_take(recurrence *r, const saros_named_tensor *parameters,
@@ -103,13 +103,13 @@ static saros_status expect_x(const recurrence *r, int width) {
   if (x->rank != 3 || x->shape[0] < 1 || x->shape[2] != width)
     return saros_fail(r->context, SAROS_EARGUMENT,
                       "%s: expected x of shape (T, B, %d) with T >= 1, got %s",
-                      function, width, SHAPE(x));
+                      function, width, TENSOR_SHAPE(x));
   if ((double)x->shape[0] * x->shape[1] <= INT32_MAX)
     return SAROS_OK;
   return saros_fail(r->context, SAROS_EARGUMENT,
                     "%s: expected fewer than 2^31 rows over all steps, got "
                     "shape %s",
-                    function, SHAPE(x));
+                    function, TENSOR_SHAPE(x));
 }
 
 /* x is ids (T, B) of rows of the table (V, G H). */
@@ -125,12 +125,12 @@ static saros_status expect_ids_of_table(const recurrence *r, int width) {
   if (table->rank != 2 || table->shape[1] != width)
     return saros_fail(r->context, SAROS_EARGUMENT,
                       "%s: expected a table of shape (V, %d), got %s", function,
-                      width, SHAPE(table));
+                      width, TENSOR_SHAPE(table));
   if (x->rank == 2 && x->shape[0] >= 1 && x->count <= INT32_MAX)
     return SAROS_OK;
   return saros_fail(r->context, SAROS_EARGUMENT,
                     "%s: expected ids of shape (T, B) with T >= 1, got %s",
-                    function, SHAPE(x));
+                    function, TENSOR_SHAPE(x));
 }
 
 /* H and P from weight_hh. */
@@ -140,16 +140,16 @@ static saros_status expect_weight_hh(recurrence *r) {
   if (hh == NULL || hh->rank != 2 || hh->shape[0] % r->G != 0)
     return saros_fail(r->context, SAROS_EARGUMENT,
                       "%s: expected weight_hh of shape (%d H, H), got %s",
-                      function, r->G, hh ? SHAPE(hh) : "none");
+                      function, r->G, hh ? TENSOR_SHAPE(hh) : "none");
   if (ih != NULL && ih->rank != 2)
     return saros_fail(r->context, SAROS_EARGUMENT,
                       "%s: expected weight_ih of shape (%d, I), got %s",
-                      function, hh->shape[0], SHAPE(ih));
+                      function, hh->shape[0], TENSOR_SHAPE(ih));
   r->H = hh->shape[0] / r->G, r->P = hh->shape[1];
   if (r->P != r->H && r->t[R_WEIGHT_HR] == NULL)
     return saros_fail(r->context, SAROS_EARGUMENT,
                       "%s: expected weight_hh of shape (%d, %d), got %s",
-                      function, hh->shape[0], r->H, SHAPE(hh));
+                      function, hh->shape[0], r->H, TENSOR_SHAPE(hh));
   return SAROS_OK;
 }
 
@@ -166,7 +166,7 @@ static saros_status expect_gates(recurrence *r) {
                       r->cell->facts.name,
                       ih ? recurrent_givens[R_WEIGHT_IH].name
                          : recurrent_givens[table ? R_TABLE : R_X].name,
-                      r->G * units, ih ? "first" : "last", SHAPE(from));
+                      r->G * units, ih ? "first" : "last", TENSOR_SHAPE(from));
   r->P = r->H = GH / r->G;
   return SAROS_OK;
 }
@@ -219,16 +219,17 @@ static saros_status expect_shape(const recurrence *r, int which) {
     return SAROS_OK;
   TRY(tensor_expect_context(function, r->context, x));
   TRY(tensor_expect_real(function, given->name, x));
-  int rank = 0, shape[MAX_RANK];
+  int rank = 0, shape[SAROS_MAX_RANK];
   for (const char *letter = given->shape; *letter != '\0'; letter++)
     shape[rank++] = size_of(r, *letter);
   if (x->rank == rank &&
       memcmp(x->shape, shape, (size_t)rank * sizeof(int)) == 0)
     return SAROS_OK;
-  return saros_fail(
-      r->context, SAROS_EARGUMENT, "%s: expected %s of shape %s, got %s",
-      function, given->name,
-      tensor_shape_format(&(tensor_shape_text){{0}}, rank, shape), SHAPE(x));
+  return saros_fail(r->context, SAROS_EARGUMENT,
+                    "%s: expected %s of shape %s, got %s", function,
+                    given->name,
+                    tensor_shape_format(&(tensor_shape_text){{0}}, rank, shape),
+                    TENSOR_SHAPE(x));
 }
 
 /* --- What belongs together ---------------------------------------------------------- */

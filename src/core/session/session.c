@@ -141,7 +141,7 @@ saros_status saros_session_fork(const saros_session *from,
 void saros_session_release(saros_session *s) {
   if (s == NULL)
     return;
-  memory_pool *pool = &s->context->pool;
+  base_pool *pool = &s->context->pool;
   for (int i = 0; s->outputs != NULL && i < s->plan->output_count; i++)
     saros_tensor_release(s->outputs[i]);
   saros_tensor_release(s->probabilities);

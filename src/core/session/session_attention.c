@@ -208,13 +208,13 @@ saros_status session_expect_exists(const saros_session *s,
   return saros_fail(s->context, SAROS_EARGUMENT,
                     "set_state: expected %s to be zeros and then ones, got "
                     "others in row %d",
-                    QUOTE(x->name), row + s->context->index_base);
+                    BASE_QUOTE(x->name), row + s->context->index_base);
 }
 
 /* The memory moves to where the new place of each row has it. */
 saros_status session_write_exists(saros_session *s, const session_state *x,
                                   const real *exists) {
-  memory_pool *pool = &s->context->pool;
+  base_pool *pool = &s->context->pool;
   const session_state *memory = other_of(s, x);
   const size_t n = (size_t)(x->steps - 1) * 2 * (size_t)x->features;
   real *steps = pool_take(pool, n * sizeof *steps);

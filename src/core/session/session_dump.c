@@ -52,18 +52,18 @@ static unsigned char *put_header(const saros_session *s, unsigned char *to) {
   memcpy(to, MAGIC, MAGIC_BYTES);
   to += MAGIC_BYTES;
   for (size_t i = 0; i < sizeof words / sizeof *words; i++, to += 4)
-    store_32(to, words[i]);
+    base_store_32(to, words[i]);
   for (int i = 0; i < p->state_count; i++, to += 4)
-    store_32(to, (uint32_t)p->states[i].n);
+    base_store_32(to, (uint32_t)p->states[i].n);
   return to;
 }
 
 /* The bytes of a real, in the order of the file, to or from a real. */
 static void swap_copy(void *to, const void *from) {
 #ifdef SAROS_DOUBLE
-  store_64(to, native_64(from));
+  base_store_64(to, base_native_64(from));
 #else
-  store_32(to, native_32(from));
+  base_store_32(to, base_native_32(from));
 #endif
 }
 
@@ -114,7 +114,7 @@ static saros_status check_header(const saros_session *s,
                       "that are none",
                       size);
   for (size_t i = 0; i < sizeof expected / sizeof *expected; i++) {
-    uint32_t got = load_32(bytes + MAGIC_BYTES + 4 * i);
+    uint32_t got = base_load_32(bytes + MAGIC_BYTES + 4 * i);
     if (got != expected[i])
       return saros_fail(s->context, SAROS_EARGUMENT,
                         "restore: expected a dump with %u as its %s, got %u",
@@ -130,7 +130,7 @@ static saros_status check_header(const saros_session *s,
 static saros_status check_sizes(const saros_session *s,
                                 const unsigned char *bytes) {
   for (int i = 0; i < s->plan->state_count; i++) {
-    uint32_t got = load_32(bytes + FIXED_BYTES + 4 * (size_t)i);
+    uint32_t got = base_load_32(bytes + FIXED_BYTES + 4 * (size_t)i);
     if (got != (uint32_t)s->plan->states[i].n)
       return saros_fail(s->context, SAROS_EARGUMENT,
                         "restore: expected state %d of size %d, got %u",

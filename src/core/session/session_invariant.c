@@ -34,7 +34,7 @@ static void fill_constant(real *y, const program_node *n) {
 static saros_status compute(session_planner *p, int node) {
   const program_node *n = &p->program->nodes[node];
   const kernels *k = p->plan->math;
-  memory_pool *pool = &p->plan->context->pool;
+  base_pool *pool = &p->plan->context->pool;
   const size_t count = (size_t)n->inputs;
   const real **x = pool_take(pool, count * sizeof *x + count * sizeof(int));
   if (x == NULL)

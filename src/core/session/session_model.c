@@ -62,7 +62,7 @@ static saros_status expect_fit(const saros_model *model, const char *path,
   return saros_fail(model->context, SAROS_EFILE,
                     "model: expected \"%s\" in %s to have the shape that the "
                     "program says, got %s",
-                    wanted.name, path, SHAPE(x));
+                    wanted.name, path, TENSOR_SHAPE(x));
 }
 
 static saros_status connect(saros_model *model, const char *path, named *list) {
@@ -84,7 +84,7 @@ static saros_status connect(saros_model *model, const char *path, named *list) {
 }
 
 static saros_status find_parameters(saros_model *model, const char *path) {
-  memory_pool *pool = &model->context->pool;
+  base_pool *pool = &model->context->pool;
   size_t parameters = (size_t)saros_program_of(model->program).parameters;
   size_t tensors = (size_t)saros_archive_count(model->archive);
   size_t bytes = (parameters + 1) * sizeof(saros_tensor *);

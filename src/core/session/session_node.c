@@ -87,7 +87,7 @@ static int joins(const session_planner *p, const program_node *n,
 
 /* Links the products of one value, the first of which makes the stage. */
 static saros_status link_products(session_planner *p) {
-  memory_pool *pool = &p->plan->context->pool;
+  base_pool *pool = &p->plan->context->pool;
   const size_t count = (size_t)p->program->node_count;
   products *of = pool_take(pool, count * sizeof *of);
   if (of == NULL)
@@ -125,7 +125,7 @@ static void count_groups(const session_planner *p, int *start, int groups) {
 
 /* Nodes by group and, inside it, in the order of the program. */
 static saros_status find_order(session_planner *p) {
-  memory_pool *pool = &p->plan->context->pool;
+  base_pool *pool = &p->plan->context->pool;
   int groups = 0;
   for (int i = 0; i < p->program->node_count; i++)
     if (group_of(p, i) >= groups)

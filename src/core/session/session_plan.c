@@ -84,18 +84,18 @@ static saros_status expect_parameter(const char *function,
                                      const saros_tensor *x) {
   if (x == NULL)
     return saros_fail(context, SAROS_EARGUMENT, "%s: expected %s, got none",
-                      function, QUOTE(wanted->name));
+                      function, BASE_QUOTE(wanted->name));
   TRY(tensor_expect_context(function, context, x));
-  TRY(tensor_expect_real(function, QUOTE(wanted->name), x));
+  TRY(tensor_expect_real(function, BASE_QUOTE(wanted->name), x));
   if (x->rank == wanted->rank &&
       memcmp(x->shape, wanted->shape, (size_t)x->rank * sizeof(int)) == 0)
     return SAROS_OK;
   return saros_fail(context, SAROS_EARGUMENT,
                     "%s: expected %s of shape %s, got %s", function,
-                    QUOTE(wanted->name),
+                    BASE_QUOTE(wanted->name),
                     tensor_shape_format(&(tensor_shape_text){{0}}, wanted->rank,
                                         wanted->shape),
-                    SHAPE(x));
+                    TENSOR_SHAPE(x));
 }
 
 saros_status session_expect_parameters(const char *function,
@@ -117,7 +117,7 @@ static saros_status expect_steps(saros_context *context,
           context, SAROS_EARGUMENT,
           "session: expected layers of one direction, got state %s, "
           "which walks from the end of a sequence",
-          QUOTE(program->states[i].name));
+          BASE_QUOTE(program->states[i].name));
   if (program->output_count == 0)
     return saros_fail(context, SAROS_EARGUMENT,
                       "session: expected a program with an output, got none");
@@ -175,7 +175,7 @@ static saros_status take_lists(session_plan *p, const saros_program *program) {
 static saros_status fill_plan(session_plan *made,
                               saros_tensor *const *parameters) {
   int failed = 0;
-  memory_pool *pool = &made->context->pool;
+  base_pool *pool = &made->context->pool;
   const size_t count = (size_t)made->program->node_count;
   TRY(take_lists(made, made->program));
   session_planner p = {.plan = made, .program = made->program};
@@ -224,7 +224,7 @@ void session_plan_retain(session_plan *p) {
 void session_plan_release(session_plan *p) {
   if (p == NULL || atomic_fetch_sub(&p->references, 1) > 1)
     return;
-  memory_pool *pool = &p->context->pool;
+  base_pool *pool = &p->context->pool;
   for (int i = 0; i < p->count; i++)
     for (int which = 0; which < OWNED; which++)
       pool_give(pool, p->stages[i].owned[which]);

@@ -88,12 +88,13 @@ static saros_status expect_state(const saros_session *s, const char *function,
                       p->state_count - 1 + base, state + base);
   const int width = p->program->states[state].width;
   TRY(tensor_expect_context(function, s->context, x));
-  TRY(tensor_expect_real(function, QUOTE(p->states[state].name), x));
+  TRY(tensor_expect_real(function, BASE_QUOTE(p->states[state].name), x));
   if (x->rank == 2 && x->shape[0] == s->streams && x->shape[1] == width)
     return SAROS_OK;
   return saros_fail(s->context, SAROS_EARGUMENT,
                     "%s: expected %s of shape (%d, %d), got %s", function,
-                    QUOTE(p->states[state].name), s->streams, width, SHAPE(x));
+                    BASE_QUOTE(p->states[state].name), s->streams, width,
+                    TENSOR_SHAPE(x));
 }
 
 saros_status saros_session_state(const saros_session *s, int state,

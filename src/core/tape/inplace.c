@@ -47,7 +47,7 @@ static saros_status prepare_source(const char *function, saros_tensor *x,
   if (!fits)
     return saros_fail(x->context, SAROS_EARGUMENT,
                       "%s: expected a source that broadcasts to %s, got %s",
-                      function, SHAPE(x), SHAPE(s));
+                      function, TENSOR_SHAPE(x), TENSOR_SHAPE(s));
   if (s->storage != x->storage) {
     saros_tensor_retain(s);
     return SAROS_OK;

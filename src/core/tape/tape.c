@@ -18,7 +18,8 @@
 
 /* True if a tape records x, or will again once it is no longer set aside. */
 static int tape_has(const saros_tape *tape, const saros_tensor *x) {
-  if (tape == NULL || tape->state != RECORDING || x == NULL || x->node == NULL)
+  if (tape == NULL || tape->state != TAPE_RECORDING || x == NULL ||
+      x->node == NULL)
     return 0;
   unsigned long serial = x->node->serial;
   return serial == tape->serial || (serial == 0 && !tape->skips_trainable);
@@ -89,7 +90,7 @@ int saros_is_training(const saros_context *context) {
 
 int tape_is_training(const saros_context *context) {
   const saros_tape *tape = context->tape;
-  return tape != NULL && tape->state == RECORDING && tape->training;
+  return tape != NULL && tape->state == TAPE_RECORDING && tape->training;
 }
 
 /* An entry with room for all that a record names, in one block. */
@@ -258,12 +259,13 @@ static saros_status lets_write(const saros_tensor *x, const char *function) {
     return saros_fail(context, SAROS_ESTATE,
                       "%s: tensor %s is still needed by %s on the open tape; "
                       "write to a clone, or after backward or close",
-                      function, SHAPE(x), reader_of(context, x->storage));
+                      function, TENSOR_SHAPE(x),
+                      reader_of(context, x->storage));
   if (on_any_tape(x) && !saros_is_trainable(x) && !x->node->keep)
     return saros_fail(context, SAROS_ESTATE,
                       "%s: tensor %s was computed on the open tape, and a "
                       "write is not recorded; write to a clone",
-                      function, SHAPE(x));
+                      function, TENSOR_SHAPE(x));
   return SAROS_OK;
 }
 
@@ -313,9 +315,9 @@ void tape_free_entries(saros_tape *tape) {
 
 /* Another tape that watches the same tensor, and has kept a node of this one
 ** to put back, keeps the older node instead. */
-static void hand_over(const saros_tape *tape, watched *w) {
+static void hand_over(const saros_tape *tape, tape_watched *w) {
   for (saros_tape *t = NULL; (t = next_tape(tape->context, t)) != NULL;)
-    for (watched *other = t->watched; other != NULL; other = other->next)
+    for (tape_watched *other = t->watched; other != NULL; other = other->next)
       if (other->tensor == w->tensor && other->before != NULL &&
           other->before->serial == tape->serial) {
         tensor_node *own = other->before;
@@ -327,7 +329,7 @@ static void hand_over(const saros_tape *tape, watched *w) {
 /* Each watched tensor gets back the node that it had. */
 static void put_back(saros_tape *tape) {
   while (tape->watched != NULL) {
-    watched *w = tape->watched;
+    tape_watched *w = tape->watched;
     saros_tensor *x = w->tensor;
     tape->watched = w->next;
     if (x->node->serial != tape->serial) {  // closed before a tape inside it
@@ -343,11 +345,11 @@ static void put_back(saros_tape *tape) {
 }
 
 void saros_tape_close(saros_tape *tape) {
-  if (tape->state == CLOSED)
+  if (tape->state == TAPE_CLOSED)
     return;
   tape_free_entries(tape);
   put_back(tape);
-  tape->state = CLOSED;
+  tape->state = TAPE_CLOSED;
   tape_pause_forget(tape->context, tape);
 }
 
@@ -359,7 +361,7 @@ void saros_tape_release(saros_tape *tape) {
 }
 
 int saros_tape_is_open(const saros_tape *tape) {
-  return tape->state != CLOSED;
+  return tape->state != TAPE_CLOSED;
 }
 
 size_t saros_tape_length(const saros_tape *tape) {
@@ -368,11 +370,12 @@ size_t saros_tape_length(const saros_tape *tape) {
 
 saros_status tape_expect_recording(const saros_tape *tape,
                                    const char *function) {
-  if (tape->state == RECORDING && tape == tape->context->tape)
+  if (tape->state == TAPE_RECORDING && tape == tape->context->tape)
     return SAROS_OK;
-  const char *state = tape->state == CLOSED      ? "is closed"
-                      : tape->state == RECORDING ? "is set aside by a pause"
-                                                 : "has been run";
+  const char *state = tape->state == TAPE_CLOSED ? "is closed"
+                      : tape->state == TAPE_RECORDING
+                          ? "is set aside by a pause"
+                          : "has been run";
   return saros_fail(tape->context, SAROS_ESTATE,
                     "%s: expected a recording tape, but this tape %s", function,
                     state);
@@ -385,7 +388,7 @@ void saros_tape_skip_trainable(saros_tape *tape) {
 /* Gives x a node of this tape. The one that it has is kept for later if it
 ** still counts: on a tape set aside, or because x is trainable. */
 static saros_status enter(saros_tape *tape, saros_tensor *x) {
-  watched *w = NULL;
+  tape_watched *w = NULL;
   if (x->node != NULL && (on_any_tape(x) || saros_is_trainable(x)))
     TRY(base_object_new(tape->context, sizeof *w, (void **)&w));
   tensor_node *n;
@@ -395,7 +398,7 @@ static saros_status enter(saros_tape *tape, saros_tensor *x) {
     return status;
   }
   if (w != NULL) {
-    *w = (watched){tape->watched, saros_tensor_retain(x), x->node};
+    *w = (tape_watched){tape->watched, saros_tensor_retain(x), x->node};
     tape->watched = w;
   } else {
     tensor_node_release(x->node);

@@ -72,20 +72,25 @@ saros_status tape_entry_gradient(const tape_entry *e, int output,
 
 /* --- Inside a tape ------------------------------------------------------------- */
 
-typedef enum tape_state { RECORDING, RUNNING, SPENT, CLOSED } tape_state;
+typedef enum tape_state {
+  TAPE_RECORDING,
+  TAPE_RUNNING,
+  TAPE_SPENT,
+  TAPE_CLOSED
+} tape_state;
 
 /* A watched tensor, and the node that it had before; null: none. */
-typedef struct watched {
-  struct watched *next;
+typedef struct tape_watched {
+  struct tape_watched *next;
   saros_tensor *tensor;
   tensor_node *before;
-} watched;
+} tape_watched;
 
 struct saros_tape {
   saros_context *context;
   tape_entry *last;
-  tape_entry *stopped;  // whose way back is the caller's; null: none
-  watched *watched;     // those whose node has to be put back
+  tape_entry *stopped;    // whose way back is the caller's; null: none
+  tape_watched *watched;  // those whose node has to be put back
   size_t length;
   unsigned long serial;
   tape_state state;

@@ -16,7 +16,7 @@ static saros_status expect_loss(saros_tape *tape, saros_tensor *loss,
     return saros_fail(tape->context, SAROS_EARGUMENT,
                       "backward: expected a loss of one element (or the "
                       "gradient of its elements), got shape %s",
-                      SHAPE(loss));
+                      TENSOR_SHAPE(loss));
   if (gradient == NULL)
     return SAROS_OK;
   TRY(tensor_expect_real("backward", "the gradient", gradient));
@@ -72,14 +72,14 @@ static saros_status run_entries(saros_tape *tape) {
     tape_free_last(tape);
   }
   tape_free_entries(tape);  // what an error left
-  tape->state = SPENT;
+  tape->state = TAPE_SPENT;
   return status;
 }
 
 saros_status saros_tape_backward_start(saros_tape *tape, saros_tensor *loss,
                                        saros_tensor *gradient) {
   TRY(expect_loss(tape, loss, gradient));
-  tape->state = RUNNING;
+  tape->state = TAPE_RUNNING;
   saros_status status = seed(loss, gradient);
   if (status == SAROS_OK)
     return run_entries(tape);
@@ -95,10 +95,10 @@ saros_status tape_go_on(saros_tape *tape) {
 }
 
 void saros_tape_give_up(saros_tape *tape) {
-  if (tape->state != RUNNING)
+  if (tape->state != TAPE_RUNNING)
     return;
   tape_free_entries(tape);
-  tape->state = SPENT;
+  tape->state = TAPE_SPENT;
 }
 
 saros_status saros_tape_backward(saros_tape *tape, saros_tensor *loss,

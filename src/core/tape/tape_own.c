@@ -139,8 +139,8 @@ static saros_status expect_gradients(const tape_entry *e,
     return saros_fail(e->context, SAROS_EARGUMENT,
                       "%s: expected backward to return a gradient of shape %s "
                       "for input %d, got %s%s",
-                      name, SHAPE(n), i + base,
-                      g->dtype == SAROS_IDS ? "ids " : "", SHAPE(g));
+                      name, TENSOR_SHAPE(n), i + base,
+                      g->dtype == SAROS_IDS ? "ids " : "", TENSOR_SHAPE(g));
   }
   return SAROS_OK;
 }

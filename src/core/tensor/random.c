@@ -203,7 +203,7 @@ saros_status saros_fill_orthogonal(saros_generator *g, double gain,
     return saros_fail(g->context, SAROS_EARGUMENT,
                       "fill_orthogonal: expected a tensor of rank 2 and a "
                       "finite gain, got shape %s and %g",
-                      SHAPE(x), gain);
+                      TENSOR_SHAPE(x), gain);
   size_t rows = (size_t)x->shape[0], columns = (size_t)x->shape[1];
   int wide = rows <= columns;
   saros_tensor *buffer;

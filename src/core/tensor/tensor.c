@@ -71,10 +71,10 @@ const char *tensor_shape_format(tensor_shape_text *buffer, int rank,
 
 static saros_status check_shape(saros_context *context, int rank,
                                 const int *shape) {
-  if (rank < 0 || rank > MAX_RANK)
+  if (rank < 0 || rank > SAROS_MAX_RANK)
     return saros_fail(context, SAROS_EARGUMENT,
-                      "tensor: expected a rank in 0..%d, got %d", MAX_RANK,
-                      rank);
+                      "tensor: expected a rank in 0..%d, got %d",
+                      SAROS_MAX_RANK, rank);
   size_t count = 1;
   for (int axis = 0; axis < rank; axis++) {
     if (shape[axis] < 0)
@@ -346,7 +346,7 @@ saros_status saros_tensor_writable(const saros_tensor *x,
     return saros_fail(x->context, SAROS_ESTATE,
                       "%s: tensor %s is read-only: its elements are shared or "
                       "the host's own; write to a clone",
-                      function, SHAPE(x));
+                      function, TENSOR_SHAPE(x));
   int taped = x->context->lets_write != NULL;
   return taped ? x->context->lets_write(x, function) : SAROS_OK;
 }
@@ -359,7 +359,7 @@ saros_status tensor_expect_real(const char *function, const char *name,
     return SAROS_OK;
   return saros_fail(x->context, SAROS_EARGUMENT,
                     "%s: expected %s to be real numbers, got ids %s", function,
-                    name, SHAPE(x));
+                    name, TENSOR_SHAPE(x));
 }
 
 saros_status tensor_expect_ids(const char *function, const char *name,
@@ -368,7 +368,7 @@ saros_status tensor_expect_ids(const char *function, const char *name,
     return SAROS_OK;
   return saros_fail(x->context, SAROS_EARGUMENT,
                     "%s: expected %s to be ids, got real numbers %s", function,
-                    name, SHAPE(x));
+                    name, TENSOR_SHAPE(x));
 }
 
 saros_status tensor_expect_axis(const char *function, const saros_tensor *x,
@@ -385,8 +385,8 @@ saros_status tensor_expect_axis(const char *function, const saros_tensor *x,
   return saros_fail(x->context, SAROS_EARGUMENT,
                     "%s: expected an axis in %d..%d or -%d..-1 of shape %s, "
                     "got %d",
-                    function, base, x->rank - 1 + base, x->rank, SHAPE(x),
-                    given < 0 ? given : given + base);
+                    function, base, x->rank - 1 + base, x->rank,
+                    TENSOR_SHAPE(x), given < 0 ? given : given + base);
 }
 
 saros_status tensor_expect_same_shape(const char *function, const char *name,
@@ -396,7 +396,7 @@ saros_status tensor_expect_same_shape(const char *function, const char *name,
     return SAROS_OK;
   return saros_fail(x->context, SAROS_EARGUMENT,
                     "%s: expected %s of shape %s, got %s", function, name,
-                    SHAPE(like), SHAPE(x));
+                    TENSOR_SHAPE(like), TENSOR_SHAPE(x));
 }
 
 saros_status tensor_expect_ids_below(const char *function,

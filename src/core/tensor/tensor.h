@@ -10,8 +10,6 @@
 
 #include "base.h"
 
-#define MAX_RANK SAROS_MAX_RANK
-
 /* --- Tensors (tensor.c) --------------------------------------------------------- */
 
 typedef struct tensor_storage {
@@ -33,8 +31,8 @@ struct saros_tensor {
   int rank;
   size_t offset;  // of the first element, in elements
   size_t count;
-  int shape[MAX_RANK];
-  ptrdiff_t stride[MAX_RANK];  // in elements
+  int shape[SAROS_MAX_RANK];
+  ptrdiff_t stride[SAROS_MAX_RANK];  // in elements
 };
 
 /* Uninitialised elements; otherwise as saros_tensor_new. */
@@ -63,12 +61,12 @@ int tensor_same_shape(const saros_tensor *a, const saros_tensor *b);
 
 /* A shape for a message: "(2, 3)". The buffer is the caller's. */
 typedef struct tensor_shape_text {
-  char text[MAX_RANK * 13 + 3];
+  char text[SAROS_MAX_RANK * 13 + 3];
 } tensor_shape_text;
 const char *tensor_shape_format(tensor_shape_text *buffer, int rank,
                                 const int *shape);
 /* The shape of a tensor in a message, valid until the end of the statement. */
-#define SHAPE(x)                                                               \
+#define TENSOR_SHAPE(x)                                                        \
   tensor_shape_format(&(tensor_shape_text){{0}}, (x)->rank, (x)->shape)
 
 /* Checks that leave "function: expected name ..., got ...". */
@@ -99,16 +97,16 @@ saros_status tensor_or_nothing(saros_status status, saros_tensor **out);
 /* A walk over the rows (last axes) of up to four tensors that broadcast to
 ** one shape; axes that can be merged are. Used by what goes element by element.
 */
-#define MAX_WALK 4
+#define TENSOR_MAX_WALK 4
 typedef struct tensor_walk {
   int tensors;
   int rank;      // of the outer axes
   size_t inner;  // elements of a row
-  int shape[MAX_RANK];
-  int index[MAX_RANK];
-  ptrdiff_t stride[MAX_WALK][MAX_RANK];
-  ptrdiff_t step[MAX_WALK];  // inside a row
-  size_t at[MAX_WALK];       // where the row begins, in elements
+  int shape[SAROS_MAX_RANK];
+  int index[SAROS_MAX_RANK];
+  ptrdiff_t stride[TENSOR_MAX_WALK][SAROS_MAX_RANK];
+  ptrdiff_t step[TENSOR_MAX_WALK];  // inside a row
+  size_t at[TENSOR_MAX_WALK];       // where the row begins, in elements
 } tensor_walk;
 /* Shapes must broadcast to (rank, shape). */
 void tensor_walk_start(tensor_walk *w, int rank, const int *shape, int tensors,
@@ -149,7 +147,7 @@ typedef struct tensor_node {
   saros_tensor *gradient;  // null until something was added
   saros_dtype dtype;
   int rank;
-  int shape[MAX_RANK];
+  int shape[SAROS_MAX_RANK];
 } tensor_node;
 
 /* A node for x, on the tape of this number; the caller's reference. */

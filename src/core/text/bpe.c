@@ -52,7 +52,7 @@ typedef struct learner {
 } learner;
 
 static void free_learner(learner *l) {
-  memory_pool *pool = &l->context->pool;
+  base_pool *pool = &l->context->pool;
   pool_give(pool, l->words);
   pool_give(pool, l->ids);
   pool_give(pool, l->pairs);
@@ -251,7 +251,7 @@ saros_status text_bpe_learn(saros_codec *codec, const text_piece_table *chunks,
 /* Merges in place; returns how many ids are left. merged[i] is the symbol that
 ** ids i and i + 1 make, or -1. */
 static int merge_chunk(const saros_codec *codec, int32_t *ids, int count) {
-  int32_t merged[MAX_PIECE];
+  int32_t merged[TEXT_MAX_PIECE];
   for (int i = 0; i + 1 < count; i++)
     merged[i] = text_pair_find(&codec->pairs, ids[i], ids[i + 1]);
   for (;;) {
@@ -278,7 +278,7 @@ static int merge_chunk(const saros_codec *codec, int32_t *ids, int count) {
 
 static saros_status encode_anew(saros_codec *codec, const char *chunk, int size,
                                 text_piece *cached) {
-  int32_t ids[MAX_PIECE];
+  int32_t ids[TEXT_MAX_PIECE];
   for (int i = 0; i < size; i++)
     ids[i] = (unsigned char)chunk[i];
   int count = merge_chunk(codec, ids, size);

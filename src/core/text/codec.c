@@ -19,7 +19,7 @@ static saros_status add_page(saros_codec *codec) {
 }
 
 static saros_status make_pages(saros_codec *codec) {
-  size_t bytes = CODE_PAGES * sizeof *codec->pages;
+  size_t bytes = TEXT_CODE_PAGES * sizeof *codec->pages;
   codec->pages = pool_take(&codec->context->pool, bytes);
   if (codec->pages == NULL)
     return base_out_of_memory(codec->context, bytes);
@@ -60,7 +60,7 @@ saros_status saros_codec_new(saros_context *context, saros_unit unit,
 void saros_codec_release(saros_codec *codec) {
   if (codec == NULL)
     return;
-  memory_pool *pool = &codec->context->pool;
+  base_pool *pool = &codec->context->pool;
   void *const blocks[] = {codec->text,  codec->starts, codec->pages,
                           codec->codes, codec->merges, codec->cached};
   for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++)
@@ -116,7 +116,7 @@ static saros_status add_character(saros_codec *codec, const char *text,
 static saros_status add_word(saros_codec *codec, const char *text,
                              size_t size) {
   text_piece *word;
-  if (size > MAX_PIECE)
+  if (size > TEXT_MAX_PIECE)
     return refuse_symbol(codec, "words of up to 128 bytes");
   if (text_piece_find(&codec->words, text, (int)size) != NULL)
     return refuse_symbol(codec, "each word once, got one twice");
@@ -142,13 +142,13 @@ saros_status saros_codec_add(saros_codec *codec, const char *text,
 saros_status saros_codec_add_unknown(saros_codec *codec) {
   if (codec->unit != SAROS_WORDS || codec->unknown >= 0)
     return refuse_symbol(codec, "words without a symbol for unknown ones");
-  TRY(text_codec_append(codec, UNKNOWN, (int)strlen(UNKNOWN)));
+  TRY(text_codec_append(codec, TEXT_UNKNOWN, (int)strlen(TEXT_UNKNOWN)));
   codec->unknown = codec->count - 1;
   return SAROS_OK;
 }
 
 saros_status saros_codec_merge(saros_codec *codec, int a, int b) {
-  char text[2 * MAX_PIECE];
+  char text[2 * TEXT_MAX_PIECE];
   if (codec->unit != SAROS_BPE || a < 0 || b < 0 || a >= codec->count ||
       b >= codec->count)
     return refuse_symbol(codec, "a merge of two symbols that are there");
@@ -157,7 +157,7 @@ saros_status saros_codec_merge(saros_codec *codec, int a, int b) {
   size_t first, second;
   const char *left = saros_codec_symbol(codec, a, &first);
   const char *right = saros_codec_symbol(codec, b, &second);
-  if (first + second > MAX_PIECE)
+  if (first + second > TEXT_MAX_PIECE)
     return refuse_symbol(codec, "merges of up to 128 bytes");
   memcpy(text, left, first);
   memcpy(text + first, right, second);

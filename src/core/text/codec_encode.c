@@ -41,15 +41,15 @@ static saros_status refuse_unknown(const saros_codec *codec,
 
 static int note_character(text_reader *r, const char *at, int size,
                           uint32_t code) {
-  char what[80], text[MAX_PIECE + 1];
-  snprintf(what, sizeof what, "%s (U+%04X)", QUOTE(symbol_text(text, at, size)),
-           code);
+  char what[80], text[TEXT_MAX_PIECE + 1];
+  snprintf(what, sizeof what, "%s (U+%04X)",
+           BASE_QUOTE(symbol_text(text, at, size)), code);
   return text_reader_note(r, at, what);
 }
 
 static int note_word(text_reader *r, const char *at, int size) {
-  char text[MAX_PIECE + 1];
-  return text_reader_note(r, at, QUOTE(symbol_text(text, at, size)));
+  char text[TEXT_MAX_PIECE + 1];
+  return text_reader_note(r, at, BASE_QUOTE(symbol_text(text, at, size)));
 }
 
 /* --- Stretches, by unit --------------------------------------------------- */
@@ -100,7 +100,7 @@ static saros_status encode_words(const saros_codec *codec, text_reader *r,
         text_word_next(at, r->size - r->used, r->leaves_space);
     at += step.space;
     if (step.joined)
-      ids[made++] = word_id(codec, JOINED, 0);
+      ids[made++] = word_id(codec, TEXT_JOINED, 0);
     int32_t id = word_id(codec, at, step.size);
     ids[made++] = id;
     if (id < 0 && !note_word(r, at, step.size))

@@ -1,6 +1,6 @@
 /*
 ** Learning a vocabulary from a text, which is read once. Characters: those that
-** occur, by code point. Words: the space and JOINED, then the most frequent,
+** occur, by code point. Words: the space and TEXT_JOINED, then the most frequent,
 ** most frequent first, and equally frequent ones by their bytes. BPE: see bpe.c.
 */
 #include <stdio.h>
@@ -145,7 +145,7 @@ static int compare_ranked(const void *x, const void *y) {
   return order != 0 ? order : a->size - b->size;
 }
 
-/* The space and JOINED are in every vocabulary, so that known words are known
+/* The space and TEXT_JOINED are in every vocabulary, so that known words are known
 ** wherever they stand. */
 static saros_status add_words(learner *l, const ranked *words, size_t count,
                               const saros_learning *wanted) {
@@ -153,7 +153,7 @@ static saros_status add_words(learner *l, const ranked *words, size_t count,
   int most = wanted->size > 0 ? wanted->size : INT32_MAX;
   most -= wanted->unknown != 0;
   TRY(saros_codec_add(codec, " ", 1));
-  TRY(saros_codec_add(codec, JOINED, strlen(JOINED)));
+  TRY(saros_codec_add(codec, TEXT_JOINED, strlen(TEXT_JOINED)));
   for (size_t i = 0; i < count && codec->count < most; i++) {
     if (words[i].count < wanted->min_count)
       break;

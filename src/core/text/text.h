@@ -9,7 +9,7 @@
 #include "file.h"
 
 /* The longest piece, in bytes, and so the longest symbol. */
-#define MAX_PIECE 128
+#define TEXT_MAX_PIECE 128
 
 /* --- Pieces and how often they occur (piece_table.c) ---------------------- */
 
@@ -111,20 +111,20 @@ int text_utf8_length(const char *at, size_t left, uint32_t *code);
 ** Words: letters and digits, with ' or - inside; a character of a script without
 ** spaces; a punctuation mark or other sign; a blank. A word is the same wherever
 ** it stands, so one space is implied behind letters, digits and , . ; : ! ? ) if
-** letters or digits follow. Where such a place has no space, JOINED says so; all
+** letters or digits follow. Where such a place has no space, TEXT_JOINED says so; all
 ** other blanks are words:
 **
 **   text    a cat, yes;\n"no"  v1.2
-**   words   a cat , yes ; \n " no " ␣ ␣ v1 . JOINED 2
+**   words   a cat , yes ; \n " no " ␣ ␣ v1 . TEXT_JOINED 2
 */
 typedef struct text_word_step {
   int space;         // 1: first comes a space, which is implied
-  int joined;        // 1: first comes JOINED
+  int joined;        // 1: first comes TEXT_JOINED
   int size;          // bytes of the word, behind that space
   int leaves_space;  // for the next step
 } text_word_step;
 
-#define JOINED ""
+#define TEXT_JOINED ""
 
 /* The word at 'at', which is part of at most 'left' >= 1 bytes, behind a word
 ** that leaves a space or not. */
@@ -144,7 +144,7 @@ typedef struct text_bpe_merge {
   int32_t a, b;
 } text_bpe_merge;
 
-#define CODE_PAGES 0x1100  // of 256 code points each
+#define TEXT_CODE_PAGES 0x1100  // of 256 code points each
 
 struct saros_codec {
   saros_context *context;
@@ -168,7 +168,7 @@ struct saros_codec {
   size_t cached_used, cached_room;
 };
 
-#define UNKNOWN "<unk>"
+#define TEXT_UNKNOWN "<unk>"
 
 /* Adds a symbol that is not there, of any unit. */
 saros_status text_codec_append(saros_codec *codec, const char *text, int size);
@@ -182,7 +182,7 @@ saros_status text_bpe_encode(saros_codec *codec, const char *chunk, int size,
 saros_status text_bpe_learn(saros_codec *codec, const text_piece_table *chunks,
                             int size);
 
-/* The most ids that a text of some bytes has: a word may be JOINED before. */
+/* The most ids that a text of some bytes has: a word may be TEXT_JOINED before. */
 static inline size_t text_codec_most_ids(const saros_codec *codec,
                                          size_t bytes) {
   return codec->unit == SAROS_WORDS ? 2 * bytes : bytes;

@@ -110,7 +110,7 @@ static int run_length(const char *at, size_t left, int length, kind wanted) {
   int size;
   while ((size_t)length < left &&
          class_at(at + length, left - (size_t)length, &size) == wanted &&
-         length + size <= MAX_PIECE)
+         length + size <= TEXT_MAX_PIECE)
     length += size;
   return length;
 }
@@ -123,7 +123,7 @@ static int word_length(const char *at, size_t left) {
   for (;;) {
     length = run_length(at, left, length, LETTER);
     size = joiner_length(at, left, length);
-    if (size == 0 || length + size + 4 > MAX_PIECE)
+    if (size == 0 || length + size + 4 > TEXT_MAX_PIECE)
       return length;
     length += size;
   }

@@ -12,7 +12,7 @@
 #include "text.h"
 
 #define STRETCH ((size_t)1 << 18)
-#define LOOKAHEAD ((size_t)2 * MAX_PIECE)
+#define LOOKAHEAD ((size_t)2 * TEXT_MAX_PIECE)
 
 /* --- Opening -------------------------------------------------------------- */
 
@@ -80,7 +80,7 @@ saros_status text_reader_refuse(const text_reader *r, const char *where,
   return saros_fail(r->context, SAROS_EARGUMENT,
                     "%s: %s at line %zu, column %zu%s%s; %s", r->function,
                     words, line, column, r->path ? " of " : "",
-                    r->path ? QUOTE(r->path) : "", advice);
+                    r->path ? BASE_QUOTE(r->path) : "", advice);
 }
 
 int text_reader_note(text_reader *r, const char *where, const char *what) {
@@ -107,7 +107,7 @@ saros_status text_reader_refuse_noted(const text_reader *r,
   return saros_fail(
       r->context, SAROS_EARGUMENT, "%s: expected %s, got %s%s%s%s; %s",
       r->function, expected, r->noted, is_whole ? "" : " and others",
-      r->path ? " of " : "", r->path ? QUOTE(r->path) : "", advice);
+      r->path ? " of " : "", r->path ? BASE_QUOTE(r->path) : "", advice);
 }
 
 /* --- Stretches ------------------------------------------------------------ */

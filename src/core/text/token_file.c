@@ -62,10 +62,10 @@ static void pack_ids(int32_t *ids, size_t count, int width) {
   for (size_t i = 0; i < count; i++, to += width) {
     uint32_t id = (uint32_t)ids[i];
     if (width == 2) {
-      uint16_t narrow = SWAP(16, (uint16_t)id);
+      uint16_t narrow = BASE_SWAP(16, (uint16_t)id);
       memcpy(to, &narrow, sizeof narrow);
     } else {
-      store_32(to, id);
+      base_store_32(to, id);
     }
   }
 }
@@ -106,14 +106,14 @@ static void fill_header(const token_writer *w, double held_out,
                         const char *description, char *header) {
   size_t size = strlen(description);
   memcpy(header, MAGIC, 8);
-  store_32(header + 8, FORMAT);
-  store_32(header + 12, (uint32_t)w->width);
-  store_64(header + 16, w->count);
-  store_64(header + 24, held_out_of(w->count, held_out));
-  store_64(header + 32, (uint64_t)w->codec->count);
-  store_64(header + 40, size);
-  store_64(header + 48, w->digest);
-  store_64(header + CHECKED_BYTES, checksum(header, description, size));
+  base_store_32(header + 8, FORMAT);
+  base_store_32(header + 12, (uint32_t)w->width);
+  base_store_64(header + 16, w->count);
+  base_store_64(header + 24, held_out_of(w->count, held_out));
+  base_store_64(header + 32, (uint64_t)w->codec->count);
+  base_store_64(header + 40, size);
+  base_store_64(header + 48, w->digest);
+  base_store_64(header + CHECKED_BYTES, checksum(header, description, size));
 }
 
 static saros_status write_file(token_writer *w, double held_out,
@@ -143,7 +143,7 @@ static saros_status expect_another(saros_context *context,
   return saros_fail(context, SAROS_EARGUMENT,
                     "prepare: expected another file than the text to write, "
                     "got %s",
-                    QUOTE(path));
+                    BASE_QUOTE(path));
 }
 
 saros_status saros_tokens_write(saros_codec *codec, const saros_text *text,
@@ -171,7 +171,7 @@ saros_status saros_tokens_write(saros_codec *codec, const saros_text *text,
 
 static saros_status refuse(const saros_tokens *t, const char *expected) {
   return saros_fail(t->context, SAROS_EFILE, "tokens: expected %s in %s",
-                    expected, QUOTE(t->path));
+                    expected, BASE_QUOTE(t->path));
 }
 
 static saros_status read_at(const saros_tokens *t, void *to, uint64_t at,
@@ -191,9 +191,10 @@ static saros_status take_text(saros_context *context, size_t size, char **out) {
 /* What the header says, as far as it can be true of a file of that size. */
 static saros_status read_header(saros_tokens *t, const char *header,
                                 uint64_t size) {
-  uint64_t width = load_32(header + 12), count = load_64(header + 16);
-  uint64_t symbols = load_64(header + 32), words = load_64(header + 40);
-  if (load_32(header + 8) != FORMAT)
+  uint64_t width = base_load_32(header + 12), count = base_load_64(header + 16);
+  uint64_t symbols = base_load_64(header + 32),
+           words = base_load_64(header + 40);
+  if (base_load_32(header + 8) != FORMAT)
     return refuse(t, "format 1, got another, perhaps of a newer version,");
   if (width != 2 && width != 4)
     return refuse(t, "ids of 2 or 4 bytes, got others");
@@ -205,14 +206,14 @@ static saros_status read_header(saros_tokens *t, const char *header,
                       "tokens: expected %llu ids of %d bytes, got %llu bytes "
                       "in %s; the file was cut or changed",
                       (unsigned long long)count, (int)width,
-                      (unsigned long long)left, QUOTE(t->path));
-  if (load_64(header + 24) > count || symbols < 1 || symbols > INT32_MAX)
+                      (unsigned long long)left, BASE_QUOTE(t->path));
+  if (base_load_64(header + 24) > count || symbols < 1 || symbols > INT32_MAX)
     return refuse(t, "numbers that agree, got others");
   t->width = (int)width;
   t->symbols = (int)symbols;
   t->count = count;
-  t->held_out = load_64(header + 24);
-  t->digest = load_64(header + 48);
+  t->held_out = base_load_64(header + 24);
+  t->digest = base_load_64(header + 48);
   t->description_size = (size_t)words;
   return SAROS_OK;
 }
@@ -231,7 +232,7 @@ static saros_status open_tokens(saros_tokens *t, const char *path) {
   TRY(take_text(t->context, t->description_size, &t->description));
   TRY(read_at(t, t->description, HEADER_BYTES, t->description_size));
   if (checksum(header, t->description, t->description_size) !=
-      load_64(header + CHECKED_BYTES))
+      base_load_64(header + CHECKED_BYTES))
     return refuse(t, "a header with its checksum, got a changed one");
   return SAROS_OK;
 }
@@ -289,12 +290,12 @@ const char *saros_tokens_description(const saros_tokens *tokens, size_t *size) {
 static saros_status unpack_row(const saros_tokens *t, const char *from, int T,
                                int B, int32_t *inputs, int32_t *targets) {
   for (int at = 0; at <= T; at++, from += t->width) {
-    uint32_t id = t->width == 2 ? load_16(from) : load_32(from);
+    uint32_t id = t->width == 2 ? base_load_16(from) : base_load_32(from);
     if (id >= (uint32_t)t->symbols)
       return saros_fail(t->context, SAROS_EFILE,
                         "tokens: expected ids below %d, got %u in %s; the file "
                         "was changed",
-                        t->symbols, id, QUOTE(t->path));
+                        t->symbols, id, BASE_QUOTE(t->path));
     if (at < T)
       inputs[(size_t)at * (size_t)B] = (int32_t)id;
     if (at > 0)
