@@ -190,20 +190,20 @@ int loop_row(loop_graph *g, int op, int width, const int *at, double number,
 /* --- What the code works on -------------------------------------------------------- */
 
 enum loop_array_kind {
-  ARRAY_OUTSIDE,    // (T, B, w), row strides as they are
-  ARRAY_INVARIANT,  // (w)
-  ARRAY_CONSTANT,   // one number: which of the plan's
-  ARRAY_BEFORE,     // a state before the step
-  ARRAY_MASK,       // (T, B)
-  ARRAY_KEEP,       // (T, B)
-  ARRAY_FACTOR,     // (B, w)
-  ARRAY_ZONE,       // (T, B, w)
-  ARRAY_KEPT,       // (T, B, w) of the way forward: which of the plan's
-  ARRAY_DVALUE,     // (T, B, w)
-  ARRAY_DAFTER,     // (B, w) and the next: in turn
-  ARRAY_DBEFORE,    // (B, w)
-  ARRAY_DKEPT,      // (T, B, w) of the way back: which of the plan's
-  ARRAY_SCRATCH     // (rows, w) of a block; which: its place
+  LOOP_ARRAY_OUTSIDE,    // (T, B, w), row strides as they are
+  LOOP_ARRAY_INVARIANT,  // (w)
+  LOOP_ARRAY_CONSTANT,   // one number: which of the plan's
+  LOOP_ARRAY_BEFORE,     // a state before the step
+  LOOP_ARRAY_MASK,       // (T, B)
+  LOOP_ARRAY_KEEP,       // (T, B)
+  LOOP_ARRAY_FACTOR,     // (B, w)
+  LOOP_ARRAY_ZONE,       // (T, B, w)
+  LOOP_ARRAY_KEPT,       // (T, B, w) of the way forward: which of the plan's
+  LOOP_ARRAY_DVALUE,     // (T, B, w)
+  LOOP_ARRAY_DAFTER,     // (B, w) and the next: in turn
+  LOOP_ARRAY_DBEFORE,    // (B, w)
+  LOOP_ARRAY_DKEPT,      // (T, B, w) of the way back: which of the plan's
+  LOOP_ARRAY_SCRATCH     // (rows, w) of a block; which: its place
 };
 
 typedef struct loop_array {
@@ -218,13 +218,13 @@ typedef struct loop_place {
 
 /* What a code is made for. An INVARIANT's gradient is summed up in doubles. */
 enum loop_sink_kind {
-  SINK_AFTER,       // state 'which' after the step
-  SINK_VALUE,       // wanted value 'which'
-  SINK_SAVED,       // for the way back
-  SINK_DBEFORE,     // gradient of a state before the step
-  SINK_DOUTSIDE,    // gradient of an outside value
-  SINK_DINVARIANT,  // likewise, summed over rows and steps
-  SINK_DPRODUCT     // gradient of the LINEAR or LIFTED value 'which'
+  LOOP_SINK_AFTER,       // state 'which' after the step
+  LOOP_SINK_VALUE,       // wanted value 'which'
+  LOOP_SINK_SAVED,       // for the way back
+  LOOP_SINK_DBEFORE,     // gradient of a state before the step
+  LOOP_SINK_DOUTSIDE,    // gradient of an outside value
+  LOOP_SINK_DINVARIANT,  // likewise, summed over rows and steps
+  LOOP_SINK_DPRODUCT     // gradient of the LINEAR or LIFTED value 'which'
 };
 
 typedef struct loop_sink {
@@ -240,18 +240,18 @@ typedef struct loop_operand {
 
 /* Instructions of a chain: an elementwise loop_op, or several in one. */
 enum loop_instruction_kind {
-  DO_UNARY,
-  DO_BINARY,
-  DO_WHERE,
-  DO_UNARY_BACK,
-  DO_BLEND,
-  DO_MASKED,
-  DO_COPY,
-  DO_MULTIPLY_ADD,           // a b + c
-  DO_SIGMOID_BACK,           // dy s (1 - s), from dy and s
-  DO_TANH_BACK,              // dy (1 - y y)
-  DO_MULTIPLY_SIGMOID_BACK,  // a b s (1 - s), from a, b and s
-  DO_MULTIPLY_TANH_BACK
+  LOOP_DO_UNARY,
+  LOOP_DO_BINARY,
+  LOOP_DO_WHERE,
+  LOOP_DO_UNARY_BACK,
+  LOOP_DO_BLEND,
+  LOOP_DO_MASKED,
+  LOOP_DO_COPY,
+  LOOP_DO_MULTIPLY_ADD,           // a b + c
+  LOOP_DO_SIGMOID_BACK,           // dy s (1 - s), from dy and s
+  LOOP_DO_TANH_BACK,              // dy (1 - y y)
+  LOOP_DO_MULTIPLY_SIGMOID_BACK,  // a b s (1 - s), from a, b and s
+  LOOP_DO_MULTIPLY_TANH_BACK
 };
 
 typedef struct loop_instruction {
@@ -260,7 +260,7 @@ typedef struct loop_instruction {
   loop_operand y, x[3];
 } loop_instruction;
 
-enum loop_step_kind { STEP_CHAIN, STEP_PRODUCT, STEP_ROW };
+enum loop_step_kind { LOOP_STEP_CHAIN, LOOP_STEP_PRODUCT, LOOP_STEP_ROW };
 
 typedef struct loop_step {
   int kind;
@@ -281,7 +281,7 @@ typedef struct loop_code {
   size_t instructions, instruction_room;
   loop_place *place;  // of every value of the graph
   int registers;      // that a chain needs at once
-  int scratch;        // elements of a row in ARRAY_SCRATCH, all together
+  int scratch;        // elements of a row in LOOP_ARRAY_SCRATCH, all together
   int sums;           // doubles for the gradients of invariants
 } loop_code;
 
@@ -305,7 +305,7 @@ struct loop_plan {
   char *saved;    // by value: kept for the way back
   loop_array *array;
   size_t arrays, array_room;
-  int kept, dkept;  // how many of ARRAY_KEPT, ARRAY_DKEPT
+  int kept, dkept;  // how many of LOOP_ARRAY_KEPT, LOOP_ARRAY_DKEPT
   loop_code code, back;
 };
 

@@ -361,7 +361,7 @@ static saros_status back_linear(adjoint *a, int v, int d) {
                         &d, 1, NULL, 0));
   if (a->g->value[v].inputs > 1)
     contribute(a, in(a, v, 1), d);
-  return loop_add_sink(a->plan, &a->plan->back, SINK_DPRODUCT, v, d);
+  return loop_add_sink(a->plan, &a->plan->back, LOOP_SINK_DPRODUCT, v, d);
 }
 
 /* A leaf: its gradient is left in an array, or summed up. */
@@ -370,10 +370,10 @@ static saros_status back_leaf(adjoint *a, int v, int d) {
   if (leaf->op == LOOP_LIFTED && leaf->inputs > 1)
     contribute(a, in(a, v, 1), d);
   if (a->g->value[v].op == LOOP_LIFTED)
-    return loop_add_sink(a->plan, &a->plan->back, SINK_DPRODUCT, v, d);
-  int kind = leaf->op == LOOP_OUTSIDE     ? SINK_DOUTSIDE
-             : leaf->op == LOOP_INVARIANT ? SINK_DINVARIANT
-                                          : SINK_DBEFORE;
+    return loop_add_sink(a->plan, &a->plan->back, LOOP_SINK_DPRODUCT, v, d);
+  int kind = leaf->op == LOOP_OUTSIDE     ? LOOP_SINK_DOUTSIDE
+             : leaf->op == LOOP_INVARIANT ? LOOP_SINK_DINVARIANT
+                                          : LOOP_SINK_DBEFORE;
   return loop_add_sink(a->plan, &a->plan->back, kind, leaf->which, d);
 }
 
@@ -423,7 +423,7 @@ static void seed(adjoint *a) {
   const loop_code *code = &a->plan->code;
   for (size_t i = 0; i < code->sinks; i++) {
     const loop_sink *sink = &code->sink[i];
-    int op = sink->kind == SINK_VALUE ? LOOP_DVALUE : LOOP_DAFTER;
+    int op = sink->kind == LOOP_SINK_VALUE ? LOOP_DVALUE : LOOP_DAFTER;
     if (a->wants[sink->value])
       contribute(a, sink->value,
                  loop_leaf(a->g, op, sink->which, width_of(a, sink->value)));
@@ -435,10 +435,10 @@ static saros_status add_unread(adjoint *a) {
   for (int s = 0; s < a->plan->states; s++) {
     int found = 0;
     for (size_t i = 0; i < a->plan->back.sinks; i++)
-      found |= a->plan->back.sink[i].kind == SINK_DBEFORE &&
+      found |= a->plan->back.sink[i].kind == LOOP_SINK_DBEFORE &&
                a->plan->back.sink[i].which == s;
     if (!found)
-      TRY(loop_add_sink(a->plan, &a->plan->back, SINK_DBEFORE, s,
+      TRY(loop_add_sink(a->plan, &a->plan->back, LOOP_SINK_DBEFORE, s,
                         number(a, 0)));
   }
   return SAROS_OK;

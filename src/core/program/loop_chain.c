@@ -48,37 +48,37 @@ static void run_kernel(const kernels *k, const loop_instruction *i, real *y,
   const real *a = x[0].at, *b = x[1].at, *c = x[2].at;
   ptrdiff_t as = x[0].step, bs = x[1].step, cs = x[2].step;
   switch (i->kind) {
-    case DO_UNARY:
+    case LOOP_DO_UNARY:
       k->pointwise->unary[i->function](y, a, n);
       break;
-    case DO_BINARY:
+    case LOOP_DO_BINARY:
       k->pointwise->binary[i->function](y, a, as, b, bs, n);
       break;
-    case DO_WHERE:
+    case LOOP_DO_WHERE:
       k->pointwise->choose(y, a, as, b, bs, c, cs, n);
       break;
-    case DO_UNARY_BACK:
+    case LOOP_DO_UNARY_BACK:
       run_unary_back(k, i->function, y, a, b, n);
       break;
-    case DO_BLEND:
+    case LOOP_DO_BLEND:
       k->strip->blend(y, a, as, b, bs, c, cs, n);
       break;
-    case DO_MASKED:
+    case LOOP_DO_MASKED:
       k->strip->masked(y, a, b, bs, n);
       break;
-    case DO_COPY:
+    case LOOP_DO_COPY:
       k->pointwise->copy(y, 1, a, as, n);
       break;
-    case DO_MULTIPLY_ADD:
+    case LOOP_DO_MULTIPLY_ADD:
       k->strip->multiply_add(y, a, as, b, bs, c, cs, n);
       break;
-    case DO_SIGMOID_BACK:
+    case LOOP_DO_SIGMOID_BACK:
       k->strip->sigmoid_back(y, a, b, n);
       break;
-    case DO_TANH_BACK:
+    case LOOP_DO_TANH_BACK:
       k->strip->tanh_back(y, a, b, n);
       break;
-    case DO_MULTIPLY_SIGMOID_BACK:
+    case LOOP_DO_MULTIPLY_SIGMOID_BACK:
       k->strip->multiply_sigmoid_back(y, a, as, b, bs, c, cs, n);
       break;
     default:

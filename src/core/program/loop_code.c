@@ -24,7 +24,7 @@ saros_status loop_add_sink(loop_plan *plan, loop_code *code, int kind,
 }
 
 int loop_array_of(loop_plan *plan, int kind, int which, int width) {
-  for (size_t i = 0; i < plan->arrays && kind != ARRAY_SCRATCH; i++)
+  for (size_t i = 0; i < plan->arrays && kind != LOOP_ARRAY_SCRATCH; i++)
     if (plan->array[i].kind == kind && plan->array[i].which == which)
       return (int)i;
   if (plan->graph.status == SAROS_OK)
@@ -36,19 +36,25 @@ int loop_array_of(loop_plan *plan, int kind, int which, int width) {
   return (int)plan->arrays++;
 }
 
-static loop_place new_scratch(compiler *c, int width) {
+static loop_place new_scratch(loop_compiler *c, int width) {
   int which = c->code->scratch;
   c->code->scratch += loop_padded(width);
-  return (loop_place){loop_array_of(c->plan, ARRAY_SCRATCH, which, width), 0};
+  return (loop_place){loop_array_of(c->plan, LOOP_ARRAY_SCRATCH, which, width),
+                      0};
 }
 
-static loop_place place_of_leaf(compiler *c, int v) {
+static loop_place place_of_leaf(loop_compiler *c, int v) {
   static const int kinds[LOOP_LEAVES] = {
-      [LOOP_OUTSIDE] = ARRAY_OUTSIDE,   [LOOP_INVARIANT] = ARRAY_INVARIANT,
-      [LOOP_CONSTANT] = ARRAY_CONSTANT, [LOOP_BEFORE] = ARRAY_BEFORE,
-      [LOOP_MASK] = ARRAY_MASK,         [LOOP_KEEP] = ARRAY_KEEP,
-      [LOOP_FACTOR] = ARRAY_FACTOR,     [LOOP_ZONE] = ARRAY_ZONE,
-      [LOOP_DVALUE] = ARRAY_DVALUE,     [LOOP_DAFTER] = ARRAY_DAFTER,
+      [LOOP_OUTSIDE] = LOOP_ARRAY_OUTSIDE,
+      [LOOP_INVARIANT] = LOOP_ARRAY_INVARIANT,
+      [LOOP_CONSTANT] = LOOP_ARRAY_CONSTANT,
+      [LOOP_BEFORE] = LOOP_ARRAY_BEFORE,
+      [LOOP_MASK] = LOOP_ARRAY_MASK,
+      [LOOP_KEEP] = LOOP_ARRAY_KEEP,
+      [LOOP_FACTOR] = LOOP_ARRAY_FACTOR,
+      [LOOP_ZONE] = LOOP_ARRAY_ZONE,
+      [LOOP_DVALUE] = LOOP_ARRAY_DVALUE,
+      [LOOP_DAFTER] = LOOP_ARRAY_DAFTER,
   };
   const loop_value *value = &c->g->value[v];
   int is_back = c->code == &c->plan->back;
@@ -58,7 +64,8 @@ static loop_place place_of_leaf(compiler *c, int v) {
     return c->code->place[loop_input(c->g, v, 1)];
   if (value->op == LOOP_LIFTED)
     return (loop_place){
-        loop_array_of(c->plan, ARRAY_KEPT, c->plan->kept++, value->width), 0};
+        loop_array_of(c->plan, LOOP_ARRAY_KEPT, c->plan->kept++, value->width),
+        0};
   int which = value->op == LOOP_CONSTANT ? v : value->which;
   return (loop_place){
       loop_array_of(c->plan, kinds[value->op], which, value->width), 0};
@@ -66,28 +73,29 @@ static loop_place place_of_leaf(compiler *c, int v) {
 
 /* --- What is computed ------------------------------------------------------------ */
 
-int loop_code_is_leaf(const compiler *c, int v) {
+int loop_code_is_leaf(const loop_compiler *c, int v) {
   return c->g->value[v].op < LOOP_LEAVES ||
          (c->code == &c->plan->back && v < c->plan->forward &&
           c->plan->saved[v]);
 }
 
 /* A view takes no time, unless it is saved by itself. */
-static int is_virtual(const compiler *c, int v) {
+static int is_virtual(const loop_compiler *c, int v) {
   return c->g->value[v].op == LOOP_VIEW && !c->copied[v];
 }
 
-int loop_code_kind(const compiler *c, int v) {
+int loop_code_kind(const loop_compiler *c, int v) {
   int op = c->g->value[v].op;
   if (!c->live[v] || loop_code_is_leaf(c, v) || is_virtual(c, v) ||
       c->fold[v] >= 0)
     return -1;
   if (c->product[v] >= 0 || op == LOOP_LINEAR || op == LOOP_LINEAR_BACK)
-    return STEP_PRODUCT;
-  return loop_is_elementwise(op) || op == LOOP_VIEW ? STEP_CHAIN : STEP_ROW;
+    return LOOP_STEP_PRODUCT;
+  return loop_is_elementwise(op) || op == LOOP_VIEW ? LOOP_STEP_CHAIN
+                                                    : LOOP_STEP_ROW;
 }
 
-static void find_live(compiler *c) {
+static void find_live(loop_compiler *c) {
   for (size_t i = 0; i < c->code->sinks; i++) {
     c->live[c->code->sink[i].value] = 1;
     c->uses[c->code->sink[i].value]++;
@@ -106,12 +114,12 @@ static void find_live(compiler *c) {
 
 /* --- Places of sinks --------------------------------------------------------------- */
 
-static int is_placed(const compiler *c, int v) {
+static int is_placed(const loop_compiler *c, int v) {
   return c->code->place[v].array >= 0;
 }
 
 /* True if a sink may be read where value v already is. */
-static int can_share(const compiler *c, const loop_sink *sink, int v) {
+static int can_share(const loop_compiler *c, const loop_sink *sink, int v) {
   if (!is_placed(c, v))
     return 0;
   loop_place at = c->code->place[v];
@@ -119,54 +127,55 @@ static int can_share(const compiler *c, const loop_sink *sink, int v) {
   if (at.column != 0 || array->width != c->g->value[v].width)
     return 0;
   switch (sink->kind) {
-    case SINK_AFTER:
-    case SINK_VALUE:
-    case SINK_SAVED:
-      return array->kind == ARRAY_KEPT;
-    case SINK_DOUTSIDE:
-    case SINK_DPRODUCT:
-      return array->kind == ARRAY_DKEPT || array->kind == ARRAY_DVALUE;
+    case LOOP_SINK_AFTER:
+    case LOOP_SINK_VALUE:
+    case LOOP_SINK_SAVED:
+      return array->kind == LOOP_ARRAY_KEPT;
+    case LOOP_SINK_DOUTSIDE:
+    case LOOP_SINK_DPRODUCT:
+      return array->kind == LOOP_ARRAY_DKEPT ||
+             array->kind == LOOP_ARRAY_DVALUE;
     default:
       return 0;
   }
 }
 
-static loop_place new_place_of_sink(compiler *c, const loop_sink *sink) {
+static loop_place new_place_of_sink(loop_compiler *c, const loop_sink *sink) {
   loop_plan *plan = c->plan;
   int width = c->g->value[sink->value].width, array;
-  if (sink->kind == SINK_DBEFORE)
-    array = loop_array_of(plan, ARRAY_DBEFORE, sink->which,
+  if (sink->kind == LOOP_SINK_DBEFORE)
+    array = loop_array_of(plan, LOOP_ARRAY_DBEFORE, sink->which,
                           plan->width[sink->which]);
-  else if (sink->kind == SINK_DOUTSIDE || sink->kind == SINK_DPRODUCT)
-    array = loop_array_of(plan, ARRAY_DKEPT, plan->dkept++, width);
+  else if (sink->kind == LOOP_SINK_DOUTSIDE || sink->kind == LOOP_SINK_DPRODUCT)
+    array = loop_array_of(plan, LOOP_ARRAY_DKEPT, plan->dkept++, width);
   else
-    array = loop_array_of(plan, ARRAY_KEPT, plan->kept++, width);
+    array = loop_array_of(plan, LOOP_ARRAY_KEPT, plan->kept++, width);
   return (loop_place){array, 0};
 }
 
 /* True if the value is computed by a step that can leave it anywhere. */
-static int can_be_placed(const compiler *c, int v) {
+static int can_be_placed(const loop_compiler *c, int v) {
   return !loop_code_is_leaf(c, v) && !is_virtual(c, v) && !is_placed(c, v);
 }
 
 /* A copy of a value for a sink, as wide as the sink is. */
-static int copy_for(compiler *c, const loop_sink *sink) {
+static int copy_for(loop_compiler *c, const loop_sink *sink) {
   int copy = loop_copy(c->g, sink->value);
-  if (c->g->status == SAROS_OK && sink->kind == SINK_DBEFORE)
+  if (c->g->status == SAROS_OK && sink->kind == LOOP_SINK_DBEFORE)
     c->g->value[copy].width = c->plan->width[sink->which];
   c->count = (int)c->g->count;
   c->live[copy] = 1;
   return copy;
 }
 
-static void place_sink(compiler *c, loop_sink *sink) {
-  if (sink->kind == SINK_DINVARIANT)
+static void place_sink(loop_compiler *c, loop_sink *sink) {
+  if (sink->kind == LOOP_SINK_DINVARIANT)
     return;
   if (can_share(c, sink, sink->value)) {
     sink->array = c->code->place[sink->value].array;
     return;
   }
-  int narrow = sink->kind == SINK_DBEFORE &&
+  int narrow = sink->kind == LOOP_SINK_DBEFORE &&
                c->g->value[sink->value].width != c->plan->width[sink->which];
   if (!can_be_placed(c, sink->value) || narrow)
     sink->value = copy_for(c, sink);
@@ -180,18 +189,18 @@ static void place_sink(compiler *c, loop_sink *sink) {
 /* --- Several values in one --------------------------------------------------------- */
 
 /* True if v's reader may take v over: nothing else reads it. */
-static int can_fold(const compiler *c, int v, int width) {
+static int can_fold(const loop_compiler *c, int v, int width) {
   return c->uses[v] == 1 && can_be_placed(c, v) && c->fold[v] < 0 &&
          c->product[v] < 0 && c->g->value[v].width == width;
 }
 
-static int is_binary(const compiler *c, int v, int function) {
+static int is_binary(const loop_compiler *c, int v, int function) {
   return c->g->value[v].op == LOOP_BINARY &&
          c->g->value[v].function == function;
 }
 
 /* A sum with a product: the product adds to what the other term has left. */
-static int fold_product(compiler *c, int v) {
+static int fold_product(loop_compiler *c, int v) {
   for (int i = 0; i < 2; i++) {
     int p = loop_input(c->g, v, i), x = loop_input(c->g, v, 1 - i);
     int op = c->g->value[p].op, width = c->g->value[v].width;
@@ -208,7 +217,7 @@ static int fold_product(compiler *c, int v) {
   return 0;
 }
 
-static void fold_multiply(compiler *c, int v, int operands) {
+static void fold_multiply(loop_compiler *c, int v, int operands) {
   for (int i = operands - 1; i >= 0; i--) {
     int m = loop_input(c->g, v, i);
     if (is_binary(c, m, SAROS_MULTIPLY) &&
@@ -223,10 +232,10 @@ static int has_fast_slope(int function) {
   return function == SAROS_SIGMOID || function == SAROS_TANH;
 }
 
-static void fold_values(compiler *c) {
+static void fold_values(loop_compiler *c) {
   for (int v = c->count - 1; v >= 0; v--) {
     const loop_value *value = &c->g->value[v];
-    if (loop_code_kind(c, v) != STEP_CHAIN)
+    if (loop_code_kind(c, v) != LOOP_STEP_CHAIN)
       continue;
     if (is_binary(c, v, SAROS_ADD)) {
       if (!fold_product(c, v))
@@ -239,7 +248,7 @@ static void fold_values(compiler *c) {
 }
 
 /* The parts of a gather are written where they belong. */
-static void place_gathers(compiler *c) {
+static void place_gathers(loop_compiler *c) {
   for (int v = c->count - 1; v >= 0; v--) {
     const loop_value *value = &c->g->value[v];
     if (value->op != LOOP_GATHER || loop_code_kind(c, v) < 0)
@@ -257,7 +266,7 @@ static void place_gathers(compiler *c) {
 }
 
 /* The value that a product is added to; -1: none. */
-static int base_of(const compiler *c, int v) {
+static int base_of(const loop_compiler *c, int v) {
   const loop_value *value = &c->g->value[v];
   return value->op == LOOP_LINEAR && value->inputs > 1 &&
                  !loop_code_is_leaf(c, v)
@@ -266,7 +275,7 @@ static int base_of(const compiler *c, int v) {
 }
 
 /* A product is made where the one is that it is added to. */
-static void place_bases(compiler *c) {
+static void place_bases(loop_compiler *c) {
   for (int v = c->count - 1; v >= 0; v--) {
     int base = base_of(c, v);
     if (base < 0 || loop_code_kind(c, v) < 0 || is_placed(c, base))
@@ -280,7 +289,7 @@ static void place_bases(compiler *c) {
 /* --- The rest ------------------------------------------------------------------------ */
 
 /* Values that a step leaves for another one must lie in memory. */
-static void need(compiler *c, int v, int step) {
+static void need(loop_compiler *c, int v, int step) {
   const loop_value *value = &c->g->value[v];
   if (loop_code_is_leaf(c, v))
     return;
@@ -294,23 +303,24 @@ static void need(compiler *c, int v, int step) {
   }
 }
 
-static void place_rest(compiler *c) {
+static void place_rest(loop_compiler *c) {
   for (size_t i = 0; i < c->code->sinks; i++)
     need(c, c->code->sink[i].value, -1);
   for (int v = 0; v < c->count; v++) {
     int kind = loop_code_kind(c, v);
     if (kind < 0)
       continue;
-    if (kind != STEP_CHAIN && !is_placed(c, v))
+    if (kind != LOOP_STEP_CHAIN && !is_placed(c, v))
       c->code->place[v] = new_scratch(c, c->g->value[v].width);
     int inputs = c->g->value[v].inputs;
     for (int i = 0; i < inputs; i++)
-      need(c, loop_input(c->g, v, i), kind == STEP_CHAIN ? c->step_of[v] : -1);
+      need(c, loop_input(c->g, v, i),
+           kind == LOOP_STEP_CHAIN ? c->step_of[v] : -1);
   }
 }
 
 /* Views are where their parents are. */
-static void place_views(compiler *c) {
+static void place_views(loop_compiler *c) {
   for (int v = 0; v < c->count; v++) {
     if (!c->live[v])
       continue;
@@ -322,10 +332,10 @@ static void place_views(compiler *c) {
   }
 }
 
-static void count_sums(compiler *c) {
+static void count_sums(loop_compiler *c) {
   for (size_t i = 0; i < c->code->sinks; i++) {
     loop_sink *sink = &c->code->sink[i];
-    if (sink->kind != SINK_DINVARIANT)
+    if (sink->kind != LOOP_SINK_DINVARIANT)
       continue;
     sink->place = c->code->sums;
     c->code->sums += c->g->value[sink->value].width;
@@ -334,7 +344,7 @@ static void count_sums(compiler *c) {
 
 /* --- All together ---------------------------------------------------------------------- */
 
-static saros_status compile(compiler *c) {
+static saros_status compile(loop_compiler *c) {
   for (int v = 0; v < c->count; v++)
     c->copied[v] = c->g->value[v].op == LOOP_VIEW &&
                    c->code == &c->plan->code && c->plan->saved[v];
@@ -363,10 +373,10 @@ saros_status loop_compile(loop_plan *plan, loop_code *code) {
   saros_context *context = plan->context;
   size_t room = plan->graph.count + code->sinks;
   size_t bytes = room * (4 * sizeof(int) + 4);
-  compiler c = {.plan = plan,
-                .g = &plan->graph,
-                .code = code,
-                .count = (int)plan->graph.count};
+  loop_compiler c = {.plan = plan,
+                     .g = &plan->graph,
+                     .code = code,
+                     .count = (int)plan->graph.count};
   char *block = pool_take(&context->pool, bytes);
   code->place = pool_take(&context->pool, room * sizeof *code->place);
   if (block == NULL || code->place == NULL) {

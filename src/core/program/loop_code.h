@@ -6,7 +6,7 @@
 
 #include "loop.h"
 
-typedef struct compiler {
+typedef struct loop_compiler {
   loop_plan *plan;
   loop_graph *g;
   loop_code *code;
@@ -19,16 +19,16 @@ typedef struct compiler {
   char *copied;  // by view: it is saved by itself
   char *done;    // by value: its step was made
   char *chosen;  // by value: in the chain that is being made
-} compiler;
+} loop_compiler;
 
 /* True if the code finds the value in an array. */
-int loop_code_is_leaf(const compiler *c, int v);
+int loop_code_is_leaf(const loop_compiler *c, int v);
 /* STEP_... of a value that a step computes; -1 if none does. */
-int loop_code_kind(const compiler *c, int v);
+int loop_code_kind(const loop_compiler *c, int v);
 
 /* Puts all values into steps. (loop_schedule.c) */
-saros_status loop_schedule(compiler *c);
+saros_status loop_schedule(loop_compiler *c);
 /* Writes the instructions of the chains. (loop_emit.c) */
-saros_status loop_emit(compiler *c);
+saros_status loop_emit(loop_compiler *c);
 
 #endif

@@ -9,14 +9,14 @@
 
 /* Registers of a chain in the making. */
 typedef struct emission {
-  compiler *c;
+  loop_compiler *c;
   int step;
   int *last;  // by value: the last value of the chain that reads it
   int *free;  // registers that are free again
   int frees, used;
 } emission;
 
-static int width_of(const compiler *c, int v) {
+static int width_of(const loop_compiler *c, int v) {
   return c->g->value[v].width;
 }
 
@@ -24,7 +24,7 @@ static int width_of(const compiler *c, int v) {
 
 /* Reader v reads x, perhaps through values that are part of its instruction. */
 static void note_reader(emission *e, int v, int x) {
-  const compiler *c = e->c;
+  const loop_compiler *c = e->c;
   e->last[x] = v;
   if (!loop_code_is_leaf(c, x) && c->fold[x] >= 0)
     for (int i = 0; i < c->g->value[x].inputs; i++)
@@ -52,7 +52,7 @@ static void take_register(emission *e, int v) {
 
 /* Gives back the register of x if v was its last reader. */
 static void free_register(emission *e, int v, int x) {
-  compiler *c = e->c;
+  loop_compiler *c = e->c;
   if (loop_code_is_leaf(c, x))
     return;
   if (c->fold[x] >= 0) {
@@ -86,42 +86,43 @@ static int is_fast_slope(const loop_value *v) {
 static int kind_of(const loop_value *v) {
   switch (v->op) {
     case LOOP_UNARY:
-      return DO_UNARY;
+      return LOOP_DO_UNARY;
     case LOOP_BINARY:
-      return DO_BINARY;
+      return LOOP_DO_BINARY;
     case LOOP_WHERE:
-      return DO_WHERE;
+      return LOOP_DO_WHERE;
     case LOOP_UNARY_BACK:
       if (!is_fast_slope(v))
-        return DO_UNARY_BACK;
-      return v->function == SAROS_TANH ? DO_TANH_BACK : DO_SIGMOID_BACK;
+        return LOOP_DO_UNARY_BACK;
+      return v->function == SAROS_TANH ? LOOP_DO_TANH_BACK
+                                       : LOOP_DO_SIGMOID_BACK;
     case LOOP_BLEND:
-      return DO_BLEND;
+      return LOOP_DO_BLEND;
     case LOOP_MASKED:
-      return DO_MASKED;
+      return LOOP_DO_MASKED;
     default:
-      return DO_COPY;
+      return LOOP_DO_COPY;
   }
 }
 
 /* The instruction of a value that takes the product m over. */
 static void read_with_product(const emission *e, loop_instruction *i, int v,
                               int m) {
-  const compiler *c = e->c;
+  const loop_compiler *c = e->c;
   const loop_value *value = &c->g->value[v];
   int other = loop_input(c->g, v, 0);
   if (other == m)
     other = loop_input(c->g, v, 1);
-  i->kind = value->op == LOOP_BINARY        ? DO_MULTIPLY_ADD
-            : value->function == SAROS_TANH ? DO_MULTIPLY_TANH_BACK
-                                            : DO_MULTIPLY_SIGMOID_BACK;
+  i->kind = value->op == LOOP_BINARY        ? LOOP_DO_MULTIPLY_ADD
+            : value->function == SAROS_TANH ? LOOP_DO_MULTIPLY_TANH_BACK
+                                            : LOOP_DO_MULTIPLY_SIGMOID_BACK;
   read(e, i, v, loop_input(c->g, m, 0));
   read(e, i, v, loop_input(c->g, m, 1));
   read(e, i, v, other);
 }
 
 static loop_instruction instruction_of(const emission *e, int v) {
-  const compiler *c = e->c;
+  const loop_compiler *c = e->c;
   const loop_value *value = &c->g->value[v];
   loop_instruction i = {.kind = kind_of(value), .function = value->function};
   for (int k = 0; k < value->inputs; k++) {
@@ -141,7 +142,7 @@ static loop_instruction instruction_of(const emission *e, int v) {
 }
 
 static saros_status emit(emission *e, int v) {
-  compiler *c = e->c;
+  loop_compiler *c = e->c;
   loop_code *code = c->code;
   TRY(array_grow(c->plan->context, &code->instruction, code->instructions,
                  &code->instruction_room, 1, sizeof *code->instruction));
@@ -167,16 +168,16 @@ static saros_status emit_chain(emission *e) {
   return SAROS_OK;
 }
 
-static void finish_step(const compiler *c, loop_step *step) {
+static void finish_step(const loop_compiler *c, loop_step *step) {
   int v = step->value;
   step->y = c->code->place[v];
-  if (step->kind != STEP_PRODUCT || c->product[v] < 0)
+  if (step->kind != LOOP_STEP_PRODUCT || c->product[v] < 0)
     return;
   step->add = 1;
   step->value = c->product[v];
 }
 
-saros_status loop_emit(compiler *c) {
+saros_status loop_emit(loop_compiler *c) {
   saros_context *context = c->plan->context;
   size_t bytes = 2 * (size_t)c->count * sizeof(int) + 1;
   int *block = pool_take(&context->pool, bytes);
@@ -187,7 +188,7 @@ saros_status loop_emit(compiler *c) {
   saros_status status = SAROS_OK;
   for (size_t s = 0; s < c->code->steps && status == SAROS_OK; s++) {
     e.step = (int)s;
-    if (c->code->step[s].kind == STEP_CHAIN)
+    if (c->code->step[s].kind == LOOP_STEP_CHAIN)
       status = emit_chain(&e);
     else
       finish_step(c, &c->code->step[s]);

@@ -231,7 +231,8 @@ static saros_status add_lifted(const tape_entry *e, const loop_window *w,
 
 static saros_tensor *gradient_of(const loop_window *w, const loop_sink *sink) {
   const loop_array *a = &w->plan->array[sink->array];
-  return a->kind == ARRAY_DVALUE ? w->dvalue[a->which] : w->dkept[a->which];
+  return a->kind == LOOP_ARRAY_DVALUE ? w->dvalue[a->which]
+                                      : w->dkept[a->which];
 }
 
 /* Products whose results have the same gradient, and the same weights. */
@@ -264,7 +265,7 @@ static saros_status add_products(const tape_entry *e, const loop_window *w,
 static int go_together(const loop_window *w, const loop_sink *a,
                        const loop_sink *b) {
   const loop_graph *g = &w->plan->graph;
-  return b->kind == SINK_DPRODUCT && a->array == b->array &&
+  return b->kind == LOOP_SINK_DPRODUCT && a->array == b->array &&
          g->value[a->which].which == g->value[b->which].which;
 }
 
@@ -275,7 +276,7 @@ static saros_status add_all_products(const tape_entry *e,
   const loop_code *back = &w->plan->back;
   for (size_t i = 0; i < back->sinks; i++) {
     const loop_sink *sink = &back->sink[i];
-    if (sink->kind != SINK_DPRODUCT)
+    if (sink->kind != LOOP_SINK_DPRODUCT)
       continue;
     products all = {.dy = tensor_reals(gradient_of(w, sink)), .count = 1};
     all.linear[0] = sink->which;
@@ -331,11 +332,11 @@ saros_status loop_gradients(const tape_entry *e, loop_window *w) {
   TRY(add_all_products(e, w));
   for (size_t i = 0; i < back->sinks; i++) {
     const loop_sink *sink = &back->sink[i];
-    if (sink->kind == SINK_DINVARIANT)
+    if (sink->kind == LOOP_SINK_DINVARIANT)
       TRY(add_invariant(e, w, sink));
   }
   for (size_t i = 0; i < back->sinks; i++)
-    if (back->sink[i].kind == SINK_DOUTSIDE)
+    if (back->sink[i].kind == LOOP_SINK_DOUTSIDE)
       TRY(tensor_node_add(e->input[back->sink[i].which],
                           saros_tensor_retain(gradient_of(w, &back->sink[i]))));
   for (int s = 0; s < w->plan->states; s++)

@@ -370,13 +370,13 @@ static saros_status lower_sinks(lowering *l) {
   loop_code *code = &l->plan->code;
   for (int s = 0; s < l->spec->state_count; s++) {
     int old = lower_state(l, s);
-    TRY(loop_add_sink(l->plan, code, SINK_AFTER, s, after_of(l, s, old)));
+    TRY(loop_add_sink(l->plan, code, LOOP_SINK_AFTER, s, after_of(l, s, old)));
   }
   for (int i = 0; i < l->spec->wanted_count; i++) {
     int value = l->value[l->spec->wanted[i]];
     if (l->has->mask)
       value = loop_masked(l->g, value, loop_leaf(l->g, LOOP_MASK, 0, 1));
-    TRY(loop_add_sink(l->plan, code, SINK_VALUE, i, value));
+    TRY(loop_add_sink(l->plan, code, LOOP_SINK_VALUE, i, value));
   }
   return SAROS_OK;
 }

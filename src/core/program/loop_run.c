@@ -111,7 +111,7 @@ static saros_status take_given(loop_window *w, const loop_spec *spec,
 static saros_status make_kept(loop_window *w) {
   for (size_t i = 0; i < w->plan->arrays; i++) {
     const loop_array *a = &w->plan->array[i];
-    if (a->kind == ARRAY_KEPT)
+    if (a->kind == LOOP_ARRAY_KEPT)
       TRY(new_steps(w, a->width, &w->kept[a->which]));
   }
   return SAROS_OK;
@@ -152,7 +152,7 @@ static saros_status give_value(const loop_window *w, int wanted,
   const loop_code *code = &w->plan->code;
   for (size_t i = 0; i < code->sinks; i++) {
     const loop_sink *sink = &code->sink[i];
-    if (sink->kind != SINK_VALUE || sink->which != wanted)
+    if (sink->kind != LOOP_SINK_VALUE || sink->which != wanted)
       continue;
     saros_tensor *x = w->kept[w->plan->array[sink->array].which];
     for (int other = 0; other < wanted; other++)
@@ -206,7 +206,7 @@ static saros_status make_gradients(const tape_entry *e, const loop_window *w) {
     TRY(new_rows(w, plan->width[s], &w->dstate[2 * s + 1]));
   }
   for (size_t i = 0; i < plan->arrays; i++)
-    if (plan->array[i].kind == ARRAY_DKEPT)
+    if (plan->array[i].kind == LOOP_ARRAY_DKEPT)
       TRY(new_steps(w, plan->array[i].width, &w->dkept[plan->array[i].which]));
   return SAROS_OK;
 }

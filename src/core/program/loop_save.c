@@ -53,7 +53,7 @@ static void save_operands(loop_plan *plan) {
   const loop_graph *g = &plan->graph;
   for (size_t i = 0; i < plan->back.sinks; i++) {
     const loop_sink *sink = &plan->back.sink[i];
-    if (sink->kind != SINK_DPRODUCT)
+    if (sink->kind != LOOP_SINK_DPRODUCT)
       continue;
     int x = loop_input(g, sink->which, 0);
     if (g->value[x].op != LOOP_BEFORE && g->value[x].op != LOOP_OUTSIDE)
@@ -85,7 +85,7 @@ saros_status loop_save(loop_plan *plan) {
     if (read[v] && !there[v])
       plan->saved[v] = there[v] = 1;
     if (plan->saved[v])
-      status = loop_add_sink(plan, &plan->code, SINK_SAVED, v, v);
+      status = loop_add_sink(plan, &plan->code, LOOP_SINK_SAVED, v, v);
   }
   pool_give(&context->pool, read);
   return status;

@@ -7,7 +7,7 @@
 #include "loop_code.h"
 
 /* True if v can be read: done, or in the chain that is being made. */
-static int is_ready(const compiler *c, int v) {
+static int is_ready(const loop_compiler *c, int v) {
   const loop_value *value = &c->g->value[v];
   if (loop_code_is_leaf(c, v) || c->done[v] || c->chosen[v])
     return 1;
@@ -19,14 +19,14 @@ static int is_ready(const compiler *c, int v) {
   return 1;
 }
 
-static int inputs_are_ready(const compiler *c, int v) {
+static int inputs_are_ready(const loop_compiler *c, int v) {
   for (int i = 0; i < c->g->value[v].inputs; i++)
     if (!is_ready(c, loop_input(c->g, v, i)))
       return 0;
   return 1;
 }
 
-static int new_step(compiler *c, loop_step step) {
+static int new_step(loop_compiler *c, loop_step step) {
   loop_code *code = c->code;
   if (c->g->status == SAROS_OK)
     c->g->status = array_grow(c->plan->context, &code->step, code->steps,
@@ -38,11 +38,12 @@ static int new_step(compiler *c, loop_step step) {
 }
 
 /* All products and rows that can be computed; true if there were any. */
-static int take_others(compiler *c) {
+static int take_others(loop_compiler *c) {
   int taken = 0;
   for (int v = 0; v < c->count; v++) {
     int kind = loop_code_kind(c, v);
-    if (c->done[v] || kind < 0 || kind == STEP_CHAIN || !inputs_are_ready(c, v))
+    if (c->done[v] || kind < 0 || kind == LOOP_STEP_CHAIN ||
+        !inputs_are_ready(c, v))
       continue;
     c->step_of[v] = new_step(c, (loop_step){.kind = kind, .value = v});
     c->done[v] = 1;
@@ -52,7 +53,7 @@ static int take_others(compiler *c) {
 }
 
 /* Marks the values of the chain that v reads. */
-static void ask_for(const compiler *c, int v, char *asked) {
+static void ask_for(const loop_compiler *c, int v, char *asked) {
   for (int i = 0; i < c->g->value[v].inputs; i++) {
     int x = loop_input(c->g, v, i);
     if (loop_code_is_leaf(c, x) || c->done[x] || asked[x])
@@ -64,7 +65,7 @@ static void ask_for(const compiler *c, int v, char *asked) {
 }
 
 /* Leaves in the chain what other steps wait for, or what has a place. */
-static void leave_urgent(compiler *c, char *asked) {
+static void leave_urgent(loop_compiler *c, char *asked) {
   int urgent = 0;
   for (int v = 0; v < c->count; v++)
     asked[v] = c->chosen[v] && c->code->place[v].array >= 0;
@@ -80,10 +81,10 @@ static void leave_urgent(compiler *c, char *asked) {
 }
 
 /* The next chain; true if there was one. */
-static int take_chain(compiler *c, char *asked) {
+static int take_chain(loop_compiler *c, char *asked) {
   int width = -1;
   for (int v = 0; v < c->count; v++) {
-    if (c->done[v] || loop_code_kind(c, v) != STEP_CHAIN ||
+    if (c->done[v] || loop_code_kind(c, v) != LOOP_STEP_CHAIN ||
         (width >= 0 && c->g->value[v].width != width) ||
         !inputs_are_ready(c, v))
       continue;
@@ -93,14 +94,14 @@ static int take_chain(compiler *c, char *asked) {
   if (width < 0)
     return 0;
   leave_urgent(c, asked);
-  int step = new_step(c, (loop_step){.kind = STEP_CHAIN, .width = width});
+  int step = new_step(c, (loop_step){.kind = LOOP_STEP_CHAIN, .width = width});
   for (int v = 0; v < c->count; v++)
     if (c->chosen[v])
       c->step_of[v] = step, c->done[v] = 1, c->chosen[v] = 0;
   return 1;
 }
 
-saros_status loop_schedule(compiler *c) {
+saros_status loop_schedule(loop_compiler *c) {
   saros_context *context = c->plan->context;
   char *asked = pool_take(&context->pool, (size_t)c->count + 1);
   if (asked == NULL)

@@ -51,27 +51,27 @@ static loop_bound bind(const loop_walk *walk, const loop_array *a) {
   const loop_window *w = walk->window;
   int n = a->which;
   switch (a->kind) {
-    case ARRAY_OUTSIDE:
+    case LOOP_ARRAY_OUTSIDE:
       return bind_steps(w->outside[n]);
-    case ARRAY_INVARIANT:
+    case LOOP_ARRAY_INVARIANT:
       return (loop_bound){tensor_reals(w->outside[n]), 0, 0};
-    case ARRAY_CONSTANT:
+    case LOOP_ARRAY_CONSTANT:
       return (loop_bound){&walk->numbers[n], 0, 0};
-    case ARRAY_MASK:
+    case LOOP_ARRAY_MASK:
       return bind_steps(*w->mask);
-    case ARRAY_KEEP:
+    case LOOP_ARRAY_KEEP:
       return bind_steps(*w->keep);
-    case ARRAY_FACTOR:
+    case LOOP_ARRAY_FACTOR:
       return bind_rows(w->dropout[n], a->width);
-    case ARRAY_ZONE:
+    case LOOP_ARRAY_ZONE:
       return bind_steps(w->zoneout[n]);
-    case ARRAY_KEPT:
+    case LOOP_ARRAY_KEPT:
       return bind_steps(w->kept[n]);
-    case ARRAY_DVALUE:
+    case LOOP_ARRAY_DVALUE:
       return bind_steps(w->dvalue ? w->dvalue[n] : NULL);
-    case ARRAY_DKEPT:
+    case LOOP_ARRAY_DKEPT:
       return bind_steps(w->dkept ? w->dkept[n] : NULL);
-    case ARRAY_SCRATCH:
+    case LOOP_ARRAY_SCRATCH:
       return (loop_bound){NULL, 0, loop_padded(a->width)};
     default:  // states: see state_before and dstate_at
       return (loop_bound){NULL, 0, a->width};
@@ -82,7 +82,7 @@ static loop_bound bind(const loop_walk *walk, const loop_array *a) {
 static const saros_tensor *state_after(const loop_window *w, int state) {
   const loop_code *code = &w->plan->code;
   for (size_t i = 0; i < code->sinks; i++)
-    if (code->sink[i].kind == SINK_AFTER && code->sink[i].which == state)
+    if (code->sink[i].kind == LOOP_SINK_AFTER && code->sink[i].which == state)
       return w->kept[w->plan->array[code->sink[i].array].which];
   return NULL;
 }
@@ -101,13 +101,13 @@ static void point_at_step(const loop_block *b, int t, int count) {
     const loop_array *a = &w->plan->array[i];
     const loop_bound *at = &walk->bound[i];
     real *data = at->data;
-    if (a->kind == ARRAY_SCRATCH && a->which < walk->code->scratch)
+    if (a->kind == LOOP_ARRAY_SCRATCH && a->which < walk->code->scratch)
       b->base[i] = b->scratch + (size_t)a->which * (size_t)walk->rows;
-    if (a->kind == ARRAY_BEFORE)
+    if (a->kind == LOOP_ARRAY_BEFORE)
       data = (real *)loop_state_before(w, a->which, t);
-    else if (a->kind == ARRAY_DAFTER && w->dstate)
+    else if (a->kind == LOOP_ARRAY_DAFTER && w->dstate)
       data = tensor_reals(w->dstate[2 * a->which + count % 2]);
-    else if (a->kind == ARRAY_DBEFORE && w->dstate)
+    else if (a->kind == LOOP_ARRAY_DBEFORE && w->dstate)
       data = tensor_reals(w->dstate[2 * a->which + 1 - count % 2]);
     if (data != NULL)
       b->base[i] = data + t * at->time + b->row * at->ld;
@@ -145,7 +145,7 @@ static void add_sums(const loop_block *b, double *sums) {
   const loop_code *code = walk->code;
   for (size_t i = 0; i < code->sinks; i++) {
     const loop_sink *sink = &code->sink[i];
-    if (sink->kind != SINK_DINVARIANT)
+    if (sink->kind != LOOP_SINK_DINVARIANT)
       continue;
     loop_place at = code->place[sink->value];
     walk->kernels->strip->add_rows(
@@ -158,9 +158,9 @@ static void run_step(const loop_block *b) {
   const loop_code *code = b->walk->code;
   for (size_t i = 0; i < code->steps; i++) {
     const loop_step *step = &code->step[i];
-    if (step->kind == STEP_CHAIN)
+    if (step->kind == LOOP_STEP_CHAIN)
       loop_chain_run(b, step);
-    else if (step->kind == STEP_PRODUCT)
+    else if (step->kind == LOOP_STEP_PRODUCT)
       run_product(b, i);
     else
       loop_row_run(b, step);
@@ -209,9 +209,9 @@ static void cut_into_blocks(loop_walk *walk) {
   double work = 0;
   for (size_t i = 0; i < code->steps; i++) {
     const loop_step *s = &code->step[i];
-    if (s->kind == STEP_CHAIN)
+    if (s->kind == LOOP_STEP_CHAIN)
       work += 4.0 * s->width * s->count;
-    else if (s->kind == STEP_ROW)
+    else if (s->kind == LOOP_STEP_ROW)
       work += 8.0 * g->value[s->value].width;
     else
       work += (double)g->value[s->value].width *
@@ -254,7 +254,7 @@ static saros_status prepare(loop_walk *walk) {
     walk->ld[i] = walk->bound[i].ld;
   }
   for (size_t i = 0; i < walk->code->steps; i++)
-    if (walk->code->step[i].kind == STEP_PRODUCT)
+    if (walk->code->step[i].kind == LOOP_STEP_PRODUCT)
       TRY(pack(walk, i));
   cut_into_blocks(walk);
   size_t scratch = (size_t)walk->code->scratch * (size_t)walk->rows;

@@ -42,7 +42,7 @@ typedef struct loop_block {
   const struct loop_walk *walk;
   int row, rows;    // of the batch
   real **base;      // by array: its first row of the block
-  real *scratch;    // for ARRAY_SCRATCH
+  real *scratch;    // for LOOP_ARRAY_SCRATCH
   real *registers;  // of chains
 } loop_block;
 

@@ -46,10 +46,10 @@ static saros_status check_size(const program_reader *r, const program_node *n,
     return SAROS_OK;
   if (size < 0)
     return program_refuse(r, "ids as the first operand beside a table",
-                          WORDS("a %s node", program_op_name(x)));
+                          PROGRAM_WORDS("a %s node", program_op_name(x)));
   return program_refuse(
-      r, WORDS("%s of %lld elements", rule->name, (long long)size),
-      WORDS("%lld", (long long)got));
+      r, PROGRAM_WORDS("%s of %lld elements", rule->name, (long long)size),
+      PROGRAM_WORDS("%lld", (long long)got));
 }
 
 static saros_status check_parameter(const program_reader *r,
@@ -59,14 +59,15 @@ static saros_status check_parameter(const program_reader *r,
   const char *name = recurrent_givens[which].name;
   const char *cell = saros_cell_of(n->cell).name;
   if (place_of(n, which) != i)
-    return program_refuse(r, WORDS("%s once", name), "it twice");
+    return program_refuse(r, PROGRAM_WORDS("%s once", name), "it twice");
   if (!recurrent_has_parameter(recurrent_cells[n->cell], name))
-    return program_refuse(r, WORDS("a parameter that the cell %s has", cell),
-                          name);
+    return program_refuse(
+        r, PROGRAM_WORDS("a parameter that the cell %s has", cell), name);
   if (!operand(r, n, i)->invariant)
     return program_refuse(
-        r, WORDS("%s to depend on parameters and constants alone", name),
-        WORDS("node %d, which changes from step to step", n->input[i]));
+        r,
+        PROGRAM_WORDS("%s to depend on parameters and constants alone", name),
+        PROGRAM_WORDS("node %d, which changes from step to step", n->input[i]));
   return check_size(r, n, which, operand(r, n, i)->width, s);
 }
 
@@ -92,19 +93,21 @@ static saros_status find_sizes(const program_reader *r, const program_node *n,
   const program_node *x = operand(r, n, 0);
   saros_cell_facts facts = saros_cell_of(n->cell);
   if (n->states != facts.states)
-    return program_refuse(r, WORDS("%d states", facts.states),
-                          WORDS("%d", n->states));
+    return program_refuse(r, PROGRAM_WORDS("%d states", facts.states),
+                          PROGRAM_WORDS("%d", n->states));
   s->G = facts.gates;
   s->P = states[n->state[0]].width;
   s->H = facts.states == 2 ? states[n->state[1]].width : s->P;
   s->I = x->op == NODE_IDS ? 0 : x->width;
   if (s->P != s->H && !has(n, R_WEIGHT_HR))
-    return program_refuse(r, WORDS("a state h of width %lld", (long long)s->H),
-                          WORDS("%lld without weight_hr", (long long)s->P));
+    return program_refuse(
+        r, PROGRAM_WORDS("a state h of width %lld", (long long)s->H),
+        PROGRAM_WORDS("%lld without weight_hr", (long long)s->P));
   const int multiple = recurrent_cells[n->cell]->multiple;
   if (multiple > 0 && s->H % multiple != 0)
-    return program_refuse(r, WORDS("a state of a multiple of %d", multiple),
-                          WORDS("%lld", (long long)s->H));
+    return program_refuse(
+        r, PROGRAM_WORDS("a state of a multiple of %d", multiple),
+        PROGRAM_WORDS("%lld", (long long)s->H));
   return SAROS_OK;
 }
 
@@ -116,9 +119,10 @@ static saros_status check_x(const program_reader *r, const program_node *n,
                           is_ids ? "ids alone" : "a table alone");
   if (is_ids || has(n, R_WEIGHT_IH) || s->I == s->G * s->H)
     return SAROS_OK;
-  return program_refuse(
-      r, WORDS("x of width %lld, without weight_ih", (long long)(s->G * s->H)),
-      WORDS("%lld", (long long)s->I));
+  return program_refuse(r,
+                        PROGRAM_WORDS("x of width %lld, without weight_ih",
+                                      (long long)(s->G * s->H)),
+                        PROGRAM_WORDS("%lld", (long long)s->I));
 }
 
 static saros_status check_randomness(const program_reader *r,

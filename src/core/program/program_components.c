@@ -27,9 +27,9 @@ static saros_status check_next(const program_reader *r, const program_state *s,
                                int number) {
   const saros_program *p = r->program;
   if (s->next >= p->node_count)
-    return program_refuse(r,
-                          WORDS("a node in 0..%d as next", p->node_count - 1),
-                          WORDS("%d", s->next));
+    return program_refuse(
+        r, PROGRAM_WORDS("a node in 0..%d as next", p->node_count - 1),
+        PROGRAM_WORDS("%d", s->next));
   const program_node *next = &p->nodes[s->next];
   if (next->op == NODE_IDS)
     return program_refuse(r, "features as next", "ids");
@@ -37,8 +37,9 @@ static saros_status check_next(const program_reader *r, const program_state *s,
     return SAROS_OK;
   if (next->width == s->width)
     return SAROS_OK;
-  return program_refuse(r, WORDS("a node of width %d as next", s->width),
-                        WORDS("node %d of width %d", s->next, next->width));
+  return program_refuse(
+      r, PROGRAM_WORDS("a node of width %d as next", s->width),
+      PROGRAM_WORDS("node %d of width %d", s->next, next->width));
 }
 
 static saros_status check_first(const program_reader *r,
@@ -49,11 +50,12 @@ static saros_status check_first(const program_reader *r,
   if (s->first >= p->node_count || !p->nodes[s->first].invariant)
     return program_refuse(r,
                           "a node of parameters and constants alone as first",
-                          WORDS("%d", s->first));
+                          PROGRAM_WORDS("%d", s->first));
   if (p->nodes[s->first].width == s->width)
     return SAROS_OK;
-  return program_refuse(r, WORDS("a node of width %d as first", s->width),
-                        WORDS("%d", p->nodes[s->first].width));
+  return program_refuse(r,
+                        PROGRAM_WORDS("a node of width %d as first", s->width),
+                        PROGRAM_WORDS("%d", p->nodes[s->first].width));
 }
 
 /* A state that a node keeps by itself has that node as next, and nothing else
@@ -68,16 +70,17 @@ static saros_status check_users(program_reader *r, int number, int *keeper) {
     const program_node *next = &p->nodes[s->next];
     if (is_keeper(n) && s->next != number)
       return program_refuse(
-          r, WORDS("states whose next is the node"),
-          WORDS("state %d with next %d", n->state[i], s->next));
+          r, PROGRAM_WORDS("states whose next is the node"),
+          PROGRAM_WORDS("state %d with next %d", n->state[i], s->next));
     if (is_keeper(n) && keeper[n->state[i]] >= 0)
       return program_refuse(r, "each of its states once",
-                            WORDS("state %d twice", n->state[i]));
+                            PROGRAM_WORDS("state %d twice", n->state[i]));
     if (is_keeper(n))
       keeper[n->state[i]] = number;
     else if (is_keeper(next) && is_state_of(next, n->state[i]))
-      return program_refuse(r, "a state that no other node keeps",
-                            WORDS("state %d of node %d", n->state[i], s->next));
+      return program_refuse(
+          r, "a state that no other node keeps",
+          PROGRAM_WORDS("state %d of node %d", n->state[i], s->next));
   }
   for (int i = 1; is_keeper(n) && i < n->states; i++)
     if (p->states[n->state[i]].reverse != p->states[n->state[0]].reverse)
@@ -194,8 +197,8 @@ static saros_status check_directions(program_reader *r) {
       if (state != NULL && other->reverse != state->reverse)
         return program_refuse(
             r, "states that depend on each other in one direction",
-            WORDS("%s and %s", BASE_QUOTE(state->name),
-                  BASE_QUOTE(other->name)));
+            PROGRAM_WORDS("%s and %s", BASE_QUOTE(state->name),
+                          BASE_QUOTE(other->name)));
       state = other;
       c->reverse = state->reverse;
     }
@@ -211,9 +214,9 @@ static saros_status check_keepers(program_reader *r) {
     const program_component *c = &p->components[p->component[i]];
     if (is_keeper(n) && c->loops &&
         p->states[n->state[0]].reverse != c->reverse)
-      return program_refuse(r,
-                            "states that depend on each other in one direction",
-                            WORDS("those of node %d and of what it reads", i));
+      return program_refuse(
+          r, "states that depend on each other in one direction",
+          PROGRAM_WORDS("those of node %d and of what it reads", i));
   }
   return SAROS_OK;
 }

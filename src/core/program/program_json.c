@@ -27,8 +27,9 @@ static saros_status expect(program_reader *r, char sign) {
     return SAROS_OK;
   r->place[0] = 0;
   char got[2] = {r->at < r->end ? r->text[r->at] : 0, 0};
-  return program_refuse(r, WORDS("'%c' at byte %zu of the text", sign, r->at),
-                        r->at < r->end ? BASE_QUOTE(got) : "its end");
+  return program_refuse(
+      r, PROGRAM_WORDS("'%c' at byte %zu of the text", sign, r->at),
+      r->at < r->end ? BASE_QUOTE(got) : "its end");
 }
 
 /* --- Values ------------------------------------------------------------------------------ */
@@ -45,7 +46,8 @@ static saros_status load(program_reader *r, json_t **out) {
   size_t at = r->at + (size_t)error.position;
   if (*out == NULL) {
     r->place[0] = 0;
-    return program_refuse(r, WORDS("JSON up to byte %zu of the text", at),
+    return program_refuse(r,
+                          PROGRAM_WORDS("JSON up to byte %zu of the text", at),
                           BASE_QUOTE(error.text));
   }
   r->at = at;
@@ -71,7 +73,8 @@ static saros_status load_list(program_reader *r,
     r->place[0] = 0;
     if (count++ == PROGRAM_MAX_ITEMS)
       return program_refuse(
-          r, WORDS("at most %d %s", PROGRAM_MAX_ITEMS, section->name), "more");
+          r, PROGRAM_WORDS("at most %d %s", PROGRAM_MAX_ITEMS, section->name),
+          "more");
     TRY(load_item(r, section));
   } while (accept(r, ','));
   return expect(r, ']');
@@ -122,7 +125,8 @@ static saros_status find_section(program_reader *r,
     status = program_refuse(r, "format, parameters, states, nodes and outputs",
                             BASE_QUOTE(name));
   else if (extents[at].end > 0)
-    status = program_refuse(r, WORDS("%s once", sections[at].name), "it twice");
+    status = program_refuse(r, PROGRAM_WORDS("%s once", sections[at].name),
+                            "it twice");
   json_decref(json);
   TRY(status);
   TRY(expect(r, ':'));
@@ -149,7 +153,7 @@ static saros_status find_sections(program_reader *r,
   if (r->at == r->end)
     return SAROS_OK;
   return program_refuse(r, "the end of the text",
-                        WORDS("more at byte %zu", r->at));
+                        PROGRAM_WORDS("more at byte %zu", r->at));
 }
 
 saros_status program_sections(program_reader *r,
@@ -163,8 +167,8 @@ saros_status program_sections(program_reader *r,
     skip_blanks(r);
     r->place[0] = 0;
     if (r->at < r->end)
-      return program_refuse(r, WORDS("the end of %s", sections[i].name),
-                            WORDS("more at byte %zu", r->at));
+      return program_refuse(r, PROGRAM_WORDS("the end of %s", sections[i].name),
+                            PROGRAM_WORDS("more at byte %zu", r->at));
   }
   return SAROS_OK;
 }
@@ -180,11 +184,12 @@ saros_status program_integer(const program_reader *r, const json_t *json,
   }
   return program_refuse(r,
                         most == INT32_MAX && least > INT32_MIN
-                            ? WORDS("%s from %d on", name, least)
-                            : WORDS("%s in %d..%d", name, least, most),
-                        json_is_integer(json) ? WORDS("%lld", (long long)value)
-                        : json == NULL        ? "none"
-                                              : "no integer");
+                            ? PROGRAM_WORDS("%s from %d on", name, least)
+                            : PROGRAM_WORDS("%s in %d..%d", name, least, most),
+                        json_is_integer(json)
+                            ? PROGRAM_WORDS("%lld", (long long)value)
+                        : json == NULL ? "none"
+                                       : "no integer");
 }
 
 saros_status program_flag(const program_reader *r, const json_t *json,
@@ -192,7 +197,7 @@ saros_status program_flag(const program_reader *r, const json_t *json,
   *out = json_is_true(json);
   if (json_is_boolean(json))
     return SAROS_OK;
-  return program_refuse(r, WORDS("%s to be true or false", name),
+  return program_refuse(r, PROGRAM_WORDS("%s to be true or false", name),
                         "another value");
 }
 
@@ -201,7 +206,8 @@ saros_status program_real(const program_reader *r, const json_t *json,
   *out = json_number_value(json);
   if (json_is_number(json))
     return SAROS_OK;
-  return program_refuse(r, WORDS("%s to be a number", name), "another value");
+  return program_refuse(r, PROGRAM_WORDS("%s to be a number", name),
+                        "another value");
 }
 
 saros_status program_probability(const program_reader *r, const json_t *json,
@@ -209,7 +215,8 @@ saros_status program_probability(const program_reader *r, const json_t *json,
   TRY(program_real(r, json, name, out));
   if (*out >= 0 && *out < 1)
     return SAROS_OK;
-  return program_refuse(r, WORDS("%s in [0, 1)", name), WORDS("%g", *out));
+  return program_refuse(r, PROGRAM_WORDS("%s in [0, 1)", name),
+                        PROGRAM_WORDS("%g", *out));
 }
 
 saros_status program_name(program_reader *r, const json_t *json,
@@ -228,6 +235,6 @@ saros_status program_fields(const program_reader *r, const json_t *json,
                             size_t count) {
   if (json_object_size(json) == count)
     return SAROS_OK;
-  return program_refuse(r, WORDS("%zu fields", count),
-                        WORDS("%zu", json_object_size(json)));
+  return program_refuse(r, PROGRAM_WORDS("%zu fields", count),
+                        PROGRAM_WORDS("%zu", json_object_size(json)));
 }

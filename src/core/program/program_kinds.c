@@ -25,16 +25,17 @@ static saros_status expect_invariant(const program_reader *r,
   if (operand(r, n, i)->invariant)
     return SAROS_OK;
   return program_refuse(
-      r, WORDS("%s to depend on parameters and constants alone", name),
-      WORDS("node %d, which changes from step to step", n->input[i]));
+      r, PROGRAM_WORDS("%s to depend on parameters and constants alone", name),
+      PROGRAM_WORDS("node %d, which changes from step to step", n->input[i]));
 }
 
 static saros_status expect_width(const program_reader *r, const program_node *n,
                                  int i, int64_t width, const char *name) {
   if (width_of(r, n, i) == width)
     return SAROS_OK;
-  return program_refuse(r, WORDS("%s of width %lld", name, (long long)width),
-                        WORDS("%d", operand(r, n, i)->width));
+  return program_refuse(
+      r, PROGRAM_WORDS("%s of width %lld", name, (long long)width),
+      PROGRAM_WORDS("%d", operand(r, n, i)->width));
 }
 
 /* a b c of attributes, at most about 2^62: each is below 2^31. */
@@ -63,9 +64,9 @@ static saros_status measure_parameter(const program_reader *r, program_node *n,
                                       int64_t *width) {
   const saros_program *p = r->program;
   if (n->at[AT_NUMBER] >= p->parameter_count)
-    return program_refuse(r,
-                          WORDS("a parameter in 0..%d", p->parameter_count - 1),
-                          WORDS("%d", n->at[AT_NUMBER]));
+    return program_refuse(
+        r, PROGRAM_WORDS("a parameter in 0..%d", p->parameter_count - 1),
+        PROGRAM_WORDS("%d", n->at[AT_NUMBER]));
   *width = p->parameters[n->at[AT_NUMBER]].count;
   return SAROS_OK;
 }
@@ -90,8 +91,8 @@ static saros_status measure_linear(const program_reader *r, program_node *n,
   TRY(expect_invariant(r, n, 1, "the weight"));
   if (weight % x != 0)
     return program_refuse(
-        r, WORDS("a weight of a multiple of %d elements", (int)x),
-        WORDS("%d", (int)weight));
+        r, PROGRAM_WORDS("a weight of a multiple of %d elements", (int)x),
+        PROGRAM_WORDS("%d", (int)weight));
   *width = weight / x;
   if (n->inputs < 3)
     return SAROS_OK;
@@ -104,12 +105,13 @@ static saros_status measure_lookup(const program_reader *r, program_node *n,
   const program_node *ids = operand(r, n, 0);
   if (ids->op != NODE_IDS)
     return program_refuse(r, "ids as its first operand",
-                          WORDS("a %s node", program_op_name(ids)));
+                          PROGRAM_WORDS("a %s node", program_op_name(ids)));
   TRY(expect_invariant(r, n, 1, "the table"));
   int64_t table = width_of(r, n, 1);
   if (table % ids->at[AT_IDS] != 0)
-    return program_refuse(r, WORDS("a table of %d rows", ids->at[AT_IDS]),
-                          WORDS("%d elements", (int)table));
+    return program_refuse(r,
+                          PROGRAM_WORDS("a table of %d rows", ids->at[AT_IDS]),
+                          PROGRAM_WORDS("%d elements", (int)table));
   *width = table / ids->at[AT_IDS];
   return SAROS_OK;
 }
@@ -128,7 +130,7 @@ static saros_status measure_together(const program_reader *r, program_node *n,
     int64_t w = width_of(r, n, i);
     if (w != 1 && *width != 1 && w != *width)
       return program_refuse(r, "operands of equal width, or of width 1",
-                            WORDS("%d and %d", (int)*width, (int)w));
+                            PROGRAM_WORDS("%d and %d", (int)*width, (int)w));
     *width = w == 1 ? *width : w;
   }
   return SAROS_OK;
@@ -156,8 +158,9 @@ static saros_status measure_slice(const program_reader *r, program_node *n,
   if (at[AT_STEP] == 0)
     return program_refuse(r, "a step other than 0", "0");
   if (at[AT_FROM] >= at[AT_N] || last < 0 || last >= at[AT_N])
-    return program_refuse(r, WORDS("places in 0..%d", at[AT_N] - 1),
-                          WORDS("%d to %lld", at[AT_FROM], (long long)last));
+    return program_refuse(
+        r, PROGRAM_WORDS("places in 0..%d", at[AT_N] - 1),
+        PROGRAM_WORDS("%d to %lld", at[AT_FROM], (long long)last));
   *width = product(at[AT_OUTER], at[AT_COUNT], at[AT_INNER]);
   return SAROS_OK;
 }
@@ -168,8 +171,10 @@ static saros_status measure_concatenate(const program_reader *r,
   for (int i = 0; i < n->inputs; i++) {
     if (width_of(r, n, i) % n->at[AT_OUTER] != 0)
       return program_refuse(
-          r, WORDS("operands of a multiple of %d features", n->at[AT_OUTER]),
-          WORDS("%d", (int)width_of(r, n, i)));
+          r,
+          PROGRAM_WORDS("operands of a multiple of %d features",
+                        n->at[AT_OUTER]),
+          PROGRAM_WORDS("%d", (int)width_of(r, n, i)));
     *width += width_of(r, n, i);
   }
   return SAROS_OK;
@@ -200,8 +205,9 @@ static saros_status measure_norm(const program_reader *r, program_node *n,
                                  int64_t *width) {
   static const char *const names[] = {"x", "a gain", "a bias"};
   if (width_of(r, n, 0) % n->at[AT_N] != 0)
-    return program_refuse(r, WORDS("runs of %d features", n->at[AT_N]),
-                          WORDS("a width of %d", (int)width_of(r, n, 0)));
+    return program_refuse(
+        r, PROGRAM_WORDS("runs of %d features", n->at[AT_N]),
+        PROGRAM_WORDS("a width of %d", (int)width_of(r, n, 0)));
   for (int i = 1; i < n->inputs; i++) {
     TRY(expect_invariant(r, n, i, names[i]));
     TRY(expect_width(r, n, i, n->at[AT_N], names[i]));
@@ -218,8 +224,10 @@ static saros_status measure_window(const program_reader *r, program_node *n,
     return program_refuse(r, "a state that begins with zeros", "another first");
   if (x * d > ring || ring % (x * d) != 0)
     return program_refuse(
-        r, WORDS("a state of a multiple of %lld features", (long long)(x * d)),
-        WORDS("%lld", (long long)ring));
+        r,
+        PROGRAM_WORDS("a state of a multiple of %lld features",
+                      (long long)(x * d)),
+        PROGRAM_WORDS("%lld", (long long)ring));
   n->at[AT_TAPS] = (int)(ring / (x * d)) + 1;
   *width = n->at[AT_TAPS] * x;
   return SAROS_OK;
@@ -241,8 +249,8 @@ static saros_status measure_outer(const program_reader *r, program_node *n,
                                   int64_t *width) {
   int64_t u = width_of(r, n, 0), v = width_of(r, n, 1), heads = n->at[AT_HEADS];
   if (u % heads != 0 || v % heads != 0)
-    return program_refuse(r, WORDS("operands for %d heads", (int)heads),
-                          WORDS("widths %d and %d", (int)u, (int)v));
+    return program_refuse(r, PROGRAM_WORDS("operands for %d heads", (int)heads),
+                          PROGRAM_WORDS("widths %d and %d", (int)u, (int)v));
   *width = product(u, v / heads, 1);
   return SAROS_OK;
 }
@@ -259,18 +267,19 @@ static saros_status measure_attention(const program_reader *r, program_node *n,
   TRY(expect_width(r, n, 3, product(n->at[AT_HEADS], n->at[AT_WINDOW], 1),
                    "distances"));
   if (F % n->at[AT_HEADS] != 0)
-    return program_refuse(r, WORDS("a width for %d heads", n->at[AT_HEADS]),
-                          WORDS("%lld", (long long)F));
+    return program_refuse(
+        r, PROGRAM_WORDS("a width for %d heads", n->at[AT_HEADS]),
+        PROGRAM_WORDS("%lld", (long long)F));
   if (n->states != 2)
-    return program_refuse(r, "2 states", WORDS("%d", n->states));
+    return program_refuse(r, "2 states", PROGRAM_WORDS("%d", n->states));
   if (states[n->state[0]].width != product(past, 2 * F, 1) ||
       states[n->state[1]].width != past)
     return program_refuse(r,
-                          WORDS("states of width %lld and %lld",
-                                (long long)product(past, 2 * F, 1),
-                                (long long)past),
-                          WORDS("%d and %d", states[n->state[0]].width,
-                                states[n->state[1]].width));
+                          PROGRAM_WORDS("states of width %lld and %lld",
+                                        (long long)product(past, 2 * F, 1),
+                                        (long long)past),
+                          PROGRAM_WORDS("%d and %d", states[n->state[0]].width,
+                                        states[n->state[1]].width));
   for (int i = 0; i < 2; i++)
     if (states[n->state[i]].first >= 0)
       return program_refuse(r, "states that begin with zeros", "another first");

@@ -99,9 +99,9 @@ static saros_status read_states(const program_reader *r, const json_t *json,
                                 program_node *n) {
   size_t count = json_array_size(json);
   if (count < 1 || count > PROGRAM_STATES)
-    return program_refuse(r, WORDS("states of 1 to %d numbers", PROGRAM_STATES),
-                          json_is_array(json) ? WORDS("%zu", count)
-                                              : "no list");
+    return program_refuse(
+        r, PROGRAM_WORDS("states of 1 to %d numbers", PROGRAM_STATES),
+        json_is_array(json) ? PROGRAM_WORDS("%zu", count) : "no list");
   n->states = (int)count;
   for (size_t i = 0; i < count; i++)
     TRY(read_state_number(r, json_array_get(json, i), "states", &n->state[i]));
@@ -127,8 +127,8 @@ static saros_status read_zoneout(const program_reader *r, const json_t *json,
   size_t count = json_array_size(json);
   if (count < 1 || count > SAROS_MAX_STATES)
     return program_refuse(
-        r, WORDS("zoneout of 1 to %d numbers", SAROS_MAX_STATES),
-        json_is_array(json) ? WORDS("%zu", count) : "no list");
+        r, PROGRAM_WORDS("zoneout of 1 to %d numbers", SAROS_MAX_STATES),
+        json_is_array(json) ? PROGRAM_WORDS("%zu", count) : "no list");
   for (size_t i = 0; i < count; i++)
     TRY(program_probability(r, json_array_get(json, i), "zoneout",
                             &n->number[NUMBER_ZONEOUT + i]));
@@ -164,8 +164,8 @@ static saros_status read_with(program_reader *r, const json_t *json,
   n->with = with;
   if ((int)count == n->inputs - 1)
     return SAROS_OK;
-  return program_refuse(r, WORDS("%zu operands behind x", count),
-                        WORDS("%d", n->inputs - 1));
+  return program_refuse(r, PROGRAM_WORDS("%zu operands behind x", count),
+                        PROGRAM_WORDS("%d", n->inputs - 1));
 }
 
 static saros_status add_port(program_reader *r, program_port **ports,
@@ -224,7 +224,7 @@ static saros_status expect_operand(const program_reader *r,
   int may = kind->reads_ids && at == 0;
   if (nodes[number].op == NODE_IDS && !may)
     return program_refuse(r, "features as operands",
-                          WORDS("the ids of node %d", number));
+                          PROGRAM_WORDS("the ids of node %d", number));
   return SAROS_OK;
 }
 
@@ -235,9 +235,9 @@ static saros_status read_operands(program_reader *r, const json_t *list,
   if (list != NULL && !json_is_array(list))
     return program_refuse(r, "a list of nodes as in", "another value");
   if (count < (size_t)kind->least || count > (size_t)kind->most)
-    return program_refuse(r,
-                          WORDS("%d to %d operands", kind->least, kind->most),
-                          WORDS("%zu", count));
+    return program_refuse(
+        r, PROGRAM_WORDS("%d to %d operands", kind->least, kind->most),
+        PROGRAM_WORDS("%zu", count));
   TRY(program_take(r, (count + 1) * sizeof *input, &input));
   for (size_t i = 0; i < count; i++) {
     const json_t *number = json_array_get(list, i);
@@ -246,7 +246,7 @@ static saros_status read_operands(program_reader *r, const json_t *list,
       return program_refuse(
           r, "numbers of earlier nodes as operands",
           json_is_integer(number)
-              ? WORDS("%lld", (long long)json_integer_value(number))
+              ? PROGRAM_WORDS("%lld", (long long)json_integer_value(number))
               : "another value");
     input[i] = (int)json_integer_value(number);
     TRY(expect_operand(r, kind, (int)i, input[i]));
@@ -277,7 +277,7 @@ static saros_status read_attributes(program_reader *r, json_t *json,
   for (; a->form != 0; a++) {
     const json_t *value = json_object_get(json, a->name);
     if (value == NULL && !a->optional)
-      return program_refuse(r, WORDS("the field %s", a->name), "none");
+      return program_refuse(r, PROGRAM_WORDS("the field %s", a->name), "none");
     if (value == NULL && a->form == ATTRIBUTE_INTEGER)
       n->at[a->place] = a->otherwise;
     if (value == NULL)
@@ -302,8 +302,9 @@ static saros_status measure_node(const program_reader *r,
   TRY(kind->measure(r, n, &width));
   int64_t most = n->invariant ? INT32_MAX : PROGRAM_MAX_WIDTH - 1;
   if (width > most)
-    return program_refuse(r, WORDS("a width of at most %lld", (long long)most),
-                          WORDS("%lld", (long long)width));
+    return program_refuse(
+        r, PROGRAM_WORDS("a width of at most %lld", (long long)most),
+        PROGRAM_WORDS("%lld", (long long)width));
   n->width = (int)width;
   return SAROS_OK;
 }
@@ -335,9 +336,9 @@ static saros_status read_shape(const program_reader *r, const json_t *json,
   size_t rank = json_array_size(json);
   int64_t count = 1;
   if (!json_is_array(json) || rank > SAROS_MAX_RANK)
-    return program_refuse(r,
-                          WORDS("a shape of at most %d sizes", SAROS_MAX_RANK),
-                          "another value");
+    return program_refuse(
+        r, PROGRAM_WORDS("a shape of at most %d sizes", SAROS_MAX_RANK),
+        "another value");
   parameter->rank = (int)rank;
   for (size_t axis = 0; axis < rank; axis++) {
     TRY(program_integer(r, json_array_get(json, axis), "shape", 1, INT32_MAX,
@@ -370,8 +371,8 @@ static saros_status check_state_shape(const program_reader *r,
     return SAROS_OK;
   TRY(read_shape(r, shape, &whole));
   if (whole.count != width)
-    return program_refuse(r, WORDS("a shape of %d elements", width),
-                          WORDS("%d", whole.count));
+    return program_refuse(r, PROGRAM_WORDS("a shape of %d elements", width),
+                          PROGRAM_WORDS("%d", whole.count));
   return SAROS_OK;
 }
 
@@ -436,8 +437,9 @@ static saros_status expect_unique(const program_reader *r, const char *what,
   qsort(names, (size_t)count, sizeof *names, compare_names);
   for (int i = 1; i < count && status == SAROS_OK; i++)
     if (strcmp(names[i - 1], names[i]) == 0)
-      status = program_refuse(r, WORDS("each name of %s once", what),
-                              WORDS("a second %s", BASE_QUOTE(names[i])));
+      status =
+          program_refuse(r, PROGRAM_WORDS("each name of %s once", what),
+                         PROGRAM_WORDS("a second %s", BASE_QUOTE(names[i])));
   pool_give(&r->context->pool, names);
   return status;
 }
@@ -461,8 +463,8 @@ static saros_status read_format(program_reader *r, json_t *json) {
   TRY(program_integer(r, json, "format", 0, INT32_MAX, &format));
   if (format == 1)
     return SAROS_OK;
-  return program_refuse(r, "format 1",
-                        WORDS("%d; written by a newer version", format));
+  return program_refuse(
+      r, "format 1", PROGRAM_WORDS("%d; written by a newer version", format));
 }
 
 /* In the order in which they are read: each needs those before it. */
@@ -489,8 +491,9 @@ static saros_status keep_text(program_reader *r, const char *json,
 static saros_status read_program(program_reader *r, const char *json,
                                  size_t size) {
   if (size > MAX_TEXT)
-    return program_refuse(r, WORDS("a text of at most %zu bytes", MAX_TEXT),
-                          WORDS("%zu", size));
+    return program_refuse(
+        r, PROGRAM_WORDS("a text of at most %zu bytes", MAX_TEXT),
+        PROGRAM_WORDS("%zu", size));
   TRY(keep_text(r, json, size));
   TRY(program_sections(r, sections));
   TRY(check_names(r));

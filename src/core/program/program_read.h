@@ -31,7 +31,7 @@ typedef struct program_words {
 __attribute__((format(printf, 2, 3))) const char *
 program_format(program_words *buffer, const char *format, ...);
 /* Valid until the end of the statement. */
-#define WORDS(...) program_format(&(program_words){{0}}, __VA_ARGS__)
+#define PROGRAM_WORDS(...) program_format(&(program_words){{0}}, __VA_ARGS__)
 
 /* SAROS_EARGUMENT: "program: expected <this> in node 17 (linear), got <that>". */
 saros_status program_refuse(const program_reader *r, const char *expected,
