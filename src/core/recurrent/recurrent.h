@@ -164,7 +164,7 @@ struct recurrent_step {
 };
 
 /* Layer norm inside a step uses PyTorch's epsilon. */
-#define NORM_EPSILON 1e-5
+#define RECURRENT_NORM_EPSILON 1e-5
 
 /* --- Checks (recurrent_check.c) ------------------------------------------------- */
 

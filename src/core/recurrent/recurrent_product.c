@@ -71,10 +71,10 @@ void recurrent_project(const recurrence *r, const recurrent_step *s) {
   multiply_state(r, s);
   if (r->t[R_NORM_GAIN] == NULL)
     return;
-  r->kernels->layer_norm->forward(s->v, s->v_mean, s->v_rstd, s->u,
-                                  recurrent_reals(r, R_NORM_GAIN),
-                                  recurrent_reals(r, R_NORM_BIAS), NORM_EPSILON,
-                                  (size_t)s->rows, (size_t)width);
+  r->kernels->layer_norm->forward(
+      s->v, s->v_mean, s->v_rstd, s->u, recurrent_reals(r, R_NORM_GAIN),
+      recurrent_reals(r, R_NORM_BIAS), RECURRENT_NORM_EPSILON, (size_t)s->rows,
+      (size_t)width);
   if (!r->cell->separate)
     r->kernels->pointwise->add_scaled(s->gates, 1, s->v,
                                       (size_t)s->rows * (size_t)width);

@@ -26,44 +26,44 @@
 
 /* What a stage owns; null where it has none. W, U and R are packed. */
 enum {
-  W,         // of a product or of a cell's input; a fused cell's has U in it
-  U,         // of h; for the reset before the product, only r's and z's part
-  U_N,       // n's part then
-  R,         // of the projection
-  BIAS,      // (n) where the sums of W x begin; of a fused cell, arranged
-  BIAS_U,    // (G H) likewise of U h, where the cell needs that by itself
-  BIAS_R,    // (P) zeros
-  TABLE,     // (V, table_width) where the sums begin for each symbol
-  PEEPHOLE,  // (3, H), the rows STEP_WIDTH(H) apart if the cell is fused
-  NORM_GAIN,
-  NORM_BIAS,
-  NORM_C_GAIN,
-  NORM_C_BIAS,
-  DECAY,     // (H) pairs: the factor of h, where it is always the same
-  SHARE_H,   // (P) what of the new state goes into the state; else the old one
-  SHARE_C,   // (H)
-  DISTANCE,  // (heads, 2 W) of attention: twice what is added to the scores
-  OPERANDS,  // numbers of the values that the stage reads
-  ELEMENTS,  // of a chain
-  OWNED
+  SESSION_W,    // of a product or of a cell's input; a fused cell's has U in it
+  SESSION_U,    // of h; for the reset before the product, only r's and z's part
+  SESSION_U_N,  // n's part then
+  SESSION_R,    // of the projection
+  SESSION_BIAS,    // (n) where the sums of W x begin; of a fused cell, arranged
+  SESSION_BIAS_U,  // (G H) likewise of U h, where the cell needs that by itself
+  SESSION_BIAS_R,  // (P) zeros
+  SESSION_TABLE,   // (V, table_width) where the sums begin for each symbol
+  SESSION_PEEPHOLE,  // (3, H), the rows STEP_WIDTH(H) apart if the cell is fused
+  SESSION_NORM_GAIN,
+  SESSION_NORM_BIAS,
+  SESSION_NORM_C_GAIN,
+  SESSION_NORM_C_BIAS,
+  SESSION_DECAY,  // (H) pairs: the factor of h, where it is always the same
+  SESSION_SHARE_H,  // (P) what of the new state goes into the state; else the old one
+  SESSION_SHARE_C,  // (H)
+  SESSION_DISTANCE,  // (heads, 2 W) of attention: twice what is added to the scores
+  SESSION_OPERANDS,  // numbers of the values that the stage reads
+  SESSION_ELEMENTS,  // of a chain
+  SESSION_OWNED
 };
 
 /* The arrays of a stage in the memory of a session, (streams, n) each. */
 enum {
-  H_EVEN,  // (P) the state h: one array is read while the other is written
-  H_ODD,   // (P)
-  C,       // (H) the state c
-  GATES,   // (G H)
-  U_H,     // (G H) U h + b', where the cell needs that by itself
-  PART,    // (2 H) part of it
-  C_NEW,   // (H) before it is mixed with the old c
-  C_SEEN,  // (H) after layer norm
-  INNER,   // (H) what a projection or the product for n reads
-  KEYS,    // (W, F) of attention, in blocks of slots, and its values (W, F)
-  RING,    // (steps, F) of a window
-  PLACE,   // (1) of the next step in a ring
-  SCORES,  // (heads, W)
-  ARRAYS
+  SESSION_H_EVEN,  // (P) the state h: one array is read while the other is written
+  SESSION_H_ODD,   // (P)
+  SESSION_C,       // (H) the state c
+  SESSION_GATES,   // (G H)
+  SESSION_U_H,     // (G H) U h + b', where the cell needs that by itself
+  SESSION_PART,    // (2 H) part of it
+  SESSION_C_NEW,   // (H) before it is mixed with the old c
+  SESSION_C_SEEN,  // (H) after layer norm
+  SESSION_INNER,   // (H) what a projection or the product for n reads
+  SESSION_KEYS,  // (W, F) of attention, in blocks of slots, and its values (W, F)
+  SESSION_RING,    // (steps, F) of a window
+  SESSION_PLACE,   // (1) of the next step in a ring
+  SESSION_SCORES,  // (heads, W)
+  SESSION_ARRAYS
 };
 
 typedef struct session_stage session_stage;
@@ -85,9 +85,10 @@ struct session_stage {
   int flat;             // does a chain take all rows as one?
   int table_width;      // from symbol to symbol, in elements
   int count;            // of operands or elements
-  const program_node *node;  // what a stage of rows computes
-  void *owned[OWNED];        // blocks of the pool
-  size_t at[ARRAYS];  // places in the memory, in elements for each stream
+  const program_node *node;    // what a stage of rows computes
+  void *owned[SESSION_OWNED];  // blocks of the pool
+  size_t
+      at[SESSION_ARRAYS];  // places in the memory, in elements for each stream
 };
 
 /* Where a value lies in the memory of a session. */
@@ -166,13 +167,10 @@ struct saros_session {
 };
 
 /* The most features of anything, so that widths are ints without thinking. */
-#define WIDEST (1 << 26)
+#define SESSION_WIDEST (1 << 26)
 
 /* Tables of what is made of symbols have at most so many elements. */
-#define LARGEST_TABLE ((size_t)1 << 22)
-
-/* Layer norm inside a cell uses PyTorch's epsilon, as the layers do. */
-#define CELL_NORM_EPSILON 1e-5
+#define SESSION_LARGEST_TABLE ((size_t)1 << 22)
 
 /* Packs a program with its parameters, all of which are known to fit.
 ** (session_plan.c) */

@@ -22,8 +22,8 @@
 static saros_status plan_distance(session_planner *p, const real *from) {
   const session_stage *g = p->stage;
   const size_t n = (size_t)g->window;
-  TRY(session_plan_own(p, DISTANCE, (size_t)g->heads * 2 * n));
-  real *to = g->owned[DISTANCE];
+  TRY(session_plan_own(p, SESSION_DISTANCE, (size_t)g->heads * 2 * n));
+  real *to = g->owned[SESSION_DISTANCE];
   for (int head = 0; head < g->heads; head++, from += n, to += 2 * n) {
     memcpy(to, from, n * sizeof(real));
     memcpy(to + n, from, n * sizeof(real));
@@ -32,7 +32,7 @@ static saros_status plan_distance(session_planner *p, const real *from) {
 }
 
 static saros_status expect_window(const session_planner *p, int F, int window) {
-  int longest = WIDEST / F / ATTENTION_SLOTS * ATTENTION_SLOTS;
+  int longest = SESSION_WIDEST / F / ATTENTION_SLOTS * ATTENTION_SLOTS;
   longest = longest < LONGEST_WINDOW ? longest : LONGEST_WINDOW;
   if (window <= longest)
     return SAROS_OK;
@@ -49,11 +49,11 @@ static void place_states(session_planner *p, const program_node *n) {
   session_state *memory = &p->plan->states[n->state[0]];
   session_state *exists = &p->plan->states[n->state[1]];
   memory->n = ATTENTION_KEYS(F, window) + F * window;
-  session_plan_array(p, KEYS, memory->n);
-  memory->at = memory->at_odd = g->at[KEYS];
+  session_plan_array(p, SESSION_KEYS, memory->n);
+  memory->at = memory->at_odd = g->at[SESSION_KEYS];
   exists->n = 1;
-  session_plan_array(p, PLACE, 1);
-  exists->at = exists->at_odd = g->at[PLACE];
+  session_plan_array(p, SESSION_PLACE, 1);
+  exists->at = exists->at_odd = g->at[SESSION_PLACE];
   exists->places = 2 * window;
   memory->attention = n->state[1] + 1, exists->attention = n->state[0] + 1;
   memory->features = exists->features = F;
@@ -65,12 +65,12 @@ saros_status session_plan_attention(session_planner *p, int node) {
   TRY(expect_window(p, n->width, n->at[AT_WINDOW]));
   session_stage *g = session_plan_stage(p, session_run_attention, -1, n->width);
   g->heads = n->at[AT_HEADS], g->window = n->at[AT_WINDOW];
-  TRY(session_plan_block(p, OPERANDS, 3 * sizeof(int)));
+  TRY(session_plan_block(p, SESSION_OPERANDS, 3 * sizeof(int)));
   for (int i = 0; i < 3; i++)
-    ((int *)g->owned[OPERANDS])[i] = session_operand(p, n, i);
+    ((int *)g->owned[SESSION_OPERANDS])[i] = session_operand(p, n, i);
   TRY(plan_distance(p, p->nodes[p->nodes[n->input[3]].source].data));
   place_states(p, n);
-  session_plan_array(p, SCORES, g->heads * g->window);
+  session_plan_array(p, SESSION_SCORES, g->heads * g->window);
   g->y = p->nodes[node].value = session_plan_result(p, n->width);
   return g->y < 0 ? base_out_of_memory(p->plan->context, 0) : SAROS_OK;
 }
@@ -96,16 +96,16 @@ static void put_slot(real *keys, real *values, const real *k, const real *v,
 /* One row. Its place counts steps from 0 on, but goes from 2 W - 1 back to W. */
 static void step_row(const saros_session *s, const session_stage *g, int row) {
   const kernels *k = s->context->kernels;
-  const int *operands = g->owned[OPERANDS];
+  const int *operands = g->owned[SESSION_OPERANDS];
   const int F = g->outputs, window = g->window;
-  real *place = row_of(s, g, PLACE, row, 1);
+  real *place = row_of(s, g, SESSION_PLACE, row, 1);
   const int at = (int)*place, slot = at % window;
   const int seen = at < window ? at + 1 : window;
   const int size = ATTENTION_KEYS(F, window);
-  real *keys = row_of(s, g, KEYS, row, size + F * window);
+  real *keys = row_of(s, g, SESSION_KEYS, row, size + F * window);
   real *values = keys + size;
-  real *scores = row_of(s, g, SCORES, row, g->heads * window);
-  const real *distance = g->owned[DISTANCE];
+  real *scores = row_of(s, g, SESSION_SCORES, row, g->heads * window);
+  const real *distance = g->owned[SESSION_DISTANCE];
   put_slot(keys, values, session_row(s, operands[1], row),
            session_row(s, operands[2], row), slot, F);
   k->attention->score(scores, session_row(s, operands[0], row), keys,

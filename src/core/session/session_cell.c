@@ -38,7 +38,8 @@ static real bias_at(const real *bias, int i) {
 /* The bias of W x of gate element i; b' is in it unless it belongs to U h. */
 static real bias_of_gate(const session_stage *g, const session_layer *l,
                          int i) {
-  int apart = g->owned[BIAS_U] != NULL || (g->separate && i >= 2 * g->H);
+  int apart =
+      g->owned[SESSION_BIAS_U] != NULL || (g->separate && i >= 2 * g->H);
   return bias_at(l->tensors[R_BIAS_IH], i) +
          (apart ? 0 : bias_at(l->tensors[R_BIAS_HH], i));
 }
@@ -66,8 +67,9 @@ static saros_status plan_table(session_planner *p, const session_layer *l,
   session_stage *g = p->stage;
   const int GH = g->G * g->H;
   g->table_width = STEP_WIDTH((is_fused(l) ? 4 : g->G) * STEP_WIDTH(g->H));
-  TRY(session_plan_own(p, TABLE, (size_t)l->V * (size_t)g->table_width));
-  real *wx = scratch + 4 * g->H, *start = g->owned[TABLE];
+  TRY(session_plan_own(p, SESSION_TABLE,
+                       (size_t)l->V * (size_t)g->table_width));
+  real *wx = scratch + 4 * g->H, *start = g->owned[SESSION_TABLE];
   const real *given = l->tensors[R_TABLE];
   for (int id = 0; id < l->V; id++, start += g->table_width) {
     if (given == NULL)
@@ -86,9 +88,10 @@ static saros_status plan_starts(session_planner *p, const session_layer *l) {
   real *scratch = pool_take(&context->pool, bytes);
   if (scratch == NULL)
     return base_out_of_memory(context, bytes);
-  saros_status status = session_plan_own(p, BIAS, 4 * (size_t)STEP_WIDTH(g->H));
+  saros_status status =
+      session_plan_own(p, SESSION_BIAS, 4 * (size_t)STEP_WIDTH(g->H));
   if (status == SAROS_OK)
-    put_start(p, l, g->owned[BIAS], NULL, scratch);
+    put_start(p, l, g->owned[SESSION_BIAS], NULL, scratch);
   if (status == SAROS_OK && has_table(l))
     status = plan_table(p, l, scratch);
   pool_give(&context->pool, scratch);
@@ -103,8 +106,8 @@ static saros_status plan_fused(session_planner *p, const session_layer *l) {
   const step_kernels *k = p->plan->kernels;
   int inputs = has_table(l) ? 0 : l->width;
   size_t bytes = k->cell_bytes(g->G, g->H, inputs, g->P);
-  TRY(session_plan_block(p, W, bytes));
-  k->pack_cell(g->owned[W], l->tensors[R_WEIGHT_IH], inputs,
+  TRY(session_plan_block(p, SESSION_W, bytes));
+  k->pack_cell(g->owned[SESSION_W], l->tensors[R_WEIGHT_IH], inputs,
                l->tensors[R_WEIGHT_HH], g->P, g->G, g->H);
   TRY(plan_starts(p, l));
   g->inputs = inputs;
@@ -119,14 +122,15 @@ static saros_status plan_state_product(session_planner *p,
   int GH = g->G * g->H, first = GH;
   if (cell_of(l)->in_parts) {
     first = GH - g->H;
-    TRY(session_plan_dense(p, U_N, u + (ptrdiff_t)first * g->P, g->H, g->P));
+    TRY(session_plan_dense(p, SESSION_U_N, u + (ptrdiff_t)first * g->P, g->H,
+                           g->P));
   }
-  TRY(session_plan_dense(p, U, u, first, g->P));
-  if (!g->separate && g->owned[NORM_GAIN] == NULL)
+  TRY(session_plan_dense(p, SESSION_U, u, first, g->P));
+  if (!g->separate && g->owned[SESSION_NORM_GAIN] == NULL)
     return SAROS_OK;
-  TRY(session_plan_own(p, BIAS_U, (size_t)STEP_WIDTH(GH)));
+  TRY(session_plan_own(p, SESSION_BIAS_U, (size_t)STEP_WIDTH(GH)));
   for (int i = 0; i < first; i++)
-    ((real *)g->owned[BIAS_U])[i] = bias_at(l->tensors[R_BIAS_HH], i);
+    ((real *)g->owned[SESSION_BIAS_U])[i] = bias_at(l->tensors[R_BIAS_HH], i);
   return SAROS_OK;
 }
 
@@ -144,8 +148,8 @@ static saros_status plan_share(session_planner *p, int which, double zoneout,
 /* Layer norm of U h. */
 static saros_status plan_norm(session_planner *p, const session_layer *l) {
   const size_t GH = (size_t)p->stage->G * (size_t)l->H;
-  TRY(session_plan_copy(p, NORM_GAIN, l->tensors[R_NORM_GAIN], GH));
-  return session_plan_copy(p, NORM_BIAS, l->tensors[R_NORM_BIAS], GH);
+  TRY(session_plan_copy(p, SESSION_NORM_GAIN, l->tensors[R_NORM_GAIN], GH));
+  return session_plan_copy(p, SESSION_NORM_BIAS, l->tensors[R_NORM_BIAS], GH);
 }
 
 static saros_status plan_parts(session_planner *p, const session_layer *l) {
@@ -156,14 +160,15 @@ static saros_status plan_parts(session_planner *p, const session_layer *l) {
     TRY(plan_state_product(p, l));
   TRY(plan_starts(p, l));
   if (!has_table(l) && l->tensors[R_WEIGHT_IH] != NULL)
-    TRY(session_plan_dense(p, W, l->tensors[R_WEIGHT_IH], GH, l->width));
-  TRY(plan_share(p, SHARE_H, l->zoneout[0], g->P));
-  TRY(plan_share(p, SHARE_C, l->zoneout[1], g->H));
-  session_plan_array(p, GATES, GH);
-  session_plan_array(p, U_H, GH);
-  session_plan_array(p, PART, 2 * g->H);
-  session_plan_array(p, C_NEW, g->H);
-  session_plan_array(p, C_SEEN, g->H);
+    TRY(session_plan_dense(p, SESSION_W, l->tensors[R_WEIGHT_IH], GH,
+                           l->width));
+  TRY(plan_share(p, SESSION_SHARE_H, l->zoneout[0], g->P));
+  TRY(plan_share(p, SESSION_SHARE_C, l->zoneout[1], g->H));
+  session_plan_array(p, SESSION_GATES, GH);
+  session_plan_array(p, SESSION_U_H, GH);
+  session_plan_array(p, SESSION_PART, 2 * g->H);
+  session_plan_array(p, SESSION_C_NEW, g->H);
+  session_plan_array(p, SESSION_C_SEEN, g->H);
   return SAROS_OK;
 }
 
@@ -187,14 +192,14 @@ static void find_layer(const session_planner *p, const program_node *n,
 static void plan_states(session_planner *p, const program_node *n) {
   session_stage *g = p->stage;
   session_state *h = &p->plan->states[n->state[0]];
-  session_plan_array(p, H_EVEN, g->P);
-  session_plan_array(p, H_ODD, g->P);
-  session_plan_array(p, C, g->H);
-  session_plan_array(p, INNER, g->H);
-  h->at = g->at[H_EVEN], h->at_odd = g->at[H_ODD];
+  session_plan_array(p, SESSION_H_EVEN, g->P);
+  session_plan_array(p, SESSION_H_ODD, g->P);
+  session_plan_array(p, SESSION_C, g->H);
+  session_plan_array(p, SESSION_INNER, g->H);
+  h->at = g->at[SESSION_H_EVEN], h->at_odd = g->at[SESSION_H_ODD];
   if (n->states > 1) {
     session_state *c = &p->plan->states[n->state[1]];
-    c->at = c->at_odd = g->at[C];
+    c->at = c->at_odd = g->at[SESSION_C];
   }
 }
 
@@ -223,7 +228,7 @@ int session_folds(const session_planner *p, int lookup) {
   const size_t table = (size_t)p->program->nodes[n->input[1]].width;
   const size_t GH = (size_t)saros_cell_of(l.cell).gates * (size_t)l.H;
   return l.tensors[R_WEIGHT_IH] != NULL &&
-         table / (size_t)n->width * GH * 4 / 3 <= LARGEST_TABLE;
+         table / (size_t)n->width * GH * 4 / 3 <= SESSION_LARGEST_TABLE;
 }
 
 /* What the cell is read from: a value; ids, where the layer has the table. */
@@ -260,7 +265,7 @@ saros_status session_plan_cell(session_planner *p, int node) {
   g->y = p->nodes[node].value =
       session_plan_value(p, (session_value){.width = g->P,
                                             .stride = STEP_WIDTH(g->P),
-                                            .place = g->at[H_EVEN],
+                                            .place = g->at[SESSION_H_EVEN],
                                             .moves = 1,
                                             .state = -1});
   return g->y < 0 ? base_out_of_memory(p->plan->context, 0) : SAROS_OK;

@@ -40,8 +40,9 @@ saros_status session_plan_chain(session_planner *p, const int *nodes,
                                 int count) {
   session_stage *g = session_plan_stage(p, session_run_chain, -1,
                                         p->program->nodes[*nodes].width);
-  TRY(session_plan_block(p, ELEMENTS, (size_t)count * sizeof(session_element)));
-  session_element *elements = g->owned[ELEMENTS];
+  TRY(session_plan_block(p, SESSION_ELEMENTS,
+                         (size_t)count * sizeof(session_element)));
+  session_element *elements = g->owned[SESSION_ELEMENTS];
   g->flat = 1;
   for (int i = 0; i < count; i++) {
     TRY(plan_element(p, nodes[i], &elements[i]));
@@ -56,7 +57,7 @@ saros_status session_plan_chain(session_planner *p, const int *nodes,
 /* All elements over n places of a row from 'from' on. */
 static inline void run_strip(saros_session *s, const session_stage *g, int row,
                              size_t from, size_t n) {
-  const session_element *e = g->owned[ELEMENTS];
+  const session_element *e = g->owned[SESSION_ELEMENTS];
   const kernels *k = s->context->kernels;
   for (const session_element *end = e + g->count; e < end; e++) {
     const real *x[3];

@@ -82,7 +82,7 @@ static int joins(const session_planner *p, const program_node *n,
   const session_plan *plan = p->plan;
   return n->op == NODE_LINEAR && !n->invariant &&
          (n->width > FEW || plan->kernels == plan->math->step[STEP_REAL]) &&
-         of_x->rows + STEP_WIDTH(n->width) <= WIDEST;
+         of_x->rows + STEP_WIDTH(n->width) <= SESSION_WIDEST;
 }
 
 /* Links the products of one value, the first of which makes the stage. */
@@ -214,9 +214,9 @@ static saros_status plan_lookup(session_planner *p, int node) {
   session_stage *g = session_plan_stage(p, session_run_lookup, -1, E);
   g->ids = session_operand(p, n, 0);
   g->table_width = STEP_WIDTH(E);
-  TRY(session_plan_own(p, TABLE, (size_t)V * (size_t)STEP_WIDTH(E)));
+  TRY(session_plan_own(p, SESSION_TABLE, (size_t)V * (size_t)STEP_WIDTH(E)));
   for (int id = 0; id < V; id++)
-    memcpy((real *)g->owned[TABLE] + (ptrdiff_t)id * STEP_WIDTH(E),
+    memcpy((real *)g->owned[SESSION_TABLE] + (ptrdiff_t)id * STEP_WIDTH(E),
            p->nodes[table].data + (ptrdiff_t)id * E, (size_t)E * sizeof(real));
   g->y = p->nodes[node].value = session_plan_result(p, E);
   return g->y < 0 ? base_out_of_memory(p->plan->context, 0) : SAROS_OK;
@@ -226,8 +226,9 @@ static saros_status plan_rows(session_planner *p, int node) {
   const program_node *n = &p->program->nodes[node];
   session_stage *g = session_plan_stage(p, session_run_rows, -1, n->width);
   g->node = n, g->count = n->inputs;
-  TRY(session_plan_block(p, OPERANDS, 2 * (size_t)n->inputs * sizeof(int)));
-  int *operands = g->owned[OPERANDS];
+  TRY(session_plan_block(p, SESSION_OPERANDS,
+                         2 * (size_t)n->inputs * sizeof(int)));
+  int *operands = g->owned[SESSION_OPERANDS];
   for (int i = 0; i < n->inputs; i++) {
     operands[i] = session_operand(p, n, i);
     operands[n->inputs + i] = p->program->nodes[n->input[i]].width;

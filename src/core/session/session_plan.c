@@ -226,7 +226,7 @@ void session_plan_release(session_plan *p) {
     return;
   base_pool *pool = &p->context->pool;
   for (int i = 0; i < p->count; i++)
-    for (int which = 0; which < OWNED; which++)
+    for (int which = 0; which < SESSION_OWNED; which++)
       pool_give(pool, p->stages[i].owned[which]);
   for (int i = 0; i < p->fixed_count; i++)
     pool_give(pool, p->fixed[i]);

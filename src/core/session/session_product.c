@@ -88,7 +88,7 @@ int session_product_folds(const session_planner *p, int lookup) {
   const size_t V = (size_t)p->program->nodes[n->input[1]].width / n->width;
   return count == p->nodes[lookup].read &&
          V * (size_t)STEP_WIDTH(total_rows(p, first, count == 1)) <=
-             LARGEST_TABLE;
+             SESSION_LARGEST_TABLE;
 }
 
 /* The table of the products of all symbols, in place of the products. */
@@ -101,8 +101,8 @@ static saros_status plan_table(session_planner *p, int lookup,
   g->run = session_run_lookup;
   g->ids = session_operand(p, n, 0);
   g->table_width = STEP_WIDTH(m->n);
-  TRY(session_plan_own(p, TABLE, (size_t)V * (size_t)g->table_width));
-  real *rows = g->owned[TABLE];
+  TRY(session_plan_own(p, SESSION_TABLE, (size_t)V * (size_t)g->table_width));
+  real *rows = g->owned[SESSION_TABLE];
   p->plan->math->product->multiply(rows, g->table_width, p->nodes[table].data,
                                    m->k, 0, m->w, m->k, 1, V, m->n, m->k, 0);
   for (int id = 0; id < V; id++)
@@ -118,20 +118,21 @@ static saros_status plan_matrix(session_planner *p, int node, int only, int n,
   const int folded = session_product_folds(p, x);
   const size_t bytes = (size_t)n * (size_t)k * sizeof(real);
   matrix m = {.n = n, .k = k};
-  TRY(session_plan_own(p, BIAS, (size_t)STEP_WIDTH(n)));
-  m.bias = p->stage->owned[BIAS];
+  TRY(session_plan_own(p, SESSION_BIAS, (size_t)STEP_WIDTH(n)));
+  m.bias = p->stage->owned[SESSION_BIAS];
   if (only) {
     fill_matrix(p, node, only, &m);
     m.w = (real *)operand_data(p, &p->program->nodes[node], 1);  // only read
-    return folded ? plan_table(p, x, &m) : session_plan_dense(p, W, m.w, n, k);
+    return folded ? plan_table(p, x, &m)
+                  : session_plan_dense(p, SESSION_W, m.w, n, k);
   }
   m.w = pool_take(&context->pool, bytes);
   if (m.w == NULL)
     return base_out_of_memory(context, bytes);
   memset(m.w, 0, bytes);
   fill_matrix(p, node, only, &m);
-  saros_status status =
-      folded ? plan_table(p, x, &m) : session_plan_dense(p, W, m.w, n, k);
+  saros_status status = folded ? plan_table(p, x, &m)
+                               : session_plan_dense(p, SESSION_W, m.w, n, k);
   pool_give(&context->pool, m.w);
   return status;
 }

@@ -16,7 +16,7 @@ const real *const *session_at_row(const saros_session *s, const real *row) {
 
 const real *const *session_at_symbols(const saros_session *s,
                                       const session_stage *g) {
-  const real *table = g->owned[TABLE];
+  const real *table = g->owned[SESSION_TABLE];
   const int32_t *ids = s->ids[g->ids];
   for (int stream = 0; stream < s->streams; stream++)
     s->starts[stream] = table + (ptrdiff_t)ids[stream] * g->table_width;
@@ -34,17 +34,17 @@ void session_run_lookup(saros_session *s, const session_stage *g) {
 }
 
 void session_run_product(saros_session *s, const session_stage *g) {
-  s->plan->kernels->dense(s->values[g->y], g->owned[W],
-                          session_at_row(s, g->owned[BIAS]), s->values[g->x],
-                          s->streams, g->outputs, g->inputs);
+  s->plan->kernels->dense(s->values[g->y], g->owned[SESSION_W],
+                          session_at_row(s, g->owned[SESSION_BIAS]),
+                          s->values[g->x], s->streams, g->outputs, g->inputs);
   session_run_next(s, g);
 }
 
 /* --- Cells --------------------------------------------------------------------------- */
 
 void session_run_recurrent(saros_session *s, const session_stage *g) {
-  real *even = session_array_of(s, g, H_EVEN);
-  real *odd = session_array_of(s, g, H_ODD);
+  real *even = session_array_of(s, g, SESSION_H_EVEN);
+  real *odd = session_array_of(s, g, SESSION_H_ODD);
   real *h = s->odd ? odd : even;
   g->step(s, g, g->x >= 0 ? s->values[g->x] : NULL, h, s->odd ? even : odd);
   s->values[g->y] = h;
@@ -55,7 +55,7 @@ void session_run_recurrent(saros_session *s, const session_stage *g) {
 
 void session_run_rows(saros_session *s, const session_stage *g) {
   const kernels *k = s->context->kernels;
-  const int *operands = g->owned[OPERANDS];
+  const int *operands = g->owned[SESSION_OPERANDS];
   const real **x = s->operands;
   for (int row = 0; row < s->streams; row++) {
     for (int i = 0; i < g->count; i++)

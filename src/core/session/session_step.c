@@ -53,28 +53,29 @@ static void normalise_rows(const saros_session *s, real *y, const real *x,
 /* Where the sums of a fused cell begin. */
 const real *const *session_fused_start(const saros_session *s,
                                        const session_stage *g) {
-  return g->owned[TABLE] ? session_at_symbols(s, g)
-                         : session_at_row(s, g->owned[BIAS]);
+  return g->owned[SESSION_TABLE] ? session_at_symbols(s, g)
+                                 : session_at_row(s, g->owned[SESSION_BIAS]);
 }
 
 /* gates = W x + b; without W, x is W x. */
 void session_project_input(const saros_session *s, const session_stage *g,
                            const real *x) {
   const int n = g->G * g->H;
-  real *gates = session_array_of(s, g, GATES);
-  if (g->owned[W] != NULL) {
-    session_multiply_rows(s, gates, g->owned[W],
-                          session_at_row(s, g->owned[BIAS]), x, n, g->inputs);
+  real *gates = session_array_of(s, g, SESSION_GATES);
+  if (g->owned[SESSION_W] != NULL) {
+    session_multiply_rows(s, gates, g->owned[SESSION_W],
+                          session_at_row(s, g->owned[SESSION_BIAS]), x, n,
+                          g->inputs);
     return;
   }
-  const int is_table = g->owned[TABLE] != NULL;
+  const int is_table = g->owned[SESSION_TABLE] != NULL;
   const real *const *row =
       is_table ? session_at_symbols(s, g) : session_at_rows(s, x, n);
   for (int stream = 0; stream < s->streams; stream++) {
     real *to = gates + (ptrdiff_t)stream * STEP_WIDTH(n);
     memcpy(to, row[stream], (size_t)n * sizeof(real));
     if (!is_table)
-      s->context->kernels->pointwise->add_scaled(to, 1, g->owned[BIAS],
+      s->context->kernels->pointwise->add_scaled(to, 1, g->owned[SESSION_BIAS],
                                                  (size_t)n);
   }
 }
@@ -83,17 +84,19 @@ void session_project_input(const saros_session *s, const session_stage *g,
 void session_project_state(const saros_session *s, const session_stage *g,
                            const real *h_before) {
   int n = g->G * g->H;
-  real *gates = session_array_of(s, g, GATES), *u = session_array_of(s, g, U_H);
-  if (!g->separate && g->owned[NORM_GAIN] == NULL) {
-    session_multiply_rows(s, gates, g->owned[U], session_at_rows(s, gates, n),
-                          h_before, n, g->P);
+  real *gates = session_array_of(s, g, SESSION_GATES),
+       *u = session_array_of(s, g, SESSION_U_H);
+  if (!g->separate && g->owned[SESSION_NORM_GAIN] == NULL) {
+    session_multiply_rows(s, gates, g->owned[SESSION_U],
+                          session_at_rows(s, gates, n), h_before, n, g->P);
     return;
   }
-  session_multiply_rows(s, u, g->owned[U], session_at_row(s, g->owned[BIAS_U]),
-                        h_before, n, g->P);
-  if (g->owned[NORM_GAIN] != NULL)
-    normalise_rows(s, u, u, g->owned[NORM_GAIN], g->owned[NORM_BIAS],
-                   CELL_NORM_EPSILON, n);
+  session_multiply_rows(s, u, g->owned[SESSION_U],
+                        session_at_row(s, g->owned[SESSION_BIAS_U]), h_before,
+                        n, g->P);
+  if (g->owned[SESSION_NORM_GAIN] != NULL)
+    normalise_rows(s, u, u, g->owned[SESSION_NORM_GAIN],
+                   g->owned[SESSION_NORM_BIAS], RECURRENT_NORM_EPSILON, n);
   if (!g->separate)
     add_rows(s, gates, u, n);
 }
@@ -111,7 +114,7 @@ void session_mix_rows(const saros_session *s, real *now, const real *before,
 void session_step_linear(saros_session *s, const session_stage *g,
                          const real *x, real *h, const real *h_before,
                          session_scan *step) {
-  const real *gates = session_array_of(s, g, GATES);
+  const real *gates = session_array_of(s, g, SESSION_GATES);
   size_t H = (size_t)g->H;
   session_project_input(s, g, x);
   for (int row = 0; row < s->streams; row++) {
@@ -119,5 +122,5 @@ void session_step_linear(saros_session *s, const session_stage *g,
     step(h + at, gates + (ptrdiff_t)row * STEP_WIDTH(g->G * g->H),
          h_before + at, g->positive, 1, H, H);
   }
-  session_mix_rows(s, h, h_before, g->owned[SHARE_H], g->H);
+  session_mix_rows(s, h, h_before, g->owned[SESSION_SHARE_H], g->H);
 }

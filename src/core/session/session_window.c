@@ -18,11 +18,11 @@ saros_status session_plan_window(session_planner *p, int node) {
   g->y = p->nodes[node].value = session_plan_result(p, n->width);
   if (g->y < 0)
     return base_out_of_memory(p->plan->context, 0);
-  session_plan_array(p, RING, g->steps * F);
-  session_plan_array(p, PLACE, 1);
+  session_plan_array(p, SESSION_RING, g->steps * F);
+  session_plan_array(p, SESSION_PLACE, 1);
   session_state *ring = &p->plan->states[n->state[0]];
-  ring->at = ring->at_odd = g->at[RING];
-  ring->ring = g->at[PLACE];
+  ring->at = ring->at_odd = g->at[SESSION_RING];
+  ring->ring = g->at[SESSION_PLACE];
   ring->steps = g->steps;
   return SAROS_OK;
 }
@@ -34,8 +34,8 @@ static void step_row(const saros_session *s, const session_stage *g, int row,
   const size_t bytes = (size_t)F * sizeof(real);
   const real *x = session_row(s, g->x, row);
   real *y = session_row(s, g->y, row);
-  real *ring =
-      session_array_of(s, g, RING) + (ptrdiff_t)row * STEP_WIDTH(g->steps * F);
+  real *ring = session_array_of(s, g, SESSION_RING) +
+               (ptrdiff_t)row * STEP_WIDTH(g->steps * F);
   for (int tap = 0, slot = place; tap < taps - 1; tap++, y += F) {
     memcpy(y, ring + (ptrdiff_t)slot * F, bytes);
     slot = (slot + g->node->at[AT_DILATION]) % g->steps;
@@ -46,7 +46,7 @@ static void step_row(const saros_session *s, const session_stage *g, int row,
 }
 
 void session_run_window(saros_session *s, const session_stage *g) {
-  real *place = session_array_of(s, g, PLACE);
+  real *place = session_array_of(s, g, SESSION_PLACE);
   int at;
   memcpy(&at, place, sizeof at);
   for (int row = 0; row < s->streams; row++)

@@ -41,13 +41,13 @@ static void elman_backward(const recurrence *r, const recurrent_step *s) {
 static void stream_elman(saros_session *s, const session_stage *g,
                          const real *x, real *h, const real *h_before,
                          void (*activate)(real *h, const real *a, size_t n)) {
-  const real *gates = session_array_of(s, g, GATES);
+  const real *gates = session_array_of(s, g, SESSION_GATES);
   session_project_input(s, g, x);
   session_project_state(s, g, h_before);
   for (int row = 0; row < s->streams; row++)
     activate(h + (ptrdiff_t)row * STEP_WIDTH(g->H),
              gates + (ptrdiff_t)row * STEP_WIDTH(g->H), (size_t)g->H);
-  session_mix_rows(s, h, h_before, g->owned[SHARE_H], g->H);
+  session_mix_rows(s, h, h_before, g->owned[SESSION_SHARE_H], g->H);
 }
 
 static void stream_elman_tanh(saros_session *s, const session_stage *g,

@@ -59,15 +59,16 @@ static const char *gru_before_reason(int which) {
 
 static void stream_fused_gru(saros_session *s, const session_stage *g,
                              const real *x, real *h, const real *h_before) {
-  s->plan->kernels->gru(h, g->owned[W], session_fused_start(s, g), x, g->inputs,
-                        h_before, s->streams, g->H);
+  s->plan->kernels->gru(h, g->owned[SESSION_W], session_fused_start(s, g), x,
+                        g->inputs, h_before, s->streams, g->H);
 }
 
 static void stream_gru(saros_session *s, const session_stage *g, const real *x,
                        real *h, const real *h_before) {
   const int H = g->H, width = STEP_WIDTH(3 * H);
-  real *gates = session_array_of(s, g, GATES), *u = session_array_of(s, g, U_H);
-  real *part = session_array_of(s, g, PART);
+  real *gates = session_array_of(s, g, SESSION_GATES),
+       *u = session_array_of(s, g, SESSION_U_H);
+  real *part = session_array_of(s, g, SESSION_PART);
   session_project_input(s, g, x);
   session_project_state(s, g, h_before);
   for (int row = 0; row < s->streams; row++) {
@@ -76,7 +77,7 @@ static void stream_gru(saros_session *s, const session_stage *g, const real *x,
                                    u + (ptrdiff_t)row * width, h_before + at, 1,
                                    (size_t)H);
   }
-  session_mix_rows(s, h, h_before, g->owned[SHARE_H], H);
+  session_mix_rows(s, h, h_before, g->owned[SESSION_SHARE_H], H);
 }
 
 /* The product for n reads r h, so it has to wait for r. */
@@ -84,13 +85,13 @@ static void stream_gru_before(saros_session *s, const session_stage *g,
                               const real *x, real *h, const real *h_before) {
   const gru_kernels *k = s->context->kernels->gru;
   const int H = g->H, width = STEP_WIDTH(3 * H);
-  real *gates = session_array_of(s, g, GATES), *n = gates + 2 * H;
-  real *u = session_array_of(s, g, U_H);
-  real *part = session_array_of(s, g, PART),
-       *inner = session_array_of(s, g, INNER);
+  real *gates = session_array_of(s, g, SESSION_GATES), *n = gates + 2 * H;
+  real *u = session_array_of(s, g, SESSION_U_H);
+  real *part = session_array_of(s, g, SESSION_PART),
+       *inner = session_array_of(s, g, SESSION_INNER);
   session_project_input(s, g, x);
-  session_multiply_rows(s, part, g->owned[U], session_at_rows(s, gates, 3 * H),
-                        h_before, 2 * H, H);
+  session_multiply_rows(s, part, g->owned[SESSION_U],
+                        session_at_rows(s, gates, 3 * H), h_before, 2 * H, H);
   session_copy_rows(s, gates, width, part, STEP_WIDTH(2 * H), 2 * H);
   for (int row = 0; row < s->streams; row++) {
     const ptrdiff_t at = (ptrdiff_t)row * STEP_WIDTH(H);
@@ -99,15 +100,15 @@ static void stream_gru_before(saros_session *s, const session_stage *g,
   }
   session_copy_rows(s, u, STEP_WIDTH(H), n, width,
                     H);  // where rows of vectors begin
-  session_multiply_rows(s, part, g->owned[U_N], session_at_rows(s, u, H), inner,
-                        H, H);
+  session_multiply_rows(s, part, g->owned[SESSION_U_N],
+                        session_at_rows(s, u, H), inner, H, H);
   session_copy_rows(s, n, width, part, STEP_WIDTH(H), H);
   for (int row = 0; row < s->streams; row++) {
     const ptrdiff_t at = (ptrdiff_t)row * STEP_WIDTH(H);
     k->finish(h + at, gates + (ptrdiff_t)row * width, h_before + at, 1,
               (size_t)H);
   }
-  session_mix_rows(s, h, h_before, g->owned[SHARE_H], H);
+  session_mix_rows(s, h, h_before, g->owned[SESSION_SHARE_H], H);
 }
 
 static const session_cell in_sessions = {.step = stream_gru,

@@ -87,23 +87,23 @@ static saros_status lru_add_gradients(const tape_entry *e,
 static saros_status plan_decay(session_planner *p, const session_layer *l,
                                int fused) {
   (void)fused;
-  TRY(session_plan_own(p, DECAY, (size_t)STEP_WIDTH(l->H)));
-  recurrent_decay(p->stage->owned[DECAY], l->tensors[R_NU], l->tensors[R_THETA],
-                  l->H);
+  TRY(session_plan_own(p, SESSION_DECAY, (size_t)STEP_WIDTH(l->H)));
+  recurrent_decay(p->stage->owned[SESSION_DECAY], l->tensors[R_NU],
+                  l->tensors[R_THETA], l->H);
   return SAROS_OK;
 }
 
 static void stream_lru(saros_session *s, const session_stage *g, const real *x,
                        real *h, const real *h_before) {
-  const real *gates = session_array_of(s, g, GATES);
+  const real *gates = session_array_of(s, g, SESSION_GATES);
   size_t H = (size_t)g->H;
   session_project_input(s, g, x);
   for (int row = 0; row < s->streams; row++) {
     const ptrdiff_t at = (ptrdiff_t)row * STEP_WIDTH(g->H);
     s->context->kernels->scan->lru(h + at, gates + at, h_before + at,
-                                   g->owned[DECAY], 1, H, H);
+                                   g->owned[SESSION_DECAY], 1, H, H);
   }
-  session_mix_rows(s, h, h_before, g->owned[SHARE_H], g->H);
+  session_mix_rows(s, h, h_before, g->owned[SESSION_SHARE_H], g->H);
 }
 
 static const session_cell in_sessions = {.step = stream_lru,

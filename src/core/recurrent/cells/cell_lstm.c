@@ -55,7 +55,7 @@ static void lstm_forward(const recurrence *r, const recurrent_step *s) {
     r->kernels->layer_norm->forward(s->c_seen, s->c_mean, s->c_rstd, s->c_new,
                                     recurrent_reals(r, R_NORM_C_GAIN),
                                     recurrent_reals(r, R_NORM_C_BIAS),
-                                    NORM_EPSILON, rows, H);
+                                    RECURRENT_NORM_EPSILON, rows, H);
   if (r->t[R_WEIGHT_HR] == NULL) {
     k->output(s->h, s->gates, s->c_seen, rows, H);
     return;
@@ -156,10 +156,10 @@ static saros_status plan_peephole(session_planner *p, const session_layer *l,
   if (peephole == NULL)
     return SAROS_OK;
   if (!fused)
-    return session_plan_copy(p, PEEPHOLE, peephole, 3 * (size_t)g->H);
-  TRY(session_plan_own(p, PEEPHOLE, 3 * (size_t)STEP_WIDTH(g->H)));
+    return session_plan_copy(p, SESSION_PEEPHOLE, peephole, 3 * (size_t)g->H);
+  TRY(session_plan_own(p, SESSION_PEEPHOLE, 3 * (size_t)STEP_WIDTH(g->H)));
   for (int part = 0; part < 3; part++)
-    memcpy((real *)g->owned[PEEPHOLE] + part * STEP_WIDTH(g->H),
+    memcpy((real *)g->owned[SESSION_PEEPHOLE] + part * STEP_WIDTH(g->H),
            peephole + (ptrdiff_t)part * g->H, (size_t)g->H * sizeof(real));
   return SAROS_OK;
 }
@@ -169,28 +169,31 @@ static saros_status plan_lstm(session_planner *p, const session_layer *l,
   session_stage *g = p->stage;
   const size_t H = (size_t)l->H;
   TRY(plan_peephole(p, l, fused));
-  TRY(session_plan_copy(p, NORM_C_GAIN, l->tensors[R_NORM_C_GAIN], H));
-  TRY(session_plan_copy(p, NORM_C_BIAS, l->tensors[R_NORM_C_BIAS], H));
+  TRY(session_plan_copy(p, SESSION_NORM_C_GAIN, l->tensors[R_NORM_C_GAIN], H));
+  TRY(session_plan_copy(p, SESSION_NORM_C_BIAS, l->tensors[R_NORM_C_BIAS], H));
   if (l->tensors[R_WEIGHT_HR] == NULL)
     return SAROS_OK;
-  TRY(session_plan_own(p, BIAS_R, (size_t)STEP_WIDTH(g->P)));
-  return session_plan_dense(p, R, l->tensors[R_WEIGHT_HR], g->P, g->H);
+  TRY(session_plan_own(p, SESSION_BIAS_R, (size_t)STEP_WIDTH(g->P)));
+  return session_plan_dense(p, SESSION_R, l->tensors[R_WEIGHT_HR], g->P, g->H);
 }
 
 /* h from what the output gate let through. */
 static void project_output(const saros_session *s, const session_stage *g,
                            real *h) {
-  session_multiply_rows(s, h, g->owned[R], session_at_row(s, g->owned[BIAS_R]),
-                        session_array_of(s, g, INNER), g->P, g->H);
+  session_multiply_rows(s, h, g->owned[SESSION_R],
+                        session_at_row(s, g->owned[SESSION_BIAS_R]),
+                        session_array_of(s, g, SESSION_INNER), g->P, g->H);
 }
 
 static void stream_fused_lstm(saros_session *s, const session_stage *g,
                               const real *x, real *h, const real *h_before) {
-  real *output = g->owned[R] ? session_array_of(s, g, INNER) : h;
-  s->plan->kernels->lstm(output, session_array_of(s, g, C), g->owned[W],
-                         session_fused_start(s, g), x, g->inputs, h_before,
-                         g->P, g->owned[PEEPHOLE], s->streams, g->H);
-  if (g->owned[R])
+  real *output =
+      g->owned[SESSION_R] ? session_array_of(s, g, SESSION_INNER) : h;
+  s->plan->kernels->lstm(output, session_array_of(s, g, SESSION_C),
+                         g->owned[SESSION_W], session_fused_start(s, g), x,
+                         g->inputs, h_before, g->P, g->owned[SESSION_PEEPHOLE],
+                         s->streams, g->H);
+  if (g->owned[SESSION_R])
     project_output(s, g, h);
 }
 
@@ -200,24 +203,27 @@ static void lstm_rows(const saros_session *s, const session_stage *g,
   const kernels *k = s->context->kernels;
   const int width = STEP_WIDTH(g->H);
   size_t H = (size_t)g->H;
-  real *gates = session_array_of(s, g, GATES), *c = session_array_of(s, g, C);
-  real *c_new = g->owned[SHARE_C] ? session_array_of(s, g, C_NEW) : c;
+  real *gates = session_array_of(s, g, SESSION_GATES),
+       *c = session_array_of(s, g, SESSION_C);
+  real *c_new =
+      g->owned[SESSION_SHARE_C] ? session_array_of(s, g, SESSION_C_NEW) : c;
   real *c_seen = c_new, mean, rstd;
   for (int row = 0; row < s->streams; row++) {
     const ptrdiff_t at = (ptrdiff_t)row * width;
     real *row_gates = gates + (ptrdiff_t)row * STEP_WIDTH(4 * g->H);
-    k->lstm->cell(c_new + at, row_gates, c + at, g->owned[PEEPHOLE], 1, H);
-    if (g->owned[NORM_C_GAIN] != NULL) {
-      c_seen = session_array_of(s, g, C_SEEN);
-      k->layer_norm->forward(c_seen + at, &mean, &rstd, c_new + at,
-                             g->owned[NORM_C_GAIN], g->owned[NORM_C_BIAS],
-                             CELL_NORM_EPSILON, 1, H);
+    k->lstm->cell(c_new + at, row_gates, c + at, g->owned[SESSION_PEEPHOLE], 1,
+                  H);
+    if (g->owned[SESSION_NORM_C_GAIN] != NULL) {
+      c_seen = session_array_of(s, g, SESSION_C_SEEN);
+      k->layer_norm->forward(
+          c_seen + at, &mean, &rstd, c_new + at, g->owned[SESSION_NORM_C_GAIN],
+          g->owned[SESSION_NORM_C_BIAS], RECURRENT_NORM_EPSILON, 1, H);
     }
     k->lstm->output(output + at, row_gates, c_seen + at, 1, H);
   }
   if (c_new == c)
     return;
-  session_mix_rows(s, c_new, c, g->owned[SHARE_C], g->H);
+  session_mix_rows(s, c_new, c, g->owned[SESSION_SHARE_C], g->H);
   session_copy_rows(s, c, width, c_new, width, g->H);
 }
 
@@ -225,10 +231,11 @@ static void stream_lstm(saros_session *s, const session_stage *g, const real *x,
                         real *h, const real *h_before) {
   session_project_input(s, g, x);
   session_project_state(s, g, h_before);
-  lstm_rows(s, g, g->owned[R] ? session_array_of(s, g, INNER) : h);
-  if (g->owned[R])
+  lstm_rows(s, g,
+            g->owned[SESSION_R] ? session_array_of(s, g, SESSION_INNER) : h);
+  if (g->owned[SESSION_R])
     project_output(s, g, h);
-  session_mix_rows(s, h, h_before, g->owned[SHARE_H], g->P);
+  session_mix_rows(s, h, h_before, g->owned[SESSION_SHARE_H], g->P);
 }
 
 static const session_cell in_sessions = {

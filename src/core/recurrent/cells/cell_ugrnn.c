@@ -28,7 +28,7 @@ static void ugrnn_backward(const recurrence *r, const recurrent_step *s) {
 static void stream_ugrnn(saros_session *s, const session_stage *g,
                          const real *x, real *h, const real *h_before) {
   const int H = g->H;
-  real *gates = session_array_of(s, g, GATES);
+  real *gates = session_array_of(s, g, SESSION_GATES);
   session_project_input(s, g, x);
   session_project_state(s, g, h_before);
   for (int row = 0; row < s->streams; row++) {
@@ -37,7 +37,7 @@ static void stream_ugrnn(saros_session *s, const session_stage *g,
                                      gates + (ptrdiff_t)row * STEP_WIDTH(2 * H),
                                      h_before + at, 1, (size_t)H);
   }
-  session_mix_rows(s, h, h_before, g->owned[SHARE_H], H);
+  session_mix_rows(s, h, h_before, g->owned[SESSION_SHARE_H], H);
 }
 
 static const session_cell in_sessions = {.step = stream_ugrnn};
