@@ -21,52 +21,57 @@
 
 #include "saros.h"
 
-typedef enum box_type {
-  TENSOR,
-  TAPE,
-  PAUSE,
-  GENERATOR,
-  SESSION,
-  CODEC,
-  TOKENS,
-  RECORDING,
-  PROGRAM,
-  OWNER,  // of something that never leaves one call
-  BOX_TYPES
-} box_type;
+typedef enum bind_box_type {
+  BIND_TENSOR,
+  BIND_TAPE,
+  BIND_PAUSE,
+  BIND_GENERATOR,
+  BIND_SESSION,
+  BIND_CODEC,
+  BIND_TOKENS,
+  BIND_RECORDING,
+  BIND_PROGRAM,
+  BIND_OWNER,  // of something that never leaves one call
+  BIND_BOX_TYPES
+} bind_box_type;
 
 /* What the module keeps for each Lua state. */
 typedef struct binding {
-  saros_context *context;             // null once the state is closing
-  lua_State *caller;                  // of the core, if it is running
-  double waiting_since;               // its hook; 0: not yet in this call
-  int interrupted;                    // did the hook raise an error?
-  const void *metatables[BOX_TYPES];  // a check is a comparison of addresses
-  double collect_above;               // collectable bytes that call for a cycle
-  int cycle_due;                      // as soon as there is a new tensor
-  int watches_finite;                 // do results have to be finite?
-  int recording;                      // is a recorder told of calls?
-  int calls;                          // recorded ones that are under way
-  lua_Integer tokens;                 // given to operations of scripts
+  saros_context *context;                  // null once the state is closing
+  lua_State *caller;                       // of the core, if it is running
+  double waiting_since;                    // its hook; 0: not yet in this call
+  int interrupted;                         // did the hook raise an error?
+  const void *metatables[BIND_BOX_TYPES];  // checks compare addresses
+  double collect_above;  // collectable bytes that call for a cycle
+  int cycle_due;         // as soon as there is a new tensor
+  int watches_finite;    // do results have to be finite?
+  int recording;         // is a recorder told of calls?
+  int calls;             // recorded ones that are under way
+  lua_Integer tokens;    // given to operations of scripts
 } binding;
 
 /* The first three are for the functions, the last one for bind_call_or_record. */
-enum { BINDING_UPVALUE = 1, NAME_UPVALUE, EXTRA_UPVALUE, FUNCTION_UPVALUE };
+enum {
+  BIND_BINDING_UPVALUE = 1,
+  BIND_NAME_UPVALUE,
+  BIND_EXTRA_UPVALUE,
+  BIND_FUNCTION_UPVALUE
+};
 
 /* The user values of the binding: the module, what interrupted the core, the
 ** recorder, the arguments of the calls that it will be told of, the boxes of
 ** tapes. */
 enum {
-  MODULE_VALUE = 1,
-  INTERRUPT_VALUE,
-  RECORDER_VALUE,
-  CALLS_VALUE,
-  TAPES_VALUE,
-  BINDING_VALUES = TAPES_VALUE
+  BIND_MODULE_VALUE = 1,
+  BIND_INTERRUPT_VALUE,
+  BIND_RECORDER_VALUE,
+  BIND_CALLS_VALUE,
+  BIND_TAPES_VALUE,
+  BIND_VALUES = BIND_TAPES_VALUE
 };
 
 static inline binding *bind_binding_of(lua_State *L) {
-  return lua_touserdata(L, lua_upvalueindex(BINDING_UPVALUE));
+  return lua_touserdata(L, lua_upvalueindex(BIND_BINDING_UPVALUE));
 }
 
 /* --- The binding of a state (lua_binding.c) ------------------------------------ */
@@ -95,7 +100,7 @@ int bind_enter_core(lua_State *L);
 void bind_leave_core(lua_State *L, int profiled);
 
 /* Calls the core as an operation of that name, for profiles. */
-#define MEASURE(L, name, status, call)                                         \
+#define BIND_MEASURE(L, name, status, call)                                    \
   do {                                                                         \
     int profiled_ = bind_enter_core(L);                                        \
     if (profiled_)                                                             \
@@ -105,7 +110,7 @@ void bind_leave_core(lua_State *L, int profiled);
   } while (0)
 
 /* Calls the core; raises its error. */
-#define RUN(L, call)                                                           \
+#define BIND_RUN(L, call)                                                      \
   do {                                                                         \
     if ((call) != SAROS_OK)                                                    \
       bind_raise(L);                                                           \
@@ -114,18 +119,18 @@ void bind_leave_core(lua_State *L, int profiled);
 /* Likewise, but it is measured, and where memory ran out it is called once more
 ** after a collection. The call must fetch its tensors again each time, since
 ** finalizers run in between. */
-#define ATTEMPT_AS(L, name, call)                                              \
+#define BIND_ATTEMPT_AS(L, name, call)                                         \
   do {                                                                         \
     saros_status status_;                                                      \
-    MEASURE(L, name, status_, call);                                           \
+    BIND_MEASURE(L, name, status_, call);                                      \
     if (status_ == SAROS_EMEMORY && bind_collect(L))                           \
-      MEASURE(L, name, status_, call);                                         \
+      BIND_MEASURE(L, name, status_, call);                                    \
     if (status_ != SAROS_OK)                                                   \
       bind_raise(L);                                                           \
   } while (0)
 
 /* Under the name that the running function has for scripts. */
-#define ATTEMPT(L, call) ATTEMPT_AS(L, bind_function_name(L), call)
+#define BIND_ATTEMPT(L, call) BIND_ATTEMPT_AS(L, bind_function_name(L), call)
 
 /* --- The collector (lua_collector.c) --------------------------------------------- */
 
@@ -161,36 +166,37 @@ double bind_clock_seconds(void);
 /* What a session has as its user values: tensors, tables of them, and what its
 ** maker gave to turn states into those of a model. */
 enum {
-  SESSION_OUTPUT = 1,
-  SESSION_PROBABILITIES,
-  SESSION_INPUT,
-  SESSION_IDS,
-  SESSION_OUTPUTS,
-  SESSION_FORM
+  BIND_SESSION_OUTPUT = 1,
+  BIND_SESSION_PROBABILITIES,
+  BIND_SESSION_INPUT,
+  BIND_SESSION_IDS,
+  BIND_SESSION_OUTPUTS,
+  BIND_SESSION_FORM
 };
-#define SESSION_MOST_INPUTS 64
+#define BIND_SESSION_MOST_INPUTS 64
 
 /* Pushes an empty box. */
-void *bind_push_box(lua_State *L, box_type type);
+void *bind_push_box(lua_State *L, bind_box_type type);
 /* The box at an index; null if the value there is anything else, or once the
 ** state is closing and what was in the box is gone. */
-void *bind_to_box(lua_State *L, int index, box_type type);
+void *bind_to_box(lua_State *L, int index, bind_box_type type);
 /* The same for functions that are not of the module. */
-void *bind_box_at(lua_State *L, int index, const binding *state, box_type type);
+void *bind_box_at(lua_State *L, int index, const binding *state,
+                  bind_box_type type);
 /* The tensor in a box; null if the value is none, or a closed one. */
 saros_tensor *bind_to_tensor(lua_State *L, int index);
 /* "tensor", "tape": for messages. */
-const char *bind_box_name(box_type type);
+const char *bind_box_name(bind_box_type type);
 
 /* Owns a C object until the end of a call, however that ends. */
-typedef struct owner {
+typedef struct bind_owner {
   void *object;
   void (*release)(void *object);
-} owner;
+} bind_owner;
 
-owner *bind_push_owner(lua_State *L, void (*release)(void *object));
+bind_owner *bind_push_owner(lua_State *L, void (*release)(void *object));
 /* Releases the object now rather than when the collector comes by. */
-void bind_owner_release(owner *box);
+void bind_owner_release(bind_owner *box);
 
 /* --- Messages (lua_error.c) ------------------------------------------------------ */
 
@@ -217,7 +223,7 @@ const char *bind_push_description(lua_State *L, int index);
 /* --- Arguments (lua_argument.c) -------------------------------------------------- */
 
 /* The box of an argument; raises an error unless it is full. */
-void *bind_check_box(lua_State *L, int arg, box_type type);
+void *bind_check_box(lua_State *L, int arg, bind_box_type type);
 double bind_check_number(lua_State *L, int arg);
 double bind_opt_number(lua_State *L, int arg, double otherwise);
 /* An integer in low..high; 'expected' describes it. */
@@ -242,15 +248,15 @@ int bind_list_length(lua_State *L, int list);
 int bind_check_axis(lua_State *L, int arg);
 int bind_opt_axis(lua_State *L, int arg, int otherwise);
 
-typedef struct shape {
+typedef struct bind_shape {
   int rank;
   int sizes[SAROS_MAX_RANK];
-} shape;
+} bind_shape;
 
 /* A shape from a table of sizes, or (_sizes) from the arguments from 'arg' on
 ** or one table. 'lowest' is the least size allowed: 0, or -1 for "the rest". */
-void bind_check_shape(lua_State *L, int arg, shape *out);
-void bind_check_sizes(lua_State *L, int arg, int lowest, shape *out);
+void bind_check_shape(lua_State *L, int arg, bind_shape *out);
+void bind_check_sizes(lua_State *L, int arg, int lowest, bind_shape *out);
 
 /* Raises an error at a field that is not in the list, which null ends. */
 void bind_check_fields(lua_State *L, int arg, const char *const *names);
@@ -281,7 +287,7 @@ void bind_check_methods(lua_State *L, const char *type);
 saros_tensor **bind_push_tensor(lua_State *L);
 /* Pushes a new tensor of zeros. */
 saros_tensor **bind_push_zeros(lua_State *L, saros_dtype dtype,
-                               const shape *sizes);
+                               const bind_shape *sizes);
 /* Pushes a box with one more reference to the tensor of an argument, which no
 ** script can close: for functions that call Lua while they read it. */
 saros_tensor *bind_hold_tensor(lua_State *L, int arg);
@@ -366,7 +372,7 @@ int bind_call_or_record(lua_State *L);
 
 /* While the module opens, its table and that of the methods of tensors are at
 ** these places of the stack. */
-enum { MODULE = 1, METHODS = 2 };
+enum { BIND_MODULE = 1, BIND_METHODS = 2 };
 
 /* Turns the value on top, the extra upvalue, into a function. Its name loses
 ** the underscores of a metamethod. */
@@ -380,12 +386,12 @@ void bind_register_coded(lua_State *L, const char *name, lua_CFunction function,
                          int code);
 /* The metatable of a box type, pushed, with the metamethods of the list;
 ** __close is __gc. Scripts cannot reach it. */
-void bind_push_metatable(lua_State *L, box_type type,
+void bind_push_metatable(lua_State *L, bind_box_type type,
                          const luaL_Reg *metamethods);
 /* The type of owners, which have no methods. */
 void bind_register_owner(lua_State *L);
 /* A type with methods, whose table is left on top. (lua_names.c) */
-void bind_register_type(lua_State *L, box_type type,
+void bind_register_type(lua_State *L, bind_box_type type,
                         const luaL_Reg *metamethods, const luaL_Reg *methods);
 
 /* --- Sessions (lua_session.c, lua_session_step.c) ------------------------------ */

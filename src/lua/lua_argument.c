@@ -8,7 +8,7 @@
 
 #include "binding.h"
 
-void *bind_check_box(lua_State *L, int arg, box_type type) {
+void *bind_check_box(lua_State *L, int arg, bind_box_type type) {
   void **box = bind_to_box(L, arg, type);
   if (box == NULL) {
     char expected[32];
@@ -117,7 +117,7 @@ static void check_rank(lua_State *L, lua_Unsigned rank) {
                  bind_function_name(L), SAROS_MAX_RANK, (LUAI_UACINT)rank);
 }
 
-static void shape_of_table(lua_State *L, int arg, int lowest, shape *out) {
+static void shape_of_table(lua_State *L, int arg, int lowest, bind_shape *out) {
   out->rank = bind_list_length(L, arg);
   check_rank(L, (lua_Unsigned)out->rank);
   for (int i = 0; i < out->rank; i++) {
@@ -131,13 +131,13 @@ static void shape_of_table(lua_State *L, int arg, int lowest, shape *out) {
   }
 }
 
-void bind_check_shape(lua_State *L, int arg, shape *out) {
+void bind_check_shape(lua_State *L, int arg, bind_shape *out) {
   if (!lua_istable(L, arg))
     bind_argument_error(L, arg, "a table of sizes");
   shape_of_table(L, arg, 0, out);
 }
 
-void bind_check_sizes(lua_State *L, int arg, int lowest, shape *out) {
+void bind_check_sizes(lua_State *L, int arg, int lowest, bind_shape *out) {
   int count = lua_gettop(L) - arg + 1;
   if (count == 1 && lua_istable(L, arg)) {
     shape_of_table(L, arg, lowest, out);

@@ -28,7 +28,7 @@ static int binding_gc(lua_State *L) {
 binding *bind_make_binding(lua_State *L) {
   void *user;
   lua_Alloc allocator = lua_getallocf(L, &user);
-  binding *state = lua_newuserdatauv(L, sizeof *state, BINDING_VALUES);
+  binding *state = lua_newuserdatauv(L, sizeof *state, BIND_VALUES);
   memset(state, 0, sizeof *state);
   lua_createtable(L, 0, 1);
   lua_pushcfunction(L, binding_gc);
@@ -60,11 +60,12 @@ int bind_is_profiled(lua_State *L) {
 
 /* --- Boxes ----------------------------------------------------------------- */
 
-void *bind_push_box(lua_State *L, box_type type) {
-  size_t size = type == OWNER ? sizeof(owner) : sizeof(void *);
-  int values = type == SESSION
-                   ? SESSION_FORM
-                   : type == RECORDING || type == TAPE || type == OWNER;
+void *bind_push_box(lua_State *L, bind_box_type type) {
+  size_t size = type == BIND_OWNER ? sizeof(bind_owner) : sizeof(void *);
+  int values =
+      type == BIND_SESSION
+          ? BIND_SESSION_FORM
+          : type == BIND_RECORDING || type == BIND_TAPE || type == BIND_OWNER;
   void *box = memset(lua_newuserdatauv(L, size, values), 0, size);
   lua_rawgetp(L, LUA_REGISTRYINDEX, bind_binding_of(L)->metatables[type]);
   lua_setmetatable(L, -2);
@@ -72,7 +73,7 @@ void *bind_push_box(lua_State *L, box_type type) {
 }
 
 void *bind_box_at(lua_State *L, int index, const binding *state,
-                  box_type type) {
+                  bind_box_type type) {
   void *box = lua_touserdata(L, index);
   if (box == NULL || state->context == NULL || !lua_getmetatable(L, index))
     return NULL;
@@ -81,17 +82,17 @@ void *bind_box_at(lua_State *L, int index, const binding *state,
   return same ? box : NULL;
 }
 
-void *bind_to_box(lua_State *L, int index, box_type type) {
+void *bind_to_box(lua_State *L, int index, bind_box_type type) {
   return bind_box_at(L, index, bind_binding_of(L), type);
 }
 
 saros_tensor *bind_to_tensor(lua_State *L, int index) {
-  saros_tensor **box = bind_to_box(L, index, TENSOR);
+  saros_tensor **box = bind_to_box(L, index, BIND_TENSOR);
   return box != NULL ? *box : NULL;
 }
 
-const char *bind_box_name(box_type type) {
-  static const char *const names[BOX_TYPES] = {
+const char *bind_box_name(bind_box_type type) {
+  static const char *const names[BIND_BOX_TYPES] = {
       "tensor", "tape",   "pause",     "generator", "session",
       "codec",  "tokens", "recording", "program",   "owner"};
   return names[type];
@@ -99,13 +100,13 @@ const char *bind_box_name(box_type type) {
 
 /* --- Owners ---------------------------------------------------------------- */
 
-owner *bind_push_owner(lua_State *L, void (*release)(void *object)) {
-  owner *box = bind_push_box(L, OWNER);
+bind_owner *bind_push_owner(lua_State *L, void (*release)(void *object)) {
+  bind_owner *box = bind_push_box(L, BIND_OWNER);
   box->release = release;
   return box;
 }
 
-void bind_owner_release(owner *box) {
+void bind_owner_release(bind_owner *box) {
   void *object = box->object;
   box->object = NULL;
   if (object != NULL)
@@ -113,7 +114,7 @@ void bind_owner_release(owner *box) {
 }
 
 static int owner_gc(lua_State *L) {
-  owner *box = bind_to_box(L, 1, OWNER);
+  bind_owner *box = bind_to_box(L, 1, BIND_OWNER);
   if (box != NULL)
     bind_owner_release(box);
   return 0;
@@ -130,7 +131,7 @@ void bind_push_function(lua_State *L, const char *name,
   lua_pushcfunction(L, function);
   lua_pushcclosure(L,
                    strcmp(name, "__gc") == 0 ? function : bind_call_or_record,
-                   FUNCTION_UPVALUE);
+                   BIND_FUNCTION_UPVALUE);
 }
 
 void bind_register_functions(lua_State *L, int table, const luaL_Reg *list) {
@@ -144,8 +145,8 @@ void bind_register_functions(lua_State *L, int table, const luaL_Reg *list) {
 /* The function on top, popped, in the module and among the methods. */
 static void share(lua_State *L, const char *name) {
   lua_pushvalue(L, -1);
-  lua_setfield(L, MODULE, name);
-  lua_setfield(L, METHODS, name);
+  lua_setfield(L, BIND_MODULE, name);
+  lua_setfield(L, BIND_METHODS, name);
 }
 
 void bind_register_shared(lua_State *L, const luaL_Reg *list) {
@@ -163,7 +164,7 @@ void bind_register_coded(lua_State *L, const char *name, lua_CFunction function,
   share(L, name);
 }
 
-void bind_push_metatable(lua_State *L, box_type type,
+void bind_push_metatable(lua_State *L, bind_box_type type,
                          const luaL_Reg *metamethods) {
   binding *state = bind_find_binding(L);
   lua_newtable(L);
@@ -183,6 +184,6 @@ void bind_push_metatable(lua_State *L, box_type type,
 static const luaL_Reg owner_metamethods[] = {{"__gc", owner_gc}, {NULL, NULL}};
 
 void bind_register_owner(lua_State *L) {
-  bind_push_metatable(L, OWNER, owner_metamethods);
+  bind_push_metatable(L, BIND_OWNER, owner_metamethods);
   lua_pop(L, 1);
 }

@@ -60,10 +60,10 @@ static int context_trace(lua_State *L) {
     return 0;
   }
   if (bind_opt_flag(L, 1, 0)) {
-    RUN(L, saros_trace_start(bind_context_of(L), times));
+    BIND_RUN(L, saros_trace_start(bind_context_of(L), times));
     return 0;
   }
-  RUN(L, saros_trace_stop(bind_context_of(L), &events, &count));
+  BIND_RUN(L, saros_trace_stop(bind_context_of(L), &events, &count));
   lua_createtable(L, (int)(count < INT_MAX ? count : INT_MAX), 0);
   for (size_t i = 0; i < count; i++) {
     lua_pushinteger(L, events[i]);
@@ -107,7 +107,7 @@ static int context_threads(lua_State *L) {
   saros_context *context = bind_context_of(L);
   if (!lua_isnoneornil(L, 1)) {
     int threads = (int)bind_check_integer(L, 1, 1, 256, "1..256 threads");
-    RUN(L, saros_set_threads(context, threads));
+    BIND_RUN(L, saros_set_threads(context, threads));
   }
   lua_pushinteger(L, saros_info(context).threads);
   return 1;
@@ -178,5 +178,5 @@ static const luaL_Reg context_functions[] = {
 
 void bind_open_context(lua_State *L) {
   bind_register_owner(L);
-  bind_register_functions(L, MODULE, context_functions);
+  bind_register_functions(L, BIND_MODULE, context_functions);
 }

@@ -83,9 +83,9 @@ static int ctc_loss(lua_State *L) {
     }
   }
   saros_tensor **out = bind_push_tensor(L);
-  ATTEMPT(L, saros_ctc_loss(bind_check_tensor(L, LOGITS),
-                            bind_check_tensor(L, TARGETS), input_lengths,
-                            target_lengths, blank, reduction, out));
+  BIND_ATTEMPT(L, saros_ctc_loss(bind_check_tensor(L, LOGITS),
+                                 bind_check_tensor(L, TARGETS), input_lengths,
+                                 target_lengths, blank, reduction, out));
   return bind_new_tensor(L, out);
 }
 
@@ -134,7 +134,7 @@ static int crf_loss(lua_State *L) {
   bind_check_tensor(L, TARGETS);
   const int *lengths = push_crf(L);
   saros_tensor **out = bind_push_tensor(L);
-  ATTEMPT(L, run_crf_loss(L, lengths, out));
+  BIND_ATTEMPT(L, run_crf_loss(L, lengths, out));
   return bind_new_tensor(L, out);
 }
 
@@ -152,7 +152,7 @@ static int crf_best(lua_State *L) {
   const int *lengths = push_crf(L);
   saros_tensor **tags = bind_push_tensor(L);
   saros_tensor **score = bind_push_tensor(L);
-  ATTEMPT(L, run_crf_best(L, lengths, tags, score));
+  BIND_ATTEMPT(L, run_crf_best(L, lengths, tags, score));
   bind_new_tensor(L, tags);
   return bind_new_tensor(L, score) + 1;
 }
@@ -164,5 +164,5 @@ static const luaL_Reg of_module[] = {
 
 void bind_open_ctc(lua_State *L) {
   bind_register_shared(L, functions);
-  bind_register_functions(L, MODULE, of_module);
+  bind_register_functions(L, BIND_MODULE, of_module);
 }

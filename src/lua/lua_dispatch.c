@@ -13,7 +13,8 @@
 static void keep_arguments(lua_State *L, int depth) {
   int count = lua_gettop(L);
   luaL_checkstack(L, LUA_MINSTACK, "arguments to record");
-  lua_getiuservalue(L, lua_upvalueindex(BINDING_UPVALUE), CALLS_VALUE);
+  lua_getiuservalue(L, lua_upvalueindex(BIND_BINDING_UPVALUE),
+                    BIND_CALLS_VALUE);
   lua_createtable(L, count, 1);
   for (int at = 1; at <= count; at++) {
     lua_pushvalue(L, at);
@@ -27,7 +28,8 @@ static void keep_arguments(lua_State *L, int depth) {
 
 /* Pushes that list, which is then forgotten. */
 static void push_arguments(lua_State *L, int depth) {
-  lua_getiuservalue(L, lua_upvalueindex(BINDING_UPVALUE), CALLS_VALUE);
+  lua_getiuservalue(L, lua_upvalueindex(BIND_BINDING_UPVALUE),
+                    BIND_CALLS_VALUE);
   lua_rawgeti(L, -1, depth);
   lua_pushnil(L);
   lua_rawseti(L, -3, depth);
@@ -50,8 +52,9 @@ static void tell_recorder(lua_State *L, int depth, int results) {
   binding *state = bind_binding_of(L);
   int first = lua_gettop(L) - results + 1;
   luaL_checkstack(L, LUA_MINSTACK, "results to record");
-  lua_getiuservalue(L, lua_upvalueindex(BINDING_UPVALUE), RECORDER_VALUE);
-  lua_pushvalue(L, lua_upvalueindex(NAME_UPVALUE));
+  lua_getiuservalue(L, lua_upvalueindex(BIND_BINDING_UPVALUE),
+                    BIND_RECORDER_VALUE);
+  lua_pushvalue(L, lua_upvalueindex(BIND_NAME_UPVALUE));
   push_arguments(L, depth);
   push_results(L, first, results);
   state->recording = 0;
@@ -72,6 +75,6 @@ static int record(lua_State *L, lua_CFunction function) {
 
 int bind_call_or_record(lua_State *L) {
   lua_CFunction function =
-      lua_tocfunction(L, lua_upvalueindex(FUNCTION_UPVALUE));
+      lua_tocfunction(L, lua_upvalueindex(BIND_FUNCTION_UPVALUE));
   return bind_binding_of(L)->recording ? record(L, function) : function(L);
 }

@@ -31,7 +31,7 @@ void bind_leave_core(lua_State *L, int profiled) {
 /* --- Messages -------------------------------------------------------------- */
 
 const char *bind_function_name(lua_State *L) {
-  return lua_tostring(L, lua_upvalueindex(NAME_UPVALUE));
+  return lua_tostring(L, lua_upvalueindex(BIND_NAME_UPVALUE));
 }
 
 void bind_push_culprit(lua_State *L) {
@@ -106,9 +106,9 @@ static const char *push_userdata_description(lua_State *L, int index) {
   saros_tensor *x = bind_to_tensor(L, index);
   if (x != NULL)
     return push_tensor_description(L, x);
-  for (int type = TENSOR; type < OWNER; type++)
-    if (bind_to_box(L, index, (box_type)type) != NULL)
-      return lua_pushfstring(L, "a %s", bind_box_name((box_type)type));
+  for (int type = BIND_TENSOR; type < BIND_OWNER; type++)
+    if (bind_to_box(L, index, (bind_box_type)type) != NULL)
+      return lua_pushfstring(L, "a %s", bind_box_name((bind_box_type)type));
   return push_named(L, index);
 }
 

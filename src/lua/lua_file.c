@@ -97,7 +97,7 @@ static saros_status add_entries(saros_archive *archive, const entry *entries,
 enum { PATH = 1, TENSORS, METADATA };
 
 /* Puts an archive of both tables into a box. */
-static saros_status make_archive(lua_State *L, owner *box, entry *entries,
+static saros_status make_archive(lua_State *L, bind_owner *box, entry *entries,
                                  size_t tensors, size_t texts) {
   saros_archive *archive = NULL;
   bind_owner_release(box);
@@ -121,14 +121,14 @@ static int file_write(lua_State *L) {
   bind_check_table(L, METADATA);
   size_t tensors = check_entries(L, TENSORS, "tensors", check_tensor_value);
   size_t texts = check_entries(L, METADATA, "metadata", check_string_value);
-  owner *box = bind_push_owner(L, bind_release_archive);
+  bind_owner *box = bind_push_owner(L, bind_release_archive);
   entry *entries = push_entries(L, tensors + texts);
   saros_status status = make_archive(L, box, entries, tensors, texts);
   if (status == SAROS_EMEMORY && bind_collect(L))
     status = make_archive(L, box, entries, tensors, texts);
-  RUN(L, status);
-  MEASURE(L, bind_function_name(L), status,
-          saros_safetensors_write(box->object, path));
+  BIND_RUN(L, status);
+  BIND_MEASURE(L, bind_function_name(L), status,
+               saros_safetensors_write(box->object, path));
   if (status != SAROS_OK)
     return bind_return_file_error(L, status);
   bind_owner_release(box);
@@ -171,8 +171,8 @@ static int file_write_source(lua_State *L) {
     lua_settop(L, LIST);
   }
   saros_status status;
-  MEASURE(L, bind_function_name(L), status,
-          saros_write_source(bind_context_of(L), path, count, list));
+  BIND_MEASURE(L, bind_function_name(L), status,
+               saros_write_source(bind_context_of(L), path, count, list));
   if (status != SAROS_OK)
     return bind_return_file_error(L, status);
   lua_pushboolean(L, 1);
@@ -212,10 +212,10 @@ void bind_push_archive(lua_State *L, const saros_archive *archive) {
 static int file_read(lua_State *L) {
   const char *path = bind_check_text(L, PATH);
   saros_archive *archive = NULL;
-  owner *box = bind_push_owner(L, bind_release_archive);
+  bind_owner *box = bind_push_owner(L, bind_release_archive);
   saros_status status;
-  MEASURE(L, bind_function_name(L), status,
-          saros_safetensors_read(bind_context_of(L), path, &archive));
+  BIND_MEASURE(L, bind_function_name(L), status,
+               saros_safetensors_read(bind_context_of(L), path, &archive));
   if (status != SAROS_OK)
     return bind_return_file_error(L, status);
   box->object = archive;
@@ -255,5 +255,5 @@ static const luaL_Reg functions[] = {
 };
 
 void bind_open_file(lua_State *L) {
-  bind_register_functions(L, MODULE, functions);
+  bind_register_functions(L, BIND_MODULE, functions);
 }

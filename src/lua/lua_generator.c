@@ -13,7 +13,7 @@
 #define STATE_DIGITS (SAROS_GENERATOR_WORDS * WORD_DIGITS)
 
 saros_generator *bind_check_generator(lua_State *L, int arg) {
-  return *(saros_generator **)bind_check_box(L, arg, GENERATOR);
+  return *(saros_generator **)bind_check_box(L, arg, BIND_GENERATOR);
 }
 
 static uint64_t check_seed(lua_State *L, int arg) {
@@ -23,13 +23,13 @@ static uint64_t check_seed(lua_State *L, int arg) {
 
 static int generator_new(lua_State *L) {
   uint64_t seed = check_seed(L, 1);
-  saros_generator **box = bind_push_box(L, GENERATOR);
-  ATTEMPT(L, saros_generator_new(bind_context_of(L), seed, box));
+  saros_generator **box = bind_push_box(L, BIND_GENERATOR);
+  BIND_ATTEMPT(L, saros_generator_new(bind_context_of(L), seed, box));
   return 1;
 }
 
 static int generator_gc(lua_State *L) {
-  saros_generator **box = bind_to_box(L, 1, GENERATOR);
+  saros_generator **box = bind_to_box(L, 1, BIND_GENERATOR);
   if (box != NULL) {
     saros_generator *generator = *box;
     *box = NULL;
@@ -74,7 +74,7 @@ static int generator_restore(lua_State *L) {
     bind_argument_error(L, 2, "a state of 64 hex digits");
   for (int i = 0; i < SAROS_GENERATOR_WORDS; i++)
     sscanf(lua_tostring(L, 2) + i * WORD_DIGITS, "%16" SCNx64, &words[i]);
-  RUN(L, saros_generator_restore(bind_check_generator(L, 1), words));
+  BIND_RUN(L, saros_generator_restore(bind_check_generator(L, 1), words));
   return itself(L, 1);
 }
 
@@ -108,14 +108,14 @@ static void check_shape_table(lua_State *L) {
 
 /* g:f(shape [, a, b]): a new tensor. */
 static int fill_new(lua_State *L, filler f, double a, double b) {
-  shape sizes;
+  bind_shape sizes;
   bind_check_generator(L, 1);
   check_shape_table(L);
   bind_check_shape(L, 2, &sizes);
   a = bind_opt_number(L, 3, a);
   b = bind_opt_number(L, 4, b);
   saros_tensor **out = bind_push_zeros(L, SAROS_REAL, &sizes);
-  ATTEMPT(L, f(bind_check_generator(L, 1), a, b, *out));
+  BIND_ATTEMPT(L, f(bind_check_generator(L, 1), a, b, *out));
   return bind_new_tensor(L, out);
 }
 
@@ -135,7 +135,7 @@ static int fill_old(lua_State *L, filler f, double a, double b) {
   bind_check_tensor(L, 2);
   a = bind_opt_number(L, 3, a);
   b = bind_opt_number(L, 4, b);
-  ATTEMPT(L, f(bind_check_generator(L, 1), a, b, bind_check_tensor(L, 2)));
+  BIND_ATTEMPT(L, f(bind_check_generator(L, 1), a, b, bind_check_tensor(L, 2)));
   return itself(L, 2);
 }
 
@@ -151,8 +151,8 @@ static int generator_fill_orthogonal(lua_State *L) {
   bind_check_generator(L, 1);
   bind_check_tensor(L, 2);
   double gain = bind_opt_number(L, 3, 1);
-  ATTEMPT(L, saros_fill_orthogonal(bind_check_generator(L, 1), gain,
-                                   bind_check_tensor(L, 2)));
+  BIND_ATTEMPT(L, saros_fill_orthogonal(bind_check_generator(L, 1), gain,
+                                        bind_check_tensor(L, 2)));
   return itself(L, 2);
 }
 
@@ -160,8 +160,8 @@ static int generator_categorical(lua_State *L) {
   lua_settop(L, 2);
   bind_check_generator(L, 1);
   saros_tensor **out = bind_push_tensor(L);
-  ATTEMPT(L, saros_categorical(bind_check_generator(L, 1),
-                               bind_check_tensor(L, 2), out));
+  BIND_ATTEMPT(L, saros_categorical(bind_check_generator(L, 1),
+                                    bind_check_tensor(L, 2), out));
   return bind_new_tensor(L, out);
 }
 
@@ -170,12 +170,12 @@ static int generator_permutation(lua_State *L) {
   bind_check_generator(L, 1);
   int count = bind_check_size(L, 2);
   saros_tensor **out = bind_push_tensor(L);
-  ATTEMPT(L, saros_permutation(bind_check_generator(L, 1), count, out));
+  BIND_ATTEMPT(L, saros_permutation(bind_check_generator(L, 1), count, out));
   return bind_new_tensor(L, out);
 }
 
 static int generator_tostring(lua_State *L) {
-  saros_generator **box = bind_to_box(L, 1, GENERATOR);
+  saros_generator **box = bind_to_box(L, 1, BIND_GENERATOR);
   if (box == NULL)
     bind_argument_error(L, 1, "a generator");
   lua_pushstring(L, *box == NULL ? "generator (closed)" : "generator");
@@ -210,7 +210,7 @@ static const luaL_Reg metamethods[] = {
 };
 
 void bind_open_generator(lua_State *L) {
-  bind_register_functions(L, MODULE, functions);
-  bind_register_type(L, GENERATOR, metamethods, methods);
+  bind_register_functions(L, BIND_MODULE, functions);
+  bind_register_type(L, BIND_GENERATOR, metamethods, methods);
   lua_pop(L, 1);
 }

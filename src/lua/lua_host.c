@@ -14,9 +14,9 @@ static int share_tensor(lua_State *L) {
 
 static int share_archive(lua_State *L) {
   saros_archive *archive = NULL;
-  owner *box = bind_push_owner(L, bind_release_archive);
-  RUN(L,
-      saros_shared_archive(lua_touserdata(L, 1), bind_context_of(L), &archive));
+  bind_owner *box = bind_push_owner(L, bind_release_archive);
+  BIND_RUN(L, saros_shared_archive(lua_touserdata(L, 1), bind_context_of(L),
+                                   &archive));
   box->object = archive;
   bind_push_archive(L, archive);
   bind_owner_release(box);
@@ -47,6 +47,6 @@ saros_context *saros_context_in(lua_State *L) {
 saros_tensor *saros_to_tensor(lua_State *L, int index) {
   const binding *state = bind_find_binding(L);
   saros_tensor *const *box =
-      state != NULL ? bind_box_at(L, index, state, TENSOR) : NULL;
+      state != NULL ? bind_box_at(L, index, state, BIND_TENSOR) : NULL;
   return box != NULL ? *box : NULL;
 }

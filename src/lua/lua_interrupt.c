@@ -94,14 +94,17 @@ int bind_ask_hook(void *user) {
   if (run_hook_alone(L, state) == LUA_OK)
     return 0;
   state->interrupted = 1;
-  lua_setiuservalue(L, lua_upvalueindex(BINDING_UPVALUE), INTERRUPT_VALUE);
+  lua_setiuservalue(L, lua_upvalueindex(BIND_BINDING_UPVALUE),
+                    BIND_INTERRUPT_VALUE);
   return 1;
 }
 
 int bind_raise_interrupt(lua_State *L) {
   bind_binding_of(L)->interrupted = 0;
-  lua_getiuservalue(L, lua_upvalueindex(BINDING_UPVALUE), INTERRUPT_VALUE);
+  lua_getiuservalue(L, lua_upvalueindex(BIND_BINDING_UPVALUE),
+                    BIND_INTERRUPT_VALUE);
   lua_pushnil(L);
-  lua_setiuservalue(L, lua_upvalueindex(BINDING_UPVALUE), INTERRUPT_VALUE);
+  lua_setiuservalue(L, lua_upvalueindex(BIND_BINDING_UPVALUE),
+                    BIND_INTERRUPT_VALUE);
   return lua_error(L);
 }

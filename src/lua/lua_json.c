@@ -158,7 +158,7 @@ static void push_text(lua_State *L, const json_t *json, int pretty,
   size_t flags = JSON_ENCODE_ANY | JSON_SORT_KEYS |
                  JSON_REAL_PRECISION((size_t)digits) |
                  (pretty ? JSON_INDENT(2) : 0);
-  owner *text = bind_push_owner(L, release_text);
+  bind_owner *text = bind_push_owner(L, release_text);
   plain_numbers numbers = plain_numbers_enter();
   text->object = json_dumps(json, flags);
   plain_numbers_leave(numbers);
@@ -173,7 +173,7 @@ static int json_encode(lua_State *L) {
   encoder state = {.digits = 15};
   lua_settop(L, 2);
   int pretty = bind_opt_flag(L, 2, 0);
-  owner *root = bind_push_owner(L, release_json);
+  bind_owner *root = bind_push_owner(L, release_json);
   lua_pushvalue(L, 1);
   json_t *json = encode_shallow(L, &state);
   if (json == NULL)
@@ -242,7 +242,7 @@ static int json_decode(lua_State *L) {
   if (lua_type(L, 1) != LUA_TSTRING)
     bind_argument_error(L, 1, "a string");
   const char *text = lua_tolstring(L, 1, &length);
-  owner *root = bind_push_owner(L, release_json);
+  bind_owner *root = bind_push_owner(L, release_json);
   plain_numbers numbers = plain_numbers_enter();
   root->object = json_loadb(
       text, length, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL,
@@ -266,7 +266,7 @@ static const luaL_Reg functions[] = {
 };
 
 void bind_open_json(lua_State *L) {
-  bind_register_functions(L, MODULE, functions);
+  bind_register_functions(L, BIND_MODULE, functions);
   lua_pushlightuserdata(L, NULL);
-  lua_setfield(L, MODULE, "null");
+  lua_setfield(L, BIND_MODULE, "null");
 }

@@ -40,22 +40,22 @@ static void make_core(lua_State *L) {
   bind_open_profile(L);
   bind_open_record(L);
   bind_open_program(L);
-  lua_settop(L, MODULE);
+  lua_settop(L, BIND_MODULE);
 }
 
 /* The module is made once for each state, however often it is opened. */
 static int open_core(lua_State *L) {
   luaL_checkversion(L);
   if (bind_push_binding(L) != NULL &&
-      lua_getiuservalue(L, -1, MODULE_VALUE) == LUA_TTABLE)
+      lua_getiuservalue(L, -1, BIND_MODULE_VALUE) == LUA_TTABLE)
     return 1;
   binding *state = bind_make_binding(L);
   saros_set_interrupt(state->context, bind_ask_hook, state);
   make_core(L);
   bind_push_binding(L);
-  lua_pushvalue(L, MODULE);
-  lua_setiuservalue(L, -2, MODULE_VALUE);
-  lua_settop(L, MODULE);
+  lua_pushvalue(L, BIND_MODULE);
+  lua_setiuservalue(L, -2, BIND_MODULE_VALUE);
+  lua_settop(L, BIND_MODULE);
   return 1;
 }
 

@@ -32,7 +32,7 @@ static int methods_index(lua_State *L) {
   bind_check_table(L, 1);
   lua_settop(L, 2);
   return bind_missing_method(
-      L, lua_tostring(L, lua_upvalueindex(EXTRA_UPVALUE)), 2, 1);
+      L, lua_tostring(L, lua_upvalueindex(BIND_EXTRA_UPVALUE)), 2, 1);
 }
 
 void bind_check_methods(lua_State *L, const char *type) {
@@ -43,7 +43,7 @@ void bind_check_methods(lua_State *L, const char *type) {
   lua_setmetatable(L, -2);
 }
 
-void bind_register_type(lua_State *L, box_type type,
+void bind_register_type(lua_State *L, bind_box_type type,
                         const luaL_Reg *metamethods, const luaL_Reg *methods) {
   bind_push_metatable(L, type, metamethods);
   lua_newtable(L);
@@ -61,5 +61,5 @@ static const luaL_Reg functions[] = {
 };
 
 void bind_open_names(lua_State *L) {
-  bind_register_functions(L, MODULE, functions);
+  bind_register_functions(L, BIND_MODULE, functions);
 }

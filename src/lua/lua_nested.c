@@ -34,7 +34,7 @@ static int bad_element(lua_State *L, const char *expected, const place *where) {
 }
 
 /* The shape that the value on top has if its first elements are typical. */
-static void measure(lua_State *L, shape *out) {
+static void measure(lua_State *L, bind_shape *out) {
   int top = lua_gettop(L);
   out->rank = 0;
   while (lua_istable(L, -1)) {
@@ -112,15 +112,15 @@ static void read_nested(lua_State *L, saros_tensor *x, size_t *position,
 }
 
 static int from_nested(lua_State *L, saros_dtype dtype) {
-  shape sizes;
+  bind_shape sizes;
   place where = {0};
   size_t position = 0;
   luaL_checkstack(L, SAROS_MAX_RANK + LUA_MINSTACK, "nested tables");
   lua_settop(L, 1);
   measure(L, &sizes);
   saros_tensor **out = bind_push_tensor(L);
-  ATTEMPT(L, saros_tensor_new(bind_context_of(L), dtype, sizes.rank,
-                              sizes.sizes, out));
+  BIND_ATTEMPT(L, saros_tensor_new(bind_context_of(L), dtype, sizes.rank,
+                                   sizes.sizes, out));
   lua_pushvalue(L, 1);
   read_nested(L, *out, &position, &where);
   lua_settop(L, 2);
@@ -160,33 +160,33 @@ static int tensor_totable(lua_State *L) {
 /* --- Constants and ranges ---------------------------------------------------------- */
 
 /* A tensor filled with a value; leaves it on top. */
-static int constant(lua_State *L, const shape *sizes, double value) {
+static int constant(lua_State *L, const bind_shape *sizes, double value) {
   saros_tensor **out = bind_push_zeros(L, SAROS_REAL, sizes);
   if (value != 0)
-    RUN(L, saros_fill(*out, value));
+    BIND_RUN(L, saros_fill(*out, value));
   return bind_new_tensor(L, out);
 }
 
 static int nested_zeros(lua_State *L) {
-  shape sizes;
+  bind_shape sizes;
   bind_check_sizes(L, 1, 0, &sizes);
   return constant(L, &sizes, 0);
 }
 
 static int nested_ones(lua_State *L) {
-  shape sizes;
+  bind_shape sizes;
   bind_check_sizes(L, 1, 0, &sizes);
   return constant(L, &sizes, 1);
 }
 
 static int nested_full(lua_State *L) {
-  shape sizes;
+  bind_shape sizes;
   bind_check_shape(L, 1, &sizes);
   return constant(L, &sizes, bind_check_number(L, 2));
 }
 
 static int nested_arange(lua_State *L) {
-  shape sizes = {1, {bind_check_size(L, 1)}};
+  bind_shape sizes = {1, {bind_check_size(L, 1)}};
   saros_tensor **out = bind_push_zeros(L, SAROS_REAL, &sizes);
   saros_real *elements = saros_tensor_reals(*out);
   for (int i = 0; i < sizes.sizes[0]; i++)
@@ -196,11 +196,11 @@ static int nested_arange(lua_State *L) {
 
 /* blank(shape): for parameters that will adopt the tensors of a file. */
 static int nested_blank(lua_State *L) {
-  shape sizes;
+  bind_shape sizes;
   bind_check_shape(L, 1, &sizes);
   saros_tensor **out = bind_push_tensor(L);
-  ATTEMPT(L,
-          saros_tensor_blank(bind_context_of(L), sizes.rank, sizes.sizes, out));
+  BIND_ATTEMPT(
+      L, saros_tensor_blank(bind_context_of(L), sizes.rank, sizes.sizes, out));
   return 1;
 }
 
@@ -213,6 +213,6 @@ static const luaL_Reg functions[] = {
 static const luaL_Reg methods[] = {{"totable", tensor_totable}, {NULL, NULL}};
 
 void bind_open_nested(lua_State *L) {
-  bind_register_functions(L, MODULE, functions);
-  bind_register_functions(L, METHODS, methods);
+  bind_register_functions(L, BIND_MODULE, functions);
+  bind_register_functions(L, BIND_METHODS, methods);
 }

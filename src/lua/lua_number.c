@@ -91,5 +91,5 @@ static const luaL_Reg functions[] = {
 };
 
 void bind_open_number(lua_State *L) {
-  bind_register_functions(L, MODULE, functions);
+  bind_register_functions(L, BIND_MODULE, functions);
 }

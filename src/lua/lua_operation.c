@@ -8,7 +8,7 @@
 #include "binding.h"
 
 static int code_of_function(lua_State *L) {
-  return (int)lua_tointeger(L, lua_upvalueindex(EXTRA_UPVALUE));
+  return (int)lua_tointeger(L, lua_upvalueindex(BIND_EXTRA_UPVALUE));
 }
 
 /* --- Element by element -------------------------------------------------------------- */
@@ -18,7 +18,7 @@ static int operation_unary(lua_State *L) {
   bind_check_operand(L, 1);
   saros_function f = (saros_function)code_of_function(L);
   saros_tensor **out = bind_push_tensor(L);
-  ATTEMPT(L, saros_apply(f, bind_check_tensor(L, 1), out));
+  BIND_ATTEMPT(L, saros_apply(f, bind_check_tensor(L, 1), out));
   return bind_new_tensor(L, out);
 }
 
@@ -31,7 +31,7 @@ static int operation_sloped(lua_State *L) {
   saros_function f = (saros_function)code_of_function(L);
   double slope = bind_check_number(L, 2);
   saros_tensor **out = bind_push_tensor(L);
-  ATTEMPT(L, saros_apply_slope(f, bind_check_tensor(L, 1), slope, out));
+  BIND_ATTEMPT(L, saros_apply_slope(f, bind_check_tensor(L, 1), slope, out));
   return bind_new_tensor(L, out);
 }
 
@@ -42,8 +42,8 @@ static saros_tensor **combine(lua_State *L, int a, int b) {
   bind_check_operand(L, 1);
   bind_check_operand(L, 2);
   saros_tensor **out = bind_push_tensor(L);
-  ATTEMPT(L, saros_combine(f, bind_check_tensor(L, a), bind_check_tensor(L, b),
-                           out));
+  BIND_ATTEMPT(L, saros_combine(f, bind_check_tensor(L, a),
+                                bind_check_tensor(L, b), out));
   return out;
 }
 
@@ -62,8 +62,8 @@ static int operation_negated(lua_State *L) {
   lua_pushinteger(L, 1);
   bind_check_operand(L, 4);
   saros_tensor **out = bind_push_tensor(L);
-  ATTEMPT(L, saros_combine(SAROS_SUBTRACT, bind_check_tensor(L, 4),
-                           bind_check_tensor(L, 3), out));
+  BIND_ATTEMPT(L, saros_combine(SAROS_SUBTRACT, bind_check_tensor(L, 4),
+                                bind_check_tensor(L, 3), out));
   return bind_new_tensor(L, out);
 }
 
@@ -72,8 +72,8 @@ static int operation_where(lua_State *L) {
   for (int operand = 1; operand <= 3; operand++)
     bind_check_operand(L, operand);
   saros_tensor **out = bind_push_tensor(L);
-  ATTEMPT(L, saros_where(bind_check_tensor(L, 1), bind_check_tensor(L, 2),
-                         bind_check_tensor(L, 3), out));
+  BIND_ATTEMPT(L, saros_where(bind_check_tensor(L, 1), bind_check_tensor(L, 2),
+                              bind_check_tensor(L, 3), out));
   return bind_new_tensor(L, out);
 }
 
@@ -82,8 +82,8 @@ static int operation_where(lua_State *L) {
 static int operation_matmul(lua_State *L) {
   lua_settop(L, 2);
   saros_tensor **out = bind_push_tensor(L);
-  ATTEMPT(L,
-          saros_matmul(bind_check_tensor(L, 1), bind_check_tensor(L, 2), out));
+  BIND_ATTEMPT(
+      L, saros_matmul(bind_check_tensor(L, 1), bind_check_tensor(L, 2), out));
   return bind_new_tensor(L, out);
 }
 
@@ -96,7 +96,7 @@ static int reduce(lua_State *L, reduction f) {
   int axis = bind_opt_axis(L, 2, SAROS_ALL_AXES);
   int keep = bind_opt_flag(L, 3, 0);
   saros_tensor **out = bind_push_tensor(L);
-  ATTEMPT(L, f(bind_check_tensor(L, 1), axis, keep, out));
+  BIND_ATTEMPT(L, f(bind_check_tensor(L, 1), axis, keep, out));
   return bind_new_tensor(L, out);
 }
 
@@ -127,7 +127,7 @@ static int along_axis(lua_State *L, saros_status (*f)(saros_tensor *x, int axis,
   bind_check_tensor(L, 1);
   int axis = bind_opt_axis(L, 2, -1);
   saros_tensor **out = bind_push_tensor(L);
-  ATTEMPT(L, f(bind_check_tensor(L, 1), axis, out));
+  BIND_ATTEMPT(L, f(bind_check_tensor(L, 1), axis, out));
   return bind_new_tensor(L, out);
 }
 
@@ -154,7 +154,7 @@ static int operation_topk(lua_State *L) {
   int axis = bind_opt_axis(L, 3, -1);
   saros_tensor **values = bind_push_tensor(L);
   saros_tensor **ids = bind_push_tensor(L);
-  ATTEMPT(L, saros_topk(bind_check_tensor(L, 1), k, axis, values, ids));
+  BIND_ATTEMPT(L, saros_topk(bind_check_tensor(L, 1), k, axis, values, ids));
   bind_new_tensor(L, values);
   return bind_new_tensor(L, ids) + 1;
 }
@@ -164,15 +164,16 @@ static int operation_topk(lua_State *L) {
 static int operation_pick(lua_State *L) {
   lua_settop(L, 2);
   saros_tensor **out = bind_push_tensor(L);
-  ATTEMPT(L, saros_pick(bind_check_tensor(L, 1), bind_check_tensor(L, 2), out));
+  BIND_ATTEMPT(
+      L, saros_pick(bind_check_tensor(L, 1), bind_check_tensor(L, 2), out));
   return bind_new_tensor(L, out);
 }
 
 static int operation_embedding(lua_State *L) {
   lua_settop(L, 2);
   saros_tensor **out = bind_push_tensor(L);
-  ATTEMPT(L, saros_embedding(bind_check_tensor(L, 1), bind_check_tensor(L, 2),
-                             out));
+  BIND_ATTEMPT(L, saros_embedding(bind_check_tensor(L, 1),
+                                  bind_check_tensor(L, 2), out));
   return bind_new_tensor(L, out);
 }
 
@@ -181,8 +182,8 @@ static int operation_gather(lua_State *L) {
   bind_check_tensor(L, 1);
   int axis = bind_check_axis(L, 2);
   saros_tensor **out = bind_push_tensor(L);
-  ATTEMPT(L, saros_gather(bind_check_tensor(L, 1), axis,
-                          bind_check_tensor(L, 3), out));
+  BIND_ATTEMPT(L, saros_gather(bind_check_tensor(L, 1), axis,
+                               bind_check_tensor(L, 3), out));
   return bind_new_tensor(L, out);
 }
 
@@ -191,7 +192,7 @@ static int operation_one_hot(lua_State *L) {
   bind_check_tensor(L, 1);
   int V = bind_check_size(L, 2);
   saros_tensor **out = bind_push_tensor(L);
-  ATTEMPT(L, saros_one_hot(bind_check_tensor(L, 1), V, out));
+  BIND_ATTEMPT(L, saros_one_hot(bind_check_tensor(L, 1), V, out));
   return bind_new_tensor(L, out);
 }
 
@@ -215,14 +216,14 @@ static int operation_cross_entropy(lua_State *L) {
   double smoothing =
       lua_isnil(L, 3) ? 0 : bind_field_number(L, 3, "label_smoothing", 0);
   saros_tensor **out = bind_push_tensor(L);
-  ATTEMPT(L,
-          saros_cross_entropy(bind_check_tensor(L, 1), bind_check_tensor(L, 2),
-                              &(saros_cross_entropy_options){
-                                  .mask = bind_opt_tensor(L, 4),
-                                  .weights = bind_opt_tensor(L, 5),
-                                  .smoothing = smoothing,
-                              },
-                              out));
+  BIND_ATTEMPT(L, saros_cross_entropy(bind_check_tensor(L, 1),
+                                      bind_check_tensor(L, 2),
+                                      &(saros_cross_entropy_options){
+                                          .mask = bind_opt_tensor(L, 4),
+                                          .weights = bind_opt_tensor(L, 5),
+                                          .smoothing = smoothing,
+                                      },
+                                      out));
   return bind_new_tensor(L, out);
 }
 
@@ -236,8 +237,9 @@ static int operation_loss(lua_State *L) {
     delta = bind_field_number(L, 3, "delta", 1);
   bind_push_field_tensor(L, 3, "mask");  // 4
   saros_tensor **out = bind_push_tensor(L);
-  ATTEMPT(L, saros_loss(kind, bind_check_tensor(L, 1), bind_check_tensor(L, 2),
-                        bind_opt_tensor(L, 4), delta, out));
+  BIND_ATTEMPT(L, saros_loss(kind, bind_check_tensor(L, 1),
+                             bind_check_tensor(L, 2), bind_opt_tensor(L, 4),
+                             delta, out));
   return bind_new_tensor(L, out);
 }
 
@@ -246,8 +248,8 @@ static int operation_dropout(lua_State *L) {
   bind_check_tensor(L, 1);
   double p = bind_check_number(L, 2);
   saros_tensor **out = bind_push_tensor(L);
-  ATTEMPT(L, saros_dropout(bind_check_tensor(L, 1), p,
-                           bind_check_generator(L, 3), out));
+  BIND_ATTEMPT(L, saros_dropout(bind_check_tensor(L, 1), p,
+                                bind_check_generator(L, 3), out));
   return bind_new_tensor(L, out);
 }
 
@@ -256,8 +258,9 @@ static int operation_layer_norm(lua_State *L) {
   bind_check_tensor(L, 1);
   double epsilon = bind_opt_number(L, 4, 1e-5);
   saros_tensor **out = bind_push_tensor(L);
-  ATTEMPT(L, saros_layer_norm(bind_check_tensor(L, 1), bind_check_tensor(L, 2),
-                              bind_check_tensor(L, 3), epsilon, out));
+  BIND_ATTEMPT(L, saros_layer_norm(bind_check_tensor(L, 1),
+                                   bind_check_tensor(L, 2),
+                                   bind_check_tensor(L, 3), epsilon, out));
   return bind_new_tensor(L, out);
 }
 
@@ -266,16 +269,16 @@ static int operation_rms_norm(lua_State *L) {
   bind_check_tensor(L, 1);
   double epsilon = bind_opt_number(L, 3, 1e-5);
   saros_tensor **out = bind_push_tensor(L);
-  ATTEMPT(L, saros_rms_norm(bind_check_tensor(L, 1), bind_opt_tensor(L, 2),
-                            epsilon, out));
+  BIND_ATTEMPT(L, saros_rms_norm(bind_check_tensor(L, 1), bind_opt_tensor(L, 2),
+                                 epsilon, out));
   return bind_new_tensor(L, out);
 }
 
 static int operation_linear(lua_State *L) {
   lua_settop(L, 3);
   saros_tensor **out = bind_push_tensor(L);
-  ATTEMPT(L, saros_linear(bind_check_tensor(L, 1), bind_check_tensor(L, 2),
-                          bind_opt_tensor(L, 3), out));
+  BIND_ATTEMPT(L, saros_linear(bind_check_tensor(L, 1), bind_check_tensor(L, 2),
+                               bind_opt_tensor(L, 3), out));
   return bind_new_tensor(L, out);
 }
 

@@ -15,7 +15,7 @@
 #include "binding.h"
 
 /* The upvalues of an operation, behind those of every function. */
-enum { FORWARD = EXTRA_UPVALUE, BACKWARD, OUTPUTS };
+enum { FORWARD = BIND_EXTRA_UPVALUE, BACKWARD, OUTPUTS };
 
 #define MOST 255
 
@@ -38,7 +38,7 @@ static void leave(void *object) {
 /* Pushes two values; closing the second ends the visit. The owner keeps the visit and
 ** the visit the box of the tape: a coroutine that died in between ends all three in
 ** one cycle of the collector. */
-static owner *push_visit(lua_State *L, const char *name, int tape) {
+static bind_owner *push_visit(lua_State *L, const char *name, int tape) {
   visit *v = lua_newuserdatauv(L, sizeof *v, 1);
   *v = (visit){.context = bind_context_of(L)};
   if (tape != 0) {
@@ -46,10 +46,10 @@ static owner *push_visit(lua_State *L, const char *name, int tape) {
     lua_pushvalue(L, tape);
     lua_setiuservalue(L, -2, 1);
   }
-  owner *box = bind_push_owner(L, leave);
+  bind_owner *box = bind_push_owner(L, leave);
   lua_pushvalue(L, -2);
   lua_setiuservalue(L, -2, 1);
-  RUN(L, saros_pause_begin(v->context, &v->pause));
+  BIND_RUN(L, saros_pause_begin(v->context, &v->pause));
   v->layer = saros_profile_layer(v->context, name);
   box->object = v;
   lua_toclose(L, -1);
@@ -74,8 +74,8 @@ static void check_room(lua_State *L, int values) {
 
 /* Pushes the weak table of the boxes of tapes by tape. */
 static void push_tapes(lua_State *L) {
-  int state = lua_upvalueindex(BINDING_UPVALUE);
-  if (lua_getiuservalue(L, state, TAPES_VALUE) == LUA_TTABLE)
+  int state = lua_upvalueindex(BIND_BINDING_UPVALUE);
+  if (lua_getiuservalue(L, state, BIND_TAPES_VALUE) == LUA_TTABLE)
     return;
   lua_pop(L, 1);
   lua_newtable(L);
@@ -84,7 +84,7 @@ static void push_tapes(lua_State *L) {
   lua_setfield(L, -2, "__mode");
   lua_setmetatable(L, -2);
   lua_pushvalue(L, -1);
-  lua_setiuservalue(L, state, TAPES_VALUE);
+  lua_setiuservalue(L, state, BIND_TAPES_VALUE);
 }
 
 void bind_own_know_tape(lua_State *L, int box) {
@@ -237,7 +237,7 @@ static void record(lua_State *L, int entry, int arguments, int first,
   int boxes = lua_gettop(L) + 1;
   for (int i = 0; i < outputs; i++)
     bind_push_tensor(L);
-  ATTEMPT(L, record_outputs(L, &own, first, plain, out));
+  BIND_ATTEMPT(L, record_outputs(L, &own, first, plain, out));
   for (int i = 0; i < outputs; i++)
     *(saros_tensor **)lua_touserdata(L, boxes + i) = out[i];
   for (int i = 0; i < outputs; i++)
@@ -256,7 +256,7 @@ static int own_call(lua_State *L) {
                  bind_function_name(L), MOST, arguments);
   check_room(L, 2 * arguments);
   push_entry(L, arguments);
-  owner *box = push_visit(L, bind_function_name(L), 0);
+  bind_owner *box = push_visit(L, bind_function_name(L), 0);
   int first = lua_gettop(L) + 1;
   lua_pushvalue(L, lua_upvalueindex(FORWARD));
   for (int i = 1; i <= arguments; i++)
@@ -281,8 +281,9 @@ static int push_values(lua_State *L, int entry, const saros_own_stop *stop) {
   check_room(L, stop->outputs + values);
   for (int i = 0; i < stop->outputs; i++) {
     saros_tensor **dy = bind_push_tensor(L);
-    ATTEMPT(L, saros_tape_stop_gradient(
-                   *(saros_tape **)bind_check_box(L, 1, TAPE), i, dy));
+    BIND_ATTEMPT(L,
+                 saros_tape_stop_gradient(
+                     *(saros_tape **)bind_check_box(L, 1, BIND_TAPE), i, dy));
   }
   for (int i = 0; i < values; i++)
     lua_rawgeti(L, entry, i + 2);
@@ -344,10 +345,11 @@ static saros_tensor **check_gradients(lua_State *L, int entry, const char *name,
 
 /* Goes on with gradients; an error about them blames the function. */
 static saros_status resume(lua_State *L, int entry, saros_tensor **gradients) {
-  saros_tape *tape = *(saros_tape **)bind_check_box(L, 1, TAPE);
+  saros_tape *tape = *(saros_tape **)bind_check_box(L, 1, BIND_TAPE);
   saros_own_stop stop;
   saros_status status;
-  MEASURE(L, "backward", status, saros_tape_backward_resume(tape, gradients));
+  BIND_MEASURE(L, "backward", status,
+               saros_tape_backward_resume(tape, gradients));
   if (status == SAROS_EARGUMENT && saros_tape_stop(tape, &stop)) {
     saros_tape_give_up(tape);
     lua_pushstring(L, saros_error(bind_context_of(L)));
@@ -361,7 +363,7 @@ saros_status bind_own_backward(lua_State *L, const saros_own_stop *stop) {
   const char *name = lua_pushstring(L, stop->name);
   take_entry(L, stop->token);
   int entry = base + 2;
-  owner *box = push_visit(L, name, 1);
+  bind_owner *box = push_visit(L, name, 1);
   int first = lua_gettop(L) + 1;
   lua_rawgeti(L, entry, 1);
   lua_call(L, push_values(L, entry, stop), LUA_MULTRET);
@@ -383,7 +385,7 @@ static int own_new(lua_State *L) {
     if (!lua_isfunction(L, arg))
       bind_argument_error(L, arg, "a function");
   bind_check_integer(L, 4, 0, MOST, "a number of outputs, or 0 for all");
-  lua_pushvalue(L, lua_upvalueindex(BINDING_UPVALUE));
+  lua_pushvalue(L, lua_upvalueindex(BIND_BINDING_UPVALUE));
   lua_pushstring(L, name);
   lua_pushvalue(L, 2);
   lua_pushvalue(L, 3);
@@ -395,5 +397,5 @@ static int own_new(lua_State *L) {
 static const luaL_Reg functions[] = {{"operation", own_new}, {NULL, NULL}};
 
 void bind_open_own(lua_State *L) {
-  bind_register_functions(L, MODULE, functions);
+  bind_register_functions(L, BIND_MODULE, functions);
 }

@@ -29,7 +29,7 @@ static int profile_profiling(lua_State *L) {
   if (lua_type(L, 1) != LUA_TBOOLEAN)
     bind_argument_error(L, 1, "true or false");
   if (lua_toboolean(L, 1))
-    RUN(L, saros_profile_start(bind_context_of(L)));
+    BIND_RUN(L, saros_profile_start(bind_context_of(L)));
   else
     saros_profile_stop(bind_context_of(L));
   push_rows(L);
@@ -49,5 +49,5 @@ static const luaL_Reg functions[] = {
 };
 
 void bind_open_profile(lua_State *L) {
-  bind_register_functions(L, MODULE, functions);
+  bind_register_functions(L, BIND_MODULE, functions);
 }

@@ -6,7 +6,7 @@
 #include "binding.h"
 
 static saros_program *check_program(lua_State *L, int arg) {
-  return *(saros_program **)bind_check_box(L, arg, PROGRAM);
+  return *(saros_program **)bind_check_box(L, arg, BIND_PROGRAM);
 }
 
 static int program(lua_State *L) {
@@ -15,13 +15,13 @@ static int program(lua_State *L) {
   if (lua_type(L, 1) != LUA_TSTRING)
     bind_argument_error(L, 1, "JSON text");
   const char *text = lua_tolstring(L, 1, &size);
-  saros_program **box = bind_push_box(L, PROGRAM);
-  ATTEMPT(L, saros_program_read(bind_context_of(L), text, size, box));
+  saros_program **box = bind_push_box(L, BIND_PROGRAM);
+  BIND_ATTEMPT(L, saros_program_read(bind_context_of(L), text, size, box));
   return 1;
 }
 
 static int program_gc(lua_State *L) {
-  saros_program **box = bind_to_box(L, 1, PROGRAM);
+  saros_program **box = bind_to_box(L, 1, BIND_PROGRAM);
   if (box != NULL) {
     saros_program *object = *box;
     *box = NULL;
@@ -32,7 +32,7 @@ static int program_gc(lua_State *L) {
 
 /* "saros.Program: x (64) -> y (128), 1 state" */
 static int program_tostring(lua_State *L) {
-  saros_program **box = bind_to_box(L, 1, PROGRAM);
+  saros_program **box = bind_to_box(L, 1, BIND_PROGRAM);
   if (box == NULL || *box == NULL) {
     lua_pushliteral(L, "program (closed)");
     return 1;
@@ -301,14 +301,14 @@ static int program_run(lua_State *L) {
   bind_push_field_tensor(L, RUN_GIVEN, "mask");
   bind_push_field_tensor(L, RUN_GIVEN, "reset");
   if (bind_push_field(L, RUN_GIVEN, "generator") != LUA_TNIL &&
-      bind_to_box(L, -1, GENERATOR) == NULL)
+      bind_to_box(L, -1, BIND_GENERATOR) == NULL)
     bind_field_error(L, "a generator", "generator");
   push_results(L, RUN_OUTPUTS);
   push_results(L, RUN_LAST);
   room += (size_t)count_of(L, RUN_OUTPUTS) + (size_t)count_of(L, RUN_LAST);
   memset(lua_newuserdatauv(L, (room + 1) * sizeof(saros_tensor *), 0), 0,
          (room + 1) * sizeof(saros_tensor *));
-  ATTEMPT_AS(L, "program", run(L));
+  BIND_ATTEMPT_AS(L, "program", run(L));
   push_by_name(L, RUN_OUTPUTS);
   push_by_name(L, RUN_LAST);
   return 2;
@@ -328,7 +328,7 @@ static const luaL_Reg methods[] = {{"inputs", program_inputs},
                                    {NULL, NULL}};
 
 void bind_open_program(lua_State *L) {
-  bind_register_type(L, PROGRAM, metamethods, methods);
+  bind_register_type(L, BIND_PROGRAM, metamethods, methods);
   lua_pop(L, 1);
-  bind_register_functions(L, MODULE, functions);
+  bind_register_functions(L, BIND_MODULE, functions);
 }

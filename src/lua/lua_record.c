@@ -17,11 +17,12 @@ enum { ROOM = 4000 };
 /* Makes the value on top, popped, the recorder; nil if there is none. */
 static void set_recorder(lua_State *L) {
   bind_binding_of(L)->recording = !lua_isnil(L, -1);
-  lua_setiuservalue(L, lua_upvalueindex(BINDING_UPVALUE), RECORDER_VALUE);
+  lua_setiuservalue(L, lua_upvalueindex(BIND_BINDING_UPVALUE),
+                    BIND_RECORDER_VALUE);
 }
 
 static int recording_gc(lua_State *L) {
-  void **box = bind_to_box(L, 1, RECORDING);
+  void **box = bind_to_box(L, 1, BIND_RECORDING);
   if (box == NULL || *box == NULL)
     return 0;
   *box = NULL;
@@ -34,8 +35,9 @@ static int record_record(lua_State *L) {
   lua_settop(L, 1);
   if (!lua_isfunction(L, 1))
     bind_argument_error(L, 1, "a function");
-  void **box = bind_push_box(L, RECORDING);
-  lua_getiuservalue(L, lua_upvalueindex(BINDING_UPVALUE), RECORDER_VALUE);
+  void **box = bind_push_box(L, BIND_RECORDING);
+  lua_getiuservalue(L, lua_upvalueindex(BIND_BINDING_UPVALUE),
+                    BIND_RECORDER_VALUE);
   lua_setiuservalue(L, -2, PREVIOUS);
   *box = box;  // open
   lua_pushvalue(L, 1);
@@ -67,9 +69,9 @@ static const luaL_Reg functions[] = {
 void bind_open_record(lua_State *L) {
   bind_push_binding(L);
   lua_newtable(L);
-  lua_setiuservalue(L, -2, CALLS_VALUE);
+  lua_setiuservalue(L, -2, BIND_CALLS_VALUE);
   lua_pop(L, 1);
-  bind_push_metatable(L, RECORDING, metamethods);
+  bind_push_metatable(L, BIND_RECORDING, metamethods);
   lua_pop(L, 1);
-  bind_register_functions(L, MODULE, functions);
+  bind_register_functions(L, BIND_MODULE, functions);
 }

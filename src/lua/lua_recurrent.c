@@ -153,7 +153,7 @@ static int recurrent(lua_State *L) {
     lua_rawseti(L, RESULT, i + 1);
   }
   saros_tensor **y = bind_push_tensor(L);
-  ATTEMPT_AS(L, facts.name, run(L, cell, count, reverse, y, last));
+  BIND_ATTEMPT_AS(L, facts.name, run(L, cell, count, reverse, y, last));
   bind_new_tensor_as(L, facts.name, y);
   lua_pushvalue(L, RESULT);
   return 2;
@@ -163,16 +163,16 @@ static int keep(lua_State *L) {
   lua_settop(L, 3);
   int reverse = bind_opt_flag(L, 3, 0);
   saros_tensor **out = bind_push_tensor(L);
-  ATTEMPT(L, saros_keep(bind_check_tensor(L, 1), bind_opt_tensor(L, 2), reverse,
-                        out));
+  BIND_ATTEMPT(L, saros_keep(bind_check_tensor(L, 1), bind_opt_tensor(L, 2),
+                             reverse, out));
   return bind_new_tensor(L, out);
 }
 
 static int mask_rows(lua_State *L) {
   lua_settop(L, 2);
   saros_tensor **out = bind_push_tensor(L);
-  ATTEMPT(L, saros_mask_rows(bind_check_tensor(L, 1), bind_check_tensor(L, 2),
-                             out));
+  BIND_ATTEMPT(L, saros_mask_rows(bind_check_tensor(L, 1),
+                                  bind_check_tensor(L, 2), out));
   return bind_new_tensor(L, out);
 }
 
@@ -182,5 +182,5 @@ static const luaL_Reg functions[] = {{"recurrent", recurrent},
                                      {NULL, NULL}};
 
 void bind_open_recurrent(lua_State *L) {
-  bind_register_functions(L, MODULE, functions);
+  bind_register_functions(L, BIND_MODULE, functions);
 }

@@ -9,7 +9,7 @@
 #include "binding.h"
 
 saros_session *bind_check_session(lua_State *L) {
-  return *(saros_session **)bind_check_box(L, 1, SESSION);
+  return *(saros_session **)bind_check_box(L, 1, BIND_SESSION);
 }
 
 /* --- Life ---------------------------------------------------------------------------- */
@@ -36,17 +36,17 @@ static void keep_outputs(lua_State *L, int box) {
   lua_createtable(L, count, count);
   for (int i = 0; i < count; i++) {
     saros_tensor **out = bind_push_tensor(L);
-    ATTEMPT(L, share_result(*s, saros_session_output_at(*s, i), out));
+    BIND_ATTEMPT(L, share_result(*s, saros_session_output_at(*s, i), out));
     if (i == 0) {
       lua_pushvalue(L, -1);
-      lua_setiuservalue(L, box, SESSION_OUTPUT);
+      lua_setiuservalue(L, box, BIND_SESSION_OUTPUT);
     }
     lua_pushvalue(L, -1);
     lua_rawseti(L, -3, i + 1);
     lua_setfield(L, -2,
                  saros_program_output(saros_session_program(*s), i).name);
   }
-  lua_setiuservalue(L, box, SESSION_OUTPUTS);
+  lua_setiuservalue(L, box, BIND_SESSION_OUTPUTS);
 }
 
 /* What steps are copied into: a tensor for each input, and at -1, -2, ... their
@@ -58,14 +58,15 @@ static void keep_inputs(lua_State *L, int box) {
   for (int i = 0; i < facts.input_count; i++) {
     const saros_program_value x =
         saros_program_input(saros_session_program(*s), i);
-    shape ids = {1, {facts.streams}}, features = {2, {facts.streams, x.width}};
+    bind_shape ids = {1, {facts.streams}},
+               features = {2, {facts.streams, x.width}};
     lua_pushstring(L, x.name);
     lua_rawseti(L, -2, -i - 1);
     bind_push_zeros(L, x.symbols ? SAROS_IDS : SAROS_REAL,
                     x.symbols ? &ids : &features);
     lua_rawseti(L, -2, i + 1);
   }
-  lua_setiuservalue(L, box, SESSION_INPUT);
+  lua_setiuservalue(L, box, BIND_SESSION_INPUT);
 }
 
 /* Puts what a session needs beside itself into its user values; it is the value
@@ -73,18 +74,18 @@ static void keep_inputs(lua_State *L, int box) {
 static int finish_session(lua_State *L, size_t before) {
   int box = lua_gettop(L);
   saros_session **s = lua_touserdata(L, box);
-  shape ids = {1, {saros_session_of(*s).streams}};
-  if (saros_session_of(*s).input_count > SESSION_MOST_INPUTS)
+  bind_shape ids = {1, {saros_session_of(*s).streams}};
+  if (saros_session_of(*s).input_count > BIND_SESSION_MOST_INPUTS)
     bind_failure(L, "%s: expected at most %d inputs, got %d",
-                 bind_function_name(L), SESSION_MOST_INPUTS,
+                 bind_function_name(L), BIND_SESSION_MOST_INPUTS,
                  saros_session_of(*s).input_count);
   keep_outputs(L, box);
   saros_tensor **out = bind_push_tensor(L);
-  ATTEMPT(L, share_probabilities(*s, out));
-  lua_setiuservalue(L, box, SESSION_PROBABILITIES);
+  BIND_ATTEMPT(L, share_probabilities(*s, out));
+  lua_setiuservalue(L, box, BIND_SESSION_PROBABILITIES);
   keep_inputs(L, box);
   bind_push_zeros(L, SAROS_IDS, &ids);
-  lua_setiuservalue(L, box, SESSION_IDS);
+  lua_setiuservalue(L, box, BIND_SESSION_IDS);
   return bind_tell_collector(L, saros_memory_of(bind_context_of(L)).in_use -
                                     before);
 }
@@ -117,7 +118,8 @@ static saros_tensor **push_parameters(lua_State *L, int arg,
 ** makes the list again, and form.parameters(model) the list for s:repack. */
 static int session_new(lua_State *L) {
   lua_settop(L, 5);
-  saros_program *program = *(saros_program **)bind_check_box(L, 1, PROGRAM);
+  saros_program *program =
+      *(saros_program **)bind_check_box(L, 1, BIND_PROGRAM);
   bind_check_table(L, 2);
   int streams = (int)bind_check_integer(L, 3, 1, INT_MAX, "a size >= 1");
   int packing = check_weights(L, 4), count;
@@ -125,18 +127,18 @@ static int session_new(lua_State *L) {
     bind_check_table(L, 5);
   saros_tensor **array = push_parameters(L, 2, program, &count);
   size_t before = saros_memory_of(bind_context_of(L)).in_use;
-  saros_session **box = bind_push_box(L, SESSION);
-  ATTEMPT(L, saros_session_new(bind_context_of(L), program,
-                               bind_list_tensors(L, 2, count, array), streams,
-                               (saros_weights)packing, box));
+  saros_session **box = bind_push_box(L, BIND_SESSION);
+  BIND_ATTEMPT(L, saros_session_new(bind_context_of(L), program,
+                                    bind_list_tensors(L, 2, count, array),
+                                    streams, (saros_weights)packing, box));
   lua_pushvalue(L, 5);
-  lua_setiuservalue(L, -2, SESSION_FORM);
+  lua_setiuservalue(L, -2, BIND_SESSION_FORM);
   return finish_session(L, before);
 }
 
 /* Pushes what the maker of the session gave by this name, or nil. */
 static int push_form(lua_State *L, const char *name) {
-  lua_getiuservalue(L, 1, SESSION_FORM);
+  lua_getiuservalue(L, 1, BIND_SESSION_FORM);
   if (!lua_isnil(L, -1)) {
     lua_getfield(L, -1, name);
     lua_remove(L, -2);
@@ -164,14 +166,15 @@ static int session_repack(lua_State *L) {
   bind_check_table(L, list);
   saros_tensor **array = push_parameters(
       L, list, saros_session_program(bind_check_session(L)), &count);
-  ATTEMPT(L, saros_session_repack(bind_check_session(L),
-                                  bind_list_tensors(L, list, count, array)));
+  BIND_ATTEMPT(L,
+               saros_session_repack(bind_check_session(L),
+                                    bind_list_tensors(L, list, count, array)));
   lua_settop(L, 1);
   return 1;
 }
 
 static int session_gc(lua_State *L) {
-  saros_session **box = bind_to_box(L, 1, SESSION);
+  saros_session **box = bind_to_box(L, 1, BIND_SESSION);
   if (box != NULL) {
     saros_session *s = *box;
     *box = NULL;
@@ -183,10 +186,10 @@ static int session_gc(lua_State *L) {
 static int session_fork(lua_State *L) {
   bind_check_session(L);
   size_t before = saros_memory_of(bind_context_of(L)).in_use;
-  saros_session **box = bind_push_box(L, SESSION);
-  ATTEMPT(L, saros_session_fork(bind_check_session(L), box));
-  lua_getiuservalue(L, 1, SESSION_FORM);
-  lua_setiuservalue(L, -2, SESSION_FORM);
+  saros_session **box = bind_push_box(L, BIND_SESSION);
+  BIND_ATTEMPT(L, saros_session_fork(bind_check_session(L), box));
+  lua_getiuservalue(L, 1, BIND_SESSION_FORM);
+  lua_setiuservalue(L, -2, BIND_SESSION_FORM);
   return finish_session(L, before);
 }
 
@@ -208,7 +211,7 @@ static saros_tensor *push_own(lua_State *L, int which) {
 }
 
 static int push_output(lua_State *L) {
-  push_own(L, SESSION_OUTPUT);
+  push_own(L, BIND_SESSION_OUTPUT);
   return 1;
 }
 
@@ -228,7 +231,7 @@ static int session_output(lua_State *L) {
   lua_settop(L, 2);
   if (lua_isnil(L, 2))
     return push_output(L);
-  lua_getiuservalue(L, 1, SESSION_OUTPUTS);
+  lua_getiuservalue(L, 1, BIND_SESSION_OUTPUTS);
   lua_pushvalue(L, 2);
   if (lua_rawget(L, 3) == LUA_TNIL)
     bind_argument_error(L, 2, "the name or number of an output");
@@ -238,8 +241,8 @@ static int session_output(lua_State *L) {
 
 static int session_probabilities(lua_State *L) {
   saros_tensor *rows;
-  RUN(L, saros_session_probabilities(bind_check_session(L), &rows));
-  push_own(L, SESSION_PROBABILITIES);
+  BIND_RUN(L, saros_session_probabilities(bind_check_session(L), &rows));
+  push_own(L, BIND_SESSION_PROBABILITIES);
   return 1;
 }
 
@@ -249,7 +252,7 @@ static int session_probabilities(lua_State *L) {
 static int session_sample(lua_State *L) {
   lua_settop(L, 3);
   bind_check_session(L);
-  push_own(L, SESSION_IDS);  // 4
+  push_own(L, BIND_SESSION_IDS);  // 4
   if (!lua_isnil(L, 2))
     bind_check_generator(L, 2);
   saros_sampling how = bind_check_sampling(L, 3, bind_check_session(L));
@@ -259,8 +262,8 @@ static int session_sample(lua_State *L) {
   saros_generator *generator =
       lua_isnil(L, 2) ? NULL : bind_check_generator(L, 2);
   saros_tensor *ids = bind_check_tensor(L, 4);
-  RUN(L, saros_tensor_writable(ids, bind_function_name(L)));
-  RUN(L, saros_session_sample(s, generator, &how, saros_tensor_ids(ids)));
+  BIND_RUN(L, saros_tensor_writable(ids, bind_function_name(L)));
+  BIND_RUN(L, saros_session_sample(s, generator, &how, saros_tensor_ids(ids)));
   if (saros_session_of(s).streams == 1)
     lua_pushinteger(L, (lua_Integer)saros_tensor_ids(ids)[0] + 1);
   else
@@ -281,7 +284,7 @@ static int session_reset(lua_State *L) {
   snprintf(expected, sizeof expected, "a row in 1..%d", streams);
   if (!lua_isnoneornil(L, 2))
     row = (int)bind_check_integer(L, 2, 1, streams, expected) - 1;
-  RUN(L, saros_session_reset(bind_check_session(L), row));
+  BIND_RUN(L, saros_session_reset(bind_check_session(L), row));
   return itself(L);
 }
 
@@ -301,7 +304,7 @@ static int session_restore(lua_State *L) {
   if (lua_type(L, 2) != LUA_TSTRING)
     bind_argument_error(L, 2, "the string that dump returned");
   const char *bytes = lua_tolstring(L, 2, &size);
-  RUN(L, saros_session_restore(bind_check_session(L), bytes, size));
+  BIND_RUN(L, saros_session_restore(bind_check_session(L), bytes, size));
   return itself(L);
 }
 
@@ -315,11 +318,12 @@ static int session_state(lua_State *L) {
   lua_createtable(L, count, 0);
   for (int i = 0; i < count; i++) {
     saros_session *s = bind_check_session(L);
-    shape sizes = {2,
-                   {saros_session_of(s).streams,
-                    saros_program_state(saros_session_program(s), i).width}};
+    bind_shape sizes = {
+        2,
+        {saros_session_of(s).streams,
+         saros_program_state(saros_session_program(s), i).width}};
     saros_tensor **to = bind_push_zeros(L, SAROS_REAL, &sizes);
-    ATTEMPT(L, saros_session_state(bind_check_session(L), i, *to));
+    BIND_ATTEMPT(L, saros_session_state(bind_check_session(L), i, *to));
     lua_rawseti(L, -2, i + 1);
   }
   if (formed)
@@ -344,7 +348,7 @@ static int session_set_state(lua_State *L) {
   int count = saros_session_of(bind_check_session(L)).state_count;
   form_list(L, "set_state");
   saros_tensor **array = state_tensors(L, count);
-  RUN(L, saros_session_set_states(bind_check_session(L), array));
+  BIND_RUN(L, saros_session_set_states(bind_check_session(L), array));
   return itself(L);
 }
 
@@ -372,7 +376,7 @@ static void push_text(lua_State *L, const saros_session *s) {
 }
 
 static int session_tostring(lua_State *L) {
-  saros_session **box = bind_to_box(L, 1, SESSION);
+  saros_session **box = bind_to_box(L, 1, BIND_SESSION);
   if (box == NULL)
     bind_argument_error(L, 1, "a session");
   else if (*box == NULL)
@@ -410,8 +414,8 @@ static const luaL_Reg metamethods[] = {
 };
 
 void bind_open_session(lua_State *L) {
-  bind_register_functions(L, MODULE, functions);
-  bind_register_type(L, SESSION, metamethods, methods);
+  bind_register_functions(L, BIND_MODULE, functions);
+  bind_register_type(L, BIND_SESSION, metamethods, methods);
   bind_push_sampling_fields(L);
   bind_push_function(L, "sample", session_sample);
   lua_setfield(L, -2, "sample");

@@ -16,7 +16,7 @@ typedef struct step_input {
 
 /* The session's own tensor for an input. */
 static saros_tensor *push_input(lua_State *L, const step_input *in) {
-  lua_getiuservalue(L, 1, SESSION_INPUT);
+  lua_getiuservalue(L, 1, BIND_SESSION_INPUT);
   lua_rawgeti(L, -1, in->number);
   lua_remove(L, -2);
   return bind_check_live(L);
@@ -107,7 +107,7 @@ static const int32_t *ids_of_tensor(lua_State *L, const step_input *in) {
 static const void *read_ids(lua_State *L, step_input *in) {
   if (lua_istable(L, in->arg))
     return ids_of_list(L, in);
-  if (bind_to_box(L, in->arg, TENSOR) != NULL)
+  if (bind_to_box(L, in->arg, BIND_TENSOR) != NULL)
     return ids_of_tensor(L, in);
   if (in->streams > 1 || !to_id(L, in->arg, in, &in->id))
     wrong_input(L, in);
@@ -165,7 +165,7 @@ static const saros_real *features_of_tensor(lua_State *L,
 static const void *read_features(lua_State *L, step_input *in) {
   if (lua_istable(L, in->arg))
     return features_of_list(L, in);
-  if (bind_to_box(L, in->arg, TENSOR) != NULL)
+  if (bind_to_box(L, in->arg, BIND_TENSOR) != NULL)
     return features_of_tensor(L, in);
   if (lua_type(L, in->arg) != LUA_TNUMBER || in->width != 1 || in->streams != 1)
     wrong_input(L, in);
@@ -191,7 +191,7 @@ static const void *read_input(lua_State *L, step_input *in) {
 
 /* Raises an error at a field that is no input. */
 static void check_names(lua_State *L, int count) {
-  lua_getiuservalue(L, 1, SESSION_INPUT);
+  lua_getiuservalue(L, 1, BIND_SESSION_INPUT);
   const int names = lua_gettop(L);
   for (lua_pushnil(L); lua_next(L, 2); lua_pop(L, 1)) {
     int known = 0;
@@ -209,7 +209,7 @@ static void check_names(lua_State *L, int count) {
 /* Replaces the table at 2 by the values of its fields, in the order of inputs. */
 static void spread_names(lua_State *L, int count) {
   check_names(L, count);
-  lua_getiuservalue(L, 1, SESSION_INPUT);
+  lua_getiuservalue(L, 1, BIND_SESSION_INPUT);
   for (int i = 1; i <= count; i++) {
     lua_rawgeti(L, 3, -i);
     lua_rawget(L, 2);
@@ -225,8 +225,8 @@ static void spread_names(lua_State *L, int count) {
 
 /* A step of several inputs, or of none. */
 static void step_inputs(lua_State *L, saros_session_facts facts) {
-  step_input inputs[SESSION_MOST_INPUTS];
-  const void *rows[SESSION_MOST_INPUTS + 1] = {NULL};
+  step_input inputs[BIND_SESSION_MOST_INPUTS];
+  const void *rows[BIND_SESSION_MOST_INPUTS + 1] = {NULL};
   const int count = facts.input_count;
   luaL_checkstack(L, 4 * count + 8, "inputs");
   if (count > 1 && lua_gettop(L) == 2 && lua_istable(L, 2))
@@ -236,7 +236,7 @@ static void step_inputs(lua_State *L, saros_session_facts facts) {
     inputs[i] = input_of(bind_check_session(L), i + 1);
     rows[i] = read_input(L, &inputs[i]);
   }
-  RUN(L, saros_session_step_inputs(bind_check_session(L), rows));
+  BIND_RUN(L, saros_session_step_inputs(bind_check_session(L), rows));
 }
 
 void bind_step_session(lua_State *L) {
@@ -253,9 +253,9 @@ void bind_step_session(lua_State *L) {
   lua_settop(L, 2);
   if (facts.symbols > 0) {
     const int32_t *ids = read_ids(L, &in);
-    RUN(L, saros_session_step_ids(bind_check_session(L), ids));
+    BIND_RUN(L, saros_session_step_ids(bind_check_session(L), ids));
   } else {
     const saros_real *x = read_features(L, &in);
-    RUN(L, saros_session_step(bind_check_session(L), x));
+    BIND_RUN(L, saros_session_step(bind_check_session(L), x));
   }
 }

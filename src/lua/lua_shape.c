@@ -56,8 +56,8 @@ static int slice_by_step(lua_State *L, int axis, int first, int last,
                  first + 1, last + 1, step);
   const int count = (step > 0 ? way < 0 : way > 0) ? 0 : (int)(way / step) + 1;
   saros_tensor **out = bind_push_tensor(L);
-  ATTEMPT(L, saros_slice_step(bind_check_tensor(L, 1), axis, first, count, step,
-                              out));
+  BIND_ATTEMPT(L, saros_slice_step(bind_check_tensor(L, 1), axis, first, count,
+                                   step, out));
   return step > 0 ? 1 : bind_new_tensor(L, out);
 }
 
@@ -73,7 +73,8 @@ static int shape_slice(lua_State *L) {
   if (step != 1)
     return slice_by_step(L, axis, first, last, step);
   saros_tensor **out = bind_push_tensor(L);
-  ATTEMPT(L, saros_slice(bind_check_tensor(L, 1), axis, first, last + 1, out));
+  BIND_ATTEMPT(
+      L, saros_slice(bind_check_tensor(L, 1), axis, first, last + 1, out));
   return 1;
 }
 
@@ -82,7 +83,7 @@ static int shape_flip(lua_State *L) {
   bind_check_tensor(L, 1);
   int axis = bind_check_axis(L, 2);
   saros_tensor **out = bind_push_tensor(L);
-  ATTEMPT(L, saros_flip(bind_check_tensor(L, 1), axis, out));
+  BIND_ATTEMPT(L, saros_flip(bind_check_tensor(L, 1), axis, out));
   return bind_new_tensor(L, out);
 }
 
@@ -92,7 +93,7 @@ static int shape_select(lua_State *L) {
   int axis = bind_check_axis(L, 2);
   int at = check_place(L, 3, size_of_axis(L, axis), 0);
   saros_tensor **out = bind_push_tensor(L);
-  ATTEMPT(L, saros_select(bind_check_tensor(L, 1), axis, at, out));
+  BIND_ATTEMPT(L, saros_select(bind_check_tensor(L, 1), axis, at, out));
   return 1;
 }
 
@@ -101,18 +102,18 @@ static int shape_transpose(lua_State *L) {
   bind_check_tensor(L, 1);
   int axis1 = bind_opt_axis(L, 2, -2), axis2 = bind_opt_axis(L, 3, -1);
   saros_tensor **out = bind_push_tensor(L);
-  ATTEMPT(L, saros_transpose(bind_check_tensor(L, 1), axis1, axis2, out));
+  BIND_ATTEMPT(L, saros_transpose(bind_check_tensor(L, 1), axis1, axis2, out));
   return 1;
 }
 
 static int shape_reshape(lua_State *L) {
-  shape sizes;
+  bind_shape sizes;
   bind_check_tensor(L, 1);
   bind_check_sizes(L, 2, -1, &sizes);
   int is_copy = !saros_tensor_is_contiguous(bind_check_tensor(L, 1));
   saros_tensor **out = bind_push_tensor(L);
-  ATTEMPT(L,
-          saros_reshape(bind_check_tensor(L, 1), sizes.rank, sizes.sizes, out));
+  BIND_ATTEMPT(
+      L, saros_reshape(bind_check_tensor(L, 1), sizes.rank, sizes.sizes, out));
   return same_or_new(L, out, is_copy);
 }
 
@@ -122,14 +123,14 @@ static int shape_flatten(lua_State *L) {
   int size = saros_tensor_count(x) > 0 ? -1 : 0;
   int is_copy = !saros_tensor_is_contiguous(x);
   saros_tensor **out = bind_push_tensor(L);
-  ATTEMPT(L, saros_reshape(bind_check_tensor(L, 1), 1, &size, out));
+  BIND_ATTEMPT(L, saros_reshape(bind_check_tensor(L, 1), 1, &size, out));
   return same_or_new(L, out, is_copy);
 }
 
 static int shape_detach(lua_State *L) {
   lua_settop(L, 1);
   saros_tensor **out = bind_push_tensor(L);
-  ATTEMPT(L, saros_detach(bind_check_tensor(L, 1), out));
+  BIND_ATTEMPT(L, saros_detach(bind_check_tensor(L, 1), out));
   return 1;
 }
 
@@ -138,14 +139,14 @@ static int shape_detach(lua_State *L) {
 static int shape_clone(lua_State *L) {
   lua_settop(L, 1);
   saros_tensor **out = bind_push_tensor(L);
-  ATTEMPT(L, saros_clone(bind_check_tensor(L, 1), out));
+  BIND_ATTEMPT(L, saros_clone(bind_check_tensor(L, 1), out));
   return bind_new_tensor(L, out);
 }
 
 static int shape_contiguous(lua_State *L) {
   lua_settop(L, 1);
   saros_tensor **out = bind_push_tensor(L);
-  ATTEMPT(L, saros_contiguous(bind_check_tensor(L, 1), out));
+  BIND_ATTEMPT(L, saros_contiguous(bind_check_tensor(L, 1), out));
   return same_or_new(L, out, 1);
 }
 
@@ -160,8 +161,8 @@ static int join_list(lua_State *L, joiner f, int axis) {
   int count = bind_check_list(L, 1);
   saros_tensor **array = bind_push_array(L, count);
   saros_tensor **out = bind_push_tensor(L);
-  ATTEMPT(L, f(bind_context_of(L), count, bind_list_tensors(L, 1, count, array),
-               axis, out));
+  BIND_ATTEMPT(L, f(bind_context_of(L), count,
+                    bind_list_tensors(L, 1, count, array), axis, out));
   return bind_new_tensor(L, out);
 }
 
@@ -199,8 +200,8 @@ int bind_tensor_concat(lua_State *L) {
   lua_settop(L, 2);
   check_joinable(L);
   saros_tensor **out = bind_push_tensor(L);
-  ATTEMPT(L,
-          saros_concatenate(bind_context_of(L), 2, operands(L, pair), -1, out));
+  BIND_ATTEMPT(
+      L, saros_concatenate(bind_context_of(L), 2, operands(L, pair), -1, out));
   return bind_new_tensor(L, out);
 }
 
@@ -222,5 +223,5 @@ static const luaL_Reg functions[] = {
 
 void bind_open_shape(lua_State *L) {
   bind_register_shared(L, shared);
-  bind_register_functions(L, MODULE, functions);
+  bind_register_functions(L, BIND_MODULE, functions);
 }

@@ -10,7 +10,7 @@
 #include "binding.h"
 
 static int tensor_gc(lua_State *L) {
-  saros_tensor **box = bind_to_box(L, 1, TENSOR);
+  saros_tensor **box = bind_to_box(L, 1, BIND_TENSOR);
   if (box != NULL) {
     saros_tensor *x = *box;
     *box = NULL;
@@ -47,8 +47,8 @@ static saros_status select_position(lua_State *L, saros_tensor **out) {
 static int tensor_index(lua_State *L) {
   if (lua_type(L, 2) == LUA_TSTRING) {
     lua_pushvalue(L, 2);
-    if (lua_rawget(L, lua_upvalueindex(EXTRA_UPVALUE)) == LUA_TNIL)
-      bind_missing_method(L, "tensor", 2, lua_upvalueindex(EXTRA_UPVALUE));
+    if (lua_rawget(L, lua_upvalueindex(BIND_EXTRA_UPVALUE)) == LUA_TNIL)
+      bind_missing_method(L, "tensor", 2, lua_upvalueindex(BIND_EXTRA_UPVALUE));
     return 1;
   }
   saros_tensor *x = bind_check_tensor(L, 1);
@@ -57,7 +57,7 @@ static int tensor_index(lua_State *L) {
     return 1;
   }
   saros_tensor **out = bind_push_tensor(L);
-  ATTEMPT(L, select_position(L, out));
+  BIND_ATTEMPT(L, select_position(L, out));
   return 1;
 }
 
@@ -70,7 +70,7 @@ static void number_to_id(lua_State *L, int target, int arg) {
     return;
   if (!bind_to_integer(L, arg, 1, (lua_Integer)INT32_MAX + 1, &id))
     bind_argument_error(L, arg, "an id (an integer >= 1)");
-  saros_tensor **box = bind_push_zeros(L, SAROS_IDS, &(shape){0});
+  saros_tensor **box = bind_push_zeros(L, SAROS_IDS, &(bind_shape){0});
   saros_tensor_ids(*box)[0] = (int32_t)(id - 1);
   lua_replace(L, arg);
 }
@@ -79,7 +79,7 @@ static void number_to_id(lua_State *L, int target, int arg) {
 static saros_status assign(lua_State *L, saros_tensor *x, int arg) {
   if (lua_type(L, arg) == LUA_TNUMBER)
     return saros_fill(x, lua_tonumber(L, arg));
-  if (bind_to_box(L, arg, TENSOR) == NULL)
+  if (bind_to_box(L, arg, BIND_TENSOR) == NULL)
     bind_argument_error(L, arg, "a tensor or a number");
   return saros_assign(x, bind_check_tensor(L, arg));
 }
@@ -87,9 +87,9 @@ static saros_status assign(lua_State *L, saros_tensor *x, int arg) {
 static int tensor_newindex(lua_State *L) {
   lua_settop(L, 3);
   saros_tensor **part = bind_push_tensor(L);
-  ATTEMPT(L, select_position(L, part));
+  BIND_ATTEMPT(L, select_position(L, part));
   number_to_id(L, 4, 3);
-  ATTEMPT(L, assign(L, *part, 3));
+  BIND_ATTEMPT(L, assign(L, *part, 3));
   lua_pushvalue(L, 4);
   lua_replace(L, 1);
   return tensor_gc(L);  // the view, at once
@@ -182,13 +182,13 @@ static int itself(lua_State *L) {
 static int tensor_assign(lua_State *L) {
   lua_settop(L, 2);
   number_to_id(L, 1, 2);
-  ATTEMPT(L, assign(L, bind_check_tensor(L, 1), 2));
+  BIND_ATTEMPT(L, assign(L, bind_check_tensor(L, 1), 2));
   return itself(L);
 }
 
 static int tensor_adopt(lua_State *L) {
-  ATTEMPT(L,
-          saros_tensor_adopt(bind_check_tensor(L, 1), bind_check_tensor(L, 2)));
+  BIND_ATTEMPT(
+      L, saros_tensor_adopt(bind_check_tensor(L, 1), bind_check_tensor(L, 2)));
   return itself(L);
 }
 
@@ -200,14 +200,14 @@ static int tensor_fill(lua_State *L) {
 
 static int tensor_clamp(lua_State *L) {
   double low = bind_check_number(L, 2), high = bind_check_number(L, 3);
-  ATTEMPT(L, saros_clamp(bind_check_tensor(L, 1), low, high));
+  BIND_ATTEMPT(L, saros_clamp(bind_check_tensor(L, 1), low, high));
   return itself(L);
 }
 
 static int tensor_add_scaled(lua_State *L) {
   double alpha = bind_check_number(L, 2);
-  ATTEMPT(L, saros_add_scaled(bind_check_tensor(L, 1), alpha,
-                              bind_check_tensor(L, 3)));
+  BIND_ATTEMPT(L, saros_add_scaled(bind_check_tensor(L, 1), alpha,
+                                   bind_check_tensor(L, 3)));
   return itself(L);
 }
 
@@ -222,7 +222,7 @@ static int tensor_trainable(lua_State *L) {
   if (!lua_isboolean(L, 2))
     bind_argument_error(L, 2, "true or false");
   int trainable = lua_toboolean(L, 2);
-  ATTEMPT(L, saros_set_trainable(bind_check_tensor(L, 1), trainable));
+  BIND_ATTEMPT(L, saros_set_trainable(bind_check_tensor(L, 1), trainable));
   return itself(L);
 }
 
@@ -294,13 +294,13 @@ static const char *const operators[][2] = {
 };
 
 void bind_open_tensor(lua_State *L) {
-  bind_register_functions(L, METHODS, methods);
-  bind_push_metatable(L, TENSOR, metamethods);
+  bind_register_functions(L, BIND_METHODS, methods);
+  bind_push_metatable(L, BIND_TENSOR, metamethods);
   for (int i = 0; operators[i][0] != NULL; i++) {
-    lua_getfield(L, METHODS, operators[i][1]);
+    lua_getfield(L, BIND_METHODS, operators[i][1]);
     lua_setfield(L, -2, operators[i][0]);
   }
-  lua_pushvalue(L, METHODS);
+  lua_pushvalue(L, BIND_METHODS);
   bind_push_function(L, "index", tensor_index);
   lua_setfield(L, -2, "__index");
   lua_pop(L, 1);

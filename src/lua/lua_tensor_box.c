@@ -7,11 +7,11 @@
 #include "binding.h"
 
 saros_tensor **bind_push_tensor(lua_State *L) {
-  return bind_push_box(L, TENSOR);
+  return bind_push_box(L, BIND_TENSOR);
 }
 
 saros_tensor **bind_push_zeros(lua_State *L, saros_dtype dtype,
-                               const shape *sizes) {
+                               const bind_shape *sizes) {
   saros_tensor **box = bind_push_tensor(L);
   saros_status status;
   int attempts = 0;
@@ -30,7 +30,7 @@ saros_tensor **bind_push_zeros(lua_State *L, saros_dtype dtype,
 saros_tensor *bind_check_tensor(lua_State *L, int arg) {
   saros_tensor *x = bind_to_tensor(L, arg);
   if (x == NULL)
-    bind_check_box(L, arg, TENSOR);  // raises
+    bind_check_box(L, arg, BIND_TENSOR);  // raises
   return x;
 }
 
@@ -78,13 +78,13 @@ int bind_new_tensor(lua_State *L, saros_tensor *const *box) {
 
 void bind_check_operand(lua_State *L, int arg) {
   if (lua_type(L, arg) != LUA_TNUMBER) {
-    if (bind_to_box(L, arg, TENSOR) == NULL)
+    if (bind_to_box(L, arg, BIND_TENSOR) == NULL)
       bind_argument_error(L, arg, "a tensor or a number");
     return;
   }
   double value = lua_tonumber(L, arg);
-  saros_tensor **box = bind_push_zeros(L, SAROS_REAL, &(shape){0});
-  RUN(L, saros_fill(*box, value));
+  saros_tensor **box = bind_push_zeros(L, SAROS_REAL, &(bind_shape){0});
+  BIND_RUN(L, saros_fill(*box, value));
   lua_replace(L, arg);
 }
 

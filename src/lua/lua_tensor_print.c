@@ -220,7 +220,7 @@ static int push_scalar(lua_State *L, const saros_tensor *x) {
 }
 
 int bind_tensor_tostring(lua_State *L) {
-  if (bind_to_box(L, 1, TENSOR) != NULL && bind_to_tensor(L, 1) == NULL) {
+  if (bind_to_box(L, 1, BIND_TENSOR) != NULL && bind_to_tensor(L, 1) == NULL) {
     lua_pushliteral(L, "tensor (closed)");
     return 1;
   }

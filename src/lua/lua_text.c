@@ -21,11 +21,11 @@ static saros_unit check_unit(lua_State *L, int arg) {
 }
 
 static saros_codec *check_codec(lua_State *L, int arg) {
-  return *(saros_codec **)bind_check_box(L, arg, CODEC);
+  return *(saros_codec **)bind_check_box(L, arg, BIND_CODEC);
 }
 
 static saros_tokens *check_tokens(lua_State *L, int arg) {
-  return *(saros_tokens **)bind_check_box(L, arg, TOKENS);
+  return *(saros_tokens **)bind_check_box(L, arg, BIND_TOKENS);
 }
 
 /* Any string, as a text in memory that lives as long as the argument. */
@@ -55,7 +55,7 @@ static void add_merges(lua_State *L) {
                        " in a merge");
     lua_pop(L, 1);
     if (i % 2 == 1)
-      RUN(L, saros_codec_merge(codec, (int)pair[0] - 1, (int)pair[1] - 1));
+      BIND_RUN(L, saros_codec_merge(codec, (int)pair[0] - 1, (int)pair[1] - 1));
   }
 }
 
@@ -68,11 +68,11 @@ static void add_symbols(lua_State *L) {
     if (lua_type(L, -1) != LUA_TSTRING)
       bind_value_error(L, lua_gettop(L), "strings", " as symbols");
     const char *text = lua_tolstring(L, -1, &size);
-    RUN(L, saros_codec_add(codec, text, size));
+    BIND_RUN(L, saros_codec_add(codec, text, size));
     lua_pop(L, 1);
   }
   if (lua_toboolean(L, HAS_UNKNOWN))
-    RUN(L, saros_codec_add_unknown(codec));
+    BIND_RUN(L, saros_codec_add_unknown(codec));
 }
 
 static int codec_new(lua_State *L) {
@@ -81,8 +81,8 @@ static int codec_new(lua_State *L) {
   bind_opt_flag(L, HAS_UNKNOWN, 0);
   if (unit != SAROS_BYTES)
     bind_check_table(L, SYMBOLS);
-  saros_codec **box = bind_push_box(L, CODEC);
-  ATTEMPT(L, saros_codec_new(bind_context_of(L), unit, box));
+  saros_codec **box = bind_push_box(L, BIND_CODEC);
+  BIND_ATTEMPT(L, saros_codec_new(bind_context_of(L), unit, box));
   if (unit == SAROS_BPE)
     add_merges(L);
   else if (unit != SAROS_BYTES)
@@ -105,15 +105,16 @@ static int codec_learn(lua_State *L) {
       .min_count = bind_check_integer(L, 5, 1, LUA_MAXINTEGER, "a count"),
       .unknown = bind_opt_flag(L, 6, 0),
   };
-  saros_codec **box = bind_push_box(L, CODEC);
+  saros_codec **box = bind_push_box(L, BIND_CODEC);
   saros_status status;
-  MEASURE(L, bind_function_name(L), status,
-          saros_codec_learn(bind_context_of(L), unit, &text, &wanted, box));
+  BIND_MEASURE(
+      L, bind_function_name(L), status,
+      saros_codec_learn(bind_context_of(L), unit, &text, &wanted, box));
   return status == SAROS_OK ? 1 : bind_return_file_error(L, status);
 }
 
 static int codec_gc(lua_State *L) {
-  saros_codec **box = bind_to_box(L, 1, CODEC);
+  saros_codec **box = bind_to_box(L, 1, BIND_CODEC);
   if (box != NULL) {
     saros_codec *codec = *box;
     *box = NULL;
@@ -172,7 +173,7 @@ static int codec_encode(lua_State *L) {
   check_codec(L, 1);
   saros_text text = check_bytes(L, 2);
   saros_tensor **out = bind_push_tensor(L);
-  ATTEMPT(L, saros_codec_encode(check_codec(L, 1), &text, out));
+  BIND_ATTEMPT(L, saros_codec_encode(check_codec(L, 1), &text, out));
   return bind_new_tensor(L, out);
 }
 
@@ -188,9 +189,9 @@ static int codec_prepare(lua_State *L) {
   const char *description = bind_check_text(L, 5);
   uint64_t count;
   saros_status status;
-  MEASURE(L, bind_function_name(L), status,
-          saros_tokens_write(check_codec(L, 1), &text, path, held_out,
-                             description, &count));
+  BIND_MEASURE(L, bind_function_name(L), status,
+               saros_tokens_write(check_codec(L, 1), &text, path, held_out,
+                                  description, &count));
   if (status == SAROS_OK)
     lua_pushinteger(L, (lua_Integer)count);
   return status == SAROS_OK ? 1 : bind_return_file_error(L, status);
@@ -201,13 +202,13 @@ static int codec_prepare(lua_State *L) {
 static int tokens_open(lua_State *L) {
   lua_settop(L, 1);
   const char *path = bind_check_text(L, 1);
-  saros_tokens **box = bind_push_box(L, TOKENS);
+  saros_tokens **box = bind_push_box(L, BIND_TOKENS);
   saros_status status = saros_tokens_open(bind_context_of(L), path, box);
   return status == SAROS_OK ? 1 : bind_return_file_error(L, status);
 }
 
 static int tokens_gc(lua_State *L) {
-  saros_tokens **box = bind_to_box(L, 1, TOKENS);
+  saros_tokens **box = bind_to_box(L, 1, BIND_TOKENS);
   if (box != NULL) {
     saros_tokens *tokens = *box;
     *box = NULL;
@@ -252,8 +253,8 @@ static int tokens_window(lua_State *L) {
   int T = bind_check_size(L, 4), B = bind_check_size(L, 5);
   saros_tensor **inputs = bind_push_tensor(L);
   saros_tensor **targets = bind_push_tensor(L);
-  ATTEMPT(L, saros_tokens_window(check_tokens(L, 1), (uint64_t)first - 1,
-                                 (uint64_t)stride, T, B, inputs, targets));
+  BIND_ATTEMPT(L, saros_tokens_window(check_tokens(L, 1), (uint64_t)first - 1,
+                                      (uint64_t)stride, T, B, inputs, targets));
   bind_new_tensor(L, targets);
   lua_pushvalue(L, 6);
   bind_new_tensor(L, inputs);
@@ -297,8 +298,8 @@ static const luaL_Reg tokens_metamethods[] = {
 };
 
 void bind_open_text(lua_State *L) {
-  bind_register_functions(L, MODULE, functions);
-  bind_register_type(L, CODEC, codec_metamethods, codec_methods);
-  bind_register_type(L, TOKENS, tokens_metamethods, tokens_methods);
+  bind_register_functions(L, BIND_MODULE, functions);
+  bind_register_type(L, BIND_CODEC, codec_metamethods, codec_methods);
+  bind_register_type(L, BIND_TOKENS, tokens_metamethods, tokens_methods);
   lua_pop(L, 2);
 }

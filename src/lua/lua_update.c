@@ -13,9 +13,9 @@ static int update_clip_norm(lua_State *L) {
   int count = bind_check_list(L, 1);
   double limit = bind_check_number(L, 2);
   saros_tensor **array = bind_push_array(L, count);
-  ATTEMPT(L,
-          saros_clip_norm(bind_context_of(L), count,
-                          bind_list_tensors(L, 1, count, array), limit, &norm));
+  BIND_ATTEMPT(L, saros_clip_norm(bind_context_of(L), count,
+                                  bind_list_tensors(L, 1, count, array), limit,
+                                  &norm));
   lua_pushnumber(L, norm);
   return 1;
 }
@@ -25,8 +25,9 @@ static int update_clip_value(lua_State *L) {
   int count = bind_check_list(L, 1);
   double limit = bind_check_number(L, 2);
   saros_tensor **array = bind_push_array(L, count);
-  ATTEMPT(L, saros_clip_value(bind_context_of(L), count,
-                              bind_list_tensors(L, 1, count, array), limit));
+  BIND_ATTEMPT(L,
+               saros_clip_value(bind_context_of(L), count,
+                                bind_list_tensors(L, 1, count, array), limit));
   return 0;
 }
 
@@ -80,10 +81,10 @@ static int update_parameter(lua_State *L) {
       .epsilon = bind_field_number(L, 1, "epsilon", 1e-8),
       .step = bind_field_number(L, 1, "step", 1),
   };
-  ATTEMPT_AS(L, names[update.rule],
-             saros_update_parameter(&update, bind_check_tensor(L, 2),
-                                    bind_opt_tensor(L, 3),
-                                    bind_opt_tensor(L, 4)));
+  BIND_ATTEMPT_AS(L, names[update.rule],
+                  saros_update_parameter(&update, bind_check_tensor(L, 2),
+                                         bind_opt_tensor(L, 3),
+                                         bind_opt_tensor(L, 4)));
   return 0;
 }
 
@@ -95,5 +96,5 @@ static const luaL_Reg functions[] = {
 };
 
 void bind_open_update(lua_State *L) {
-  bind_register_functions(L, MODULE, functions);
+  bind_register_functions(L, BIND_MODULE, functions);
 }

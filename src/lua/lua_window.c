@@ -34,16 +34,16 @@ static int window(lua_State *L) {
   bind_push_field_tensor(L, OPTIONS, "reset");
   saros_tensor **out = bind_push_tensor(L);
   saros_tensor **last = bind_push_tensor(L);
-  ATTEMPT(L,
-          saros_window(bind_check_tensor(L, INPUT), bind_opt_tensor(L, STATE),
-                       &(saros_window_options){
-                           .kernel = kernel,
-                           .dilation = dilation,
-                           .ahead = ahead,
-                           .mask = bind_opt_tensor(L, MASK),
-                           .reset = bind_opt_tensor(L, RESET),
-                       },
-                       out, last));
+  BIND_ATTEMPT(L, saros_window(bind_check_tensor(L, INPUT),
+                               bind_opt_tensor(L, STATE),
+                               &(saros_window_options){
+                                   .kernel = kernel,
+                                   .dilation = dilation,
+                                   .ahead = ahead,
+                                   .mask = bind_opt_tensor(L, MASK),
+                                   .reset = bind_opt_tensor(L, RESET),
+                               },
+                               out, last));
   bind_new_tensor(L, out);
   return bind_new_tensor(L, last) + 1;
 }
@@ -51,5 +51,5 @@ static int window(lua_State *L) {
 static const luaL_Reg functions[] = {{"window", window}, {NULL, NULL}};
 
 void bind_open_window(lua_State *L) {
-  bind_register_functions(L, MODULE, functions);
+  bind_register_functions(L, BIND_MODULE, functions);
 }
