@@ -195,6 +195,8 @@ local functions = {
   end,
   open_tokens = function() return A("text", "/nowhere/at/all") end,
   caller = function() end,
+  defined_at = function() return A("function", print) end,
+  upvalue = function() return A("function", print), A("number", 1) end,
   nearest = function() return A("text", "widht"), A("options", { width = 1 }) end,
   hint = function() return A("whatever", "widht"), A("options", { "width" }) end,
   info = function() end, memory = function() end, mark_memory = function() end,

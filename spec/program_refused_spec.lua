@@ -24,6 +24,30 @@ describe("a module without a program is refused by name", function()
     refused(function(x) return x:all_finite() and x or -x end, "got all_finite, which reads values")
   end)
 
+  it("where a tensor is a condition", function()
+    refused(function(x) return x:gt(0) and x or -x end, "got gt whose result nothing reads (as a condition a tensor is "
+      .. "always true; saros.where(condition, a, b) chooses element by element)")
+    assert.is_table(of(function(x) return saros.where(x:gt(0), x, -x) end):init({ seed = 1 }):program())
+  end)
+
+  it("where it returns nothing", function()
+    local function fails_at(forward, stateful, message)
+      local m = own(4, {}, forward, stateful):init { seed = 1 }
+      local ok, got = pcall(function() return m:program() end)
+      assert.is_false(ok)
+      assert.equal(("spec/program_refused_spec.lua:%d: program: expected %s"):format(
+        debug.getinfo(m.forward, "S").linedefined, message), got)
+    end
+    fails_at(function() end, false, "own to return a tensor, or a table of tensors by name, got nil")
+    fails_at(function() return {} end, false,
+      "own to return a tensor, or a table of tensors by name, got an empty list")
+    fails_at(function(_, x) return x end, true, "a stateful own to return its state after y, got nil")
+    local net = nn.chain { own(4, {}, function(_, x) return x end, true), nn.linear { 4, 4 } }:init { seed = 1 }
+    local ok, got = pcall(function() return net(saros.zeros(2, 3, 4)) end)
+    assert.is_false(ok)
+    assert.matches("own: expected a stateful module to return its state after y, got nil", got, 1, true)
+  end)
+
   it("where it draws random numbers", function()
     local generator = saros.generator(1)
     refused(function(x) return x + generator:normal { 8 } end, "got normal of a generator, a random number")

@@ -44,6 +44,8 @@ local INTERNAL = {
   "codec", "learn_codec", "open_tokens", "read_tensors", "write_tensors",
   -- files and terminals, memory, messages
   "write_file", "terminal_width", "trim", "blank", "fields", "format", "to_number", "caller", "nearest", "hint",
+  -- functions of scripts
+  "defined_at", "upvalue",
 }
 
 ---@class saros: saros.core

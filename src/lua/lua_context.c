@@ -157,6 +157,43 @@ static int context_caller(lua_State *L) {
   return 1;
 }
 
+/* True if argument 1 is a function of Lua that a script has written. */
+static int is_of_script(lua_State *L, lua_Debug *function) {
+  if (!lua_isfunction(L, 1))
+    bind_argument_error(L, 1, "a function");
+  lua_pushvalue(L, 1);
+  lua_getinfo(L, ">S", function);
+  return strcmp(function->what, "C") != 0 &&
+         !bind_is_library_chunk(function->source);
+}
+
+static int context_defined_at(lua_State *L) {
+  lua_Debug function;
+  if (!is_of_script(L, &function))
+    return 0;
+  lua_pushfstring(L, "%s:%d: ", function.short_src, function.linedefined);
+  return 1;
+}
+
+/* upvalue(f, n): its name and value; with a third argument, that is set. */
+static int context_upvalue(lua_State *L) {
+  lua_Debug function;
+  int n = bind_check_size(L, 2);
+  if (!is_of_script(L, &function))
+    return 0;
+  if (!lua_isnone(L, 3)) {
+    lua_settop(L, 3);
+    lua_setupvalue(L, 1, n);
+    return 0;
+  }
+  const char *name = lua_getupvalue(L, 1, n);
+  if (name == NULL)
+    return 0;
+  lua_pushstring(L, name);
+  lua_insert(L, -2);
+  return 2;
+}
+
 static const luaL_Reg context_functions[] = {
     {"info", context_info},
     {"memory", context_memory},
@@ -173,6 +210,8 @@ static const luaL_Reg context_functions[] = {
     {"is_terminal", context_is_terminal},
     {"terminal_width", context_terminal_width},
     {"caller", context_caller},
+    {"defined_at", context_defined_at},
+    {"upvalue", context_upvalue},
     {NULL, NULL},
 };
 

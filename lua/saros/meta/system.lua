@@ -223,4 +223,19 @@ function core.hint(name, known) end
 ---@return string
 function core.caller() end
 
+--- The line where a script defines a function, "script.lua:12: "; nil for those of the
+--- library and of C.
+---@param f function
+---@return string?
+function core.defined_at(f) end
+
+--- Name and value of the n-th upvalue of a script's function; nothing if there is none.
+--- With a third argument, it becomes that.
+---@param f function
+---@param n integer
+---@param value? any
+---@return string? name
+---@return any value
+function core.upvalue(f, n, value) end
+
 return core

@@ -4,10 +4,12 @@
 ---
 --- The step is a stateful module of a single step (B, I). What its functions read from
 --- outside, tensors that are no parameters of it, are handed to the program as such, so
---- they may change and have gradients.
+--- they may change and have gradients. Anything else that they read, such as a number, is
+--- part of the program, which no longer fits when that is another one.
 
 local core = require "saros.core"
 local options = require "saros.options"
+local captured = require "saros.program.captured"
 local states = require "saros.nn.state"
 local state_form = require "saros.nn.state_form"
 local lazy = require "saros.lazy"
@@ -76,6 +78,7 @@ end
 ---@field parameters table<string, saros.Tensor>
 ---@field list saros.Tensor[]  all parameters of the step, in their order
 ---@field states { name: string, path: any[] }[]
+---@field captured saros.program.Captured
 ---@field generator saros.Generator?  of dropout inside
 local Compiled = {}
 Compiled.__index = Compiled
@@ -97,7 +100,8 @@ local function compile(step, inputs, reverse)
   for _, state in ipairs(traced.states) do
     state.reverse = reverse or nil
   end
-  local self = setmetatable({ states = traced.states, parameters = {}, list = step:parameters() }, Compiled)
+  local self = setmetatable({ states = traced.states, parameters = {}, list = step:parameters(),
+    captured = captured.of(step) }, Compiled)
   self.program, self.generator = core.program(traced:encode()), generator_of(step)
   local tensors = step:tensors()
   for _, parameter in ipairs(traced.parameters) do
@@ -120,7 +124,8 @@ function compiled.of(step, inputs, reverse)
   return nil, tostring(made)
 end
 
---- True if the parameters of the step are still the tensors that it was compiled with.
+--- True if the parameters of the step are still the tensors that it was compiled with,
+--- and its functions read the same from outside.
 ---@param step saros.nn.Module
 ---@return boolean
 function Compiled:fits(step)
@@ -130,7 +135,7 @@ function Compiled:fits(step)
       return false
     end
   end
-  return #list == #self.list
+  return #list == #self.list and not captured.changed(self.captured)
 end
 
 -- --- Running --------------------------------------------------------------------------------
@@ -157,6 +162,10 @@ function Compiled:run(inputs, before, begins, steps, dropout)
   for n, state in ipairs(self.states) do
     local h = state_form.find(before, state.path)
     shapes[n] = h:shape()
+    if h:count() ~= h:size(1) * state.width then
+      options.fail(("nn.recurrent: expected a step to return a state of the %d numbers a row that it takes, got one "
+        .. "of %d"):format(h:count() // h:size(1), state.width))
+    end
     given[state.name] = not begins and h:reshape(h:size(1), -1) or nil
   end
   local outputs, last = self.program:run {

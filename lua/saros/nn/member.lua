@@ -71,6 +71,10 @@ function member.call(step, x, state, given, mask, there)
   end
   if type(step) == "table" and (step.stateful or step.hides_padding) then
     local y, after = step(x, state, given)
+    if after == nil and step.stateful then
+      error(("%s%s: expected a stateful module to return its state after y, got nil"):format(
+        core.defined_at(step.forward) or core.caller(), step.kind), 0)
+    end
     return y, after, left
   end
   return step(x), nil, left

@@ -38,9 +38,18 @@ local SOURCES = { input = false, ids = false, state = false, parameter = true, c
 
 --- Refuse what cannot be part of a step, by name and with the line of the script.
 ---@param what string
-function Recorder:refuse(what)
-  options.fail(("program: expected a step made of operations on features, got %s; "
-    .. "%s trains as it is, but has no session, no C file and no model file"):format(what, self.kind))
+---@param place? string  the line, where it is another one than that of the call
+function Recorder:refuse(what, place)
+  error(("%sprogram: expected a step made of operations on features, got %s; "
+    .. "%s trains as it is, but has no session, no C file and no model file"):format(place or core.caller(), what,
+    self.kind), 0)
+end
+
+--- Refuse a random number.
+---@param what string
+function Recorder:refuse_chance(what)
+  self:refuse(what .. ", a random number (in training there are p:dropout and nn.dropout; other noise is drawn by "
+    .. "a saros.generator outside and passed in with x)")
 end
 
 -- --- Nodes -------------------------------------------------------------------------------
@@ -501,10 +510,11 @@ end
 --- A recorder for a module.
 ---@param module saros.nn.Module
 ---@param is_later boolean  begins with a state
+---@param captured saros.program.Captured  what its functions read from outside
 ---@return saros.program.Recorder
-function recorder.new(module, is_later)
+function recorder.new(module, is_later, captured)
   local self = setmetatable({
-    kind = module.kind, is_later = is_later, examples = not is_later and {} or nil,
+    kind = module.kind, captured = captured, is_later = is_later, examples = not is_later and {} or nil,
     nodes = {}, widths = {}, invariant = {}, known = {},
     parameters = recorder.tensors_of(module), parameter_of = {}, states = {}, begins = {}, kept_by = {}, bound = {},
   }, Recorder)

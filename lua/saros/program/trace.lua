@@ -7,10 +7,12 @@
 
 local core = require "saros.core"
 local options = require "saros.options"
+local captured = require "saros.program.captured"
 local layout = require "saros.program.layout"
 local match = require "saros.program.match"
 local program = require "saros.program.program"
 local recorder = require "saros.program.recorder"
+local unread = require "saros.program.unread"
 local scope = require "saros.nn.scope"
 
 local trace = {}
@@ -177,9 +179,17 @@ local function with_leaves(tree, tensors, at)
   return result
 end
 
+--- Refuses what a module returned, at its own line if a script has it.
+local function fail_at_forward(module, message)
+  error((core.defined_at(module.forward) or core.caller()) .. "program: expected " .. message, 0)
+end
+
 --- The outputs in the order of their names; one tensor is "y".
-local function outputs_of(t, y)
-  if type(y) ~= "table" then
+local function outputs_of(t, module, y)
+  if y == nil or type(y) == "table" and next(y) == nil then
+    fail_at_forward(module, ("%s to return a tensor, or a table of tensors by name, got %s"):format(module.kind,
+      options.describe_list(y)))
+  elseif type(y) ~= "table" then
     y = { y = y }
   end
   local list = {}
@@ -224,12 +234,39 @@ local Tracing = {
   end,
 }
 
+local library, random, Chance = math, math.random, {}
+
+function Chance:__close()
+  library.random = random
+  captured.replace(self.captured, random, random)
+end
+
+--- Until the value is closed, math.random is refused, as functions of a generator are.
+local function refuse_chance(t)
+  local function refused()
+    t:refuse_chance "math.random"
+  end
+  library.random = refused
+  captured.replace(t.captured, random, refused)
+  return setmetatable({ captured = t.captured }, Chance)
+end
+
 --- Run a module while a recorder listens.
 local function listen(t, module, x, state)
-  local _ <close> = core.record(function(...) t:told(...) end)
+  local comparisons = unread.new()
+  local _ <close> = core.record(function(...)
+    comparisons:told(...)
+    t:told(...)
+  end)
+  local _ <close> = refuse_chance(t)
   local _ <close> = setmetatable({ outer = scope.tracer }, Tracing)
   scope.tracer = t
-  return module(x, state)
+  local y, after = module(x, state)
+  local problem, place = comparisons:problem(y, after)
+  if problem then
+    t:refuse(problem, place)
+  end
+  return y, after
 end
 
 --- A run of one step, of which all inputs are known to the recorder.
@@ -245,7 +282,7 @@ local function traced_step(t, module, inputs, list, state, leaves, is_step)
     t:add_state(leaf.tensor, name_of(leaf.path), leaf.path, leaf.axes)
   end
   local y, after = listen(t, module, argument_of(inputs, list), state)
-  return outputs_of(t, y), module.stateful and leaves_of(after) or {}, y, after
+  return outputs_of(t, module, y), module.stateful and leaves_of(after) or {}, y, after
 end
 
 --- The nodes that the states are after the step.
@@ -275,13 +312,13 @@ local function state_form(module, inputs, generator, T)
   end
   local state, other = run(B), run(OTHER_B)
   if state == nil then
-    options.fail(("program: expected a stateful %s to return its state after y, got nil"):format(module.kind))
+    fail_at_forward(module, ("a stateful %s to return its state after y, got nil"):format(module.kind))
   end
   return state, leaves_of(state), leaves_of(other)
 end
 
 local function trace_later(module, inputs, generator, is_step)
-  local t = recorder.new(module, true)
+  local t = recorder.new(module, true, captured.of(module))
   local T = not is_step and 1 or nil
   local state, leaves, others
   if module.stateful then
@@ -405,9 +442,17 @@ local function are_close(a, b)
   return #x == #y
 end
 
+--- Refuses steps that differ from one call to the next, with the cause where it is seen.
+local function refuse_first(t)
+  local name, owner = captured.changed(t.captured)
+  local cause = name and (", because the function%s changes '%s'; what changes from step to step is a state"):format(
+    owner and " at " .. core.defined_at(owner):gsub(": $", "") or "", name)
+  t:refuse("a first step that computes something else than later ones" .. (cause or ""))
+end
+
 --- What the states are at first, from a trace that begins with nil.
 local function find_first(t, module, inputs, outputs, o, generator, state, leaves)
-  local first = recorder.new(module, false)
+  local first = recorder.new(module, false, t.captured)
   local list = samples(inputs, not o.step and 1 or nil, B, generator)
   local first_outputs, after, y, last = traced_step(first, module, inputs, list, nil, nil, o.step)
   match.first(t, outputs, first, first_outputs, after)
@@ -417,7 +462,7 @@ local function find_first(t, module, inputs, outputs, o, generator, state, leave
   end
   local again, again_last = module(argument_of(inputs, list), with_leaves(state, tensors))
   if not (are_close(y, again) and are_close(last, again_last)) then
-    t:refuse "a first step that computes something else than later ones"
+    refuse_first(t)
   end
 end
 
@@ -475,12 +520,13 @@ end
 -- gone over at once, as in a host with many states; a larger one takes longer than they are worth.
 local SMALL_HEAP = 4096
 
--- Programs of modules, with the parameters that they had then. Functions of scripts
--- may compute something else tomorrow, so what runs any is not kept.
+-- Programs of modules, with the parameters that they had then, and what cells of one's
+-- own read from outside. Other functions of scripts may compute something else
+-- tomorrow, so what runs any is not kept.
 local cache = setmetatable({}, { __mode = "k" })
 
 local function is_fresh(cached, parameters)
-  if not cached or #cached.parameters ~= #parameters then
+  if not cached or #cached.parameters ~= #parameters or captured.changed(cached.captured) then
     return false
   end
   for n, parameter in ipairs(parameters) do
@@ -534,7 +580,7 @@ function trace.program(module, given)
     core.collect_soon()
   end
   if given == nil and not runs_script(module) then
-    cache[module] = { parameters = parameters, program = made }
+    cache[module] = { parameters = parameters, program = made, captured = captured.of(module) }
   end
   return made
 end

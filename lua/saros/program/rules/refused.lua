@@ -37,7 +37,7 @@ for _, name in ipairs(WRITTEN) do
 end
 for _, name in ipairs(RANDOM) do
   rules.always[name] = function(t)
-    t:refuse(("%s of a generator, a random number"):format(name))
+    t:refuse_chance(name .. " of a generator")
   end
 end
 

@@ -1,0 +1,141 @@
+-- What a traced function reads from outside: a program that has it is made again when it
+-- is something else.
+
+local saros = require "saros"
+local nn = saros.nn
+
+describe("what a cell's function reads from outside", function()
+  local T, B = 4, 2
+  local x = saros.generator(1):normal { T, B, 3 }
+
+  --- Layers of a cell, compiled and not, which must agree whatever is changed.
+  local function both(step)
+    local Cell = nn.cell("own", {}, step)
+    local fast = nn.recurrent { 3, 4, cell = Cell }:init { seed = 1 }
+    local slow = nn.recurrent { 3, 4, cell = Cell, compiled = false }:init { seed = 1 }
+    return function()
+      local y, wanted = fast(x), slow(x)
+      assert.is_true(fast:compiled())
+      assert.near(0, (y - wanted):abs():max():item(), 1e-5)
+      local session = fast:session()
+      for t = 1, T do
+        assert.near(0, (session:step(x[t]:slice(1, 1, 1)) - wanted[t]:slice(1, 1, 1)):abs():max():item(), 1e-5)
+      end
+      return wanted:clone()
+    end
+  end
+
+  --- Changes something by each function in turn; every one must change the values.
+  local function follows(step, ...)
+    local run = both(step)
+    local before = run()
+    for _, change in ipairs { ... } do
+      change()
+      local after = run()
+      assert.is_true((after - before):abs():max():item() > 1e-3)
+      before = after
+    end
+  end
+
+  it("may be a number, a choice or another tensor", function()
+    local scale, is_bent, offset = 1, false, saros.ones(4)
+    follows(function(p, v, h)
+      local y = p.gate(v .. h) * scale + offset
+      return is_bent and saros.tanh(y) or y
+    end, function() scale = 0.5 end, function() is_bent = true end, function() offset = saros.zeros(4) end,
+      function() scale, is_bent = 2, nil end)
+  end)
+
+  it("may be in tables, and in functions that it calls", function()
+    local settings = { list = { 1, 2 }, scale = 1 }
+    local function bend(y) return y * settings.scale end
+    follows(function(p, v, h)
+      return saros.tanh(bend(p.gate(v .. h)) + settings.list[2])
+    end, function() settings.scale = 0.5 end, function() settings.list[2] = 0.1 end,
+      function() settings = { list = { 1, 0 }, scale = 1 } end, function() bend = saros.negate end)
+  end)
+
+  it("may be a global", function()
+    local environment = setmetatable({ scale = 1, bend = { by = 1 } }, { __index = _G })
+    local step = load([[return function(p, x, h) return (p.gate(x .. h) * scale + bend.by):tanh() end]], "step", "t",
+      environment)()
+    follows(step, function() environment.scale = 0.5 end, function() environment.bend.by = 0 end,
+      function() environment.bend = { by = 2 } end)
+  end)
+
+  it("may be a field of a module that nn.unroll runs, or of its class", function()
+    local Cell = nn.module "own"
+    Cell.bend = 1
+    function Cell:forward(v, h) return saros.tanh(self.gate(v .. h) * self.scale + self.bend) end
+    local cell = Cell.new()
+    cell.scale, cell.gate = 1, cell:add_member("gate", nn.linear { 7, 4 })
+    cell:init { seed = 1 }
+    local h = saros.zeros(B, 4)
+    local function run()
+      local y = nn.unroll(cell, x, h)
+      local wanted = nn.unroll(function(v, state) return cell(v, state) end, x, h)
+      assert.near(0, (y - wanted):abs():max():item(), 1e-5)
+      return wanted
+    end
+    local before = run()
+    for _, change in ipairs { function() cell.scale = 0.5 end, function() Cell.bend = 0 end } do
+      change()
+      local after = run()
+      assert.is_true((after - before):abs():max():item() > 1e-3)
+      before = after
+    end
+  end)
+
+  it("makes no new program where it stays the same", function()
+    local calls, scale, unused = 0, 1, 0 / 0
+    local net = nn.recurrent { 3, 4, cell = nn.cell("own", {}, function(p, v, h)
+      return saros.tanh(p.gate(v .. h)) * (unused and scale)
+    end) }:init { seed = 1 }
+    local program = net:program()
+    assert.equal(program, net:program())
+    scale = 2
+    assert.not_equal(program, net:program())
+    local counted = nn.recurrent { 3, 4, cell = nn.cell("own", {}, function(p, v, h)
+      calls = calls + 1
+      return saros.tanh(p.gate(v .. h))
+    end) }:init { seed = 1 }
+    counted(x)
+    local traced = calls
+    counted(x)
+    assert.equal(traced, calls)
+  end)
+
+  it("is named where the function changes it", function()
+    local count = 0
+    local function step(p, v, h)
+      count = count + 1
+      return saros.tanh(p.gate(v .. h)) * count
+    end
+    local net = nn.recurrent { 3, 4, cell = nn.cell("own", {}, step) }:init { seed = 1 }
+    local _, reason = net:compiled()
+    assert.matches(("because the function at spec/captured_spec.lua:%d changes 'count'; what changes from step to "
+      .. "step is a state"):format(debug.getinfo(step, "S").linedefined), reason, 1, true)
+  end)
+end)
+
+describe("math.random in a step", function()
+  it("is refused with what takes its place, and works elsewhere", function()
+    local random = math.random
+    local chosen, line = math.random, nil
+    local steps = {
+      function(p, v, h) line = debug.getinfo(1, "l").currentline return saros.tanh(p.gate(v .. h)) * math.random(2) end,
+      function(p, v, h) line = debug.getinfo(1, "l").currentline return saros.tanh(p.gate(v .. h)) * chosen(2) end,
+    }
+    for _, step in ipairs(steps) do
+      local net = nn.recurrent { 3, 4, cell = nn.cell("own", {}, step) }:init { seed = 1 }
+      local ok, message = pcall(function() net:session() end)
+      assert.is_false(ok)
+      assert.matches("^spec/captured_spec.lua:" .. line .. ": program: expected a step made of operations on features, "
+        .. "got math.random, a random number %(in training there are p:dropout and nn.dropout; other noise is drawn by "
+        .. "a saros.generator outside", message)
+      assert.equal(random, math.random)
+      assert.equal(random, chosen)
+      assert.same({ 5, 2, 4 }, net(saros.zeros(5, 2, 3)):shape()) -- step by step
+    end
+  end)
+end)
