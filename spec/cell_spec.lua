@@ -290,6 +290,62 @@ describe("a cell of nn.cell that is wrong", function()
       "bad: expected the function to return a first state of shape (B, features), got 3")
   end)
 
+  --- The line that is blamed must be the function's.
+  local function blames(step, given, message)
+    local line = debug.getinfo(step, "S").linedefined
+    fails(function() make(given, step) end, ("spec/cell_spec.lua:%d: bad: expected %s"):format(line, message))
+  end
+
+  it("is told so at its own line", function()
+    blames(function() end, {}, "the function to return h, got 0 values")
+    blames(function(_, x) return x end, {}, "the function to return h of shape (B, 4), got a tensor (2, 3)")
+    blames(function() return {} end, {}, "the function to return a first state of shape (B, features), got a table")
+    blames(function(_, _, h) return h, h end, {}, "the function to return h, got 2 values")
+  end)
+
+  it("is told that its first call has two rows, where shapes do not fit", function()
+    local batch = saros.zeros(3, 4)
+    fails(function() make({}, function(p, x, h) return p.gate(x .. h) + batch end) end,
+      "add: expected shapes that broadcast, got (2, 4) and (3, 4); the first call, which makes the parameters of bad, "
+        .. "has 2 rows")
+  end)
+
+  it("is told that a tensor is no condition", function()
+    local function both(p, x, h) return h:gt(0) and p.gate(x .. h) or h end
+    blames(both, {}, "a step made of operations on features, got gt whose result nothing reads (as a condition a "
+      .. "tensor is always true; saros.where(condition, a, b) chooses element by element)")
+    blames(function(p, x, h) if h:eq(0) then return h end return p.gate(x .. h) end, {}, "a step made of")
+    for _, step in ipairs {
+      function(p, x, h) return saros.where(h:gt(0), h, p.gate(x .. h)) end,
+      function(_, x, h) return h + x:lt(0):sum(2, true) end,
+      function(_, _, h) return h:ge(0) end,
+      function(_, _, h) return saros.concatenate({ h:le(0):slice(2, 1, 2), h:slice(2, 1, 2) }, 2) end,
+    } do
+      assert.same({ 5, 2, 4 }, make({}, step):init({ seed = 1 })(normal(1, 5, 2, 3)):shape())
+    end
+  end)
+
+  it("is told of results that do not fit when it is a module", function()
+    local function layers(forward, states)
+      local Own = nn.module "own"
+      Own.forward, Own.states = forward, states
+      local net = nn.recurrent { 3, 4, cell = function() return Own.new() end }
+      return function() net(normal(1, 5, 2, 3)) end
+    end
+    for _, forward in ipairs { function() end, function(_, _, h) return h[1], h[1] end } do
+      fails(layers(forward), ("spec/cell_spec.lua:%d: nn.recurrent: expected own to return y and a list of its states")
+        :format(debug.getinfo(forward, "S").linedefined))
+    end
+    fails(layers(function(_, x) return x, { x } end, { 4 }),
+      "nn.recurrent: expected a step to return a state of the 4 numbers a row that it takes, got one of 3")
+    fails(function() nn.recurrent { 3, 4, cell = Highway, compiled = false }:init({ seed = 1 })(normal(1, 5, 2, 7)) end,
+      "recurrent: expected x of shape (T, B, 3), got a tensor (5, 2, 7)")
+    local line = debug.getinfo(1, "l").currentline + 1
+    local function nothing() end
+    fails(function() nn.unroll(nothing, normal(1, 5, 2, 3), normal(1, 2, 3)) end,
+      ("spec/cell_spec.lua:%d: nn.unroll: expected the cell to return y"):format(line))
+  end)
+
   it("is told of parameters that it does not ask for each time", function()
     local count = 0
     local net = make({}, function(p, x, h)

@@ -19,12 +19,13 @@
 ---     p.inputs, p.hidden   I and H
 ---
 --- They are made by a first call with zeros, so a function must ask for the same ones
---- each time. Tensors from outside the function are constants.
+--- each time. Tensors from outside the function are not trained with the net.
 
 local core = require "saros.core"
 local options = require "saros.options"
 local initialize = require "saros.nn.initialize"
 local module = require "saros.nn.module"
+local unread = require "saros.program.unread"
 
 ---@class saros.nn.CellState
 ---@field name string
@@ -198,13 +199,18 @@ end
 
 -- --- A step ---------------------------------------------------------------------------------
 
+--- Refuses what the function returned, at the line where it begins.
+local function fail_at_step(self, ...)
+  local place = core.defined_at(self.maker.step) or core.caller()
+  error(place .. self.kind .. ": expected the function to return " .. (...):format(select(2, ...)), 0)
+end
+
 --- Sorts what the function returned: y, the new states.
 local function sort(self, count, ...)
   local wanted = #self.states + (self.maker.o.output and 1 or 0)
   if count ~= wanted then
-    options.fail(("%s: expected the function to return %s, got %d value%s"):format(self.kind,
-      (self.maker.o.output and "an output and " or "") .. table.concat(self.state_names, ", "), count,
-      count == 1 and "" or "s"))
+    fail_at_step(self, "%s, got %d value%s", (self.maker.o.output and "an output and " or "")
+      .. table.concat(self.state_names, ", "), count, count == 1 and "" or "s")
   end
   if self.maker.o.output then
     return (...), { select(2, ...) }
@@ -283,24 +289,46 @@ local function states_of(maker, inputs, hidden)
   return list
 end
 
+-- Rows of the first call.
+local B = 2
+
+--- The first call, told of comparisons that serve as conditions. A complaint about shapes
+--- says where its number of rows is from.
+local function call_first(self, x, states)
+  local comparisons = unread.new()
+  local _ <close> = core.record(function(...) comparisons:told(...) end)
+  local ok, y, new = pcall(self.forward, self, x, states)
+  local problem, place = comparisons:problem(y, new)
+  if ok and problem then
+    error(("%s%s: expected a step made of operations on features, got %s"):format(place, self.kind, problem), 0)
+  end
+  if not ok and type(y) == "string" and y:find(("expected .*%%(%d[,)]"):format(B)) then
+    y = ("%s; the first call, which makes the parameters of %s, has %d rows"):format(y, self.kind, B)
+  end
+  if not ok then
+    error(y, 0)
+  end
+  return y, new
+end
+
 --- The first call: makes the parameters, and sees what comes out.
 local function make_parameters(self, list)
   local _ <close> = core.no_gradient()
-  local B, states = 2, {}
+  local states = {}
   for position, state in ipairs(list) do
     states[position] = core.zeros(B, table.unpack(state.shape))
   end
   self.making = true
-  local y, new = self:forward(core.zeros(B, self.input), states)
+  local y, new = core.with_room(call_first, self, core.zeros(B, self.input), states)
   self.making = false
   if not options.tensor.accept(y) or y:rank() ~= 2 or y:size(1) ~= B then
-    options.fail(("%s: expected the function to return %s of shape (B, features), got %s"):format(self.kind,
-      self.maker.o.output and "an output" or "a first state", options.describe(y)))
+    fail_at_step(self, "%s of shape (B, features), got %s", self.maker.o.output and "an output" or "a first state",
+      options.describe(y))
   end
   for position, state in ipairs(list) do
     if not options.has_shape(new[position], B, table.unpack(state.shape)) then
-      options.fail(("%s: expected the function to return %s of shape (B, %s), got %s"):format(self.kind, state.name,
-        table.concat(state.shape, ", "), options.describe(new[position])))
+      fail_at_step(self, "%s of shape (B, %s), got %s", state.name, table.concat(state.shape, ", "),
+        options.describe(new[position]))
     end
   end
   self.output = y:size(2)

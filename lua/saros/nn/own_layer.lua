@@ -77,8 +77,9 @@ local function call_cell(self, x, states, factors)
     y, new = self.cell(x, states)
   end
   if options.tensor.accept(y) == nil or new ~= nil and type(new) ~= "table" then
-    options.fail(("nn.recurrent: expected the cell to return y and its state (or just the state, "
-      .. "if that is y), got %s"):format(options.describe(options.tensor.accept(y) and new or y)))
+    local got = options.tensor.accept(y) and "a state that is " .. options.describe(new) or options.describe(y)
+    error(("%snn.recurrent: expected %s to return y and a list of its states (or just the state, if that is y), got %s")
+      :format(core.defined_at(self.cell.forward) or core.caller(), self.kind, got), 0)
   end
   return y, new or { y }
 end
@@ -193,9 +194,6 @@ local function for_all_steps(factor, T)
 end
 
 local function run_compiled(self, handle, x, state, steps, factors)
-  if x:size(3) ~= self.input then
-    options.fail(("recurrent: expected x of shape (T, B, %d), got %s"):format(self.input, options.describe(x)))
-  end
   local inputs, dropout = { x = x }, {}
   for name, factor in pairs(factors) do
     if self.is_program and name:find "^drop" then
@@ -217,6 +215,9 @@ end
 function OwnLayer:run(x, state, given, reverse)
   if scope.tracer and reverse then
     scope.tracer:walks_back(state)
+  end
+  if x:size(3) ~= self.input then
+    options.fail(("recurrent: expected x of shape (T, B, %d), got %s"):format(self.input, options.describe(x)))
   end
   local steps = { mask = given and given.mask, reset = given and given.reset, reverse = reverse }
   local factors = factors_of(self, x:size(1), x:size(2))

@@ -38,8 +38,9 @@ local function step(cell, x, state, t, walk)
   end
   local y, new = cell(x, state)
   if options.tensor.accept(y) == nil then
-    options.fail(("nn.unroll: expected the cell to return y and its state (or just the state, "
-      .. "if that is y), got %s in step %d"):format(options.describe(y), t))
+    local step_of = type(cell) == "function" and cell or cell.forward
+    error(("%snn.unroll: expected the cell to return y and its state (or just the state, if that is y), got %s in "
+      .. "step %d"):format(core.defined_at(step_of) or core.caller(), options.describe(y), t), 0)
   elseif new == nil then
     new = type(state) == "table" and { y } or y
   end

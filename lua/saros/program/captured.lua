@@ -10,7 +10,8 @@ local lazy = require "saros.lazy"
 
 local late = lazy({}, { cells = { "saros.nn.cell" } })
 
-local getmetatable, rawequal, rawget, rawset, next = getmetatable, rawequal, rawget, rawset, next -- which scripts cannot take away
+-- Which scripts cannot take away.
+local getmetatable, rawequal, rawget, rawset, next = getmetatable, rawequal, rawget, rawset, next
 local dump = string.dump
 
 local captured = {}

@@ -234,21 +234,25 @@ local Tracing = {
   end,
 }
 
-local library, random, Chance = math, math.random, {}
+local random, Chance = math.random, {}
 
 function Chance:__close()
-  library.random = random
+  rawset(math, "random", self.before)
   captured.replace(self.captured, random, random)
 end
 
 --- Until the value is closed, math.random is refused, as functions of a generator are.
 local function refuse_chance(t)
+  local now = math.random
+  if not (random and now) then
+    return nil -- a host has taken it away
+  end
   local function refused()
     t:refuse_chance "math.random"
   end
-  library.random = refused
+  rawset(math, "random", refused)
   captured.replace(t.captured, random, refused)
-  return setmetatable({ captured = t.captured }, Chance)
+  return setmetatable({ before = now, captured = t.captured }, Chance)
 end
 
 --- Run a module while a recorder listens.
