@@ -4,6 +4,7 @@
 local gradients = require "spec.support.gradients"
 local recurrent_kinds = require "spec.support.recurrent_kinds"
 require "spec.support.values"
+local core = require "saros.core"
 local saros = require "saros"
 local nn = saros.nn
 
@@ -122,6 +123,38 @@ for name, kind in pairs(recurrent_kinds.rows) do
     end
   end
 end
+
+describe("dropout inside a step", function()
+  local cell = nn.cell("drops", {}, function(p, x, h)
+    return saros.tanh(p.a(p:dropout(x .. h, 0.4)) + p.b(h))
+  end)
+  -- A mask that the step makes for itself.
+  local function masking(inputs, hidden)
+    local Masking = nn.module "masking"
+    function Masking:forward(x, states)
+      local h = states[1]
+      local mask = core.dropout(saros.ones(h:shape()), 0.4, self.noise)
+      local y = saros.tanh((x .. h * mask):matmul(self.W))
+      return y, { y }
+    end
+    local self = Masking.new()
+    self.noise = self:add_generator "noise"
+    self.W = self:add_parameter("W", { inputs + hidden, hidden }, nn.initialize.matrix(0.5))
+    return self
+  end
+
+  it("is compiled, with the bits of unrolling", function()
+    local x = normal(1, 6, 4, 3)
+    for _, made in ipairs { cell, masking } do
+      local net = nn.recurrent { 3, 4, cell = made }:init { seed = 7 }
+      local twin = nn.recurrent { 3, 4, cell = made, compiled = false }:init { seed = 7 }
+      assert.is_true(net:compiled())
+      for _, given in ipairs { {}, { lengths = LENGTHS, reset = RESET } } do
+        assert_same(run(twin, x, nil, given), run(net, x, nil, given))
+      end
+    end
+  end)
+end)
 
 describe("a cell of one's own that cannot be compiled", function()
   it("is unrolled, and says why", function()

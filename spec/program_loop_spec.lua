@@ -163,6 +163,87 @@ describe("a loop of a program", function()
   end)
 end)
 
+-- h = tanh(W drop(h) + drop(x + h)), with one mask for all steps and one for each.
+local function dropping()
+  return {
+    parameters = { { name = "W", shape = { 4, 4 } } }, states = { { name = "h", width = 4, next = 8 } },
+    nodes = { input("x", 4), { op = "parameter", parameter = 0 }, { op = "state", state = 0 },
+      node("dropout", { 2 }, { p = 0.4, shared = true }), node("linear", { 3, 1 }), node("add", { 0, 2 }),
+      node("dropout", { 5 }, { p = 0.3 }), node("add", { 4, 6 }), node("tanh", { 7 }) },
+    outputs = { { name = "y", node = 8 }, { name = "shared", node = 3 }, { name = "each", node = 6 } },
+  }
+end
+
+describe("dropout in a loop", function()
+  local program, run = dropping(), nil
+
+  before_each(function()
+    run = tensors_for(program)
+    run.inputs.x, run.state = run.inputs.x + 1, { h = normal(9, B, 4) + 1 }
+  end)
+
+  -- Outputs, last states and the gradient of W, in training from the same seed.
+  local function trained(plain)
+    run.generator, run.plain = core.generator(3), plain
+    local W = run.parameters.W
+    W:clear_gradient()
+    local tape <close> = core.tape()
+    tape:watch(W)
+    local outputs, last = program_of(program):run(run)
+    tape:backward((outputs.y * normal(8, T, B, 4)):sum() + last.h:sum())
+    return outputs, last, W:gradient():clone()
+  end
+
+  it("is that of its steps, padded and reset, in both directions", function()
+    for _, reverse in ipairs { false, true } do
+      program.states[1].reverse = reverse or nil
+      for _, steps in ipairs { {}, { mask = MASK }, { reset = RESET }, { mask = MASK, reset = RESET } } do
+        run.mask, run.reset = steps.mask, steps.reset
+        local fast, fast_last, fast_gradient = trained(false)
+        local slow, slow_last, slow_gradient = trained(true)
+        for name, y in pairs(slow) do
+          assert.same_values(y, fast[name], ROUNDING)
+        end
+        assert.same_values(slow_last.h, fast_last.h, ROUNDING)
+        assert.same_values(slow_gradient, fast_gradient, ROUNDING * 10)
+      end
+    end
+    program.states[1].reverse = nil
+  end)
+
+  it("has one mask for all steps, or one for each step and row", function()
+    local outputs = trained(false)
+    local shared, each = outputs.shared:eq(0), outputs.each:eq(0)
+    assert.equal(0, (shared - shared[1]):abs():max():item())
+    assert.equal(1, (each - each[1]):abs():max():item())
+    assert.equal(1, (each - each:slice(2, 1, 1)):abs():max():item())
+  end)
+
+  it("draws what dropout of all steps would draw, from the first step on", function()
+    local each = trained(false).each:ne(0)
+    local generator = core.generator(3)
+    local _ <close> = core.tape()
+    core.dropout(core.ones(B, 4), 0.4, generator)
+    assert.same_values(core.dropout(core.ones(T, B, 4), 0.3, generator):ne(0), each, 0)
+  end)
+
+  it("has the gradients of finite differences", function()
+    assert.gradients_match(function()
+      run.generator = core.generator(3)
+      local outputs, last = program_of(program):run(run)
+      return (outputs.y * normal(8, T, B, 4)):sum() + last.h:sum()
+    end, { W = run.parameters.W, x = run.inputs.x, h = run.state.h })
+  end)
+
+  it("lets all through in evaluation, and wants a generator in training", function()
+    local outputs = program_of(program):run(run)
+    assert.equal(0, outputs.each:eq(0):sum():item() + outputs.shared:eq(0):sum():item())
+    local _ <close> = core.tape()
+    assert.error_matches(function() program_of(program):run(run) end,
+      "program: expected a generator for dropout and zoneout in training, got none")
+  end)
+end)
+
 -- h = tanh(W [x, u, h, c] + b) with c = sin(V [[h, x], u]): columns of what no state
 -- reaches on both sides of the states.
 local function concatenated()

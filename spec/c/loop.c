@@ -7,7 +7,7 @@
 #include <stdio.h>
 
 #include "check.h"
-#include "loop_spec.h"
+#include "loop_random.h"
 
 #ifdef SAROS_DOUBLE
 static const double tolerance = 1e-9;
@@ -15,15 +15,7 @@ static const double tolerance = 1e-9;
 static const double tolerance = 2e-3;
 #endif
 
-/* --- Random choices ------------------------------------------------------------- */
-
-static unsigned long long seed_of_choices;
-
-static int choose(int n) {
-  seed_of_choices =
-      seed_of_choices * 6364136223846793005ull + 1442695040888963407ull;
-  return (int)((seed_of_choices >> 33) % (unsigned long long)n);
-}
+/* --- One window both ways ---------------------------------------------------------- */
 
 static double uniform(void) {
   return (choose(20001) - 10000) / 10000.0;
@@ -38,14 +30,13 @@ static saros_tensor *random_tensor(saros_context *context, int rank,
   return x;
 }
 
-/* --- One window both ways ---------------------------------------------------------- */
-
 /* What a window is given, and what came out: results, then gradients. */
 typedef struct window {
   made *m;
   int T, B;
   saros_tensor *outside[MOST_NODES], *first[MOST_STATES];
   saros_tensor *dropout[MOST_STATES], *zoneout[MOST_STATES];
+  saros_tensor *dropped[MOST_NODES];
   loop_options how;
   int given;  // first states were
 } window;
@@ -79,6 +70,23 @@ static saros_tensor *of_ones(saros_context *context, int rank, const int *shape,
   return x;
 }
 
+/* Factors of dropout nodes: none, of all steps, or the same at each. */
+static void make_dropped(window *w) {
+  int count = 0;
+  for (int i = 0; i < w->m->spec.count; i++) {
+    const program_node *n = &w->m->node[w->m->nodes[i]];
+    const int steps[] = {w->T, w->B, n->width};
+    if (n->op != NODE_DROPOUT)
+      continue;
+    int kind = choose(3);
+    if (kind > 0)
+      w->dropped[count] =
+          of_ones(w->m->context, 4 - kind, steps + (kind - 1), 40);
+    count++;
+  }
+  w->how.dropped = w->dropped;
+}
+
 /* options: 1 first states, 2 mask, 4 reset, 8 dropout, 16 zoneout */
 static void window_make(window *w, made *m, int T, int B, int options) {
   memset(w, 0, sizeof *w);
@@ -98,6 +106,7 @@ static void window_make(window *w, made *m, int T, int B, int options) {
       w->zoneout[s] = of_ones(m->context, 3, steps, 20);
   }
   w->how.dropout = w->dropout, w->how.zoneout = w->zoneout;
+  make_dropped(w);
   if (options & 2)
     w->how.mask = of_ones(m->context, 2, (int[]){T, B}, 30);
   if (options & 4)
@@ -105,8 +114,10 @@ static void window_make(window *w, made *m, int T, int B, int options) {
 }
 
 static void window_free(window *w) {
-  for (int i = 0; i < MOST_NODES; i++)
+  for (int i = 0; i < MOST_NODES; i++) {
     saros_tensor_release(w->outside[i]);
+    saros_tensor_release(w->dropped[i]);
+  }
   for (int s = 0; s < MOST_STATES; s++) {
     saros_tensor_release(w->first[s]);
     saros_tensor_release(w->dropout[s]);
@@ -238,25 +249,6 @@ static void expect_twin(window *w, const char *what, int number) {
 
 /* --- Cells ------------------------------------------------------------------------------ */
 
-static int sigmoid_of(made *m, int x) {
-  return made_unary(m, SAROS_SIGMOID, x);
-}
-
-static int times(made *m, int a, int b) {
-  return made_binary(m, SAROS_MULTIPLY, a, b);
-}
-
-static int plus(made *m, int a, int b) {
-  return made_binary(m, SAROS_ADD, a, b);
-}
-
-static int concatenate(made *m, int count, const int *x) {
-  int width = 0;
-  for (int i = 0; i < count; i++)
-    width += m->node[x[i]].width;
-  return made_node(m, NODE_CONCATENATE, 0, width, x, count);
-}
-
 /* A gate of the LSTM before its function. form 0: x + U h, a slice of it; 1: each
 ** gate by itself; 2: one map of x .. h; 3: a map of c .. x .. h .. y for each. */
 static int lstm_gate(made *m, int form, int i, int *all, int h, int c, int H) {
@@ -356,190 +348,6 @@ static void check_sizes(saros_context *context) {
 }
 
 /* --- Random cells ---------------------------------------------------------------------- */
-
-static int any_function(made *m, int x) {
-  static const int functions[] = {
-      SAROS_NEGATE, SAROS_ABS,  SAROS_TANH,     SAROS_SIGMOID,     SAROS_RELU,
-      SAROS_SIN,    SAROS_COS,  SAROS_SOFTPLUS, SAROS_SILU,        SAROS_GELU,
-      SAROS_ELU,    SAROS_TANH, SAROS_SIGMOID,  SAROS_HARD_SIGMOID};
-  switch (choose(8)) {
-    case 0:  // of what is positive
-      x = made_unary(m, SAROS_SOFTPLUS, x);
-      return made_unary(m, choose(2) ? SAROS_LOG : SAROS_SQRT, x);
-    case 1:
-      return made_unary(m, SAROS_EXP, made_unary(m, SAROS_TANH, x));
-    default:
-      return made_unary(m, functions[choose(14)], x);
-  }
-}
-
-static int any_operator(made *m, int a, int b) {
-  switch (choose(9)) {
-    case 0:  // by what is not near 0
-      b = plus(m, made_unary(m, SAROS_SOFTPLUS, b), made_constant(m, 0.5));
-      return made_binary(m, SAROS_DIVIDE, a, b);
-    case 1:
-      a = plus(m, made_unary(m, SAROS_SIGMOID, a), made_constant(m, 0.2));
-      return made_binary(m, SAROS_POWER, a, made_unary(m, SAROS_TANH, b));
-    case 2:
-      return made_binary(m, choose(2) ? SAROS_MAXIMUM : SAROS_MINIMUM, a, b);
-    case 3: {
-      int c = made_binary(m, SAROS_LESS, a, b);
-      return made_node(m, NODE_WHERE, 0, m->node[c].width, (int[]){c, a, b}, 3);
-    }
-    case 4:
-    case 5:
-      return times(m, a, b);
-    case 6:
-      return made_binary(m, SAROS_SUBTRACT, a, b);
-    default:
-      return plus(m, a, b);
-  }
-}
-
-/* W is 12: (2, 3, 2) and the like. */
-#define W 12
-
-/* Every second element of x, beside a part of y. */
-static int gathered(made *m, int x, int y) {
-  int half = made_row(m, NODE_SLICE, 6, x, (int[]){2, 6, 1, 1, 3, 2});
-  return made_node(m, NODE_CONCATENATE, 0, W,
-                   (int[]){half, made_slice(m, y, 3, 6)}, 2);
-}
-
-static int interleaved(made *m, int x, int y) {
-  int n = made_node(m, NODE_CONCATENATE, 0, 2 * W, (int[]){x, y}, 2);
-  m->node[n].at[AT_OUTER] = 3;
-  return made_slice(m, n, choose(W), W);
-}
-
-static int any_norm(made *m, int x) {
-  int k = choose(2) ? 12 : 6, layer = choose(2);
-  int gain = made_parameter(m, 1, 1, k), bias = made_parameter(m, 1, 1, k);
-  int n = made_node(m, layer ? NODE_LAYER_NORM : NODE_RMS_NORM, 0, W,
-                    (int[]){x, gain, bias}, layer ? 3 : 2);
-  m->node[n].at[AT_N] = k;
-  m->node[n].number[NUMBER_EPSILON] = 1e-2;
-  return n;
-}
-
-/* (3 x 4) per row of its 12, times 3 or 4 of y. */
-static int any_matvec(made *m, int x, int y) {
-  int turned = choose(2);
-  int v = made_slice(m, y, 2, turned ? 3 : 4);
-  int n = made_node(m, NODE_MATVEC, 0, turned ? 4 : 3, (int[]){x, v}, 2);
-  memcpy(m->node[n].at, (int[]){1, 3, 4, turned}, 4 * sizeof(int));
-  return made_row(m, NODE_EXPAND, W, n,
-                  turned ? (int[]){1, 3, 4, 0, 0, 0}
-                         : (int[]){3, 4, 1, 0, 0, 0});
-}
-
-static int any_row(made *m, int x, int y) {
-  static const int splits[][3] = {{1, 12, 1}, {2, 6, 1}, {2, 3, 2}, {1, 4, 3}};
-  const int *split = splits[choose(4)];
-  int at[6] = {split[0], split[1], split[2]};
-  int left = split[0] * split[2];
-  switch (choose(13)) {
-    case 0:
-    case 1: {
-      static const int ops[] = {NODE_SUM, NODE_MEAN, NODE_MAX, NODE_MIN,
-                                NODE_LOGSUMEXP};
-      x = made_row(m, ops[choose(5)], left, x, at);
-      return made_row(m, NODE_EXPAND, W, x, at);
-    }
-    case 2:
-      return made_row(m, NODE_SOFTMAX, W, x, at);
-    case 3:
-      return made_row(m, NODE_LOG_SOFTMAX, W, x, at);
-    case 4:
-      return made_row(m, NODE_CUMSUM, W, x, at);
-    case 5:  // flipped
-      return made_row(
-          m, NODE_SLICE, W, x,
-          (int[]){split[0], split[1], split[2], split[1] - 1, split[1], -1});
-    case 6:
-      return gathered(m, x, y);
-    case 7:
-      return interleaved(m, x, y);
-    case 8:
-      return made_row(m, NODE_TRANSPOSE, W, x, (int[6]){2, 3, 2, 1});
-    case 9:
-      return any_norm(m, x);
-    case 10:
-      return any_matvec(m, x, y);
-    case 11: {
-      int u = made_slice(m, x, 1, 4), v = made_slice(m, y, 5, 6);
-      int n = made_node(m, NODE_OUTER, 0, W, (int[]){u, v}, 2);
-      m->node[n].at[AT_HEADS] = 2;
-      return n;
-    }
-    default:  // a width of 1
-      return made_row(m, NODE_SUM, 1, x, (int[6]){1, W, 1});
-  }
-}
-
-/* A value of width W, or sometimes 1, made of earlier ones. */
-static int any_value(made *m, const int *pool, int count) {
-  int x = pool[choose(count)], y = pool[choose(count)];
-  int wide = m->node[x].width == W;
-  switch (choose(5)) {
-    case 0:
-      return any_function(m, x);
-    case 1:
-      if (choose(2))
-        x = concatenate(m, 2, (int[]){x, y});
-      else if (!wide)
-        return any_function(m, x);
-      return made_linear(m, x, W, choose(2));
-    case 2:
-    case 3:
-      return any_operator(m, x, y);
-    default:
-      return wide && m->node[y].width == W ? any_row(m, x, y)
-                                           : any_operator(m, x, y);
-  }
-}
-
-static void make_random(made *m, int values) {
-  int pool[MOST_NODES], count = 0, states = 1 + choose(3);
-  for (int s = 0; s < states; s++)
-    pool[count++] =
-        made_state(m, W, choose(2) ? made_parameter(m, 1, 1, W) : -1);
-  pool[count++] = made_input(m, W);
-  pool[count++] = made_parameter(m, 1, 1, W);
-  pool[count++] = made_constant(m, 0.5);
-  int fixed = count;
-  while (count < fixed + values && m->p.node_count < MOST_NODES - 30)
-    pool[count] = any_value(m, pool, count), count++;
-  for (int s = 0; s < states; s++) {
-    int x = pool[fixed + choose(count - fixed)];
-    if (m->node[x].width != W || m->node[x].invariant)
-      x = plus(m, pool[s], x);
-    m->state[s].next = made_unary(m, SAROS_TANH, x);
-    made_want(m, m->state[s].next);
-  }
-  int any = pool[fixed + choose(count - fixed)];
-  made_want(m, any);
-}
-
-/* A constant of the pool is no value of a step. */
-static int is_of_steps(const made *m, int node) {
-  const program_node *n = &m->node[node];
-  if (n->op == NODE_STATE || n->op == NODE_INPUT)
-    return 1;
-  for (int i = 0; i < n->inputs; i++)
-    if (is_of_steps(m, n->input[i]))
-      return 1;
-  return 0;
-}
-
-/* Nodes that depend on parameters alone would lie outside. */
-static int is_component(const made *m) {
-  for (int i = 0; i < m->spec.count; i++)
-    if (!is_of_steps(m, m->nodes[i]))
-      return 0;
-  return 1;
-}
 
 static void check_random(saros_context *context, int count) {
   static made m;

@@ -352,6 +352,15 @@ static inline saros_tensor *read_by_product(heap *h, const twin_window *w,
                                how->dropout[n->state[0]], out));
 }
 
+/* x times the factors of a dropout node at step t. */
+static inline saros_tensor *dropped(heap *h, const loop_options *how,
+                                    int number, int t, saros_tensor *x) {
+  saros_tensor *by = how->dropped ? how->dropped[number] : NULL;
+  if (by != NULL && by->rank == 3)
+    by = at_step(h, by, t);
+  return by ? MAKE(h, saros_combine(SAROS_MULTIPLY, x, by, out)) : x;
+}
+
 /* The values of step t, from the states before it; the states are replaced. */
 static inline void twin_step(heap *h, const twin_window *w, int t,
                              saros_tensor **state, saros_tensor *mask,
@@ -363,7 +372,7 @@ static inline void twin_step(heap *h, const twin_window *w, int t,
     value[n] =
         m->node[n].invariant ? w->outside[i] : at_step(h, w->outside[i], t);
   }
-  for (int i = 0; i < m->spec.count; i++) {
+  for (int i = 0, dropouts = 0; i < m->spec.count; i++) {
     const program_node *n = &m->node[m->nodes[i]];
     saros_tensor *in[8];
     if (n->op == NODE_STATE) {
@@ -372,6 +381,10 @@ static inline void twin_step(heap *h, const twin_window *w, int t,
     }
     for (int k = 0; k < n->inputs; k++)
       in[k] = value[n->input[k]];
+    if (n->op == NODE_DROPOUT) {
+      value[m->nodes[i]] = dropped(h, how, dropouts++, t, in[0]);
+      continue;
+    }
     int is_row = n->op != NODE_LINEAR && n->op != NODE_UNARY &&
                  n->op != NODE_BINARY && n->op != NODE_WHERE;
     int is_norm = n->op == NODE_LAYER_NORM || n->op == NODE_RMS_NORM;

@@ -19,6 +19,7 @@ local scope = require "saros.nn.scope"
 
 ---@class saros.program.Recorder
 ---@field nodes table[]  as in the program's JSON
+---@field is_step boolean  it runs once a step, not once for all steps
 ---@field widths integer[]  of the nodes, by number
 ---@field invariant boolean[]  by number
 ---@field parameters { name: string, tensor: saros.Tensor }[]
@@ -511,10 +512,12 @@ end
 ---@param module saros.nn.Module
 ---@param is_later boolean  begins with a state
 ---@param captured saros.program.Captured  what its functions read from outside
+---@param is_step? boolean  (false)
 ---@return saros.program.Recorder
-function recorder.new(module, is_later, captured)
+function recorder.new(module, is_later, captured, is_step)
   local self = setmetatable({
-    kind = module.kind, captured = captured, is_later = is_later, examples = not is_later and {} or nil,
+    kind = module.kind, captured = captured, is_later = is_later, is_step = is_step or false,
+    examples = not is_later and {} or nil,
     nodes = {}, widths = {}, invariant = {}, known = {},
     parameters = recorder.tensors_of(module), parameter_of = {}, states = {}, begins = {}, kept_by = {}, bound = {},
   }, Recorder)

@@ -322,7 +322,7 @@ local function state_form(module, inputs, generator, T)
 end
 
 local function trace_later(module, inputs, generator, is_step)
-  local t = recorder.new(module, true, captured.of(module))
+  local t = recorder.new(module, true, captured.of(module), is_step)
   local T = not is_step and 1 or nil
   local state, leaves, others
   if module.stateful then
@@ -456,7 +456,7 @@ end
 
 --- What the states are at first, from a trace that begins with nil.
 local function find_first(t, module, inputs, outputs, o, generator, state, leaves)
-  local first = recorder.new(module, false, t.captured)
+  local first = recorder.new(module, false, t.captured, o.step)
   local list = samples(inputs, not o.step and 1 or nil, B, generator)
   local first_outputs, after, y, last = traced_step(first, module, inputs, list, nil, nil, o.step)
   match.first(t, outputs, first, first_outputs, after)

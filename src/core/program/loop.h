@@ -49,7 +49,13 @@ typedef struct loop_options {
   saros_tensor *reset;           // (T, B): see saros_keep
   saros_tensor *const *dropout;  // (B, w): factor of a state in products
   saros_tensor *const *zoneout;  // (T, B, w): z new + (1 - z) old
+  /* One entry for each dropout node of the component, in their order: its factors,
+  ** (T, B, w), or (B, w) for all steps; null where it lets all through. */
+  saros_tensor *const *dropped;
 } loop_options;
+
+/* How many dropout nodes the component has. */
+int loop_dropouts(const loop_spec *spec);
 
 /* True if loop_run knows all that the component computes. */
 int loop_supports(const loop_spec *spec);
@@ -82,8 +88,7 @@ enum loop_op {
   LOOP_BEFORE,     // a state as the step before left it
   LOOP_MASK,       // of options: width 1
   LOOP_KEEP,       // 0 where rows start again: width 1
-  LOOP_FACTOR,     // dropout of a state
-  LOOP_ZONE,       // zoneout of a state
+  LOOP_FACTOR,     // of the options: dropout or zoneout, see loop_factor
   LOOP_DVALUE,     // gradient of a wanted value
   LOOP_DAFTER,     // gradient of a state, from the step after
   LOOP_LIFTED,     // a product that is made of all steps before the walk
@@ -196,8 +201,7 @@ enum loop_array_kind {
   LOOP_ARRAY_BEFORE,     // a state before the step
   LOOP_ARRAY_MASK,       // (T, B)
   LOOP_ARRAY_KEEP,       // (T, B)
-  LOOP_ARRAY_FACTOR,     // (B, w)
-  LOOP_ARRAY_ZONE,       // (T, B, w)
+  LOOP_ARRAY_FACTOR,     // (T, B, w), or (B, w) for all steps
   LOOP_ARRAY_KEPT,       // (T, B, w) of the way forward: which of the plan's
   LOOP_ARRAY_DVALUE,     // (T, B, w)
   LOOP_ARRAY_DAFTER,     // (B, w) and the next: in turn
@@ -296,7 +300,7 @@ struct loop_plan {
   size_t key_size, key_room;
   loop_graph graph;
   int forward;  // values of the graph that are not of the way back alone
-  int states, outside, wanted;
+  int states, outside, wanted, dropouts;
   int reverse;    // steps from the last to the first
   int gradients;  // there is a way back
   int *restart;   // by state: the outside value it starts again from, or -1
@@ -312,9 +316,19 @@ struct loop_plan {
 /* What is there of the options, for a plan's key. */
 typedef struct loop_has {
   int mask, keep, gradients;
-  const char *dropout, *zoneout;  // by state
-  const char *wants;              // by outside value: its gradient
+  const char *factors;  // by number of the factor
+  const char *wants;    // by outside value: its gradient
 } loop_has;
+
+/* Factors are numbered: dropout of each state, zoneout of each state, then those
+** of the dropout nodes. */
+enum { LOOP_FACTOR_DROPOUT, LOOP_FACTOR_ZONEOUT, LOOP_FACTOR_NODE };
+static inline int loop_factor(const loop_spec *spec, int kind, int which) {
+  return kind * spec->state_count + which;
+}
+static inline int loop_factors(const loop_plan *plan) {
+  return 2 * plan->states + plan->dropouts;
+}
 
 /* Fills the graph and the sinks of both codes. */
 saros_status loop_lower(loop_plan *plan, const loop_spec *spec,

@@ -52,7 +52,6 @@ static loop_place place_of_leaf(loop_compiler *c, int v) {
       [LOOP_MASK] = LOOP_ARRAY_MASK,
       [LOOP_KEEP] = LOOP_ARRAY_KEEP,
       [LOOP_FACTOR] = LOOP_ARRAY_FACTOR,
-      [LOOP_ZONE] = LOOP_ARRAY_ZONE,
       [LOOP_DVALUE] = LOOP_ARRAY_DVALUE,
       [LOOP_DAFTER] = LOOP_ARRAY_DAFTER,
   };

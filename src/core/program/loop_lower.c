@@ -5,7 +5,7 @@
 **
 ** What acts on states around a step becomes values, too: rows that start again
 ** choose between two states, a mask and zoneout blend the new state with the old
-** one, dropout is a factor of what products read.
+** one, dropout of a state is a factor of what products read of it.
 */
 #include <string.h>
 
@@ -17,7 +17,8 @@ typedef struct lowering {
   loop_graph *g;
   const loop_spec *spec;
   const loop_has *has;
-  int *value;  // by node of the program; -1: none yet
+  int *value;    // by node of the program; -1: none yet
+  int dropouts;  // dropout nodes so far
 } lowering;
 
 static const program_node *node_at(const lowering *l, int n) {
@@ -49,6 +50,17 @@ static int add(lowering *l, int a, int b) {
 
 static int times(lowering *l, int a, int b) {
   return loop_binary(l->g, SAROS_MULTIPLY, a, b);
+}
+
+/* The factor of a kind and number, of this width; -1: there is none. */
+static int factor_of(lowering *l, int kind, int which, int width) {
+  int number = loop_factor(l->spec, kind, which);
+  return l->has->factors[number] ? loop_leaf(l->g, LOOP_FACTOR, number, width)
+                                 : -1;
+}
+
+static int times_factor(lowering *l, int x, int factor) {
+  return factor < 0 ? x : times(l, x, factor);
 }
 
 /* --- Products ---------------------------------------------------------------------- */
@@ -88,9 +100,10 @@ static int read_by_product(lowering *l, int node) {
   if (n->op == NODE_CONCATENATE && n->at[AT_OUTER] <= 1 &&
       outside_of(l->spec, node) < 0)
     return concatenation(l, n, read_by_product);
-  if (s < 0 || l->has->dropout == NULL || !l->has->dropout[s])
+  if (s < 0)
     return l->value[node];
-  return times(l, l->value[node], loop_leaf(l->g, LOOP_FACTOR, s, n->width));
+  return times_factor(l, l->value[node],
+                      factor_of(l, LOOP_FACTOR_DROPOUT, s, n->width));
 }
 
 static int is_product_of(const lowering *l, int node, int x) {
@@ -249,21 +262,19 @@ static int lower_row(lowering *l, const program_node *n) {
 /* --- Nodes ---------------------------------------------------------------------------- */
 
 int loop_supports(const loop_spec *spec) {
-  for (int i = 0; i < spec->count; i++)
-    switch (spec->p->nodes[spec->nodes[i]].op) {
-      case NODE_INPUT:
-      case NODE_IDS:
-      case NODE_PARAMETER:
-      case NODE_LOOKUP:
-      case NODE_WINDOW:
-      case NODE_CELL:
-      case NODE_ATTENTION:
-      case NODE_DROPOUT:
-        return 0;
-      default:
-        break;
-    }
+  for (int i = 0; i < spec->count; i++) {
+    const program_node *n = &spec->p->nodes[spec->nodes[i]];
+    if (n->states > 0 && n->op != NODE_STATE)
+      return 0;
+  }
   return 1;
+}
+
+int loop_dropouts(const loop_spec *spec) {
+  int count = 0;
+  for (int i = 0; i < spec->count; i++)
+    count += spec->p->nodes[spec->nodes[i]].op == NODE_DROPOUT;
+  return count;
 }
 
 int loop_supports_all(const struct saros_program *p) {
@@ -307,6 +318,10 @@ static int lower_node(lowering *l, int node) {
                           operand(l, n, 2));
     case NODE_SLICE:
       return loop_slice(l->g, operand(l, n, 0), n->at);
+    case NODE_DROPOUT:
+      return times_factor(
+          l, operand(l, n, 0),
+          factor_of(l, LOOP_FACTOR_NODE, l->dropouts++, n->width));
     default:
       return lower_row(l, n);
   }
@@ -353,14 +368,12 @@ static void lower_nodes(lowering *l) {
 /* A state after the step: the new one, or blended with the old one. */
 static int after_of(lowering *l, int s, int old) {
   const program_state *state = &l->spec->p->states[l->spec->states[s]];
-  int is_held = l->has->zoneout != NULL && l->has->zoneout[s];
+  int zone = factor_of(l, LOOP_FACTOR_ZONEOUT, s, state->width);
   int next = l->value[state->next], weight = -1;
   if (l->has->mask)
     weight = loop_leaf(l->g, LOOP_MASK, 0, 1);
-  if (is_held) {
-    int zone = loop_leaf(l->g, LOOP_ZONE, s, state->width);
+  if (zone >= 0)
     weight = weight < 0 ? zone : times(l, weight, zone);
-  }
   if (weight < 0)
     return next;
   return loop_ternary(l->g, LOOP_BLEND, next, old, weight);
@@ -385,8 +398,8 @@ saros_status loop_lower(loop_plan *plan, const loop_spec *spec,
                         const loop_has *has) {
   saros_context *context = plan->context;
   size_t bytes = (size_t)spec->p->node_count * sizeof(int);
-  lowering l = {plan, &plan->graph, spec, has,
-                pool_take(&context->pool, bytes)};
+  lowering l = {plan, &plan->graph, spec, has, pool_take(&context->pool, bytes),
+                0};
   if (l.value == NULL)
     return base_out_of_memory(context, bytes);
   memset(l.value, 0xff, bytes);

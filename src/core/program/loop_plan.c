@@ -68,8 +68,8 @@ static saros_status make_key(loop_plan *plan, const loop_spec *spec,
   TRY(add_to_key(plan, spec->outside, spec->outside_count));
   TRY(add_to_key(plan, spec->wanted, spec->wanted_count));
   TRY(add_to_key(plan, options, 3));
-  TRY(add_flags(plan, has->dropout, spec->state_count));
-  TRY(add_flags(plan, has->zoneout, spec->state_count));
+  TRY(add_flags(plan, has->factors,
+                2 * spec->state_count + loop_dropouts(spec)));
   return add_flags(plan, has->gradients ? has->wants : NULL,
                    spec->outside_count);
 }
@@ -89,6 +89,7 @@ static saros_status make_states(loop_plan *plan, const loop_spec *spec) {
   plan->states = spec->state_count;
   plan->outside = spec->outside_count;
   plan->wanted = spec->wanted_count;
+  plan->dropouts = loop_dropouts(spec);
   plan->restart = pool_take(&plan->context->pool, 3 * n * sizeof(int) + 1);
   if (plan->restart == NULL)
     return base_out_of_memory(plan->context, 3 * n * sizeof(int));

@@ -15,34 +15,43 @@ typedef struct loop_entry {
 
 /* --- Facts for the plan ------------------------------------------------------------ */
 
-static char has_tensor(saros_tensor *const *list, int i) {
-  return list != NULL && list[i] != NULL;
+static saros_tensor *tensor_at(saros_tensor *const *list, int i) {
+  return list != NULL ? list[i] : NULL;
 }
 
-/* Flags of what there is, in one block of the pool at *flags. */
+/* A factor by number, or null. */
+static saros_tensor *factor_at(const loop_options *how, int states, int i) {
+  if (i < states)
+    return tensor_at(how->dropout, i);
+  if (i < 2 * states)
+    return tensor_at(how->zoneout, i - states);
+  return tensor_at(how->dropped, i - 2 * states);
+}
+
+/* Flags of what there is, in one block of the pool at *flags: the first states
+** given, factors, wanted gradients. */
 static saros_status find_facts(saros_context *context, const loop_spec *spec,
                                saros_tensor *const *outside,
                                saros_tensor *const *first,
                                const loop_options *how, int keeps,
                                loop_has *has, char **flags) {
-  size_t states = (size_t)spec->state_count;
-  size_t bytes = 3 * states + (size_t)spec->outside_count + 1;
+  int factors = 2 * spec->state_count + loop_dropouts(spec);
+  size_t states = (size_t)spec->state_count, all = states + (size_t)factors;
+  size_t bytes = all + (size_t)spec->outside_count + 1;
   *flags = pool_take(&context->pool, bytes);
   if (*flags == NULL)
     return base_out_of_memory(context, bytes);
-  char *dropout = *flags + states, *zoneout = dropout + states;
-  char *wants = zoneout + states;
+  char *factor = *flags + states, *wants = *flags + all;
   *has = (loop_has){.mask = how->mask != NULL,
                     .keep = keeps,
-                    .dropout = dropout,
-                    .zoneout = zoneout,
+                    .factors = factor,
                     .wants = wants};
   for (int s = 0; s < spec->state_count; s++) {
-    (*flags)[s] = has_tensor(first, s);
-    dropout[s] = has_tensor(how->dropout, s);
-    zoneout[s] = has_tensor(how->zoneout, s);
+    (*flags)[s] = tensor_at(first, s) != NULL;
     has->gradients |= (*flags)[s] && tape_wants(context, first[s]);
   }
+  for (int i = 0; i < factors; i++)
+    factor[i] = factor_at(how, spec->state_count, i) != NULL;
   for (int i = 0; i < spec->outside_count; i++) {
     wants[i] = (char)tape_wants(context, outside[i]);
     has->gradients |= wants[i];
@@ -98,12 +107,12 @@ static saros_status take_given(loop_window *w, const loop_spec *spec,
   for (int i = 0; i < spec->outside_count; i++)
     TRY(is_invariant(spec, i) ? tensor_contiguous(outside[i], &w->outside[i])
                               : take_rows(outside[i], &w->outside[i]));
-  for (int s = 0; s < spec->state_count; s++) {
-    TRY(make_first(w, s, first ? first[s] : NULL, &w->first[s]));
-    if (has_tensor(how->dropout, s))
-      TRY(tensor_contiguous(how->dropout[s], &w->dropout[s]));
-    if (has_tensor(how->zoneout, s))
-      TRY(tensor_contiguous(how->zoneout[s], &w->zoneout[s]));
+  for (int s = 0; s < spec->state_count; s++)
+    TRY(make_first(w, s, tensor_at(first, s), &w->first[s]));
+  for (int i = 0; i < loop_factors(w->plan); i++) {
+    saros_tensor *factor = factor_at(how, spec->state_count, i);
+    if (factor != NULL)
+      TRY(tensor_contiguous(factor, &w->factor[i]));
   }
   return how->mask ? tensor_contiguous(how->mask, w->mask) : SAROS_OK;
 }

@@ -20,16 +20,15 @@ static int at_most(int most, int n) {
 /* --- Where arrays lie ---------------------------------------------------------- */
 
 int loop_window_size(const loop_plan *plan) {
-  return plan->outside + 3 * plan->states + 3 + plan->kept;
+  return plan->outside + plan->states + loop_factors(plan) + 3 + plan->kept;
 }
 
 void loop_window_name(loop_window *w) {
   const loop_plan *plan = w->plan;
   w->outside = w->t;
   w->first = w->outside + plan->outside;
-  w->dropout = w->first + plan->states;
-  w->zoneout = w->dropout + plan->states;
-  w->mask = w->zoneout + plan->states;
+  w->factor = w->first + plan->states;
+  w->mask = w->factor + loop_factors(plan);
   w->keep = w->mask + 1;
   w->holder = w->keep + 1;
   w->kept = w->holder + 1;
@@ -42,9 +41,11 @@ static loop_bound bind_steps(const saros_tensor *x) {
   return (loop_bound){tensor_reals(x), x->stride[0], x->stride[1]};
 }
 
-/* One of all rows, (B, w), the same at every step. */
-static loop_bound bind_rows(const saros_tensor *x, int width) {
-  return (loop_bound){x ? tensor_reals(x) : NULL, 0, width};
+/* One of all rows, (B, w), the same at every step; or of all steps. */
+static loop_bound bind_factor(const saros_tensor *x) {
+  if (x == NULL || x->rank == 3)
+    return bind_steps(x);
+  return (loop_bound){tensor_reals(x), 0, x->stride[0]};
 }
 
 static loop_bound bind(const loop_walk *walk, const loop_array *a) {
@@ -62,9 +63,7 @@ static loop_bound bind(const loop_walk *walk, const loop_array *a) {
     case LOOP_ARRAY_KEEP:
       return bind_steps(*w->keep);
     case LOOP_ARRAY_FACTOR:
-      return bind_rows(w->dropout[n], a->width);
-    case LOOP_ARRAY_ZONE:
-      return bind_steps(w->zoneout[n]);
+      return bind_factor(w->factor[n]);
     case LOOP_ARRAY_KEPT:
       return bind_steps(w->kept[n]);
     case LOOP_ARRAY_DVALUE:

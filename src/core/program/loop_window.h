@@ -16,8 +16,7 @@ typedef struct loop_window {
   saros_tensor **t;        // all of them: see loop_window_size
   saros_tensor **outside;  // by number; invariants are contiguous
   saros_tensor **first;    // by state: (B, w)
-  saros_tensor **dropout;  // by state: (B, w), or null
-  saros_tensor **zoneout;  // by state: (T, B, w), or null
+  saros_tensor **factor;   // by number: (T, B, w) or (B, w), or null
   saros_tensor **mask;     // one: (T, B), or null
   saros_tensor **keep;     // one: (T, B), or null
   saros_tensor **holder;   // one: keeps the plan for the tape

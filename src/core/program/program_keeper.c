@@ -34,6 +34,17 @@ saros_status program_cell_dropout(const program_walk *walk,
                          (const int[]){walk->B, n->width}, out);
 }
 
+saros_status program_node_dropout(const program_walk *walk,
+                                  const program_node *n, saros_tensor **out) {
+  const int shape[3] = {walk->T, walk->B, n->width};
+  int shared = n->at[AT_SHARED] != 0;
+  *out = NULL;
+  if (n->number[NUMBER_P] == 0 || !tape_is_training(walk->p->context))
+    return SAROS_OK;
+  return program_dropout(walk->p->context, n->number[NUMBER_P], walk->generator,
+                         3 - shared, shape + shared, out);
+}
+
 /* Factors that are 1 or 0 in training and their mean otherwise. */
 static saros_status zone(const program_walk *walk, const program_node *n, int i,
                          saros_tensor **out) {

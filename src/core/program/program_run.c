@@ -185,24 +185,23 @@ static saros_status constant(running *r, const program_node *n,
   return SAROS_OK;
 }
 
-static saros_status dropped(running *r, const program_node *n, saros_tensor *x,
-                            saros_tensor **out) {
-  const program_node *in = &r->p->nodes[n->input[0]];
-  const int shape[3] = {n->at[AT_SHARED] ? 1 : r->T, r->B, n->width};
-  saros_tensor *factor, *all;
-  TRY(program_spread(in, &r->lead, x, &all));
-  saros_status status = program_dropout(r->context, n->number[NUMBER_P],
-                                        r->how.generator, 3, shape, &factor);
-  if (status == SAROS_OK)
-    status = saros_combine(SAROS_MULTIPLY, all, factor, out);
-  saros_tensor_release(factor);
-  saros_tensor_release(all);
-  return status;
-}
-
 static program_walk walk_of(const running *r, int reverse) {
   return (program_walk){
       r->p, r->T, r->B, r->how.mask, r->how.reset, reverse, r->how.generator};
+}
+
+static saros_status dropped(running *r, const program_node *n, saros_tensor *x,
+                            saros_tensor **out) {
+  program_walk walk = walk_of(r, 0);
+  saros_tensor *factor;
+  TRY(program_spread(&r->p->nodes[n->input[0]], &r->lead, x, out));
+  TRY(tensor_or_nothing(program_node_dropout(&walk, n, &factor), out));
+  if (factor == NULL)
+    return SAROS_OK;
+  saros_status status =
+      PROGRAM_MAKE(*out, saros_combine(SAROS_MULTIPLY, *out, factor, &made));
+  saros_tensor_release(factor);
+  return status;
 }
 
 static saros_status keep(running *r, const program_node *n,
@@ -237,9 +236,7 @@ static saros_status compute(running *r, const program_node *n,
     case NODE_CONSTANT:
       return constant(r, n, out);
     case NODE_DROPOUT:
-      if (tape_is_training(r->context) && n->number[NUMBER_P] > 0)
-        return dropped(r, n, x[0], out);
-      return program_spread(&r->p->nodes[n->input[0]], &r->lead, x[0], out);
+      return dropped(r, n, x[0], out);
     default:
       return n->states > 0 ? keep(r, n, x, out)
                            : program_evaluate(r->p, n, &r->lead, x, out);
@@ -268,6 +265,7 @@ typedef struct loop_room {
   loop_spec spec;
   int *states, *outside, *wanted, *seen;
   saros_tensor **values, **given, **first, **last, **dropout, **zoneout;
+  saros_tensor **dropped;  // owned
 } loop_room;
 
 /* What 'seen' says of a node. */
@@ -345,10 +343,23 @@ static int is_loop(const running *r, const loop_spec *spec) {
          r->p->components[r->p->component[spec->nodes[0]]].loops;
 }
 
+/* What the dropout nodes of a loop multiply by, all drawn before its first step. */
+static saros_status draw(const running *r, loop_room *room) {
+  program_walk walk = walk_of(r, 0);
+  for (int i = 0, dropouts = 0; i < room->spec.count; i++) {
+    const program_node *n = &r->p->nodes[room->spec.nodes[i]];
+    if (n->op == NODE_DROPOUT)
+      TRY(program_node_dropout(&walk, n, &room->dropped[dropouts++]));
+  }
+  return SAROS_OK;
+}
+
 static saros_status walk(running *r, loop_room *room) {
   loop_spec *spec = &room->spec;
-  loop_options how = {r->how.mask, r->how.reset, room->dropout, room->zoneout};
+  loop_options how = {r->how.mask, r->how.reset, room->dropout, room->zoneout,
+                      room->dropped};
   connect(r, room);
+  TRY(draw(r, room));
   if (r->how.plain || !is_loop(r, spec) || !loop_supports(spec))
     TRY(program_unroll(r->context, spec, r->T, r->B, room->given, room->first,
                        &how, r->how.generator, room->values, room->last));
@@ -380,7 +391,7 @@ static saros_status with_room(running *r, const int *nodes, int count,
                               const int *states, int state_count) {
   const saros_program *p = r->p;
   size_t n = (size_t)p->node_count, s = (size_t)state_count;
-  size_t pointers = (2 * n + 4 * s) * sizeof(saros_tensor *);
+  size_t pointers = (3 * n + 4 * s) * sizeof(saros_tensor *);
   size_t bytes = pointers + 3 * n * sizeof(int);
   char *block = pool_take(&r->context->pool, bytes);
   if (block == NULL)
@@ -396,10 +407,13 @@ static saros_status with_room(running *r, const int *nodes, int count,
                     .first = t + 2 * n,
                     .last = t + 2 * n + s,
                     .dropout = t + 2 * n + 2 * s,
-                    .zoneout = t + 2 * n + 3 * s};
+                    .zoneout = t + 2 * n + 3 * s,
+                    .dropped = t + 2 * n + 4 * s};
   room.spec = (loop_spec){
       p, nodes, count, states, state_count, room.outside, 0, room.wanted, 0};
   saros_status status = walk(r, &room);
+  for (size_t i = 0; i < n; i++)
+    saros_tensor_release(room.dropped[i]);
   pool_give(&r->context->pool, block);
   if (status == SAROS_OK)
     drop_uses(r, &room.spec);

@@ -78,6 +78,11 @@ saros_status program_keep(const program_walk *walk, const program_node *n,
 saros_status program_cell_dropout(const program_walk *walk,
                                   const program_node *n, saros_tensor **out);
 
+/* What a dropout node multiplies by in this window: (T, B, w), or (B, w) for all
+** steps; null where it lets all through. */
+saros_status program_node_dropout(const program_walk *walk,
+                                  const program_node *n, saros_tensor **out);
+
 /* Values of x (T, B, F) at (taps - 1) dilation, ..., 0 steps before, one after the
 ** other, along the walk. */
 saros_status program_window(const program_walk *walk, int taps, int dilation,

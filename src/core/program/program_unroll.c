@@ -20,7 +20,7 @@ typedef struct unrolling {
   saros_tensor **value;  // by node: of this step
   saros_tensor **state;  // by number of the program: before the step
   saros_tensor **first;  // by number: (B, w), where a row starts again
-  saros_tensor **dropout;  // by node: of a cell, or shared
+  saros_tensor **dropout;  // by node: of a cell, or factors of a dropout node
   saros_tensor **steps;    // wanted values of all steps: [wanted][t]
 } unrolling;
 
@@ -91,18 +91,16 @@ static saros_status through_dropout(unrolling *u, const program_node *n,
 
 static saros_status drop(unrolling *u, int node, saros_tensor *x,
                          saros_tensor **out) {
-  const program_node *n = &u->p->nodes[node];
-  const int shape[2] = {u->B, n->width};
-  saros_tensor *mask = NULL;
-  if (u->dropout[node] != NULL)
-    mask = saros_tensor_retain(u->dropout[node]);
-  else
-    TRY(program_dropout(u->context, n->number[NUMBER_P], u->generator, 2, shape,
-                        &mask));
-  if (n->at[AT_SHARED] && u->dropout[node] == NULL)
-    u->dropout[node] = saros_tensor_retain(mask);
-  saros_status status = saros_combine(SAROS_MULTIPLY, x, mask, out);
-  saros_tensor_release(mask);
+  saros_tensor *factor = u->dropout[node];
+  *out = saros_tensor_retain(x);
+  if (factor == NULL)
+    return SAROS_OK;
+  if (factor->rank == 2)
+    return PROGRAM_MAKE(*out, saros_combine(SAROS_MULTIPLY, x, factor, &made));
+  TRY(tensor_or_nothing(at_step(u, factor, &factor), out));
+  saros_status status =
+      PROGRAM_MAKE(*out, saros_combine(SAROS_MULTIPLY, x, factor, &made));
+  saros_tensor_release(factor);
   return status;
 }
 
@@ -315,15 +313,22 @@ static saros_status first_states(unrolling *u, saros_tensor *const *first) {
   return SAROS_OK;
 }
 
+static saros_tensor *retained(saros_tensor *x) {
+  return x ? saros_tensor_retain(x) : NULL;
+}
+
 static saros_status prepare(unrolling *u, saros_tensor *const *outside,
                             saros_tensor *const *first) {
   program_walk walk = {u->p, u->T, u->B, NULL, NULL, 0, u->generator};
   for (int i = 0; i < u->spec->outside_count; i++)
     u->given[u->spec->outside[i]] = outside[i];
   TRY(first_states(u, first));
-  for (int i = 0; i < u->spec->count; i++) {
+  for (int i = 0, dropouts = 0; i < u->spec->count; i++) {
     int node = u->spec->nodes[i];
-    TRY(program_cell_dropout(&walk, &u->p->nodes[node], &u->dropout[node]));
+    const program_node *n = &u->p->nodes[node];
+    TRY(program_cell_dropout(&walk, n, &u->dropout[node]));
+    if (n->op == NODE_DROPOUT && u->how->dropped != NULL)
+      u->dropout[node] = retained(u->how->dropped[dropouts++]);
   }
   return SAROS_OK;
 }

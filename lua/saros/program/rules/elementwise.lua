@@ -41,13 +41,14 @@ local function unchanged(t, name, a, b)
   end
 end
 
---- x times a mask of dropout: the same features at all steps.
+--- x times a mask of dropout: the same features at all steps, unless it was made inside a step.
 local function masked(t, a, b)
   local mask = t.bound[a] and t.bound[a].mask and a or b
   local x = mask == a and b or a
   local value = t:value(x)
   local p = t.bound[mask].mask
-  return t:as(t:node("dropout", { value.node }, { p = p, shared = true }, t.widths[value.node]), value.axes)
+  local fields = { p = p, shared = not t.is_step or nil }
+  return t:as(t:node("dropout", { value.node }, fields, t.widths[value.node]), value.axes)
 end
 
 local function is_mask(t, x)
