@@ -370,12 +370,55 @@ static void check_random(saros_context *context, int count) {
   }
 }
 
+/* --- What is saved --------------------------------------------------------------------- */
+
+/* h' = f(a) tanh(a) a, with a = U h + x: the way back reads a and f(a). */
+static void make_saving(made *m, int f) {
+  int h = made_state(m, W, -1);
+  int a = plus(m, made_input(m, W), made_linear(m, h, W, 0));
+  int y = made_unary(m, f, a);
+  m->state[0].next = times(m, y, times(m, made_unary(m, SAROS_TANH, a), a));
+  made_want(m, m->state[0].next);
+}
+
+/* Functions that are as fast to compute again as to read are not saved. */
+static void check_saved(saros_context *context) {
+  static const char is_cheap[SAROS_FUNCTIONS] = {
+      [SAROS_NEGATE] = 1,       [SAROS_ABS] = 1,      [SAROS_RELU] = 1,
+      [SAROS_ISFINITE] = 1,     [SAROS_ISNAN] = 1,    [SAROS_LEAKY_RELU] = 1,
+      [SAROS_HARD_SIGMOID] = 1, [SAROS_HARD_TANH] = 1};
+  static made m;
+  static window w;
+  for (int f = 0; f < SAROS_FUNCTIONS; f++) {
+    results r;
+    made_start(&m, context);
+    make_saving(&m, f);
+    window_make(&w, &m, 2, 3, 0);
+    run(&w, 0, &r);
+    int found = 0;
+    for (int v = 0; v < m.p.loops->forward; v++) {
+      const loop_value *value = &m.p.loops->graph.value[v];
+      if (value->op != LOOP_UNARY || value->function != f)
+        continue;
+      found++;
+      CHECK(m.p.loops->saved[v] != is_cheap[f], "%s: saved %d",
+            saros_function_name((saros_function)f), m.p.loops->saved[v]);
+    }
+    CHECK(found == 1, "%s: %d values", saros_function_name((saros_function)f),
+          found);
+    results_free(&r);
+    window_free(&w);
+    loop_forget(m.p.loops);
+  }
+}
+
 int main(void) {
   saros_context *context = saros_context_new(NULL, NULL);
   saros_set_threads(context, 1);
   check_cells(context);
   check_sizes(context);
   check_random(context, 150);
+  check_saved(context);
   saros_context_release(context);
   return report();
 }

@@ -27,29 +27,52 @@ typedef float real;
 
 /* --- Element by element (pointwise.c) ----------------------------------- */
 
-typedef enum unary {
-  UNARY_NEGATE,
-  UNARY_ABS,
-  UNARY_EXP,
-  UNARY_LOG,
-  UNARY_SQRT,
-  UNARY_TANH,
-  UNARY_SIGMOID,
-  UNARY_RELU,
-  UNARY_ISFINITE,  // these give 1 or 0 and have no backward pass
-  UNARY_ISNAN,
-  UNARY_SIN,
-  UNARY_COS,
-  UNARY_SOFTPLUS,
-  UNARY_SILU,
-  UNARY_GELU,
-  UNARY_GELU_TANH,
-  UNARY_ELU,
-  UNARY_LEAKY_RELU,
-  UNARY_HARD_SIGMOID,
-  UNARY_HARD_TANH,
-  UNARY_COUNT
-} unary;
+/*
+** The functions, a row each: ROW(name, reads, cost).
+**
+**   reads  X or Y: which of x and y = f(x) the backward pass reads (negate reads
+**          neither; isfinite and isnan give 1 or 0 and have none)
+**   cost   CHEAP if computing y again takes no longer than reading it from
+**          memory, else COSTLY
+*/
+#define UNARY_TABLE(ROW)                                                       \
+  ROW(NEGATE, Y, CHEAP)                                                        \
+  ROW(ABS, X, CHEAP)                                                           \
+  ROW(EXP, Y, COSTLY)                                                          \
+  ROW(LOG, X, COSTLY)                                                          \
+  ROW(SQRT, Y, COSTLY)                                                         \
+  ROW(TANH, Y, COSTLY)                                                         \
+  ROW(SIGMOID, Y, COSTLY)                                                      \
+  ROW(RELU, Y, CHEAP)                                                          \
+  ROW(ISFINITE, Y, CHEAP)                                                      \
+  ROW(ISNAN, Y, CHEAP)                                                         \
+  ROW(SIN, X, COSTLY)                                                          \
+  ROW(COS, X, COSTLY)                                                          \
+  ROW(SOFTPLUS, X, COSTLY)                                                     \
+  ROW(SILU, X, COSTLY)                                                         \
+  ROW(GELU, X, COSTLY)                                                         \
+  ROW(GELU_TANH, X, COSTLY)                                                    \
+  ROW(ELU, Y, COSTLY)                                                          \
+  ROW(LEAKY_RELU, Y, CHEAP)                                                    \
+  ROW(HARD_SIGMOID, X, CHEAP)                                                  \
+  ROW(HARD_TANH, X, CHEAP)
+
+#define UNARY_NAME(name, reads, cost) UNARY_##name,
+typedef enum unary { UNARY_TABLE(UNARY_NAME) UNARY_COUNT } unary;
+#undef UNARY_NAME
+
+/* Bits of the functions that have a property. */
+#define UNARY_READS_X(name) 1u << UNARY_##name
+#define UNARY_READS_Y(name) 0u
+#define UNARY_READS_BIT(name, reads, cost) | UNARY_READS_##reads(name)
+#define UNARY_BACKWARD_READS_X(f)                                              \
+  ((int)((0u UNARY_TABLE(UNARY_READS_BIT)) >> (unsigned)(f)&1u))
+
+#define UNARY_CHEAP(name) 1u << UNARY_##name
+#define UNARY_COSTLY(name) 0u
+#define UNARY_CHEAP_BIT(name, reads, cost) | UNARY_##cost(name)
+#define UNARY_IS_CHEAP(f)                                                      \
+  ((int)((0u UNARY_TABLE(UNARY_CHEAP_BIT)) >> (unsigned)(f)&1u))
 
 typedef enum binary {
   BINARY_ADD,
@@ -70,7 +93,7 @@ typedef struct pointwise_kernels {
   void (*unary[UNARY_COUNT])(real *y, const real *x, size_t n);
 
   /* dx[i] += dy[i] * f'(x[i]); y = f(x). Each function reads x or y, not
-  ** both, and the other may be null: see UNARY_BACKWARD_READS_X below. Null
+  ** both, and the other may be null: see UNARY_BACKWARD_READS_X. Null
   ** where there is no gradient. */
   void (*unary_backward[UNARY_COUNT])(real *dx, const real *dy, const real *x,
                                       const real *y, size_t n);
@@ -98,14 +121,6 @@ typedef struct pointwise_kernels {
   /* y[i] = min(max(y[i], low), high); NaN stays NaN */
   void (*clamp)(real *y, real low, real high, size_t n);
 } pointwise_kernels;
-
-/* Which of x and y unary_backward reads: x for these, y for the others
-** (negate reads neither). */
-#define UNARY_READS_X                                                          \
-  (1u << UNARY_ABS | 1u << UNARY_LOG | 1u << UNARY_SIN | 1u << UNARY_COS |     \
-   1u << UNARY_SOFTPLUS | 1u << UNARY_SILU | 1u << UNARY_GELU |                \
-   1u << UNARY_GELU_TANH | 1u << UNARY_HARD_SIGMOID | 1u << UNARY_HARD_TANH)
-#define UNARY_BACKWARD_READS_X(f) ((int)(UNARY_READS_X >> (unsigned)(f)&1u))
 
 /* --- Matrix products (product.c) ---------------------------------------- */
 

@@ -11,9 +11,7 @@
 static int is_cheap(const loop_value *v) {
   switch (v->op) {
     case LOOP_UNARY:
-      return v->function == SAROS_NEGATE || v->function == SAROS_ABS ||
-             v->function == SAROS_RELU || v->function == SAROS_ISFINITE ||
-             v->function == SAROS_ISNAN;
+      return UNARY_IS_CHEAP(v->function);
     case LOOP_BINARY:
       return v->function != SAROS_DIVIDE && v->function != SAROS_POWER;
     case LOOP_WHERE:
