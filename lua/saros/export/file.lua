@@ -19,8 +19,8 @@ File.__index = File
 
 -- Other names that files define.
 local OWN = { "state", "reset", "step", "run", "finish", "symbols", "labels", "space", "probabilities", "lanes",
-  "lanes_wide", "fold", "fold_wide", "products_wide", "whole_products_wide", "encode", "next", "translate", "look",
-  "sources", "targets" }
+  "lanes_wide", "fold", "fold_wide", "products_wide", "whole_products_wide", "whole_products_widest",
+  "encode", "next", "translate", "look", "sources", "targets" }
 
 --- Names that constants cannot have.
 local function reserved()

@@ -22,7 +22,7 @@ $usage
 ** $about
 **
 ** Declarations alone:  #define $NAME_DECLARE, then #include this file.
-** Without code that asks an x86 for AVX2:  #define $NAME_PLAIN
+** Without code that asks an x86 for AVX2 or AVX-512:  #define $NAME_PLAIN
 $check*/
 #ifndef $NAME_INCLUDED
 #define $NAME_INCLUDED

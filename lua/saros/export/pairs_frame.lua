@@ -21,7 +21,7 @@ frame.declarations = [[
 ** weights: $parameters, constant
 **
 ** Declarations alone:  #define $NAME_DECLARE, then #include this file.
-** Without code that asks an x86 for AVX2:  #define $NAME_PLAIN
+** Without code that asks an x86 for AVX2 or AVX-512:  #define $NAME_PLAIN
 ** Does it work here?   cc -std=c99 -O2 -D$NAME_TEST THIS_FILE -lm && ./a.out
 */
 #ifndef $NAME_INCLUDED
