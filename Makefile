@@ -36,9 +36,10 @@ ifneq ($(MAC),)
   export PATH := $(firstword $(KEGS))/bin:$(PATH)
   export PKG_CONFIG_PATH := $(subst $() ,:,$(KEGS:%=%/lib/pkgconfig)):$(PKG_CONFIG_PATH)
 endif
+CORES := $(shell getconf _NPROCESSORS_ONLN)
 MAKEFLAGS += --no-print-directory
 ifneq (,$(filter 00 01,$(MAKELEVEL)$(words $(MAKECMDGOALS))))
-  MAKEFLAGS += -j$(shell getconf _NPROCESSORS_ONLN)# one goal uses every core
+  MAKEFLAGS += -j$(CORES)# one goal uses every core
 endif
 
 MODULES := $(sort $(shell find lua/saros -name '*.lua' ! -path '*/meta/*'))
@@ -54,7 +55,8 @@ C_SPECS := $(patsubst spec/c/%.c,$(B)/spec/%,$(wildcard spec/c/*.c))
 BENCHES := $(B)/bench/peak.so $(B)/bench/micro $(B)/bench/step $(B)/bench/own
 THREADED := $(patsubst %,build/sanitizethread/spec/%,threads sharing interrupt)
 TEXTS   := /usr/share/state/us-constitution.gz /usr/share/state/us-declaration.gz# of miscfiles, for the demo
-SUITES   = "$(1)/saros spec/busted.lua $(SPEC)" $(C_SPECS:$(B)/%=$(1)/%)
+SUITES   = $(call LUA_SPECS,$(1)/saros,$(wildcard spec/*_spec.lua)) $(C_SPECS:$(B)/%=$(1)/%)
+LUA_SPECS = $(patsubst %,"$(1) spec/busted.lua $(3) $(SPEC) %",$(2))# each in a process, whose heap stays small
 
 all: $(B)/libsaros.a $(B)/saros.so $(B)/saros $(if $(word 2,$(wildcard $(TEXTS))),build/demo.txt) ## build the library, the Lua module and the program
 
@@ -120,7 +122,10 @@ demo: ## install what is missing, train on TEXT=file for a minute, show what cam
 test: ## install what is missing, run all specs on the float and the double build
 	@src/setup.sh build spec $(if $(MAC),,report)
 	@$(MAKE) specs REAL=float && $(MAKE) specs REAL=double
-	@spec/run.sh $(call SUITES,$(ROOT)) $(call SUITES,$(ROOT)/double)
+	@spec/run.sh -j $(CORES) $(call SUITES,$(ROOT)) $(call SUITES,$(ROOT)/double)
+
+test-isas: specs ## run the Lua specs with the kernels for older processors
+	@spec/run.sh -j $(CORES) $(foreach isa,avx2 baseline,$(call LUA_SPECS,SAROS_ISA=$(isa) $(B)/saros,$(wildcard spec/*_spec.lua)))
 
 bench: ## measure speed and memory, as lines of JSON; BENCH=--help tells what can be chosen
 	@src/setup.sh build >&2 && $(MAKE) -s all $(BENCHES) >&2
@@ -133,9 +138,9 @@ bench-peers: ## the same work on PyTorch, run by run, where a python3 (or PYTHON
 check: ## run the specs under the sanitizers, in a browser and for ARM, some of them under valgrind and helgrind
 	@src/setup.sh build spec check
 	@$(MAKE) specs SANITIZE=1 && $(MAKE) $(THREADED) SANITIZE=thread && $(MAKE) specs SANITIZE=
-	@ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1 spec/run.sh $(call SUITES,build/sanitize) \
+	@ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1 spec/run.sh -j $(CORES) $(call SUITES,build/sanitize) \
 	  $(THREADED) "$(VALGRIND) --tool=helgrind build/spec/threads" \
-	  "$(VALGRIND) $(LEAKS) build/saros spec/busted.lua --tags=binding \$$(grep -l '#binding' spec/*_spec.lua)"
+	  $(call LUA_SPECS,$(VALGRIND) $(LEAKS) build/saros,$(shell grep -l '#binding' spec/*_spec.lua),--tags=binding)
 
 lint: ## check the style of Lua and C, and that no compiler warning is left
 	@src/setup.sh build lint
@@ -171,5 +176,5 @@ setup: ## install what building and testing need
 	@src/setup.sh build text spec $(if $(MAC),,report)
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' Makefile
-.PHONY: all specs demo test bench bench-peers check lint install uninstall clean setup help
+.PHONY: all specs demo test test-isas bench bench-peers check lint install uninstall clean setup help
 .DELETE_ON_ERROR:

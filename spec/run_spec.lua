@@ -23,6 +23,28 @@ describe("a run of the specs", function()
     end
   end)
 
+  it("starts as many at once as it is told", function()
+    files.with_folder(function(folder)
+      local wait = "cd %s; until test -e b; do sleep 0.01; done; touch a; echo 1 passed, 0 failed"
+      local tell = "cd %s; touch b; until test -e a; do sleep 0.01; done; echo 1 passed, 0 failed"
+      local output, status = run("-j", "2", wait:format(folder), tell:format(folder))
+      assert.matches("\n2 passed, 0 failed\n$", output)
+      assert.equal(0, status)
+    end)
+  end)
+
+  it("runs several at once, a line each, and shows what failed whole", function()
+    local output, status = run("-j", "2", "echo out of sight; echo 3 passed, 0 failed",
+      "echo seen; echo 1 passed, 1 failed", "echo a report; false")
+    for _, part in ipairs { "     3 passed, 0 failed: echo out of sight; ", "\nseen\n1 passed, 1 failed\n",
+      "     0 passed, 1 failed: echo a report; false\na report\n== exit status 1 and no failed test" } do
+      assert.matches(part, "\n" .. output, 1, true)
+    end
+    assert.is_nil(output:find "\nout of sight")
+    assert.matches("\nfailed: echo seen.*\nfailed: echo a report; false\n4 passed, 2 failed\n$", output)
+    assert.equal(1, status)
+  end)
+
   it("names what failed at the end, also of runs within a run", function()
     files.with_folder(function(folder)
       local path = folder .. "/some_spec.lua"
