@@ -31,6 +31,18 @@ describe("a stack that is asked for its layers", function()
     end
   end)
 
+  it("gives them with an embedding, whether the first layer looks its products up or not", function()
+    for _, symbols in ipairs { 2, 50 } do
+      local embedding = nn.embedding { symbols, 3 }:init { seed = 1 }
+      local net = nn.gru { 3, 4, layers = 2 }:init { seed = 2 }
+      local ids = saros.ids { { 1, 2 }, { 2, 2 }, { 1, 1 }, { 2, 1 }, { 1, 2 } }
+      local _, _, expected = net(embedding(ids), nil, { layers = true, lengths = { 5, 3 } })
+      local _, _, layers = net(ids, nil, { layers = true, lengths = { 5, 3 } }, embedding)
+      assert.same_values(expected[1], layers[1], 1e-6)
+      assert.same_values(expected[2], layers[2], 1e-6)
+    end
+  end)
+
   it("lets gradients through them, and gives none unasked", function()
     local net = nn.lstm { 3, 4, layers = 2 }:init { seed = 1 }
     local inputs, weights = net:tensors(), random(3, 5, 2, 4)

@@ -217,9 +217,7 @@ local function wanted(given)
 end
 
 --- All layers, the first of which reads x, or ids of a table.
-local function run_layers(self, x, state, given, table)
-  local seen
-  given, seen = wanted(given)
+local function run_layers(self, x, state, given, seen, table)
   if state ~= nil then
     check_state(self, state, x:size(2))
   end
@@ -272,8 +270,10 @@ end
 ---@return saros.Tensor[][] state  after the last step, like `state`
 ---@return saros.Tensor[]? layers  with `layers = true` in `given`: what each layer (and direction) gives, (T, B, H)
 function Recurrent:forward(x, state, given, embedding)
+  local seen
+  given, seen = wanted(given)
   if embedding and pays_to_look_up(self, x, embedding.weight) then
-    return run_layers(self, x, state, given, embedding.weight)
+    return run_layers(self, x, state, given, seen, embedding.weight)
   end
   local embedded <close> = embedding and embedding(x, nil, given)
   x = embedded or x
@@ -281,7 +281,7 @@ function Recurrent:forward(x, state, given, embedding)
     options.fail(("%s: expected x of shape (T, B, %d), got %s"):format(
       self.kind, self.o.input, options.describe(x)))
   end
-  return run_layers(self, x, state, given)
+  return run_layers(self, x, state, given, seen)
 end
 
 --- True if the cells of one's own run in the core, as programs; false and why, if
