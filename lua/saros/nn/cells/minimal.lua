@@ -37,7 +37,7 @@ end
 ---@param gates integer
 ---@param signs integer[]  see gated.remembering
 ---@param gates_of function  see saros.nn.Cell
----@param define fun(cell: saros.export.Cell, candidate: fun(n: saros.export.Node): saros.export.Node)
+---@param define fun(cell: saros.nn.Definition, candidate: fun(n: table): table): table
 ---@return saros.nn.Cell
 return function(name, gates, signs, gates_of, define)
   local function definition(positive)
