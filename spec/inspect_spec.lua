@@ -210,6 +210,21 @@ describe("the gates of a model", function()
     end
   end)
 
+  it("are those that a cell of one's own names", function()
+    local cell = saros.nn.cell("mine", {}, function(p, x, h)
+      local z = p:named("update", saros.sigmoid(p.z(x .. h)))
+      return (1 - z) * h + z * p:named("candidate", saros.tanh(p.n(x .. h)))
+    end)
+    local lm = model { cell = cell, layers = 1 }
+    local rows = inspect.gates(lm, TEXT).rows
+    assert.equal(1, #rows)
+    assert.equal("update", rows[1].name)
+    local h = require("saros.inspect.reading").of("spec", lm, TEXT).layers[1].h
+    local T, z = h:size(1), rows[1].values
+    local n = (h:slice(1, 2) - (1 - z:slice(1, 2)) * h:slice(1, 1, T - 1)) / z:slice(1, 2)
+    assert.is_true(n:abs():max():item() <= 1 + 1e-4)
+  end)
+
   it("are counted where they are shut and open", function()
     local lm = model { layers = 1 }
     lm.recurrent.directions[1].parameters.bias_ih:slice(1, 1, 5):fill(9) -- i

@@ -1,5 +1,5 @@
---- Which gates of an LSTM, a GRU or a minimal one are shut or wide open while it reads: a gate
---- that is always below 0.1 or above 0.9 no longer decides anything.
+--- Which gates of an LSTM, a GRU, a minimal cell or one of one's own are shut or wide open while
+--- it reads: a gate that is always below 0.1 or above 0.9 no longer decides anything.
 
 local core = require "saros.core"
 local frame = require "saros.look.frame"
@@ -11,8 +11,7 @@ local format = core.format
 
 ---@class saros.inspect.Gate
 ---@field layer integer
----@field name string  "input", "forget", "output" of an LSTM; "reset", "update" of a GRU; the minimal cells
----  have "update" and "forget" alone
+---@field name string  see saros.nn.LayerValues; candidates are no gates
 ---@field values saros.Tensor  (T, H) in (0, 1)
 ---@field shut number  fraction below 0.1
 ---@field open number  fraction above 0.9

@@ -75,49 +75,26 @@ function reading.of(owner, model, text)
   return { model = model, ids = core.ids(ids), symbols = symbols, layers = lists, logits = core.stack(logits) }
 end
 
---- A state before each symbol: the first one, then those after all but the last.
-local function before(states, first)
-  local begin = first and first:reshape(1, -1) or core.zeros(1, states:size(2))
-  return core.concatenate({ begin, states:slice(1, 1, states:size(1) - 1) }, 1)
-end
-
---- W x + U h + biases of a layer, (T, G H); without U in a cell that has none.
-local function activations(direction, x, h_before)
-  local p = direction.parameters
-  local from_x
-  if direction.norm_ih then
-    from_x = core.layer_norm(core.linear(x, direction.weight_ih), table.unpack(direction.norm_ih))
-  else
-    from_x = core.linear(x, p.weight_ih, p.bias_ih)
-  end
-  if not p.weight_hh then
-    return from_x
-  end
-  local from_h = core.linear(h_before, p.weight_hh, p.bias_hh)
-  return from_x + (p.norm_gain and core.layer_norm(from_h, p.norm_gain, p.norm_bias) or from_h)
-end
-
---- The gates of every layer while the text was read, computed again from the
---- weights and the states.
+--- The gates of every layer while the text was read, in order. A candidate is none.
 ---@param owner string
 ---@param read saros.inspect.Reading
----@return { name: string, values: saros.Tensor }[][]  for each layer its gates, values (T, H) in (0, 1)
+---@return { name: string, values: saros.Tensor }[][]  for each layer its gates, values (T, H)
 function reading.gates(owner, read)
-  local recurrent = read.model.recurrent
-  local compute = rawget(recurrent, "gates_of")
-  if not compute then
+  local net, lists, T = read.model.recurrent, {}, #read.symbols
+  local _, _, layers = net(read.ids:reshape(T, 1), nil, { layers = "all" }, read.model.embedding)
+  for layer, values in ipairs(layers) do
+    lists[layer] = {}
+    for _, name in ipairs(net.directions[layer].named) do
+      if name ~= "candidate" then
+        table.insert(lists[layer], { name = name, values = values.gates[name]:reshape(T, -1) })
+      end
+    end
+  end
+  if #lists[1] == 0 then
     options.fail(("%s: expected a model with gates (%s), got %s"):format(
-      owner, table.concat(having "gates_of", ", "), recurrent:describe()))
+      owner, table.concat(having "named", ", "), net:describe()))
   end
-  local x, layers = read.model.embedding(read.ids), {}
-  for layer, direction in ipairs(recurrent.directions) do
-    local states, first = read.layers[layer], direction.initial or {}
-    local earlier = { h = before(states.h, first[1]), c = states.c and before(states.c, first[2]) }
-    layers[layer] = compute(activations(direction, x, earlier.h), states, earlier, direction)
-    local is_sum = recurrent.o.residual and states.h:size(2) == x:size(2)
-    x = is_sum and states.h + x or states.h
-  end
-  return layers
+  return lists
 end
 
 return reading

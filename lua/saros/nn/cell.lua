@@ -16,6 +16,7 @@
 ---     p.mix:tensor { 4, 8 }   any other shape
 ---     p.norm:layer_norm(v)    over the last axis, with gain and bias
 ---     p:dropout(v, 0.1)    in training, from a generator that the net seeds
+---     p:named("update", v) v itself, which `layers = "all"` of a stack returns under this name
 ---     p.inputs, p.hidden   I and H
 ---
 --- They are made by a first call with zeros, so a function must ask for the same ones
@@ -51,6 +52,8 @@ local unread = require "saros.program.unread"
 ---@field kept saros.Tensor[]|false  what maps gave in this step, in order
 ---@field replayed saros.Tensor[]|false  what they give in this step
 ---@field generator saros.Generator|false
+---@field named { name: string, shape: integer[] }[]  what p:named names, in order, with the shape of a row
+---@field told table<string, saros.Tensor>|false  takes these values in this step
 
 -- --- Parameters -----------------------------------------------------------------------------
 
@@ -176,6 +179,23 @@ function Map:layer_norm(v)
   return self.cell.making and v or core.layer_norm(v, gain, bias)
 end
 
+--- A name of p:named, in the first call.
+local function add_name(cell, name, v)
+  if not (type(name) == "string" and name:find "^[%a_][%w_]*$") then
+    options.fail(("%s: expected a name such as \"update\" as argument 1 of p:named, got %s"):format(cell.kind,
+      options.describe(name)))
+  elseif not options.tensor.accept(v) or v:rank() < 2 or v:dtype() ~= "real" then
+    options.fail(("%s: expected a tensor (B, ...) as argument 2 of p:named(%q), got %s"):format(cell.kind, name,
+      options.describe(v)))
+  end
+  for _, known in ipairs(cell.named) do
+    if known.name == name then
+      options.fail(("%s: expected p:named with different names, got %q twice"):format(cell.kind, name))
+    end
+  end
+  cell.named[#cell.named + 1] = { name = name, shape = table.move(v:shape(), 2, v:rank(), 1, {}) }
+end
+
 --- What a function gets as p.
 local function new_parameters(cell)
   local fixed = { inputs = cell.input, hidden = cell.hidden }
@@ -186,6 +206,16 @@ local function new_parameters(cell)
       cell.generator = cell:add_generator "dropout"
     end
     return core.dropout(v, probability, cell.generator)
+  end
+
+  --- v, by a name for those who ask what a layer did; see saros.nn.Recurrent.
+  function fixed.named(_, name, v)
+    if cell.making then
+      add_name(cell, name, v)
+    elseif cell.told then
+      cell.told[name] = v
+    end
+    return v
   end
 
   return setmetatable(fixed, { __index = function(_, name)
@@ -352,6 +382,7 @@ local function new_cell(maker, inputs, hidden)
   local self = maker.class.new()
   self.maker, self.input, self.hidden, self.maps = maker, inputs, hidden, {}
   self.generator, self.kept, self.replayed = false, false, false
+  self.named, self.told = {}, false
   self.p = new_parameters(self)
   self.states, self.state_names = {}, {}
   local list = states_of(maker, inputs, hidden)
@@ -446,6 +477,13 @@ end
 --- True if a value is a cell that nn.cell has made.
 function cell.is(value)
   return module.is(value) and value.maker ~= nil and getmetatable(value.maker) == Maker
+end
+
+--- What p:named names in a cell, in order; nothing in another module.
+---@param value saros.nn.Module
+---@return { name: string, shape: integer[] }[]
+function cell.named(value)
+  return cell.is(value) and value.named or {}
 end
 
 return cell

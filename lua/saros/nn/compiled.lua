@@ -157,6 +157,7 @@ end
 ---@param dropout? table<string, saros.Tensor>  factors (B, n) of states by name, in products
 ---@return saros.Tensor y  (T, B, P)
 ---@return saros.nn.State
+---@return table<string, saros.Tensor> outputs  all of the step, by name
 function Compiled:run(inputs, before, begins, steps, dropout)
   local given, shapes = {}, {}
   for n, state in ipairs(self.states) do
@@ -176,7 +177,7 @@ function Compiled:run(inputs, before, begins, steps, dropout)
   for n, state in ipairs(self.states) do
     leaves[n] = last[state.name]:reshape(shapes[n])
   end
-  return outputs.y, tree_of(self, leaves)
+  return outputs.y, tree_of(self, leaves), outputs
 end
 
 return compiled

@@ -12,6 +12,7 @@ local cells = require "saros.nn.cell"
 local compiled = require "saros.nn.compiled"
 local module = require "saros.nn.module"
 local scope = require "saros.nn.scope"
+local given_steps = require "saros.nn.steps"
 local unroll = require "saros.nn.unroll"
 
 ---@class saros.nn.OwnLayer: saros.nn.Module
@@ -23,8 +24,9 @@ local unroll = require "saros.nn.unroll"
 ---@field generator saros.Generator?  of both
 ---@field initial saros.Tensor[]|false  learned first states
 ---@field compiles boolean  unless the net is told to unroll
----@field handle saros.nn.Compiled|false
----@field refusal string|false  why there is no handle
+---@field made table<boolean, { handle: saros.nn.Compiled|false, reason: string? }>  the compiled step, and that
+---  which tells all
+---@field tells boolean  a program that is traced now gives all that a step computes and that has a name
 ---@field input integer
 local OwnLayer = module.class "own_layer"
 OwnLayer.stateful = true
@@ -104,12 +106,40 @@ function OwnLayer:step(x, states, factors)
   return y, new
 end
 
+--- Stops a cell of nn.cell from telling what it names, however a step ends.
+local Silence = {}
+function Silence:__close()
+  self.cell.told = false
+end
+
+--- One step, and its new states and what the cell names, by names for programs.
+local function step_told(self, x, states, factors)
+  local named = {}
+  local _ <close> = cells.is(self.cell) and setmetatable({ cell = self.cell }, Silence) or nil
+  if cells.is(self.cell) then
+    self.cell.told = named
+  end
+  local y, new = self:step(x, states, factors)
+  local all = { y = y }
+  for position, name in ipairs(self.names) do
+    all["state." .. name] = new[position]
+  end
+  for name, value in pairs(named) do
+    all["gate." .. name] = value
+  end
+  return all, new
+end
+
 --- The same, as programs see it: x, or a table of x and the factors by name.
 function OwnLayer:forward(given, states)
-  if options.tensor.accept(given) then
-    return self:step(given, states, {})
+  local x, factors = given, {}
+  if not options.tensor.accept(given) then
+    x, factors = given.x, given
   end
-  return self:step(given.x, states, given)
+  if self.tells then
+    return step_told(self, x, states, factors)
+  end
+  return self:step(x, states, factors)
 end
 
 -- --- A sequence ---------------------------------------------------------------------------
@@ -144,14 +174,33 @@ local function factors_at(factors, t)
   return at
 end
 
-local function unrolled(self, x, state, steps, factors)
-  local first = self:first(x:size(2))
+--- What a step told, for all steps: to the lists by name.
+local function remember(lists, told, t)
+  for name, value in pairs(told) do
+    lists[name] = lists[name] or {}
+    lists[name][t] = value
+  end
+end
+
+local function unrolled(self, x, state, steps, factors, tells)
+  local first, lists = self:first(x:size(2)), {}
   x = steps.mask and core.mask_rows(x, steps.mask) or x
-  return unroll.walk(function(input, states)
-    return self:step(input.x, states, input.factors)
+  local y, last = unroll.walk(function(input, states)
+    if not tells then
+      return self:step(input.x, states, input.factors)
+    end
+    local told, new = step_told(self, input.x, states, input.factors)
+    local given = told.y
+    told.y = nil
+    remember(lists, told, input.t)
+    return given, new
   end, #x, function(t)
-    return { x = x[t], factors = factors_at(factors, t) }
+    return { t = t, x = x[t], factors = factors_at(factors, t) }
   end, state or first, steps, self.initial and first)
+  for name, values in pairs(lists) do
+    lists[name] = given_steps.hide(core.stack(values), steps.mask)
+  end
+  return y, last, lists
 end
 
 -- --- Compiled -----------------------------------------------------------------------------
@@ -172,20 +221,23 @@ end
 
 --- The compiled step, or false and why there is none.
 ---@param reverse boolean
+---@param tells? boolean  its outputs are all that a step computes and that has a name
 ---@return saros.nn.Compiled|false
 ---@return string? reason
-function OwnLayer:compile(reverse)
+function OwnLayer:compile(reverse, tells)
+  tells = tells or false
+  local made = self.made[tells]
   if not self.compiles then
     return false, "compiled = false"
-  elseif self.handle and self.handle:fits(self) then
-    return self.handle
-  elseif self.refusal and not self.handle then
-    return false, self.refusal
+  elseif made and (not made.handle or made.handle:fits(self)) then
+    return made.handle, made.reason
   end
   self.own = table.move(self.own, 1, self.initial and #self.initial or 0, 1, {})
+  self.tells = tells
   local handle, reason = compiled.of(self, inputs_of(self), reverse)
-  self.handle, self.refusal = handle or false, reason or false
-  return self.handle, reason
+  self.tells = false
+  self.made[tells] = { handle = handle or false, reason = reason }
+  return self.made[tells].handle, reason
 end
 
 --- A factor of all steps, as an input of a program.
@@ -205,14 +257,29 @@ local function run_compiled(self, handle, x, state, steps, factors)
   return handle:run(inputs, state or self:first(x:size(2)), not state, steps, dropout)
 end
 
+--- What the outputs of all steps are, with the shapes that states have.
+local function values_of(self, y, last, told)
+  local T, B, values = y:size(1), y:size(2), { y = y, states = {}, gates = {} }
+  for position, name in ipairs(self.names) do
+    local shape = last[position]:shape()
+    values.states[name] = told["state." .. name]:reshape(T, B, table.unpack(shape, 2))
+  end
+  for _, entry in ipairs(cells.named(self.cell)) do
+    values.gates[entry.name] = told["gate." .. entry.name]:reshape(T, B, table.unpack(entry.shape))
+  end
+  return values
+end
+
 --- The layer over a sequence.
 ---@param x saros.Tensor  (T, B, I)
 ---@param state saros.Tensor[]?
 ---@param given saros.nn.Steps?  mask, reset
 ---@param reverse boolean
+---@param tells? boolean  also return what every step did
 ---@return saros.Tensor y  (T, B, P)
 ---@return saros.Tensor[] state
-function OwnLayer:run(x, state, given, reverse)
+---@return saros.nn.LayerValues?
+function OwnLayer:run(x, state, given, reverse, tells)
   if scope.tracer and reverse then
     scope.tracer:walks_back(state)
   end
@@ -221,11 +288,14 @@ function OwnLayer:run(x, state, given, reverse)
   end
   local steps = { mask = given and given.mask, reset = given and given.reset, reverse = reverse }
   local factors = factors_of(self, x:size(1), x:size(2))
-  local handle = not scope.tracer and self:compile(reverse)
+  local handle = not scope.tracer and self:compile(reverse, tells)
+  local y, last, told
   if handle then
-    return run_compiled(self, handle, x, state, steps, factors)
+    y, last, told = run_compiled(self, handle, x, state, steps, factors)
+  else
+    y, last, told = unrolled(self, x, state, steps, factors, tells)
   end
-  return unrolled(self, x, state, steps, factors)
+  return y, last, tells and values_of(self, y, last, told) or nil
 end
 
 --- What is wrong with a value as the states of B rows; nil if nothing is, or if only
@@ -277,7 +347,7 @@ function own_layer.of(cell, inputs, o, names, generator)
   local self = OwnLayer.new()
   self.cell, self.generator, self.initial = cell, generator or false, false
   self.kind = cell.kind -- for messages
-  self.input, self.compiles, self.handle, self.refusal = inputs, o.compiled, false, false
+  self.input, self.compiles, self.made, self.tells = inputs, o.compiled, {}, false
   self.members[1] = { name = "cell", module = cell } -- whose place is in the net
   self.shapes, self.names = {}, rawget(cell, "state_names") or {}
   for position, size in ipairs(cell.states or { o.hidden }) do

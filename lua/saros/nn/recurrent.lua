@@ -9,10 +9,12 @@
 local core = require "saros.core"
 local options = require "saros.options"
 local activated = require "saros.nn.cells.activated"
+local own_cells = require "saros.nn.cell"
 local cells = require "saros.nn.cells"
 local initialize = require "saros.nn.initialize"
 local module = require "saros.nn.module"
 local own_layer = require "saros.nn.own_layer"
+local replay = require "saros.nn.replay"
 local scope = require "saros.nn.scope"
 local given_steps = require "saros.nn.steps"
 local states = require "saros.nn.state"
@@ -28,6 +30,19 @@ local states = require "saros.nn.state"
 ---@field cell saros.nn.Module?  of one's own
 ---@field own saros.nn.OwnLayer?  around it
 ---@field initial saros.Tensor[]?  learned first states
+---@field named string[]  the gates and the like that `layers = "all"` returns, in order
+---@field replay saros.nn.Replay?  of a fused cell, once these are asked for
+
+--- What a layer did in one direction: (T, B, ...) each, 0 at padded steps.
+---@class saros.nn.LayerValues
+---@field y saros.Tensor  its output
+---@field states table<string, saros.Tensor>  after each step, by the names of state_names: h, and c of an LSTM
+---@field gates table<string, saros.Tensor>  of an LSTM input, forget, candidate, output; of a GRU reset, update,
+---  candidate; of ugrnn and mingru update, candidate; of minlstm forget (the share of the old state), candidate; of a
+---  cell of nn.cell what p:named names
+
+---@class saros.nn.StackStepOptions: saros.nn.StepOptions
+---@field layers? boolean|"all"  also return the output of every layer, or all that it did at every step (false)
 
 ---@class saros.nn.Recurrent: saros.nn.Module
 ---@field directions saros.nn.Direction[]  layer by layer; of each forward, then reverse
@@ -35,7 +50,7 @@ local states = require "saros.nn.state"
 ---@field o table  the options
 ---@field gates integer?  of a fused cell, G
 ---@field diagonal integer?  see saros.nn.Cell
----@field gates_of function?  see saros.nn.Cell
+---@field fused saros.nn.Cell?  whose kernels run
 ---@field generator saros.Generator?
 local Recurrent = module.class "recurrent"
 Recurrent.stateful = true
@@ -129,26 +144,31 @@ local function looking_up(p, table)
   return others
 end
 
---- A direction over the sequence: y, last states. With a table (V, I), x is ids.
-local function run(self, position, x, state, steps, table)
+--- A direction over the sequence: y, last states, and what every step did if that is
+--- wanted. With a table (V, I), x is ids.
+local function run(self, position, x, state, steps, table, is_all)
   local _ <close> = scope.profiles > 0 and scope.enter(scope_of(self, position))
   local direction = self.directions[position]
   local T, B = x:size(1), x:size(2)
   if direction.own then
-    return direction.own:run(x, state, steps, direction.reverse)
+    return direction.own:run(x, state, steps, direction.reverse, is_all)
   end
   if direction.norm_ih then
     x = core.layer_norm(core.linear(x, direction.weight_ih), direction.norm_ih[1], direction.norm_ih[2])
   end
   local around = direction.around
   local p = around and around:scaled(direction.parameters) or direction.parameters
-  local h, last = core.recurrent(self.operation, x, state, table and looking_up(p, table) or p,
-    direction_steps(self, direction, steps, T, B))
-  if not around then
-    return h, last
+  local walk = direction_steps(self, direction, steps, T, B)
+  local h, last = core.recurrent(self.operation, x, state, table and looking_up(p, table) or p, walk)
+  local y = around and around:output(h, x) or h
+  if is_all then
+    x = table and core.embedding(table, given_steps.hide(x, walk.mask)) or x
+    local values = { y = y }
+    values.states, values.gates = replay.run(self, direction, x, h, state, walk)
+    return y, last, values
   end
-  local _ <close> = h -- the tape keeps what it needs of it
-  return around:output(h, x), last
+  local _ <close> = around and h -- the tape keeps what it needs of it
+  return y, last
 end
 
 --- Dropout of what a layer reads, nil without: at every element, or the same
@@ -172,16 +192,17 @@ end
 --- One layer in its directions; their states go to `last`, and what they give to
 --- `seen` if it is wanted. With a table, x is ids.
 local function run_layer(self, layer, x, state, steps, last, table, seen)
-  local release = seen and function() end or forget
+  local release, is_all = seen and function() end or forget, seen and seen.is_all
   local width = self.o.bidirectional and 2 or 1
   local dropped <close> = layer > 1 and drop(self, x) or nil
   local outputs = {}
   for way = 1, width do
     local position = (layer - 1) * width + way
-    outputs[way], last[position] = run(self, position, dropped or x, state and state[position], steps, table)
-  end
-  for way = 1, seen and width or 0 do
-    seen[#seen + 1] = outputs[way]
+    local y, after, values = run(self, position, dropped or x, state and state[position], steps, table, is_all)
+    outputs[way], last[position] = y, after
+    if seen then
+      seen.list[position] = values or y
+    end
   end
   local y = outputs[1]
   if width == 2 then
@@ -203,17 +224,43 @@ local function reads_padding(self)
   return self.o.residual or direction.norm_ih or direction.around
 end
 
---- The steps that a caller gives, and a list for what layers give if he wants it.
+local layers_option = options.kind('true or false, or "all"', function(value)
+  if type(value) == "boolean" or value == "all" then
+    return value
+  end
+  return nil
+end)
+
+--- What a caller wants to see of the layers: a list of their outputs, or of all that they did.
+---@class saros.nn.Seen
+---@field list (saros.Tensor|saros.nn.LayerValues)[]
+---@field is_all boolean
+
+--- The steps that a caller gives, and a place for what layers give if he wants it.
 local function wanted(given)
   if type(given) ~= "table" or given.layers == nil then
     return given, nil
   end
-  options.argument("layers", 3, options.boolean, given.layers)
-  local rest = {}
+  options.argument("layers", 3, layers_option, given.layers)
+  local rest, is_all = {}, given.layers == "all"
   for name, value in pairs(given) do
     rest[name] = name ~= "layers" and value or nil
   end
-  return next(rest) and rest or nil, given.layers and {} or nil
+  if is_all and scope.tracer then
+    scope.tracer:refuse 'layers = "all"'
+  end
+  return next(rest) and rest or nil, given.layers and { list = {}, is_all = is_all } or nil
+end
+
+--- Zeros at padded steps of what layers give, which their own norms and products are not.
+local function hide_seen(seen, mask)
+  for position, given in ipairs(seen.list) do
+    if seen.is_all then
+      given.y = given_steps.hide(given.y, mask)
+    else
+      seen.list[position] = given_steps.hide(given, mask)
+    end
+  end
 end
 
 --- All layers, the first of which reads x, or ids of a table.
@@ -234,10 +281,10 @@ local function run_layers(self, x, state, given, seen, table)
     local _ <close> = not seen and y or nil
     y = given_steps.hide(y, mask)
   end
-  for position, h in ipairs(mask and seen or {}) do
-    seen[position] = given_steps.hide(h, mask)
+  if mask and seen then
+    hide_seen(seen, mask)
   end
-  return y, last, seen
+  return y, last, seen and seen.list
 end
 
 --- A loss of any window, for `memory`.
@@ -264,11 +311,12 @@ end
 --- for each position, and so are its gradients.
 ---@param x saros.Tensor  (T, B, I)
 ---@param state? saros.Tensor[][]  for each layer (and direction) its states, each (B, H)
----@param given? saros.nn.StepOptions
+---@param given? saros.nn.StackStepOptions
 ---@param embedding? saros.nn.Embedding
 ---@return saros.Tensor y  (T, B, H): h(t) of the last layer; (T, B, 2 H) in both directions
 ---@return saros.Tensor[][] state  after the last step, like `state`
----@return saros.Tensor[]? layers  with `layers = true` in `given`: what each layer (and direction) gives, (T, B, H)
+---@return saros.Tensor[]|saros.nn.LayerValues[]|nil layers  with `layers = true` in `given`: what each layer (and
+--- direction) gives, (T, B, H); with `layers = "all"` what it did at every step, its states and gates, too
 function Recurrent:forward(x, state, given, embedding)
   local seen
   given, seen = wanted(given)
@@ -317,6 +365,10 @@ local function add_fused(self, direction, cell, inputs, suffix)
   for name, value in pairs(made) do
     direction[name] = value
   end
+  direction.named = {}
+  for n, entry in ipairs(cell.named or {}) do
+    direction.named[n] = entry[2]
+  end
 end
 
 --- The module that a user's function makes for one direction.
@@ -328,7 +380,10 @@ local function add_own(self, direction, make, inputs, suffix)
   end
   direction.cell = self:add_member("cell" .. suffix, cell)
   direction.own = own_layer.of(cell, inputs, self.o, self.state_names, rawget(self, "generator"))
-  direction.output = cell.output or self.o.hidden
+  direction.output, direction.named = cell.output or self.o.hidden, {}
+  for n, entry in ipairs(own_cells.named(cell)) do
+    direction.named[n] = entry.name
+  end
   direction.sizes, self.state_names = direction.own.shapes, direction.own.names
 end
 
@@ -424,7 +479,7 @@ local function constructor(name, cell)
     end
     local self = new(name, o, cell.states)
     self.operation, self.gates, self.diagonal = cell.operation(o), cell.gates, cell.diagonal
-    self.gates_of = cell.gates_of
+    self.fused = cell
     build(self, function(direction, inputs, suffix)
       add_fused(self, direction, cell, inputs, suffix)
     end)

@@ -5,7 +5,6 @@
 local core = require "saros.core"
 local options = require "saros.options"
 local initialize = require "saros.nn.initialize"
-local gated = require "saros.nn.cells.gated"
 local lazy = require "saros.lazy"
 
 local late = lazy({}, { cell = { "saros.nn.cell", "cell" } }) -- which needs modules
@@ -38,7 +37,7 @@ activated.gate_activation = { "gate_activation", options.one_of(names), "sigmoid
 local function gates(a, H, count)
   local parts = {}
   for n = 1, count do
-    parts[n] = gated.part(a, H, n)
+    parts[n] = a:slice(2, (n - 1) * H + 1, n * H)
   end
   return table.unpack(parts)
 end
@@ -64,8 +63,9 @@ local function lstm(o)
   local f, gate = FUNCTIONS[o.activation], FUNCTIONS[o.gate_activation]
   return function(p, x, h, c)
     local i, forget, g, out = gates(product(p, "ih", x, 4, o) + product(p, "hh", h, 4, o), p.hidden, 4)
-    local new = gate(forget) * c + gate(i) * f(g)
-    return gate(out) * f(new), new
+    i, forget = p:named("input", gate(i)), p:named("forget", gate(forget))
+    local new = forget * c + i * p:named("candidate", f(g))
+    return p:named("output", gate(out)) * f(new), new
   end
 end
 
@@ -75,14 +75,14 @@ local function gru(o)
     local H = p.hidden
     local xr, xz, xn = gates(product(p, "ih", x, 3, o), H, 3)
     local hr, hz = gates(product(p, "hh", h, 3, o, 1, 2 * H), H, 2)
-    local r, z = gate(xr + hr), gate(xz + hz)
+    local r, z = p:named("reset", gate(xr + hr)), p:named("update", gate(xz + hz))
     local n
     if o.reset == "before" then
       n = f(xn + product(p, "hh", r * h, 3, o, 2 * H + 1, 3 * H))
     else
       n = f(xn + r * product(p, "hh", h, 3, o, 2 * H + 1, 3 * H))
     end
-    return (1 - z) * n + z * h
+    return (1 - z) * p:named("candidate", n) + z * h
   end
 end
 

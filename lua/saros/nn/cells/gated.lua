@@ -100,11 +100,4 @@ function gated.add(cell, o, inputs, add)
   return made
 end
 
--- --- Looking -----------------------------------------------------------------------------
-
---- The part of (T, G H) that belongs to one gate.
-function gated.part(a, H, position)
-  return a:slice(2, (position - 1) * H + 1, position * H)
-end
-
 return gated

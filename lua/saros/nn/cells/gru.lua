@@ -59,9 +59,5 @@ return {
   bias = gated.remembering { [2] = 1 },
   add = gated.add,
   definitions = { gru = define, gru_before = define_before },
-  gates_of = function(a, states)
-    local H = states.h:size(2)
-    return { { name = "reset", values = gated.part(a, H, 1):sigmoid() },
-      { name = "update", values = gated.part(a, H, 2):sigmoid() } }
-  end,
+  named = { { "r", "reset" }, { "z", "update" }, { "n", "candidate" } },
 }

@@ -1,4 +1,4 @@
---- The names of the fused cells whose table has a field, such as "gates_of".
+--- The names of the fused cells whose table has a field, such as "named".
 
 local cells = require "saros.nn.cells"
 local list = require "saros.nn.cells.list"

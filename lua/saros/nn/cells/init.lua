@@ -12,11 +12,10 @@
 ---@field check? fun(o: table): string?  what is wrong with the options, if anything
 ---@field bias? fun(which: string, o: table, bound: number): saros.nn.Filler  fills bias_ih or bias_hh
 ---@field add fun(cell: saros.nn.Cell, o: table, inputs: integer, add: saros.nn.AddParameter): saros.nn.Made
----@field definitions table<string, fun(cell: saros.nn.Definition): table, table?>  the new h (and
----  c) of each of the core's operations, made of nodes
----@field gates_of? fun(a: saros.Tensor, states: table, earlier: table, direction: saros.nn.Direction): table[]
----  the gates, as { name, values }, from W x + U h + biases (T, G H) and the states (T, H) by name, after each step and
----  before it
+---@field definitions table<string, fun(cell: saros.nn.Definition): table, table?>  the new h (and c) of each of the
+---  core's operations, made of nodes
+---@field named? { [1]: string, [2]: string }[]  values that a definition names: the title there, such as "i", and the
+---  word of the textbook, such as "input"
 
 ---@alias saros.nn.AddParameter fun(name: string, shape: integer[], fill: saros.nn.Filler): saros.Tensor
 

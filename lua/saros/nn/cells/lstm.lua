@@ -29,18 +29,6 @@ local function bias(which, o, bound)
   end)
 end
 
-local function gates_of(a, states, earlier, direction)
-  local c, part = states.c, gated.part
-  local H = c:size(2)
-  local i, f, o = part(a, H, 1), part(a, H, 2), part(a, H, 4)
-  local peephole = direction.parameters.peephole
-  if peephole then
-    i, f, o = i + earlier.c * peephole[1], f + earlier.c * peephole[2], o + c * peephole[3]
-  end
-  return { { name = "input", values = i:sigmoid() }, { name = "forget", values = f:sigmoid() },
-    { name = "output", values = o:sigmoid() } }
-end
-
 --- A gate's sums, and where there are peepholes, what it sees of c.
 local function peeping(cell, a, u, gate, peephole, c)
   local sum = cell:apply("add", cell:gate(a, gate), cell:gate(u, gate))
@@ -79,5 +67,5 @@ return {
   bias = bias,
   add = gated.add,
   definitions = { lstm = define },
-  gates_of = gates_of,
+  named = { { "i", "input" }, { "f", "forget" }, { "g", "candidate" }, { "o", "output" } },
 }

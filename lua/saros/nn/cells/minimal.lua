@@ -36,10 +36,10 @@ end
 ---@param name string
 ---@param gates integer
 ---@param signs integer[]  see gated.remembering
----@param gates_of function  see saros.nn.Cell
+---@param named { [1]: string, [2]: string }[]  see saros.nn.Cell
 ---@param define fun(cell: saros.nn.Definition, candidate: fun(n: table): table): table
 ---@return saros.nn.Cell
-return function(name, gates, signs, gates_of, define)
+return function(name, gates, signs, named, define)
   local function definition(positive)
     return function(cell)
       return define(cell, function(n)
@@ -60,6 +60,6 @@ return function(name, gates, signs, gates_of, define)
     bias = gated.remembering(signs),
     add = gated.add,
     definitions = { [name] = definition(false), [name .. "_positive"] = definition(true) },
-    gates_of = gates_of,
+    named = named,
   }
 end

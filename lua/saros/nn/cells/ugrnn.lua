@@ -36,7 +36,5 @@ return {
   bias = gated.remembering { 1 },
   add = gated.add,
   definitions = { ugrnn = define },
-  gates_of = function(a, states)
-    return { { name = "update", values = gated.part(a, states.h:size(2), 1):sigmoid() } }
-  end,
+  named = { { "z", "update" }, { "n", "candidate" } },
 }
