@@ -24,7 +24,7 @@
 typedef struct job {
   void (*run)(const struct job *j);
   const kernels *kernels;
-  unary function;
+  kernel_unary function;
   real *out, *in, *matrix, *packed;
   int rows, columns, depth;
 } job;
@@ -144,7 +144,7 @@ static double sigmoid(double x) {
 
 typedef struct activation {
   const char *name;
-  unary id;
+  kernel_unary id;
   double (*twin)(double);
 } activation;
 

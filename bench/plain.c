@@ -82,7 +82,7 @@ static inline __attribute__((always_inline)) real lstm(plain *p, real x,
                                                        const int H) {
   ALIGNED real a[4 * MOST];
   sum_up(a, p->bias, p->w, x, p->u, p->h, 4 * H, 4 * H, H);
-  INDEPENDENT
+  KERNEL_INDEPENDENT
   for (int k = 0; k < H; k++) {
     p->c[k] = sigmoid_of(a[H + k]) * p->c[k] +
               sigmoid_of(a[k]) * tanh_of(a[2 * H + k]);
@@ -96,7 +96,7 @@ static inline __attribute__((always_inline)) real gru(plain *p, real x,
   ALIGNED real a[3 * MOST], n[MOST];
   sum_up(a, p->bias, p->w, x, p->u, p->h, 2 * H, 3 * H, H);
   sum_up(n, p->bias_n, p->w, 0, p->u + 2 * H, p->h, H, 3 * H, H);
-  INDEPENDENT
+  KERNEL_INDEPENDENT
   for (int k = 0; k < H; k++) {
     const real wx = p->bias[2 * H + k] + x * p->w[2 * H + k];
     const real candidate = tanh_of(wx + sigmoid_of(a[k]) * n[k]);

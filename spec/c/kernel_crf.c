@@ -66,7 +66,7 @@ static void check_slopes(const kernels *k, const char *name, size_t row,
 }
 
 static void check_row(const kernels *k, size_t row, double size) {
-  const crf_scores scores = {transitions, start, stop};
+  const kernel_crf_scores scores = {transitions, start, stop};
   double shared[CRF_SHARED(L)], scratch[CRF_SCRATCH(T, L)];
   real gradient[T * B * L], dscores[L * L + 2 * L];
   const ptrdiff_t step = B * L;
@@ -85,7 +85,7 @@ static void check_row(const kernels *k, size_t row, double size) {
 }
 
 static void check_best(const kernels *k, size_t row, double size) {
-  const crf_scores scores = {transitions, start, stop};
+  const kernel_crf_scores scores = {transitions, start, stop};
   double scratch[2 * L], highest = -INFINITY;
   int32_t from[T * L], got[T];
   size_t y[T], best[T] = {0};

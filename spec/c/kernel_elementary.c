@@ -42,7 +42,7 @@ static wide sigmoid_twin(wide x) {
 
 typedef struct function {
   const char *name;
-  unary id;
+  kernel_unary id;
   wide (*twin)(wide);
   double limit;  // ulp, as elementary.h states it
 } function;

@@ -40,7 +40,7 @@ static void fill(size_t n) {
   }
 }
 
-static void check_value(const kernels *k, loss_kind kind, size_t n) {
+static void check_value(const kernels *k, kernel_loss_kind kind, size_t n) {
   fill(n);
   y[n] = 77;
   k->loss->value[kind](y, x, t, w, DELTA, n);
@@ -58,7 +58,8 @@ static double slope_in(twin f, double at_x, double at_t, int of_t) {
   return (f(at_x + hx, at_t + ht) - f(at_x - hx, at_t - ht)) / (2 * h);
 }
 
-static void check_slope(const kernels *k, loss_kind kind, int of_t, size_t n) {
+static void check_slope(const kernels *k, kernel_loss_kind kind, int of_t,
+                        size_t n) {
   fill(n);
   k->pointwise->fill(y, 0.5, n);
   k->loss->backward[of_t][kind](y, 2, x, t, w, DELTA, n);
@@ -78,7 +79,7 @@ static void check_slope(const kernels *k, loss_kind kind, int of_t, size_t n) {
         (int)kind, n, wrong);
 }
 
-static real value_at(const kernels *k, loss_kind kind, double at_x,
+static real value_at(const kernels *k, kernel_loss_kind kind, double at_x,
                      double at_t) {
   const real one = 1, a = (real)at_x, b = (real)at_t;
   real loss;
@@ -98,7 +99,7 @@ static void check_limits(const kernels *k) {
 
 static void check_set(const kernels *k) {
   for (size_t l = 0; l < LENGTH_COUNT; l++)
-    for (loss_kind kind = 0; kind < LOSS_COUNT; kind++) {
+    for (kernel_loss_kind kind = 0; kind < LOSS_COUNT; kind++) {
       check_value(k, kind, lengths[l]);
       check_slope(k, kind, 0, lengths[l]);
       check_slope(k, kind, 1, lengths[l]);

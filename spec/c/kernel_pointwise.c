@@ -115,7 +115,8 @@ static const binary_twin binaries[BINARY_COUNT] = {
 
 /* --- One operand ---------------------------------------------------------- */
 
-static void check_unary(const kernels *k, unary id, size_t n, int in_place) {
+static void check_unary(const kernels *k, kernel_unary id, size_t n,
+                        int in_place) {
   const unary_twin *twin = &unaries[id];
   static real x[LONGEST + 1], y[LONGEST + 1];
   fill_random(x, n, twin->low, twin->high);
@@ -134,7 +135,7 @@ static int is_near_corner(double x) {
   return size < 1e-3 || fabs(size - 1) < 1e-3 || fabs(size - 3) < 1e-3;
 }
 
-static void check_unary_backward(const kernels *k, unary id, size_t n) {
+static void check_unary_backward(const kernels *k, kernel_unary id, size_t n) {
   const unary_twin *twin = &unaries[id];
   static real x[LONGEST], y[LONGEST], dy[LONGEST], dx[LONGEST], before[LONGEST];
   fill_random(x, n, twin->low, twin->high);
@@ -161,8 +162,8 @@ static void check_unary_backward(const kernels *k, unary id, size_t n) {
 
 /* Values and slopes (null: any) at the ends and of NaN, in a full vector and
 ** alone. */
-static void check_far(const kernels *k, unary id, double at, double expected,
-                      const double *expected_slope) {
+static void check_far(const kernels *k, kernel_unary id, double at,
+                      double expected, const double *expected_slope) {
   const pointwise_kernels *p = k->pointwise;
   real x[17], y[17], dy[17], dx[17] = {0};
   for (size_t i = 0; i < 17; i++)
@@ -182,7 +183,7 @@ static void check_far(const kernels *k, unary id, double at, double expected,
 static void check_ends(const kernels *k) {
   const double none = 0, one = 1, leak = 0.01, nan = NAN;
   const struct {
-    unary id;
+    kernel_unary id;
     double below, slope_below, slope_above;
   } rows[] = {
       {UNARY_SOFTPLUS, 0, none, one}, {UNARY_SILU, 0, none, one},
@@ -201,7 +202,7 @@ static void check_ends(const kernels *k) {
   check_far(k, UNARY_HARD_SIGMOID, 4, 1, &none);
   check_far(k, UNARY_HARD_TANH, -4, -1, &none);
   check_far(k, UNARY_HARD_TANH, 4, 1, &none);
-  for (unary id = UNARY_SIN; id <= UNARY_HARD_TANH; id++)
+  for (kernel_unary id = UNARY_SIN; id <= UNARY_HARD_TANH; id++)
     check_far(k, id, NAN, nan, NULL);
   for (double x = 1; x < 1e30; x *= -7.3) {
     const double at = (double)(real)x, slope_sin = cos(at),
@@ -234,7 +235,7 @@ static void check_corners(const kernels *k) {
 
 /* --- Two operands --------------------------------------------------------- */
 
-static void check_binary(const kernels *k, binary id, ptrdiff_t a_step,
+static void check_binary(const kernels *k, kernel_binary id, ptrdiff_t a_step,
                          ptrdiff_t b_step, size_t n) {
   const binary_twin *twin = &binaries[id];
   real a[3 * LONGEST + 1], b[3 * LONGEST + 1], y[LONGEST + 1];
@@ -253,7 +254,7 @@ static void check_binary(const kernels *k, binary id, ptrdiff_t a_step,
         n, a_step, b_step, wrong);
 }
 
-static void check_binary_in_place(const kernels *k, binary id) {
+static void check_binary_in_place(const kernels *k, kernel_binary id) {
   const binary_twin *twin = &binaries[id];
   real a[33], b[33], y[33];
   fill_random(a, 33, 0.5, 2);
@@ -278,7 +279,7 @@ static void check_binary_corners(const kernels *k) {
   p->binary[BINARY_POWER](y, x, 1, &two, 0, 17);
   CHECK(y[0] == x[0] * x[0] && y[16] == x[16] * x[16], "%s: square", k->isa);
   for (int swap = 0; swap < 2; swap++)
-    for (binary id = BINARY_MAXIMUM; id <= BINARY_MINIMUM; id++) {
+    for (kernel_binary id = BINARY_MAXIMUM; id <= BINARY_MINIMUM; id++) {
       p->binary[id](y, swap ? &one : &nan, 0, swap ? &nan : &one, 0, 17);
       CHECK(isnan(y[0]) && isnan(y[16]), "%s: %s with NaN", k->isa,
             binaries[id].name);
@@ -345,12 +346,12 @@ static void check_clamp_nan(const kernels *k) {
 
 static void check_set(const kernels *k) {
   for (size_t l = 0; l < LENGTH_COUNT; l++) {
-    for (unary id = 0; id < UNARY_COUNT; id++) {
+    for (kernel_unary id = 0; id < UNARY_COUNT; id++) {
       check_unary(k, id, lengths[l], 0);
       check_unary(k, id, lengths[l], 1);
       check_unary_backward(k, id, lengths[l]);
     }
-    for (binary id = 0; id < BINARY_COUNT; id++)
+    for (kernel_binary id = 0; id < BINARY_COUNT; id++)
       for (ptrdiff_t a_step = 0; a_step < 4; a_step++)
         for (ptrdiff_t b_step = 0; b_step < 4; b_step++)
           check_binary(k, id, a_step, b_step, lengths[l]);
@@ -358,7 +359,7 @@ static void check_set(const kernels *k) {
       check_choose(k, step % 3, step / 3 % 3, step / 9, lengths[l]);
     check_services(k, lengths[l]);
   }
-  for (binary id = 0; id < BINARY_COUNT; id++)
+  for (kernel_binary id = 0; id < BINARY_COUNT; id++)
     check_binary_in_place(k, id);
   check_corners(k);
   check_ends(k);

@@ -110,7 +110,8 @@ static void check_cross_entropy(const kernels *k, size_t n, double size) {
   int32_t target[ROWS];
   real loss[ROWS], log_norm[ROWS];
   const real hit[ROWS] = {1, 0.5, 0}, spread[ROWS] = {0.25, 1, 0};
-  const target_weights plain = {hit, NULL, NULL}, smooth = {hit, spread, share};
+  const kernel_target_weights plain = {hit, NULL, NULL},
+                              smooth = {hit, spread, share};
   real smoothed[ROWS];
   fill_rows(n, size);
   fill_share(n);
@@ -179,8 +180,8 @@ static void check_backward(const kernels *k, size_t n) {
 
   k->pointwise->fill(dx, 0.5, n);
   const real one = 1, quarters = 0.75, half = 0.5;
-  const target_weights plain = {&one, NULL, NULL};
-  const target_weights smooth = {&quarters, &half, share};
+  const kernel_target_weights plain = {&one, NULL, NULL};
+  const kernel_target_weights smooth = {&quarters, &half, share};
   fill_share(n);
   k->softmax->cross_entropy(loss, log_norm, x, target, &plain, 1, n);
   k->softmax->cross_entropy_backward(dx, dy[0], x, log_norm, target, &plain, 1,
@@ -213,8 +214,8 @@ static void check_limits(const kernels *k) {
   CHECK(p[0] == 1 && p[1] == 0, "%s: softmax of huge values", k->isa);
   const int32_t target = 0;
   const real one = 1, none = 0;
-  const target_weights counts = {&one, NULL, NULL},
-                       hidden = {&none, NULL, NULL};
+  const kernel_target_weights counts = {&one, NULL, NULL},
+                              hidden = {&none, NULL, NULL};
   k->softmax->cross_entropy(&loss, &log_norm, huge, &target, &counts, 1, 2);
   CHECK(loss == 0, "%s: cross-entropy of huge values", k->isa);
   real dlogits[2] = {7, 7};

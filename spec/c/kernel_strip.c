@@ -19,7 +19,7 @@ static double expected(int which, double a, double b, double c) {
 /* Each operand is an array or a repeated scalar, by the bits of 'steps'. */
 static void check_ternary(const kernels *k, int which, int steps, size_t n) {
   static real a[LONGEST], b[LONGEST], c[LONGEST], y[LONGEST];
-  strip_ternary *const functions[] = {
+  kernel_strip_ternary *const functions[] = {
       k->strip->multiply_add, k->strip->multiply_sigmoid_back,
       k->strip->multiply_tanh_back, k->strip->blend};
   const ptrdiff_t as = steps & 1, bs = steps >> 1 & 1, cs = steps >> 2;

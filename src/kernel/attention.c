@@ -24,7 +24,7 @@ static void score_block(real *scores, const real *q, const real *keys,
   for (int d = 0; d < D; d++)
     sum += q[d] * ((const slots *)keys)[d];
   memcpy(part, &sum, sizeof part);
-  INDEPENDENT
+  KERNEL_INDEPENDENT
   for (int i = 0; i < count; i++)
     scores[i] = part[i] * scale + distance[i];
 }

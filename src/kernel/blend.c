@@ -13,7 +13,7 @@ static void scale_rows(real *y, const real *x, const real *factor, size_t rows,
       memset(y, 0, n * sizeof(real));
       continue;
     }
-    INDEPENDENT
+    KERNEL_INDEPENDENT
     for (size_t k = 0; k < n; k++)
       y[k] = factor[row] * x[k];
   }
@@ -24,7 +24,7 @@ static void add_scaled_rows(real *y, const real *x, const real *factor,
   for (size_t row = 0; row < rows; row++, y += n, x += n) {
     if (factor[row] == 0)
       continue;
-    INDEPENDENT
+    KERNEL_INDEPENDENT
     for (size_t k = 0; k < n; k++)
       y[k] += factor[row] * x[k];
   }
@@ -36,7 +36,7 @@ static void blend(real *h, const real *h_prev, const real *mask,
                   const real *zone, size_t rows, size_t n) {
   for (size_t row = 0; row < rows; row++, h += n, h_prev += n) {
     const real taken = mask != NULL ? mask[row] : 1;
-    INDEPENDENT
+    KERNEL_INDEPENDENT
     for (size_t k = 0; k < n; k++) {
       const real w = taken * (zone != NULL ? zone[row * n + k] : 1);
       h[k] = only_if(w != 0, w * h[k]) + (1 - w) * h_prev[k];
@@ -48,7 +48,7 @@ static void blend_backward(real *dh, real *dh_prev, const real *mask,
                            const real *zone, size_t rows, size_t n) {
   for (size_t row = 0; row < rows; row++, dh += n, dh_prev += n) {
     const real taken = mask != NULL ? mask[row] : 1;
-    INDEPENDENT
+    KERNEL_INDEPENDENT
     for (size_t k = 0; k < n; k++) {
       const real w = taken * (zone != NULL ? zone[row * n + k] : 1);
       dh_prev[k] += (1 - w) * dh[k];

@@ -34,13 +34,13 @@ static double exp_under_top(double *w, const real *x, size_t n) {
   real top = -FLT_MAX;
   for (size_t i = 0; i < n; i++)
     top = x[i] > top ? x[i] : top;
-  INDEPENDENT
+  KERNEL_INDEPENDENT
   for (size_t i = 0; i < n; i++)
     w[i] = (double)exp_of(x[i] - top);
   return (double)top;
 }
 
-static void prepare(double *shared, const crf_scores *s, size_t L) {
+static void prepare(double *shared, const kernel_crf_scores *s, size_t L) {
   double *stop = shared + L * L + L, *top = stop + L;
   top[0] = exp_under_top(shared, s->transitions, L * L);
   top[1] = exp_under_top(shared + L * L, s->start, L);
@@ -92,7 +92,7 @@ static double log_sum(double *scratch, const double *shared,
   return sum + log(end);
 }
 
-static double score_of(const crf_scores *s, const real *emissions,
+static double score_of(const kernel_crf_scores *s, const real *emissions,
                        ptrdiff_t step, const int32_t *tags, ptrdiff_t tag_step,
                        size_t T, size_t L) {
   size_t tag = (size_t)*tags;
@@ -107,7 +107,7 @@ static double score_of(const crf_scores *s, const real *emissions,
 }
 
 static double forward(double *scratch, const double *shared,
-                      const crf_scores *s, const real *emissions,
+                      const kernel_crf_scores *s, const real *emissions,
                       ptrdiff_t step, const int32_t *tags, ptrdiff_t tag_step,
                       size_t T, size_t L) {
   const double sum = log_sum(scratch, shared, emissions, step, T, L);
@@ -196,8 +196,8 @@ static int32_t best_into(double *score, const double *before,
 }
 
 static double best(int32_t *tags, ptrdiff_t tag_step, double *scratch,
-                   int32_t *from, const crf_scores *s, const real *emissions,
-                   ptrdiff_t step, size_t T, size_t L) {
+                   int32_t *from, const kernel_crf_scores *s,
+                   const real *emissions, ptrdiff_t step, size_t T, size_t L) {
   double *score = scratch, *next = scratch + L;
   for (size_t j = 0; j < L; j++)
     score[j] = (double)s->start[j] + (double)emissions[j];

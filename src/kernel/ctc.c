@@ -77,10 +77,10 @@ static void step_forward(double *next, double *now, const double *skip,
                          size_t L) {
   double *label = labels_of(next), *blank = blanks_of(next, L);
   const double *here = labels_of(now), *before = now, *gap = blanks_of(now, L);
-  INDEPENDENT
+  KERNEL_INDEPENDENT
   for (size_t i = 0; i < L; i++)
     label[i] = log_add3(here[i], gap[i], before[i] + skip[i]);
-  INDEPENDENT
+  KERNEL_INDEPENDENT
   for (size_t i = 0; i <= L; i++)
     blank[i] = log_add(gap[i], before[i]);
 }
@@ -90,10 +90,10 @@ static void step_backward(double *previous, double *now, const double *skip,
                           size_t L) {
   double *label = labels_of(previous), *blank = blanks_of(previous, L);
   const double *here = labels_of(now), *gap = blanks_of(now, L);
-  INDEPENDENT
+  KERNEL_INDEPENDENT
   for (size_t i = 0; i < L; i++)
     label[i] = log_add3(here[i], gap[i + 1], here[i + 1] + skip[i + 1]);
-  INDEPENDENT
+  KERNEL_INDEPENDENT
   for (size_t i = 0; i <= L; i++)
     blank[i] = log_add(gap[i], here[i]);
 }
@@ -131,12 +131,13 @@ static double forward(double *scratch, size_t kept, const real *log_probs,
 
 /* The largest of x[0..n-1]; n >= 1. */
 static double largest_of(const double *x, size_t n) {
-  double best[LANES];
-  for (size_t lane = 0; lane < LANES; lane++)
+  double best[KERNEL_LANES];
+  for (size_t lane = 0; lane < KERNEL_LANES; lane++)
     best[lane] = x[0];
   for (size_t i = 0; i < n; i++)
-    best[i % LANES] = x[i] > best[i % LANES] ? x[i] : best[i % LANES];
-  for (size_t lane = 1; lane < LANES; lane++)
+    best[i % KERNEL_LANES] =
+        x[i] > best[i % KERNEL_LANES] ? x[i] : best[i % KERNEL_LANES];
+  for (size_t lane = 1; lane < KERNEL_LANES; lane++)
     best[0] = best[lane] > best[0] ? best[lane] : best[0];
   return best[0];
 }
@@ -145,14 +146,14 @@ static double largest_of(const double *x, size_t n) {
 ** beta), over its sum, which is the same at every step but for roundings that
 ** a long walk gathers. At a step of its own each, they drop out. */
 static void find_posterior(double *alpha, const double *beta, size_t L) {
-  INDEPENDENT
+  KERNEL_INDEPENDENT
   for (size_t i = 0; i < ROW(L); i++)
     alpha[i] += beta[i];
   const double top = largest_of(alpha, ROW(L));
-  INDEPENDENT
+  KERNEL_INDEPENDENT
   for (size_t i = 0; i < ROW(L); i++)
     alpha[i] = (double)exp_of((real)(alpha[i] - top));
-  const double scale = 1 / SUM_OVER(i, ROW(L), alpha[i]);
+  const double scale = 1 / KERNEL_SUM_OVER(i, ROW(L), alpha[i]);
   for (size_t i = 0; i < ROW(L); i++)
     alpha[i] *= scale;
 }
@@ -161,10 +162,10 @@ static void find_posterior(double *alpha, const double *beta, size_t L) {
 static void step_gradient(real *y, double *state, const int32_t *target,
                           size_t V, size_t L, int32_t blank) {
   const double *label = labels_of(state), *gap = blanks_of(state, L);
-  INDEPENDENT
+  KERNEL_INDEPENDENT
   for (size_t v = 0; v < V; v++)
     y[v] = exp_of(y[v]);
-  y[blank] -= (real)SUM_OVER(i, L + 1, gap[i]);
+  y[blank] -= (real)KERNEL_SUM_OVER(i, L + 1, gap[i]);
   for (size_t i = 0; i < L; i++)
     y[target[i]] -= (real)label[i];
 }

@@ -26,10 +26,10 @@
 ** the note for an order, and would complain where it cannot follow.)
 */
 #ifdef __clang__
-#define INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
+#define KERNEL_INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
 #pragma clang diagnostic ignored "-Wpass-failed"
 #else
-#define INDEPENDENT _Pragma("GCC ivdep")
+#define KERNEL_INDEPENDENT _Pragma("GCC ivdep")
 #endif
 
 /* max(x, 0); NaN stays NaN */

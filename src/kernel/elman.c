@@ -10,27 +10,27 @@
 #include "elementary.h"
 
 static void tanh_step(real *h, const real *a, size_t n) {
-  INDEPENDENT
+  KERNEL_INDEPENDENT
   for (size_t i = 0; i < n; i++)
     h[i] = tanh_of(a[i]);
 }
 
 static void tanh_step_backward(real *da, const real *dh, const real *h,
                                size_t n) {
-  INDEPENDENT
+  KERNEL_INDEPENDENT
   for (size_t i = 0; i < n; i++)
     da[i] = dh[i] * (1 - h[i] * h[i]);
 }
 
 static void relu_step(real *h, const real *a, size_t n) {
-  INDEPENDENT
+  KERNEL_INDEPENDENT
   for (size_t i = 0; i < n; i++)
     h[i] = relu_of(a[i]);
 }
 
 static void relu_step_backward(real *da, const real *dh, const real *h,
                                size_t n) {
-  INDEPENDENT
+  KERNEL_INDEPENDENT
   for (size_t i = 0; i < n; i++)
     da[i] = only_if(h[i] > 0, dh[i]);
 }

@@ -17,7 +17,7 @@
 static void step_row(real *h, real *gates, real *u_n, const real *u,
                      const real *h_prev, size_t H) {
   real GATES(gates);
-  INDEPENDENT
+  KERNEL_INDEPENDENT
   for (size_t k = 0; k < H; k++) {
     r[k] = sigmoid_of(r[k] + u[k]);
     z[k] = sigmoid_of(z[k] + u[H + k]);
@@ -38,7 +38,7 @@ static void step(real *h, real *gates, real *u_n, const real *u,
 static void step_row_backward(real *dh_prev, real *gates, real *u_n, real *du,
                               const real *dh, const real *h_prev, size_t H) {
   real GATES(gates), *du_z = du + H, *du_n = du_z + H;
-  INDEPENDENT
+  KERNEL_INDEPENDENT
   for (size_t k = 0; k < H; k++) {
     const real da_n = dh[k] * (1 - z[k]) * (1 - n[k] * n[k]);
     const real da_z = dh[k] * (h_prev[k] - n[k]) * z[k] * (1 - z[k]);
@@ -66,7 +66,7 @@ static void reset(real *read, real *gates, const real *h_prev, size_t rows,
                   size_t H) {
   for (size_t row = 0; row < rows; row++) {
     real *r = gates, *z = gates + H;
-    INDEPENDENT
+    KERNEL_INDEPENDENT
     for (size_t k = 0; k < H; k++) {
       r[k] = sigmoid_of(r[k]);
       z[k] = sigmoid_of(z[k]);
@@ -80,7 +80,7 @@ static void finish(real *h, real *gates, const real *h_prev, size_t rows,
                    size_t H) {
   for (size_t row = 0; row < rows; row++) {
     real *z = gates + H, *n = z + H;
-    INDEPENDENT
+    KERNEL_INDEPENDENT
     for (size_t k = 0; k < H; k++) {
       n[k] = tanh_of(n[k]);
       h[k] = n[k] + z[k] * (h_prev[k] - n[k]);
@@ -93,7 +93,7 @@ static void finish_backward(real *dh_prev, real *gates, const real *dh,
                             const real *h_prev, size_t rows, size_t H) {
   for (size_t row = 0; row < rows; row++) {
     real *z = gates + H, *n = z + H;
-    INDEPENDENT
+    KERNEL_INDEPENDENT
     for (size_t k = 0; k < H; k++) {
       const real da_n = dh[k] * (1 - z[k]) * (1 - n[k] * n[k]);
       const real da_z = dh[k] * (h_prev[k] - n[k]) * z[k] * (1 - z[k]);
@@ -109,7 +109,7 @@ static void reset_backward(real *dh_prev, real *gates, const real *dread,
                            const real *h_prev, size_t rows, size_t H) {
   for (size_t row = 0; row < rows; row++) {
     real *r = gates;
-    INDEPENDENT
+    KERNEL_INDEPENDENT
     for (size_t k = 0; k < H; k++) {
       dh_prev[k] += dread[k] * r[k];
       r[k] = dread[k] * h_prev[k] * r[k] * (1 - r[k]);

@@ -58,7 +58,7 @@ typedef float real;
   ROW(HARD_TANH, X, CHEAP)
 
 #define UNARY_NAME(name, reads, cost) UNARY_##name,
-typedef enum unary { UNARY_TABLE(UNARY_NAME) UNARY_COUNT } unary;
+typedef enum kernel_unary { UNARY_TABLE(UNARY_NAME) UNARY_COUNT } kernel_unary;
 #undef UNARY_NAME
 
 /* Bits of the functions that have a property. */
@@ -74,7 +74,7 @@ typedef enum unary { UNARY_TABLE(UNARY_NAME) UNARY_COUNT } unary;
 #define UNARY_IS_CHEAP(f)                                                      \
   ((int)((0u UNARY_TABLE(UNARY_CHEAP_BIT)) >> (unsigned)(f)&1u))
 
-typedef enum binary {
+typedef enum kernel_binary {
   BINARY_ADD,
   BINARY_SUBTRACT,
   BINARY_MULTIPLY,
@@ -86,7 +86,7 @@ typedef enum binary {
   BINARY_LESS_EQUAL,
   BINARY_EQUAL,
   BINARY_COUNT
-} binary;
+} kernel_binary;
 
 typedef struct pointwise_kernels {
   /* y[i] = f(x[i]) for i in 0..n-1 */
@@ -511,15 +511,15 @@ typedef struct update_kernels {
 /* --- Chains of a compiled loop (strip.c) ------------------------------------ */
 
 /* A function of three operands; a step of 0 repeats a scalar. */
-typedef void strip_ternary(real *y, const real *a, ptrdiff_t a_step,
-                           const real *b, ptrdiff_t b_step, const real *c,
-                           ptrdiff_t c_step, size_t n);
+typedef void kernel_strip_ternary(real *y, const real *a, ptrdiff_t a_step,
+                                  const real *b, ptrdiff_t b_step,
+                                  const real *c, ptrdiff_t c_step, size_t n);
 
 typedef struct strip_kernels {
-  strip_ternary *multiply_add;           // a b + c
-  strip_ternary *multiply_sigmoid_back;  // a b c (1 - c)
-  strip_ternary *multiply_tanh_back;     // a b (1 - c^2)
-  strip_ternary *blend;                  // c a + (1 - c) b, where c is 0 just b
+  kernel_strip_ternary *multiply_add;           // a b + c
+  kernel_strip_ternary *multiply_sigmoid_back;  // a b c (1 - c)
+  kernel_strip_ternary *multiply_tanh_back;     // a b (1 - c^2)
+  kernel_strip_ternary *blend;  // c a + (1 - c) b, where c is 0 just b
 
   /* y = dy times the slope of the function whose value is s or t */
   void (*sigmoid_back)(real *y, const real *dy, const real *s, size_t n);

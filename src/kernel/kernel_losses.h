@@ -7,11 +7,11 @@
 /* --- Softmax and cross-entropy (softmax.c) ------------------------------- */
 
 /* What counts in the cross-entropy of a row. */
-typedef struct target_weights {
+typedef struct kernel_target_weights {
   const real *hit;     // (rows) of the target
   const real *spread;  // (rows) of what all classes share; null: nothing
   const real *share;   // (V)
-} target_weights;
+} kernel_target_weights;
 
 typedef struct softmax_kernels {
   /* y (rows, n): the softmax of each row of x, stable for any finite x */
@@ -39,27 +39,28 @@ typedef struct softmax_kernels {
   ** the row, which the backward pass reads. A row whose weights are 0 has the
   ** loss 0, whatever its logits and target are. */
   void (*cross_entropy)(real *loss, real *log_norm, const real *logits,
-                        const int32_t *target, const target_weights *weights,
-                        size_t rows, size_t V);
+                        const int32_t *target,
+                        const kernel_target_weights *weights, size_t rows,
+                        size_t V);
 
   /* dlogits (rows, V) = dy * gradient of loss[row] + beta dlogits, where beta is
   ** 0 or 1. With 0, dlogits may be logits. */
   void (*cross_entropy_backward)(real *dlogits, real dy, const real *logits,
                                  const real *log_norm, const int32_t *target,
-                                 const target_weights *weights, real beta,
-                                 size_t rows, size_t V);
+                                 const kernel_target_weights *weights,
+                                 real beta, size_t rows, size_t V);
 } softmax_kernels;
 
 /* --- Losses of two arrays (loss.c) ----------------------------------------- */
 
-typedef enum loss_kind {
+typedef enum kernel_loss_kind {
   LOSS_MSE,    // (x - t)^2
   LOSS_L1,     // |x - t|
   LOSS_HUBER,  // (x - t)^2 / 2 up to |x - t| = delta, from there on a line
   LOSS_BCE,    // -t log s(x) - (1 - t) log(1 - s(x)), s being the sigmoid
   LOSS_KL,     // t (log t - x), 0 where t is 0
   LOSS_COUNT
-} loss_kind;
+} kernel_loss_kind;
 
 typedef struct loss_kernels {
   /* y[i] = w[i] f(x[i], t[i]); 0 where w[i] is 0, whatever x and t are */
@@ -98,10 +99,10 @@ typedef struct ctc_kernels {
 
 /* --- Linear-chain conditional random fields (crf.c) ------------------------ */
 
-typedef struct crf_scores {
+typedef struct kernel_crf_scores {
   const real *transitions;   // (L, L): from a tag to the next
   const real *start, *stop;  // (L)
-} crf_scores;
+} kernel_crf_scores;
 
 /* Doubles of what rows share, and of the scratch of a row. */
 #define CRF_SHARED(L) ((L) * (L) + 2 * (L) + 3)
@@ -110,12 +111,12 @@ typedef struct crf_scores {
 /* Of one row of T >= 1 steps: emissions[t * step + tag] and
 ** tags[t * tag_step], of L >= 1 tags. */
 typedef struct crf_kernels {
-  void (*prepare)(double *shared, const crf_scores *scores, size_t L);
+  void (*prepare)(double *shared, const kernel_crf_scores *scores, size_t L);
 
   /* -log of the probability of the tags; INFINITY if their score is -inf; NaN
   ** where every sequence's is, or a score is NaN */
   double (*forward)(double *scratch, const double *shared,
-                    const crf_scores *scores, const real *emissions,
+                    const kernel_crf_scores *scores, const real *emissions,
                     ptrdiff_t step, const int32_t *tags, ptrdiff_t tag_step,
                     size_t T, size_t L);
 
@@ -129,8 +130,8 @@ typedef struct crf_kernels {
   /* The best tags (Viterbi 1967); returns their score. scratch: 2 L; from:
   ** (T, L). */
   double (*best)(int32_t *tags, ptrdiff_t tag_step, double *scratch,
-                 int32_t *from, const crf_scores *scores, const real *emissions,
-                 ptrdiff_t step, size_t T, size_t L);
+                 int32_t *from, const kernel_crf_scores *scores,
+                 const real *emissions, ptrdiff_t step, size_t T, size_t L);
 } crf_kernels;
 
 #endif

@@ -1,6 +1,6 @@
 /*
 ** Reductions over one contiguous row, in an order that depends on the length
-** of the row alone: element i belongs to lane i mod LANES, each lane is taken
+** of the row alone: element i belongs to lane i mod KERNEL_LANES, each lane is taken
 ** in the order of i, and the lanes are then joined in pairs. The same order on
 ** every machine, with lanes enough to fill the vectors of each.
 */
@@ -11,22 +11,22 @@
 
 #include "kernel.h"
 
-#define LANES 32
+#define KERNEL_LANES 32
 
 static inline double join_lanes(double *part) {
-  for (int width = LANES / 2; width > 0; width /= 2)
+  for (int width = KERNEL_LANES / 2; width > 0; width /= 2)
     for (int lane = 0; lane < width; lane++)
       part[lane] += part[lane + width];
   return part[0];
 }
 
 /* The sum of 'term', an expression in i, over i = 0..n-1, in double. */
-#define SUM_OVER(i, n, term)                                                   \
+#define KERNEL_SUM_OVER(i, n, term)                                            \
   ({                                                                           \
-    double part_[LANES] = {0};                                                 \
+    double part_[KERNEL_LANES] = {0};                                          \
     size_t base_ = 0;                                                          \
-    for (; base_ + LANES <= (n); base_ += LANES)                               \
-      for (size_t lane_ = 0; lane_ < LANES; lane_++) {                         \
+    for (; base_ + KERNEL_LANES <= (n); base_ += KERNEL_LANES)                 \
+      for (size_t lane_ = 0; lane_ < KERNEL_LANES; lane_++) {                  \
         const size_t i = base_ + lane_;                                        \
         part_[lane_] += (double)(term);                                        \
       }                                                                        \
@@ -45,16 +45,16 @@ static inline real larger(real a, real b) {
 
 /* The largest of x[0..n-1], NaN if there is one; n >= 1. */
 static inline real largest(const real *x, size_t n) {
-  real best[LANES];
-  for (int lane = 0; lane < LANES; lane++)
+  real best[KERNEL_LANES];
+  for (int lane = 0; lane < KERNEL_LANES; lane++)
     best[lane] = x[0];
   size_t base = 0;
-  for (; base + LANES <= n; base += LANES)
-    for (size_t lane = 0; lane < LANES; lane++)
+  for (; base + KERNEL_LANES <= n; base += KERNEL_LANES)
+    for (size_t lane = 0; lane < KERNEL_LANES; lane++)
       best[lane] = larger(best[lane], x[base + lane]);
   for (size_t lane = 0; base + lane < n; lane++)
     best[lane] = larger(best[lane], x[base + lane]);
-  for (int lane = 1; lane < LANES; lane++)
+  for (int lane = 1; lane < KERNEL_LANES; lane++)
     best[0] = larger(best[0], best[lane]);
   return best[0];
 }

@@ -12,12 +12,12 @@ static void forward(real *y, real *mean, real *rstd, const real *x,
                     size_t rows, size_t n) {
   const double count = (double)n;
   for (size_t row = 0; row < rows; row++, y += n, x += n) {
-    const double centre = SUM_OVER(i, n, x[i]) / count;
-    const double squares =
-        SUM_OVER(i, n, ((double)x[i] - centre) * ((double)x[i] - centre));
+    const double centre = KERNEL_SUM_OVER(i, n, x[i]) / count;
+    const double squares = KERNEL_SUM_OVER(
+        i, n, ((double)x[i] - centre) * ((double)x[i] - centre));
     const real shift = (real)centre;
     const real factor = (real)(1 / sqrt(squares / count + epsilon));
-    INDEPENDENT
+    KERNEL_INDEPENDENT
     for (size_t i = 0; i < n; i++)
       y[i] = (x[i] - shift) * factor * gain[i] + bias[i];
     mean[row] = shift;
@@ -32,10 +32,11 @@ static void forward(real *y, real *mean, real *rstd, const real *x,
 static void backward_row(real *dx, const real *dy, const real *x,
                          const real *gain, real mean, real rstd, size_t n) {
   const double count = (double)n;
-  const real mean_du = (real)(SUM_OVER(i, n, dy[i] * gain[i]) / count);
+  const real mean_du = (real)(KERNEL_SUM_OVER(i, n, dy[i] * gain[i]) / count);
   const real mean_du_u =
-      (real)(SUM_OVER(i, n, dy[i] * gain[i] * ((x[i] - mean) * rstd)) / count);
-  INDEPENDENT
+      (real)(KERNEL_SUM_OVER(i, n, dy[i] * gain[i] * ((x[i] - mean) * rstd)) /
+             count);
+  KERNEL_INDEPENDENT
   for (size_t i = 0; i < n; i++) {
     const real u = (x[i] - mean) * rstd;
     dx[i] += rstd * (dy[i] * gain[i] - mean_du - u * mean_du_u);
@@ -84,9 +85,9 @@ static void backward(real *dx, real *dgain, real *dbias, const real *dy,
 static void rms_forward(real *y, real *factor, const real *x, const real *gain,
                         double epsilon, size_t rows, size_t n) {
   for (size_t row = 0; row < rows; row++, y += n, x += n) {
-    const double squares = SUM_OVER(i, n, (double)x[i] * (double)x[i]);
+    const double squares = KERNEL_SUM_OVER(i, n, (double)x[i] * (double)x[i]);
     const real f = (real)(1 / sqrt(squares / (double)n + epsilon));
-    INDEPENDENT
+    KERNEL_INDEPENDENT
     for (size_t i = 0; i < n; i++)
       y[i] = x[i] * f * gain[i];
     factor[row] = f;
@@ -97,8 +98,8 @@ static void rms_forward(real *y, real *factor, const real *x, const real *gain,
 static void rms_backward_row(real *dx, const real *dy, const real *x,
                              const real *gain, real f, size_t n) {
   const real mean_du_u =
-      (real)(SUM_OVER(i, n, dy[i] * gain[i] * (x[i] * f)) / (double)n);
-  INDEPENDENT
+      (real)(KERNEL_SUM_OVER(i, n, dy[i] * gain[i] * (x[i] * f)) / (double)n);
+  KERNEL_INDEPENDENT
   for (size_t i = 0; i < n; i++)
     dx[i] += f * (dy[i] * gain[i] - x[i] * f * mean_du_u);
 }

@@ -15,7 +15,7 @@ static void scatter_add(real *dtable, const real *dy, const int32_t *ids,
                         size_t count, size_t n) {
   for (size_t i = 0; i < count; i++, dy += n) {
     real *row = dtable + (size_t)ids[i] * n;
-    INDEPENDENT
+    KERNEL_INDEPENDENT
     for (size_t j = 0; j < n; j++)
       row[j] += dy[j];
   }

@@ -11,7 +11,7 @@
   static void name(real *y, const real *xs, const real *ts, const real *w,     \
                    real delta, size_t n) {                                     \
     (void)delta; /* one of them reads it */                                    \
-    INDEPENDENT                                                                \
+    KERNEL_INDEPENDENT                                                         \
     for (size_t i = 0; i < n; i++) {                                           \
       const real x = xs[i], t = ts[i], e = x - t;                              \
       (void)e;                                                                 \
@@ -23,7 +23,7 @@
   static void name(real *d, real dy, const real *xs, const real *ts,           \
                    const real *w, real delta, size_t n) {                      \
     (void)delta;                                                               \
-    INDEPENDENT                                                                \
+    KERNEL_INDEPENDENT                                                         \
     for (size_t i = 0; i < n; i++) {                                           \
       const real x = xs[i], t = ts[i], e = x - t;                              \
       (void)e, (void)x, (void)t;                                               \

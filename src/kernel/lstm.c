@@ -17,7 +17,7 @@
 
 static void cell_row(real *c, real *gates, const real *c_prev, size_t H) {
   real GATES(gates);
-  INDEPENDENT
+  KERNEL_INDEPENDENT
   for (size_t k = 0; k < H; k++) {
     i[k] = sigmoid_of(i[k]);
     f[k] = sigmoid_of(f[k]);
@@ -30,7 +30,7 @@ static void cell_row(real *c, real *gates, const real *c_prev, size_t H) {
 static void peephole_row(real *c, real *gates, const real *c_prev,
                          const real *p, size_t H) {
   real GATES(gates);
-  INDEPENDENT
+  KERNEL_INDEPENDENT
   for (size_t k = 0; k < H; k++) {
     i[k] = sigmoid_of(i[k] + p[k] * c_prev[k]);
     f[k] = sigmoid_of(f[k] + p[H + k] * c_prev[k]);
@@ -55,7 +55,7 @@ static void output(real *h, const real *gates, const real *c, size_t rows,
                    size_t H) {
   for (size_t row = 0; row < rows; row++) {
     const real *o = gates + 3 * H;
-    INDEPENDENT
+    KERNEL_INDEPENDENT
     for (size_t k = 0; k < H; k++)
       h[k] = o[k] * tanh_of(c[k]);
     h += H, c += H, gates += 4 * H;
@@ -66,7 +66,7 @@ static void output_backward(real *dc, real *gates, const real *dh,
                             const real *c, size_t rows, size_t H) {
   for (size_t row = 0; row < rows; row++) {
     real *o = gates + 3 * H;
-    INDEPENDENT
+    KERNEL_INDEPENDENT
     for (size_t k = 0; k < H; k++) {
       const real squashed = tanh_of(c[k]);
       dc[k] += dh[k] * o[k] * (1 - squashed * squashed);
@@ -80,14 +80,14 @@ static void output_backward(real *dc, real *gates, const real *dh,
 static void add_output_peephole(real *dc, const real *gates,
                                 const real *peephole, size_t H) {
   const real *da_o = gates + 3 * H, *p_o = peephole + 2 * H;
-  INDEPENDENT
+  KERNEL_INDEPENDENT
   for (size_t k = 0; k < H; k++)
     dc[k] += da_o[k] * p_o[k];
 }
 
 static void add_input_peepholes(real *dc_prev, const real *gates,
                                 const real *peephole, size_t H) {
-  INDEPENDENT
+  KERNEL_INDEPENDENT
   for (size_t k = 0; k < H; k++)
     dc_prev[k] += gates[k] * peephole[k] + gates[H + k] * peephole[H + k];
 }
@@ -95,7 +95,7 @@ static void add_input_peepholes(real *dc_prev, const real *gates,
 static void cell_row_backward(real *dc_prev, const real *dc, real *gates,
                               const real *c_prev, size_t H) {
   real *i = gates, *f = i + H, *g = f + H;
-  INDEPENDENT
+  KERNEL_INDEPENDENT
   for (size_t k = 0; k < H; k++) {
     const real before = i[k];
     dc_prev[k] += dc[k] * f[k];
@@ -143,7 +143,7 @@ static void peephole_backward(real *dpeephole, const real *da,
                               const real *c_prev, const real *c, size_t rows,
                               size_t H) {
   for (size_t row = 0; row < rows; row++) {
-    INDEPENDENT
+    KERNEL_INDEPENDENT
     for (size_t k = 0; k < H; k++) {
       dpeephole[k] += da[k] * c_prev[k];
       dpeephole[H + k] += da[H + k] * c_prev[k];

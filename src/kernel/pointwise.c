@@ -12,7 +12,7 @@
 
 #define UNARY(name, value)                                                     \
   static void name(real *y, const real *x, size_t n) {                         \
-    INDEPENDENT                                                                \
+    KERNEL_INDEPENDENT                                                         \
     for (size_t i = 0; i < n; i++)                                             \
       y[i] = value;                                                            \
   }
@@ -21,7 +21,7 @@
   static void name(real *dx, const real *dy, const real *x, const real *y,     \
                    size_t n) {                                                 \
     (void)x, (void)y; /* each function reads one of them or none */            \
-    INDEPENDENT                                                                \
+    KERNEL_INDEPENDENT                                                         \
     for (size_t i = 0; i < n; i++)                                             \
       dx[i] += gradient;                                                       \
   }
@@ -118,7 +118,7 @@ UNARY(is_nan, x[i] != x[i] ? 1 : 0)
     memcpy(angle, x, n * sizeof *x);                                           \
     for (size_t i = 0; i < n; i++)                                             \
       far |= is_far_angle(angle[i]);                                           \
-    INDEPENDENT                                                                \
+    KERNEL_INDEPENDENT                                                         \
     for (size_t i = 0; i < n; i++)                                             \
       y[i] = value(angle[i]);                                                  \
     for (size_t i = 0; far && i < n; i++)                                      \
@@ -140,7 +140,7 @@ static void add_slopes(real *dx, const real *dy, const real *x, real sign,
   for (size_t at = 0; at < n; at += ANGLES) {
     const size_t count = n - at < ANGLES ? n - at : ANGLES;
     f(slope, x + at, count);
-    INDEPENDENT
+    KERNEL_INDEPENDENT
     for (size_t i = 0; i < count; i++)
       dx[at + i] += sign * dy[at + i] * slope[i];
   }
@@ -169,7 +169,7 @@ static void cosine_backward(real *dx, const real *dy, const real *x,
   static inline __attribute__((always_inline)) void name##_by_steps(           \
       real *y, const real *as, ptrdiff_t a_step, const real *bs,               \
       ptrdiff_t b_step, size_t n) {                                            \
-    INDEPENDENT                                                                \
+    KERNEL_INDEPENDENT                                                         \
     for (size_t i = 0; i < n; i++) {                                           \
       const real a = as[(ptrdiff_t)i * a_step];                                \
       const real b = bs[(ptrdiff_t)i * b_step];                                \
@@ -219,7 +219,7 @@ static void power(real *y, const real *a, ptrdiff_t a_step, const real *b,
 static inline __attribute__((always_inline)) void
 choose_by_steps(real *y, const real *cs, ptrdiff_t c_step, const real *as,
                 ptrdiff_t a_step, const real *bs, ptrdiff_t b_step, size_t n) {
-  INDEPENDENT
+  KERNEL_INDEPENDENT
   for (ptrdiff_t i = 0; i < (ptrdiff_t)n; i++) {
     const real a = as[i * a_step], b = bs[i * b_step];
     y[i] = cs[i * c_step] != 0 ? a : b;
@@ -255,13 +255,13 @@ static void copy(real *y, ptrdiff_t y_step, const real *x, ptrdiff_t x_step,
     memcpy(y, x, n * sizeof *y);
     return;
   }
-  INDEPENDENT
+  KERNEL_INDEPENDENT
   for (ptrdiff_t i = 0; i < (ptrdiff_t)n; i++)
     y[i * y_step] = x[i * x_step];
 }
 
 static void add_scaled(real *y, real alpha, const real *x, size_t n) {
-  INDEPENDENT
+  KERNEL_INDEPENDENT
   for (size_t i = 0; i < n; i++)
     y[i] += alpha * x[i];
 }

@@ -23,7 +23,7 @@ static void sum_columns(real *y, const real *x, size_t n, size_t stride,
 static void sum(real *y, const real *x, size_t outer, size_t n, size_t inner) {
   if (inner == 1) {
     for (size_t row = 0; row < outer; row++, x += n)
-      y[row] = (real)SUM_OVER(i, n, x[i]);
+      y[row] = (real)KERNEL_SUM_OVER(i, n, x[i]);
     return;
   }
   for (size_t at = 0; at < outer; at++, x += n * inner, y += inner)
@@ -71,7 +71,7 @@ static void keep_larger(real *best, int32_t *at, const real *x, int32_t row,
       best[i] = larger(best[i], x[i]);
     return;
   }
-  INDEPENDENT
+  KERNEL_INDEPENDENT
   for (size_t i = 0; i < inner; i++) {
     const real joined = larger(best[i], x[i]);
     const int kept = best[i] == joined || best[i] != best[i];
@@ -176,7 +176,7 @@ static void top(int32_t *at, const real *x, size_t rows, size_t n, size_t k) {
 /* --- Whole arrays ------------------------------------------------------------- */
 
 static double sum_of_squares(const real *x, size_t n) {
-  return SUM_OVER(i, n, (double)x[i] * (double)x[i]);
+  return KERNEL_SUM_OVER(i, n, (double)x[i] * (double)x[i]);
 }
 
 /* x - x is 0 for a finite x and NaN for the others. */

@@ -52,7 +52,7 @@ static inline real candidate_slope(real n, int positive) {
 static inline void mingru_row(real *h, const real *z, const real *h_prev,
                               int positive, size_t count, size_t H) {
   const real *n = z + H;
-  INDEPENDENT
+  KERNEL_INDEPENDENT
   for (size_t k = 0; k < count; k++) {
     const share s = share_of(z[k]);
     h[k] = s.left * h_prev[k] + s.taken * candidate(n[k], positive);
@@ -63,7 +63,7 @@ static inline void mingru_row_backward(real *dh_prev, real *z, const real *dh,
                                        const real *h_prev, int positive,
                                        size_t count, size_t H) {
   real *n = z + H;
-  INDEPENDENT
+  KERNEL_INDEPENDENT
   for (size_t k = 0; k < count; k++) {
     const share s = share_of(z[k]);
     const real fresh = candidate(n[k], positive);
@@ -78,7 +78,7 @@ static inline void mingru_row_backward(real *dh_prev, real *z, const real *dh,
 static inline void minlstm_row(real *h, const real *i, const real *h_prev,
                                int positive, size_t count, size_t H) {
   const real *f = i + H, *n = f + H;
-  INDEPENDENT
+  KERNEL_INDEPENDENT
   for (size_t k = 0; k < count; k++) {
     const share s = share_between(i[k], f[k]);
     h[k] = s.left * h_prev[k] + s.taken * candidate(n[k], positive);
@@ -91,7 +91,7 @@ static inline void minlstm_row_backward(real *dh_prev, real *i, const real *dh,
                                         const real *h_prev, int positive,
                                         size_t count, size_t H) {
   real *f = i + H, *n = f + H;
-  INDEPENDENT
+  KERNEL_INDEPENDENT
   for (size_t k = 0; k < count; k++) {
     const share s = share_between(i[k], f[k]);
     const real fresh = candidate(n[k], positive);
@@ -142,7 +142,7 @@ BACKWARD(minlstm, 3)
 static void lru(real *h, const real *b, const real *h_prev, const real *decay,
                 size_t rows, size_t n, size_t H) {
   for (size_t row = 0; row < rows; row++, h += H, b += H, h_prev += H) {
-    INDEPENDENT
+    KERNEL_INDEPENDENT
     for (size_t k = 0; k < n; k += 2) {
       const real re = h_prev[k], im = h_prev[k + 1];
       h[k] = decay[k] * re - decay[k + 1] * im + b[k];
@@ -154,7 +154,7 @@ static void lru(real *h, const real *b, const real *h_prev, const real *decay,
 static void lru_backward(real *dh_prev, real *db, const real *dh,
                          const real *decay, size_t rows, size_t n, size_t H) {
   for (size_t row = 0; row < rows; row++, dh_prev += H, db += H, dh += H) {
-    INDEPENDENT
+    KERNEL_INDEPENDENT
     for (size_t k = 0; k < n; k += 2) {
       const real re = dh[k], im = dh[k + 1];
       dh_prev[k] += decay[k] * re + decay[k + 1] * im;
@@ -167,7 +167,7 @@ static void lru_backward(real *dh_prev, real *db, const real *dh,
 static void decay_backward(double *ddecay, const real *db, const real *h_prev,
                            size_t rows, size_t H) {
   for (size_t row = 0; row < rows; row++, db += H, h_prev += H) {
-    INDEPENDENT
+    KERNEL_INDEPENDENT
     for (size_t k = 0; k < H; k += 2) {
       const real re = h_prev[k], im = h_prev[k + 1];
       ddecay[k] += (double)(db[k] * re + db[k + 1] * im);

@@ -10,10 +10,10 @@
 
 static void softmax_row(real *y, const real *x, size_t n) {
   const real top = largest(x, n);
-  INDEPENDENT
+  KERNEL_INDEPENDENT
   for (size_t i = 0; i < n; i++)
     y[i] = exp_of(x[i] - top);
-  const real factor = (real)(1 / SUM_OVER(i, n, y[i]));
+  const real factor = (real)(1 / KERNEL_SUM_OVER(i, n, y[i]));
   for (size_t i = 0; i < n; i++)
     y[i] *= factor;
 }
@@ -29,8 +29,8 @@ static void softmax(real *y, const real *x, size_t rows, size_t n) {
 static void softmax_backward(real *dx, const real *dy, const real *y,
                              size_t rows, size_t n) {
   for (size_t row = 0; row < rows; row++, dx += n, dy += n, y += n) {
-    const real mean = (real)SUM_OVER(i, n, dy[i] * y[i]);
-    INDEPENDENT
+    const real mean = (real)KERNEL_SUM_OVER(i, n, dy[i] * y[i]);
+    KERNEL_INDEPENDENT
     for (size_t i = 0; i < n; i++)
       dx[i] += y[i] * (dy[i] - mean);
   }
@@ -40,8 +40,8 @@ static void softmax_backward(real *dx, const real *dy, const real *y,
 
 static void log_softmax_row(real *y, const real *x, size_t n) {
   const real top = largest(x, n);
-  const real log_sum = (real)log(SUM_OVER(i, n, exp_of(x[i] - top)));
-  INDEPENDENT
+  const real log_sum = (real)log(KERNEL_SUM_OVER(i, n, exp_of(x[i] - top)));
+  KERNEL_INDEPENDENT
   for (size_t i = 0; i < n; i++)
     y[i] = x[i] - top - log_sum;
 }
@@ -57,8 +57,8 @@ static void log_softmax(real *y, const real *x, size_t rows, size_t n) {
 static void log_softmax_backward(real *dx, const real *dy, const real *y,
                                  size_t rows, size_t n) {
   for (size_t row = 0; row < rows; row++, dx += n, dy += n, y += n) {
-    const real total = (real)SUM_OVER(i, n, dy[i]);
-    INDEPENDENT
+    const real total = (real)KERNEL_SUM_OVER(i, n, dy[i]);
+    KERNEL_INDEPENDENT
     for (size_t i = 0; i < n; i++)
       dx[i] += dy[i] - exp_of(y[i]) * total;
   }
@@ -74,7 +74,7 @@ static real finite_or_zero(real x) {
 static void log_sum_exp(real *y, const real *x, size_t rows, size_t n) {
   for (size_t row = 0; row < rows; row++, x += n) {
     const real top = n > 0 ? finite_or_zero(largest(x, n)) : 0;
-    y[row] = top + (real)log(SUM_OVER(i, n, exp_of(x[i] - top)));
+    y[row] = top + (real)log(KERNEL_SUM_OVER(i, n, exp_of(x[i] - top)));
   }
 }
 
@@ -85,7 +85,7 @@ static void log_sum_exp_backward(real *dx, const real *dy, const real *x,
     const real shift = y[row] == -INFINITY ? 0 : y[row], d = dy[row];
     if (d == 0)
       continue;  // whatever the row is
-    INDEPENDENT
+    KERNEL_INDEPENDENT
     for (size_t i = 0; i < n; i++)
       dx[i] += d * exp_of(x[i] - shift);
   }
@@ -94,7 +94,7 @@ static void log_sum_exp_backward(real *dx, const real *dy, const real *x,
 /* --- Cross-entropy -------------------------------------------------------- */
 
 /* The weight of what all classes share, in a row. */
-static inline real spread_of(const target_weights *w, size_t row) {
+static inline real spread_of(const kernel_target_weights *w, size_t row) {
   return w->spread != NULL ? w->spread[row] : 0;
 }
 
@@ -102,17 +102,17 @@ static inline real spread_of(const target_weights *w, size_t row) {
 ** exp(logits - top). A class without a share may have any logit. */
 static double shared_loss(const real *logits, const real *share, real top,
                           double log_sum, size_t V) {
-  return SUM_OVER(i, V,
-                  share[i] != 0
-                      ? (double)share[i] *
-                            (log_sum - ((double)logits[i] - (double)top))
-                      : 0);
+  return KERNEL_SUM_OVER(i, V,
+                         share[i] != 0
+                             ? (double)share[i] *
+                                   (log_sum - ((double)logits[i] - (double)top))
+                             : 0);
 }
 
 /* The losses are formed from differences to the largest logit, not from
 ** log_norm, so that logits of any size keep their accuracy. */
 static void cross_entropy(real *loss, real *log_norm, const real *logits,
-                          const int32_t *target, const target_weights *w,
+                          const int32_t *target, const kernel_target_weights *w,
                           size_t rows, size_t V) {
   for (size_t row = 0; row < rows; row++, logits += V) {
     const real hit = w->hit[row], spread = spread_of(w, row);
@@ -120,7 +120,7 @@ static void cross_entropy(real *loss, real *log_norm, const real *logits,
     if (hit == 0 && spread == 0)
       continue;
     const real top = largest(logits, V);
-    const double log_sum = log(SUM_OVER(i, V, exp_of(logits[i] - top)));
+    const double log_sum = log(KERNEL_SUM_OVER(i, V, exp_of(logits[i] - top)));
     log_norm[row] = (real)((double)top + log_sum);
     if (hit != 0) {
       const real chosen = logits[target[row]];
@@ -136,11 +136,11 @@ static void cross_entropy(real *loss, real *log_norm, const real *logits,
 static void cross_entropy_row(real *dlogits, real weight, const real *logits,
                               real norm, real beta, size_t V) {
   if (beta != 0) {
-    INDEPENDENT
+    KERNEL_INDEPENDENT
     for (size_t i = 0; i < V; i++)
       dlogits[i] += weight * exp_of(logits[i] - norm);
   } else {
-    INDEPENDENT
+    KERNEL_INDEPENDENT
     for (size_t i = 0; i < V; i++)
       dlogits[i] = weight * exp_of(logits[i] - norm);
   }
@@ -148,9 +148,10 @@ static void cross_entropy_row(real *dlogits, real weight, const real *logits,
 
 static void cross_entropy_backward(real *dlogits, real dy, const real *logits,
                                    const real *log_norm, const int32_t *target,
-                                   const target_weights *w, real beta,
+                                   const kernel_target_weights *w, real beta,
                                    size_t rows, size_t V) {
-  const real shares = w->spread != NULL ? (real)SUM_OVER(i, V, w->share[i]) : 0;
+  const real shares =
+      w->spread != NULL ? (real)KERNEL_SUM_OVER(i, V, w->share[i]) : 0;
   for (size_t row = 0; row < rows; row++, dlogits += V, logits += V) {
     const real hit = dy * w->hit[row], spread = dy * spread_of(w, row);
     if (hit == 0 && spread == 0) {

@@ -3,13 +3,14 @@
 */
 #include "kernel.h"
 
-#define PACKING step
-#define GROUP 1
-#define HEAD 0
+#define STEP_PACKING step
+#define STEP_GROUP 1
+#define STEP_HEAD 0
 
-typedef real word;
+typedef real step_word;
 
-static inline word pack_word(const real *w, int count, const word *head) {
+static inline step_word pack_word(const real *w, int count,
+                                  const step_word *head) {
   (void)count, (void)head;
   return *w;
 }

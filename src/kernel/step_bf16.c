@@ -8,14 +8,14 @@
 
 #include "kernel.h"
 
-#define PACKING step_bf16
-#define GROUP 2
-#define HEAD 0
+#define STEP_PACKING step_bf16
+#define STEP_GROUP 2
+#define STEP_HEAD 0
 
-typedef uint32_t word;
+typedef uint32_t step_word;
 
 /* Infinities stay what they are, and so does NaN. */
-static inline word bf16_of(real x) {
+static inline step_word bf16_of(real x) {
   const float narrow = (float)x;
   uint32_t bits;
   memcpy(&bits, &narrow, sizeof bits);
@@ -24,7 +24,8 @@ static inline word bf16_of(real x) {
   return (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
 }
 
-static inline word pack_word(const real *w, int count, const word *head) {
+static inline step_word pack_word(const real *w, int count,
+                                  const step_word *head) {
   (void)head;
   return bf16_of(w[0]) | (count > 1 ? bf16_of(w[1]) << 16 : 0);
 }

@@ -4,6 +4,6 @@
 */
 #include "step_int8.h"
 
-#define PACKING step_int8
+#define STEP_PACKING step_int8
 
 #include "step_packing.h"

@@ -15,13 +15,13 @@
 
 #include "kernel.h"
 
-#define GROUP 4
-#define HEAD 2
+#define STEP_GROUP 4
+#define STEP_HEAD 2
 
-typedef uint32_t word;
+typedef uint32_t step_word;
 
 /* A row of nothing larger than that is taken for zeros. */
-#define SMALLEST 1e-30f
+#define STEP_SMALLEST 1e-30f
 
 static inline float scale_of(const real *w, int k) {
   float largest = 0;
@@ -31,29 +31,31 @@ static inline float scale_of(const real *w, int k) {
       return NAN;
     largest = size > largest ? size : largest;
   }
-  return largest < SMALLEST ? 0 : largest / 127;
+  return largest < STEP_SMALLEST ? 0 : largest / 127;
 }
 
 static inline int int8_of(real w, float scale) {
   return scale > 0 ? (int)rintf((float)w / scale) : 0;
 }
 
-static inline word pack_word(const real *w, int count, const word *head) {
-  word packed = 0;
+static inline step_word pack_word(const real *w, int count,
+                                  const step_word *head) {
+  step_word packed = 0;
   float scale;
   memcpy(&scale, head, sizeof scale);
-  for (int t = 0; t < GROUP && t < count; t++)
-    packed |= (word)(int8_of(w[t], scale) & 0xff) << 8 * t;
+  for (int t = 0; t < STEP_GROUP && t < count; t++)
+    packed |= (step_word)(int8_of(w[t], scale) & 0xff) << 8 * t;
   return packed;
 }
 
-static inline void pack_head(word *head, int outputs, const real *w, int k) {
+static inline void pack_head(step_word *head, int outputs, const real *w,
+                             int k) {
   const float scale = scale_of(w, k);
   int sum = 0;
   memcpy(head, &scale, sizeof scale);
   for (int p = 0; p < k; p++)
     sum += int8_of(w[p], scale);
-  head[outputs] = (word)sum;
+  head[outputs] = (step_word)sum;
 }
 
 #endif

@@ -4,58 +4,60 @@
 ** step and does not fit into registers, so its speed is that of the memory it
 ** lies in; everything else has to hide behind that.
 **
-** The weights of a cell lie in panels of LANES hidden units: the terms of the
-** inputs, then those of the units of h, GROUP terms of an output in one word;
-** for each group one vector of words per gate. The sums of a panel stay in
-** registers while the terms go by, and become the new state of its units right
-** then. What is left over after the whole panels is a panel of half the width
-** if it fits there: 8 units of AVX-512, say. A dense layer lies in panels of up
-** to SLOTS * LANES outputs; if it has only a few outputs, in plain rows of real.
+** The weights of a cell lie in panels of STEP_LANES hidden units: the terms of
+** the inputs, then those of the units of h, STEP_GROUP terms of an output in one
+** word; for each group one vector of words per gate. The sums of a panel stay in
+** registers while the terms are added, and then become the new state of its
+** units. Units that remain after the whole panels form a panel of half the width
+** if they fit: 8 units of AVX-512, for example. A dense layer lies in panels of
+** up to STEP_SLOTS * STEP_LANES outputs; if it has only a few outputs, in plain
+** rows of real.
 **
 ** The sums begin at the biases, or wherever the caller says, which is how a
 ** symbol's whole part (its embedding times W) can be read off a table.
 **
 ** Included by each file that packs weights in its own way, after it has said
 **
-**   PACKING   the name of the table
-**   GROUP     terms in a word: 1, 2 (bf16) or 4 (int8)
-**   HEAD      words of each output before those of its terms: 0, or 2
-**   word      the type of a word, and
+**   STEP_PACKING   the name of the table
+**   STEP_GROUP     terms in a word: 1, 2 (bf16) or 4 (int8)
+**   STEP_HEAD      words of each output before those of its terms: 0, or 2
+**   step_word      the type of a word, and
 **   pack_word, which makes one, and pack_head where there is a head
-**   BYTES     1 if products are of bytes, one row after the other; then also
-**   row_bytes and split_row, which makes such a row (step_vnni.c)
+**   STEP_BYTES     1 if products are of bytes, one row after the other; then also
+**   step_row_bytes and split_row, which makes such a row (step_vnni.c)
 */
 #include "elementary.h"
 
 #if defined(__AVX512F__)
-#define VECTOR_BYTES 64
-#define ROWS 4
+#define STEP_VECTOR_BYTES 64
+#define STEP_ROWS 4
 #elif defined(__AVX2__)
-#define VECTOR_BYTES 32
-#define ROWS 2
+#define STEP_VECTOR_BYTES 32
+#define STEP_ROWS 2
 #else
-#define VECTOR_BYTES 16
-#define ROWS 2
+#define STEP_VECTOR_BYTES 16
+#define STEP_ROWS 2
 #endif
 
 /* Do panels go by twos where there is one row? */
-#define PAIRS (GROUP == 1)
+#define STEP_PAIRS (STEP_GROUP == 1)
 
-#define WIDE ((int)(VECTOR_BYTES / sizeof(real)))
-#define NARROW (WIDE / 2)
-#define SLOTS 4
+#define STEP_WIDE ((int)(STEP_VECTOR_BYTES / sizeof(real)))
+#define STEP_NARROW (STEP_WIDE / 2)
+#define STEP_SLOTS 4
 
-#define ALIGNED __attribute__((aligned(64)))
+#define STEP_ALIGNED __attribute__((aligned(64)))
 
-#ifndef BYTES
-#define BYTES 0
+#ifndef STEP_BYTES
+#define STEP_BYTES 0
 
 /* No row is split. */
-typedef struct row_bytes {
+typedef struct step_row_bytes {
   char none;
-} row_bytes;
+} step_row_bytes;
 
-static const row_bytes *split_row(row_bytes *to, const real *x, int k) {
+static const step_row_bytes *split_row(step_row_bytes *to, const real *x,
+                                       int k) {
   (void)to, (void)x, (void)k;
   return NULL;
 }
@@ -63,30 +65,30 @@ static const row_bytes *split_row(row_bytes *to, const real *x, int k) {
 #endif
 
 /* What a step of a cell reads, and the state that it leaves. */
-typedef struct cell_step {
+typedef struct step_arguments {
   real *h, *c;
   const real *const *start;
   const real *x, *h_prev, *peephole;
-  const row_bytes *x_bytes, *h_bytes;  // null: as they are
+  const step_row_bytes *x_bytes, *h_bytes;  // null: as they are
   int inputs, P, rows, H;
-} cell_step;
+} step_arguments;
 
-#define LANES WIDE
-#define PANEL(name) name##_wide
+#define STEP_LANES STEP_WIDE
+#define STEP_PANEL(name) name##_wide
 #include "step_panel.h"
-#undef LANES
-#undef PANEL
-#define LANES NARROW
-#define PANEL(name) name##_narrow
+#undef STEP_LANES
+#undef STEP_PANEL
+#define STEP_LANES STEP_NARROW
+#define STEP_PANEL(name) name##_narrow
 #include "step_panel.h"
-#undef LANES
-#undef PANEL
+#undef STEP_LANES
+#undef STEP_PANEL
 
 /* --- Packing ------------------------------------------------------------------ */
 
 /* The units of the panel that begins at a unit. */
 static int panel_lanes(int unit, int H) {
-  return H - unit <= NARROW ? NARROW : WIDE;
+  return H - unit <= STEP_NARROW ? STEP_NARROW : STEP_WIDE;
 }
 
 static int padded(int H) {
@@ -98,30 +100,30 @@ static int padded(int H) {
 
 /* The words of k terms of one output. */
 static size_t words_of(int k) {
-  return k > 0 ? ((size_t)k + GROUP - 1) / GROUP + HEAD : 0;
+  return k > 0 ? ((size_t)k + STEP_GROUP - 1) / STEP_GROUP + STEP_HEAD : 0;
 }
 
 static size_t cell_bytes(int gates, int H, int inputs, int P) {
   return (size_t)gates * (size_t)padded(H) * (words_of(inputs) + words_of(P)) *
-         sizeof(word);
+         sizeof(step_word);
 }
 
 /* Some terms of one panel: all of w (gates H, k) that belong to its units; 'to'
 ** holds zeros. */
-static word *pack_terms(word *to, const real *w, int k, int gates, int H,
-                        int unit, int lanes) {
+static step_word *pack_terms(step_word *to, const real *w, int k, int gates,
+                             int H, int unit, int lanes) {
   const int outputs = gates * lanes;
   for (int output = 0; output < outputs; output++) {
     const int lane = output % lanes;
     const real *row = w + ((ptrdiff_t)(output / lanes) * H + unit + lane) * k;
-    word *of = to + output;
+    step_word *of = to + output;
     if (unit + lane >= H)
       continue;
-#if HEAD > 0
+#if STEP_HEAD > 0
     pack_head(of, outputs, row, k);
 #endif
-    for (int p = 0; p < k; p += GROUP)
-      of[(p / GROUP + HEAD) * (ptrdiff_t)outputs] =
+    for (int p = 0; p < k; p += STEP_GROUP)
+      of[(p / STEP_GROUP + STEP_HEAD) * (ptrdiff_t)outputs] =
           pack_word(row + p, k - p, of);
   }
   return to + words_of(k) * (size_t)outputs;
@@ -129,7 +131,7 @@ static word *pack_terms(word *to, const real *w, int k, int gates, int H,
 
 static void pack_cell(void *packed, const real *w, int inputs, const real *u,
                       int P, int gates, int H) {
-  word *to = memset(packed, 0, cell_bytes(gates, H, inputs, P));
+  step_word *to = memset(packed, 0, cell_bytes(gates, H, inputs, P));
   for (int unit = 0; unit < H; unit += panel_lanes(unit, H)) {
     const int lanes = panel_lanes(unit, H);
     to = pack_terms(to, w, inputs, gates, H, unit, lanes);
@@ -139,7 +141,7 @@ static void pack_cell(void *packed, const real *w, int inputs, const real *u,
 
 static void arrange(real *start, const real *values, int H) {
   for (int unit = 0; unit < H; unit += panel_lanes(unit, H))
-    for (int slot = 0; slot < SLOTS; slot++)
+    for (int slot = 0; slot < STEP_SLOTS; slot++)
       for (int lane = 0; lane < panel_lanes(unit, H); lane++)
         *start++ = unit + lane < H ? values[slot * H + unit + lane] : 0;
 }
@@ -147,15 +149,15 @@ static void arrange(real *start, const real *values, int H) {
 /* --- Cells ---------------------------------------------------------------------- */
 
 /* The state of 'lanes' units of a row from their pre-activations a. */
-typedef void units(const cell_step *s, const real *a, ptrdiff_t at,
-                   const size_t lanes);
+typedef void step_units(const step_arguments *s, const real *a, ptrdiff_t at,
+                        const size_t lanes);
 
 static inline __attribute__((always_inline)) void
-lstm_units(const cell_step *s, const real *a, ptrdiff_t at,
+lstm_units(const step_arguments *s, const real *a, ptrdiff_t at,
            const size_t lanes) {
   const real *i = a, *f = i + lanes, *g = f + lanes, *o = g + lanes;
   real *c = s->c + at, *h = s->h + at;
-  INDEPENDENT
+  KERNEL_INDEPENDENT
   for (size_t k = 0; k < lanes; k++) {
     c[k] = sigmoid_of(f[k]) * c[k] + sigmoid_of(i[k]) * tanh_of(g[k]);
     h[k] = sigmoid_of(o[k]) * tanh_of(c[k]);
@@ -163,14 +165,14 @@ lstm_units(const cell_step *s, const real *a, ptrdiff_t at,
 }
 
 static inline __attribute__((always_inline)) void
-peephole_units(const cell_step *s, const real *a, ptrdiff_t at,
+peephole_units(const step_arguments *s, const real *a, ptrdiff_t at,
                const size_t lanes) {
   const ptrdiff_t width = STEP_WIDTH(s->H);
   const real *i = a, *f = i + lanes, *g = f + lanes, *o = g + lanes;
   const real *p_i = s->peephole + at % width, *p_f = p_i + width,
              *p_o = p_f + width;
   real *c = s->c + at, *h = s->h + at;
-  INDEPENDENT
+  KERNEL_INDEPENDENT
   for (size_t k = 0; k < lanes; k++) {
     const real kept = sigmoid_of(f[k] + p_f[k] * c[k]) * c[k];
     c[k] = kept + sigmoid_of(i[k] + p_i[k] * c[k]) * tanh_of(g[k]);
@@ -180,36 +182,37 @@ peephole_units(const cell_step *s, const real *a, ptrdiff_t at,
 
 /* The slots are r, z and both parts of n. */
 static inline __attribute__((always_inline)) void
-gru_units(const cell_step *s, const real *a, ptrdiff_t at, const size_t lanes) {
+gru_units(const step_arguments *s, const real *a, ptrdiff_t at,
+          const size_t lanes) {
   const real *r = a, *z = r + lanes, *n = z + lanes, *u_n = n + lanes;
   const real *h_prev = s->h_prev + at;
   real *h = s->h + at;
-  INDEPENDENT
+  KERNEL_INDEPENDENT
   for (size_t k = 0; k < lanes; k++) {
     const real candidate = tanh_of(n[k] + sigmoid_of(r[k]) * u_n[k]);
     h[k] = candidate + sigmoid_of(z[k]) * (h_prev[k] - candidate);
   }
 }
 
-#if PAIRS
+#if STEP_PAIRS
 
 /* Two vectors of a narrow panel, wherever they are. */
-typedef real neighbours __attribute__((vector_size(VECTOR_BYTES),
+typedef real neighbours __attribute__((vector_size(STEP_VECTOR_BYTES),
                                        aligned(sizeof(real)), may_alias));
 
 /* Sums of a wide panel and of the narrow one behind it, whose slots lie two to a
 ** vector; with three gates, the last one's parts from x and from h by itself. */
-typedef struct mixed_sums {
-  vector_wide wide[SLOTS];
-  neighbours two[SLOTS / 2];
+typedef struct step_mixed_sums {
+  vector_wide wide[STEP_SLOTS];
+  neighbours two[STEP_SLOTS / 2];
   vector_narrow last[2];
-} mixed_sums;
+} step_mixed_sums;
 
 /* Adds the products of k terms, of which the last gate's go to the slot 'last'. */
 static inline __attribute__((always_inline)) void
-add_mixed(mixed_sums *sum, const int gates, const int last,
+add_mixed(step_mixed_sums *sum, const int gates, const int last,
           const vector_wide *w, const real *narrow, const real *x, int k) {
-  for (int p = 0; p < k; p++, w += gates, narrow += gates * NARROW) {
+  for (int p = 0; p < k; p++, w += gates, narrow += gates * STEP_NARROW) {
     const neighbours *two = (const void *)narrow;
     for (int v = 0; v < gates; v++)
       sum->wide[v == gates - 1 ? last : v] += x[p] * w[v];
@@ -221,78 +224,82 @@ add_mixed(mixed_sums *sum, const int gates, const int last,
   }
 }
 
-/* Both panels of one row: y (SLOTS, WIDE) and then (SLOTS, NARROW). */
+/* Both panels of one row: y (STEP_SLOTS, STEP_WIDE) and then (STEP_SLOTS, STEP_NARROW). */
 static inline __attribute__((always_inline)) void
-cell_mixed(real *y, const int gates, const void *packed, const cell_step *s,
-           ptrdiff_t at) {
+cell_mixed(real *y, const int gates, const void *packed,
+           const step_arguments *s, ptrdiff_t at) {
   const vector_wide *w = packed, *start = (const void *)(s->start[0] + at);
   const real *narrow =
       (const void *)(w + (ptrdiff_t)gates * (s->inputs + s->P));
-  const vector_narrow *singly = (const void *)(start + SLOTS);
-  mixed_sums sum;
+  const vector_narrow *singly = (const void *)(start + STEP_SLOTS);
+  step_mixed_sums sum;
   memcpy(sum.wide, start, sizeof sum.wide);
-  memcpy(sum.two, start + SLOTS, sizeof sum.two);
+  memcpy(sum.two, start + STEP_SLOTS, sizeof sum.two);
   memcpy(sum.last, singly + 2, sizeof sum.last);
   add_mixed(&sum, gates, gates - 1, w, narrow, s->x, s->inputs);
-  add_mixed(&sum, gates, SLOTS - 1, w + (ptrdiff_t)gates * s->inputs,
-            narrow + (ptrdiff_t)gates * NARROW * s->inputs, s->h_prev, s->P);
+  add_mixed(&sum, gates, STEP_SLOTS - 1, w + (ptrdiff_t)gates * s->inputs,
+            narrow + (ptrdiff_t)gates * STEP_NARROW * s->inputs, s->h_prev,
+            s->P);
   memcpy(y, sum.wide, sizeof sum.wide);
-  memcpy(y + SLOTS * WIDE, sum.two, sizeof sum.two);
+  memcpy(y + STEP_SLOTS * STEP_WIDE, sum.two, sizeof sum.two);
   if (gates == 3)
-    memcpy(y + SLOTS * WIDE + 2 * NARROW, sum.last, sizeof sum.last);
+    memcpy(y + STEP_SLOTS * STEP_WIDE + 2 * STEP_NARROW, sum.last,
+           sizeof sum.last);
 }
 
 #endif
 
 /* One step of a single row: the sums go from registers to registers. */
 static inline __attribute__((always_inline)) void
-step_row(const cell_step *s, const void *packed, const int gates,
-         units *const finish) {
-  ALIGNED real a[2 * SLOTS * WIDE];
+step_row(const step_arguments *s, const void *packed, const int gates,
+         step_units *const finish) {
+  STEP_ALIGNED real a[2 * STEP_SLOTS * STEP_WIDE];
   int unit = 0;
-#if PAIRS
-  for (; s->H - unit > WIDE + NARROW; unit += 2 * WIDE) {
-    packed = cell_pair_wide(a, gates, packed, s, unit * SLOTS);
-    finish(s, a, unit, WIDE);
-    finish(s, a + SLOTS * WIDE, unit + WIDE, WIDE);
+#if STEP_PAIRS
+  for (; s->H - unit > STEP_WIDE + STEP_NARROW; unit += 2 * STEP_WIDE) {
+    packed = cell_pair_wide(a, gates, packed, s, unit * STEP_SLOTS);
+    finish(s, a, unit, STEP_WIDE);
+    finish(s, a + STEP_SLOTS * STEP_WIDE, unit + STEP_WIDE, STEP_WIDE);
   }
-  if (s->H - unit > WIDE) {
-    cell_mixed(a, gates, packed, s, unit * SLOTS);
-    finish(s, a, unit, WIDE);
-    finish(s, a + SLOTS * WIDE, unit + WIDE, NARROW);
+  if (s->H - unit > STEP_WIDE) {
+    cell_mixed(a, gates, packed, s, unit * STEP_SLOTS);
+    finish(s, a, unit, STEP_WIDE);
+    finish(s, a + STEP_SLOTS * STEP_WIDE, unit + STEP_WIDE, STEP_NARROW);
     return;
   }
 #endif
-  for (; s->H - unit > NARROW; unit += WIDE) {
-    packed = cell_tile_wide(a, 1, gates, packed, s, 0, unit * SLOTS);
-    finish(s, a, unit, WIDE);
+  for (; s->H - unit > STEP_NARROW; unit += STEP_WIDE) {
+    packed = cell_tile_wide(a, 1, gates, packed, s, 0, unit * STEP_SLOTS);
+    finish(s, a, unit, STEP_WIDE);
   }
   if (unit < s->H) {
-    cell_tile_narrow(a, 1, gates, packed, s, 0, unit * SLOTS);
-    finish(s, a, unit, NARROW);
+    cell_tile_narrow(a, 1, gates, packed, s, 0, unit * STEP_SLOTS);
+    finish(s, a, unit, STEP_NARROW);
   }
 }
 
 /* One step of all rows: each panel of weights meets all of them in turn. */
 static inline __attribute__((always_inline)) void
-step_rows(const cell_step *s, const void *packed, const int gates,
-          units *const finish) {
+step_rows(const step_arguments *s, const void *packed, const int gates,
+          step_units *const finish) {
   const ptrdiff_t width = STEP_WIDTH(s->H);
-  ALIGNED real a[ROWS * SLOTS * WIDE];
-  for (int unit = 0; unit < s->H; unit += WIDE) {
-    const int is_wide = panel_lanes(unit, s->H) == WIDE;
+  STEP_ALIGNED real a[STEP_ROWS * STEP_SLOTS * STEP_WIDE];
+  for (int unit = 0; unit < s->H; unit += STEP_WIDE) {
+    const int is_wide = panel_lanes(unit, s->H) == STEP_WIDE;
     const void *next = packed;
     for (int row = 0, rows; row < s->rows; row += rows) {
-      rows = s->rows - row < ROWS ? s->rows - row : ROWS;
+      rows = s->rows - row < STEP_ROWS ? s->rows - row : STEP_ROWS;
       const ptrdiff_t at = row * width + unit;
       if (is_wide) {
-        next = cell_rows_wide(a, rows, gates, packed, s, row, unit * SLOTS);
+        next =
+            cell_rows_wide(a, rows, gates, packed, s, row, unit * STEP_SLOTS);
         for (int i = 0; i < rows; i++)
-          finish(s, a + i * SLOTS * WIDE, at + i * width, WIDE);
+          finish(s, a + i * STEP_SLOTS * STEP_WIDE, at + i * width, STEP_WIDE);
       } else {
-        cell_rows_narrow(a, rows, gates, packed, s, row, unit * SLOTS);
+        cell_rows_narrow(a, rows, gates, packed, s, row, unit * STEP_SLOTS);
         for (int i = 0; i < rows; i++)
-          finish(s, a + i * SLOTS * NARROW, at + i * width, NARROW);
+          finish(s, a + i * STEP_SLOTS * STEP_NARROW, at + i * width,
+                 STEP_NARROW);
       }
     }
     packed = next;
@@ -300,9 +307,9 @@ step_rows(const cell_step *s, const void *packed, const int gates,
 }
 
 static inline __attribute__((always_inline)) void
-step_cell(const cell_step *s, const void *packed, const int gates,
-          units *const finish) {
-  if (!BYTES) {
+step_cell(const step_arguments *s, const void *packed, const int gates,
+          step_units *const finish) {
+  if (!STEP_BYTES) {
     if (s->rows == 1)
       step_row(s, packed, gates, finish);
     else
@@ -310,8 +317,8 @@ step_cell(const cell_step *s, const void *packed, const int gates,
     return;
   }
   const ptrdiff_t width = STEP_WIDTH(s->H);
-  cell_step one = *s;
-  row_bytes x, h;
+  step_arguments one = *s;
+  step_row_bytes x, h;
   for (int row = 0; row < s->rows; row++) {
     one.x_bytes = split_row(&x, one.x, s->inputs);
     one.h_bytes = split_row(&h, one.h_prev, s->P);
@@ -324,16 +331,16 @@ step_cell(const cell_step *s, const void *packed, const int gates,
 static void lstm(real *h, real *c, const void *packed, const real *const *start,
                  const real *x, int inputs, const real *h_prev, int P,
                  const real *peephole, int rows, int H) {
-  const cell_step s = {.h = h,
-                       .c = c,
-                       .start = start,
-                       .x = x,
-                       .h_prev = h_prev,
-                       .peephole = peephole,
-                       .inputs = inputs,
-                       .P = P,
-                       .rows = rows,
-                       .H = H};
+  const step_arguments s = {.h = h,
+                            .c = c,
+                            .start = start,
+                            .x = x,
+                            .h_prev = h_prev,
+                            .peephole = peephole,
+                            .inputs = inputs,
+                            .P = P,
+                            .rows = rows,
+                            .H = H};
   if (peephole == NULL)
     step_cell(&s, packed, 4, lstm_units);
   else
@@ -343,32 +350,32 @@ static void lstm(real *h, real *c, const void *packed, const real *const *start,
 static void gru(real *h, const void *packed, const real *const *start,
                 const real *x, int inputs, const real *h_prev, int rows,
                 int H) {
-  const cell_step s = {.h = h,
-                       .start = start,
-                       .x = x,
-                       .h_prev = h_prev,
-                       .inputs = inputs,
-                       .P = H,
-                       .rows = rows,
-                       .H = H};
+  const step_arguments s = {.h = h,
+                            .start = start,
+                            .x = x,
+                            .h_prev = h_prev,
+                            .inputs = inputs,
+                            .P = H,
+                            .rows = rows,
+                            .H = H};
   step_cell(&s, packed, 3, gru_units);
 }
 
 /* --- Dense layers ------------------------------------------------------------------ */
 
 /* So few outputs are dot products. */
-#define FEW 4
+#define STEP_FEW 4
 
 static size_t dense_bytes(int n, int k) {
-  if (n <= FEW)
+  if (n <= STEP_FEW)
     return (size_t)n * (size_t)STEP_WIDTH(k) * sizeof(real);
-  return (size_t)STEP_WIDTH(n) * words_of(k) * sizeof(word);
+  return (size_t)STEP_WIDTH(n) * words_of(k) * sizeof(step_word);
 }
 
 /* The vectors of the panel that begins at an output. */
 static int panel_vectors(int output, int n) {
-  const int left = (n - output + WIDE - 1) / WIDE;
-  return left < SLOTS ? left : SLOTS;
+  const int left = (n - output + STEP_WIDE - 1) / STEP_WIDE;
+  return left < STEP_SLOTS ? left : STEP_SLOTS;
 }
 
 static void pack_few(real *to, const real *w, int n, int k) {
@@ -377,11 +384,13 @@ static void pack_few(real *to, const real *w, int n, int k) {
 }
 
 static void pack_dense(void *packed, const real *w, int n, int k) {
-  word *to = memset(packed, 0, dense_bytes(n, k));
-  if (n <= FEW)
+  step_word *to = memset(packed, 0, dense_bytes(n, k));
+  if (n <= STEP_FEW)
     pack_few(packed, w, n, k);
-  for (int output = 0; n > FEW && output < n; output += SLOTS * WIDE)
-    to = pack_terms(to, w, k, 1, n, output, panel_vectors(output, n) * WIDE);
+  for (int output = 0; n > STEP_FEW && output < n;
+       output += STEP_SLOTS * STEP_WIDE)
+    to = pack_terms(to, w, k, 1, n, output,
+                    panel_vectors(output, n) * STEP_WIDE);
 }
 
 /* Eight terms at a time, as the rows of few outputs are short. */
@@ -425,7 +434,7 @@ static void dense_few(real *y, const real *w, const real *const *start,
 
 static void dense_panel(real *y, const void *packed, const real *const *start,
                         int output, const real *x, int rows, int n, int k,
-                        const row_bytes *bytes) {
+                        const step_row_bytes *bytes) {
   const ptrdiff_t width = STEP_WIDTH(n);
   switch (panel_vectors(output, n)) {
     case 1:
@@ -442,25 +451,25 @@ static void dense_panel(real *y, const void *packed, const real *const *start,
   }
 }
 
-static void dense_many(real *y, const word *w, const real *const *start,
+static void dense_many(real *y, const step_word *w, const real *const *start,
                        const real *x, int rows, int n, int k,
-                       const row_bytes *bytes) {
-  for (int output = 0; output < n; output += SLOTS * WIDE) {
+                       const step_row_bytes *bytes) {
+  for (int output = 0; output < n; output += STEP_SLOTS * STEP_WIDE) {
     for (ptrdiff_t row = 0, count; row < rows; row += count) {
-      count = rows - row < ROWS ? rows - row : ROWS;
+      count = rows - row < STEP_ROWS ? rows - row : STEP_ROWS;
       dense_panel(y + row * STEP_WIDTH(n), w, start + row, output,
                   x + row * STEP_WIDTH(k), (int)count, n, k, bytes);
     }
-    w += (size_t)panel_vectors(output, n) * WIDE * words_of(k);
+    w += (size_t)panel_vectors(output, n) * STEP_WIDE * words_of(k);
   }
 }
 
 static void dense(real *y, const void *packed, const real *const *start,
                   const real *x, int rows, int n, int k) {
-  row_bytes bytes;
-  if (n <= FEW)
+  step_row_bytes bytes;
+  if (n <= STEP_FEW)
     dense_few(y, packed, start, x, rows, n, k);
-  else if (!BYTES)
+  else if (!STEP_BYTES)
     dense_many(y, packed, start, x, rows, n, k, NULL);
   else
     for (int row = 0; row < rows; row++) {
@@ -469,7 +478,7 @@ static void dense(real *y, const void *packed, const real *const *start,
     }
 }
 
-const step_kernels KERNEL_TABLE(PACKING) = {
+const step_kernels KERNEL_TABLE(STEP_PACKING) = {
     .cell_bytes = cell_bytes,
     .pack_cell = pack_cell,
     .arrange = arrange,

@@ -14,21 +14,22 @@
 #include "elementary.h"
 #include "step_int8.h"
 
-#define PACKING step_vnni
-#define BYTES 1
+#define STEP_PACKING step_vnni
+#define STEP_BYTES 1
 
 /* The longest row; the sums of its products fit into 32 bits. */
 #define LONGEST 8192
 
 /* x = (256 upper + lower - 32768) scale */
-typedef struct row_bytes {
+typedef struct step_row_bytes {
   uint8_t upper[LONGEST], lower[LONGEST];
   float scale;
-} row_bytes;
+} step_row_bytes;
 
 /* The row x (k), or null if it is to stay as it is. NaN is larger than anything
 ** if its bits are compared. */
-static const row_bytes *split_row(row_bytes *to, const real *x, int k) {
+static const step_row_bytes *split_row(step_row_bytes *to, const real *x,
+                                       int k) {
   uint32_t largest = 0;
   for (int p = 0; p < k; p++) {
     const uint32_t size = bits_of(x[p]) & 0x7fffffff;
@@ -37,19 +38,19 @@ static const row_bytes *split_row(row_bytes *to, const real *x, int k) {
   const float size = float_of(largest);
   if (k > LONGEST || largest >= 0x7f800000)
     return NULL;
-  const float inverse = size < SMALLEST ? 0 : 32767 / size;
-  to->scale = size < SMALLEST ? 0 : size / 32767;
+  const float inverse = size < STEP_SMALLEST ? 0 : 32767 / size;
+  to->scale = size < STEP_SMALLEST ? 0 : size / 32767;
   for (int p = 0; p < k; p++) {
     const int value = (int)(x[p] * inverse + 32768.5f);
     to->upper[p] = (uint8_t)(value >> 8), to->lower[p] = (uint8_t)value;
   }
-  for (int p = k; p % GROUP != 0; p++)
+  for (int p = k; p % STEP_GROUP != 0; p++)
     to->upper[p] = to->lower[p] = 0;
   return to;
 }
 
-typedef word lanes_wide __attribute__((vector_size(64), may_alias));
-typedef word lanes_narrow __attribute__((vector_size(32), may_alias));
+typedef step_word lanes_wide __attribute__((vector_size(64), may_alias));
+typedef step_word lanes_narrow __attribute__((vector_size(32), may_alias));
 
 /* The compiler would read the weights again for each product, and reading is
 ** what a step waits for. */

@@ -12,7 +12,7 @@
   static inline __attribute__((always_inline)) void name##_by_steps(           \
       real *y, const real *as, ptrdiff_t a_step, const real *bs,               \
       ptrdiff_t b_step, const real *cs, ptrdiff_t c_step, size_t n) {          \
-    INDEPENDENT                                                                \
+    KERNEL_INDEPENDENT                                                         \
     for (ptrdiff_t i = 0; i < (ptrdiff_t)n; i++) {                             \
       const real a = as[i * a_step];                                           \
       const real b = bs[i * b_step];                                           \
@@ -42,20 +42,20 @@ TERNARY(blend, only_if(c != 0, c * a) + (1 - c) * b)
 /* clang-format on */
 
 static void sigmoid_back(real *y, const real *dy, const real *s, size_t n) {
-  INDEPENDENT
+  KERNEL_INDEPENDENT
   for (size_t i = 0; i < n; i++)
     y[i] = dy[i] * (s[i] * (1 - s[i]));
 }
 
 static void tanh_back(real *y, const real *dy, const real *t, size_t n) {
-  INDEPENDENT
+  KERNEL_INDEPENDENT
   for (size_t i = 0; i < n; i++)
     y[i] = dy[i] * (1 - t[i] * t[i]);
 }
 
 static void masked(real *y, const real *x, const real *m, ptrdiff_t m_step,
                    size_t n) {
-  INDEPENDENT
+  KERNEL_INDEPENDENT
   for (ptrdiff_t i = 0; i < (ptrdiff_t)n; i++) {
     const real factor = m[i * m_step];
     y[i] = only_if(factor != 0, factor * x[i]);

@@ -14,7 +14,7 @@
 
 static void step_row(real *h, real *gates, const real *h_prev, size_t H) {
   real GATES(gates);
-  INDEPENDENT
+  KERNEL_INDEPENDENT
   for (size_t k = 0; k < H; k++) {
     z[k] = sigmoid_of(z[k]);
     n[k] = tanh_of(n[k]);
@@ -33,7 +33,7 @@ static void step(real *h, real *gates, const real *h_prev, size_t rows,
 static void step_row_backward(real *dh_prev, real *gates, const real *dh,
                               const real *h_prev, size_t H) {
   real GATES(gates);
-  INDEPENDENT
+  KERNEL_INDEPENDENT
   for (size_t k = 0; k < H; k++) {
     const real da_n = dh[k] * (1 - z[k]) * (1 - n[k] * n[k]);
     const real da_z = dh[k] * (h_prev[k] - n[k]) * z[k] * (1 - z[k]);

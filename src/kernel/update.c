@@ -10,7 +10,7 @@
 static void descend(real *p, const real *gradient, double rate, double decay,
                     size_t n) {
   const real r = (real)rate, d = (real)decay;
-  INDEPENDENT
+  KERNEL_INDEPENDENT
   for (size_t i = 0; i < n; i++)
     p[i] -= r * (gradient[i] + d * p[i]);
 }
@@ -24,7 +24,7 @@ static void sgd(real *p, real *v, const real *gradient, double rate,
   const real r = (real)rate, d = (real)decay, mu = (real)momentum;
   const real take_g = nesterov ? 1 : 0;
   const real take_v = nesterov ? mu : 1;
-  INDEPENDENT
+  KERNEL_INDEPENDENT
   for (size_t i = 0; i < n; i++) {
     const real g = gradient[i] + d * p[i];
     v[i] = mu * v[i] + g;
@@ -36,7 +36,7 @@ static void rmsprop(real *p, real *s, const real *gradient, double rate,
                     double alpha, double epsilon, double decay, size_t n) {
   const real r = (real)rate, e = (real)epsilon, d = (real)decay;
   const real keep = (real)alpha, take = (real)(1 - alpha);
-  INDEPENDENT
+  KERNEL_INDEPENDENT
   for (size_t i = 0; i < n; i++) {
     const real g = gradient[i] + d * p[i];
     s[i] = keep * s[i] + take * g * g;
@@ -54,7 +54,7 @@ static void adam(real *p, real *m, real *s, const real *gradient, double rate,
   const real e = (real)epsilon;
   const real into_g = coupled ? (real)decay : 0;
   const real off_p = coupled ? 0 : (real)(rate * decay);
-  INDEPENDENT
+  KERNEL_INDEPENDENT
   for (size_t i = 0; i < n; i++) {
     const real g = gradient[i] + into_g * p[i];
     m[i] = keep_m * m[i] + take_m * g;

@@ -15,7 +15,7 @@ typedef struct crf_field {
   size_t T, B, L;
   const int *lengths;  // or null
   const real *emissions;
-  crf_scores scores;
+  kernel_crf_scores scores;
   const int32_t *tags;  // (T, B)
   real *loss;           // (B)
   real *gradient;       // (T, B, L), or null if no tape listens

@@ -36,9 +36,9 @@ static size_t symbols_of(const cross_entropy *c) {
 }
 
 /* The weights of positions from one of them on. */
-static target_weights weights_from(const cross_entropy *c, size_t from) {
+static kernel_target_weights weights_from(const cross_entropy *c, size_t from) {
   const saros_tensor *spread = c->part[SPREAD];
-  return (target_weights){
+  return (kernel_target_weights){
       .hit = tensor_reals(c->part[HIT]) + from,
       .spread = spread != NULL ? tensor_reals(spread) + from : NULL,
       .share = spread != NULL ? tensor_reals(c->part[SHARE]) : NULL,
@@ -47,7 +47,7 @@ static target_weights weights_from(const cross_entropy *c, size_t from) {
 
 static void losses_of_rows(void *arguments, size_t from, size_t rows) {
   const cross_entropy *c = arguments;
-  const target_weights weights = weights_from(c, from);
+  const kernel_target_weights weights = weights_from(c, from);
   size_t V = symbols_of(c);
   c->y->context->kernels->softmax->cross_entropy(
       tensor_reals(c->y) + from, tensor_reals(c->part[LOG_NORM]) + from,
@@ -57,7 +57,7 @@ static void losses_of_rows(void *arguments, size_t from, size_t rows) {
 
 static void losses_of_rows_backward(void *arguments, size_t from, size_t rows) {
   const cross_entropy *c = arguments;
-  const target_weights weights = weights_from(c, from);
+  const kernel_target_weights weights = weights_from(c, from);
   size_t V = symbols_of(c);
   c->y->context->kernels->softmax->cross_entropy_backward(
       tensor_reals(c->y) + from * V, c->dy,

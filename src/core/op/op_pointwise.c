@@ -91,7 +91,7 @@ saros_status saros_apply(saros_function f, saros_tensor *x,
                                tensor_reals(*out), tensor_reals(from), NULL}));
   if (functions[f].backward == NULL)
     goto done;
-  saros_tensor *saved = UNARY_BACKWARD_READS_X((unary)f) ? from : *out;
+  saros_tensor *saved = UNARY_BACKWARD_READS_X((kernel_unary)f) ? from : *out;
   if (f == SAROS_NEGATE)
     saved = NULL;
   status = tape_record_unary(&functions[f], from, saved, NULL, 0, out);
