@@ -197,14 +197,14 @@ gru_units(const step_arguments *s, const real *a, ptrdiff_t at,
 #if STEP_PAIRS
 
 /* Two vectors of a narrow panel, wherever they are. */
-typedef real neighbours __attribute__((vector_size(STEP_VECTOR_BYTES),
-                                       aligned(sizeof(real)), may_alias));
+typedef real step_neighbours __attribute__((vector_size(STEP_VECTOR_BYTES),
+                                            aligned(sizeof(real)), may_alias));
 
 /* Sums of a wide panel and of the narrow one behind it, whose slots lie two to a
 ** vector; with three gates, the last one's parts from x and from h by itself. */
 typedef struct step_mixed_sums {
   vector_wide wide[STEP_SLOTS];
-  neighbours two[STEP_SLOTS / 2];
+  step_neighbours two[STEP_SLOTS / 2];
   vector_narrow last[2];
 } step_mixed_sums;
 
@@ -213,7 +213,7 @@ static inline __attribute__((always_inline)) void
 add_mixed(step_mixed_sums *sum, const int gates, const int last,
           const vector_wide *w, const real *narrow, const real *x, int k) {
   for (int p = 0; p < k; p++, w += gates, narrow += gates * STEP_NARROW) {
-    const neighbours *two = (const void *)narrow;
+    const step_neighbours *two = (const void *)narrow;
     for (int v = 0; v < gates; v++)
       sum->wide[v == gates - 1 ? last : v] += x[p] * w[v];
     for (int v = 0; v < gates / 2; v++)
@@ -394,11 +394,12 @@ static void pack_dense(void *packed, const real *w, int n, int k) {
 }
 
 /* Eight terms at a time, as the rows of few outputs are short. */
-typedef real eight __attribute__((vector_size(8 * sizeof(real)),
-                                  aligned(sizeof(real)), may_alias));
+typedef real step_eight __attribute__((vector_size(8 * sizeof(real)),
+                                       aligned(sizeof(real)), may_alias));
 
 /* The sum of the elements of x, in pairs. */
-static inline __attribute__((always_inline)) real total_of(const eight *x) {
+static inline __attribute__((always_inline)) real
+total_of(const step_eight *x) {
   real part[8];
   memcpy(part, x, sizeof part);
   return ((part[0] + part[4]) + (part[2] + part[6])) +
@@ -406,15 +407,15 @@ static inline __attribute__((always_inline)) real total_of(const eight *x) {
 }
 
 static real dot(const real *w, const real *x, int k) {
-  eight even = {0}, odd = {0};
+  step_eight even = {0}, odd = {0};
   real rest = 0;
   int p = 0;
   for (; p + 16 <= k; p += 16) {
-    even += *(const eight *)(w + p) * *(const eight *)(x + p);
-    odd += *(const eight *)(w + p + 8) * *(const eight *)(x + p + 8);
+    even += *(const step_eight *)(w + p) * *(const step_eight *)(x + p);
+    odd += *(const step_eight *)(w + p + 8) * *(const step_eight *)(x + p + 8);
   }
   if (p + 8 <= k) {
-    odd += *(const eight *)(w + p) * *(const eight *)(x + p);
+    odd += *(const step_eight *)(w + p) * *(const step_eight *)(x + p);
     p += 8;
   }
   for (int i = 0; i < 7 && p < k; i++, p++)
