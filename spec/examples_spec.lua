@@ -251,21 +251,25 @@ describe("the examples", function()
     assert.matches("\na  .*\nb  ", output)
   end)
 
-  it("predict a series, from a file as well", function()
-    local function table_of(...)
-      local rows = {}
-      for k, errors in succeed("examples/series.lua", ...):gmatch "\n +(%d+)([ %d.]+)" do
-        rows[tonumber(k)] = { errors:match "([%d.]+) +([%d.]+) +([%d.]+)" }
-      end
-      return rows
+  -- The mean absolute errors that the example of series prints: of the network, and of
+  -- the last value and the last season, by the number of steps ahead.
+  local function errors_of(...)
+    local rows = {}
+    for k, errors in succeed("examples/series.lua", ...):gmatch "\n +(%d+)([ %d.]+)" do
+      rows[tonumber(k)] = { errors:match "([%d.]+) +([%d.]+) +([%d.]+)" }
     end
-    local rows = table_of("--epochs", 1, "--ahead", 3, "--seed", 1)
+    return rows
+  end
+
+  it("predict a series", function()
+    local rows = errors_of("--epochs", 1, "--ahead", 3, "--seed", 1)
     assert.equal(3, #rows)
     for _, row in ipairs(rows) do
       assert.is_true(tonumber(row[1]) < tonumber(row[2]))
     end
+  end)
 
-    -- Few rows that grow with their swings, as sales do.
+  it("predict a short series whose swings grow with its values, as sales do", function()
     files.with_folder(function(folder)
       local lines = { "Month,Sold" }
       for month = 0, 143 do
@@ -293,25 +297,26 @@ describe("the examples", function()
         assert.matches(case[3], refusal)
       end
     end)
+  end)
 
-    local path = os.tmpname()
-    local file = assert(io.open(path, "w"))
-    file:write '"Day","Note","Value"\n'
-    for day = 1, 200 do
-      file:write(('"%d",,%.3f\n'):format(day, math.sin(day / 4)))
-    end
-    file:close()
-    local folder = folders.unused()
-    rows = table_of("--run", folder, "--csv", path, "--column", 3, "--season", 25, "--ahead", 2, "--epochs", 1)
-    local forecast = succeed("examples/forecast.lua", "--model", folder .. "/values", "--csv", path)
-    local refusal, status = run("examples/forecast.lua", "--model", folder .. "/values", "--csv", path, "--column", 3)
-    assert.equal(1, status)
-    assert.matches("^saros: %-%-column: expected %-%-season beside it", refusal)
-    os.remove(path)
-    folders.remove(folder)
-    assert.matches("^steps ahead  Value\n +1 +%-?%d%.%d%d%d\n +2 +%-?%d%.%d%d%d\n$", forecast)
-    assert.equal(2, #rows)
-    assert.is_true(math.abs(tonumber(rows[1][2]) - 0.177) < 0.01) -- persistence: sin' / 4 / sqrt 2
+  it("predict a column of a table, and go on from the file of the model", function()
+    files.with_folder(function(folder)
+      local rows = { '"Day","Note","Value"\n' }
+      for day = 1, 200 do
+        rows[day + 1] = ('"%d",,%.3f\n'):format(day, math.sin(day / 4))
+      end
+      local path = folder .. "/days.csv"
+      files.write(path, table.concat(rows))
+      local errors = errors_of("--run", folder, "--csv", path, "--column", 3, "--season", 25, "--ahead", 2,
+        "--epochs", 1)
+      local forecast = succeed("examples/forecast.lua", "--model", folder .. "/values", "--csv", path)
+      local refusal, status = run("examples/forecast.lua", "--model", folder .. "/values", "--csv", path, "--column", 3)
+      assert.equal(1, status)
+      assert.matches("^saros: %-%-column: expected %-%-season beside it", refusal)
+      assert.matches("^steps ahead  Value\n +1 +%-?%d%.%d%d%d\n +2 +%-?%d%.%d%d%d\n$", forecast)
+      assert.equal(2, #errors)
+      assert.is_true(math.abs(tonumber(errors[1][2]) - 0.177) < 0.01) -- persistence: sin' / 4 / sqrt 2
+    end)
   end)
 
   it("go on learning where a series changes its habits", function()

@@ -305,64 +305,95 @@ describe("a product of a concatenation in a loop", function()
   end)
 end)
 
--- A random program of width-4 values: some inputs, parameters and states, then nodes of
--- all kinds that read any of them, each state's next being any node behind them.
-local function random_program(seed)
-  local generator = saros.generator(seed)
-  local function pick(list)
-    return list[generator:integer(#list)]
+-- A random program in the making: values of width 4 (rows) and weights that products read.
+local Draft = {}
+Draft.__index = Draft
+
+function Draft:pick(list)
+  return list[self.generator:integer(#list)]
+end
+
+function Draft:row()
+  return self:pick(self.rows)
+end
+
+function Draft:pair()
+  return { self:row(), self:row() }
+end
+
+-- A node; its number.
+function Draft:add(new)
+  local nodes = self.program.nodes
+  nodes[#nodes + 1] = new
+  return #nodes - 1
+end
+
+function Draft:concatenated()
+  return self:add(node("concatenate", self:pair()))
+end
+
+local function add_states(self)
+  for number = 1, self.generator:integer(4) do
+    local first = self.generator:integer(3) == 1 and 4 or nil
+    self.program.states[number] = { name = "s" .. number, width = 4, first = first }
+    for _ = 1, self.generator:integer(2) do
+      self.rows[#self.rows + 1] = self:add { op = "state", state = number - 1 }
+    end
   end
+end
+
+-- A node of each kind, of which one is to be chosen.
+local function one_of_each(self, choice)
+  local function middle(of)
+    return self:add(node("slice", { of }, { outer = 1, n = 4, inner = 1, from = 1, count = 2 }))
+  end
+  return {
+    node("linear", { self:row(), self:pick(self.matrices) }),
+    node("linear", { self:row(), self:pick(self.matrices), 4 }),
+    node("linear", { self:concatenated(), 3, 4 }), node("tanh", { self:row() }),
+    node("sigmoid", { self:row() }), node("sin", { self:row() }), node("multiply", self:pair()),
+    node("add", self:pair()), node("subtract", self:pair()), node("where", { choice, self:row(), self:row() }),
+    node("softmax", { self:row() }, { outer = 1, n = 2, inner = 2 }),
+    node("layer_norm", { self:row() }, { n = 4, epsilon = 0.1 }),
+    node("transpose", { self:row() }, { outer = 1, a = 2, b = 2, inner = 1 }),
+    node("slice", { self:concatenated() }, { outer = 2, n = 4, inner = 1, from = 3, count = 2, step = -2 }),
+    node("matvec", { self:row(), middle(self:row()) }, { heads = 1, rows = 2, columns = 2 }),
+  }
+end
+
+local function add_operation(self, choice)
+  local new = self:pick(one_of_each(self, choice))
+  local number = self:add(new)
+  if new.op == "matvec" then
+    number = self:add(node("expand", { number }, { outer = 1, times = 2, inner = 2 }))
+  end
+  self.rows[#self.rows + 1] = self:add(node("tanh", { number })) -- values stay small
+end
+
+-- Some inputs, parameters and states, then nodes of all kinds that read any of them, each
+-- state's next being any node behind them.
+local function random_program(seed)
   local program = {
     parameters = { { name = "W", shape = { 4, 4 } }, { name = "V", shape = { 4, 8 } }, { name = "b", shape = { 4 } } },
     states = {}, outputs = {},
     nodes = { input("x", 4), input("u", 4), { op = "parameter", parameter = 0 }, { op = "parameter", parameter = 1 },
       { op = "parameter", parameter = 2 }, node("tanh", { 2 }) },
   }
-  local nodes, rows, matrices = program.nodes, { 0, 1, 4 }, { 2, 5 }
-  local function add(new)
-    nodes[#nodes + 1] = new
-    return #nodes - 1
-  end
-  for number = 1, generator:integer(4) do
-    program.states[number] = { name = "s" .. number, width = 4, first = generator:integer(3) == 1 and 4 or nil }
-    for _ = 1, generator:integer(2) do
-      rows[#rows + 1] = add { op = "state", state = number - 1 }
-    end
-  end
-  local function middle(of)
-    return add(node("slice", { of }, { outer = 1, n = 4, inner = 1, from = 1, count = 2 }))
-  end
-  local function pair()
-    return { pick(rows), pick(rows) }
-  end
-  local choice = add { op = "constant", values = { 1, 0, 0, 1 } }
-  local made = #nodes
-  for _ = 1, 4 + generator:integer(10) do
-    local new = pick {
-      node("linear", { pick(rows), pick(matrices) }), node("linear", { pick(rows), pick(matrices), 4 }),
-      node("linear", { add(node("concatenate", pair())), 3, 4 }), node("tanh", { pick(rows) }),
-      node("sigmoid", { pick(rows) }), node("sin", { pick(rows) }), node("multiply", pair()), node("add", pair()),
-      node("subtract", pair()), node("where", { choice, pick(rows), pick(rows) }),
-      node("softmax", { pick(rows) }, { outer = 1, n = 2, inner = 2 }),
-      node("layer_norm", { pick(rows) }, { n = 4, epsilon = 0.1 }),
-      node("transpose", { pick(rows) }, { outer = 1, a = 2, b = 2, inner = 1 }),
-      node("slice", { add(node("concatenate", pair())) },
-        { outer = 2, n = 4, inner = 1, from = 3, count = 2, step = -2 }),
-      node("matvec", { pick(rows), middle(pick(rows)) }, { heads = 1, rows = 2, columns = 2 }),
-    }
-    local number = add(new)
-    if new.op == "matvec" then
-      number = add(node("expand", { number }, { outer = 1, times = 2, inner = 2 }))
-    end
-    rows[#rows + 1] = add(node("tanh", { number })) -- values stay small
+  local self = setmetatable({ generator = saros.generator(seed), program = program, rows = { 0, 1, 4 },
+    matrices = { 2, 5 } }, Draft)
+  add_states(self)
+  local choice = self:add { op = "constant", values = { 1, 0, 0, 1 } }
+  local made = #program.nodes
+  for _ = 1, 4 + self.generator:integer(10) do
+    add_operation(self, choice)
   end
   for number, state in ipairs(program.states) do
     repeat
-      state.next = pick(rows)
+      state.next = self:row()
     until state.next >= made or state.next < 2 or number > 2
   end
   for number = 1, 3 do
-    program.outputs[number] = { name = "y" .. number, node = pick(rows) }
+    program.outputs[number] = { name = "y" .. number, node = self:row() }
   end
   return program
 end

@@ -2,6 +2,7 @@
 --- what the toolkit does with them. Nodes, states and parameters count from 0, as
 --- in the program; values are lists of numbers.
 
+local core = require "saros.core"
 local rules = require "spec.support.node_rules"
 
 local program_rows = {}
@@ -10,6 +11,14 @@ local function map(list, f)
   local y = {}
   for n, v in ipairs(list) do
     y[n] = f(v, n)
+  end
+  return y
+end
+
+local function map_fields(fields, f)
+  local y = {}
+  for name, v in pairs(fields) do
+    y[name] = f(v)
   end
   return y
 end
@@ -96,80 +105,109 @@ local function inputs_at(program, run, t, b, is_masked)
   return inputs
 end
 
---- As program:run { ... }, for programs whose states all walk in one direction and
---- that have no cells: outputs and states by name, as nested tables.
-function program_rows.run(program, run)
-  local core = require "saros.core"
-  local some = select(2, next(run.inputs))
-  local T, B, reverse = some:size(1), some:size(2), program.states[1] and program.states[1].reverse
-  local keep = run.reset and core.keep(run.reset, run.mask, reverse)
-  local parameters, outputs, last = {}, {}, {}
-  for name, tensor in pairs(run.parameters) do
-    parameters[name] = flat(tensor)
+-- What a state's rows are multiplied or mixed with, or begin with; nil: nothing.
+local function given_of(run, field, name)
+  return run[field] and run[field][name]
+end
+
+-- What the states of row b are before the first step, what they are after a reset, and
+-- their factors in products; all by number.
+local function begin_row(program, run, given, b)
+  local state, factor, blank = {}, {}, {}
+  for number, s in ipairs(program.states) do
+    blank[number - 1] = zeros(s.width)
   end
-  for _, output in ipairs(program.outputs) do
-    outputs[output.name] = {}
-    for t = 1, T do
-      outputs[output.name][t] = {}
+  local first = first_states(program, step(program, given, blank, {}))
+  for number, s in ipairs(program.states) do
+    local from, dropout = given_of(run, "state", s.name), given_of(run, "dropout", s.name)
+    state[number - 1] = from and flat(from[b]) or first[number - 1]
+    factor[number - 1] = dropout and flat(dropout[b])
+  end
+  return state, first, factor
+end
+
+-- The states of row b after step t, from the values of the step.
+local function states_after(program, run, t, b, values, state)
+  local after = {}
+  for number, s in ipairs(program.states) do
+    local ring = values.ring and values.ring[number - 1]
+    local zoneout = given_of(run, "zoneout", s.name)
+    local z = zoneout and flat(zoneout[t][b])
+    local next_value = values[s.next]
+    after[number - 1] = ring or map(state[number - 1], function(old, k)
+      local new = at(next_value, k)
+      return z and z[k] * new + (1 - z[k]) * old or new
+    end)
+  end
+  return after
+end
+
+-- Under zoneout, what is outside the loop reads the states as they were left.
+local function values_outside(program, run, given, state, factor, after)
+  local known = {}
+  for number, s in ipairs(program.states) do
+    known[s.next] = run.zoneout[s.name] and after[number - 1]
+  end
+  return step(program, given, state, factor, known)
+end
+
+-- All steps of row b, in order, each handed to `visit` with its number, its values and
+-- whether it is masked; the states after the last one.
+local function run_row(program, run, parameters, b, visit)
+  local state, first, factor
+  for _, t in ipairs(run.order) do
+    local is_masked = run.mask ~= nil and run.mask[t][b] == 0
+    local given = { parameters = parameters, inputs = inputs_at(program, run, t, b, is_masked) }
+    if not first then
+      state, first, factor = begin_row(program, run, given, b)
     end
+    if run.keep and run.keep[t][b] == 0 then
+      state = first
+    end
+    local values = step(program, given, state, factor)
+    local after = is_masked and state or states_after(program, run, t, b, values, state)
+    if run.zoneout then
+      values = values_outside(program, run, given, state, factor, after)
+    end
+    visit(t, values, is_masked)
+    state = after
   end
-  for _, s in ipairs(program.states) do
-    last[s.name] = {}
+  return state
+end
+
+-- The steps in the order of the walk.
+local function steps_of(T, reverse)
+  local order = {}
+  for n = 1, T do
+    order[n] = reverse and T + 1 - n or n
   end
-  for b = 1, B do
-    local state, first, factor = {}, nil, {}
-    for n = 1, T do
-      local t = reverse and T + 1 - n or n
-      local is_masked = run.mask ~= nil and run.mask[t][b] == 0
-      local given = { parameters = parameters, inputs = inputs_at(program, run, t, b, is_masked) }
-      if not first then
-        local blank = {}
-        for number, s in ipairs(program.states) do
-          blank[number - 1] = zeros(s.width)
-        end
-        first = first_states(program, step(program, given, blank, {}))
-        for number, s in ipairs(program.states) do
-          state[number - 1] = run.state and run.state[s.name] and flat(run.state[s.name][b]) or first[number - 1]
-          factor[number - 1] = run.dropout and run.dropout[s.name] and flat(run.dropout[s.name][b])
-        end
-      end
-      if keep and keep[t][b] == 0 then
-        state = table.move(first, 0, #first, 0, {})
-      end
-      local values, after = step(program, given, state, factor), {}
-      for number, s in ipairs(program.states) do
-        local ring = values.ring and values.ring[number - 1]
-        local z = run.zoneout and run.zoneout[s.name] and flat(run.zoneout[s.name][t][b])
-        local old, next_value = state[number - 1], values[s.next]
-        after[number - 1] = is_masked and old or ring or map(old, function(v, k)
-          local new = at(next_value, k)
-          return z and z[k] * new + (1 - z[k]) * v or new
-        end)
-      end
-      if run.zoneout then -- what is outside the loop reads the states as they were left
-        local known = {}
-        for number, s in ipairs(program.states) do
-          known[s.next] = run.zoneout[s.name] and after[number - 1]
-        end
-        values = step(program, given, state, factor, known)
-      end
+  return order
+end
+
+--- As program:run { ... }, for programs whose states all walk in one direction and
+--- that have no cells: outputs and states by name, as tensors.
+function program_rows.run(program, run)
+  local some = select(2, next(run.inputs))
+  local reverse = program.states[1] and program.states[1].reverse
+  run = setmetatable({ order = steps_of(some:size(1), reverse),
+    keep = run.reset and core.keep(run.reset, run.mask, reverse) }, { __index = run })
+  local parameters, outputs, last = map_fields(run.parameters, flat), {}, {}
+  for _, output in ipairs(program.outputs) do
+    outputs[output.name] = map(run.order, function() return {} end)
+  end
+  for b = 1, some:size(2) do
+    local state = run_row(program, run, parameters, b, function(t, values, is_masked)
       for _, output in ipairs(program.outputs) do
         local value = values[output.node]
         outputs[output.name][t][b] = is_masked and zeros(#value) or value
       end
-      state = after
-    end
+    end)
     for number, s in ipairs(program.states) do
+      last[s.name] = last[s.name] or {}
       last[s.name][b] = state[number - 1]
     end
   end
-  for name, nested in pairs(outputs) do
-    outputs[name] = core.tensor(nested)
-  end
-  for name, nested in pairs(last) do
-    last[name] = core.tensor(nested)
-  end
-  return outputs, last
+  return map_fields(outputs, core.tensor), map_fields(last, core.tensor)
 end
 
 return program_rows
