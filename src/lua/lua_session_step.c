@@ -6,7 +6,8 @@
 
 #include "binding.h"
 
-/* An input of a step, and the argument that it is read from. */
+/* An input of a step, and the argument that it is read from. Reading one makes no
+** object of Lua, so no finalizer closes the session, or a tensor, meanwhile. */
 typedef struct step_input {
   int arg, number;  // of the argument, and of the input, from 1
   int streams, symbols, width;
@@ -77,6 +78,14 @@ static int wrong_input(lua_State *L, const step_input *in) {
   return bind_argument_error(L, in->arg, expected);
 }
 
+/* The tensor that an argument is. */
+static saros_tensor *check_rows(lua_State *L, const step_input *in) {
+  saros_tensor **box = bind_to_box(L, in->arg, BIND_TENSOR);
+  if (box == NULL)
+    wrong_input(L, in);
+  return *box != NULL ? *box : bind_check_tensor(L, in->arg);  // raises
+}
+
 /* Ids from a list into the session's own. */
 static const int32_t *ids_of_list(lua_State *L, const step_input *in) {
   int32_t *ids = saros_tensor_ids(push_input(L, in));
@@ -92,7 +101,7 @@ static const int32_t *ids_of_list(lua_State *L, const step_input *in) {
 }
 
 static const int32_t *ids_of_tensor(lua_State *L, const step_input *in) {
-  saros_tensor *x = bind_check_tensor(L, in->arg);
+  saros_tensor *x = check_rows(L, in);
   if (saros_tensor_dtype(x) != SAROS_IDS || saros_tensor_rank(x) > 1 ||
       saros_tensor_count(x) != (size_t)in->streams)
     wrong_input(L, in);
@@ -105,13 +114,16 @@ static const int32_t *ids_of_tensor(lua_State *L, const step_input *in) {
 }
 
 static const void *read_ids(lua_State *L, step_input *in) {
-  if (lua_istable(L, in->arg))
-    return ids_of_list(L, in);
-  if (bind_to_box(L, in->arg, BIND_TENSOR) != NULL)
-    return ids_of_tensor(L, in);
-  if (in->streams > 1 || !to_id(L, in->arg, in, &in->id))
-    wrong_input(L, in);
-  return &in->id;
+  switch (lua_type(L, in->arg)) {
+    case LUA_TNUMBER:
+      if (in->streams > 1 || !to_id(L, in->arg, in, &in->id))
+        wrong_input(L, in);
+      return &in->id;
+    case LUA_TTABLE:
+      return ids_of_list(L, in);
+    default:
+      return ids_of_tensor(L, in);
+  }
 }
 
 /* Numbers from the list on top, which may hold lists of them. */
@@ -145,7 +157,7 @@ static const saros_real *features_of_list(lua_State *L, const step_input *in) {
 
 static const saros_real *features_of_tensor(lua_State *L,
                                             const step_input *in) {
-  saros_tensor *x = bind_check_tensor(L, in->arg);
+  saros_tensor *x = check_rows(L, in);
   const int *sizes = saros_tensor_shape(x);
   int rank = saros_tensor_rank(x);
   size_t count = (size_t)in->streams * (size_t)in->width;
@@ -163,14 +175,17 @@ static const saros_real *features_of_tensor(lua_State *L,
 }
 
 static const void *read_features(lua_State *L, step_input *in) {
-  if (lua_istable(L, in->arg))
-    return features_of_list(L, in);
-  if (bind_to_box(L, in->arg, BIND_TENSOR) != NULL)
-    return features_of_tensor(L, in);
-  if (lua_type(L, in->arg) != LUA_TNUMBER || in->width != 1 || in->streams != 1)
-    wrong_input(L, in);
-  in->value = (saros_real)lua_tonumber(L, in->arg);
-  return &in->value;
+  switch (lua_type(L, in->arg)) {
+    case LUA_TNUMBER:
+      if (in->width != 1 || in->streams != 1)
+        wrong_input(L, in);
+      in->value = (saros_real)lua_tonumber(L, in->arg);
+      return &in->value;
+    case LUA_TTABLE:
+      return features_of_list(L, in);
+    default:
+      return features_of_tensor(L, in);
+  }
 }
 
 /* --- Steps ---------------------------------------------------------------------------- */
@@ -224,25 +239,25 @@ static void spread_names(lua_State *L, int count) {
 }
 
 /* A step of several inputs, or of none. */
-static void step_inputs(lua_State *L, saros_session_facts facts) {
+static void step_inputs(lua_State *L, saros_session *s, int count) {
   step_input inputs[BIND_SESSION_MOST_INPUTS];
   const void *rows[BIND_SESSION_MOST_INPUTS + 1] = {NULL};
-  const int count = facts.input_count;
   luaL_checkstack(L, 4 * count + 8, "inputs");
   if (count > 1 && lua_gettop(L) == 2 && lua_istable(L, 2))
     spread_names(L, count);
   lua_settop(L, count + 1);
   for (int i = 0; i < count; i++) {
-    inputs[i] = input_of(bind_check_session(L), i + 1);
+    inputs[i] = input_of(s, i + 1);
     rows[i] = read_input(L, &inputs[i]);
   }
-  BIND_RUN(L, saros_session_step_inputs(bind_check_session(L), rows));
+  BIND_RUN(L, saros_session_step_inputs(s, rows));
 }
 
 void bind_step_session(lua_State *L) {
-  saros_session_facts facts = saros_session_of(bind_check_session(L));
+  saros_session *s = bind_check_session(L);
+  saros_session_facts facts = saros_session_of(s);
   if (facts.input_count != 1) {
-    step_inputs(L, facts);
+    step_inputs(L, s, facts.input_count);
     return;
   }
   step_input in = {.arg = 2,
@@ -251,11 +266,8 @@ void bind_step_session(lua_State *L) {
                    .symbols = facts.symbols,
                    .width = facts.inputs};
   lua_settop(L, 2);
-  if (facts.symbols > 0) {
-    const int32_t *ids = read_ids(L, &in);
-    BIND_RUN(L, saros_session_step_ids(bind_check_session(L), ids));
-  } else {
-    const saros_real *x = read_features(L, &in);
-    BIND_RUN(L, saros_session_step(bind_check_session(L), x));
-  }
+  if (facts.symbols > 0)
+    BIND_RUN(L, saros_session_step_ids(s, read_ids(L, &in)));
+  else
+    BIND_RUN(L, saros_session_step(s, read_features(L, &in)));
 }
