@@ -149,15 +149,15 @@ static void normalise(const program_node *n, real *y, const real *x,
 
 static void norm(const kernels *k, const program_node *n, real *y,
                  const real *const *x) {
-  const size_t count = (size_t)n->at[AT_N], runs = (size_t)n->width / count;
+  const size_t count = (size_t)n->at[AT_N], width = (size_t)n->width;
   if (n->op == NODE_RMS_NORM || n->inputs < 3) {
     normalise(n, y, x[0], n->inputs > 1 ? x[1] : NULL, NULL);
     return;
   }
-  for (size_t run = 0; run < runs; run++) {
+  for (size_t at = 0; at < width; at += count) {
     real mean, rstd;
-    k->layer_norm->forward(y + run * count, &mean, &rstd, x[0] + run * count,
-                           x[1], x[2], n->number[NUMBER_EPSILON], 1, count);
+    k->layer_norm->forward(y + at, &mean, &rstd, x[0] + at, x[1], x[2],
+                           n->number[NUMBER_EPSILON], 1, count);
   }
 }
 

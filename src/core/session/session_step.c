@@ -73,10 +73,11 @@ void session_project_input(const saros_session *s, const session_stage *g,
       is_table ? session_at_symbols(s, g) : session_at_rows(s, x, n);
   for (int stream = 0; stream < s->streams; stream++) {
     real *to = gates + (ptrdiff_t)stream * STEP_WIDTH(n);
-    memcpy(to, row[stream], (size_t)n * sizeof(real));
-    if (!is_table)
-      s->context->kernels->pointwise->add_scaled(to, 1, g->owned[SESSION_BIAS],
-                                                 (size_t)n);
+    if (is_table)
+      memcpy(to, row[stream], (size_t)n * sizeof(real));
+    else
+      s->context->kernels->pointwise->binary[BINARY_ADD](
+          to, row[stream], 1, g->owned[SESSION_BIAS], 1, (size_t)n);
   }
 }
 
