@@ -54,26 +54,38 @@ saros_status session_plan_chain(session_planner *p, const int *nodes,
 
 /* --- The step --------------------------------------------------------------------- */
 
-/* All elements over n places of a row from 'from' on. */
-static inline void run_strip(saros_session *s, const session_stage *g, int row,
-                             size_t from, size_t n) {
-  const session_element *e = g->owned[SESSION_ELEMENTS];
+/* A place of a row. Missing operands of an element are places of value 0, which
+** nothing reads: that takes fewer jumps than a loop over the operands. */
+static inline real *place(const saros_session *s, int value, int row,
+                          size_t at) {
+  return session_row(s, value, row) + at;
+}
+
+/* All elements over n places of a row, strip by strip. */
+static inline void run_row(saros_session *s, const session_stage *g, int row,
+                           size_t n) {
+  const session_element *first = g->owned[SESSION_ELEMENTS];
+  const session_element *end = first + g->count;
   const kernels *k = s->context->kernels;
-  for (const session_element *end = e + g->count; e < end; e++) {
-    const real *x[3];
-    for (int i = 0; i < e->operands; i++)
-      x[i] = session_row(s, e->x[i], row) + (e->step[i] != 0 ? from : 0);
-    session_compute_element(k, e, session_row(s, e->y, row) + from, x, n);
+  for (size_t from = 0; from < n; from += STRIP) {
+    const size_t count = n - from < STRIP ? n - from : STRIP;
+    for (const session_element *e = first; e < end; e++) {
+      const real *const x[3] = {
+          place(s, e->x[0], row, from * (size_t)e->step[0]),
+          place(s, e->x[1], row, from * (size_t)e->step[1]),
+          place(s, e->x[2], row, from * (size_t)e->step[2])};
+      session_compute_element(k, e, place(s, e->y, row, from), x, count);
+    }
   }
 }
 
+/* A single stream is one row, however its values lie. */
 void session_run_chain(saros_session *s, const session_stage *g) {
   const size_t width = (size_t)g->outputs;
-  const size_t others = (size_t)(s->streams - 1);
-  const size_t n = g->flat ? others * STEP_WIDTH(width) + width : width;
-  const int rows = g->flat ? 1 : s->streams;
-  for (int row = 0; row < rows; row++)
-    for (size_t from = 0; from < n; from += STRIP)
-      run_strip(s, g, row, from, n - from < STRIP ? n - from : STRIP);
+  if (g->flat || s->streams == 1)
+    run_row(s, g, 0, (size_t)(s->streams - 1) * STEP_WIDTH(width) + width);
+  else
+    for (int row = 0; row < s->streams; row++)
+      run_row(s, g, row, width);
   session_run_next(s, g);
 }
