@@ -397,7 +397,8 @@ void bind_register_type(lua_State *L, bind_box_type type,
 /* --- Sessions (lua_session.c, lua_session_step.c) ------------------------------ */
 
 saros_session *bind_check_session(lua_State *L);  // argument 1
-/* The tensor on top, one of a session's own. A script may have closed its box. */
+/* The tensor on top, one of a session's own: no script can put anything else in its
+** place, but a script may have closed the box. */
 saros_tensor *bind_check_live(lua_State *L);
 /* A step of the session, from the arguments behind it. */
 void bind_step_session(lua_State *L);

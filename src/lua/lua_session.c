@@ -196,13 +196,13 @@ static int session_fork(lua_State *L) {
 /* --- Steps ---------------------------------------------------------------------------- */
 
 saros_tensor *bind_check_live(lua_State *L) {
-  saros_tensor *x = bind_to_tensor(L, -1);
-  if (x == NULL)
+  saros_tensor **box = lua_touserdata(L, -1);
+  if (box == NULL || *box == NULL)
     bind_failure(L,
                  "%s: expected the session's tensors to be live, got a closed "
                  "one",
                  bind_function_name(L));
-  return x;
+  return *box;
 }
 
 static saros_tensor *push_own(lua_State *L, int which) {
