@@ -125,6 +125,21 @@ describe("the neurons of a model", function()
     end
   end)
 
+  it("show what a model with a net of its own predicts, and refuse what they would need its layers for", function()
+    local stack = model()
+    local lm = nn.language_model { vocabulary = vocabulary, net = stack }
+    local guesses, same = inspect.guesses(lm, TEXT, { top = 3 }), inspect.guesses(stack, TEXT, { top = 3 })
+    assert.equal(same:html(), guesses:html())
+    for name, act in pairs {
+      ["inspect.neurons"] = function() inspect.neurons(lm, TEXT) end,
+      ["inspect.gates"] = function() inspect.gates(lm, TEXT) end,
+      ["inspect.reach"] = function() inspect.reach(lm, TEXT, { length = 8 }) end,
+    } do
+      assert.error_matches(act,
+        name .. ": expected a language model made of a recurrent stack, got one with a net of its own", 1, true)
+    end
+  end)
+
   it("refuse what they cannot show", function()
     local lm = model()
     for message, act in pairs {

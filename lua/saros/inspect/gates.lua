@@ -33,6 +33,7 @@ local SHUT, OPEN, BINS = 0.1, 0.9, 20
 local function gates(model, text)
   local _ <close> = core.no_gradient()
   local self = setmetatable({ rows = {} }, Gates)
+  reading.check_stack("inspect.gates", model)
   local read = reading.of("inspect.gates", model, text)
   for layer, list in ipairs(reading.gates("inspect.gates", read)) do
     for _, gate in ipairs(list) do

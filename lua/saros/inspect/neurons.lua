@@ -92,6 +92,7 @@ end
 local function neurons(model, text, given)
   local _ <close> = core.no_gradient()
   local o = check(given)
+  reading.check_stack("inspect.neurons", model)
   local read = reading.of("inspect.neurons", model, text)
   local self = setmetatable({ symbols = read.symbols, layers = {}, list = {} }, Neurons)
   for layer, states in ipairs(read.layers) do

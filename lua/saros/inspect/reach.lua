@@ -91,7 +91,7 @@ local function steps_of(model, inputs)
       return (model(x)):select(1, -1)
     end
   end
-  reading.check_model("inspect.reach", model)
+  reading.check_stack("inspect.reach", model)
   return model.embedding(inputs), function(x)
     return model.head((model.recurrent(x)):select(1, -1))
   end
@@ -180,7 +180,7 @@ local function reach(model, source, given)
   end
   self.steps = needed(loss_from, self.contexts, self.losses)
   if o.recall then
-    reading.check_model("inspect.reach with recall", model)
+    reading.check_stack("inspect.reach with recall", model)
     self.recalled, self.guessed = recall((model.recurrent(x)), window.inputs, self.contexts, #model.vocabulary)
   end
   return self

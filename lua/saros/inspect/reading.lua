@@ -11,7 +11,8 @@ local reading = {}
 ---@field model saros.nn.LanguageModel
 ---@field ids saros.Tensor  (T)
 ---@field symbols string[]  T; the text is their concatenation
----@field layers table<string, saros.Tensor>[]  by state name: h (T, P) and c (T, H), after each symbol
+---@field layers table<string, saros.Tensor>[]  by state name: h (T, P) and c (T, H), after each symbol;
+---  none of a model with a net of its own
 ---@field logits saros.Tensor  (T, V): of the symbol after each one
 
 --- Refuse what is not a language model that reads in one direction.
@@ -20,6 +21,17 @@ local reading = {}
 function reading.check_model(owner, model)
   if type(model) ~= "table" or model.kind ~= "language_model" then
     options.fail(("%s: expected a language model, got %s"):format(owner, options.describe(model)))
+  end
+end
+
+--- Refuse what is not a language model whose layers are known: a recurrent stack
+--- between embedding and head.
+---@param owner string  for messages
+---@param model any
+function reading.check_stack(owner, model)
+  reading.check_model(owner, model)
+  if rawget(model, "net") then
+    options.fail(("%s: expected a language model made of a recurrent stack, got one with a net of its own"):format(owner))
   end
 end
 
@@ -65,7 +77,9 @@ function reading.of(owner, model, text)
     local y
     y, state = model(core.ids { { id } }, state)
     logits[t], symbols[t] = y:reshape(-1), model.vocabulary:text_of(id, ids[t - 1])
-    keep(lists, state, model.recurrent.state_names)
+    if not rawget(model, "net") then
+      keep(lists, state, model.recurrent.state_names)
+    end
   end
   for _, layer in ipairs(lists) do
     for name, tensors in pairs(layer) do
