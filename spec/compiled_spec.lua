@@ -1,6 +1,7 @@
 -- Cells of one's own run in the core: the same values, states and gradients as
 -- unrolled step by step, or the reason why not.
 
+local files = require "spec.support.files"
 local gradients = require "spec.support.gradients"
 local recurrent_kinds = require "spec.support.recurrent_kinds"
 require "spec.support.values"
@@ -153,6 +154,146 @@ describe("dropout inside a step", function()
         assert_same(run(twin, x, nil, given), run(net, x, nil, given))
       end
     end
+  end)
+end)
+
+-- A cell of one's own that feeds a fused layer with what it remembers itself:
+-- the states of the layer, then c.
+local function feeding(kind, o)
+  return function(inputs, hidden)
+    local Feeding = nn.module "feeding"
+    function Feeding:forward(x, states)
+      local c = states[#states]
+      local z = (x .. c):matmul(self.W)
+      local y, last = self.inner(z:reshape(1, z:size(1), z:size(2)), { table.move(states, 1, #states - 1, 1, {}) })
+      y = y[1]
+      local new = table.move(last[1], 1, #states - 1, 1, {})
+      new[#states] = saros.tanh(y:slice(2, 1, 2) .. y:slice(2, 2, 3)) * 0.6 + c * 0.4
+      return y, new
+    end
+    local self, given = Feeding.new(), { hidden, hidden }
+    for name, value in pairs(o) do
+      given[name] = value
+    end
+    self.inner = self:add_member("inner", nn[kind](given))
+    self.W = self:add_parameter("W", { inputs + hidden, hidden }, nn.initialize.matrix(0.5))
+    local _, state = self.inner:init({ seed = 1 })(saros.zeros(1, 1, hidden))
+    self.states = {}
+    for n, leaf in ipairs(recurrent_kinds.leaves(state)) do
+      self.states[n] = { leaf:size(2) }
+    end
+    table.insert(self.states, { 4 })
+    return self
+  end
+end
+
+-- The operations of the program that a compiled net runs.
+local function count_of(net, op)
+  local text = net.directions[1].own:compile(false).program:text()
+  return select(2, text:gsub(('"op": "%s"'):format(op), ""))
+end
+
+describe("a fused cell inside a cell of one's own", function()
+  for _, case in ipairs {
+    { "rnn", {} }, { "rnn", { layer_norm = true } }, { "lstm", {} }, { "lstm", { peepholes = true } },
+    { "lstm", { projection = 3, bias = false } }, { "lstm", { layer_norm = true } }, { "gru", {} },
+    { "gru", { reset = "before" } }, { "gru", { layer_norm = true } }, { "ugrnn", {} }, { "mingru", {} },
+    { "minlstm", {} }, { "minlstm", { candidate = "positive" } },
+  } do
+    local kind, o = case[1], case[2]
+    it(("is compiled with it: %s%s"):format(kind, next(o) and " with " .. next(o) or ""), function()
+      local cell = feeding(kind, o)
+      local net = nn.recurrent { 3, 4, cell = cell }:init { seed = 7 }
+      local twin = nn.recurrent { 3, 4, cell = cell, compiled = false }:init { seed = 7 }
+      local x = normal(1, 6, 4, 3)
+      assert.is_true(net:compiled())
+      assert.equal(0, count_of(net, "cell"))
+      for _, given in ipairs { {}, { lengths = LENGTHS }, { lengths = LENGTHS, reset = RESET } } do
+        assert_same(run(twin, x, nil, given), run(net, x, nil, given))
+      end
+      local state = nn.state.map(select(2, twin(x)), function(h) return h + 0.1 end)
+      assert_same(run(twin, x, state), run(net, x, state))
+    end)
+  end
+
+  it("has zoneout and dropout of its own, whose gradients are those of finite differences", function()
+    for _, kind in ipairs { "lstm", "gru" } do
+      local cell = feeding(kind, { zoneout = 0.4, recurrent_dropout = 0.3 })
+      local net = nn.recurrent { 3, 4, cell = cell }:init { seed = 7 }
+      local twin = nn.recurrent { 3, 4, cell = cell, compiled = false }:init { seed = 7 }
+      local x = normal(1, 6, 4, 3)
+      assert.is_true(net:compiled())
+      assert.equal(0, count_of(net, "cell"))
+      assert.same_values((twin(x)), (net(x)), ROUNDING) -- in evaluation
+      assert.gradients_match(function()
+        for _, generator in pairs(net:generators()) do
+          generator:seed(3)
+        end
+        return (net(x) * normal(9, 6, 4, 4)):sum()
+      end, { x = x, W = net:parameters()[1] })
+    end
+  end)
+
+  it("keeps the values of the units that zoneout holds", function()
+    local net = nn.recurrent { 3, 4, cell = feeding("gru", { zoneout = 0.5 }) }:init { seed = 7 }
+    local tape <close> = saros.tape()
+    local y = net(normal(1, 60, 8, 3))
+    local held = y:slice(1, 2, 60):eq(y:slice(1, 1, 59)):mean():item()
+    assert.near(0.5, held, 0.05)
+    tape:backward(y:sum())
+  end)
+
+  it("is compiled in a file, too, whose program stays as it was", function()
+    local net = nn.recurrent { 3, 4, cell = feeding("lstm", {}) }:init { seed = 7 }
+    local loaded
+    files.with_path(function(path)
+      assert(net:save(path))
+      loaded = assert(saros.load(path))
+    end)
+    local x, results = normal(1, 6, 4, 3), {}
+    for n, module in ipairs { net, loaded } do
+      local tape <close> = saros.tape()
+      x:clear_gradient()
+      tape:watch(x)
+      local y = module(x)
+      tape:backward((y * normal(9, 6, 4, 4)):sum())
+      results[n] = { y, x:gradient():clone() }
+    end
+    assert_same(results[1], results[2])
+    assert.is_nil(loaded.expanded:text():find '"op": "cell"')
+    assert.truthy(loaded:program():encode():find '"op": "cell"')
+    local outer = nn.chain { loaded }
+    assert.truthy(outer:program({ inputs = { { name = "x", width = 3 } } }):encode():find '"op": "cell"')
+  end)
+
+  it("says what is slow in it", function()
+    assert.is_nil(select(2, nn.recurrent({ 3, 4, cell = feeding("gru", {}) }):init({ seed = 1 }):compiled()))
+    local net = nn.recurrent { 3, 4, cell = feeding("lru", { units = 2 }) }:init { seed = 7 }
+    local twin = nn.recurrent { 3, 4, cell = feeding("lru", { units = 2 }), compiled = false }:init { seed = 7 }
+    local ok, slow = net:compiled()
+    assert.is_true(ok)
+    assert.matches("program: a loop with lru in it runs by ordinary operations, step by step", slow)
+    local x = normal(1, 6, 4, 3)
+    assert_same(run(twin, x, nil, { lengths = LENGTHS }), run(net, x, nil, { lengths = LENGTHS }))
+  end)
+
+  it("stays one operation over all steps where no loop leads back into it", function()
+    local function residual(inputs, hidden)
+      local Residual = nn.module "residual"
+      function Residual:forward(x, states)
+        local y, last = self.inner(x:reshape(1, x:size(1), x:size(2)), { states })
+        return y[1] + x, last[1]
+      end
+      local self = Residual.new()
+      self.inner = self:add_member("inner", nn.gru { inputs, hidden })
+      return self
+    end
+    local net = nn.recurrent { 4, 4, cell = residual }:init { seed = 7 }
+    local twin = nn.recurrent { 4, 4, cell = residual, compiled = false }:init { seed = 7 }
+    assert.is_true(net:compiled())
+    assert.equal(1, count_of(net, "cell"))
+    local x = normal(1, 6, 4, 4)
+    assert_same(run(twin, x, nil, { lengths = LENGTHS }), run(net, x, nil, { lengths = LENGTHS }))
   end)
 end)
 

@@ -5,7 +5,8 @@
 local core = require "saros.core"
 local fold = require "saros.export.fold"
 local options = require "saros.options"
-local take_apart = require "saros.export.cells"
+local take_apart = require "saros.program.cells"
+local width_of = require "saros.program.widths"
 
 ---@class saros.export.Node
 ---@field op string  as in a program, or "elementwise"
@@ -32,59 +33,6 @@ local take_apart = require "saros.export.cells"
 ---@field final boolean?  do outputs come at the end of a sequence alone?
 local Graph = {}
 Graph.__index = Graph
-
--- --- Widths ------------------------------------------------------------------------------
-
-local function product(node, ...)
-  local all = 1
-  for _, field in ipairs { ... } do
-    all = all * node[field]
-  end
-  return all
-end
-
-local function widest(node)
-  local width = 1
-  for _, input in ipairs(node.inputs) do
-    width = math.max(width, input.width)
-  end
-  return width
-end
-
-local function reduced(node)
-  return product(node, "outer", "inner")
-end
-
--- Of ops whose result is not as wide as the widest operand.
-local WIDTHS = {
-  input = function(node) return node.width end,
-  scale = function(node) return node.inputs[1].width end,
-  ahead = function(node) return node.inputs[1].width end,
-  ids = function() return 1 end,
-  parameter = function(node) return node.tensor:count() end,
-  constant = function(node) return node.tensor:count() end,
-  state = function(node) return node.state.width end,
-  linear = function(node) return node.inputs[2].width // node.inputs[1].width end,
-  lookup = function(node) return node.inputs[2].width // node.inputs[1].count end,
-  expand = function(node) return product(node, "outer", "times", "inner") end,
-  slice = function(node) return product(node, "outer", "count", "inner") end,
-  concatenate = function(node)
-    local width = 0
-    for _, input in ipairs(node.inputs) do
-      width = width + input.width
-    end
-    return width
-  end,
-  window = function(node) return node.taps * node.inputs[1].width end,
-  matvec = function(node) return node.heads * (node.transposed and node.columns or node.rows) end,
-  outer = function(node) return node.inputs[1].width * node.inputs[2].width // node.heads end,
-  attention = function(node) return node.inputs[1].width end,
-  layer_norm = function(node) return node.inputs[1].width end,
-  rms_norm = function(node) return node.inputs[1].width end,
-}
-for _, op in ipairs { "sum", "mean", "max", "min", "logsumexp" } do
-  WIDTHS[op] = reduced
-end
 
 -- --- Nodes ---------------------------------------------------------------------------------
 
@@ -117,7 +65,7 @@ function Builder:add(op, inputs, fields)
     node[name] = value
   end
   node.op, node.inputs = op, inputs
-  node.width = (WIDTHS[op] or widest)(node)
+  node.width = width_of(node)
   if not node.tensor and is_invariant(node) then
     node.tensor = fold(node)
   end
@@ -132,13 +80,7 @@ function Builder:constant(tensor, name)
   return self:add("constant", {}, { tensor = tensor:reshape(-1), parameter = name })
 end
 
---- Features from..from + count - 1 of x; x itself if that is all of them.
-function Builder:part(x, from, count)
-  if from == 0 and count == x.width then
-    return x
-  end
-  return self:add("slice", { x }, { outer = 1, n = x.width, inner = 1, from = from, count = count, step = 1 })
-end
+Builder.part = take_apart.part
 
 -- --- From the table ------------------------------------------------------------------------
 
@@ -207,7 +149,7 @@ function makers.cell(self, given, inputs)
   for position, number in ipairs(given.states) do
     states[position] = self.states[number + 1]
   end
-  return take_apart(self, given, inputs[1], parts, states)
+  return take_apart.cell(self, given, inputs[1], parts, states)
 end
 
 local function make(self, given)

@@ -14,7 +14,7 @@ local states = require "saros.nn.state"
 local state_form = require "saros.nn.state_form"
 local lazy = require "saros.lazy"
 
-local late = lazy({}, { trace = { "saros.program.trace" } })
+local late = lazy({}, { expand = { "saros.program.expand" }, trace = { "saros.program.trace" } })
 
 local compiled = {}
 
@@ -80,6 +80,7 @@ end
 ---@field states { name: string, path: any[] }[]
 ---@field captured saros.program.Captured
 ---@field generator saros.Generator?  of dropout inside
+---@field slow string?  what in it runs step by step, and why
 local Compiled = {}
 Compiled.__index = Compiled
 
@@ -102,7 +103,8 @@ local function compile(step, inputs, reverse)
   end
   local self = setmetatable({ states = traced.states, parameters = {}, list = step:parameters(),
     captured = captured.of(step) }, Compiled)
-  self.program, self.generator = core.program(traced:encode()), generator_of(step)
+  self.program, self.generator = core.program(late.expand.cells(traced):encode()), generator_of(step)
+  self.slow = late.expand.slow(traced)
   local tensors = step:tensors()
   for _, parameter in ipairs(traced.parameters) do
     self.parameters[parameter.name] = tensors[parameter.name]

@@ -15,13 +15,15 @@ local module = require "saros.nn.module"
 local states = require "saros.nn.state"
 local state_form = require "saros.nn.state_form"
 local given_steps = require "saros.nn.steps"
+local scope = require "saros.nn.scope"
 local lazy = require "saros.lazy"
 
-local late = lazy({}, { program = { "saros.program.program" } })
+local late = lazy({}, { expand = { "saros.program.expand" }, program = { "saros.program.program" } })
 
 ---@class saros.nn.Program: saros.nn.Module
 ---@field data saros.Program  the table
 ---@field compiled saros.Program  of the core
+---@field expanded saros.Program  the same, as it runs over sequences
 ---@field inputs { name: string, width?: integer, count?: integer }[]
 ---@field generator saros.Generator|false  of dropout
 local Program = module.class "program"
@@ -89,7 +91,8 @@ function Program:forward(x, state, given)
   local inputs = inputs_of(self, x)
   local first = inputs[self.inputs[1].name]
   local steps = options.about(self.kind, given_steps.of, given, first) or {}
-  local outputs, last = self.compiled:run {
+  local runs = scope.tracer and self.compiled or self.expanded
+  local outputs, last = runs:run {
     parameters = self.named, inputs = inputs, state = by_name(self, state, first:size(2)),
     mask = steps.mask, reset = steps.reset, generator = self.generator or nil,
   }
@@ -177,6 +180,8 @@ function program.of(text, given, tensors)
   local self = Program.new()
   self.compiled = core.program(text)
   self.data, self.named, self.generator = late.program.decode(text), {}, false
+  local expanded = late.expand.cells(self.data)
+  self.expanded = expanded == self.data and self.compiled or core.program(expanded:encode())
   for _, state in ipairs(self.data.states) do
     state.path = path_of(state.name)
   end

@@ -332,21 +332,24 @@ function Recurrent:forward(x, state, given, embedding)
   return run_layers(self, x, state, given, seen)
 end
 
---- True if the cells of one's own run in the core, as programs; false and why, if
---- they are unrolled step by step. Fused layers need no program.
+--- True if the cells of one's own run in the core, as programs, and what in them is
+--- slow there, if anything is; false and why, if they are unrolled step by step. Fused
+--- layers need no program.
 ---@return boolean
 ---@return string? reason
 function Recurrent:compiled()
+  local slow
   for _, direction in ipairs(self.directions) do
-    local handle, reason = true, nil
+    local handle, reason
     if direction.own then
       handle, reason = direction.own:compile(direction.reverse)
-    end
-    if not handle then
-      return false, reason
+      if not handle then
+        return false, reason
+      end
+      slow = slow or handle.slow
     end
   end
-  return true
+  return true, slow
 end
 
 function Recurrent:describe()

@@ -1,5 +1,5 @@
 --- What the `definitions` of the fused cells are made of: a step of a cell, in nodes of
---- whoever asks. A C file has them as nodes of its program, see saros.export.cells; the
+--- whoever asks. A C file has them as nodes of its program, see saros.program.cells; the
 --- gates of a layer are the same nodes as tensors, see saros.nn.replay.
 ---
 --- A builder has three methods; nodes have a `width`, the number of their features.
