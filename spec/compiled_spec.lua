@@ -129,6 +129,9 @@ describe("dropout inside a step", function()
   local cell = nn.cell("drops", {}, function(p, x, h)
     return saros.tanh(p.a(p:dropout(x .. h, 0.4)) + p.b(h))
   end)
+  local of_state = nn.cell("drops_state", {}, function(p, x, h)
+    return saros.tanh(p.a(x .. p:dropout(h, 0.4)))
+  end)
   -- A mask that the step makes for itself.
   local function masking(inputs, hidden)
     local Masking = nn.module "masking"
@@ -146,7 +149,7 @@ describe("dropout inside a step", function()
 
   it("is compiled, with the bits of unrolling", function()
     local x = normal(1, 6, 4, 3)
-    for _, made in ipairs { cell, masking } do
+    for _, made in ipairs { cell, of_state, masking } do
       local net = nn.recurrent { 3, 4, cell = made }:init { seed = 7 }
       local twin = nn.recurrent { 3, 4, cell = made, compiled = false }:init { seed = 7 }
       assert.is_true(net:compiled())

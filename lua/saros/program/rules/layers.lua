@@ -121,7 +121,7 @@ end
 --- Of ones that depend on nothing it is a mask: the factor of something else.
 function rules.always.dropout(t, arguments, results)
   local x, p = arguments[1], arguments[2] + 0.0
-  if not t:is_traced(x) then
+  if not t:is_traced(x) and x:eq(1):min():item() == 1 then
     t.bound[results[1]] = p > 0 and { mask = p } or nil
     return
   end
