@@ -15,8 +15,19 @@ local TRAIN = [[
   local cell, hidden, layers, B, T = %q, %d, %d, %d, %d
   local text = saros.data.text({ string = ("hello recurrent world. "):rep(B * T // 4) }, { valid = 0 })
   local before = saros.memory().in_use
+  local own = {
+    ["own lstm"] = saros.nn.cell("own_lstm", { states = { "h", "c" } }, function(p, x, h, c)
+      local v = x .. h
+      c = saros.sigmoid(p.f(v)) * c + saros.sigmoid(p.i(v)) * saros.tanh(p.g(v))
+      return saros.sigmoid(p.o(v)) * saros.tanh(c), c
+    end),
+    ["own highway"] = saros.nn.cell("own_highway", {}, function(p, x, h)
+      local z = saros.sigmoid(p.gate(x .. p:dropout(h, 0.1)))
+      return z * saros.tanh(p.candidate(x .. h)) + (1 - z) * h
+    end),
+  }
   local lm = saros.nn.language_model {
-    vocabulary = text.vocabulary, cell = cell, hidden = hidden, layers = layers, seed = 1,
+    vocabulary = text.vocabulary, cell = own[cell] or cell, hidden = hidden, layers = layers, seed = 1,
   }
   local memory = lm:memory { length = T, batch = B }
   require("saros.core").trim()
@@ -139,6 +150,7 @@ describe("the memory that a model foretells", function()
   for _, case in ipairs {
     { "rnn", 128, 2, 50, 50 }, { "lstm", 96, 1, 33, 35 }, { "lstm", 64, 2, 20, 100 }, { "gru", 128, 3, 24, 30 },
     { "gru", 200, 1, 64, 20 }, { "mingru", 128, 2, 24, 60 }, { "lru", 64, 2, 50, 100 },
+    { "own lstm", 128, 2, 50, 50 }, { "own lstm", 48, 1, 40, 40 }, { "own highway", 128, 2, 40, 50 },
   } do
     it(("is the most that training takes, to 5 %%: %s %d, %d layers, %d rows of %d steps"):format(
       table.unpack(case)), function()
@@ -159,6 +171,20 @@ describe("the memory that a model foretells", function()
       assert.is_true(told - used <= 0.2 * used + (8 << 20), name .. ": " .. told .. " told, " .. used .. " used")
     end
     assert.equal(16, count, output)
+  end)
+
+  it("is little more for an LSTM of one's own than for the layer", function()
+    local function activations(net)
+      return net:init({ seed = 1 }):memory({ length = 50, batch = 50, loss = function(T, B)
+        return (net(saros.zeros(T, B, 64))):sum()
+      end }).activations
+    end
+    local own = nn.cell("own", { states = { "h", "c" } }, function(p, x, h, c)
+      local v = x .. h
+      c = saros.sigmoid(p.f(v)) * c + saros.sigmoid(p.i(v)) * saros.tanh(p.g(v))
+      return saros.sigmoid(p.o(v)) * saros.tanh(c), c
+    end)
+    assert.is_true(activations(nn.recurrent { 64, 128, cell = own }) < 1.3 * activations(nn.lstm { 64, 128 }))
   end)
 
   it("holds for cells of one's own and for any loss", function()

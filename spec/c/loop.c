@@ -412,6 +412,54 @@ static void check_saved(saros_context *context) {
   }
 }
 
+/* The width of all arrays that the way forward leaves, of all steps. */
+static int kept_width(const made *m) {
+  int width = 0;
+  for (size_t i = 0; i < m->p.loops->arrays; i++)
+    if (m->p.loops->array[i].kind == LOOP_ARRAY_KEPT)
+      width += m->p.loops->array[i].width;
+  return width;
+}
+
+/* What else reads the sums of the gates. */
+enum { NOTHING, WANTED, TWICE, READERS };
+
+static void make_read(made *m, int reader, int H, int form, int peephole) {
+  make_lstm(m, H, form, peephole);
+  for (int i = 0, node; reader != NOTHING && i < m->spec.count; i++) {
+    node = m->nodes[i];
+    if (m->node[node].op != NODE_SLICE && m->node[node].op != NODE_LINEAR)
+      continue;
+    int other = reader == TWICE ? made_unary(m, SAROS_SIN, node) : node;
+    if (m->node[other].width == H)
+      m->state[1].next = plus(m, m->state[1].next, other);
+    if (reader == WANTED)
+      made_want(m, node);
+    return;
+  }
+}
+
+/* Gates are saved in the place of their sums, unless something else reads these. */
+static void check_in_place(saros_context *context) {
+  static const int options[] = {0, 1, 6, 31};
+  static made m;
+  static window w;
+  const int H = 70;
+  for (int i = 0; i < 4 * READERS * 2 * 4; i++) {
+    int form = i % 4, reader = i / 4 % READERS, peephole = i / 12 % 2;
+    made_start(&m, context);
+    seed_of_choices = (unsigned)i;
+    make_read(&m, reader, H, form, peephole);
+    window_make(&w, &m, 3, 5, options[i / 24]);
+    expect_twin(&w, "in place", i);
+    int width = kept_width(&m);
+    if (reader == NOTHING && form > 1 && options[i / 24] < 2)
+      CHECK(width == 7 * H, "form %d: %d kept, not %d", form, width, 7 * H);
+    window_free(&w);
+    loop_forget(m.p.loops);
+  }
+}
+
 int main(void) {
   saros_context *context = saros_context_new(NULL, NULL);
   saros_set_threads(context, 1);
@@ -419,6 +467,7 @@ int main(void) {
   check_sizes(context);
   check_random(context, 150);
   check_saved(context);
+  check_in_place(context);
   saros_context_release(context);
   return report();
 }

@@ -307,6 +307,7 @@ struct loop_plan {
   int *width;     // by state
   int *before;    // by state: value of LOOP_BEFORE
   char *saved;    // by value: kept for the way back
+  char *reread;   // by value of the way forward: the way back reads it
   loop_array *array;
   size_t arrays, array_room;
   int kept, dkept;  // how many of LOOP_ARRAY_KEPT, LOOP_ARRAY_DKEPT
@@ -348,6 +349,8 @@ static inline int loop_padded(int width) {
   int whole = (width + 15) / 16 * 16;
   return whole >= 512 && whole % 256 == 0 ? whole + 16 : whole;
 }
+/* Rows shorter than this are not worth a call each. */
+#define LOOP_SHORT 64
 /* The number of an array; made if there is none yet. */
 int loop_array_of(loop_plan *plan, int kind, int which, int width);
 

@@ -9,9 +9,6 @@
 */
 #include "loop_window.h"
 
-/* Rows shorter than this are not worth a call. */
-#define SHORT 64
-
 /* A strip of a chain: which rows and columns of the block. */
 typedef struct strip {
   const loop_block *block;
@@ -144,7 +141,7 @@ static void run_instruction(const strip *s, const loop_instruction *i) {
   if (flat)
     run_kernel(s->block->walk->kernels, i, y.at, x,
                (size_t)s->rows * (size_t)s->columns);
-  else if (s->columns < SHORT)
+  else if (s->columns < LOOP_SHORT)
     run_short_rows(s, i, y, x);
   else
     run_rows(s, i, y, x);

@@ -167,6 +167,78 @@ static int copy_for(loop_compiler *c, const loop_sink *sink) {
   return copy;
 }
 
+/* The value whose columns a view shows, and the first of them. */
+static int parent_of(const loop_compiler *c, int v, int *column) {
+  int is_view = c->g->value[v].op == LOOP_VIEW;
+  *column = is_view ? c->g->value[v].at[0] : 0;
+  return is_view ? loop_input(c->g, v, 0) : v;
+}
+
+/* True if p is a product that is kept for all steps, though the way back does not
+** read it. */
+static int is_spent(const loop_compiler *c, int p) {
+  int op = c->g->value[p].op;
+  return (op == LOOP_LINEAR || op == LOOP_LIFTED) && is_placed(c, p) &&
+         !c->plan->saved[p] && !c->plan->reread[p] &&
+         c->plan->array[c->code->place[p].array].kind == LOOP_ARRAY_KEPT;
+}
+
+/* True if nothing but views that do not overlap reads p, and none of them is read
+** by the way back. */
+static int is_cut(const loop_compiler *c, int p) {
+  int end = 0, views = 0;
+  for (int v = p + 1; v < c->plan->forward; v++)
+    for (int i = 0; c->live[v] && i < c->g->value[v].inputs; i++) {
+      if (loop_input(c->g, v, i) != p)
+        continue;
+      if (c->g->value[v].op != LOOP_VIEW || c->copied[v] ||
+          c->plan->reread[v] || c->g->value[v].at[0] < end)
+        return 0;
+      end = c->g->value[v].at[0] + c->g->value[v].width;
+      views++;
+    }
+  return views == c->uses[p];
+}
+
+/* The sums that v alone is computed from: through element-wise values that have
+** one reader each. */
+static int sums_of(const loop_compiler *c, int v, int width) {
+  for (int i = 0; i < c->g->value[v].inputs; i++) {
+    int x = loop_input(c->g, v, i), column, p = parent_of(c, x, &column);
+    if (c->g->value[x].width != width || c->uses[x] != 1)
+      continue;
+    if (is_spent(c, p) && (p == x || is_cut(c, p)))
+      return x;
+    if (loop_is_elementwise(c->g->value[x].op) && can_be_placed(c, x) &&
+        !c->plan->saved[x] && (p = sums_of(c, x, width)) >= 0)
+      return p;
+  }
+  return -1;
+}
+
+/* True if a product reads v, and its operand is needed as an array of its own. */
+static int is_multiplied(const loop_compiler *c, int v) {
+  for (int p = v + 1; p < c->plan->forward; p++)
+    if (c->g->value[p].op == LOOP_LINEAR && loop_input(c->g, p, 0) == v)
+      return 1;
+  return 0;
+}
+
+/* Saves a function of gate sums in the place of the sums, which only the function
+** reads: it comes after them, strip by strip. */
+static int place_in_sums(loop_compiler *c, const loop_sink *sink) {
+  int v = sink->value, width = c->g->value[v].width, column;
+  if (sink->kind != LOOP_SINK_SAVED || width < LOOP_SHORT ||
+      !loop_is_elementwise(c->g->value[v].op) || is_multiplied(c, v))
+    return 0;
+  int x = sums_of(c, v, width);
+  if (x < 0)
+    return 0;
+  loop_place at = c->code->place[parent_of(c, x, &column)];
+  c->code->place[v] = (loop_place){at.array, at.column + column};
+  return 1;
+}
+
 static void place_sink(loop_compiler *c, loop_sink *sink) {
   if (sink->kind == LOOP_SINK_DINVARIANT)
     return;
@@ -178,6 +250,8 @@ static void place_sink(loop_compiler *c, loop_sink *sink) {
                c->g->value[sink->value].width != c->plan->width[sink->which];
   if (!can_be_placed(c, sink->value) || narrow)
     sink->value = copy_for(c, sink);
+  else if (place_in_sums(c, sink))
+    return;
   if (c->g->status != SAROS_OK)
     return;
   loop_place at = new_place_of_sink(c, sink);

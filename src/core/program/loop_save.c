@@ -59,17 +59,26 @@ static void save_operands(loop_plan *plan) {
   }
 }
 
+/* What the way back makes again reads its operands, too. */
+static void spread_read(const loop_plan *plan, char *read) {
+  for (int v = plan->forward - 1; v >= 0; v--)
+    for (int i = 0;
+         read[v] && !plan->saved[v] && i < plan->graph.value[v].inputs; i++)
+      read[loop_input(&plan->graph, v, i)] = 1;
+}
+
 saros_status loop_save(loop_plan *plan) {
   saros_context *context = plan->context;
   size_t count = plan->graph.count;
-  char *read = pool_take(&context->pool, 2 * count), *there = read + count;
-  plan->saved = pool_take(&context->pool, count);
-  if (read == NULL || plan->saved == NULL) {
-    pool_give(&context->pool, read);
+  char *there = pool_take(&context->pool, count), *read;
+  plan->saved = pool_take(&context->pool, 2 * count);
+  if (there == NULL || plan->saved == NULL) {
+    pool_give(&context->pool, there);
     return base_out_of_memory(context, 2 * count);
   }
-  memset(read, 0, 2 * count);
-  memset(plan->saved, 0, count);
+  memset(there, 0, count);
+  memset(plan->saved, 0, 2 * count);
+  read = plan->reread = plan->saved + count;
   if (plan->gradients) {
     find_read(plan, read);
     save_operands(plan);
@@ -85,6 +94,7 @@ saros_status loop_save(loop_plan *plan) {
     if (plan->saved[v])
       status = loop_add_sink(plan, &plan->code, LOOP_SINK_SAVED, v, v);
   }
-  pool_give(&context->pool, read);
+  spread_read(plan, read);
+  pool_give(&context->pool, there);
   return status;
 }
