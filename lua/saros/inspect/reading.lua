@@ -31,7 +31,8 @@ end
 function reading.check_stack(owner, model)
   reading.check_model(owner, model)
   if rawget(model, "net") then
-    options.fail(("%s: expected a language model made of a recurrent stack, got one with a net of its own"):format(owner))
+    options.fail(("%s: expected a language model made of a recurrent stack, got one with a net of its own"):format(
+      owner))
   end
 end
 
