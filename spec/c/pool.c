@@ -7,6 +7,18 @@
 #include "check.h"
 #include "saros.h"
 
+#ifdef __has_feature
+#if __has_feature(address_sanitizer)
+#define POOL_IS_WATCHED
+#endif
+#endif
+#ifdef __SANITIZE_ADDRESS__
+#define POOL_IS_WATCHED
+#endif
+#ifdef POOL_IS_WATCHED
+#include <sanitizer/asan_interface.h>
+#endif
+
 /* Blocks that the allocator was asked for, and those that it has back. */
 typedef struct meter {
   long asked, returned;
@@ -71,8 +83,33 @@ static void give_back_what_is_not(void) {
   CHECK(m.asked == m.returned, "nothing is left");
 }
 
+/* The address sanitizer sees who reads a block that was given back, and who writes
+** behind the bytes that were asked for. */
+static void guard_what_is_free(void) {
+#ifdef POOL_IS_WATCHED
+  saros_context *context = saros_context_new(NULL, NULL);
+  for (int size = 1; size <= 10000; size = 3 * size + 1)
+    for (int time = 0; time < 2; time++) {  // a new block, and the same again
+      saros_tensor *x = NULL;
+      CHECK(saros_tensor_new(context, SAROS_REAL, 1, &size, &x) == SAROS_OK,
+            "%s", saros_error(context));
+      saros_real *of_x = saros_tensor_reals(x);
+      CHECK(!__asan_region_is_poisoned(of_x, (size_t)size * sizeof *of_x),
+            "%d elements cannot be used", size);
+      CHECK(__asan_address_is_poisoned(of_x + size), "behind %d elements",
+            size);
+      saros_tensor_release(x);
+      CHECK(__asan_address_is_poisoned(of_x) &&
+                __asan_address_is_poisoned(of_x + size - 1),
+            "%d elements after their release", size);
+    }
+  saros_context_release(context);
+#endif
+}
+
 int main(void) {
   keep_what_is_used();
+  guard_what_is_free();
   give_back_what_is_not();
   return report();
 }

@@ -21,8 +21,17 @@
 #define ALIGNMENT 64
 #define STALE 32
 
-/* Under the address sanitizer, what lies in the pool may not be touched. */
-#ifdef __SANITIZE_ADDRESS__
+/* Under the address sanitizer only the bytes that were asked for may be touched: a
+** free block is poisoned, and in a block in use what its class has beyond them. */
+#ifdef __has_feature  // of clang
+#if __has_feature(address_sanitizer)
+#define POOL_IS_WATCHED
+#endif
+#endif
+#ifdef __SANITIZE_ADDRESS__  // of gcc
+#define POOL_IS_WATCHED
+#endif
+#ifdef POOL_IS_WATCHED
 #include <sanitizer/asan_interface.h>
 #define POISON(data, size) ASAN_POISON_MEMORY_REGION(data, size)
 #define UNPOISON(data, size) ASAN_UNPOISON_MEMORY_REGION(data, size)
@@ -157,11 +166,12 @@ void *pool_take(base_pool *pool, size_t bytes) {
   if (b != NULL) {
     pool->free[class] = b->next;
     pool->memory.pooled -= b->size;
-    UNPOISON((char *)b + ALIGNMENT, b->size);
+    UNPOISON((char *)b + ALIGNMENT, bytes);
   } else {
     b = new_block(pool, class, size);
     if (b == NULL)
       return NULL;
+    POISON((char *)b + ALIGNMENT + bytes, size - bytes);
   }
   trace_take(pool, b, bytes > 0 ? bytes : 1);
   saros_memory *memory = &pool->memory;
