@@ -95,16 +95,24 @@ static saros_status read_state_number(const program_reader *r,
   return program_integer(r, json, name, 0, r->program->state_count - 1, out);
 }
 
+/* The length of a field that is a list of 1 to 'most' numbers. */
+static saros_status read_length(const program_reader *r, const json_t *json,
+                                const char *name, int most, int *out) {
+  size_t count = json_array_size(json);
+  if (count < 1 || count > (size_t)most)
+    return program_refuse(r, PROGRAM_WORDS("%s of 1 to %d numbers", name, most),
+                          json_is_array(json) ? PROGRAM_WORDS("%zu", count)
+                                              : "no list");
+  *out = (int)count;
+  return SAROS_OK;
+}
+
 static saros_status read_states(const program_reader *r, const json_t *json,
                                 program_node *n) {
-  size_t count = json_array_size(json);
-  if (count < 1 || count > PROGRAM_STATES)
-    return program_refuse(
-        r, PROGRAM_WORDS("states of 1 to %d numbers", PROGRAM_STATES),
-        json_is_array(json) ? PROGRAM_WORDS("%zu", count) : "no list");
-  n->states = (int)count;
-  for (size_t i = 0; i < count; i++)
-    TRY(read_state_number(r, json_array_get(json, i), "states", &n->state[i]));
+  TRY(read_length(r, json, "states", PROGRAM_STATES, &n->states));
+  for (int i = 0; i < n->states; i++)
+    TRY(read_state_number(r, json_array_get(json, (size_t)i), "states",
+                          &n->state[i]));
   return SAROS_OK;
 }
 
@@ -124,13 +132,10 @@ static saros_status read_values(program_reader *r, const json_t *json,
 
 static saros_status read_zoneout(const program_reader *r, const json_t *json,
                                  program_node *n) {
-  size_t count = json_array_size(json);
-  if (count < 1 || count > SAROS_MAX_STATES)
-    return program_refuse(
-        r, PROGRAM_WORDS("zoneout of 1 to %d numbers", SAROS_MAX_STATES),
-        json_is_array(json) ? PROGRAM_WORDS("%zu", count) : "no list");
-  for (size_t i = 0; i < count; i++)
-    TRY(program_probability(r, json_array_get(json, i), "zoneout",
+  int count;
+  TRY(read_length(r, json, "zoneout", SAROS_MAX_STATES, &count));
+  for (int i = 0; i < count; i++)
+    TRY(program_probability(r, json_array_get(json, (size_t)i), "zoneout",
                             &n->number[NUMBER_ZONEOUT + i]));
   return SAROS_OK;
 }
