@@ -102,11 +102,7 @@ function Branch:steps_after(given)
 end
 
 function Branch:describe()
-  local parts = {}
-  for position, step in ipairs(self.steps) do
-    parts[position] = module.is(step) and step:describe() or "function"
-  end
-  return ("branch, %s (%s)"):format(self.rule, table.concat(parts, "; "))
+  return ("branch, %s (%s)"):format(self.rule, member.describe_all(self.steps))
 end
 
 local function rule_of(combine)

@@ -68,11 +68,7 @@ function Chain:steps_after(given)
 end
 
 function Chain:describe()
-  local parts = {}
-  for position, step in ipairs(self.steps) do
-    parts[position] = module.is(step) and step:describe() or "function"
-  end
-  return "chain (" .. table.concat(parts, "; ") .. ")"
+  return "chain (" .. member.describe_all(self.steps) .. ")"
 end
 
 local function check_keys(owner, steps)

@@ -44,7 +44,7 @@ function Heads:describe()
   local parts = {}
   for position, name in ipairs(self.names) do
     local step = self.steps[name]
-    parts[position] = name .. ": " .. (module.is(step) and step:describe() or "function")
+    parts[position] = name .. ": " .. member.describe(step)
   end
   return "heads (" .. table.concat(parts, "; ") .. ")"
 end

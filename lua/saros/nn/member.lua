@@ -99,4 +99,22 @@ function member.add(self, owner, name, step, place)
   end
 end
 
+--- What a member is, as print(net) says it.
+---@param step saros.nn.Member
+---@return string
+function member.describe(step)
+  return module.is(step) and step:describe() or "function"
+end
+
+--- The members of a list, one after the other.
+---@param steps saros.nn.Member[]
+---@return string
+function member.describe_all(steps)
+  local parts = {}
+  for position, step in ipairs(steps) do
+    parts[position] = member.describe(step)
+  end
+  return table.concat(parts, "; ")
+end
+
 return member
