@@ -1,5 +1,5 @@
---- A program inside another one: a module that is made of a program has its nodes where
---- the trace of a larger module meets it.
+--- A program inside another one. When the trace of a module calls a module that is made
+--- of a program, the nodes of that program are copied into the trace.
 
 local layout = require "saros.program.layout"
 

@@ -1,17 +1,17 @@
---- How the elements of a traced tensor lie in a row of the program: its layout.
+--- Layouts: where the elements of a traced tensor are in a row of the program.
 ---
 --- A layout is a list of axes, each a list of parts { size, kind }, outermost
---- first. The node holds the features of one row and step, row-major; the other
---- parts are not in it:
+--- first. The node holds the features of one row and step, row-major, and no other
+--- parts:
 ---
 ---     feature   in the node
----     flat      the same values all along it, such as rows of zeros(B, H)
----     batch     one place a row of the batch
----     time      one place a step; of size 1, as one step is traced
+---     flat      the same values at each place, such as the rows of zeros(B, H)
+---     batch     one place for each row of the batch
+---     time      one place for each step; its size is 1, since one step is traced
 ---
---- An axis of size 1 has no parts, or a part of time. So a reshape only groups the
---- parts in another way, and a transpose moves nothing unless features change
---- places: (1, B, 8) as (B, 2, 4) is { batch }, { feature 2 }, { feature 4 }.
+--- An axis of size 1 has no parts, or a part of time. So a reshape only regroups the
+--- parts, and a transpose moves elements only if it reorders features: (1, B, 8) as
+--- (B, 2, 4) is { batch }, { feature 2 }, { feature 4 }.
 
 ---@class saros.program.Part
 ---@field size integer

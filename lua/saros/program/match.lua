@@ -1,7 +1,7 @@
---- What the states are at first: the trace of a module that begins by itself is laid
---- beside that of one that begins with a state, and where one has a state the other
---- has what it begins with. Both must be the same program otherwise, which is checked
---- by running the module from that beginning.
+--- The first values of states. A module is traced twice: from nil, and from a given
+--- state. The two programs are compared node by node; where the second one reads a
+--- state, the first one has its first value. Otherwise the programs must be equal, which
+--- is checked by running the module from these first values.
 
 local core = require "saros.core"
 local layout = require "saros.program.layout"

@@ -1,14 +1,14 @@
---- Programs as tables: what a module computes in one step, for one row. The table is
---- the same as its JSON; nodes, states and parameters count from 0 there:
+--- Programs as tables: what a module computes in one step, for one row. The table has
+--- the form of the JSON text; nodes, states and parameters count from 0 there:
 ---
 ---     { format = 1, parameters = { { name, shape } },
 ---       states = { { name, width, first?, next, reverse?, shape? } },
 ---       nodes = { { op, in, ... } }, outputs = { { name, node } } }
 ---
---- A state of a module's program also has its `path`: the keys that lead to it in the
---- module's state; and `axis`, if rows are not its first one. Files do not have these, nor
---- `asks_training`: true if the module asked whether it is being trained, so that in
---- training it may be another program.
+--- A state of a module's program also has its `path`, the keys that lead to it in the
+--- module's state, and `axis`, the axis of rows if that is not the first. The program has
+--- `asks_training` if the module asked whether it is being trained: then its program in
+--- training may differ. Files have none of these.
 
 local core = require "saros.core"
 

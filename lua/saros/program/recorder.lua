@@ -1,9 +1,10 @@
---- The recorder of a trace: what core.record tells it becomes nodes of a program.
+--- The recorder of a trace: core.record reports each operation to it, and it adds nodes
+--- to a program.
 ---
 --- For each tensor that depends on inputs, states or parameters it keeps a value: the
---- node, and the layout of its elements. A rule for each operation makes the value of
---- the result from those of the operands; see saros.program.rules. Tensors that depend
---- on none of these are constants as soon as they meet one that does.
+--- node, and the layout of its elements. Each operation has a rule that computes the
+--- value of the result from those of the operands; see saros.program.rules. Any other
+--- tensor becomes a constant when an operation combines it with one of these.
 
 local core = require "saros.core"
 local options = require "saros.options"

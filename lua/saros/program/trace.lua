@@ -1,9 +1,9 @@
 --- Tracing: the program that a module computes in one step, found by running it once
 --- while a recorder listens; see saros.program.recorder.
 ---
---- A stateful module runs three times: without a recorder, to see the form of its state;
---- from a state, which gives the program; from nil, which gives what the state is at
---- first. Then it is compared with itself: three steps at once must be three steps.
+--- A stateful module runs three times: without a recorder, to find the form of its state;
+--- from a state, which gives the program; and from nil, which gives the first values of
+--- the state. Then one run of three steps is compared with three runs of one step.
 
 local core = require "saros.core"
 local options = require "saros.options"

@@ -1,24 +1,23 @@
 /*
-** The loop over time of one strongly connected component of a program: what
-** lies on a path from a state to a state, compiled, one entry on the tape.
+** The loop over time of one strongly connected component of a program: the nodes
+** on a path from a state to a state, compiled. A run is one entry of the tape.
 **
-** The component becomes a graph of values (loop_graph.c, loop_lower.c), and what
-** the way back computes is appended to the same graph (loop_adjoint.c). A part of
-** the graph, all that some sinks need, is compiled into code (loop_code.c): steps
-** of three kinds, in order, for one step of time and a block of rows:
+** The component becomes a graph of values (loop_graph.c, loop_lower.c); the values
+** of the backward pass are appended to the same graph (loop_adjoint.c). The values
+** that some sinks need are compiled into code (loop_code.c): a list of steps for
+** one time step and a block of rows. There are three kinds of steps:
 **
-**   CHAIN    element-wise instructions of one width, strip by strip; what no
-**            other step reads stays in registers, strips that never leave L1
+**   CHAIN    element-wise instructions of one width, strip by strip; values that
+**            no other step reads stay in registers, which are strips in L1
 **   PRODUCT  a product with packed weights; products that read the same value
-**            are one
-**   ROW      all that mixes the elements of a row: sums, norms, softmax, moves
+**            are merged
+**   ROW      operations across a row: sums, norms, softmax, moves
 **
-** There are two codes, forward and back. Values of the way forward that the way
-** back needs are saved for all steps, unless they are cheap to compute again
-** from others that are (loop_save.c). Blocks of rows walk through all of time
-** without meeting (loop_walk.c). Gradients of the products' results are kept for
-** all steps, so that the gradient of a weight is one product in the end
-** (loop_gradient.c).
+** There are two codes, forward and backward. Forward values that the backward
+** pass needs are saved for all steps, unless they are cheap to compute again from
+** saved ones (loop_save.c). Blocks of rows run through all time steps independently
+** (loop_walk.c). Gradients of the results of products are kept for all steps, so
+** that the gradient of a weight is one product at the end (loop_gradient.c).
 */
 #ifndef LOOP_H
 #define LOOP_H
@@ -41,9 +40,9 @@ typedef struct loop_spec {
   int wanted_count;
 } loop_spec;
 
-/* What acts on states around a step; none of it has a gradient. The arrays have
-** one entry for each state of the component; they, or their entries, may be
-** null. */
+/* Masks and factors that act on states around a step; they get no gradient. The
+** arrays have one entry for each state of the component; an array or an entry may
+** be null. */
 typedef struct loop_options {
   saros_tensor *mask;            // (T, B): where 0 states stay, values are 0
   saros_tensor *reset;           // (T, B): see saros_keep
@@ -85,15 +84,15 @@ enum loop_op {
   LOOP_OUTSIDE,    // value of all steps, or of none where it is invariant
   LOOP_INVARIANT,  // the same in every row
   LOOP_CONSTANT,   // 'number'
-  LOOP_BEFORE,     // a state as the step before left it
+  LOOP_BEFORE,     // a state before the step
   LOOP_MASK,       // of options: width 1
   LOOP_KEEP,       // 0 where rows start again: width 1
   LOOP_FACTOR,     // of the options: dropout or zoneout, see loop_factor
   LOOP_DVALUE,     // gradient of a wanted value
   LOOP_DAFTER,     // gradient of a state, from the step after
-  LOOP_LIFTED,     // a product that is made of all steps before the walk
+  LOOP_LIFTED,     // a product, computed for all steps before the loop
   LOOP_LEAVES,
-  // element by element; an operand of width 1 meets all elements
+  // element by element; an operand of width 1 is broadcast over the row
   LOOP_UNARY = LOOP_LEAVES,  // function
   LOOP_BINARY,
   LOOP_WHERE,
@@ -104,12 +103,12 @@ enum loop_op {
   LOOP_ELEMENTWISE,
   // neighbours in a row; a view takes no time
   LOOP_VIEW = LOOP_ELEMENTWISE,  // at[0]: the first
-  LOOP_LINEAR,  // x and weights; added to a second operand, which it takes over
+  LOOP_LINEAR,  // x W^T; with a second operand, the sum, stored in its place
   LOOP_LINEAR_BACK,  // dx from dy and x's LOOP_LINEAR
   // rows
   LOOP_GATHER,   // operands at columns, zeros between
   LOOP_SLICE,    // at as a slice node
-  LOOP_SCATTER,  // the way back of a slice
+  LOOP_SCATTER,  // the gradient of a slice's operand
   LOOP_EXPAND,
   LOOP_TRANSPOSE,
   LOOP_SUM,
@@ -146,8 +145,8 @@ typedef struct loop_value {
 
 #define LOOP_HEADS 1024
 
-/* Values are made once: the same operation on the same operands is the same
-** value. A failure sticks in 'status', and makes every later value 0. */
+/* Each value is made once: the same operation on the same operands is the same
+** value. After a failure 'status' keeps the error and every new value is 0. */
 typedef struct loop_graph {
   saros_context *context;
   saros_status status;
@@ -171,8 +170,8 @@ static inline int loop_is_elementwise(int op) {
   return op >= LOOP_UNARY && op < LOOP_ELEMENTWISE;
 }
 
-/* A value as 'like' has it, with operands and extras; or the one that there is
-** already. A copy is always new. */
+/* The value described by 'like', its operands and extras: the existing one, or a
+** new one. A LOOP_COPY is always new. */
 int loop_add(loop_graph *g, loop_value like, const int *in, int inputs,
              const int *more, int extras);
 int loop_leaf(loop_graph *g, int op, int which, int width);
@@ -214,13 +213,13 @@ typedef struct loop_array {
   int kind, which, width;
 } loop_array;
 
-/* Where a value is: in an array from a column on, or in a register. */
+/* The place of a value: an array and its first column there, or a register. */
 typedef struct loop_place {
   int array;   // -1: a register, or nowhere yet
   int column;  // or the register's number
 } loop_place;
 
-/* What a code is made for. An INVARIANT's gradient is summed up in doubles. */
+/* What a code has to compute. Gradients of invariants are summed in double. */
 enum loop_sink_kind {
   LOOP_SINK_AFTER,       // state 'which' after the step
   LOOP_SINK_VALUE,       // wanted value 'which'
@@ -233,13 +232,13 @@ enum loop_sink_kind {
 
 typedef struct loop_sink {
   int kind, which, value;
-  int array;  // where it is left
-  int place;  // of an invariant's sums
+  int array;  // the array that gets it
+  int place;  // of an invariant's gradient: its first sum
 } loop_sink;
 
 typedef struct loop_operand {
   loop_place at;
-  int wide;  // 0: one number meets all elements of a row
+  int wide;  // 0: one number for all elements of a row
 } loop_operand;
 
 /* Instructions of a chain: an elementwise loop_op, or several in one. */
@@ -272,10 +271,10 @@ typedef struct loop_step {
   int first, count;  // instructions of a chain
   int value;         // of a product or row
   loop_place y;      // of a product or row
-  int add;           // of a product: to what is there
+  int add;           // of a product: true if it is added to y
 } loop_step;
 
-/* A list of ints and the like, in the pool. */
+/* Compiled sinks: steps and their instructions, in memory of the pool. */
 typedef struct loop_code {
   loop_sink *sink;
   size_t sinks, sink_room;
@@ -296,25 +295,25 @@ struct loop_plan {
   saros_context *context;
   int references;
   loop_plan *next;  // of the same program
-  int *key;         // what it was made for
+  int *key;         // what it was compiled for
   size_t key_size, key_room;
   loop_graph graph;
-  int forward;  // values of the graph that are not of the way back alone
+  int forward;  // how many values of the graph the forward pass has
   int states, outside, wanted, dropouts;
   int reverse;    // steps from the last to the first
-  int gradients;  // there is a way back
+  int gradients;  // true if there is a backward pass
   int *restart;   // by state: the outside value it starts again from, or -1
   int *width;     // by state
   int *before;    // by state: value of LOOP_BEFORE
-  char *saved;    // by value: kept for the way back
-  char *reread;   // by value of the way forward: the way back reads it
+  char *saved;    // by value: true if it is kept for the backward pass
+  char *reread;   // by forward value: true if the backward pass reads it
   loop_array *array;
   size_t arrays, array_room;
   int kept, dkept;  // how many of LOOP_ARRAY_KEPT, LOOP_ARRAY_DKEPT
   loop_code code, back;
 };
 
-/* What is there of the options, for a plan's key. */
+/* Which options are given, for a plan's key. */
 typedef struct loop_has {
   int mask, keep, gradients;
   const char *factors;  // by number of the factor
@@ -335,7 +334,7 @@ static inline int loop_factors(const loop_plan *plan) {
 saros_status loop_lower(loop_plan *plan, const loop_spec *spec,
                         const loop_has *has);
 saros_status loop_adjoint(loop_plan *plan, const loop_has *has);
-/* Decides what is saved, and adds it to the sinks of the way forward. */
+/* Chooses the values to save, and adds them to the sinks of the forward pass. */
 saros_status loop_save(loop_plan *plan);
 /* Compiles the sinks of one code. */
 saros_status loop_compile(loop_plan *plan, loop_code *code);
@@ -343,18 +342,18 @@ void loop_code_release(saros_context *context, loop_code *code);
 
 saros_status loop_add_sink(loop_plan *plan, loop_code *code, int kind,
                            int which, int value);
-/* The distance between rows of scratch. Powers of two would meet in the same
-** lines of the cache. */
+/* The distance between rows of scratch: no large power of two, since rows at such
+** distances compete for the same sets of the cache. */
 static inline int loop_padded(int width) {
   int whole = (width + 15) / 16 * 16;
   return whole >= 512 && whole % 256 == 0 ? whole + 16 : whole;
 }
 /* Rows shorter than this are not worth a call each. */
 #define LOOP_SHORT 64
-/* The number of an array; made if there is none yet. */
+/* The number of an array, which is added if the plan does not have it. */
 int loop_array_of(loop_plan *plan, int kind, int which, int width);
 
-/* The plan of a program for a spec and what there is; made if there is none. */
+/* The program's plan for a spec and the given options; compiled if there is none. */
 saros_status loop_plan_of(saros_context *context, const loop_spec *spec,
                           const loop_has *has, loop_plan **out);
 void loop_plan_release(loop_plan *plan);

@@ -1,5 +1,5 @@
 /*
-** What the files that compile a loop share: a code in the making.
+** The state of the compiler of loops, for the files that it consists of.
 */
 #ifndef LOOP_CODE_H
 #define LOOP_CODE_H
@@ -15,13 +15,13 @@ typedef struct loop_compiler {
   int *fold;     // by value: the reader whose instruction computes it; or -1
   int *product;  // by sum: the product that adds to the other term; or -1
   int *step_of;  // by value: its step; or -1
-  char *live;    // by value: a sink needs it
-  char *copied;  // by view: it is saved by itself
-  char *done;    // by value: its step was made
-  char *chosen;  // by value: in the chain that is being made
+  char *live;    // by value: true if a sink needs it
+  char *copied;  // by view: true if it is saved as a copy
+  char *done;    // by value: true if its step has been made
+  char *chosen;  // by value: true if it is in the chain being made
 } loop_compiler;
 
-/* True if the code finds the value in an array. */
+/* True if the value is in an array before the code runs. */
 int loop_code_is_leaf(const loop_compiler *c, int v);
 /* STEP_... of a value that a step computes; -1 if none does. */
 int loop_code_kind(const loop_compiler *c, int v);

@@ -1,12 +1,12 @@
 /*
-** A compiled loop on its way over one window: T steps of B rows.
+** One run of a compiled loop over a window of T steps and B rows.
 */
 #ifndef LOOP_WINDOW_H
 #define LOOP_WINDOW_H
 
 #include "loop.h"
 
-/* All tensors of a window, in one list: it is what the tape saves. */
+/* All tensors of a window are in one list, which the tape saves. */
 typedef struct loop_window {
   loop_plan *plan;
   saros_context *context;
@@ -22,7 +22,7 @@ typedef struct loop_window {
   saros_tensor **holder;   // one: keeps the plan for the tape
   saros_tensor **kept;     // (T, B, w) of the way forward
 
-  // going back
+  // of the backward pass
   saros_tensor **dvalue;  // by wanted value: (T, B, w)
   saros_tensor **dkept;   // (T, B, w)
   saros_tensor **dstate;  // two (B, w) for each state, in turn
@@ -30,13 +30,13 @@ typedef struct loop_window {
   int blocks;             // of rows
 } loop_window;
 
-/* Where an array lies: element (t, row, k) at data[t * time + row * ld + k]. */
+/* An array in memory: element (t, row, k) is data[t * time + row * ld + k]. */
 typedef struct loop_bound {
   real *data;
   ptrdiff_t time, ld;
 } loop_bound;
 
-/* A block of rows at one step: what the steps of a code work on. */
+/* A block of rows at one time step, on which the steps of a code work. */
 typedef struct loop_block {
   const struct loop_walk *walk;
   int row, rows;    // of the batch
@@ -61,32 +61,33 @@ typedef struct loop_walk {
   size_t block_size;       // bytes
 } loop_walk;
 
-/* Elements of a strip, as a register holds them. */
+/* Elements of a strip, and so of a register. */
 #define LOOP_STRIP 1024
 
-/* Strips beside the registers: operands as neighbours, and a result. */
+/* More strips beside the registers: for contiguous copies of operands, and for a
+** result. */
 #define LOOP_SPARE 4
 
 int loop_window_size(const loop_plan *plan);
-/* Points the names into w->t. */
+/* Sets the named pointers to their places in w->t. */
 void loop_window_name(loop_window *w);
 
 /* Runs a code over the window. */
 saros_status loop_walk_run(loop_window *w, const loop_code *code, int back);
-/* A state of all rows as it was before step t, its rows being neighbours. */
+/* A state of all rows before step t; its rows are contiguous. */
 const real *loop_state_before(const loop_window *w, int state, int t);
-/* The step before t on the walk; -1 at the beginning. */
+/* The step before t in the direction of the loop; -1 if t is the first. */
 int loop_step_before(const loop_window *w, int t);
 
 void loop_chain_run(const loop_block *b, const loop_step *step);
 void loop_row_run(const loop_block *b, const loop_step *step);
 
-/* Gradients of what the window read, after the walk back. */
+/* After the backward walk: the gradients of the tensors that the window read. */
 saros_status loop_gradients(const tape_entry *e, loop_window *w);
 
-/* The weights (n, k) of a LINEAR or LIFTED value as one matrix, and its bias (n),
-** null if it has none: those of its only tensors, or in 'own', which the caller
-** gives back. */
+/* The weights (n, k) of a LINEAR or LIFTED value as one matrix, and its bias (n) or
+** null. They point into its tensors if it has only one of each, else into 'own',
+** which the caller returns to the pool. */
 typedef struct loop_matrix {
   const real *data, *bias;
   int ld;
@@ -94,7 +95,7 @@ typedef struct loop_matrix {
 } loop_matrix;
 saros_status loop_weights(const loop_window *w, int linear, loop_matrix *out);
 
-/* Makes a LIFTED product of all steps. */
+/* Computes a LIFTED product for all steps. */
 saros_status loop_lift(const loop_window *w, int lifted);
 
 static inline real *loop_at(const loop_block *b, loop_place place) {

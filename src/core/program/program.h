@@ -1,7 +1,7 @@
 /*
 ** A program: what a model computes in one time step, for one row, as nodes in
-** order of evaluation. Plain data that never changes once it was read; whole
-** sequences (program_run.c), the loop, sessions and exports read the table.
+** order of evaluation. It is plain data that never changes after it was read;
+** whole sequences (program_run.c), the loop, sessions and exports read the table.
 **
 **     x(t) --> 0 input ----------+
 **                                v
@@ -10,9 +10,9 @@
 **                                ^                       |
 **                             7 state "h" (before) <-----+  next = 6
 **
-** In the table the node that reads a state comes before what computes the next
-** value of that state: operands are always earlier nodes, so a state is the only
-** way from one step to the next. Numbers count from 0.
+** Operands are always earlier nodes, so a state is the only way from one step to
+** the next: in the table, the node that reads a state comes before the node that
+** computes its next value. Numbers count from 0.
 **
 ** Every value is a row of 'width' reals, or one id (ids nodes). A value is
 ** invariant if it depends on parameters and constants alone: it is the same in
@@ -30,7 +30,7 @@ enum {
   NODE_IDS,        // one id of this step
   NODE_PARAMETER,  // all elements of a parameter
   NODE_CONSTANT,
-  NODE_STATE,  // a state as the step before left it
+  NODE_STATE,  // the value of a state before this step
   NODE_LINEAR,
   NODE_LOOKUP,
   NODE_UNARY,   // function: a saros_function
@@ -106,8 +106,8 @@ typedef struct program_node {
   double number[PROGRAM_NUMBERS];
   const double *values;  // constant: its elements, or null: NUMBER_VALUE
   saros_cell cell;
-  const int *with;            // cell: R_WEIGHT_IH.., for operands 1 and later
-  int states;                 // how many of:
+  const int *with;  // cell: the parameter (R_...) of operand 1, 2, ...
+  int states;       // how many of:
   int state[PROGRAM_STATES];  // of state, window, cell, attention
 } program_node;
 
@@ -116,7 +116,7 @@ typedef struct program_state {
   int width;
   int first;    // the invariant node that it begins with; -1: zeros
   int next;     // the node whose value it becomes
-  int reverse;  // it walks from the last step to the first
+  int reverse;  // true if it runs from the last step to the first
 } program_state;
 
 typedef struct program_parameter {
@@ -128,13 +128,13 @@ typedef struct program_parameter {
 
 /*
 ** Nodes that depend on each other through states: node k of a component is
-** order[first + k], in order of evaluation. Components come in order of
-** evaluation, too. A node that is on no way from a state to itself is alone in
-** its component.
+** order[first + k], in order of evaluation. Components, too, are in order of
+** evaluation. A node that lies on no path from a state to itself is alone in its
+** component.
 */
 typedef struct program_component {
   int first, count;
-  int loops;    // a state leads back into it
+  int loops;    // true if a state leads back into it
   int reverse;  // of the states of a loop
 } program_component;
 
@@ -158,7 +158,7 @@ struct saros_program {
   program_component *components;
   int *order;                    // all nodes, component by component
   int *component;                // of each node
-  struct program_block *blocks;  // what names, operands and values lie in
+  struct program_block *blocks;  // memory of the names, operands and values
   /* What program_run computes: the program itself, one that it owns, or null
   ** until it is made; see program_split.c. */
   saros_program *sequence;
@@ -167,8 +167,8 @@ struct saros_program {
 
 /* --- Elements of a row in another order (program_move.c) ------------------------ */
 
-/* 'at' is that of a slice, expand or transpose node. Back, y is what x is a slice
-** of, and stays as it is elsewhere. */
+/* 'at' holds the attributes of a slice, expand or transpose node. With 'back', x is
+** copied to its places in y, and the other elements of y stay as they are. */
 void program_slice_row(const int *at, real *y, const real *x, int back);
 void program_expand_row(const int *at, real *y, const real *x);
 void program_transpose_row(const int *at, real *y, const real *x);

@@ -15,8 +15,7 @@ typedef struct program_section {
   saros_status (*item)(program_reader *r, json_t *json);
 } program_section;
 
-/* Finds all sections, in whatever order they come, and then reads them in the
-** order of the list. */
+/* Finds all sections, in any order, then reads them in the order of the list. */
 saros_status program_sections(program_reader *r,
                               const program_section *sections);
 
@@ -30,10 +29,10 @@ saros_status program_real(const program_reader *r, const json_t *json,
 /* In [0, 1). */
 saros_status program_probability(const program_reader *r, const json_t *json,
                                  const char *name, double *out);
-/* A copy of a field "name", which is not empty. */
+/* A copy of a field "name", which must not be empty. */
 saros_status program_name(program_reader *r, const json_t *json,
                           const char **out);
-/* The item has that many fields and no others. */
+/* Checks that the item has exactly this many fields. */
 saros_status program_fields(const program_reader *r, const json_t *json,
                             size_t count);
 

@@ -19,7 +19,7 @@ typedef struct program_reader {
   saros_context *context;
   saros_program *program;
   const char *text;
-  size_t at, end;  // where we are, and where the section ends
+  size_t at, end;  // the position in the text, and the end of the section
   char place[64];  // " in node 17 (linear)"
   size_t node_room, state_room, parameter_room, input_room, output_room;
 } program_reader;
@@ -42,7 +42,7 @@ saros_status program_take(program_reader *r, size_t bytes, void *out);
 
 /* --- Kinds of nodes (program_kinds.c) ----------------------------------------- */
 
-/* How an attribute is written. */
+/* How an attribute is written in the text, and which field of the node gets it. */
 enum {
   ATTRIBUTE_INTEGER = 1,  // at[place], from 'least' on
   ATTRIBUTE_FLAG,         // at[place], true or false
@@ -63,36 +63,36 @@ typedef struct program_attribute {
   int place;
   int optional;
   int least;      // of an integer
-  int otherwise;  // what an absent integer is
+  int otherwise;  // the value of an absent integer
 } program_attribute;
 
 typedef struct program_kind {
   const char *name;  // null: those of saros_function, saros_operator
   int least, most;   // operands
   int reads_ids;     // the first operand may be ids
-  int varies;        // never invariant, whatever it reads
+  int varies;        // true if it is never invariant, whatever it reads
   const program_attribute *attributes;
-  /* Checks operands and attributes, and leaves the width of the result. Widths
-  ** above what is allowed are refused by the caller. */
+  /* Checks operands and attributes, and computes the width of the result. The
+  ** caller refuses a width that is too large. */
   saros_status (*measure)(const program_reader *r, program_node *n,
                           int64_t *width);
 } program_kind;
 
 extern const program_kind program_kinds[NODE_KINDS];
 
-/* Finds what an op's name stands for; 0 if nothing. */
+/* Sets n->op and n->function from the name of an op; 0 if no op has the name. */
 int program_find_kind(const char *name, program_node *n);
 
 /* The width rule of cell nodes. (program_cell.c) */
 saros_status program_measure_cell(const program_reader *r, program_node *n,
                                   int64_t *width);
 
-/* --- What only the whole table tells (program_components.c) --------------------- */
+/* --- Checks of the whole table (program_components.c) ---------------------------- */
 
-/* States, their first values and their next nodes. */
+/* Checks states, their first values and their next nodes. */
 saros_status program_check_states(program_reader *r);
 
-/* Components of the table; states of one loop must walk in one direction. */
+/* Finds the components; the states of one loop must run in one direction. */
 saros_status program_find_components(program_reader *r);
 
 #endif

@@ -2,16 +2,17 @@
 ** What the files that run a program over whole sequences share.
 **
 ** The value of a node is (T, B, width), ids are (T, B), and an invariant has any
-** shape of 'width' elements: mostly that of its parameter. Inside the loop over
-** steps (program_unroll.c) T is missing. 'lead' stands for these first axes.
+** shape with 'width' elements, usually that of its parameter. In the loop over
+** steps of program_unroll.c there is no axis T. 'lead' is the list of these first
+** axes.
 */
 #ifndef PROGRAM_RUN_H
 #define PROGRAM_RUN_H
 
 #include "loop.h"
 
-/* Replaces the tensor that x owns by what an operation makes of it: the call
-** leaves that in &made. Its status; on failure x is null. */
+/* Replaces the tensor that x owns by the result of an operation on it, which the
+** call stores in &made. Gives the status of the call; on failure x is null. */
 #define PROGRAM_MAKE(x, call)                                                  \
   ({                                                                           \
     saros_tensor *made = NULL;                                                 \
@@ -26,13 +27,14 @@ typedef struct program_lead {
   int shape[2];  // (T, B), or (B)
 } program_lead;
 
-/* The program with products of concatenations split, so that loops are left with
-** what a state reaches: made once, and borrowed. (program_split.c) */
+/* The program in which a product of a concatenation is a sum of products, so that
+** only those that depend on a state stay in a loop. It is made once; the reference
+** is borrowed. (program_split.c) */
 saros_status program_sequence(saros_program *p, saros_program **out);
 
 /* --- Values of nodes (program_value.c) ------------------------------------------ */
 
-/* x with its last axis, or all of an invariant, as (lead, tail...). */
+/* x with the shape (its first 'lead' axes, tail...); lead is 0 for invariants. */
 saros_status program_reshape(saros_tensor *x, int lead, int rank,
                              const int *tail, saros_tensor **out);
 
@@ -40,7 +42,7 @@ saros_status program_reshape(saros_tensor *x, int lead, int rank,
 saros_status program_flat(const program_node *n, saros_tensor *x,
                           saros_tensor **out);
 
-/* The value of a node with all its rows. */
+/* The value of a node for every row: invariants are repeated. */
 saros_status program_spread(const program_node *n, const program_lead *lead,
                             saros_tensor *x, saros_tensor **out);
 
@@ -48,19 +50,19 @@ saros_status program_spread(const program_node *n, const program_lead *lead,
 saros_status program_blend(saros_tensor *z, saros_tensor *a, saros_tensor *b,
                            saros_tensor **out);
 
-/* The value of a node whose operands are all that it depends on; x: theirs. */
+/* The value of a node that has no state; x: the values of its operands. */
 saros_status program_evaluate(const saros_program *p, const program_node *n,
                               const program_lead *lead, saros_tensor *const *x,
                               saros_tensor **out);
 
-/* --- Nodes that keep states by themselves (program_keeper.c) ----------------------- */
+/* --- Nodes with states of their own (program_keeper.c) ---------------------------- */
 
 typedef struct program_walk {
   const saros_program *p;
   int T, B;
   saros_tensor *mask, *reset;  // (T, B), or null
   int reverse;
-  saros_generator *generator;  // may be null where nothing is drawn
+  saros_generator *generator;  // may be null if nothing is drawn
 } program_walk;
 
 /*
@@ -74,7 +76,7 @@ saros_status program_keep(const program_walk *walk, const program_node *n,
                           saros_tensor *const *first, saros_tensor *dropout,
                           saros_tensor **y, saros_tensor **last);
 
-/* What a cell's product reads of h in this window: (B, P), or null. */
+/* The dropout mask of the h that a cell's product reads: (B, P), or null. */
 saros_status program_cell_dropout(const program_walk *walk,
                                   const program_node *n, saros_tensor **out);
 
@@ -83,8 +85,8 @@ saros_status program_cell_dropout(const program_walk *walk,
 saros_status program_node_dropout(const program_walk *walk,
                                   const program_node *n, saros_tensor **out);
 
-/* Values of x (T, B, F) at (taps - 1) dilation, ..., 0 steps before, one after the
-** other, along the walk. */
+/* For each step, the values of x (T, B, F) from (taps - 1) dilation, ..., dilation
+** and 0 steps before, concatenated. */
 saros_status program_window(const program_walk *walk, int taps, int dilation,
                             saros_tensor *x, saros_tensor *state,
                             saros_tensor **y, saros_tensor **last);
@@ -98,15 +100,15 @@ saros_status program_attend(const program_walk *walk, const program_node *n,
 saros_status program_filled(saros_context *context, double value, int rank,
                             const int *shape, saros_tensor **out);
 
-/* What dropout multiplies the values of a node by: of the shape, or ones. */
+/* The factors of dropout, of the given shape; ones if dropout does not act. */
 saros_status program_dropout(saros_context *context, double p,
                              saros_generator *generator, int rank,
                              const int *shape, saros_tensor **out);
 
 /* --- The reference loop (program_unroll.c) ----------------------------------------- */
 
-/* As loop_run, by ordinary operations step by step, for whatever a component
-** may hold; the states may also be read or written outside alone. */
+/* The same as loop_run by ordinary operations, step by step, for every kind of
+** component. A state may also be read or written only outside the component. */
 saros_status program_unroll(saros_context *context, const loop_spec *spec,
                             int T, int B, saros_tensor *const *outside,
                             saros_tensor *const *first, const loop_options *how,

@@ -1,8 +1,8 @@
 /*
-** The recurrent layer: a recurrence is one layer on its way over one sequence,
-** forward (recurrent.c, recurrent_walk.c) or back (recurrent_backward.c). What a
-** step does is its cell's; each family of cells is a file in cells/. Nothing here
-** knows one cell from another but by the traits in its recurrent_cell.
+** The recurrent layer. A recurrence is one pass of a layer over one sequence,
+** forward (recurrent.c, recurrent_walk.c) or backward (recurrent_backward.c). The
+** cell defines the step; each family of cells has a file in cells/. The code here
+** distinguishes cells only by the fields of their recurrent_cell.
 **
 ** Letters: T steps, B rows, I input features, H hidden units, P the size of h
 ** (H, or what the LSTM projects to), G gates.
@@ -36,7 +36,7 @@ enum {
   R_C_RESTART,                 // (H) c of the same
   R_INPUTS,
 
-  // given, without
+  // given, without a gradient
   R_MASK = R_INPUTS,  // (T, B)
   R_RESET,            // (T, B)
   R_DROPOUT,          // (B, P)
@@ -74,27 +74,28 @@ typedef struct recurrent_step recurrent_step;
 /*
 ** A cell. Hooks that are null do nothing.
 **
-** A cell whose 'reason' says why it lacks something that others have makes a
-** better message than its list of names.
+** 'reason' tells in messages why the cell does not have a tensor that others have;
+** without it the message lists the names that the cell has.
 */
 typedef struct recurrent_cell {
   saros_cell_facts facts;
   const char *const *needed;  // parameters that must be there; null: none
   int multiple;  // H is one of this: 2 where units are complex numbers; 0: any
-  int separate;  // U h is needed by itself, in u, and its last gate to go back
+  int separate;  // U h is needed by itself, in u; backward needs its last gate
   int in_parts;  // the product for the last gate reads 'inner', which must be
-                 // known first; so U is not packed
+                 // computed first; so U is not packed
   int positive;  // the candidate is made positive; see kernel.h
   const struct session_cell *session;  // what it does in sessions; session.h
   const char *(*reason)(int which);
-  /* Makes the arrays that this cell alone has, before the walk either way. */
+  /* Makes the arrays that only this cell has, before the forward walk and before
+  ** the backward one. */
   saros_status (*make)(recurrence *r);
   saros_status (*make_gradients)(recurrence *r);
-  /* From gates (W x + b) and the states before to h and c_new. */
+  /* Computes h and c_new from gates (W x + b) and the states before. */
   void (*forward)(const recurrence *r, const recurrent_step *s);
-  /* From dh and dc to da and du; adds to dread, dh_before and dc_before. */
+  /* Computes da and du from dh and dc; adds to dread, dh_before and dc_before. */
   void (*backward)(const recurrence *r, const recurrent_step *s);
-  /* After the walk back: the gradients of parameters that this cell alone has. */
+  /* After the backward walk: gradients of parameters that only this cell has. */
   saros_status (*add_gradients)(const tape_entry *e, const recurrence *r);
 } recurrent_cell;
 
@@ -104,8 +105,9 @@ extern const recurrent_cell *const recurrent_cells[SAROS_CELLS];
 ** (cells/cell_lru.c) */
 void recurrent_decay(real *decay, const real *nu, const real *theta, int H);
 
-/* What is given to a layer: the name in messages, that of a parameter for callers
-** too, and the shape in the letters above; A is G H, h is H / 2. */
+/* A tensor that is given to a layer: its name, for messages and, if it is a
+** parameter, for callers; and its shape in the letters above, where A is G H and h
+** is H / 2. */
 typedef struct recurrent_given {
   const char *name, *shape;
 } recurrent_given;
@@ -117,10 +119,10 @@ typedef struct recurrent_sizes {
   int64_t G, H, P, I;
 } recurrent_sizes;
 
-/* What a letter, or a digit, of a parameter's shape stands for. */
+/* The size that a letter or a digit of a parameter's shape stands for. */
 int64_t recurrent_size(char letter, const recurrent_sizes *s);
 
-/* The place of a parameter of that name, R_WEIGHT_IH..R_C_RESTART; -1: none. */
+/* The index of the parameter of that name, R_WEIGHT_IH..R_C_RESTART; -1: none. */
 int recurrent_parameter(const char *name);
 int recurrent_has_parameter(const recurrent_cell *cell, const char *name);
 
@@ -131,13 +133,13 @@ struct recurrence {
   int T, B, I, H, P, G;
   int rows;   // of the batch in a block
   int units;  // of h in a block: P, unless a block has one row of a linear cell
-  int alone;  // there is one block only, so its products may be shared
+  int alone;  // there is only one block, so threads may share its products
   int reverse;
-  int begins[SAROS_MAX_STATES];  // no state was given before the first step
+  int begins[SAROS_MAX_STATES];  // true if no first state was given
   saros_tensor *t[R_TENSORS];
-  product_packed packed;  // U for the products of the walk, either way
+  product_packed packed;  // U for the products of the current walk
 
-  // going back
+  // of the backward pass
   saros_tensor *dy;     // (T, B, P)
   saros_tensor *da;     // (T, B, G H) gradient of W x + b
   saros_tensor *du;     // of U h + b', shaped as u; da itself if not separate
@@ -145,10 +147,10 @@ struct recurrence {
   saros_tensor *dc[2];  // (B, H)
   saros_tensor *dh_restart;  // (B, P) sum over the starts in a row
   saros_tensor *dc_restart;  // (B, H) the same of c
-  saros_tensor *dread;       // (B, P) where there is dropout
-  saros_tensor *dinner;      // (B, H) where there is 'inner'
+  saros_tensor *dread;       // (B, P) if there is dropout
+  saros_tensor *dinner;      // (B, H) if there is 'inner'
   saros_tensor *dh_new;      // (T, B, P) of the projection's result
-  saros_tensor *dc_seen;     // (T, B, H) where c is normalised
+  saros_tensor *dc_seen;     // (T, B, H) if c is normalised
 };
 
 /* The arrays of a recurrence at one step, for one block of rows, or of units of
@@ -160,7 +162,7 @@ struct recurrent_step {
   real *c_new, *c_seen, *c_mean, *c_rstd, *inner;
   real *da, *du, *dh, *dc, *dh_before, *dc_before, *dread, *dinner;
   real *dc_seen, *dh_new;
-  const real *ahead;  // the gates of the step that comes next; may be null
+  const real *ahead;  // gates of the next step, to prefetch; may be null
 };
 
 /* Layer norm inside a step uses PyTorch's epsilon. */
@@ -171,7 +173,7 @@ struct recurrent_step {
 /* Takes the parameters by name into r->t. */
 saros_status recurrent_take(recurrence *r, const saros_named_tensor *parameters,
                             int count);
-/* Everything given fits together; sets T, B, I, H and P. */
+/* Checks that all given tensors fit together; sets T, B, I, H and P. */
 saros_status recurrent_check(recurrence *r);
 
 /* Why a cell that is linear in its state has no such tensor; null: no reason. */
@@ -181,7 +183,7 @@ const char *recurrent_linear_reason(int which);
 
 /* Makes array 'which': (T, B) if rank is 2, else (T, B, width). */
 saros_status recurrent_make(recurrence *r, int which, int rank, int width);
-/* Its own array if needed, else a second name for another one. */
+/* Makes array 'which' if needed, else lets it share the array 'other'. */
 saros_status recurrent_make_or_share(recurrence *r, int which, int needed,
                                      int width, int other);
 /* Mean and reciprocal deviation of a layer norm. */
@@ -194,14 +196,14 @@ static inline const real *recurrent_reals(const recurrence *r, int which) {
   return r->t[which] ? tensor_reals(r->t[which]) : NULL;
 }
 
-/* Packs U for the walk forward, or back ('backward'), if there are enough steps to
-** pay for it, and with it b' where the product starts from that. The caller
+/* Packs U for the forward walk, or for the backward walk, if there are enough steps
+** to repay the packing; with it b', if the product starts from b'. The caller
 ** releases r->packed. */
 saros_status recurrent_pack(recurrence *r, int backward);
 
-/* Adds U read to the gates, or leaves it in u, and in v after layer norm. */
+/* Adds U read to the gates, or stores it in u, and in v after layer norm. */
 void recurrent_project(const recurrence *r, const recurrent_step *s);
-/* From dv, the gradient of v, to du and dread. Without layer norm du is dv. */
+/* Computes du and dread from dv, the gradient of v. Without layer norm du is dv. */
 void recurrent_unproject(const recurrence *r, const recurrent_step *s,
                          const real *dv);
 /* out (rows, G H) = U read + beta out for gates first..first + count - 1. */
@@ -216,35 +218,35 @@ void recurrent_unmultiply_gates(const recurrence *r, const recurrent_step *s,
 
 /* True if new states are mixed with old ones. */
 int recurrent_is_blended(const recurrence *r);
-/* The step before t on the walk; -1 at the beginning. */
+/* The step before t in the direction of the walk; -1 if t is the first. */
 int recurrent_step_before(const recurrence *r, int t);
-/* The state before step t from a row on, as it was left in the array 'state', or
-** given in 'first'; its rows are of that width. */
+/* The rows of a state before step t, from 'row' on, each of 'width' elements: from
+** the array 'state' of the step before, or from 'first'. */
 const real *recurrent_state_before(const recurrence *r, int state, int first,
                                    int t, int row, int width);
 
 saros_status recurrent_walk_forward(const recurrence *r);
-/* Leaves the gradients of the first states in *dh and *dc, borrowed from r. */
+/* Sets *dh and *dc to the gradients of the first states, borrowed from r. */
 saros_status recurrent_walk_backward(const recurrence *r, saros_tensor **dh,
                                      saros_tensor **dc);
 
-/* --- Going back (recurrent_backward.c) ---------------------------------------------- */
+/* --- The backward pass (recurrent_backward.c) -------------------------------------- */
 
 saros_status recurrent_backward(const tape_entry *e);
 
-/* An array that the walk writes to before it reads: (T, B, width) if rank is 3,
-** or (B, width). */
+/* An uninitialised array, (T, B, width) if rank is 3, or (B, width): the walk must
+** write to it before it reads it. */
 saros_status recurrent_scratch(const recurrence *r, int rank, int width,
                                saros_tensor **out);
-/* A state of H units as step t saw it, from the arrays in which it starts again,
-** is left, and begins. */
+/* The state of H units that step t read: in the array 'restart' if there is one,
+** else in 'left', the states after each step, or in 'first'. */
 const real *recurrent_state_seen(const recurrence *r, int t, int restart,
                                  int left, int first);
-/* Adds x, and its continuation behind the split, to the factors of a sum. */
+/* Adds x to the factors of a sum; its rows from sum->split on are the second part. */
 void recurrent_add_factor(product_outer_sum *sum, const real *x, int n,
                           real *target, real beta);
-/* The gradients of gain and bias of a norm whose result has the gradient dy;
-** array: those of the gain, what was normalised, its mean, its deviation. */
+/* Adds the gradients of gain and bias of a norm; dy is the gradient of its result.
+** array: R_... of its gain, its input, the mean and the reciprocal deviation. */
 saros_status recurrent_add_norm(const recurrence *r, tensor_node *gain,
                                 tensor_node *bias, const saros_tensor *dy,
                                 const int array[4]);

@@ -1,22 +1,21 @@
 /*
-** What the files of sessions share. A plan is what a program became when its
-** weights were packed: it never changes, and forks share it, and so do sessions
-** of several contexts on shared weights. A session is a plan and one block of
-** memory with everything that changes: all states and what lies between. So a
-** copy of that block is a fork, and no step allocates anything.
+** What the files of sessions share. A plan is a program with packed weights. It
+** never changes; forks share it, and so do sessions of several contexts on shared
+** weights. A session is a plan and one block of memory with everything that
+** changes: the states and the values of a step. So a copy of that block is a fork,
+** and no step allocates anything.
 **
-** A plan is a list of stages in order of evaluation. Each reads values and makes
+** A plan is a list of stages in order of evaluation. Each reads values and computes
 ** values; several nodes of a program may become one stage:
 **
 **     x, h ----> concatenate -> [r | z] -> chain -> ...       nodes
 **                 stage 0       stage 1    stage 2            stages
 **
-** Products that read the same value are one product, element-wise nodes that
-** follow each other are one chain, a cell with all that belongs to it is one
-** fused stage, and what only brings elements into view (slices, dropout) is no
-** stage at all.
+** Products that read the same value are one product, element-wise nodes in
+** sequence are one chain, and a cell with its products is one fused stage. Slices
+** of contiguous elements and dropout are views, without a stage.
 **
-** Rows of arrays lie STEP_WIDTH(n) apart, as the kernels of a step want them.
+** Rows of arrays are STEP_WIDTH(n) elements apart, as the kernels of a step expect.
 */
 #ifndef SESSION_H
 #define SESSION_H
@@ -24,7 +23,7 @@
 #include "program.h"
 #include "recurrent.h"
 
-/* What a stage owns; null where it has none. W, U and R are packed. */
+/* Blocks that a stage owns; null if it has none. W, U and R are packed. */
 enum {
   SESSION_W,    // of a product or of a cell's input; a fused cell's has U in it
   SESSION_U,    // of h; for the reset before the product, only r's and z's part
@@ -39,10 +38,10 @@ enum {
   SESSION_NORM_BIAS,
   SESSION_NORM_C_GAIN,
   SESSION_NORM_C_BIAS,
-  SESSION_DECAY,  // (H) pairs: the factor of h, where it is always the same
-  SESSION_SHARE_H,  // (P) what of the new state goes into the state; else the old one
-  SESSION_SHARE_C,  // (H)
-  SESSION_DISTANCE,  // (heads, 2 W) of attention: twice what is added to the scores
+  SESSION_DECAY,     // (H) pairs: the factor of h, where it is always the same
+  SESSION_SHARE_H,   // (P) zoneout: the share of the new state, the rest is old
+  SESSION_SHARE_C,   // (H)
+  SESSION_DISTANCE,  // (heads, 2 W) added to attention's scores; twice a row
   SESSION_OPERANDS,  // numbers of the values that the stage reads
   SESSION_ELEMENTS,  // of a chain
   SESSION_OWNED
@@ -50,16 +49,16 @@ enum {
 
 /* The arrays of a stage in the memory of a session, (streams, n) each. */
 enum {
-  SESSION_H_EVEN,  // (P) the state h: one array is read while the other is written
-  SESSION_H_ODD,   // (P)
+  SESSION_H_EVEN,  // (P) h after an even number of steps
+  SESSION_H_ODD,   // (P) h after an odd number
   SESSION_C,       // (H) the state c
   SESSION_GATES,   // (G H)
   SESSION_U_H,     // (G H) U h + b', where the cell needs that by itself
-  SESSION_PART,    // (2 H) part of it
-  SESSION_C_NEW,   // (H) before it is mixed with the old c
+  SESSION_PART,    // (2 H) scratch of the GRU
+  SESSION_C_NEW,   // (H) the new c before zoneout
   SESSION_C_SEEN,  // (H) after layer norm
-  SESSION_INNER,   // (H) what a projection or the product for n reads
-  SESSION_KEYS,  // (W, F) of attention, in blocks of slots, and its values (W, F)
+  SESSION_INNER,   // (H) the input of the projection, or of the product for n
+  SESSION_KEYS,    // (W, F) keys of attention in blocks of slots; then values
   SESSION_RING,    // (steps, F) of a window
   SESSION_PLACE,   // (1) of the next step in a ring
   SESSION_SCORES,  // (heads, W)
@@ -69,20 +68,20 @@ enum {
 typedef struct session_stage session_stage;
 
 struct session_stage {
-  /* Makes the values of the stage, and runs the next stage. */
+  /* Computes the values of the stage, then runs the next stage. */
   void (*run)(saros_session *s, const session_stage *g);
-  /* A recurrent stage's: h from x and the states. */
+  /* Of a recurrent stage: computes h from x and the states. */
   void (*step)(saros_session *s, const session_stage *g, const real *x, real *h,
                const real *h_before);
-  int x, y;             // numbers of the values that it reads first, and makes
+  int x, y;             // numbers of its first operand and of its result
   int inputs, outputs;  // their features
-  int ids;              // number of the ids that a table is read by
+  int ids;              // number of the ids that select rows of a table
   int G, H, P;          // of a recurrent stage; 0 otherwise
   int heads, window;    // of attention; 0 otherwise
   int steps;            // of a window's ring
-  int separate;         // U h is needed by itself
-  int positive;         // the candidate is made positive; see kernel.h
-  int flat;             // does a chain take all rows as one?
+  int separate;         // true if U h is needed by itself
+  int positive;         // true if the candidate is made positive; see kernel.h
+  int flat;             // true if a chain treats all rows as one
   int table_width;      // from symbol to symbol, in elements
   int count;            // of operands or elements
   const program_node *node;    // what a stage of rows computes
@@ -91,19 +90,19 @@ struct session_stage {
       at[SESSION_ARRAYS];  // places in the memory, in elements for each stream
 };
 
-/* Where a value lies in the memory of a session. */
+/* The place of a value in the memory of a session. */
 typedef struct session_value {
   int width;
   ptrdiff_t stride;   // from row to row, in elements; 0: one row for all
-  size_t place;       // of its array in the memory, and behind it
-  int offset;         // elements of a row before the value's
-  const real *fixed;  // of an invariant, in place of that
-  int moves;          // lies elsewhere in each step
-  int state;          // lies in the array of this state; -1: in no state's
-  int direct;         // lies in the first output, of sessions of one stream
+  size_t place;       // of its array in the memory
+  int offset;         // elements of a row before the value's first
+  const real *fixed;  // of an invariant: its elements, outside the memory
+  int moves;          // true if its place changes from step to step
+  int state;          // number of the state whose array has it; -1: none
+  int direct;         // true if the first output has it; with one stream only
 } session_value;
 
-/* What steps take and give. */
+/* An input or an output of a step. */
 typedef struct session_port {
   const char *name;
   int width;    // features; 0: ids
@@ -111,21 +110,21 @@ typedef struct session_port {
   int value;    // number of the value, or of the ids
 } session_port;
 
-/* How the rows of a state lie. Of the two places of an h, the second one counts
-** after an odd number of steps. */
+/* The layout of a state's rows. An h has two places; the second one is valid after
+** an odd number of steps. */
 typedef struct session_state {
   const char *name;
   int n;              // elements of a row
   size_t at, at_odd;  // in the memory
-  const real *first;  // (n) how a row begins; null: zeros
-  int places;         // rows are one whole number in 0..places - 1; 0: not
-  int steps;          // of a ring whose place is at 'ring'; 0: it is none
-  int attention;      // one above the other state of attention; 0: no such
+  const real *first;  // (n) the first value of a row; null: zeros
+  int places;         // a row is one integer in 0..places - 1; 0: it is not
+  int steps;          // of a ring whose place is at 'ring'; 0: it is no ring
+  int attention;      // 1 + number of attention's other state; 0: no attention
   int features;       // of a key of attention
   size_t ring;
 } session_state;
 
-/* What becomes a state at the end of a step. */
+/* A value that becomes a state at the end of a step. */
 typedef struct session_next {
   int value, state;
 } session_next;
@@ -140,55 +139,55 @@ typedef struct session_plan {
   int input_count, output_count, ids_count, state_count, next_count;
   int value_count, fixed_count, count;
   int operands;  // the most that a stage of rows reads
-  int direct;    // the first output needs no copy in sessions of one stream
+  int direct;    // true if, with one stream, the first output needs no copy
   session_port *inputs, *outputs;
   session_state *states;
   session_next *next;
   session_value *values;
   void **fixed;           // blocks of invariants that steps read
-  session_stage *stages;  // these, and one that brings the results home
+  session_stage *stages;  // 'count', and a last one that finishes the step
 } session_plan;
 
 struct saros_session {
   saros_context *context;
   session_plan *plan;
-  saros_tensor *lender;  // keeps the saros_shared that has the plan; or null
+  saros_tensor *lender;  // keeps the saros_shared that owns the plan; or null
   int streams;
   real *memory;
-  int odd;                      // is the current h in the odd arrays?
-  const int32_t **ids;          // (ids) of the step under way
+  int odd;                      // true if the odd arrays have the current h
+  const int32_t **ids;          // (ids) of the current step
   real **values;                // (values) the first row of each
   const real **starts;          // (streams) scratch: where sums begin
   const real **operands;        // (most operands of a stage) scratch
   saros_tensor **outputs;       // (streams, width) each
   saros_tensor *probabilities;  // (streams, width of the first)
-  real *weights;                // scratch of sampling, as one row
-  int32_t *order;               // likewise
+  real *weights;                // scratch of sampling, of one row
+  int32_t *order;               // the same
 };
 
-/* The most features of anything, so that widths are ints without thinking. */
+/* The most features of any value, so that widths never overflow an int. */
 #define SESSION_WIDEST (1 << 26)
 
-/* Tables of what is made of symbols have at most so many elements. */
+/* The most elements of a table that is computed for all symbols. */
 #define SESSION_LARGEST_TABLE ((size_t)1 << 22)
 
-/* Packs a program with its parameters, all of which are known to fit.
-** (session_plan.c) */
+/* Makes a plan: packs the weights of a program. The parameters must have been
+** checked. (session_plan.c) */
 saros_status session_plan_new(saros_context *context, saros_program *program,
                               saros_tensor *const *parameters,
                               saros_weights weights, session_plan **out);
 void session_plan_retain(session_plan *p);
 void session_plan_release(session_plan *p);  // null is allowed
-/* Checks parameters before that. */
+/* Checks that the parameters fit the program. */
 saros_status session_expect_parameters(const char *function,
                                        const saros_program *program,
                                        saros_context *context,
                                        saros_tensor *const *parameters);
 
-/* The plan that sessions of all contexts have of a program whose parameters are
-** those of one saros_shared, which *lender keeps; both are references of the
-** caller's, who releases the plan first. Null, and no error, for other tensors:
-** what they need is a plan of their own. (shared.c) */
+/* The plan that sessions of all contexts share, if all parameters belong to one
+** saros_shared, which *lender keeps. The caller owns both references and releases
+** the plan first. *out is null, without an error, for other tensors, which need a
+** plan of their own. (shared.c) */
 saros_status session_plan_shared(saros_context *context, saros_program *program,
                                  saros_tensor *const *parameters,
                                  saros_weights weights, session_plan **out,
@@ -196,29 +195,29 @@ saros_status session_plan_shared(saros_context *context, saros_program *program,
 
 /* --- While a plan is made --------------------------------------------------- */
 
-/* What is known of a node while a plan is made. */
+/* A node while a plan is made. */
 typedef struct session_node {
-  int source;        // the node that it is a name of: dropout does nothing
-  int live;          // something wanted depends on it
-  int read;          // how many nodes, outputs and states read it
-  int reader;        // the last such node; -1: none
-  int rank;          // of the groups that stages are made in
-  int value;         // number of the value, or of the ids; -1: none yet
-  int product;       // the next node that multiplies the same value; -1: none
-  int joined;        // an earlier node multiplies it
-  const real *data;  // of an invariant
-  void *block;       // of the pool, where the data is the planner's own
-  real *kept;        // the plan's own copy
-  saros_tensor *tensor;  // whose elements the data is, or null
+  int source;   // the node that has its value: dropout's operand, or itself
+  int live;     // true if an output or a state depends on it
+  int read;     // how many nodes, outputs and states read it
+  int reader;   // the last node that reads it; -1: none
+  int rank;     // stages are made rank by rank; see session_node.c
+  int value;    // number of the value, or of the ids; -1: none yet
+  int product;  // the next product that reads the same value; -1: none
+  int joined;   // true if an earlier product reads the same value
+  const real *data;      // elements of an invariant
+  void *block;           // of the pool, if the planner owns the data
+  real *kept;            // the plan's own copy
+  saros_tensor *tensor;  // that has the data, or null
 } session_node;
 
-/* What a recurrent stage is made from. Null: there is none. */
+/* What a recurrent stage is made from; tensors that a cell lacks are null. */
 typedef struct session_layer {
   saros_cell cell;
   const real *tensors[R_PARAMETERS];  // R_WEIGHT_IH and later; contiguous
   double zoneout[SAROS_MAX_STATES];
   int H, P, width;      // units; features of h and of x
-  const real *symbols;  // table (V, width) that x is read from
+  const real *symbols;  // table (V, width) that x is looked up in, or null
   int V;
 } session_layer;
 
@@ -227,15 +226,15 @@ typedef struct session_planner {
   const saros_program *program;
   session_node *nodes;
   int *order;            // nodes in the order of stages
-  session_stage *stage;  // being made
-  size_t at;             // elements for each stream given away so far
+  session_stage *stage;  // the one being made
+  size_t at;             // elements of the memory used so far, for each stream
   int value_room;
 } session_planner;
 
-/* A zeroed block that the stage owns: so many bytes, or elements. */
+/* A zeroed block that the stage owns, of a size in bytes, or in elements. */
 saros_status session_plan_block(session_planner *p, int which, size_t bytes);
 saros_status session_plan_own(session_planner *p, int which, size_t elements);
-/* A copy of elements (null: nothing), padded with zeros to a whole width. */
+/* A copy of n elements, padded with zeros to STEP_WIDTH(n); nothing if x is null. */
 saros_status session_plan_copy(session_planner *p, int which, const real *x,
                                size_t n);
 /* Room for (streams, n) in the memory. */
@@ -243,18 +242,18 @@ size_t session_plan_room(session_planner *p, int n);
 void session_plan_array(session_planner *p, int which, int n);
 saros_status session_plan_dense(session_planner *p, int which, const real *w,
                                 int n, int k);
-/* The next stage, which makes 'outputs' features from value x. */
+/* The next stage, which computes 'outputs' features from value x. */
 session_stage *session_plan_stage(session_planner *p,
                                   void (*run)(saros_session *s,
                                               const session_stage *g),
                                   int x, int outputs);
-/* Another value; its number. 'like' is copied. */
+/* Adds a copy of the value 'like'; returns its number. */
 int session_plan_value(session_planner *p, session_value like);
-/* The value of a stage with (streams, n) of its own in the memory. */
+/* Adds a value (streams, n) with an array of its own; returns its number. */
 int session_plan_result(session_planner *p, int n);
-/* The value of an operand of a node. */
+/* The number of the value of an operand of a node. */
 int session_operand(const session_planner *p, const program_node *n, int which);
-/* The same, copied first unless its rows lie as products want them. */
+/* A value whose rows are as products expect them: this one, or a copy of it. */
 saros_status session_plan_whole(session_planner *p, int value, int *out);
 
 /* Stages from nodes. (session_node.c, session_chain.c, session_product.c,
@@ -272,15 +271,15 @@ int session_product_folds(const session_planner *p, int lookup);
 saros_status session_plan_attention(session_planner *p, int node);
 saros_status session_plan_window(session_planner *p, int node);
 
-/* Invariants: their elements. (session_invariant.c) */
+/* Computes the elements of invariants. (session_invariant.c) */
 saros_status session_plan_invariants(session_planner *p,
                                      saros_tensor *const *parameters);
-/* The elements of an invariant, which then belong to the plan. */
+/* The elements of an invariant; the plan owns them from then on. */
 saros_status session_keep_invariant(session_planner *p, int node, real **out);
 
 /* --- What one node computes (session_row.c) ----------------------------------- */
 
-/* Nodes that take their operands element by element. */
+/* True if a node works element by element. */
 int session_is_elementwise(const program_node *n);
 
 /* One element-wise node, over n elements; steps are 0 for single numbers. */
@@ -312,7 +311,7 @@ void session_compute_row(const kernels *k, const program_node *n, real *y,
 
 /* --- Steps ---------------------------------------------------------------------- */
 
-/* How stages run (session_run.c). */
+/* The 'run' functions of stages. (session_run.c) */
 void session_run_lookup(saros_session *s, const session_stage *g);
 void session_run_product(saros_session *s, const session_stage *g);
 void session_run_recurrent(saros_session *s, const session_stage *g);
@@ -323,8 +322,8 @@ void session_run_chain(saros_session *s, const session_stage *g);
 void session_run_attention(saros_session *s, const session_stage *g);
 void session_run_window(saros_session *s, const session_stage *g);
 
-/* Sums of all rows begin at one row, or where the table has them for the symbol
-** of each. */
+/* Where the sums of each row start: at one row for all, or at the row of the
+** stage's table for its symbol. */
 const real *const *session_at_row(const saros_session *s, const real *row);
 const real *const *session_at_symbols(const saros_session *s,
                                       const session_stage *g);
@@ -335,45 +334,45 @@ const real *const *session_at_symbols(const saros_session *s,
 typedef void session_step(saros_session *s, const session_stage *g,
                           const real *x, real *h, const real *h_before);
 
-/* What a cell does in sessions; its file in recurrent/cells/ has it. */
+/* What a cell does in sessions; defined in its file in recurrent/cells/. */
 typedef struct session_cell {
-  session_step *step;   // from its parts
-  session_step *fused;  // by one kernel, without norms and zoneout; null: none
-  /* Packs what this cell alone has; null: nothing. */
+  session_step *step;   // made of several kernels
+  session_step *fused;  // one kernel, without norms and zoneout; null: none
+  /* Packs the parameters that only this cell has; null: it has none. */
   saros_status (*plan)(session_planner *p, const session_layer *l, int fused);
 } session_cell;
 
-/* (session_step.c) Sums of each row begin at what is in it: rows (streams, n). */
+/* The sums of each row start at the row of rows (streams, n). (session_step.c) */
 const real *const *session_at_rows(const saros_session *s, const real *rows,
                                    int n);
 /* y (streams, n) = x (streams, k) W^T + start */
 void session_multiply_rows(const saros_session *s, real *y, const void *packed,
                            const real *const *start, const real *x, int n,
                            int k);
-/* n elements of each row, to rows y_width apart. */
+/* Copies n elements of each row; rows are y_width and x_width apart. */
 void session_copy_rows(const saros_session *s, real *y, int y_width,
                        const real *x, int x_width, int n);
-/* Where the sums of a fused cell begin. */
+/* Where the sums of a fused cell start. */
 const real *const *session_fused_start(const saros_session *s,
                                        const session_stage *g);
-/* gates = W x + b; without W, x is W x. */
+/* gates = W x + b; if there is no W, x is W x already. */
 void session_project_input(const saros_session *s, const session_stage *g,
                            const real *x);
-/* gates += U h, or u = U h + b', normalised where that is wanted. */
+/* gates += U h, or u = U h + b'; with layer norm if the cell has it. */
 void session_project_state(const saros_session *s, const session_stage *g,
                            const real *h_before);
-/* The step of a cell whose h follows from its gates and h before alone. */
+/* The step of a cell that computes h from its gates and the h before only. */
 typedef void session_scan(real *h, const real *gates, const real *h_before,
                           int positive, size_t rows, size_t n, size_t H);
 void session_step_linear(saros_session *s, const session_stage *g,
                          const real *x, real *h, const real *h_before,
                          session_scan *step);
-/* Zoneout: a share of the new state, the rest of the old one; share may be null. */
+/* Zoneout: now = share now + (1 - share) before; does nothing if share is null. */
 void session_mix_rows(const saros_session *s, real *now, const real *before,
                       const real *share, int n);
 
-/* What lies at a place of the plan. Arrays of all streams follow each other, so
-** a place is where the array would begin for one stream, times the streams. */
+/* The array at a place of the plan. A place is an offset in the memory of one
+** stream; each array holds all streams, so offsets are multiplied by their number. */
 static inline real *session_array_at(const saros_session *s, size_t place) {
   return s->memory + place * (size_t)s->streams;
 }
@@ -395,8 +394,8 @@ static inline real *session_state_rows(const saros_session *s,
   return session_array_at(s, s->odd ? x->at_odd : x->at);
 }
 
-/* A row of a state of attention, as the layer has it; and of all rows, which
-** steps there were. (session_attention.c) */
+/* A row of a state of attention in the layout of the layer, and the flags of all
+** rows that tell which steps exist. (session_attention.c) */
 void session_read_attention(const saros_session *s, const session_state *x,
                             int row, real *to);
 void session_write_attention(saros_session *s, const session_state *x, int row,
@@ -406,15 +405,15 @@ saros_status session_expect_exists(const saros_session *s,
                                    const saros_tensor *from);
 saros_status session_write_exists(saros_session *s, const session_state *x,
                                   const real *exists);
-/* Where the oldest elements of the rows of a window's ring are; 0 for other
+/* The offset of the oldest elements in the rows of a window's ring; 0 for other
 ** states. (session_state.c) */
 size_t session_oldest(const saros_session *s, const session_state *x);
 
-/* Points at the values of the session's own memory. (session.c) */
+/* Sets the pointers to the values in the session's memory. (session.c) */
 void session_place_values(saros_session *s);
 
-/* A stage ends with a jump to the next one: the processor foresees a jump better
-** than a loop's calls, which lead elsewhere each time. */
+/* A stage ends with a call of the next one. The processor predicts these calls
+** better than the one call of a loop, whose target changes each time. */
 static inline void session_run_next(saros_session *s, const session_stage *g) {
   g[1].run(s, g + 1);
 }

@@ -1,4 +1,4 @@
---- Functions of each element, operators with broadcasting, and the choice between two.
+--- Rules for element-wise functions, operators with broadcasting, and where().
 
 local layout = require "saros.program.layout"
 

@@ -1,8 +1,8 @@
---- The rules of a trace, one for each operation of the core: rule(t, arguments, results)
---- makes the values of the results, t being the recorder. `false` is an operation that a
---- program need not know of. Operations without a rule have no part in a program. The
---- rules in `always` are called whatever the arguments are, the others where a tensor
---- among these is traced.
+--- The rules of a trace, one for each operation of the core. rule(t, arguments, results)
+--- computes the values of the results; t is the recorder. `false` stands for an operation
+--- that a program can ignore. An operation without a rule cannot be part of a program.
+--- Rules in `always` are called for any arguments, the others if one of the arguments is
+--- a traced tensor.
 
 local rules = { always = {} }
 

@@ -1,4 +1,4 @@
---- What layers are made of: tables of vectors, norms, dropout and the fused cells.
+--- Rules for the operations of layers: lookup, norms, dropout and the fused cells.
 
 local layout = require "saros.program.layout"
 

@@ -1,8 +1,8 @@
---- Products: with a parameter (linear), and per row (matvec, outer).
+--- Rules for products: with a parameter (linear), and in each row (matvec, outer).
 ---
---- A matrix product (..., M, K) (..., K, N) of a row is, for each head (what the leading
---- axes have as features), a product of a matrix and a vector where M or N is 1, and an
---- outer product where K is 1; else one for each of the M or N vectors.
+--- The leading axes of a matrix product (..., M, K) (..., K, N) in a row are heads. For
+--- each head it is a product of a matrix and a vector if M or N is 1, and an outer
+--- product if K is 1; otherwise it is one such product for each of the M or N vectors.
 
 local layout = require "saros.program.layout"
 

@@ -1,4 +1,4 @@
---- Programs of the core that a module runs: their nodes become nodes of the trace.
+--- The rule for programs that a module runs: their nodes become nodes of the trace.
 
 local inline = require "saros.program.inline"
 local program = require "saros.program.program"

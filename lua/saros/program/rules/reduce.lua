@@ -1,4 +1,4 @@
---- Sums and the like over features, and what works along them.
+--- Rules for reductions over features, and for softmax and running sums along them.
 
 local layout = require "saros.program.layout"
 

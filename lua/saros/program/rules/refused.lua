@@ -1,5 +1,5 @@
---- What has no part in a program: values that are read, random numbers, writes in
---- place. And what a program need not know of.
+--- Operations that a program cannot contain, such as reading a value, drawing random
+--- numbers and writing in place; and operations that it can ignore.
 
 local rules = { always = {} }
 

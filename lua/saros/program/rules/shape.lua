@@ -1,4 +1,4 @@
---- Views and joins: of features alone. What only regroups them is no node.
+--- Rules for views, concatenations and stacks of features. Regrouping axes adds no node.
 
 local layout = require "saros.program.layout"
 
