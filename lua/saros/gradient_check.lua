@@ -7,6 +7,7 @@
 local core = require "saros.core"
 local options = require "saros.options"
 local kept_gradients = require "saros.kept_gradients"
+local sorted = require "saros.sorted"
 
 local format = core.format
 
@@ -20,21 +21,11 @@ local check_options = options.declare("gradient_check", {
 
 local each_a_tensor = options.kind("a table of tensors", options.tensor.accept)
 
---- Sorted keys, numbers first, so that the order never depends on hashing. A
---- tensor under several keys, as tied weights are, is one input: the first.
-local function sorted_keys(inputs)
-  local keys = {}
-  for key in pairs(inputs) do
-    keys[#keys + 1] = key
-  end
-  table.sort(keys, function(a, b)
-    if type(a) == type(b) then
-      return a < b
-    end
-    return type(a) == "number"
-  end)
+--- The keys of the inputs in a fixed order. A tensor under several keys, as tied
+--- weights are, is one input: the first.
+local function keys_of(inputs)
   local once, seen = {}, {}
-  for _, key in ipairs(keys) do
+  for _, key in ipairs(sorted.keys(inputs)) do
     if not seen[inputs[key]] then
       seen[inputs[key]] = true
       once[#once + 1] = key
@@ -145,7 +136,7 @@ local function gradient_check(fn, inputs, given)
   for _, tensor in pairs(inputs) do
     options.argument("gradient_check", 2, each_a_tensor, tensor)
   end
-  local keys = sorted_keys(inputs)
+  local keys = keys_of(inputs)
   local _ <close> = kept_gradients(inputs)
   local gradients = gradients_of(fn, inputs, keys)
   local generator = core.generator(o.seed)

@@ -10,6 +10,7 @@ local core = require "saros.core"
 local files = require "saros.files"
 local lazy = require "saros.lazy"
 local options = require "saros.options"
+local sorted = require "saros.sorted"
 
 -- Modules that need this one. A model registers itself when it is loaded.
 local late = lazy({}, {
@@ -83,17 +84,13 @@ end
 ---@param module saros.nn.Module
 ---@return table<string, string>
 function model_file.aliases_of(module)
-  local names, first, aliases = {}, {}, {}
+  local first, aliases = {}, {}
   local tensors = module:tensors()
-  for name in pairs(tensors) do
-    names[#names + 1] = name
-  end
-  table.sort(names)
   local parameters = module:parameters()
   for n, tensor in ipairs(parameters) do
     first[tensor] = parameters.names[n]
   end
-  for _, name in ipairs(names) do
+  for _, name in ipairs(sorted.keys(tensors)) do
     local known = first[tensors[name]]
     if known and known ~= name then
       aliases[name] = known

@@ -13,6 +13,7 @@ local captured = require "saros.program.captured"
 local states = require "saros.nn.state"
 local state_form = require "saros.nn.state_form"
 local lazy = require "saros.lazy"
+local sorted = require "saros.sorted"
 
 local late = lazy({}, { expand = { "saros.program.expand" }, trace = { "saros.program.trace" } })
 
@@ -86,12 +87,8 @@ Compiled.__index = Compiled
 
 --- The first generator of a step, by name.
 local function generator_of(step)
-  local names, generators = {}, step:generators()
-  for name in pairs(generators) do
-    names[#names + 1] = name
-  end
-  table.sort(names)
-  return generators[names[1]]
+  local generators = step:generators()
+  return generators[sorted.keys(generators)[1]]
 end
 
 local function compile(step, inputs, reverse)

@@ -17,6 +17,7 @@ local state_form = require "saros.nn.state_form"
 local given_steps = require "saros.nn.steps"
 local scope = require "saros.nn.scope"
 local lazy = require "saros.lazy"
+local sorted = require "saros.sorted"
 
 local late = lazy({}, { expand = { "saros.program.expand" }, program = { "saros.program.program" } })
 
@@ -138,12 +139,7 @@ local program = {}
 --- The tensors of a file that the program does not name: other names of parameters,
 --- and what it does not read.
 local function add_others(self, aliases, tensors)
-  local names = {}
-  for name in pairs(tensors) do
-    names[#names + 1] = name
-  end
-  table.sort(names)
-  for _, name in ipairs(names) do
+  for _, name in ipairs(sorted.keys(tensors)) do
     local first = self.named[aliases[name]]
     if not self.named[name] and first then
       self.own[#self.own + 1] = { name = name, tensor = first, fill = no_beginning }

@@ -11,6 +11,7 @@
 --- training may differ. Files have none of these.
 
 local core = require "saros.core"
+local sorted = require "saros.sorted"
 
 ---@class saros.ProgramState
 ---@field name string
@@ -63,12 +64,7 @@ local function attributes_of(self, node)
   for _, name in ipairs(FIRST) do
     add(name)
   end
-  local rest = {}
-  for name in pairs(node) do
-    rest[#rest + 1] = name
-  end
-  table.sort(rest)
-  for _, name in ipairs(rest) do
+  for _, name in ipairs(sorted.keys(node)) do
     add(name)
   end
   return #parts > 0 and "  " .. table.concat(parts, ", ") or ""

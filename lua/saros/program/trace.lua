@@ -14,6 +14,7 @@ local program = require "saros.program.program"
 local recorder = require "saros.program.recorder"
 local unread = require "saros.program.unread"
 local scope = require "saros.nn.scope"
+local sorted = require "saros.sorted"
 
 local trace = {}
 
@@ -126,22 +127,6 @@ end
 
 -- --- States and outputs -------------------------------------------------------------------------
 
-local function before(a, b)
-  if type(a) == type(b) then
-    return a < b
-  end
-  return type(a) == "number"
-end
-
-local function sorted_keys(tree)
-  local keys = {}
-  for key in pairs(tree) do
-    keys[#keys + 1] = key
-  end
-  table.sort(keys, before)
-  return keys
-end
-
 --- The tensors of a tree with the keys that lead to them, in the order of these.
 local function leaves_of(tree, path, list)
   path, list = path or {}, list or {}
@@ -149,7 +134,7 @@ local function leaves_of(tree, path, list)
     list[#list + 1] = { path = path, tensor = tree }
     return list
   end
-  for _, key in ipairs(sorted_keys(tree)) do
+  for _, key in ipairs(sorted.keys(tree)) do
     local longer = table.move(path, 1, #path, 1, {})
     longer[#longer + 1] = key
     leaves_of(tree[key], longer, list)
@@ -173,7 +158,7 @@ local function with_leaves(tree, tensors, at)
     return tensors[at[1]]
   end
   local result = setmetatable({}, getmetatable(tree))
-  for _, key in ipairs(sorted_keys(tree)) do
+  for _, key in ipairs(sorted.keys(tree)) do
     result[key] = with_leaves(tree[key], tensors, at)
   end
   return result
@@ -193,7 +178,7 @@ local function outputs_of(t, module, y)
     y = { y = y }
   end
   local list = {}
-  for _, name in ipairs(sorted_keys(y)) do
+  for _, name in ipairs(sorted.keys(y)) do
     if type(name) ~= "string" or not options.tensor.accept(y[name]) then
       options.fail(("program: expected forward to return a tensor, or a table of tensors by name, got %s"):format(
         type(name) ~= "string" and "the key " .. options.describe(name) or options.describe(y[name])))

@@ -6,6 +6,7 @@ local core = require "saros.core"
 local options = require "saros.options"
 local initialize = require "saros.nn.initialize"
 local lazy = require "saros.lazy"
+local sorted = require "saros.sorted"
 
 local late = lazy({}, { cell = { "saros.nn.cell", "cell" } }) -- which needs modules
 
@@ -22,11 +23,7 @@ for _, name in ipairs { "tanh", "sigmoid", "relu", "hard_sigmoid", "hard_tanh", 
   FUNCTIONS[name] = core[name]
 end
 
-local names = {}
-for name in pairs(FUNCTIONS) do
-  names[#names + 1] = name
-end
-table.sort(names)
+local names = sorted.keys(FUNCTIONS)
 
 activated.activation = { "activation", options.one_of(names), "tanh" }
 activated.gate_activation = { "gate_activation", options.one_of(names), "sigmoid" }
