@@ -141,3 +141,21 @@ describe("batch normalization", function()
     end, "backward_in_segments: expected a model that keeps no statistics")
   end)
 end)
+
+describe("a batch norm in a step", function()
+  it("has the statistics of its batch in training, where its step is unrolled", function()
+    local norm = nn.batch_norm { 4 }:init { seed = 1 }
+    local net = nn.recurrent { 3, 4, cell = nn.cell("normed", {}, function(p, x, h)
+      return saros.tanh(norm(p.gate(x .. h)))
+    end) }:init { seed = 1 }
+    local x = saros.generator(1):normal { 5, 6, 3 }
+    local before = norm.running_mean:clone()
+    net(x)
+    assert.equal(0, (norm.running_mean - before):abs():max():item())
+    local _ <close> = saros.tape()
+    net(x)
+    assert.is_true((norm.running_mean - before):abs():max():item() > 0)
+    local _, reason = net:compiled()
+    assert.matches("expected a step that is the same in training, got one with a batch norm", reason)
+  end)
+end)

@@ -55,13 +55,17 @@ local function check_path(path)
   end
 end
 
---- The text of a module's program; nil and why there is none.
+--- The text of a module's program, and whether the module may be another function in
+--- training; nil and why there is none.
 local function program_of(module)
-  local ok, program = pcall(function() return module:program():encode() end)
+  local ok, text, asks_training = pcall(function()
+    local program = module:program()
+    return program:encode(), program.asks_training
+  end)
   if ok then
-    return program
+    return text, asks_training
   end
-  return nil, options.without_place(program)
+  return nil, options.without_place(text)
 end
 
 --- Write a model.
@@ -75,9 +79,12 @@ function model_file.write(path, kind, description, module)
   if description.options.own_cell then
     description.cell = late.describe_cell(module)
   end
-  local metadata = { saros = core.json_encode { format = FORMAT, kind = kind, description = description } }
-  metadata.program, metadata.untraced = program_of(module)
-  return core.write_tensors(path, module:tensors(), metadata)
+  local program, other = program_of(module)
+  description.asks_training = program and other
+  return core.write_tensors(path, module:tensors(), {
+    saros = core.json_encode { format = FORMAT, kind = kind, description = description },
+    program = program, untraced = not program and other or nil,
+  })
 end
 
 --- Names of one tensor: each but the one that programs use, with that one.
@@ -121,14 +128,15 @@ end
 ---@return true? ok, string? message
 function model_file.write_module(path, module)
   check_path(path)
-  local program, reason = program_of(module)
+  local program, other = program_of(module)
   if not program then
-    return core.write_tensors(path, module:tensors(), { untraced = reason })
+    return core.write_tensors(path, module:tensors(), { untraced = other })
   end
   return core.write_tensors(path, module:tensors(), {
     saros = core.json_encode { format = FORMAT, kind = "program",
       description = {
         options = {}, aliases = model_file.aliases_of(module), buffers = model_file.buffers_of(module),
+        asks_training = other,
       } },
     program = program,
   })

@@ -95,6 +95,9 @@ local function compile(step, inputs, reverse)
   local _ <close> = core.no_gradient()
   add_outside(step, inputs)
   local traced = late.trace.program(step, { inputs = inputs, step = true })
+  if traced.asks_training then
+    options.fail "program: expected a step that is the same in training, got one with a batch norm, which is unrolled"
+  end
   for _, state in ipairs(traced.states) do
     state.reverse = reverse or nil
   end

@@ -150,9 +150,13 @@ local function zone(self, p, ...)
   return scope.tracer and 1 - p or core.dropout(core.ones(...), p, self.generator) * (1 - p)
 end
 
---- What is random in this pass: for each factor (T, B, n), (B, n) or a number.
+--- What is random in this pass: for each factor (T, B, n), (B, n) or a number. A program
+--- has none of it.
 local function factors_of(self, T, B)
   local factors = {}
+  if scope.tracer and math.max(table.unpack(self.dropout)) + math.max(table.unpack(self.zoneout)) > 0 then
+    scope.tracer.asks_training = true
+  end
   for position, shape in ipairs(self.shapes) do
     local n = size_of(shape)
     if self.dropout[position] > 0 and not scope.tracer then

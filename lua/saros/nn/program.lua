@@ -6,7 +6,8 @@
 ---
 --- It runs whole sequences, trains, steps in sessions, goes into C files and is saved
 --- as the module that the program was traced from, whose states and names of parameters
---- it has.
+--- it has. Where that module is another function in training, as a batch norm is, the
+--- program is for evaluation alone.
 
 local core = require "saros.core"
 local options = require "saros.options"
@@ -89,6 +90,11 @@ end
 ---@return saros.Tensor|table<string, saros.Tensor> y  by name if there are several outputs
 ---@return saros.nn.State? state  nil if there is none
 function Program:forward(x, state, given)
+  if self.data.asks_training and core.is_training() then
+    options.fail(("%s: expected no training tape for a net from a file that has what it computes in evaluation alone, "
+      .. "not its training (batch norms, or zoneout and recurrent_dropout of own cells); make the net as it was "
+      .. "made and call net:load(path) to train it"):format(self.kind))
+  end
   local inputs = inputs_of(self, x)
   local first = inputs[self.inputs[1].name]
   local steps = options.about(self.kind, given_steps.of, given, first) or {}
@@ -167,8 +173,8 @@ end
 
 --- A module of a program, whose parameters are zeros until they are loaded.
 ---@param text string  the program as JSON
----@param given? { aliases?: table<string, string>, buffers?: string[] }  of the file: other names of its
---- parameters, and those that are not trained, such as running statistics
+---@param given? { aliases?: table<string, string>, buffers?: string[], asks_training?: boolean }  of the file: other
+--- names of its parameters; those that are not trained, such as running statistics; may it be another in training?
 ---@param tensors? table<string, saros.Tensor>  of the file
 ---@return saros.nn.Program
 function program.of(text, given, tensors)
@@ -176,6 +182,7 @@ function program.of(text, given, tensors)
   local self = Program.new()
   self.compiled = core.program(text)
   self.data, self.named, self.generator = late.program.decode(text), {}, false
+  self.data.asks_training = given and given.asks_training or nil
   local expanded = late.expand.cells(self.data)
   self.expanded = expanded == self.data and self.compiled or core.program(expanded:encode())
   for _, state in ipairs(self.data.states) do
