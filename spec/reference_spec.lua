@@ -25,7 +25,30 @@ local function rows_below(heading)
   return list
 end
 
+--- What a script prints, line by line.
+local function printed(code, name)
+  local lines = {}
+  local environment = setmetatable({ print = function(...)
+    local parts = table.pack(...)
+    for n = 1, parts.n do
+      parts[n] = tostring(parts[n])
+    end
+    lines[#lines + 1] = table.concat(parts, "\t")
+  end }, { __index = _G })
+  assert(load(code, "=" .. name, "t", environment))()
+  return table.concat(lines, "\n") .. "\n"
+end
+
 describe("the reference", function()
+  it("has examples that print what stands below them", function()
+    local count = 0
+    for code, shown in files.read("docs/reference.md"):gmatch "\n```lua\n(.-)```\n```\n(.-)```\n" do
+      count = count + 1
+      assert.equal(shown, printed(code, "reference.md"))
+    end
+    assert.equal(1, count)
+  end)
+
   it("has the options of fit with their defaults", function()
     local rows = rows_below "| option of `saros%.fit` |"
     local wanted = declared("lua/saros/train/arguments.lua", "fit")

@@ -20,6 +20,7 @@ local lazy = require "saros.lazy"
 local initialize = require "saros.nn.initialize"
 local batch_first = require "saros.nn.batch_first"
 local scope = require "saros.nn.scope"
+local stray = require "saros.nn.stray"
 
 local late = lazy({}, {
   learner = { "saros.train.learner" },
@@ -94,6 +95,7 @@ end
 function Module:add_parameter(name, shape, fill)
   options.argument("add_parameter", 1, options.string, name)
   local tensor = (blanks and blank(name, shape) or core.zeros(shape)):trainable(true)
+  stray.know(tensor)
   self.own[#self.own + 1] = { name = name, tensor = tensor, fill = fill }
   self.initialized = false
   return tensor
@@ -108,6 +110,7 @@ end
 function Module:add_buffer(name, shape, fill)
   options.argument("add_buffer", 1, options.string, name)
   local tensor = blanks and blank(name, shape) or core.zeros(shape)
+  stray.know(tensor)
   self.own[#self.own + 1] = { name = name, tensor = tensor, fill = fill, is_buffer = true }
   self.initialized = false
   return tensor
@@ -174,11 +177,16 @@ function Module:visit(fn, prefix)
   end
 end
 
+local function check_fields(module)
+  return module.runs_script and stray.check(module)
+end
+
 --- All parameters, each once, as a sequence that also has their `names`.
 ---@return saros.nn.Parameters
 function Module:parameters()
   local list, seen = { names = {} }, {}
   self:visit(function(module, prefix)
+    check_fields(module)
     for _, parameter in ipairs(module.own) do
       if not seen[parameter.tensor] and not parameter.is_buffer then
         seen[parameter.tensor] = true
@@ -217,6 +225,7 @@ function Module:tensors(prefix)
   check_prefix("tensors", prefix)
   local tensors = {}
   self:visit(function(module, path)
+    check_fields(module)
     for _, parameter in ipairs(module.own) do
       tensors[path .. parameter.name] = parameter.tensor
     end
@@ -258,6 +267,7 @@ function Module:init(given)
   local _ <close> = core.no_gradient()
   local o = check_init(given)
   local generator = core.generator(o.seed)
+  self:visit(check_fields)
   self:visit(function(module)
     for _, parameter in ipairs(blanks and {} or module.own) do
       parameter.fill(parameter.tensor, generator, o.weights)
