@@ -84,6 +84,32 @@ describe("activations of layers", function()
     assert.gradients_match(function() return ((net(inputs.x)) * weights):sum() end, inputs)
   end)
 
+  it("go with recurrent_dropout and zoneout, number for number", function()
+    local Twin = nn.cell("twin", {}, function(p, x, h)
+      return FUNCTIONS.softsign(p.ih(x) + p.hh(h))
+    end)
+    for _, option in ipairs { "recurrent_dropout", "zoneout" } do
+      local net = nn.rnn { I, H, activation = "softsign", [option] = 0.5 }:init { seed = 1 }
+      local twin = nn.recurrent { I, H, cell = Twin, [option] = 0.5 }:init { seed = 1 }
+      local own, other = net:tensors(), twin:tensors()
+      for _, part in ipairs { "ih", "hh" } do
+        other["cell_l0." .. part .. ".weight"]:assign(own["cell_l0.weight_" .. part])
+        other["cell_l0." .. part .. ".bias"]:assign(own["cell_l0.bias_" .. part])
+      end
+      for _, model in ipairs { net, twin } do
+        for _, generator in pairs(model:generators()) do
+          generator:seed(7)
+        end
+      end
+      local x = random(2, 6, 3, I)
+      local plain = net(x)
+      local _ <close> = saros.tape()
+      local y = net(x)
+      assert.same_values((twin(x)), y, ROUNDING)
+      assert.is_true((y - plain):abs():max():item() > 1e-3)
+    end
+  end)
+
   it("reach the ready models and come back from their files", function()
     local text = saros.data.text({ string = ("to be or not to be "):rep(9) }, { valid = 0 })
     local lm = nn.language_model { vocabulary = text.vocabulary, hidden = H, cell = "lstm",

@@ -120,18 +120,24 @@ local function check_value(self, v)
   end
 end
 
---- The linear map of v, over its last axis.
-function Map:__call(v, n)
+--- f(...) as maps do it in this step: it reads dropped states where there are any, see
+--- forward_dropped.
+function Map:mapped(f, ...)
   local cell = self.cell
   if cell.replayed then
     cell.replayed.at = cell.replayed.at + 1
     return cell.replayed[cell.replayed.at]
   end
-  local y = self:apply(v, n)
+  local y = f(...)
   if cell.kept then
     cell.kept[#cell.kept + 1] = y
   end
   return y
+end
+
+--- The linear map of v, over its last axis.
+function Map:__call(v, n)
+  return self:mapped(self.apply, self, v, n)
 end
 
 function Map:apply(v, n)

@@ -478,7 +478,7 @@ local function constructor(name, cell)
       options.fail(("nn.%s: %s"):format(name, problem))
     end
     if not activated.is_fused(name, o) then
-      return own_layers(activated.given(name, o), name)
+      return own_layers(activated.given(name, cell, o), name)
     end
     local self = new(name, o, cell.states)
     self.operation, self.gates, self.diagonal = cell.operation(o), cell.gates, cell.diagonal

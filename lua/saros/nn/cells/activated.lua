@@ -1,6 +1,6 @@
---- Cells with other functions than tanh and the sigmoid, which the fused ones have:
---- the same equations as cells of nn.cell, compiled from their definition. Their
---- parameters have the shapes and gate orders of the fused layers.
+--- Cells with other functions than tanh and the sigmoid, which the fused ones have: the
+--- definition of the fused cell as a cell of nn.cell, compiled. Its parameters have the
+--- shapes and gate orders of the fused layers.
 
 local core = require "saros.core"
 local options = require "saros.options"
@@ -28,66 +28,77 @@ local names = sorted.keys(FUNCTIONS)
 activated.activation = { "activation", options.one_of(names), "tanh" }
 activated.gate_activation = { "gate_activation", options.one_of(names), "sigmoid" }
 
--- --- Definitions -----------------------------------------------------------------------------
+-- --- A step by the definition ----------------------------------------------------------------
 
---- Parts of (B, G H), one for each gate.
-local function gates(a, H, count)
-  local parts = {}
-  for n = 1, count do
-    parts[n] = a:slice(2, (n - 1) * H + 1, n * H)
+--- What a cell's definition is made of, as tensors of one step: see
+--- saros.nn.cells.definition, which makes nodes of the same one.
+---@class saros.nn.ActivatedStep
+---@field make table  the p of nn.cell
+---@field p table  parameters that only some layers have: none
+---@field x saros.Tensor
+---@field h saros.Tensor
+---@field c saros.Tensor?
+---@field o table  options of the layer
+---@field gates integer
+---@field names table<string, string>  of gates, by the titles of the definition
+local Step = {}
+Step.__index = Step
+
+--- W v + b of `count` gates behind the first ones.
+local function product(step, which, v, first, count)
+  local make, H = step.make, step.make.hidden
+  local rows = step.gates * H
+  local weight = make["weight_" .. which]:tensor { rows, which == "ih" and make.inputs or H }
+  local bias = step.o.bias and make["bias_" .. which]:tensor { rows } or nil
+  if count < step.gates then
+    local from, to = first * H + 1, (first + count) * H
+    weight, bias = weight:slice(1, from, to), bias and bias:slice(1, from, to)
   end
-  return table.unpack(parts)
+  return make["weight_" .. which]:mapped(core.linear, v, weight, bias)
 end
 
---- W x + b of all gates, from x or from a state.
-local function product(p, which, v, count, o, first, last)
-  local weight = p["weight_" .. which]:tensor { count * p.hidden, which == "ih" and p.inputs or p.hidden }
-  local bias = o.bias and p["bias_" .. which]:tensor { count * p.hidden } or nil
-  if first then
-    weight, bias = weight:slice(1, first, last), bias and bias:slice(1, first, last)
-  end
-  return core.linear(v, weight, bias)
+function Step:from_input()
+  return product(self, "ih", self.x, 0, self.gates)
 end
 
-local function rnn(o)
-  local f = FUNCTIONS[o.activation]
-  return function(p, x, h)
-    return f(product(p, "ih", x, 1, o) + product(p, "hh", h, 1, o))
-  end
+function Step:from_state(read, first, count)
+  return product(self, "hh", read, first, count)
 end
 
-local function lstm(o)
-  local f, gate = FUNCTIONS[o.activation], FUNCTIONS[o.gate_activation]
-  return function(p, x, h, c)
-    local i, forget, g, out = gates(product(p, "ih", x, 4, o) + product(p, "hh", h, 4, o), p.hidden, 4)
-    i, forget = p:named("input", gate(i)), p:named("forget", gate(forget))
-    local new = forget * c + i * p:named("candidate", f(g))
-    return p:named("output", gate(out)) * f(new), new
-  end
+function Step:gate(a, n)
+  local H = self.make.hidden
+  return a:slice(2, n * H + 1, (n + 1) * H)
 end
 
-local function gru(o)
-  local f, gate = FUNCTIONS[o.activation], FUNCTIONS[o.gate_activation]
-  return function(p, x, h)
-    local H = p.hidden
-    local xr, xz, xn = gates(product(p, "ih", x, 3, o), H, 3)
-    local hr, hz = gates(product(p, "hh", h, 3, o, 1, 2 * H), H, 2)
-    local r, z = p:named("reset", gate(xr + hr)), p:named("update", gate(xz + hz))
-    local n
-    if o.reset == "before" then
-      n = f(xn + product(p, "hh", r * h, 3, o, 2 * H + 1, 3 * H))
-    else
-      n = f(xn + r * product(p, "hh", h, 3, o, 2 * H + 1, 3 * H))
-    end
-    return (1 - z) * p:named("candidate", n) + z * h
-  end
+--- A function by name, or what takes the place of tanh and the sigmoid.
+function Step:apply(name, a, b)
+  local o = self.o
+  local other = name == "tanh" and o.activation or name == "sigmoid" and o.gate_activation
+  local f = other and FUNCTIONS[other] or core[name]
+  return f(a, b)
 end
 
-local KINDS = {
-  rnn = { step = rnn, gates = 1, states = { "h" } },
-  lstm = { step = lstm, gates = 4, states = { "h", "c" } },
-  gru = { step = gru, gates = 3, states = { "h" } },
-}
+function Step:named(a, title)
+  local name = self.names[title]
+  return name and self.make:named(name, a) or a
+end
+
+function Step.norm(_, a)
+  return a
+end
+
+--- One step of nn.cell by the definition of a cell.
+local function step_of(cell, o)
+  local define = cell.definitions[cell.operation(setmetatable({ activation = "tanh" }, { __index = o }))]
+  local gates = {}
+  for _, name in ipairs(cell.named or {}) do
+    gates[name[1]] = name[2]
+  end
+  return function(make, x, h, c)
+    return define(setmetatable({ make = make, p = {}, x = x, h = h, c = c, gates = cell.gates, names = gates, o = o },
+      Step))
+  end
+end
 
 -- Options of layers that these definitions have, too.
 local SHARED = { "input", "hidden", "layers", "bidirectional", "dropout", "variational", "residual", "learn_state",
@@ -108,10 +119,11 @@ end
 --- What nn.recurrent is given for such a layer. Errors at options that its
 --- definition lacks.
 ---@param name string  "rnn", "lstm" or "gru"
+---@param cell saros.nn.Cell
 ---@param o table  the checked options of the layer
 ---@return table
-function activated.given(name, o)
-  local kind, given, known = KINDS[name], {}, {}
+function activated.given(name, cell, o)
+  local given, known = {}, {}
   for _, key in ipairs(SHARED) do
     given[key], known[key] = o[key], true
   end
@@ -123,14 +135,14 @@ function activated.given(name, o)
   end
   local bound = 1 / math.sqrt(o.hidden)
   local parameters = {
-    weight_ih = { value = initialize.gates(bound, kind.gates, false) },
-    weight_hh = { value = initialize.gates(bound, kind.gates, true) },
+    weight_ih = { value = initialize.gates(bound, cell.gates, false) },
+    weight_hh = { value = initialize.gates(bound, cell.gates, true) },
   }
   if o.bias then
     parameters.bias_ih = { value = initialize.bias(bound) }
     parameters.bias_hh = { value = initialize.bias(bound) }
   end
-  given.cell = late.cell(name, { states = kind.states, parameters = parameters }, kind.step(o))
+  given.cell = late.cell(name, { states = cell.states, parameters = parameters }, step_of(cell, o))
   return given
 end
 
