@@ -197,3 +197,16 @@ describe("a conditional random field", function()
     assert.equal("crf of 3 tags", tostring(net))
   end)
 end)
+
+describe("a session of a conditional random field", function()
+  it("is refused, as its tags are those of whole sequences", function()
+    for _, net in ipairs { nn.crf { 3 }, nn.chain { nn.linear { 2, 3 }, nn.crf { 3 } } } do
+      net:init { seed = 1 }
+      for _, use in ipairs { "session", "program", "learner" } do
+        assert.error_matches(function() net[use](net) end, "program: expected a step made of operations on features, "
+          .. "got nn.crf, which chooses the tags of a whole sequence at once; "
+          .. net.kind .. " trains as it is", 1, true)
+      end
+    end
+  end)
+end)

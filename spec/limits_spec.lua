@@ -297,8 +297,12 @@ describe("a text", function()
 
   it("refuses options that make no sense", function()
     local lm = untrained "abc"
-    fails(function() lm:generate { stop = {} } end, "some text, or a list of texts, got a table")
-    fails(function() lm:generate { stop = { "a", "" } } end, "some text, or a list of texts")
+    fails(function() lm:generate { stop = {} } end, "some text, or a list of texts, got a table that is empty")
+    for _, stop in ipairs { { "" }, { "a", "" }, { "a", 3 } } do
+      fails(function() lm:generate { stop = stop } end, ("some text, or a list of texts, got a table with %s at "
+        .. "position %d"):format(stop[#stop] == 3 and "3" or '""', #stop))
+    end
+    fails(function() lm:generate { stop = "" } end, 'some text, or a list of texts, got ""')
     fails(function() lm:generate { bias = { x = 1 } } end,
       'generate: expected a bias of symbols of the vocabulary, got "x"')
     fails(function() lm:generate { bias = { a = inf } } end, "numbers by symbol, finite or -math.huge")

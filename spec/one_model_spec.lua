@@ -213,9 +213,9 @@ describe("a classifier that is stepped", function()
     for _, set in ipairs { texts, numbers } do
       local both = nn.classifier { vocabulary = set.vocabulary, features = set.features, labels = set.labels,
         hidden = 4 }
-      for _, use in ipairs { both.session, both.learner } do
-        assert.error_matches(function() use(both) end,
-          "session: expected layers of one direction, got state .*, which walks from the end of a sequence")
+      for _, use in ipairs { "session", "learner", "program" } do
+        assert.error_matches(function() both[use](both) end, use .. ": expected a classifier with bidirectional = "
+          .. "false, got one that reads sequences from both ends; classify asks it about a whole one", 1, true)
       end
     end
   end)

@@ -16,24 +16,19 @@ local prompt = require "saros.generate.prompt"
 ---@field seed? integer  (1)
 ---@field raw? boolean  bytes as they come, whether they are UTF-8 or not (false)
 
-local function is_text(value)
-  return type(value) == "string" and value ~= ""
-end
+local one_stop = options.kind("some text", function(value)
+  return type(value) == "string" and value ~= "" and value or nil
+end)
+local many_stops = options.list_of(one_stop)
 
 --- One text to stop at, or several, as a list.
 local stops = options.kind("some text, or a list of texts", function(value)
-  if is_text(value) then
-    return { value }
-  elseif type(value) ~= "table" or #value == 0 then
-    return nil
-  end
-  for position in options.each(value) do
-    if not is_text(value[position]) then
-      return nil
-    end
-  end
-  return value
+  local list = many_stops.accept(one_stop.accept(value) and { value } or value)
+  return list and #list > 0 and list or nil
 end)
+function stops.explain(value)
+  return type(value) == "table" and next(value) == nil and " that is empty" or many_stops.explain(value)
+end
 
 local check = options.declare("generate", {
   { "prime", options.optional(options.string) },

@@ -269,12 +269,18 @@ function Classifier:examine(set, given)
   return classification.of_counts(self.labels, counts)
 end
 
+--- Refuses to step what reads from both ends.
+local function check_direction(self, owner)
+  if self.configuration.bidirectional then
+    options.fail(owner .. ": expected a classifier with bidirectional = false, got one that reads sequences from both "
+      .. "ends; classify asks it about a whole one")
+  end
+end
+
 --- What it says after each step; its head reads the state of the last layer.
 ---@return saros.Program
 function Classifier:program()
-  if self.configuration.bidirectional then
-    options.fail "program: expected a classifier of one direction, got a bidirectional one, which reads ahead"
-  end
+  check_direction(self, "program")
   return self.net:program()
 end
 
@@ -283,6 +289,7 @@ end
 ---@param given? { streams?: integer, weights?: string }  as of any session
 ---@return saros.nn.LiveClassifier
 function Classifier:session(given)
+  check_direction(self, "session")
   return live(self, self.net:session(given))
 end
 
@@ -290,6 +297,7 @@ end
 ---@param given? saros.train.LearnerOptions
 ---@return saros.nn.LiveClassifier
 function Classifier:learner(given)
+  check_direction(self, "learner")
   if self.recurrent.directions[1].around then
     options.fail "learner: expected a classifier of another cell than lru, whose states are not its outputs"
   elseif type(given) == "table" and given.loss ~= nil and given.loss ~= "cross_entropy" then

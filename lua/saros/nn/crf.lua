@@ -87,6 +87,7 @@ end
 local function crf(given)
   local L = check(given).tags
   local self = Crf.new()
+  self.input = L
   self.start_transitions = self:add_parameter("start_transitions", { L }, small)
   self.end_transitions = self:add_parameter("end_transitions", { L }, small)
   self.transitions = self:add_parameter("transitions", { L, L }, small)

@@ -41,4 +41,8 @@ for _, name in ipairs(RANDOM) do
   end
 end
 
+function rules.crf_best(t)
+  t:refuse "nn.crf, which chooses the tags of a whole sequence at once"
+end
+
 return rules
