@@ -303,6 +303,17 @@ describe("a cell of nn.cell that is wrong", function()
     blames(function(_, _, h) return h, h end, {}, "the function to return h, got 2 values")
   end)
 
+  it("is told so where it ends with the call that fails", function()
+    local function ends(step, message)
+      fails(function() make({}, step) end, ("spec/cell_spec.lua:%d: %s"):format(debug.getinfo(step, "S").linedefined,
+        message))
+    end
+    ends(function(p, x, h) return p.gate(x, h) end, "bad: expected a positive integer as the size of p.gate, got")
+    ends(function(p, _, h) return p:dropout(h, 50) end, "dropout: expected a probability in [0, 1), got 50")
+    ends(function(_, x, h) return saros.maximum(x, h) end,
+      "maximum: expected shapes that broadcast, got (2, 3) and (2, 4)")
+  end)
+
   it("is told that its first call has two rows, where shapes do not fit", function()
     local batch = saros.zeros(3, 4)
     fails(function() make({}, function(p, x, h) return p.gate(x .. h) + batch end) end,

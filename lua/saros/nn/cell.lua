@@ -328,8 +328,19 @@ end
 -- Rows of the first call.
 local B = 2
 
---- The first call, told of comparisons that serve as conditions. A complaint about shapes
---- says where its number of rows is from.
+--- An error of the first call, with where its number of rows is from. A function that
+--- ends with a call, as in `return p.gate(x)`, is gone when that call fails, so the line
+--- outside is blamed: the function's own first line is better.
+local function in_step(self, message)
+  local outside, place = core.caller(), core.defined_at(self.maker.step)
+  if place and outside ~= "" and message:sub(1, #outside) == outside then
+    message = place .. message:sub(#outside + 1)
+  end
+  return message:find(("expected .*%%(%d[,)]"):format(B))
+    and ("%s; the first call, which makes the parameters of %s, has %d rows"):format(message, self.kind, B) or message
+end
+
+--- The first call, told of comparisons that serve as conditions.
 local function call_first(self, x, states)
   local comparisons = unread.new()
   local _ <close> = core.record(function(...) comparisons:told(...) end)
@@ -338,8 +349,8 @@ local function call_first(self, x, states)
   if ok and problem then
     error(("%s%s: expected a step made of operations on features, got %s"):format(place, self.kind, problem), 0)
   end
-  if not ok and type(y) == "string" and y:find(("expected .*%%(%d[,)]"):format(B)) then
-    y = ("%s; the first call, which makes the parameters of %s, has %d rows"):format(y, self.kind, B)
+  if not ok and type(y) == "string" then
+    y = in_step(self, y)
   end
   if not ok then
     error(y, 0)
