@@ -119,3 +119,22 @@ describe("the products of a C file", function()
     check_all("real", "-O2")
   end)
 end)
+
+describe("the norms of a C file", function()
+  it("tell values apart that hardly differ", function()
+    local x = saros.generator(1):normal { 12, 96 }
+    x:slice(1, 1, 6):assign(x:slice(1, 1, 6) + 1000)
+    for _, norm in ipairs { nn.layer_norm { 96 }, nn.rms_norm { 96 } } do
+      local model = nn.chain { norm }:init { seed = 1 }
+      files.with_folder(function(folder)
+        assert(saros.export_c(model, folder .. "/a.c", { test = x }))
+        for _, compiler in ipairs(c.COMPILERS) do
+          local output, ok = c.test_alone(folder, compiler, "MODEL")
+          assert(ok, output)
+          local off = tonumber(output:match "off by at most ([^:]+)")
+          assert.is_true(off <= (c.is_double and 1e-11 or 3e-7), output)
+        end
+      end)
+    end
+  end)
+end)

@@ -232,6 +232,8 @@ static void $name_cumsum($real *y, const $real *x, int outer, int n, int inner) 
 }
 ]])
 
+-- Their sums are taken in double precision, as those of the library are: values that
+-- hardly differ would lose what tells them apart.
 add("layer_norm", [[
 /* (x - mean) / deviation * gain + bias, for each of some blocks of n; gain and
 ** bias may be null. */
@@ -239,14 +241,16 @@ static void $name_layer_norm($real *y, const $real *x, const $real *gain,
                              const $real *bias, $real epsilon, int blocks,
                              int n) {
   for (int block = 0; block < blocks; block++, x += n, y += n) {
-    $real mean = 0, variance = 0;
+    double sum = 0, squares = 0;
     for (int i = 0; i < n; i++)
-      mean += x[i] / ($real)n;
+      sum += x[i];
+    const double mean = sum / n;
     for (int i = 0; i < n; i++)
-      variance += (x[i] - mean) * (x[i] - mean) / ($real)n;
-    const $real scale = 1 / sqrt$f(variance + epsilon);
+      squares += (x[i] - mean) * (x[i] - mean);
+    const $real shift = ($real)mean;
+    const $real scale = ($real)(1 / sqrt(squares / n + (double)epsilon));
     for (int i = 0; i < n; i++) {
-      y[i] = (x[i] - mean) * scale * (gain ? gain[i] : 1);
+      y[i] = (x[i] - shift) * scale * (gain ? gain[i] : 1);
       y[i] += bias ? bias[i] : 0;
     }
   }
@@ -259,10 +263,10 @@ add("rms_norm", [[
 static void $name_rms_norm($real *y, const $real *x, const $real *gain,
                            $real epsilon, int blocks, int n) {
   for (int block = 0; block < blocks; block++, x += n, y += n) {
-    $real square = 0;
+    double squares = 0;
     for (int i = 0; i < n; i++)
-      square += x[i] * x[i] / ($real)n;
-    const $real scale = 1 / sqrt$f(square + epsilon);
+      squares += (double)x[i] * (double)x[i];
+    const $real scale = ($real)(1 / sqrt(squares / n + (double)epsilon));
     for (int i = 0; i < n; i++)
       y[i] = x[i] * scale * (gain ? gain[i] : 1);
   }
