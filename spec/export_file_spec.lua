@@ -139,3 +139,62 @@ describe("export_c", function()
     assert.matches("{\n    NAN, INFINITY, %-INFINITY,\n}", source_of(model))
   end)
 end)
+
+describe("the state of an exported file", function()
+  local Holt = nn.cell("holt", { states = { "level", "trend" } }, function(p, x, level, trend)
+    local next_level = saros.tanh(p.read(x .. level)) + trend
+    return next_level, trend + p.turn(next_level - level)
+  end)
+
+  local function members_of(model)
+    local list = {}
+    local struct = source_of(model):match "typedef struct model_state {\n(.-)/%* of the step"
+    for name in struct:gmatch "  %a+ ([%w_]+)%[" do
+      list[#list + 1] = name
+    end
+    return list
+  end
+
+  -- A model as it is, as its file gives it back, and inside another.
+  local function forms_of(model)
+    local loaded
+    in_folder(function(folder)
+      assert(model:save(folder .. "/a.safetensors"))
+      loaded = assert(saros.load(folder .. "/a.safetensors"))
+    end)
+    return model, loaded, nn.chain { nn.linear({ 3, 3 }):init { seed = 1 }, loaded }
+  end
+
+  it("has the names that layers and cells give, and the number of the layer", function()
+    local model = nn.recurrent { 3, 4, cell = Holt, layers = 2 }:init { seed = 1 }
+    local own, loaded, inside = forms_of(model)
+    assert.same({ "level_1", "trend_1", "level_2", "trend_2" }, members_of(own))
+    assert.same(members_of(own), members_of(loaded))
+    assert.same({ "level_2_1", "trend_2_1", "level_2_2", "trend_2_2" }, members_of(inside))
+    assert.same({ "h_1", "c_1", "h_2", "c_2" }, members_of(nn.lstm { 3, 4, layers = 2 }:init { seed = 1 }))
+  end)
+
+  it("has those of every layer in a chain", function()
+    local model = nn.chain { nn.linear { 3, 4 }, nn.recurrent { 4, 4, cell = Holt }, nn.residual { nn.gru { 4, 4 } },
+      nn.windowed_attention { 4, 3 }, nn.conv1d { 4, 2, kernel = 2 } }:init { seed = 1 }
+    local own, loaded = forms_of(model)
+    assert.same({ "level_2_1", "trend_2_1", "h_3_1_1", "memory_4", "memory_5" }, members_of(own))
+    assert.same(members_of(own), members_of(loaded))
+  end)
+
+  it("has numbers alone where an older file knows no names", function()
+    in_folder(function(folder)
+      local path = folder .. "/a.safetensors"
+      assert(nn.recurrent({ 3, 4, cell = Holt }):init({ seed = 1 }):save(path))
+      local tensors, metadata = saros.safetensors.read(path)
+      metadata.program = metadata.program:gsub(',? *"title": *"%a+"', "")
+      assert.is_nil(metadata.program:find "title")
+      assert.same({ "state_1_1", "state_1_2" }, members_of(saros.load(tensors, metadata)))
+    end)
+  end)
+
+  it("has them in the encoder and in the decoder", function()
+    local text = source_of(nn.encoder_decoder { source = 5, target = 4, hidden = 3, cell = "lstm" }:init { seed = 1 })
+    assert.matches("state->decoder.c_1, state->encoder.c_1,", text, 1, true)
+  end)
+end)

@@ -17,7 +17,7 @@ SAROS_BEGIN
 **   {"format": 1,
 **    "parameters": [{"name": "cell.weight", "shape": [8, 12]}, ...],
 **    "states": [{"name": "h", "width": 8, "next": 5, "first": 2,
-**                "reverse": true, "shape": [2, 4]}, ...],
+**                "reverse": true, "shape": [2, 4], "title": "h"}, ...],
 **    "nodes": [{"op": "input", "name": "x", "width": 4},
 **              {"op": "linear", "in": [0, 1]}, ...],
 **    "outputs": [{"name": "y", "node": 5}, ...]}
@@ -25,7 +25,8 @@ SAROS_BEGIN
 ** Numbers count from 0. 'in' names earlier nodes; 'next' is the node whose value
 ** the state becomes; 'first', which may be absent (zeros), the one that it begins
 ** with, computed from parameters and constants alone. A state with 'reverse' walks
-** from the last step to the first. 'shape', for scripts, has the sizes of a row.
+** from the last step to the first. 'shape', for scripts, has the sizes of a row, and
+** 'title' is what the state's layer calls it.
 **
 ** Reading believes nothing: unknown operations and fields, numbers, counts and
 ** widths that do not fit are SAROS_EARGUMENT, and the message names the node. It

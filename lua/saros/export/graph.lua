@@ -20,6 +20,7 @@ local width_of = require "saros.program.widths"
 
 ---@class saros.export.State
 ---@field name string
+---@field title string?  what its layer calls it
 ---@field width integer
 ---@field first saros.Tensor?  (width); zeros without
 ---@field next saros.export.Node?  none where a node updates the state itself
@@ -245,7 +246,7 @@ local function read(program, tensors, facts)
     before = facts and facts.before }, Builder)
   for number, given in ipairs(program.states or {}) do
     self.states[number] = { name = given.name, width = given.width, reverse = given.reverse or nil,
-      path = given.path }
+      path = given.path, title = given.title }
   end
   read_nodes(self)
   read_states(self)

@@ -318,9 +318,24 @@ end
 
 -- --- The state -------------------------------------------------------------------------------
 
+--- What a state is called, and where: state h of layer 2 ("2.1") is h_2. Where nothing
+--- names it, it is state 1 of layer 2: state_2_1.
+local function member_of(state)
+  local keys, title = {}, state.title
+  for key in state.name:gmatch "[^.]+" do
+    keys[#keys + 1] = key
+  end
+  if title or not tonumber(keys[#keys]) then
+    title = title or keys[#keys]
+    keys[#keys] = nil
+  end
+  return table.concat({ title or "state", table.unpack(keys) }, "_")
+end
+
 local function name_states(self)
   for _, state in ipairs(self.graph.states) do
-    state.member = unique(self.taken, state.name)
+    state.member = unique(self.taken, member_of(state))
+    self.taken[state.member .. "_place"] = true
   end
 end
 

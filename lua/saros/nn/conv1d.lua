@@ -145,6 +145,7 @@ function Conv1d:trace(t, x, state)
     return product(self, x)
   end
   local memory = type(state) == "table" and state[1] or state
+  t:titles({ memory }, { "memory" })
   local windows, last = t:quietly(core.window, x, memory, window_options(self, {}))
   t:bind(windows, t:emit("window", { x },
     { width = o.kernel * o.input, dilation = o.dilation, states = { { memory, last } } }))

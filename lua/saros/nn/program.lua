@@ -13,6 +13,7 @@ local core = require "saros.core"
 local options = require "saros.options"
 local model_file = require "saros.model_file"
 local module = require "saros.nn.module"
+local scope = require "saros.nn.scope"
 local states = require "saros.nn.state"
 local state_form = require "saros.nn.state_form"
 local given_steps = require "saros.nn.steps"
@@ -53,6 +54,9 @@ local function by_name(self, tree, B)
     if not options.tensor.accept(h) or h:rank() < 2 or h:size(1) ~= B or h:count() ~= B * state.width then
       options.fail(("%s: expected the state %s of shape (%d, %d), got %s"):format(self.kind, state.name, B, state.width,
         options.describe(h)))
+    end
+    if scope.tracer then
+      scope.tracer:titles({ h }, { state.title })
     end
     list[state.name] = h:reshape(B, state.width)
   end

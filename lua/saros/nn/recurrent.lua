@@ -198,6 +198,9 @@ local function run_layer(self, layer, x, state, steps, last, table, seen)
   local outputs = {}
   for way = 1, width do
     local position = (layer - 1) * width + way
+    if scope.tracer then
+      scope.tracer:titles(state and state[position], self.state_names)
+    end
     local y, after, values = run(self, position, dropped or x, state and state[position], steps, table, is_all)
     outputs[way], last[position] = y, after
     if seen then

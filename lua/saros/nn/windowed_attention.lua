@@ -183,6 +183,7 @@ end
 --- An attention node between two products.
 function WindowedAttention:trace(t, x, state)
   local y, after = t:quietly(self.forward, self, x, state)
+  t:titles(state, { "memory", "exists" })
   local o, states_of = self.o, {}
   for n = 1, 2 do
     states_of[n] = { state and state[n], after[n] }

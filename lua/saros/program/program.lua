@@ -2,7 +2,7 @@
 --- the form of the JSON text; nodes, states and parameters count from 0 there:
 ---
 ---     { format = 1, parameters = { { name, shape } },
----       states = { { name, width, first?, next, reverse?, shape? } },
+---       states = { { name, width, first?, next, reverse?, shape?, title? } },
 ---       nodes = { { op, in, ... } }, outputs = { { name, node } } }
 ---
 --- A state of a module's program also has its `path`, the keys that lead to it in the
@@ -20,6 +20,7 @@ local sorted = require "saros.sorted"
 ---@field next integer
 ---@field reverse? boolean
 ---@field shape? integer[]  of a row, if it is no vector
+---@field title? string  what its layer calls it
 ---@field path? any[]
 ---@field axis? integer  of the rows (1)
 
@@ -105,7 +106,7 @@ function Program:encode()
   local states = {}
   for n, state in ipairs(self.states) do
     states[n] = { name = state.name, width = state.width, first = state.first, next = state.next,
-      reverse = state.reverse, shape = state.shape }
+      reverse = state.reverse, shape = state.shape, title = state.title }
   end
   return ('{"format": %d,\n"parameters": %s,\n"states": %s,\n"nodes": %s,\n"outputs": %s}'):format(self.format,
     list_text(self.parameters, true), list_text(states, true), list_text(self.nodes, true), list_text(self.outputs))

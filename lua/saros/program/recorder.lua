@@ -413,6 +413,13 @@ function Recorder.output_axes(_, axes, width)
   return result
 end
 
+--- The state of the program that a tensor is before the step, if it is one.
+local function state_before(self, tensor)
+  local value = tensor and self.bound[tensor]
+  local node = value and value.node and self.nodes[value.node + 1]
+  return node and node.op == "state" and self.states[node.state + 1] or nil
+end
+
 --- Say that states are walked from the last step to the first.
 ---@param tree saros.nn.State  as the module was given it
 function Recorder:walks_back(tree)
@@ -422,10 +429,21 @@ function Recorder:walks_back(tree)
     end
     return
   end
-  local value = tree and self.bound[tree]
-  local node = value and value.node and self.nodes[value.node + 1]
-  if node and node.op == "state" then
-    self.states[node.state + 1].reverse = true
+  local state = state_before(self, tree)
+  if state then
+    state.reverse = true
+  end
+end
+
+--- Say what a layer calls its states.
+---@param list saros.Tensor[]?  as the layer was given them
+---@param titles string[]
+function Recorder:titles(list, titles)
+  for n, title in ipairs(list and titles or {}) do
+    local state = state_before(self, list[n])
+    if state then
+      state.title = title
+    end
   end
 end
 

@@ -406,6 +406,7 @@ local function assemble(t, outputs)
     states[n] = {
       name = state.name, width = state.width, next = number[state.next], first = state.first and number[state.first],
       reverse = state.reverse, path = state.path, shape = state.shape, axis = state.axis,
+      title = state.title,
     }
   end
   for n, output in ipairs(outputs) do

@@ -388,6 +388,8 @@ static saros_status read_state(program_reader *r, json_t *json) {
   const json_t *first = json_object_get(json, "first");
   const json_t *reverse = json_object_get(json, "reverse");
   const json_t *shape = json_object_get(json, "shape");
+  const json_t *title = json_object_get(json, "title");
+  const char *text;  // for scripts
   snprintf(r->place, sizeof r->place, " in state %d", p->state_count);
   TRY(array_grow(r->context, &p->states, (size_t)p->state_count, &r->state_room,
                  1, sizeof state));
@@ -402,10 +404,12 @@ static saros_status read_state(program_reader *r, json_t *json) {
   if (reverse != NULL)
     TRY(program_flag(r, reverse, "reverse", &state.reverse));
   TRY(check_state_shape(r, shape, state.width));
+  if (title != NULL)
+    TRY(program_name(r, title, &text));
   p->states[p->state_count++] = state;
   return program_fields(r, json,
                         3 + (size_t)(first != NULL) + (reverse != NULL) +
-                            (shape != NULL));
+                            (shape != NULL) + (title != NULL));
 }
 
 static saros_status read_output(program_reader *r, json_t *json) {
