@@ -177,6 +177,8 @@ describe("the program of a model", function()
       assert.equal("ids", program.nodes[1].op)
     end
     agrees(nn.language_model { vocabulary = vocabulary, hidden = 6, tie = true, residual = true })
+    local one = saros.data.text({ string = "aaaa" }, { valid = 0 }).vocabulary
+    agrees(nn.language_model { vocabulary = one, hidden = 1, layers = 2 }) -- for which products are looked up
   end)
 
   it("that classifies says what it would say of the sequence so far", function()

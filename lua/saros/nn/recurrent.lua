@@ -298,9 +298,11 @@ end
 
 --- Is W x for every symbol less work than for every position? And may it be made
 --- ahead: does nothing stand between the embedding and the product?
+--- A program has the embedding and the product.
 local function pays_to_look_up(self, ids, table)
   local direction = self.directions[1]
-  return options.tensor.accept(ids) and ids:rank() == 2 and 2 * table:size(1) <= core.trace_rows(ids:count())
+  return not scope.tracer and options.tensor.accept(ids) and ids:rank() == 2
+    and 2 * table:size(1) <= core.trace_rows(ids:count())
     and direction.parameters and not direction.norm_ih and not (direction.around and direction.around.reads_x)
     and not (self.o.residual and self.o.input == self.output)
 end
