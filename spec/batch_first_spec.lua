@@ -1,5 +1,6 @@
 -- Modules that are given (B, T, ...).
 
+local c = require "spec.support.c_files"
 require "spec.support.gradients"
 require "spec.support.values"
 local saros = require "saros"
@@ -78,6 +79,31 @@ describe("a module with batch_first", function()
     same(plain(ids:transpose()):transpose(1, 2), (net(ids)))
   end)
 
+  it("learns from a stream what its twin with steps first learns", function()
+    for _, o in ipairs { { window = 4 }, { window = 4, every = 2, delay = 1 }, { window = 3, method = "exact" } } do
+      local streams = o.method and 1 or B
+      o.streams = streams
+      local plain = nn.chain { nn.mingru { 3, 4 }, nn.linear { 4, 2 } }:init { seed = 1 }
+      local net = nn.chain { nn.mingru { 3, 4 }, nn.linear { 4, 2 }, batch_first = true }:init { seed = 1 }
+      local expected, got = plain:learner(o), net:learner(o)
+      for t = 1, 9 do
+        local x, target = random(t, streams, 3), random(20 + t, streams, 2)
+        if t == 6 then
+          expected:reset()
+          got:reset()
+        end
+        same((expected:learn(x, target)), (got:learn(x, target)))
+      end
+      same(plain:tensors(), net:tensors())
+      assert.is_true(net.batch_first)
+    end
+  end)
+
+  it("becomes a C file that says what it says", function()
+    c.assert_well(nn.chain { nn.gru { 3, 4 }, nn.linear { 4, 2 }, batch_first = true }:init { seed = 1 })
+    c.assert_well(nn.chain { nn.gru { 3, 4, layers = 2, bidirectional = true }, batch_first = true }:init { seed = 1 })
+  end)
+
   it("is refused where steps come first", function()
     local layer = nn.gru { 3, 4, batch_first = true }:init { seed = 1 }
     local function fails(message, fn)
@@ -90,6 +116,13 @@ describe("a module with batch_first", function()
       function() nn.chain { saros.tanh, batch_first = 1 } end)
     fails("gru: expected x of shape (B, T, F), or ids (B, T), got a tensor (2, 3)",
       function() layer(saros.zeros(2, 3)) end)
+    fails("nn.language_model: expected a module that reads (T, B, F), got one with batch_first = true", function()
+      nn.language_model { vocabulary = saros.data.vocabulary.characters "abc", net = nn.chain { nn.embedding { 3, 3 },
+        batch_first = true } }
+    end)
+    fails("inspect.reach: expected a module that reads (T, B, F)", function()
+      saros.inspect.reach(layer, { { inputs = random(1, T, B, 3), targets = random(1, T, B, 4) } })
+    end)
     fails("backward_in_segments: expected a module that reads (T, B, F)", function()
       saros.backward_in_segments(layer, { inputs = random(1, T, B, 3) }, nil, { segment = 2 })
     end)

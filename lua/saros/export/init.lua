@@ -8,6 +8,7 @@ local evaluate = require "saros.export.evaluate"
 local pairs_of = require "saros.export.pairs"
 local sequence_of = require "saros.export.sequence"
 local write = require "saros.export.write"
+local batch_first = require "saros.nn.batch_first"
 local module = require "saros.nn.module"
 local inputs_of = require("saros.program.program").inputs
 
@@ -93,6 +94,7 @@ local function called(net, nodes, inputs)
     by_name[node.name] = node.op == "ids" and inputs[position]:reshape(-1, 1)
       or inputs[position]:reshape(-1, 1, node.width)
   end
+  local _ <close> = net.batch_first and batch_first.steps_first(net) or nil
   local y = net(#nodes == 1 and by_name[nodes[1].name] or by_name)
   return type(y) == "table" and y or { y = y }
 end

@@ -13,6 +13,7 @@ local core = require "saros.core"
 local options = require "saros.options"
 local spelling = require "saros.spelling"
 local frame = require "saros.look.frame"
+local batch_first = require "saros.nn.batch_first"
 local lines = require "saros.look.lines"
 local module = require "saros.nn.module"
 local reading = require "saros.inspect.reading"
@@ -87,6 +88,7 @@ end
 --- a function of that, or of its last steps, to (B, O).
 local function steps_of(model, inputs)
   if inputs:dtype() == "real" then
+    batch_first.refuse("inspect.reach", model, "windows are (T, B, ...)")
     return inputs, function(x)
       return (model(x)):select(1, -1)
     end

@@ -4,6 +4,7 @@
 local core = require "saros.core"
 local options = require "saros.options"
 local vocabulary = require "saros.data.vocabulary"
+local batch_first = require "saros.nn.batch_first"
 local chain = require "saros.nn.chain"
 local dropout = require "saros.nn.dropout"
 local embedding = require "saros.nn.embedding"
@@ -240,6 +241,7 @@ end
 
 --- One whose net is of the caller's own.
 local function with_net(self, o)
+  batch_first.refuse("nn.language_model", o.net, "give its net without that")
   self.net = self:add_member("net", o.net)
   self.configuration = { net = true, label_smoothing = o.label_smoothing }
   return self:init { seed = o.seed, weights = o.weights }

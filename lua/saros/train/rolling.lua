@@ -9,6 +9,7 @@
 --- With every = window this is the loop over windows that carries the state.
 
 local core = require "saros.core"
+local batch_first = require "saros.nn.batch_first"
 
 ---@class saros.train.Rolling
 ---@field model saros.nn.Module
@@ -54,8 +55,9 @@ function Rolling:is_due()
 end
 
 local function run(self, first, last, state)
-  local given = self.resets and { reset = steps(self, "resets", first, last) } or nil
-  return self.model(steps(self, "inputs", first, last), state, given)
+  local model, given = self.model, self.resets and { reset = steps(self, "resets", first, last) } or nil
+  local _ <close> = model.batch_first and batch_first.steps_first(model) or nil
+  return model(steps(self, "inputs", first, last), state, given)
 end
 
 --- Run the window. Where the oldest steps leave, the state behind them is kept.
