@@ -3,6 +3,7 @@
 
 local core = require "saros.core"
 local saros = require "saros"
+local narrow = require "spec.support.narrow_weights"
 local traced = require "spec.support.traced"
 local nn = saros.nn
 
@@ -97,6 +98,16 @@ local function same_gradients(expected, got)
   end
 end
 
+--- A session with weights of so many bits says what the program means with them.
+local function agrees_with(m, program, x, weights)
+  local expected, last, off = narrow.run(program, m:tensors(), { x = x }, weights)
+  local session = m:session { streams = B, weights = weights }
+  for t = 1, T do
+    traced.is_near(expected.y[t], session:step(x[t]), ("%s, y at %d"):format(weights, t), 1e-9, 1e-4 + off)
+  end
+  traced.is_near(last[1], session:state(), weights .. ", state", 1e-9, 1e-4 + off)
+end
+
 describe("random operations", function()
   it("are the same as a program", function()
     for seed = 1, 60 do
@@ -110,6 +121,9 @@ describe("random operations", function()
         local outputs, last = compiled:run { parameters = parameters, inputs = { x = x } }
         return outputs.y, last.state
       end))
+      for _, weights in ipairs { "bf16", "int8" } do
+        agrees_with(m, program, x, weights)
+      end
     end
   end)
 end)

@@ -4,6 +4,7 @@ local saros = require "saros"
 require "spec.support.values"
 local core = require "saros.core"
 local program = require "saros.program.program"
+local narrow = require "spec.support.narrow_weights"
 local random = require "spec.support.random_program"
 local twin = require "spec.support.program_twin"
 local nn = saros.nn
@@ -67,9 +68,9 @@ local function off(expected, got)
   return ((got - expected):abs() / expected:abs():maximum(1)):max():item()
 end
 
-local function assert_close(expected, got, what)
+local function assert_close(expected, got, what, more)
   local distance = off(expected, got)
-  assert.is_true(distance <= TOLERANCE, ("%s: %g off"):format(what, distance))
+  assert.is_true(distance <= TOLERANCE + (more or 0), ("%s: %g off"):format(what, distance))
 end
 
 describe("a session of a random program", function()
@@ -89,6 +90,25 @@ describe("a session of a random program", function()
       end
       for n, state in ipairs(three:state()) do
         assert_close(last[n], state, "state " .. n)
+      end
+    end)
+  end
+
+  for _, weights in ipairs { "bf16", "int8" } do
+    it("says what the program means with weights of fewer bits: " .. weights, function()
+      for seed = 1, 60, 2 do
+        local made = subject(seed)
+        local expected, last, more = narrow.run(made.program, made.tensors, made.inputs, weights)
+        local three, one = session_of(made, B, weights), session_of(made, 1, weights)
+        for t = 1, T do
+          assert_close(expected.y[t], step(made, three, t), ("%d, y at %d"):format(seed, t), more)
+          assert_close(expected.side[t], three:output "side", ("%d, side at %d"):format(seed, t), more)
+          step(made, one, t, 2)
+          assert_close(expected.side[t][2], one:output "side", ("%d, one stream at %d"):format(seed, t), more)
+        end
+        for n, state in ipairs(three:state()) do
+          assert_close(last[n], state, ("%d, state %d"):format(seed, n), more)
+        end
       end
     end)
   end

@@ -1,6 +1,7 @@
 -- Sessions that keep their weights in fewer bits: what they say is nearly what
 -- the model says, from less memory.
 
+require "spec.support.values"
 local saros = require "saros"
 local nn, data = saros.nn, saros.data
 
@@ -115,6 +116,18 @@ for weights, limit in pairs(KINDS) do
       local saved = bytes_of(model) - bytes_of(model, { weights = weights })
       local share = saved / (packed * (REAL_BYTES - limit.bytes))
       assert.is_true(share >= 0.94 and share <= 1.01, share)
+    end)
+
+    it("keeps the weights of at most four outputs as they are, whatever the layer", function()
+      for _, few in ipairs { nn.linear { 2, 4 }, nn.lstm { 2, 1 }, nn.gru { 2, 1 }, nn.rnn { 2, 4 },
+        nn.mingru { 2, 2 } } do
+        local model = few:init { seed = 1 }
+        local narrow, wide = model:session { weights = weights }, model:session()
+        for t = 1, 20 do
+          local x = { math.sin(t), math.cos(t) }
+          assert.same_values(wide:step(x), narrow:step(x), 1e-6)
+        end
+      end
     end)
 
     it("goes on from bytes and in forks, bit for bit", function()

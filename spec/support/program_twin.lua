@@ -5,7 +5,8 @@
 --     local outputs, last = twin.run(program, tensors, { x = x }, { state = list, mask = mask, reset = reset })
 --
 -- tensors are the parameters by name, x is (T, B, width) or ids (T, B), states are
--- (B, width) in the order of the program. Masked steps hold the states and give 0.
+-- (B, width) in the order of the program. Masked steps hold the states and give 0. Weights
+-- of products are what rounded(node, name, w, x) makes of w (rows, k), if that is given.
 
 local core = require "saros.core"
 local saros = require "saros"
@@ -180,17 +181,27 @@ local function cell_operand(node, name, value, H)
   return value:reshape(-1, hidden)
 end
 
-function Run:operands(node, t)
+--- The operands of a cell; what its products take as weights may be rounded.
+function Run:cell_operands(number, node, list, before)
+  node = setmetatable({ inputs = list[1]:size(2) }, { __index = node })
+  local H = self.program.states[node.states[1] + 1].width
+  local multiplied = { weight_ih = list[1], weight_hh = before, weight_hr = saros.ones(1) }
+  for n, name in ipairs(node.with) do
+    local operand = cell_operand(node, name, list[n + 1], H)
+    list[n + 1] = self.rounded and multiplied[name] and self.rounded(number, name, operand, multiplied[name])
+      or operand
+  end
+end
+
+function Run:operands(number, node, t)
   local list = {}
   for n, operand in ipairs(node["in"] or {}) do
     list[n] = self:value(operand, t)
   end
   if node.op == "cell" then
-    node = setmetatable({ inputs = list[1]:size(2) }, { __index = node })
-    local H = self.program.states[node.states[1] + 1].width
-    for n, name in ipairs(node.with) do
-      list[n + 1] = cell_operand(node, name, list[n + 1], H)
-    end
+    self:cell_operands(number, node, list, self:before(node.states[1], t))
+  elseif node.op == "linear" and self.rounded then
+    list[2] = self.rounded(number, "weight", list[2]:reshape(-1, list[1]:size(2)), list[1])
   end
   return list
 end
@@ -257,7 +268,7 @@ function Run:compute(n, node, t)
   elseif kind == "state" then
     return self:before(node.state, t)
   end
-  local operands = self:operands(node, t)
+  local operands = self:operands(n, node, t)
   if steppers[kind] then
     local before = {}
     for i, s in ipairs(node.states or { node.state }) do
@@ -293,14 +304,14 @@ end
 ---@param program saros.Program
 ---@param tensors table<string, saros.Tensor>
 ---@param inputs table<string, saros.Tensor>
----@param how? { state?: saros.Tensor[], mask?: saros.Tensor, reset?: saros.Tensor }
+---@param how? { state?: saros.Tensor[], mask?: saros.Tensor, reset?: saros.Tensor, rounded?: function }
 ---@return table<string, saros.Tensor>, saros.Tensor[]
 function twin.run(program, tensors, inputs, how)
   how = how or {}
   local T, B = size_of(inputs)
   local run = setmetatable({
     program = program, tensors = tensors, inputs = inputs, T = T, B = B, state = how.state or {},
-    mask = how.mask, reset = how.reset, values = {}, afters = {}, own = {},
+    mask = how.mask, reset = how.reset, rounded = how.rounded, values = {}, afters = {}, own = {},
   }, Run)
   local outputs, last = {}, {}
   for _, output in ipairs(program.outputs) do

@@ -27,7 +27,10 @@ typedef struct saros_session saros_session;
 /*
 ** How a session keeps the weights of its products, which is most of what it
 ** keeps and what a step of a large layer waits for. Biases, embeddings, norms,
-** peepholes, first states and layers of at most four outputs stay as they are.
+** peepholes, first states and products of at most four outputs stay as they are.
+** So do weights that only multiply the embedding of an id: their sums are computed
+** once for each id. The gates of a cell are one product of x and one of h; a GRU
+** that resets before the product has another one of h for n.
 */
 typedef enum saros_weights {
   SAROS_WEIGHTS_REAL,  // as they are

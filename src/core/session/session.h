@@ -171,6 +171,10 @@ struct saros_session {
 /* The most elements of a table that is computed for all symbols. */
 #define SESSION_LARGEST_TABLE ((size_t)1 << 22)
 
+/* Products of at most so many outputs keep their weights as they are, in
+** whatever way others are packed (step_packing.h). */
+#define SESSION_FEW 4
+
 /* Makes a plan: packs the weights of a program. The parameters must have been
 ** checked. (session_plan.c) */
 saros_status session_plan_new(saros_context *context, saros_program *program,

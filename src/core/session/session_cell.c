@@ -17,9 +17,16 @@ static const recurrent_cell *cell_of(const session_layer *l) {
   return recurrent_cells[l->cell];
 }
 
+/* True if the weights of so few gates stay as they are. A kernel that does all
+** of the step would have them packed. */
+static int stays_exact(const session_planner *p, const session_layer *l) {
+  return saros_cell_of(l->cell).gates * l->H <= SESSION_FEW &&
+         p->plan->kernels != p->plan->math->step[STEP_REAL];
+}
+
 /* True if one kernel does all of the step. */
-static int is_fused(const session_layer *l) {
-  return cell_of(l)->session->fused != NULL &&
+static int is_fused(const session_planner *p, const session_layer *l) {
+  return cell_of(l)->session->fused != NULL && !stays_exact(p, l) &&
          (l->tensors[R_WEIGHT_IH] != NULL || has_table(l)) &&
          l->tensors[R_NORM_GAIN] == NULL && l->tensors[R_NORM_C_GAIN] == NULL &&
          l->zoneout[0] == 0 && l->zoneout[1] == 0;
@@ -52,7 +59,7 @@ static void put_start(const session_planner *p, const session_layer *l,
   int GH = g->G * g->H;
   for (int i = 0; i < GH; i++)
     scratch[i] = bias_of_gate(g, l, i) + (wx != NULL ? wx[i] : 0);
-  if (!is_fused(l)) {
+  if (!is_fused(p, l)) {
     memcpy(start, scratch, (size_t)GH * sizeof(real));
     return;
   }
@@ -66,7 +73,7 @@ static saros_status plan_table(session_planner *p, const session_layer *l,
                                real *scratch) {
   session_stage *g = p->stage;
   const int GH = g->G * g->H;
-  g->table_width = STEP_WIDTH((is_fused(l) ? 4 : g->G) * STEP_WIDTH(g->H));
+  g->table_width = STEP_WIDTH((is_fused(p, l) ? 4 : g->G) * STEP_WIDTH(g->H));
   TRY(session_plan_own(p, SESSION_TABLE,
                        (size_t)l->V * (size_t)g->table_width));
   real *wx = scratch + 4 * g->H, *start = g->owned[SESSION_TABLE];
@@ -206,7 +213,7 @@ static void plan_states(session_planner *p, const program_node *n) {
 static saros_status plan_layer(session_planner *p, const session_layer *l) {
   session_stage *g = p->stage;
   const recurrent_cell *cell = cell_of(l);
-  const int fused = is_fused(l);
+  const int fused = is_fused(p, l);
   g->step = fused ? cell->session->fused : cell->session->step;
   g->separate = cell->separate;
   g->positive = cell->positive;

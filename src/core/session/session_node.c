@@ -74,14 +74,13 @@ typedef struct products {
   int last, rows;
 } products;
 
-/* Packed weights of so few outputs stay as they are, so they stay apart. */
-#define FEW 4
-
+/* Weights that stay as they are stay apart. */
 static int joins(const session_planner *p, const program_node *n,
                  const products *of_x) {
   const session_plan *plan = p->plan;
   return n->op == NODE_LINEAR && !n->invariant &&
-         (n->width > FEW || plan->kernels == plan->math->step[STEP_REAL]) &&
+         (n->width > SESSION_FEW ||
+          plan->kernels == plan->math->step[STEP_REAL]) &&
          of_x->rows + STEP_WIDTH(n->width) <= SESSION_WIDEST;
 }
 

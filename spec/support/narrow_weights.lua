@@ -1,0 +1,184 @@
+--- What a session with weights in fewer bits means: each product takes its weights as
+--- 16 or 8 bits keep them, and all else stays as it is. The rule is that of
+--- saros_weights in src/saros/sessions.h, written once more for the twin of programs.
+
+local saros = require "saros"
+local twin = require "spec.support.program_twin"
+
+local narrow = {}
+
+local FEW = 4 -- products of so few rows stay as they are
+local LARGEST = { bf16 = 0, int8 = 1 / 65534 } -- error of an operand known to 16 bits, relative to its row's largest
+
+-- --- Numbers ----------------------------------------------------------------------------------------
+
+local function float_of(x)
+  return (string.unpack("f", string.pack("f", x)))
+end
+
+--- To the nearest whole number, to the even one of two.
+local function nearest(x)
+  return x + 0x1.8p52 - 0x1.8p52
+end
+
+local rows = {}
+
+--- The upper half of a float, rounded to the nearest, to the even one of two.
+function rows.bf16(row)
+  for k, x in ipairs(row) do
+    local bits = string.unpack("I4", string.pack("f", x))
+    bits = (bits + 0x7fff + (bits >> 16 & 1)) >> 16 << 16
+    row[k] = string.unpack("f", string.pack("I4", bits))
+  end
+  return row
+end
+
+--- Whole numbers of a scale, of which the largest weight of the row has 127.
+function rows.int8(row)
+  local largest = 0
+  for _, x in ipairs(row) do
+    largest = math.max(largest, math.abs(float_of(x)))
+  end
+  local scale = largest < 1e-30 and 0 or float_of(largest / 127)
+  for k, x in ipairs(row) do
+    row[k] = scale == 0 and 0 or scale * nearest(float_of(float_of(x) / scale))
+  end
+  return row
+end
+
+--- The rows from `first` on, if they are not too few.
+local function rounded(w, weights, first)
+  local list = w:contiguous():totable()
+  for n = #list - first + 1 > FEW and first or #list + 1, #list do
+    list[n] = rows[weights](list[n])
+  end
+  return saros.tensor(list)
+end
+
+-- --- Which products -----------------------------------------------------------------------------------
+
+--- For each node, from 0, whether it follows from parameters alone.
+local function invariants(program)
+  local fixed = {}
+  for n, node in ipairs(program.nodes) do
+    local is_fixed = node.op ~= "input" and node.op ~= "ids" and node.op ~= "state" and not node.states
+      and not node.state
+    for _, operand in ipairs(node["in"] or {}) do
+      is_fixed = is_fixed and fixed[operand]
+    end
+    fixed[n - 1] = is_fixed
+  end
+  return fixed
+end
+
+--- The nodes that read each one, where dropout is none; false among them: an output or a state.
+local function readers_of(program)
+  local readers, source = {}, {}
+  local function read(n, reader)
+    local list = readers[source[n]]
+    list[#list + 1] = reader
+  end
+  for n, node in ipairs(program.nodes) do
+    source[n - 1], readers[n - 1] = node.op == "dropout" and source[node["in"][1]] or n - 1, {}
+    for _, operand in ipairs(node.op ~= "dropout" and node["in"] or {}) do
+      read(operand, node)
+    end
+  end
+  for _, output in ipairs(program.outputs) do
+    read(output.node, false)
+  end
+  for _, state in ipairs(program.states) do
+    read(state.next, false)
+  end
+  return readers, source
+end
+
+local function count_rows(program, node)
+  local weight = program.nodes[node["in"][2] + 1]
+  return node.width or program.parameters[weight.parameter + 1].shape[1]
+end
+
+--- True if a session has a table of the products of each id, whose weights keep all
+--- digits: if nothing else reads the row that is looked up.
+local function is_table(program, readers)
+  if #readers == 1 and readers[1] then
+    local op = readers[1].op
+    return op == "linear" or op == "cell" and readers[1].with[1] == "weight_ih"
+  end
+  for _, node in ipairs(readers) do
+    if not node or node.op ~= "linear" or count_rows(program, node) <= FEW then
+      return false
+    end
+  end
+  return #readers > 0
+end
+
+--- The nodes, from 0, whose product with x is exact.
+local function exact_products(program)
+  local exact, fixed, readers, source = {}, invariants(program), readers_of(program)
+  for n, node in ipairs(program.nodes) do
+    if node.op == "linear" or node.op == "cell" then
+      local x = source[node["in"][1]]
+      exact[n - 1] = node.op == "linear" and fixed[n - 1]
+        or program.nodes[x + 1].op == "lookup" and is_table(program, readers[x])
+    end
+  end
+  return exact
+end
+
+-- --- Runs ----------------------------------------------------------------------------------------------
+
+--- By how much a sum may be off if x is known to 16 bits.
+local function error_of(w, x)
+  return w:abs():sum(2):max():item() * x:abs():max():item()
+end
+
+--- A GRU that resets before the product has a product of its own for n.
+local function rounded_weight(node, name, w, weights)
+  if node.cell ~= "gru_before" or name ~= "weight_hh" then
+    return rounded(w, weights, 1)
+  end
+  local split = w:size(1) // 3 * 2
+  local r_and_z = rounded(w:slice(1, 1, split), weights, 1)
+  return saros.concatenate({ r_and_z, rounded(w, weights, split + 1):slice(1, split + 1) }, 1)
+end
+
+--- What twin.run takes in place of weights, and what adds up how far off it may be.
+local function rounding(program, weights)
+  local exact, known, errors = exact_products(program), {}, {}
+  local function round(n, name, w, x)
+    if name ~= "weight_hh" and name ~= "weight_hr" and exact[n] or w:size(1) <= FEW then
+      return w
+    end
+    local key = n .. name
+    known[key] = known[key] or rounded_weight(program.nodes[n + 1], name, w, weights)
+    errors[key] = math.max(errors[key] or 0, x and error_of(w, x) or error_of(w, saros.ones(1)))
+    return known[key]
+  end
+  return round, function()
+    local sum = 0
+    for _, e in pairs(errors) do
+      sum = sum + e
+    end
+    return sum
+  end
+end
+
+--- What the outputs and last states are with weights of so many bits, and how far off a
+--- session may be beyond rounding: where bytes are multiplied, a float build knows the
+--- other operand of a product to half of 1 / 32767 of its largest element, for each of
+--- the products in each step.
+---@param program saros.Program
+---@param tensors table<string, saros.Tensor>
+---@param inputs table<string, saros.Tensor>
+---@param weights "bf16"|"int8"
+---@return table<string, saros.Tensor> outputs, saros.Tensor[] last, number off
+function narrow.run(program, tensors, inputs, weights)
+  local round, sum = rounding(program, weights)
+  local outputs, last = twin.run(program, tensors, inputs, { rounded = round })
+  local _, x = next(inputs)
+  local is_float = saros.info().real == "float"
+  return outputs, last, is_float and LARGEST[weights] * sum() * x:size(1) or 0
+end
+
+return narrow
