@@ -7,10 +7,13 @@ local commands = require "spec.support.commands"
 local definitions = require "spec.support.definitions"
 local files = require "spec.support.files"
 local folders = require "spec.support.folders"
+local gradients = require "spec.support.said_gradients"
+local narrow = require "spec.support.narrow_weights"
 local said = require "spec.support.said"
 local saros = require "saros"
 local core = require "saros.core"
 local twin = require "spec.support.program_twin"
+local nn = saros.nn
 
 local T, B, CUT = 7, 3, 3
 local TOLERANCE = c.is_double and 1e-9 or 5e-5
@@ -30,19 +33,19 @@ for n, row in ipairs(definitions.rows) do
   subjects[n] = s
 end
 
--- Values are the same, relative to what is above 1.
-local function same(expected, got, what)
+-- Values are the same, relative to what is above 1, and up to what else they may be off.
+local function same(expected, got, what, more)
   assert(got, what .. ": nothing")
   assert.equal(expected:count(), got:count(), what)
   local a = expected:contiguous():reshape(-1)
   local off = ((a - got:contiguous():reshape(-1)):abs() / a:abs():maximum(1)):max():item()
-  assert(off <= TOLERANCE, ("%s: %g off"):format(what, off))
+  assert(off <= TOLERANCE + (more or 0), ("%s: %g off"):format(what, off))
 end
 
 -- All tensors by name.
-local function all_same(expected, got, what)
+local function all_same(expected, got, what, more)
   for name, tensor in pairs(expected) do
-    same(tensor, got[name], what .. ", " .. name)
+    same(tensor, got[name], what .. ", " .. name, more)
   end
   for name in pairs(got) do
     assert(expected[name], what .. ", " .. name .. ": too much")
@@ -190,11 +193,20 @@ uses["in sessions"] = function(s)
   end
 end
 
+local function net_of(model)
+  return model.kind == "forecaster" and model.net or model
+end
+
+-- The session inside what a classifier or a forecaster makes of it.
+local function inner(session)
+  return type(session) == "table" and session.inner or session
+end
+
 uses["in a session that goes on from a layer, and back"] = function(s)
   if not s.pieces then
     return
   end
-  local net = s.model.kind == "forecaster" and s.model.net or s.model
+  local net = net_of(s.model)
   local _, state = said.whole(s.model, said.part(s.inputs, 1, CUT))
   local session = net:session { streams = B }
   if state then
@@ -208,6 +220,50 @@ uses["in a session that goes on from a layer, and back"] = function(s)
     same(y:slice(1, CUT + 1, T), outputs[name], name)
   end
   all_same(said.leaves(s.state), state and said.leaves(session:state()) or {}, "states behind it")
+  if state then
+    local again = said.part(s.inputs, 1, CUT)
+    local expected = said.whole(s.model, again, s.state)
+    all_same(expected, (said.whole(s.model, again, session:state())), "a layer behind a session")
+    all_same(expected, said.stepped(net, session:set_state(s.state), again, s.names), "behind all steps")
+    local alone = net:session():set_state(nn.state.select(s.state, 2))
+    all_same(said.row(expected, 2), said.stepped(net, alone, said.row(again, 2), s.names), "one stream")
+  end
+end
+
+-- What a model means with weights in fewer bits: outputs, last states, how far off it may be.
+local function narrowed(s, weights)
+  if not s[weights] then
+    local outputs, last, off = narrow.run(s.program, s.model:tensors(), s.inputs, weights)
+    s[weights] = { outputs = outputs, last = last, off = off }
+  end
+  return s[weights]
+end
+
+-- The states that a session has, by the names of the program.
+local function assert_states(s, expected, session, what)
+  local leaves = said.leaves(inner(session):state())
+  for n, state in ipairs(s.program.states) do
+    same(expected.last[n], leaves[state.name], what .. ", state " .. state.name, expected.off)
+  end
+end
+
+uses["in sessions of fewer bits, which go on from each other"] = function(s)
+  local first, second = said.part(s.inputs, 1, CUT), said.part(s.inputs, CUT + 1, T)
+  for _, weights in ipairs { "bf16", "int8" } do
+    local function session(streams)
+      return s.model:session { streams = streams, weights = weights }
+    end
+    local before, behind, alone, expected = session(B), session(B), session(1), narrowed(s, weights)
+    local begun = said.stepped(s.model, before, first, s.names)
+    local state = inner(before):state()
+    inner(behind):set_state(state)
+    local outputs = said.joined { begun, said.stepped(s.model, behind, second, s.names) }
+    all_same(expected.outputs, outputs, weights, expected.off)
+    assert_states(s, expected, behind, weights)
+    inner(alone):set_state(nn.state.select(state, 2))
+    all_same(said.row(said.part(expected.outputs, CUT + 1, T), 2),
+      said.stepped(s.model, alone, said.row(second, 2), s.names), weights .. ", one stream", expected.off)
+  end
 end
 
 uses["as a learner"] = function(s)
@@ -215,11 +271,54 @@ uses["as a learner"] = function(s)
   all_same(s.outputs, said.stepped(s.model, learner, s.inputs, s.names), "a learner")
 end
 
+-- --- Gradients ----------------------------------------------------------------------------------------
+
+-- Gradients by name, relative to the largest of each; none is none but zeros.
+local function same_gradients(expected, got, what)
+  for _, pair in ipairs { { expected, got }, { got, expected } } do
+    for name, gradient in pairs(pair[1]) do
+      local scale = 1 / math.max(1, gradient:abs():max():item())
+      local other = pair[2][name] or gradient * 0
+      same(gradient * scale, other * scale, ("%s, gradient of %s"):format(what, name))
+    end
+  end
+end
+
+-- Those of a module; nil where they are random, or of another function than its program.
+local function gradients_of(s)
+  if not s.gradients and not next(s.model:generators()) and not s.row.is_trained_otherwise then
+    s.gradients = gradients.of(s.model:tensors(), s.inputs, function() return (said.whole(s.model, s.inputs)) end)
+  end
+  return s.gradients
+end
+
+uses["with the same gradients as its program"] = function(s)
+  local expected, parameters, program = gradients_of(s), parameters_of(s), core.program(s.program:encode())
+  for way, plain in pairs(expected and { ["a loop"] = false, ["plain operations"] = true } or {}) do
+    same_gradients(expected, gradients.of(s.model:tensors(), s.inputs, function()
+      return (program:run { parameters = parameters, inputs = s.inputs, plain = plain })
+    end), way)
+  end
+end
+
+uses["with the same gradients as a learner"] = function(s)
+  local model = definitions.built(s.row)
+  local learner = gradients.learner(model, s.inputs)
+  local targets, expected = gradients.of_window(definitions.built(s.row), s.inputs)
+  same_gradients(expected, gradients.of_learner(learner, model, s.inputs, targets), "a learner")
+end
+
+-- --- What is refused ------------------------------------------------------------------------------
+
+local STEPPED = {
+  ["in sessions"] = true, ["as a learner"] = true, ["in a session that goes on from a layer, and back"] = true,
+  ["in sessions of fewer bits, which go on from each other"] = true, ["with the same gradients as a learner"] = true,
+}
+
 -- What a model refuses of these.
 local function refusal_of(s, use)
-  local refused = (use == "in sessions" or use == "as a learner"
-    or use == "in a session that goes on from a layer, and back") and refusal(s)
-  if use == "as a learner" and s.row.refuses and s.row.refuses.learner then
+  local refused = STEPPED[use] and refusal(s)
+  if use:find "as a learner" and s.row.refuses and s.row.refuses.learner then
     refused = refused or s.row.refuses.learner
   end
   return refused or nil
@@ -328,6 +427,21 @@ local function assert_same_elsewhere(s, kind)
   end
 end
 
+-- What sessions of the host say with states of others: behind CUT steps of another
+-- session, with weights of each kind, and behind the whole sequence.
+local function assert_handed_over(s)
+  local tensors = said_elsewhere(s, "host")
+  local all = { real = { outputs = s.outputs, off = 0 }, bf16 = narrowed(s, "bf16"), int8 = narrowed(s, "int8") }
+  for weights, expected in pairs(all) do
+    local second = said.part(expected.outputs, CUT + 1, T)
+    all_same(second, under(tensors, weights .. "."), weights, expected.off)
+    all_same(said.row(second, 1), under(tensors, weights .. " alone."), weights .. ", one stream", expected.off)
+  end
+  if s.pieces then
+    all_same(said.whole(s.model, said.part(s.inputs, 1, CUT), s.state), under(tensors, "again."), "behind all steps")
+  end
+end
+
 -- The sequence for the test of a C file, as the model takes it from scripts.
 local function test_of(s)
   local list = {}
@@ -340,18 +454,28 @@ local function test_of(s)
   return said.only(list)
 end
 
--- One program with the tests of all files.
-local function write_program()
+-- One program with the tests of all files: NAME.c of models called PREFIX and a number.
+local function write_program(name, prefix, weights)
   local lines, calls = {}, {}
   for n, s in ipairs(subjects) do
-    local name = "m" .. n
-    assert(saros.export_c(s.model, ("%s/%s.c"):format(folder, name), { name = name, test = test_of(s) }))
-    lines[n] = ("#define M%d_TEST\n#define main m%d_main\n#include \"m%d.c\"\n#undef main\n"):format(n, n, n)
-    calls[n] = ("  m%d_main();\n"):format(n)
+    local own = prefix .. n
+    assert(saros.export_c(s.model, ("%s/%s.c"):format(folder, own), { name = own, test = test_of(s),
+      weights = weights }))
+    lines[n] = ("#define %s_TEST\n#define main %s_main\n#include \"%s.c\"\n#undef main\n"):format(own:upper(), own,
+      own)
+    calls[n] = ("  %s_main();\n"):format(own)
   end
-  files.write(folder .. "/all.c", ("%sint main(void) {\n%s  return 0;\n}\n"):format(table.concat(lines),
-    table.concat(calls)))
+  files.write(("%s/%s.c"):format(folder, name), ("%sint main(void) {\n%s  return 0;\n}\n"):format(
+    table.concat(lines), table.concat(calls)))
 end
+
+-- In what ways C files are compiled. Most of the time goes into optimizing, which
+-- spec/export_program_spec.lua has both compilers do for all cells.
+local COMPILED = {
+  { program = "real", prefix = "m", command = "gcc " .. c.FLAGS },
+  { program = "real", prefix = "m", command = "clang " .. c.FLAGS:gsub("-O1", "-O0") },
+  { program = "int8", prefix = "i", command = "clang " .. c.FLAGS:gsub("-O1", "-O0") },
+}
 
 describe("one definition, elsewhere", function()
   setup(function()
@@ -373,6 +497,11 @@ describe("one definition, elsewhere", function()
       it("says the same: " .. s.name, function()
         if not s.row.pairs then
           assert_same_elsewhere(s, "fresh")
+          if gradients_of(s) then
+            same_gradients(gradients_of(s), under(said_elsewhere(s, "fresh"), "gradient."), "from a file")
+          elseif s.row.is_trained_otherwise then
+            assert.matches("expected no training tape", select(2, said_elsewhere(s, "fresh")).gradient, 1, true)
+          end
           return
         end
         local found = said.translated(s.model, { source = s.inputs.x:slice(2, 1, 1) })
@@ -391,6 +520,9 @@ describe("one definition, elsewhere", function()
       it("says the same: " .. s.name, function()
         if not s.row.pairs then
           assert_same_elsewhere(s, "host")
+          if not s.both_ways then
+            assert_handed_over(s)
+          end
           return
         end
         local _, metadata = said_elsewhere(s, "host")
@@ -402,23 +534,23 @@ describe("one definition, elsewhere", function()
   describe("as C", function()
     local printed = {}
     setup(function()
-      write_program()
-      local lines = {} -- all compilers at once
-      for n, compiler in ipairs(c.COMPILERS) do
-        lines[n] = ("{ %s %s all.c -o %s.out -lm && ./%s.out > %s.txt; } & "):format(compiler, c.FLAGS, compiler,
-          compiler, compiler)
+      write_program("real", "m", "real")
+      write_program("int8", "i", "int8")
+      local lines = {} -- all at once
+      for n, how in ipairs(COMPILED) do
+        lines[n] = ("{ %s %s.c -o %d.out -lm && ./%d.out > %d.txt; } & "):format(how.command, how.program, n, n, n)
       end
       c.succeed("cd '%s' && { %swait; }", folder, table.concat(lines))
-      for _, compiler in ipairs(c.COMPILERS) do
-        printed[compiler] = files.read(("%s/%s.txt"):format(folder, compiler))
+      for n in ipairs(COMPILED) do
+        printed[n] = files.read(("%s/%d.txt"):format(folder, n))
       end
     end)
 
     for _, s in ipairs(subjects) do
-      it("says the same under every compiler: " .. s.name, function()
-        for _, compiler in ipairs(c.COMPILERS) do
-          local line = ("\n" .. printed[compiler]):match("\n(m" .. s.n .. ": [^\n]*)")
-          assert.equal("well", line and line:match "(%w+)$", compiler)
+      it("says the same under every compiler, also in 8 bits: " .. s.name, function()
+        for n, how in ipairs(COMPILED) do
+          local line = ("\n" .. printed[n]):match(("\n(%s%d: [^\n]*)"):format(how.prefix, s.n))
+          assert.equal("well", line and line:match "(%w+)$", how.command)
         end
       end)
     end

@@ -76,6 +76,16 @@ for _, cell in ipairs(recurrent.names) do
   end
 end
 
+-- Few units, whose products sessions keep with all digits.
+for name, build in pairs {
+  lstm = function() return nn.lstm { I, 1 } end,
+  gru = function() return nn.gru { I, 1 } end,
+  ["gru, reset before"] = function() return nn.gru { I, 4, reset = "before" } end,
+  mingru = function() return nn.mingru { I, 2 } end,
+} do
+  add("few units, " .. name, build)
+end
+
 -- --- Cells of one's own -------------------------------------------------------------------------
 
 local own = {}
@@ -180,7 +190,6 @@ for name, build in pairs {
   ["of windowed attention"] = function()
     return nn.chain { nn.linear { I, 4 }, nn.residual { nn.windowed_attention { 4, 3, heads = 2 } }, nn.lru { 4, 4 } }
   end,
-  ["with a batch norm"] = function() return nn.chain { nn.linear { I, 4 }, nn.batch_norm { 4 }, nn.rnn { 4, 2 } } end,
   ["with a cell of one's own"] = function()
     return nn.chain { nn.recurrent { I, H, cell = own.matrix }, nn.rms_norm { H }, nn.lstm { H, 2 } }
   end,
@@ -191,6 +200,11 @@ for name, build in pairs {
 } do
   add("chain, " .. name, build)
 end
+
+-- Its statistics in training are those of the batch, of which a program knows nothing.
+add("chain, with a batch norm", function()
+  return nn.chain { nn.linear { I, 4 }, nn.batch_norm { 4 }, nn.rnn { 4, 2 } }
+end, { is_trained_otherwise = true })
 
 add("chain, of ids", function()
   return nn.chain { nn.embedding { IDS, 4 }, nn.gru { 4, H }, nn.linear { H, IDS }, saros.log_softmax }
@@ -221,6 +235,56 @@ add("two inputs, two outputs", function()
   return m
 end, { inputs = { { name = "left", width = 3 }, { name = "right", width = 2 } },
   refuses = { learner = "learner: expected a model of one input, got one of 2" } })
+
+--- Ids and numbers go in, and a table is read by several products.
+add("ids and numbers, two outputs", function()
+  local m = module_of({ e = nn.embedding { IDS, 4 }, few = nn.linear { 4, 2 }, wide = nn.linear { 4, 5 },
+    a = nn.lstm { 7, 5 }, b = nn.gru { 4, 5 }, c = nn.recurrent { 5, 5, cell = own.gru } },
+    function(self, x, state, given)
+      local looked_up = self.e(x.left)
+      local a, after = self.a(looked_up .. x.right, state and state[1], given)
+      local b, behind = self.b(looked_up, state and state[2], given)
+      local c, last = self.c(a * b + self.wide(looked_up), state and state[3], given)
+      return { value = self.few(looked_up) * c:slice(3, 1, 2), policy = saros.softmax(c) },
+        nn.state.new { after, behind, last }
+    end, true)
+  m.inputs = { { name = "left", count = IDS }, { name = "right", width = 3 } }
+  return m
+end, { inputs = { { name = "left", count = IDS }, { name = "right", width = 3 } },
+  refuses = { learner = "learner: expected a model of one input, got one of 2" } })
+
+add("tables of few and of many products", function()
+  local m = module_of({ a = nn.embedding { IDS, 4 }, b = nn.embedding { IDS, 4 }, c = nn.embedding { IDS, 4 },
+    few = nn.linear { 4, 2 }, six = nn.linear { 4, 6 }, wide = nn.linear { 4, 6 }, last = nn.linear { 4, 2 } },
+    function(self, x)
+      local a, b, c = self.a(x), self.b(x), self.c(x)
+      return (self.six(a) * self.wide(a)) .. self.few(b) .. (self.last(c) * self.last(c)) .. self.wide(c)
+    end)
+  m.inputs = { { name = "x", count = IDS } }
+  return m
+end, { inputs = SYMBOLS })
+
+-- --- With rows first ---------------------------------------------------------------------------------
+
+for name, build in pairs {
+  ["a layer"] = function() return nn.gru { I, H, layers = 2, learn_state = true, batch_first = true } end,
+  ["a layer, to and fro"] = function() return nn.lstm { I, H, bidirectional = true, batch_first = true } end,
+  ["a cell of one's own"] = function() return nn.recurrent { I, H, cell = own.matrix, batch_first = true } end,
+  ["conv1d"] = function() return nn.conv1d { I, 4, kernel = 3, batch_first = true } end,
+  ["windowed attention"] = function() return nn.windowed_attention { I, 3, batch_first = true } end,
+  ["a residual"] = function() return nn.residual { nn.linear { I, H }, nn.gru { H, I }, batch_first = true } end,
+  ["branches"] = function() return nn.branch { nn.lstm { I, 4 }, nn.linear { I, 3 }, batch_first = true } end,
+  ["a chain"] = function()
+    return nn.chain { nn.linear { I, H }, nn.mingru { H, H }, saros.tanh, nn.linear { H, 2 }, batch_first = true }
+  end,
+} do
+  add("rows first, " .. name, build)
+end
+
+add("rows first, a chain of ids with heads", function()
+  return nn.chain { nn.embedding { IDS, 4 }, nn.gru { 4, H }, nn.heads { a = nn.linear { H, 2 }, b = saros.tanh },
+    batch_first = true }
+end, { inputs = SYMBOLS, refuses = { learner = "learner: expected a model of one output, got one of 2" } })
 
 -- --- Models ----------------------------------------------------------------------------------------
 

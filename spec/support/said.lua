@@ -36,6 +36,24 @@ local function size_of(inputs)
   return x:size(1), x:size(2)
 end
 
+local function turned(values)
+  local result = {}
+  for name, value in pairs(values) do
+    result[name] = value:rank() > 1 and value:transpose(1, 2) or value
+  end
+  return result
+end
+
+--- Outputs by name, (T, B, ...), and the state behind them, whichever axis the net has first.
+local function called(net, inputs, state, given)
+  if net.batch_first then
+    inputs, given = turned(inputs), given and turned(given)
+  end
+  local y, after = net(said.only(inputs), state, given)
+  y = type(y) == "table" and y or { y = y }
+  return net.batch_first and turned(y) or y, after
+end
+
 --- A classifier says one thing of a whole sequence: here, of each that begins it.
 local function classified(model, inputs)
   local T, list = size_of(inputs), {}
@@ -52,9 +70,9 @@ function said.whole(model, inputs, state, given)
   end
   local T, B = size_of(inputs)
   local net = model.kind == "forecaster" and model.net or model -- without differences
-  local y, after = net(said.only(inputs), state, given)
+  local y, after = called(net, inputs, state, given)
   local outputs = {}
-  for name, value in pairs(type(y) == "table" and y or { y = y }) do
+  for name, value in pairs(y) do
     outputs[name] = value:contiguous():reshape(T, B, -1)
   end
   return outputs, after

@@ -3,9 +3,10 @@
 --     saros said_by_file.lua FOLDER COUNT
 --
 -- reads N.safetensors and N.inputs for each N up to COUNT, and writes N.fresh: "run.NAME"
--- of a sequence, "step.NAME" of a session of all rows, "last.STATE". The metadata have
--- what was refused.
+-- of a sequence, "step.NAME" of a session of all rows, "last.STATE", "gradient.NAME" of
+-- parameters and inputs. The metadata have what was refused.
 
+local gradients = require "spec.support.said_gradients"
 local said = require "spec.support.said"
 local saros = require "saros"
 
@@ -26,6 +27,11 @@ local function walk(n)
     local outputs, state = said.whole(model, inputs)
     add(all, "run.", outputs)
     add(all, "last.", said.leaves(state))
+    local trains, made = pcall(gradients.of, model:tensors(), inputs, function()
+      return (said.whole(model, inputs))
+    end)
+    metadata.gradient = not trains and made or nil
+    add(all, "gradient.", trains and made or {})
     local _, x = next(inputs)
     local ok, session = pcall(model.session, model, { streams = x:size(2) })
     if ok then
