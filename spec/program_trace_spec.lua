@@ -195,7 +195,7 @@ describe("the program of a model", function()
       return nn.classifier { vocabulary = vocabulary, labels = { "x", "y" }, bidirectional = true }:program()
     end)
     assert.is_false(ok)
-    assert.matches("expected a classifier of one direction", message)
+    assert.matches("program: expected a classifier with bidirectional = false", message, 1, true)
   end)
 
   it("that forecasts is that of its net", function()
