@@ -6,7 +6,7 @@ local core = require "saros.core"
 local fold = require "saros.export.fold"
 local options = require "saros.options"
 local take_apart = require "saros.program.cells"
-local width_of = require "saros.program.widths"
+local widths = require "saros.program.widths"
 
 ---@class saros.export.Node
 ---@field op string  as in a program, or "elementwise"
@@ -66,7 +66,7 @@ function Builder:add(op, inputs, fields)
     node[name] = value
   end
   node.op, node.inputs = op, inputs
-  node.width = width_of(node)
+  node.width = widths.of(node)
   if not node.tensor and is_invariant(node) then
     node.tensor = fold(node)
   end

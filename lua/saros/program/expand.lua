@@ -2,10 +2,9 @@
 --- that the loop around it is compiled as a whole. A cell outside of every loop stays
 --- what it is, one operation over all steps.
 
-local core = require "saros.core"
 local cells = require "saros.program.cells"
 local program = require "saros.program.program"
-local width_of = require "saros.program.widths"
+local widths = require "saros.program.widths"
 
 -- --- Loops ---------------------------------------------------------------------------------
 
@@ -71,32 +70,13 @@ function Builder:add(op, inputs, fields, facts)
       node[name] = value
     end
   end
-  node.width = width_of(node)
+  node.width = widths.of(node)
   self.nodes[#self.nodes + 1] = node
   return node
 end
 
 function Builder:constant(tensor)
-  return self:add("constant", {}, { value = tensor:item() }, { tensor = tensor })
-end
-
-local function count_of(shape)
-  local count = 1
-  for _, size in ipairs(shape) do
-    count = count * size
-  end
-  return count
-end
-
-local facts = {}
-
-function facts.parameter(self, given) return { width = count_of(self.data.parameters[given.parameter + 1].shape) } end
-function facts.constant(_, given) return { tensor = core.tensor(given.values or { given.value }) } end
-function facts.state(self, given) return { state = self.states[given.state + 1] } end
-function facts.cell(self, given) return { width = self.states[given.states[1] + 1].width } end
-
-function facts.window(self, given, inputs)
-  return { taps = self.states[given.state + 1].width // ((given.dilation or 1) * inputs[1].width) + 1 }
+  return self:add("constant", {}, { value = tensor:item() })
 end
 
 local function copied(self, given, inputs)
@@ -104,7 +84,7 @@ local function copied(self, given, inputs)
   for name, value in pairs(given) do
     fields[name] = name ~= "op" and name ~= "in" and value or nil
   end
-  return self:add(given.op, inputs, fields, facts[given.op] and facts[given.op](self, given, inputs))
+  return self:add(given.op, inputs, fields, widths.facts(self.data, given, inputs))
 end
 
 local function taken_apart(self, given, inputs)

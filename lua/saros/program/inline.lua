@@ -2,6 +2,7 @@
 --- of a program, the nodes of that program are copied into the trace.
 
 local layout = require "saros.program.layout"
+local widths = require "saros.program.widths"
 
 ---@class saros.program.Inlined
 ---@field parameters table<string, saros.Tensor>  by the names that the program has for them
@@ -17,46 +18,14 @@ local layout = require "saros.program.layout"
 local Inlining = {}
 Inlining.__index = Inlining
 
--- --- Widths --------------------------------------------------------------------------------
-
-local WIDTHS = {}
-
-function WIDTHS.constant(_, node) return node.values and #node.values or 1 end
-function WIDTHS.linear(w) return w[2] // w[1] end
-function WIDTHS.lookup(w, _, count) return w[2] // count end
-function WIDTHS.expand(_, node) return node.outer * node.times * node.inner end
-function WIDTHS.slice(_, node) return node.outer * node.count * node.inner end
-function WIDTHS.matvec(_, node) return node.heads * (node.transposed and node.columns or node.rows) end
-function WIDTHS.outer(w, node) return w[1] * w[2] // node.heads end
-
-function WIDTHS.concatenate(w)
-  local sum = 0
-  for _, width in ipairs(w) do
-    sum = sum + width
-  end
-  return sum
-end
-
-for _, name in ipairs { "sum", "mean", "max", "min", "logsumexp" } do
-  WIDTHS[name] = function(_, node) return node.outer * node.inner end
-end
-
-local SAME = { layer_norm = true, rms_norm = true, attention = true }
-
 --- The width of a node of a program, whose operands are these nodes of the trace.
-local function width_of(t, program, node, operands)
-  local widths = {}
+local function width_of(t, program, given, operands)
+  local inputs = {}
   for k, operand in ipairs(operands) do
-    widths[k] = t.widths[operand]
+    inputs[k] = { width = t.widths[operand], count = t.nodes[operand + 1].count }
   end
-  if node.op == "cell" then
-    return program.states[node.states[1] + 1].width
-  elseif node.op == "window" then
-    return widths[1] + program.states[node.state + 1].width // node.dilation
-  elseif WIDTHS[node.op] then
-    return WIDTHS[node.op](widths, node, node.op == "lookup" and t.nodes[operands[1] + 1].count)
-  end
-  return SAME[node.op] and widths[1] or math.max(table.unpack(widths))
+  local facts = widths.facts(program, given, inputs)
+  return widths.of(setmetatable(facts, { __index = given }))
 end
 
 -- --- Nodes ----------------------------------------------------------------------------------
