@@ -105,6 +105,21 @@ describe("what a cell's function reads from outside", function()
     assert.equal(traced, calls)
   end)
 
+  it("makes no new program for what the function changes itself", function()
+    local calls, memory = 0, {}
+    local net = nn.recurrent { 3, 4, layers = 2, bidirectional = true, cell = nn.cell("own", {}, function(p, v, h)
+      calls = calls + 1
+      memory[#memory + 1], memory.ones = calls, memory.ones or saros.ones(4)
+      return saros.tanh(p.gate(v .. h)) * memory.ones
+    end) }:init { seed = 1 }
+    local before = net(x)
+    local traced = calls
+    assert.equal(0, (net(x) - before):abs():max():item())
+    assert.equal(traced, calls)
+    memory.ones = saros.zeros(4) -- which it fills once, and does not change
+    assert.equal(0, net(x):abs():max():item())
+  end)
+
   it("is named where the function changes it", function()
     local count = 0
     local function step(p, v, h)

@@ -102,7 +102,7 @@ local function compile(step, inputs, reverse)
     state.reverse = reverse or nil
   end
   local self = setmetatable({ states = traced.states, parameters = {}, list = step:parameters(),
-    captured = captured.of(step) }, Compiled)
+    captured = traced.captured }, Compiled)
   self.program, self.generator = core.program(late.expand.cells(traced):encode()), generator_of(step)
   self.slow = late.expand.slow(traced)
   local tensors = step:tensors()

@@ -152,6 +152,11 @@ local function value_of(holder, key)
   return rawget(holder, key)
 end
 
+local function is_other(self, n)
+  local now, value = value_of(self.holders[n], self.keys[n]), self.values[n]
+  return not rawequal(now, value) and (now == now or value == value)
+end
+
 --- Put another value in place of one wherever that was found.
 ---@param self saros.program.Captured
 function captured.replace(self, old, new)
@@ -170,11 +175,27 @@ end
 ---@return string?
 ---@return function|false|nil
 function captured.changed(self)
-  local holders, keys, values = self.holders, self.keys, self.values
-  for n = 1, #holders do
-    local now, value = value_of(holders[n], keys[n]), values[n]
-    if not rawequal(now, value) and (now == now or value == value) then
+  for n = 1, #self.holders do
+    if is_other(self, n) then
       return self.names[n], self.owners[n]
+    end
+  end
+end
+
+--- Forgets what the functions have changed themselves while they were traced, such as a
+--- count of their calls: the trace has shown that their results do not depend on it.
+---@param self saros.program.Captured
+function captured.settle(self)
+  local kept = 0
+  for n = 1, #self.holders do
+    local is_kept = not is_other(self, n)
+    kept = kept + (is_kept and 1 or 0)
+    for _, list in ipairs { self.holders, self.keys, self.values, self.names, self.owners } do
+      local entry = list[n]
+      list[n] = nil
+      if is_kept then
+        list[kept] = entry
+      end
     end
   end
 end

@@ -31,6 +31,7 @@ local sorted = require "saros.sorted"
 ---@field nodes table[]
 ---@field outputs { name: string, node: integer }[]
 ---@field asks_training? boolean
+---@field captured? saros.program.Captured  what the functions that it was traced from read
 local Program = {}
 Program.__index = Program
 

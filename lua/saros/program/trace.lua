@@ -307,14 +307,15 @@ local function state_form(module, inputs, generator, T)
 end
 
 local function trace_later(module, inputs, generator, is_step)
-  local t = recorder.new(module, true, captured.of(module), is_step)
   local T = not is_step and 1 or nil
   local state, leaves, others
   if module.stateful then
     state, leaves, others = state_form(module, inputs, generator, T)
-    for n, leaf in ipairs(leaves) do
-      leaf.axes = state_axes(t, leaf, others[n])
-    end
+  end
+  -- Behind the first runs, in which functions may fill what they keep for later.
+  local t = recorder.new(module, true, captured.of(module), is_step)
+  for n, leaf in ipairs(leaves or {}) do
+    leaf.axes = state_axes(t, leaf, others[n])
   end
   local outputs, after = traced_step(t, module, inputs, samples(inputs, T, B, generator), state, leaves, is_step)
   next_of(t, leaves or {}, after)
@@ -413,7 +414,8 @@ local function assemble(t, outputs)
     outputs[n] = { name = output.name, node = number[output.node] }
   end
   local made = program.new { format = 1, parameters = parameters, states = states, nodes = nodes, outputs = outputs }
-  made.asks_training = t.asks_training
+  captured.settle(t.captured)
+  made.asks_training, made.captured = t.asks_training, t.captured
   return made
 end
 
@@ -510,13 +512,12 @@ end
 -- gone over at once, as in a host with many states; a larger one takes longer than they are worth.
 local SMALL_HEAP = 4096
 
--- Programs of modules, with the parameters that they had then, and what cells of one's
--- own read from outside. Other functions of scripts may compute something else
+-- Programs of modules, with the parameters that they had then. Other functions of scripts may compute something else
 -- tomorrow, so what runs any is not kept.
 local cache = setmetatable({}, { __mode = "k" })
 
 local function is_fresh(cached, parameters)
-  if not cached or #cached.parameters ~= #parameters or captured.changed(cached.captured) then
+  if not cached or #cached.parameters ~= #parameters or captured.changed(cached.program.captured) then
     return false
   end
   for n, parameter in ipairs(parameters) do
@@ -570,7 +571,7 @@ function trace.program(module, given)
     core.collect_soon()
   end
   if given == nil and not runs_script(module) then
-    cache[module] = { parameters = parameters, program = made, captured = captured.of(module) }
+    cache[module] = { parameters = parameters, program = made }
   end
   return made
 end
