@@ -55,12 +55,46 @@ describe("what a cell's function reads from outside", function()
       function() settings = { list = { 1, 0 }, scale = 1 } end, function() bend = saros.negate end)
   end)
 
+  it("may be a function in a table, or an entry that was not there", function()
+    local settings = { act = saros.tanh }
+    follows(function(p, v, h)
+      local y = settings.act(p.gate(v .. h))
+      return settings.scale and y * settings.scale or y
+    end, function() settings.act = saros.sigmoid end, function() settings.scale = 0.5 end,
+      function() settings.scale = nil end)
+  end)
+
+  it("may be in the class of an object, and what its methods read", function()
+    local scale, defaults = 1, { offset = 0 }
+    local Base = { gain = 1 }
+    Base.__index = Base
+    local Bend = setmetatable({}, Base)
+    Bend.__index = Bend
+    function Bend.run(self, y) return saros.tanh(y * scale * self.gain + self.offset) end
+    local bend = setmetatable({ offset = 0.1 }, Bend)
+    local settings = setmetatable({}, { __index = defaults })
+    follows(function(p, v, h) return bend:run(p.gate(v .. h)) + settings.offset end,
+      function() scale = 0.5 end, function() bend.offset = 0 end, function() Base.gain = 2 end,
+      function() defaults.offset = 1 end, function() function Bend.run(_, y) return saros.sigmoid(y) end end)
+  end)
+
   it("may be a global", function()
     local environment = setmetatable({ scale = 1, bend = { by = 1 } }, { __index = _G })
     local step = load([[return function(p, x, h) return (p.gate(x .. h) * scale + bend.by):tanh() end]], "step", "t",
       environment)()
     follows(step, function() environment.scale = 0.5 end, function() environment.bend.by = 0 end,
       function() environment.bend = { by = 2 } end)
+  end)
+
+  it("may be a global that was not there, or one that an environment inherits", function()
+    local outer = setmetatable({ scale = 1 }, { __index = _G })
+    local environment = setmetatable({}, { __index = outer })
+    local step = load([[return function(p, x, h)
+      local y = (p.gate(x .. h) * scale):tanh()
+      return offset and y + offset or y
+    end]], "step", "t", environment)()
+    follows(step, function() outer.scale = 0.5 end, function() environment.offset = 0.1 end,
+      function() environment.scale = 2 end, function() environment.offset = nil end)
   end)
 
   it("may be a field of a module that nn.unroll runs, or of its class", function()
@@ -118,6 +152,47 @@ describe("what a cell's function reads from outside", function()
     assert.equal(traced, calls)
     memory.ones = saros.zeros(4) -- which it fills once, and does not change
     assert.equal(0, net(x):abs():max():item())
+  end)
+
+  it("is no global of another name in its bytecode", function()
+    local environment = setmetatable({}, { __index = _G })
+    local step = load([[return function(p, x, h) return (p.gate(x .. h) * scale):tanh() end]], "step", "t",
+      environment)()
+    environment.scale = 1
+    for code = 65, 122 do -- single letters occur in instructions
+      environment[string.char(code)] = 1
+    end
+    local net = nn.recurrent { 3, 4, cell = nn.cell("own", {}, step) }:init { seed = 1 }
+    local program = net:program()
+    for code = 65, 122 do
+      environment[string.char(code)] = 2
+    end
+    assert.equal(program, net:program())
+  end)
+
+  it("is compared as a whole where it is large, and named", function()
+    local words, scale = {}, 1
+    for n = 1, 300 do
+      words[n] = n
+    end
+    local net = nn.recurrent { 3, 4, cell = nn.cell("own", {}, function(p, v, h)
+      return saros.tanh(p.gate(v .. h)) * words[1] * scale
+    end) }:init { seed = 1 }
+    local before = net(x)
+    local ok, note = net:compiled()
+    assert.is_true(ok)
+    assert.equal("program: changes in 'words' are not noticed: only tables of at most 256 entries, and 1000 values in "
+      .. "all, are compared at each call", note)
+    words[1] = 2
+    assert.equal(0, (net(x) - before):abs():max():item())
+    scale = 0.5
+    local slow = nn.recurrent { 3, 4, cell = net.directions[1].own.cell.maker, compiled = false }:adopt(net:tensors())
+    words[1] = 1
+    assert.near(0, (net(x) - slow(x)):abs():max():item(), 1e-5)
+    words = { 1 }
+    assert.is_true((net(x) - before):abs():max():item() > 1e-3)
+    local _, none = net:compiled()
+    assert.is_nil(none)
   end)
 
   it("is named where the function changes it", function()

@@ -81,7 +81,7 @@ end
 ---@field states { name: string, path: any[] }[]
 ---@field captured saros.program.Captured
 ---@field generator saros.Generator?  of dropout inside
----@field slow string?  what in it runs step by step, and why
+---@field note string?  what in it runs step by step, and why; or what changes in it unnoticed
 local Compiled = {}
 Compiled.__index = Compiled
 
@@ -104,7 +104,7 @@ local function compile(step, inputs, reverse)
   local self = setmetatable({ states = traced.states, parameters = {}, list = step:parameters(),
     captured = traced.captured }, Compiled)
   self.program, self.generator = core.program(late.expand.cells(traced):encode()), generator_of(step)
-  self.slow = late.expand.slow(traced)
+  self.note = late.expand.slow(traced) or captured.note(traced.captured)
   local tensors = step:tensors()
   for _, parameter in ipairs(traced.parameters) do
     self.parameters[parameter.name] = tensors[parameter.name]

@@ -337,13 +337,13 @@ function Recurrent:forward(x, state, given, embedding)
   return run_layers(self, x, state, given, seen)
 end
 
---- True if the cells of one's own run in the core, as programs, and what in them is
---- slow there, if anything is; false and why, if they are unrolled step by step. Fused
+--- True if the cells of one's own run in the core, as programs, and a note on what in
+--- them is slow there or may change unnoticed, if anything; false and why, if they are unrolled step by step. Fused
 --- layers need no program.
 ---@return boolean
 ---@return string? reason
 function Recurrent:compiled()
-  local slow
+  local note
   for _, direction in ipairs(self.directions) do
     local handle, reason
     if direction.own then
@@ -351,10 +351,10 @@ function Recurrent:compiled()
       if not handle then
         return false, reason
       end
-      slow = slow or handle.slow
+      note = note or handle.note
     end
   end
-  return true, slow
+  return true, note
 end
 
 function Recurrent:describe()

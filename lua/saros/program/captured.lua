@@ -1,9 +1,9 @@
 --- What the functions of a script read from outside: their upvalues, the globals that
---- they name, and what plain tables and modules among these hold. A program has what
---- they were when it was traced; `changed` says whether one is something else now.
+--- they name, and what the tables among these hold. A program has what they were when it
+--- was traced; `changed` says whether one is something else now.
 ---
---- Entries are found breadth first. Functions and objects of the library are left out,
---- except that an upvalue is always compared itself.
+--- Values are found breadth first. Functions and objects of the library, and the tables of
+--- Lua's own libraries, are compared, but what is in them is not followed.
 
 local core = require "saros.core"
 local lazy = require "saros.lazy"
@@ -19,8 +19,21 @@ local captured = {}
 -- Fields of a module that its parents, its parameters and its generators are told by.
 local OWN = { own = true, members = true, own_generators = true, place = true, initialized = true }
 
--- A script that hands over more than this hands over data, not settings.
-local MOST = 1000
+-- Values in all, and entries of one table, that are compared at each call, some 0.1 us each.
+-- A larger table is data, such as a vocabulary, and is compared as a whole.
+local MOST, LARGE = 1000, 256
+
+-- The key under which the number of a table's entries is watched.
+local SIZE = {}
+
+-- Tables of Lua, which do not change.
+local of_lua = {}
+for _, name in ipairs { "coroutine", "debug", "io", "math", "os", "package", "string", "table", "utf8" } do
+  local library = _ENV[name]
+  if library then
+    of_lua[library] = true
+  end
+end
 
 ---@class saros.program.Captured
 ---@field holders (function|table)[]  a function for an upvalue
@@ -28,30 +41,46 @@ local MOST = 1000
 ---@field values any[]
 ---@field names string[]  for messages
 ---@field owners (function|false)[]  the function that led there
+---@field unseen string?  the name of the first value of which changes are not noticed
 ---@field pending { value: function|table, name: string, owner: function|false }[]
 ---@field seen table<any, true>
+---@field globals table<table, table<string, true>>  names that are watched, by environment
 
---- True if a class or a metatable has functions of a script.
-local function is_of_script(class)
+--- True if a metatable has functions, and none of them is a script's.
+local function is_of_library(class)
+  local has_functions = false
   for _, value in next, class do
-    if type(value) == "function" and core.defined_at(value) then
-      return true
+    if type(value) == "function" then
+      if core.defined_at(value) then
+        return false
+      end
+      has_functions = true
     end
   end
-  return false
+  return has_functions
 end
 
 --- True if a value may be looked into.
 local function is_open(value)
   if type(value) == "function" then
     return core.defined_at(value) ~= nil
-  elseif type(value) ~= "table" then
+  elseif type(value) ~= "table" or of_lua[value] then
     return false
   end
   local class = getmetatable(value)
-  local index = type(class) == "table" and rawget(class, "__index")
-  return class == nil or type(class) == "table"
-    and (is_of_script(class) or type(index) == "table" and is_of_script(index))
+  return class == nil or type(class) == "table" and not is_of_library(class)
+end
+
+--- The number of entries of a table; nil if it is large.
+local function size_of(t)
+  local size = 0
+  for _ in next, t do
+    size = size + 1
+    if size > LARGE then
+      return nil
+    end
+  end
+  return size
 end
 
 local function look_into(self, value, name, owner)
@@ -64,6 +93,7 @@ end
 local function watch(self, holder, key, value, name, owner)
   local n = #self.holders + 1
   if n > MOST then
+    self.unseen = self.unseen or name
     return
   end
   self.holders[n], self.keys[n], self.names[n], self.owners[n] = holder, key, name, owner
@@ -73,19 +103,33 @@ local function watch(self, holder, key, value, name, owner)
   end
 end
 
---- True if a name stands among the constants of some bytecode, as a global's does.
-local function has_name(code, name)
-  return type(name) == "string" and name:find "^[A-Za-z_][A-Za-z0-9_]*$"
-    and code:find("%f[A-Za-z0-9_]" .. name .. "%f[^A-Za-z0-9_]")
+--- The names among the constants of a function: those of its globals, and of fields. The
+--- bytecode has a short string as its type, its length + 1 with the highest bit set, and
+--- its bytes.
+local function names_of(f)
+  local code, names = dump and dump(f, true) or "", {}
+  for length, name in code:gmatch "\4([\128-\255])([A-Za-z_][A-Za-z0-9_]*)" do
+    if #name + 1 == length:byte() & 127 then
+      names[#names + 1] = name
+    end
+  end
+  return names
 end
 
---- The globals whose names are in the code of a function.
+--- The globals that a function names, absent ones too, in its environment and in the
+--- tables that this inherits from.
 local function watch_globals(self, f, environment)
-  local code = dump and dump(f, true) or ""
-  for key, value in next, environment do
-    if has_name(code, key) and (type(value) ~= "function" or is_open(value)) then
-      watch(self, environment, key, value, key, f)
+  local names, seen = names_of(f), {}
+  while type(environment) == "table" and not seen[environment] do
+    local known, class = self.globals[environment] or {}, getmetatable(environment)
+    self.globals[environment], seen[environment] = known, true
+    for _, name in ipairs(names) do
+      if not known[name] then
+        known[name] = true
+        watch(self, environment, name, rawget(environment, name), name, f)
+      end
     end
+    environment = type(class) == "table" and rawget(class, "__index")
   end
 end
 
@@ -94,7 +138,7 @@ local function watch_upvalues(self, f)
     local name, value = core.upvalue(f, n)
     if not name then
       return
-    elseif name == "_ENV" and type(value) == "table" then
+    elseif type(value) == "table" and (name == "_ENV" or rawequal(value, _ENV)) then
       watch_globals(self, f, value)
     else
       watch(self, f, n, value, name, f)
@@ -103,10 +147,18 @@ local function watch_upvalues(self, f)
 end
 
 local function watch_fields(self, t, name, owner)
+  local size, class = size_of(t), getmetatable(t)
+  if type(class) == "table" and not is_of_library(class) then
+    look_into(self, class, name, owner)
+  end
+  if not size then
+    self.unseen = self.unseen or name
+    return
+  end
   local is_module = rawget(t, "members") ~= nil
+  watch(self, t, SIZE, size, name, owner)
   for key, value in next, t do
-    local is_left_out = is_module and OWN[key] or type(value) == "function" and not is_open(value)
-    if not is_left_out then
+    if not (is_module and OWN[key]) then
       watch(self, t, key, value, name .. "." .. tostring(key), owner)
     end
   end
@@ -115,7 +167,7 @@ end
 --- Looks into everything that has been found.
 local function follow(self)
   local at = 1
-  while at <= #self.pending and #self.holders < MOST do
+  while at <= #self.pending do
     local found = self.pending[at]
     at = at + 1
     if type(found.value) == "function" then
@@ -124,20 +176,20 @@ local function follow(self)
       watch_fields(self, found.value, found.name, found.owner)
     end
   end
-  self.pending, self.seen = nil, nil
+  self.pending, self.seen, self.globals = nil, nil, nil
 end
 
 --- What the functions of a module and of its members read from outside.
 ---@param module saros.nn.Module
 ---@return saros.program.Captured
 function captured.of(module)
-  local self = { holders = {}, keys = {}, values = {}, names = {}, owners = {}, pending = {}, seen = {} }
+  local self = { holders = {}, keys = {}, values = {}, names = {}, owners = {}, pending = {}, seen = {},
+    globals = {} }
   module:visit(function(member)
     if late.cells.is(member) then
       look_into(self, member.maker.step, member.kind, false)
     elseif member.runs_script then
       look_into(self, member, member.kind, false)
-      look_into(self, getmetatable(member), member.kind, false)
     end
   end)
   follow(self)
@@ -148,6 +200,8 @@ local function value_of(holder, key)
   if type(holder) == "function" then
     local _, value = core.upvalue(holder, key)
     return value
+  elseif key == SIZE then
+    return size_of(holder)
   end
   return rawget(holder, key)
 end
@@ -180,6 +234,14 @@ function captured.changed(self)
       return self.names[n], self.owners[n]
     end
   end
+end
+
+--- A message about values whose changes are not noticed; nil if there are none.
+---@param self saros.program.Captured
+---@return string?
+function captured.note(self)
+  return self.unseen and ("program: changes in '%s' are not noticed: only tables of at most %d entries, and %d values "
+    .. "in all, are compared at each call"):format(self.unseen, LARGE, MOST)
 end
 
 --- Forgets what the functions have changed themselves while they were traced, such as a
