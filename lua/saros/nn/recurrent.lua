@@ -8,16 +8,23 @@
 
 local core = require "saros.core"
 local options = require "saros.options"
-local activated = require "saros.nn.cells.activated"
-local own_cells = require "saros.nn.cell"
+local activation = require "saros.nn.cells.activation"
 local cells = require "saros.nn.cells"
+local cell_names = require "saros.nn.cells.list"
 local initialize = require "saros.nn.initialize"
+local lazy = require "saros.lazy"
 local module = require "saros.nn.module"
-local own_layer = require "saros.nn.own_layer"
-local replay = require "saros.nn.replay"
 local scope = require "saros.nn.scope"
 local given_steps = require "saros.nn.steps"
 local states = require "saros.nn.state"
+
+-- What a layer of fused cells seldom needs.
+local late = lazy({}, {
+  activated = { "saros.nn.cells.activated", "given" },
+  own_cells = { "saros.nn.cell" },
+  own_layer = { "saros.nn.own_layer" },
+  replay = { "saros.nn.replay" },
+})
 
 --- One layer in one direction.
 ---@class saros.nn.Direction
@@ -164,7 +171,7 @@ local function run(self, position, x, state, steps, table, is_all)
   if is_all then
     x = table and core.embedding(table, given_steps.hide(x, walk.mask)) or x
     local values = { y = y }
-    values.states, values.gates = replay.run(self, direction, x, h, state, walk)
+    values.states, values.gates = late.replay.run(self, direction, x, h, state, walk)
     return y, last, values
   end
   local _ <close> = around and h -- the tape keeps what it needs of it
@@ -387,9 +394,9 @@ local function add_own(self, direction, make, inputs, suffix)
       .. "of a step"):format(options.describe(cell)))
   end
   direction.cell = self:add_member("cell" .. suffix, cell)
-  direction.own = own_layer.of(cell, inputs, self.o, self.state_names, rawget(self, "generator"))
+  direction.own = late.own_layer.of(cell, inputs, self.o, self.state_names, rawget(self, "generator"))
   direction.output, direction.named = cell.output or self.o.hidden, {}
-  for n, entry in ipairs(own_cells.named(cell)) do
+  for n, entry in ipairs(late.own_cells.named(cell)) do
     direction.named[n] = entry.name
   end
   direction.sizes, self.state_names = direction.own.shapes, direction.own.names
@@ -482,8 +489,8 @@ local function constructor(name, cell)
     if problem then
       options.fail(("nn.%s: %s"):format(name, problem))
     end
-    if not activated.is_fused(name, o) then
-      return own_layers(activated.given(name, cell, o), name)
+    if not activation.is_fused(name, o) then
+      return own_layers(late.activated(name, cell, o), name)
     end
     local self = new(name, o, cell.states)
     self.operation, self.gates, self.diagonal = cell.operation(o), cell.gates, cell.diagonal
@@ -500,7 +507,18 @@ end
 --- The constructors by name of cell: nn.lstm and so on. The files in nn/cells/ declare them.
 ---@class saros.nn.RecurrentConstructors
 ---@field names string[]
-local recurrent = { names = {} }
+local recurrent = { names = { table.unpack(cell_names) } }
+table.sort(recurrent.names)
+
+-- A constructor is made when it is first asked for, because that loads its cell.
+setmetatable(recurrent, {
+  __index = function(_, name)
+    local cell = cells[name]
+    local make = cell and constructor(name, cell)
+    recurrent[name] = make
+    return make
+  end,
+})
 
 ---@class saros.nn.RecurrentOptions
 ---@field input integer  I
@@ -516,12 +534,6 @@ local recurrent = { names = {} }
 ---@field recurrent_dropout? number  of h in the product U h, the same units at all steps (0)
 ---@field zoneout? number  how likely a unit of h keeps its value, in training (0)
 ---@field layer_norm? boolean  of W x, of U h and, in the LSTM, of c (Ba et al. 2016) (false)
-
-for name, cell in pairs(cells) do
-  recurrent[name] = constructor(name, cell)
-  recurrent.names[#recurrent.names + 1] = name
-end
-table.sort(recurrent.names)
 
 --- A share of one state, or shares by name of a state.
 local shares = options.kind("a number in [0, 1), or such numbers by name of a state", function(value)

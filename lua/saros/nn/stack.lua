@@ -3,8 +3,10 @@
 
 local options = require "saros.options"
 local cells = require "saros.nn.cells"
-local program_cell = require "saros.nn.program_cell"
+local lazy = require "saros.lazy"
 local recurrent = require "saros.nn.recurrent"
+
+local late = lazy({}, { maker = { "saros.nn.program_cell", "maker" } })
 
 local stack = {}
 
@@ -97,7 +99,7 @@ end
 ---@param description table  of the model
 function stack.read_cell(o, description)
   if o.own_cell then
-    o.cell, o.own_cell = program_cell.maker(description.cell), nil
+    o.cell, o.own_cell = late.maker(description.cell), nil
   end
 end
 

@@ -4,29 +4,11 @@
 
 local core = require "saros.core"
 local options = require "saros.options"
+local activation = require "saros.nn.cells.activation"
+local cell_of = require("saros.nn.cell").cell
 local initialize = require "saros.nn.initialize"
-local lazy = require "saros.lazy"
-local sorted = require "saros.sorted"
-
-local late = lazy({}, { cell = { "saros.nn.cell", "cell" } }) -- which needs modules
 
 local activated = {}
-
---- What may stand in place of tanh and the sigmoid, beside the core's functions.
-local FUNCTIONS = {
-  identity = function(x) return x end,
-  softsign = function(x) return x / (x:abs() + 1) end,
-  hard_sigmoid_keras = function(x) return (x * 0.2 + 0.5):minimum(1):maximum(0) end, -- Keras before version 3
-}
-for _, name in ipairs { "tanh", "sigmoid", "relu", "hard_sigmoid", "hard_tanh", "softplus", "silu", "gelu",
-  "gelu_tanh", "elu", "leaky_relu", "sin", "cos" } do
-  FUNCTIONS[name] = core[name]
-end
-
-local names = sorted.keys(FUNCTIONS)
-
-activated.activation = { "activation", options.one_of(names), "tanh" }
-activated.gate_activation = { "gate_activation", options.one_of(names), "sigmoid" }
 
 -- --- A step by the definition ----------------------------------------------------------------
 
@@ -74,7 +56,7 @@ end
 function Step:apply(name, a, b)
   local o = self.o
   local other = name == "tanh" and o.activation or name == "sigmoid" and o.gate_activation
-  local f = other and FUNCTIONS[other] or core[name]
+  local f = other and activation.functions[other] or core[name]
   return f(a, b)
 end
 
@@ -107,15 +89,6 @@ local SHARED = { "input", "hidden", "layers", "bidirectional", "dropout", "varia
 -- Options of layers that mean nothing special at these values.
 local PLAIN = { bias = true, activation = true, gate_activation = true, reset = true }
 
---- True if the fused kernels have these functions.
----@param name string
----@param o table
----@return boolean
-function activated.is_fused(name, o)
-  return (o.activation == nil or o.activation == "tanh" or name == "rnn" and o.activation == "relu")
-    and (o.gate_activation == nil or o.gate_activation == "sigmoid")
-end
-
 --- What nn.recurrent is given for such a layer. Errors at options that its
 --- definition lacks.
 ---@param name string  "rnn", "lstm" or "gru"
@@ -142,7 +115,7 @@ function activated.given(name, cell, o)
     parameters.bias_ih = { value = initialize.bias(bound) }
     parameters.bias_hh = { value = initialize.bias(bound) }
   end
-  given.cell = late.cell(name, { states = cell.states, parameters = parameters }, step_of(cell, o))
+  given.cell = cell_of(name, { states = cell.states, parameters = parameters }, step_of(cell, o))
   return given
 end
 

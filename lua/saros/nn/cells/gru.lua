@@ -1,7 +1,7 @@
 --- Gated recurrent units (Cho et al. 2014): gates r z n.
 
 local options = require "saros.options"
-local activated = require "saros.nn.cells.activated"
+local activation = require "saros.nn.cells.activation"
 local gated = require "saros.nn.cells.gated"
 
 ---@class saros.nn.GruOptions: saros.nn.RecurrentOptions
@@ -46,7 +46,7 @@ return {
   gates = 3,
   states = { "h" },
   options = { { "reset", options.one_of { "after", "before" }, "after" }, gated.remember_option,
-    activated.activation, activated.gate_activation },
+    activation.option, activation.gate_option },
   operation = function(o)
     return o.reset == "after" and "gru" or "gru_before"
   end,

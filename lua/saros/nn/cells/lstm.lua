@@ -2,7 +2,7 @@
 --- Gers et al. 2000): gates i f g o, states h and c.
 
 local options = require "saros.options"
-local activated = require "saros.nn.cells.activated"
+local activation = require "saros.nn.cells.activation"
 local gated = require "saros.nn.cells.gated"
 
 ---@class saros.nn.LstmOptions: saros.nn.RecurrentOptions
@@ -57,8 +57,8 @@ return {
     { "peepholes", options.boolean, false },
     { "projection", options.optional(options.size) },
     { "zoneout_cell", options.fraction, 0 },
-    activated.activation,
-    activated.gate_activation,
+    activation.option,
+    activation.gate_option,
   },
   operation = function()
     return "lstm"

@@ -2,7 +2,7 @@
 ---
 ---     h(t) = tanh(W_ih x(t) + b_ih + W_hh h(t-1) + b_hh)
 
-local activated = require "saros.nn.cells.activated"
+local activation = require "saros.nn.cells.activation"
 local gated = require "saros.nn.cells.gated"
 
 ---@class saros.nn.RnnOptions: saros.nn.RecurrentOptions
@@ -22,7 +22,7 @@ end
 return {
   gates = 1,
   states = { "h" },
-  options = { activated.activation },
+  options = { activation.option },
   operation = function(o)
     return "elman_" .. o.activation
   end,
