@@ -211,15 +211,16 @@ local function is_other(self, n)
   return not rawequal(now, value) and (now == now or value == value)
 end
 
---- Put another value in place of one wherever that was found.
+--- Put other values in place of some wherever those were found.
 ---@param self saros.program.Captured
-function captured.replace(self, old, new)
+---@param others table<any, any>  by what they replace
+function captured.replace(self, others)
   for n = 1, #self.holders do
-    local holder, key, value = self.holders[n], self.keys[n], self.values[n]
-    if rawequal(value, old) and type(holder) == "function" then
-      core.upvalue(holder, key, new)
-    elseif rawequal(value, old) then
-      rawset(holder, key, new)
+    local holder, key, other = self.holders[n], self.keys[n], others[self.values[n]]
+    if other ~= nil and type(holder) == "function" then
+      core.upvalue(holder, key, other)
+    elseif other ~= nil then
+      rawset(holder, key, other)
     end
   end
 end

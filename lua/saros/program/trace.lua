@@ -13,6 +13,7 @@ local match = require "saros.program.match"
 local program = require "saros.program.program"
 local recorder = require "saros.program.recorder"
 local unread = require "saros.program.unread"
+local varying = require "saros.program.varying"
 local scope = require "saros.nn.scope"
 local sorted = require "saros.sorted"
 
@@ -219,27 +220,6 @@ local Tracing = {
   end,
 }
 
-local random, Chance = math.random, {}
-
-function Chance:__close()
-  rawset(math, "random", self.before)
-  captured.replace(self.captured, random, random)
-end
-
---- Until the value is closed, math.random is refused, as functions of a generator are.
-local function refuse_chance(t)
-  local now = math.random
-  if not (random and now) then
-    return nil -- a host has taken it away
-  end
-  local function refused()
-    t:refuse_chance "math.random"
-  end
-  rawset(math, "random", refused)
-  captured.replace(t.captured, random, refused)
-  return setmetatable({ before = now, captured = t.captured }, Chance)
-end
-
 --- Run a module while a recorder listens.
 local function listen(t, module, x, state)
   local comparisons = unread.new()
@@ -247,7 +227,7 @@ local function listen(t, module, x, state)
     comparisons:told(...)
     t:told(...)
   end)
-  local _ <close> = refuse_chance(t)
+  local _ <close> = varying.refuse(t)
   local _ <close> = setmetatable({ outer = scope.tracer }, Tracing)
   scope.tracer = t
   local y, after = module(x, state)
