@@ -300,6 +300,176 @@ describe("a fused cell inside a cell of one's own", function()
   end)
 end)
 
+-- What a net inside a cell of one's own reads, beside x: its own h, or what it gave last.
+local WAYS = {
+  ["by its own state"] = function(x, states) return x + states[1] * 0.5 end,
+  ["in a loop"] = function(x, states) return x + states[#states] * 0.5 end,
+  ["in no loop"] = function(x) return x end,
+}
+
+-- A cell of one's own with a net inside, whose states are its own, and what it gave.
+local function around(way, make)
+  return function(inputs, hidden)
+    local Around = nn.module "around"
+    function Around:forward(x, states)
+      local tree = self.form(states)
+      local y, last = self.inner(WAYS[way](x, states):reshape(1, x:size(1), x:size(2)), tree)
+      local new = recurrent_kinds.leaves(last)
+      new[#new + 1] = y[1]
+      return y[1] + x, new
+    end
+    local self = Around.new()
+    self.inner = self:add_member("inner", make(inputs, hidden))
+    local _, state = self.inner(saros.zeros(1, 1, inputs))
+    self.states = {}
+    for n, leaf in ipairs(recurrent_kinds.leaves(state)) do
+      self.states[n] = { leaf:size(2) }
+    end
+    table.insert(self.states, { hidden })
+    function self.form(states)
+      local n = 0
+      return nn.state.map(state, function()
+        n = n + 1
+        return states[n]
+      end)
+    end
+    return self
+  end
+end
+
+-- Means of a net's outputs in training over many equal rows, of their squares and of
+-- products with earlier steps, and the standard errors of these.
+local function moments(net, x, given)
+  local _ <close> = saros.tape()
+  local y = net(x, nil, given)
+  local T, B = y:size(1), y:size(2)
+  local list = {}
+  for _, of in ipairs { y, y * y, y:slice(1, 2, T) * y:slice(1, 1, T - 1), y:slice(1, 3, T) * y:slice(1, 1, T - 2) } do
+    local mean = of:mean(2)
+    local error = ((of - of:mean(2, true)) * (of - of:mean(2, true))):mean(2):sqrt() * (1 / math.sqrt(B))
+    list[#list + 1] = { mean = mean:flatten():totable(), error = error:flatten():totable() }
+  end
+  return list
+end
+
+local function assert_alike(a, b)
+  local largest = 0
+  for n, moment in ipairs(a) do
+    for k, mean in ipairs(moment.mean) do
+      local error = math.sqrt(moment.error[k] ^ 2 + b[n].error[k] ^ 2) + 1e-5
+      largest = math.max(largest, math.abs(mean - b[n].mean[k]) / error)
+    end
+  end
+  assert.is_true(largest < 5, ("%.1f standard errors"):format(largest))
+end
+
+-- Weights with which what is dropped of h is seen steps later.
+local function fill(net)
+  for name, tensor in pairs(net:tensors()) do
+    tensor:fill(name:find "weight_hh" and 1.5 or name:find "weight" and 0.3 or 0)
+  end
+  for n, name in ipairs(require("saros.sorted").keys(net:generators())) do
+    net:generators()[name]:seed(20 + n)
+  end
+  return net
+end
+
+local function reloaded(net)
+  local loaded
+  files.with_path(function(path)
+    assert(net:save(path))
+    loaded = assert(saros.load(path))
+  end)
+  return loaded
+end
+
+-- A net that is compiled, and the same one unrolled.
+local function with_twin(o)
+  o.compiled = nil
+  local net = fill(nn.recurrent(o))
+  o.compiled = false
+  return net, fill(nn.recurrent(o))
+end
+
+describe("chance in a layer inside a cell of one's own", function()
+  local B = 4000
+  local x = saros.full({ 8, B, 2 }, 0.3)
+  local lengths = {}
+  for b = 1, B do
+    lengths[b] = b % 2 == 0 and 8 or 5
+  end
+  for title, case in pairs {
+    ["recurrent_dropout of a GRU"] = { "gru", { recurrent_dropout = 0.5 } },
+    ["recurrent_dropout of an LSTM"] = { "lstm", { recurrent_dropout = 0.5 } },
+    ["recurrent_dropout of a tanh net"] = { "rnn", { recurrent_dropout = 0.5 } },
+    ["zoneout"] = { "lstm", { zoneout = 0.5, zoneout_cell = 0.3 } },
+    ["all of them"] = { "gru", { zoneout = 0.3, recurrent_dropout = 0.5, layers = 2, dropout = 0.5 } },
+    ["dropout between layers"] = { "rnn", { layers = 2, dropout = 0.5 } },
+    ["recurrent_dropout of a layer from a file"] = { "gru", { recurrent_dropout = 0.5 }, is_loaded = true },
+    ["variational dropout of a net from a file"] = {
+      "rnn", { layers = 2, dropout = 0.5, variational = true }, is_loaded = true,
+    },
+    ["variational dropout between layers"] = { "rnn", { layers = 2, dropout = 0.5, variational = true } },
+  } do
+    for way in pairs(WAYS) do
+      it(("%s acts at each step, %s: compiled, unrolled and from a file"):format(title, way), function()
+        local function make(inputs, hidden)
+          local o = { inputs, hidden }
+          for name, value in pairs(case[2]) do
+            o[name] = value
+          end
+          local inner = nn[case[1]](o):init { seed = 1 }
+          return case.is_loaded and reloaded(inner) or inner
+        end
+        local o = { 2, 2, cell = around(way, make), bidirectional = true }
+        local net, twin = with_twin(o)
+        assert.is_true(net:compiled())
+        for _, given in ipairs { {}, { lengths = lengths } } do
+          assert_alike(moments(twin, x, given), moments(net, x, given))
+        end
+        o.bidirectional = false
+        net, twin = with_twin(o)
+        local loaded, wanted = reloaded(net), moments(twin, x)
+        assert_alike(wanted, moments(fill(loaded), x))
+        loaded.expanded = loaded.compiled -- as a host runs it
+        assert_alike(wanted, moments(fill(loaded), x))
+      end)
+    end
+  end
+end)
+
+describe("a layer whose state something else in a cell of one's own reads", function()
+  it("has gradients, states, sessions and files", function()
+    for _, kind in ipairs { "rnn", "lstm", "gru", "mingru" } do
+      local o = { 3, 3, cell = around("by its own state", function(inputs, hidden)
+        return nn[kind]({ inputs, hidden, learn_state = kind == "gru" }):init { seed = 2 }
+      end) }
+      local net = nn.recurrent(o)
+      o.compiled = false
+      local twin, x = nn.recurrent(o), normal(1, 6, 4, 3)
+      assert.is_true(net:compiled())
+      for _, given in ipairs { {}, { lengths = LENGTHS }, { lengths = LENGTHS, reset = RESET } } do
+        assert_same(run(twin, x, nil, given), run(net, x, nil, given))
+      end
+      local wanted = (twin(x))
+      assert.same_values(wanted, (reloaded(net)(x)), ROUNDING)
+      local session = net:session { streams = 4 }
+      for t = 1, 6 do
+        assert.same_values(wanted[t], session:step(x[t]), ROUNDING)
+      end
+    end
+  end)
+
+  it("has no program if the layer cannot be taken apart", function()
+    local net = nn.recurrent { 6, 6, cell = around("by its own state", function(inputs, hidden)
+      return nn.lru({ inputs, hidden, units = 3 }):init { seed = 2 }
+    end) }
+    for _, message in ipairs { select(2, net:compiled()), select(2, pcall(net.program, net)) } do
+      assert.matches("a state of lru that something else reads, too", message)
+    end
+  end)
+end)
+
 describe("a cell of one's own that cannot be compiled", function()
   it("is unrolled, and says why", function()
     local net = nn.recurrent { 3, 4, cell = nn.cell("reads", {}, function(p, x, h)

@@ -73,6 +73,7 @@ function unroll.walk(cell, T, at, state, steps, first)
     first = first,
   }
   local outputs = {}
+  local _ <close> = scope.tracer and scope.tracer:each_step() or nil
   for n = 1, T do
     local t = steps.reverse and T + 1 - n or n
     outputs[t], state = step(cell, at(t), state, t, walk)

@@ -32,11 +32,12 @@ local function mix(build, now, before, zoneout)
   return build:add("add", { share(now, 1 - zoneout), share(before, zoneout) })
 end
 
---- One mask for all steps, of what the product with h reads in training.
+--- What the product with h reads in training is dropped anew at each step: a cell is
+--- taken apart for training where it is called once a step.
 local function mask_of(build, h, p)
   if p and p > 0 and build.trains then
     local ones = build:add("expand", { number(build, 1) }, { outer = 1, times = h.width, inner = 1 })
-    return build:add("dropout", { ones }, { p = p, shared = true })
+    return build:add("dropout", { ones }, { p = p })
   end
 end
 

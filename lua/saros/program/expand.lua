@@ -82,7 +82,7 @@ end
 local function copied(self, given, inputs)
   local fields = {}
   for name, value in pairs(given) do
-    fields[name] = name ~= "op" and name ~= "in" and value or nil
+    fields[name] = name ~= "op" and name ~= "in" and name ~= "is_step" and value or nil
   end
   return self:add(given.op, inputs, fields, widths.facts(self.data, given, inputs))
 end
@@ -179,6 +179,41 @@ function expand.cells(data)
     local node = data.nodes[n + 1]
     apart[n] = node.op == "cell" and cells.is_differentiable(node.cell) or nil
     any = any or apart[n] or false
+  end
+  return any and take_apart(data, apart) or data
+end
+
+--- True if something else reads a state that a node keeps by itself.
+local function is_read(read, node)
+  for _, s in ipairs(node.op ~= "state" and (node.states or { node.state }) or {}) do
+    if read[s] then
+      return true
+    end
+  end
+  return false
+end
+
+--- The program of a trace without cells that are no operation over all steps: those
+--- whose states something else in the step reads, and those called once a step with a
+--- mask of dropout for each call. They are taken apart. In a loop any cell is called
+--- once a step.
+---@param data saros.Program
+---@return saros.Program
+---@return string? stuck  what else keeps a state that is read
+function expand.steps(data)
+  local apart, read, any, loops = {}, {}, false, nil
+  for _, node in ipairs(data.nodes) do
+    read[node.op == "state" and node.state or -1] = true
+  end
+  read[-1] = nil
+  for n, node in ipairs(data.nodes) do
+    local reads = is_read(read, node)
+    if reads and not (node.op == "cell" and cells.is_differentiable(node.cell)) then
+      return data, node.cell or node.op
+    elseif reads or node.is_step then
+      loops, any = loops or keepers_in_loops(data), true
+      apart[n - 1] = reads or not loops[n - 1]
+    end
   end
   return any and take_apart(data, apart) or data
 end

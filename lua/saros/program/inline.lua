@@ -68,6 +68,9 @@ function Inlining:copy(node)
   for name, value in pairs(node) do
     fields[name] = not OWN[name] and value or nil
   end
+  if t.is_step then -- masks for all steps of a call are those of one step
+    fields.shared, fields.is_step = nil, node.op == "cell" and node.dropout ~= nil or nil
+  end
   for k, s in ipairs(node.states or { node.state }) do
     states[k] = self:kept(s)
   end

@@ -20,7 +20,7 @@ local scope = require "saros.nn.scope"
 
 ---@class saros.program.Recorder
 ---@field nodes table[]  as in the program's JSON
----@field is_step boolean  it runs once a step, not once for all steps
+---@field is_step boolean  what runs now is called once a step, not once for all steps
 ---@field widths integer[]  of the nodes, by number
 ---@field invariant boolean[]  by number
 ---@field parameters { name: string, tensor: saros.Tensor }[]
@@ -445,6 +445,15 @@ function Recorder:titles(list, titles)
       state.title = title
     end
   end
+end
+
+--- Until the value is closed, what runs is called once a step.
+function Recorder:each_step()
+  local was = self.is_step
+  self.is_step = true
+  return setmetatable({}, { __close = function()
+    self.is_step = was
+  end })
 end
 
 -- --- Recording ---------------------------------------------------------------------------------

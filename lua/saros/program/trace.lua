@@ -8,6 +8,7 @@
 local core = require "saros.core"
 local options = require "saros.options"
 local captured = require "saros.program.captured"
+local expand = require "saros.program.expand"
 local layout = require "saros.program.layout"
 local match = require "saros.program.match"
 local program = require "saros.program.program"
@@ -396,6 +397,11 @@ local function assemble(t, outputs)
   local made = program.new { format = 1, parameters = parameters, states = states, nodes = nodes, outputs = outputs }
   captured.settle(t.captured)
   made.asks_training, made.captured = t.asks_training, t.captured
+  local stuck
+  made, stuck = expand.steps(made)
+  if stuck then
+    t:refuse(("a state of %s that something else reads, too"):format(stuck))
+  end
   return made
 end
 

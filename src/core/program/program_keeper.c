@@ -24,9 +24,10 @@ saros_status program_dropout(saros_context *context, double p,
   return SAROS_OK;
 }
 
-saros_status program_cell_dropout(const program_walk *walk,
-                                  const program_node *n, saros_tensor **out) {
-  double p = n->op == NODE_CELL ? n->number[NUMBER_DROPOUT] : 0;
+/* The dropout mask of the h that a cell's product reads: (B, P), or null. */
+static saros_status cell_dropout(const program_walk *walk,
+                                 const program_node *n, saros_tensor **out) {
+  double p = n->number[NUMBER_DROPOUT];
   *out = NULL;
   if (p == 0 || !tape_is_training(walk->p->context))
     return SAROS_OK;
@@ -110,13 +111,14 @@ static saros_status cell_parameters(const program_walk *walk,
 static saros_status keep_cell(const program_walk *walk, const program_node *n,
                               saros_tensor *const *x,
                               saros_tensor *const *state,
-                              saros_tensor *const *first, saros_tensor *dropout,
-                              saros_tensor **y, saros_tensor **last) {
+                              saros_tensor *const *first, saros_tensor **y,
+                              saros_tensor **last) {
   saros_named_tensor given[MOST_GIVEN] = {{NULL, NULL}};
-  saros_tensor *zones[SAROS_MAX_STATES] = {NULL}, *all = NULL;
+  saros_tensor *zones[SAROS_MAX_STATES] = {NULL}, *all = NULL, *dropout = NULL;
   const program_lead lead = {2, {walk->T, walk->B}};
   saros_status status;
   TRY_OR_DONE(program_spread(&walk->p->nodes[n->input[0]], &lead, x[0], &all));
+  TRY_OR_DONE(cell_dropout(walk, n, &dropout));
   for (int i = 0; i < n->states; i++)
     TRY_OR_DONE(zone(walk, n, i, &zones[i]));
   TRY_OR_DONE(cell_parameters(walk, n, x, first, given));
@@ -126,6 +128,7 @@ static saros_status keep_cell(const program_walk *walk, const program_node *n,
                            n->inputs - 1 + n->states, &steps, y, last);
 done:
   saros_tensor_release(all);
+  saros_tensor_release(dropout);
   for (int i = 0; i < MOST_GIVEN; i++)
     saros_tensor_release(given[i].tensor);
   for (int i = 0; i < SAROS_MAX_STATES; i++)
@@ -185,12 +188,12 @@ done:
 
 static saros_status keep(const program_walk *walk, const program_node *n,
                          saros_tensor *const *x, saros_tensor *const *state,
-                         saros_tensor *const *first, saros_tensor *dropout,
-                         saros_tensor **y, saros_tensor **last) {
+                         saros_tensor *const *first, saros_tensor **y,
+                         saros_tensor **last) {
   if (n->op == NODE_ATTENTION)
     return program_attend(walk, n, x, state, y, last);
   if (n->op == NODE_CELL)
-    return keep_cell(walk, n, x, state, first, dropout, y, last);
+    return keep_cell(walk, n, x, state, first, y, last);
   const program_lead lead = {2, {walk->T, walk->B}};
   saros_tensor *all;
   TRY(program_spread(&walk->p->nodes[n->input[0]], &lead, x[0], &all));
@@ -202,9 +205,9 @@ static saros_status keep(const program_walk *walk, const program_node *n,
 
 saros_status program_keep(const program_walk *walk, const program_node *n,
                           saros_tensor *const *x, saros_tensor *const *state,
-                          saros_tensor *const *first, saros_tensor *dropout,
-                          saros_tensor **y, saros_tensor **last) {
-  saros_status status = keep(walk, n, x, state, first, dropout, y, last);
+                          saros_tensor *const *first, saros_tensor **y,
+                          saros_tensor **last) {
+  saros_status status = keep(walk, n, x, state, first, y, last);
   if (status == SAROS_OK)
     return SAROS_OK;
   for (int i = 0; i < n->states; i++)

@@ -207,7 +207,7 @@ static saros_status dropped(running *r, const program_node *n, saros_tensor *x,
 static saros_status keep(running *r, const program_node *n,
                          saros_tensor *const *x, saros_tensor **out) {
   saros_tensor *state[PROGRAM_STATES] = {NULL}, *first[PROGRAM_STATES] = {NULL};
-  saros_tensor *last[PROGRAM_STATES] = {NULL}, *dropout;
+  saros_tensor *last[PROGRAM_STATES] = {NULL};
   const program_state *states = r->p->states;
   program_walk walk = walk_of(r, states[n->state[0]].reverse);
   for (int i = 0; i < n->states; i++) {
@@ -215,13 +215,10 @@ static saros_status keep(running *r, const program_node *n,
     state[i] = r->first ? r->first[n->state[i]] : NULL;
     first[i] = node >= 0 ? r->value[node] : NULL;
   }
-  TRY(program_cell_dropout(&walk, n, &dropout));
-  saros_status status =
-      program_keep(&walk, n, x, state, first, dropout, out, last);
-  saros_tensor_release(dropout);
-  for (int i = 0; status == SAROS_OK && i < n->states; i++)
+  TRY(program_keep(&walk, n, x, state, first, out, last));
+  for (int i = 0; i < n->states; i++)
     r->last[n->state[i]] = last[i];
-  return status;
+  return SAROS_OK;
 }
 
 static saros_status compute(running *r, const program_node *n,

@@ -68,17 +68,13 @@ typedef struct program_walk {
 /*
 ** A window, cell or attention node over T steps. x: the values of its operands,
 ** (T, B, w) and invariants; state (B, w) or nulls: 'first' of each of its states,
-** which are invariants or null (zeros). dropout: of a cell, see
-** program_cell_dropout. Out: y (T, B, width) and the last states.
+** which are invariants or null (zeros). A cell's dropout has one mask for the walk.
+** Out: y (T, B, width) and the last states.
 */
 saros_status program_keep(const program_walk *walk, const program_node *n,
                           saros_tensor *const *x, saros_tensor *const *state,
-                          saros_tensor *const *first, saros_tensor *dropout,
-                          saros_tensor **y, saros_tensor **last);
-
-/* The dropout mask of the h that a cell's product reads: (B, P), or null. */
-saros_status program_cell_dropout(const program_walk *walk,
-                                  const program_node *n, saros_tensor **out);
+                          saros_tensor *const *first, saros_tensor **y,
+                          saros_tensor **last);
 
 /* What a dropout node multiplies by in this window: (T, B, w), or (B, w) for all
 ** steps; null where it lets all through. */

@@ -20,7 +20,7 @@ typedef struct unrolling {
   saros_tensor **value;  // by node: of this step
   saros_tensor **state;  // by number of the program: before the step
   saros_tensor **first;  // by number: (B, w), where a row starts again
-  saros_tensor **dropout;  // by node: of a cell, or factors of a dropout node
+  saros_tensor **dropout;  // by node: factors of a dropout node
   saros_tensor **steps;    // wanted values of all steps: [wanted][t]
 } unrolling;
 
@@ -146,7 +146,7 @@ static saros_status keep_step(unrolling *u, int node, const program_walk *walk,
   for (int i = 0; i < n->inputs; i++)
     if (!u->p->nodes[n->input[i]].invariant)
       TRY(PROGRAM_MAKE(x[i], as_steps(x[i], &made)));
-  TRY(program_keep(walk, n, x, state, first, u->dropout[node], out, last));
+  TRY(program_keep(walk, n, x, state, first, out, last));
   for (int i = 0; i < n->states; i++)
     set(&u->state[n->state[i]], last[i]);
   TRY(PROGRAM_MAKE(*out, saros_select(*out, 0, 0, &made)));
@@ -319,15 +319,12 @@ static saros_tensor *retained(saros_tensor *x) {
 
 static saros_status prepare(unrolling *u, saros_tensor *const *outside,
                             saros_tensor *const *first) {
-  program_walk walk = {u->p, u->T, u->B, NULL, NULL, 0, u->generator};
   for (int i = 0; i < u->spec->outside_count; i++)
     u->given[u->spec->outside[i]] = outside[i];
   TRY(first_states(u, first));
   for (int i = 0, dropouts = 0; i < u->spec->count; i++) {
     int node = u->spec->nodes[i];
-    const program_node *n = &u->p->nodes[node];
-    TRY(program_cell_dropout(&walk, n, &u->dropout[node]));
-    if (n->op == NODE_DROPOUT && u->how->dropped != NULL)
+    if (u->p->nodes[node].op == NODE_DROPOUT && u->how->dropped != NULL)
       u->dropout[node] = retained(u->how->dropped[dropouts++]);
   }
   return SAROS_OK;

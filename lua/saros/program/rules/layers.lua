@@ -67,6 +67,7 @@ local function randomness(t, steps, fields)
   end
   local p = probability(t, steps.dropout)
   fields.dropout = p > 0 and p or nil
+  fields.is_step = p > 0 and t.is_step or nil
 end
 
 --- Before and after of each state, and the learned value that it begins with.
