@@ -241,7 +241,7 @@ describe("a classifier", function()
     end
     assert.same_values(classifier(saros.ids(set.train[1].ids):reshape(-1, 1)):reshape(-1), logits:reshape(-1), 1e-5)
     assert.error_matches(function() build(set):session() end,
-      "expected layers of one direction, got state")
+      "session: expected a classifier with bidirectional = false, got one that reads sequences from both ends", 1, true)
   end)
 
   it("says what it cannot use", function()
