@@ -10,37 +10,7 @@ local core = require "saros.core"
 local compiled = require "saros.nn.compiled"
 local define = require "saros.nn.cells.definition"
 local module = require "saros.nn.module"
-
--- --- Nodes that are tensors -----------------------------------------------------------------
-
---- A builder of definitions: see saros.nn.cells.definition.
-local Tensors = {}
-
-local function node_of(tensor)
-  return { tensor = tensor, width = tensor:size(-1) }
-end
-
-function Tensors.add(_, op, inputs, attributes)
-  local operands = {}
-  for n, input in ipairs(inputs) do
-    operands[n] = input.tensor
-  end
-  if op == "linear" then
-    operands[2] = operands[2]:reshape(-1, inputs[1].width)
-  elseif op == "layer_norm" then
-    operands[4] = attributes.epsilon
-  end
-  return node_of(core[op](table.unpack(operands, 1, 4)))
-end
-
---- The constants of definitions are single numbers.
-function Tensors.constant(_, tensor)
-  return { tensor = tensor:item(), width = 1 }
-end
-
-function Tensors.part(_, x, from, count)
-  return node_of(x.tensor:slice(-1, from + 1, from + count))
-end
+local tensors = require "saros.nn.cells.tensors"
 
 -- --- A step ---------------------------------------------------------------------------------
 
@@ -71,11 +41,12 @@ function Replay:forward(given, states)
   states = states or self:first(given.x:size(1))
   local p, y, sizes = {}, {}, self.direction.sizes
   for _, parameter in ipairs(self.own) do
-    p[parameter.name] = node_of(parameter.tensor:reshape(-1))
+    p[parameter.name] = tensors.node(parameter.tensor:reshape(-1))
   end
-  local _, c, named = define(Tensors, self.operation, {
-    x = node_of(given.x), p = p, h = node_of(states[1]), c = states[2] and node_of(states[2]), H = sizes[#sizes],
-    dropout = given.dropout and node_of(given.dropout),
+  local _, c, named = define(tensors.builder(), self.operation, {
+    x = tensors.node(given.x), p = p, H = sizes[#sizes],
+    h = tensors.node(states[1]), c = states[2] and tensors.node(states[2]),
+    dropout = given.dropout and tensors.node(given.dropout),
   })
   for _, name in ipairs(self.named) do
     y["gate." .. name[2]] = named[name[1]].tensor

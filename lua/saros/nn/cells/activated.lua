@@ -6,79 +6,41 @@ local core = require "saros.core"
 local options = require "saros.options"
 local activation = require "saros.nn.cells.activation"
 local cell_of = require("saros.nn.cell").cell
+local define = require "saros.nn.cells.definition"
 local initialize = require "saros.nn.initialize"
+local tensors = require "saros.nn.cells.tensors"
 
 local activated = {}
 
--- --- A step by the definition ----------------------------------------------------------------
-
---- What a cell's definition is made of, as tensors of one step: see
---- saros.nn.cells.definition, which makes nodes of the same one.
----@class saros.nn.ActivatedStep
----@field make table  the p of nn.cell
----@field p table  parameters that only some layers have: none
----@field x saros.Tensor
----@field h saros.Tensor
----@field c saros.Tensor?
----@field o table  options of the layer
----@field gates integer
----@field names table<string, string>  of gates, by the titles of the definition
-local Step = {}
-Step.__index = Step
-
---- W v + b of `count` gates behind the first ones.
-local function product(step, which, v, first, count)
-  local make, H = step.make, step.make.hidden
-  local rows = step.gates * H
-  local weight = make["weight_" .. which]:tensor { rows, which == "ih" and make.inputs or H }
-  local bias = step.o.bias and make["bias_" .. which]:tensor { rows } or nil
-  if count < step.gates then
-    local from, to = first * H + 1, (first + count) * H
-    weight, bias = weight:slice(1, from, to), bias and bias:slice(1, from, to)
+--- The parameters of a fused layer, from the p of nn.cell, as nodes.
+local function parameters_of(p, gates, has_bias)
+  local nodes, rows = {}, gates * p.hidden
+  for _, which in ipairs { "ih", "hh" } do
+    local weight, bias = "weight_" .. which, "bias_" .. which
+    nodes[weight] = tensors.node(p[weight]:tensor { rows, which == "ih" and p.inputs or p.hidden }:reshape(-1))
+    nodes[bias] = has_bias and tensors.node(p[bias]:tensor { rows }) or nil
   end
-  return make["weight_" .. which]:mapped(core.linear, v, weight, bias)
-end
-
-function Step:from_input()
-  return product(self, "ih", self.x, 0, self.gates)
-end
-
-function Step:from_state(read, first, count)
-  return product(self, "hh", read, first, count)
-end
-
-function Step:gate(a, n)
-  local H = self.make.hidden
-  return a:slice(2, n * H + 1, (n + 1) * H)
-end
-
---- A function by name, or what takes the place of tanh and the sigmoid.
-function Step:apply(name, a, b)
-  local o = self.o
-  local other = name == "tanh" and o.activation or name == "sigmoid" and o.gate_activation
-  local f = other and activation.functions[other] or core[name]
-  return f(a, b)
-end
-
-function Step:named(a, title)
-  local name = self.names[title]
-  return name and self.make:named(name, a) or a
-end
-
-function Step.norm(_, a)
-  return a
+  return nodes
 end
 
 --- One step of nn.cell by the definition of a cell.
 local function step_of(cell, o)
-  local define = cell.definitions[cell.operation(setmetatable({ activation = "tanh" }, { __index = o }))]
-  local gates = {}
-  for _, name in ipairs(cell.named or {}) do
-    gates[name[1]] = name[2]
-  end
-  return function(make, x, h, c)
-    return define(setmetatable({ make = make, p = {}, x = x, h = h, c = c, gates = cell.gates, names = gates, o = o },
-      Step))
+  local operation = cell.operation(setmetatable({ activation = "tanh" }, { __index = o }))
+  return function(p, x, h, c)
+    local build = tensors.builder {
+      tanh = activation.functions[o.activation],
+      sigmoid = activation.functions[o.gate_activation],
+      linear = function(...) return p.weight_hh:mapped(core.linear, ...) end, -- which may read dropped states
+    }
+    local new_h, new_c, named = define(build, operation, { p = parameters_of(p, cell.gates, o.bias), H = p.hidden,
+      x = tensors.node(x), h = tensors.node(h), c = c and tensors.node(c) })
+    for _, name in ipairs(cell.named or {}) do
+      p:named(name[2], named[name[1]].tensor)
+    end
+    if new_c then
+      return new_h.tensor, new_c.tensor
+    end
+    return new_h.tensor
   end
 end
 

@@ -1,6 +1,7 @@
 --- What the `definitions` of the fused cells are made of: a step of a cell, in nodes of
---- whoever asks. A C file has them as nodes of its program, see saros.program.cells; the
---- gates of a layer are the same nodes as tensors, see saros.nn.replay.
+--- whoever asks. A C file has them as nodes of its program, see saros.program.cells. The
+--- nodes of saros.nn.cells.tensors are tensors: of the gates of a layer (saros.nn.replay),
+--- and of layers with other activations (saros.nn.cells.activated).
 ---
 --- A builder has three methods; nodes have a `width`, the number of their features.
 ---
