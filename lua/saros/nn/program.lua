@@ -17,7 +17,6 @@ local scope = require "saros.nn.scope"
 local states = require "saros.nn.state"
 local state_form = require "saros.nn.state_form"
 local given_steps = require "saros.nn.steps"
-local scope = require "saros.nn.scope"
 local lazy = require "saros.lazy"
 local sorted = require "saros.sorted"
 

@@ -345,8 +345,8 @@ function Recurrent:forward(x, state, given, embedding)
 end
 
 --- True if the cells of one's own run in the core, as programs, and a note on what in
---- them is slow there or may change unnoticed, if anything; false and why, if they are unrolled step by step. Fused
---- layers need no program.
+--- them is slow there or may change unnoticed, if there is anything; false and why, if
+--- they are unrolled step by step. Fused layers need no program.
 ---@return boolean
 ---@return string? reason
 function Recurrent:compiled()
