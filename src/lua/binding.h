@@ -35,6 +35,15 @@ typedef enum bind_box_type {
   BIND_BOX_TYPES
 } bind_box_type;
 
+/* The functions of the module, at most. */
+enum { BIND_FUNCTIONS = 320 };
+
+/* A function of the module: what bind_call_or_record needs to call it. */
+typedef struct bind_function {
+  const struct binding *state;
+  lua_CFunction call;
+} bind_function;
+
 /* What the module keeps for each Lua state. */
 typedef struct binding {
   saros_context *context;                  // null once the state is closing
@@ -48,9 +57,12 @@ typedef struct binding {
   int recording;         // is a recorder told of calls?
   int calls;             // recorded ones that are under way
   lua_Integer tokens;    // given to operations of scripts
+  int function_count;
+  bind_function functions[BIND_FUNCTIONS];  // upvalues point at them
 } binding;
 
-/* The first three are for the functions, the last one for bind_call_or_record. */
+/* The first three are for the functions; the last one, a pointer to a
+** bind_function, is for bind_call_or_record. */
 enum {
   BIND_BINDING_UPVALUE = 1,
   BIND_NAME_UPVALUE,
@@ -425,5 +437,6 @@ void bind_open_text(lua_State *L);
 void bind_open_profile(lua_State *L);
 void bind_open_record(lua_State *L);
 void bind_open_program(lua_State *L);
+void bind_open_host(lua_State *L);
 
 #endif

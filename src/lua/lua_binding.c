@@ -122,16 +122,28 @@ static int owner_gc(lua_State *L) {
 
 /* --- Registration ---------------------------------------------------------- */
 
+/* A place in the binding, not a value of Lua: it takes one call of Lua's API to
+** get at the function and at whether it is recorded. */
+static void push_place(lua_State *L, binding *state, lua_CFunction function) {
+  if (state->function_count == BIND_FUNCTIONS)
+    luaL_error(L, "saros: more than %d functions", BIND_FUNCTIONS);
+  bind_function *place = &state->functions[state->function_count++];
+  *place = (bind_function){.state = state, .call = function};
+  lua_pushlightuserdata(L, place);
+}
+
 /* Finalizers run in the middle of other calls, so they are not recorded. */
 void bind_push_function(lua_State *L, const char *name,
                         lua_CFunction function) {
-  lua_rawgetp(L, LUA_REGISTRYINDEX, &binding_key);
+  binding *state = bind_push_binding(L);
   lua_pushstring(L, strncmp(name, "__", 2) == 0 ? name + 2 : name);
   lua_rotate(L, -3, 2);
-  lua_pushcfunction(L, function);
-  lua_pushcclosure(L,
-                   strcmp(name, "__gc") == 0 ? function : bind_call_or_record,
-                   BIND_FUNCTION_UPVALUE);
+  if (strcmp(name, "__gc") == 0) {
+    lua_pushcclosure(L, function, BIND_EXTRA_UPVALUE);
+  } else {
+    push_place(L, state, function);
+    lua_pushcclosure(L, bind_call_or_record, BIND_FUNCTION_UPVALUE);
+  }
 }
 
 void bind_register_functions(lua_State *L, int table, const luaL_Reg *list) {

@@ -74,7 +74,8 @@ static int record(lua_State *L, lua_CFunction function) {
 }
 
 int bind_call_or_record(lua_State *L) {
-  lua_CFunction function =
-      lua_tocfunction(L, lua_upvalueindex(BIND_FUNCTION_UPVALUE));
-  return bind_binding_of(L)->recording ? record(L, function) : function(L);
+  const bind_function *function =
+      lua_touserdata(L, lua_upvalueindex(BIND_FUNCTION_UPVALUE));
+  return function->state->recording ? record(L, function->call)
+                                    : function->call(L);
 }

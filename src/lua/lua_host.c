@@ -23,20 +23,33 @@ static int share_archive(lua_State *L) {
   return 2;
 }
 
-static void call(lua_State *L, const char *name, lua_CFunction function,
-                 void *given, int results) {
-  lua_pushnil(L);
-  bind_push_function(L, name, function);
+static const luaL_Reg functions[] = {{"push_tensor", share_tensor},
+                                     {"push_shared", share_archive},
+                                     {NULL, NULL}};
+
+enum { PUSH_TENSOR, PUSH_SHARED };
+
+/* Into the registry: the key of each is the address of its entry above. */
+void bind_open_host(lua_State *L) {
+  for (const luaL_Reg *list = functions; list->name != NULL; list++) {
+    lua_pushnil(L);
+    bind_push_function(L, list->name, list->func);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, list);
+  }
+}
+
+static void call(lua_State *L, int which, void *given, int results) {
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &functions[which]);
   lua_pushlightuserdata(L, given);
   lua_call(L, 1, results);
 }
 
 void saros_push_tensor(lua_State *L, saros_tensor *tensor) {
-  call(L, "push_tensor", share_tensor, tensor, 1);
+  call(L, PUSH_TENSOR, tensor, 1);
 }
 
 void saros_push_shared(lua_State *L, saros_shared *shared) {
-  call(L, "push_shared", share_archive, shared, 2);
+  call(L, PUSH_SHARED, shared, 2);
 }
 
 saros_context *saros_context_in(lua_State *L) {

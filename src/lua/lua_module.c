@@ -40,6 +40,7 @@ static void make_core(lua_State *L) {
   bind_open_profile(L);
   bind_open_record(L);
   bind_open_program(L);
+  bind_open_host(L);
   lua_settop(L, BIND_MODULE);
 }
 
