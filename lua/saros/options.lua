@@ -69,11 +69,13 @@ end
 ---@return integer
 ---@return boolean has_hole  is that place empty?
 function options.extent(list)
-  local last = 0
+  local last, count = 0, 0
   for key in next, list do
-    last = math.type(key) == "integer" and math.max(last, key) or last
+    if math.type(key) == "integer" and key > 0 then
+      last, count = key > last and key or last, count + 1
+    end
   end
-  for position = 1, last do
+  for position = 1, count < last and last or 0 do
     if rawget(list, position) == nil then
       return position, true
     end

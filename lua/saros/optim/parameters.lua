@@ -20,10 +20,12 @@ end
 ---@param owner string  the function, for the message
 ---@param list any
 function parameters.check(owner, list)
-  if type(list) ~= "table" or options.extent(list) == 0 then
+  local last = type(list) == "table" and options.extent(list) or 0
+  if last == 0 then
     options.fail(("%s: expected a list of parameters, got %s"):format(owner, found(list)))
   end
-  for position, parameter in options.each(list) do
+  for position = 1, last do
+    local parameter = list[position]
     if not options.tensor.accept(parameter) then
       options.fail(("%s: expected tensors, got %s at position %d"):format(
         owner, options.describe(parameter), position))
