@@ -237,7 +237,7 @@ static void expect_twin(window *w, const char *what, int number) {
     CHECK(d <= tolerance, "%s %d: %s differs from the twin by %g", what, number,
           loop.name[i], d);
   }
-  saros_set_threads(w->m->context, 2);
+  saros_set_threads(w->m->context, 3);
   run(w, 0, &again);
   saros_set_threads(w->m->context, 1);
   for (int i = 0; i < loop.count; i++)
@@ -370,6 +370,26 @@ static void check_random(saros_context *context, int count) {
   }
 }
 
+/* Rows on both sides of LOOP_SHORT, with gates in the place of their sums. */
+static void check_gates(saros_context *context, int count) {
+  static const int widths[] = {1, 3, 63, 64, 65, 130, 257};
+  static made m;
+  static window w;
+  for (int seed = 0; seed < count; seed++) {
+    made_start(&m, context);
+    seed_of_choices = (unsigned)seed * 7919 + 3;
+    choose(2);
+    make_gates(&m, widths[choose(7)]);
+    for (int s = 0; s < MOST_STATES; s++)
+      m.state[s].reverse = seed % 2;
+    int B = choose(8) ? 1 + choose(9) : 33 + choose(40);
+    window_make(&w, &m, 1 + choose(5), B, choose(4) ? choose(32) : 0);
+    expect_twin(&w, "gates", seed);
+    window_free(&w);
+    loop_forget(m.p.loops);
+  }
+}
+
 /* --- What is saved --------------------------------------------------------------------- */
 
 /* h' = f(a) tanh(a) a, with a = U h + x: the way back reads a and f(a). */
@@ -466,6 +486,7 @@ int main(void) {
   check_cells(context);
   check_sizes(context);
   check_random(context, 150);
+  check_gates(context, 200);
   check_saved(context);
   check_in_place(context);
   saros_context_release(context);

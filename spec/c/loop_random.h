@@ -1,5 +1,5 @@
 /*
-** Random cells of every kind of node, for specs of the loop.
+** Random cells for specs of the loop: of every kind of node, and of gates.
 */
 #ifndef LOOP_RANDOM_H
 #define LOOP_RANDOM_H
@@ -200,6 +200,74 @@ static inline void make_random(made *m, int values) {
   }
   int any = pool[fixed + choose(count - fixed)];
   made_want(m, any);
+}
+
+/* --- Gates of any width ------------------------------------------------------------ */
+
+/* A product of a row of inputs and states, cut into 'gates' of width H; columns
+** across two gates, too, sometimes. Their count. */
+static inline int make_sums(made *m, int H, int gates, const int *state,
+                            int states, int *sums) {
+  int parts[4], n = 0, count = 0;
+  parts[n++] = made_input(m, 1 + choose(5));
+  for (int s = 0; s < states; s++)
+    if (choose(4))
+      parts[n++] = state[s];
+  if (choose(2))
+    parts[n++] = made_input(m, 3);
+  int all = made_linear(m, n > 1 ? concatenate(m, n, parts) : state[0],
+                        gates * H, choose(2));
+  for (int g = 0; g < gates; g++)
+    sums[count++] = made_slice(m, all, g * H, H);
+  if (!choose(4))
+    sums[count++] = made_slice(m, all, choose((gates - 1) * H + 1), H);
+  return count;
+}
+
+/* A sum on its way to a gate: a peephole, dropout, a function. */
+static inline int any_gate(made *m, int x, int state) {
+  if (!choose(3))
+    x = plus(m, x, times(m, state, made_parameter(m, 1, 1, m->node[x].width)));
+  if (!choose(4))
+    x = made_node(m, NODE_DROPOUT, 0, m->node[x].width, &x, 1);
+  return choose(5) ? any_function(m, x) : x;
+}
+
+/* An element-wise value, or a product, of earlier ones. */
+static inline int any_mixture(made *m, int x, int y, int H) {
+  switch (choose(8)) {
+    case 0:
+      return made_node(m, NODE_DROPOUT, 0, H, &x, 1);
+    case 1:
+      return any_function(m, x);
+    case 2:
+      return made_linear(m, x, H, choose(2));
+    case 3:
+    case 4:
+      return times(m, made_unary(m, SAROS_TANH, x), y);
+    default:
+      return any_operator(m, x, y);
+  }
+}
+
+/* A cell of one or two states and some gates, which its values read in any way. */
+static inline void make_gates(made *m, int H) {
+  int pool[MOST_NODES], state[2], sums[5], states = 1 + choose(2);
+  for (int s = 0; s < states; s++)
+    state[s] = made_state(m, H, choose(2) ? made_parameter(m, 1, 1, H) : -1);
+  int count = make_sums(m, H, 1 + choose(4), state, states, sums);
+  for (int i = 0; i < count; i++)
+    pool[i] = any_gate(m, sums[i], state[choose(states)]);
+  pool[count++] = state[0];
+  for (int i = choose(7); i > 0; i--, count++)
+    pool[count] = any_mixture(m, pool[choose(count)], pool[choose(count)], H);
+  for (int s = 0; s < states; s++) {
+    int x = any_operator(m, pool[choose(count)], pool[choose(count)]);
+    m->state[s].next = made_unary(m, SAROS_TANH, x);
+    made_want(m, m->state[s].next);
+  }
+  if (choose(2))
+    made_want(m, pool[choose(count)]);
 }
 
 /* A constant of the pool is no value of a step. */
