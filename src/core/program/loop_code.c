@@ -174,25 +174,22 @@ static int parent_of(const loop_compiler *c, int v, int *column) {
   return is_view ? loop_input(c->g, v, 0) : v;
 }
 
-/* True if p is a product that is kept for all steps, though the way back does not
-** read it. */
+/* True if p is a product of all steps that the way back does not read. */
 static int is_spent(const loop_compiler *c, int p) {
   int op = c->g->value[p].op;
   return (op == LOOP_LINEAR || op == LOOP_LIFTED) && is_placed(c, p) &&
-         !c->plan->saved[p] && !c->plan->reread[p] &&
+         !c->plan->reread[p] &&
          c->plan->array[c->code->place[p].array].kind == LOOP_ARRAY_KEPT;
 }
 
-/* True if nothing but views that do not overlap reads p, and none of them is read
-** by the way back. */
+/* True if nothing but views that do not overlap reads p. */
 static int is_cut(const loop_compiler *c, int p) {
   int end = 0, views = 0;
   for (int v = p + 1; v < c->plan->forward; v++)
     for (int i = 0; c->live[v] && i < c->g->value[v].inputs; i++) {
       if (loop_input(c->g, v, i) != p)
         continue;
-      if (c->g->value[v].op != LOOP_VIEW || c->copied[v] ||
-          c->plan->reread[v] || c->g->value[v].at[0] < end)
+      if (c->g->value[v].op != LOOP_VIEW || c->g->value[v].at[0] < end)
         return 0;
       end = c->g->value[v].at[0] + c->g->value[v].width;
       views++;
@@ -200,8 +197,8 @@ static int is_cut(const loop_compiler *c, int p) {
   return views == c->uses[p];
 }
 
-/* The sums that v alone is computed from: through element-wise values that have
-** one reader each. */
+/* The sums that v alone is computed from, through element-wise values that have
+** one reader each and so are not saved either; -1: none. */
 static int sums_of(const loop_compiler *c, int v, int width) {
   for (int i = 0; i < c->g->value[v].inputs; i++) {
     int x = loop_input(c->g, v, i), column, p = parent_of(c, x, &column);
@@ -210,7 +207,7 @@ static int sums_of(const loop_compiler *c, int v, int width) {
     if (is_spent(c, p) && (p == x || is_cut(c, p)))
       return x;
     if (loop_is_elementwise(c->g->value[x].op) && can_be_placed(c, x) &&
-        !c->plan->saved[x] && (p = sums_of(c, x, width)) >= 0)
+        (p = sums_of(c, x, width)) >= 0)
       return p;
   }
   return -1;
