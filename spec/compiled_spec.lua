@@ -392,7 +392,7 @@ local function with_twin(o)
 end
 
 describe("chance in a layer inside a cell of one's own", function()
-  local B = 4000
+  local B = 2000
   local x = saros.full({ 8, B, 2 }, 0.3)
   local lengths = {}
   for b = 1, B do

@@ -32,7 +32,7 @@ local function mix(build, now, before, zoneout)
   return build:add("add", { share(now, 1 - zoneout), share(before, zoneout) })
 end
 
---- What the product with h reads in training is dropped anew at each step: a cell is
+--- What the product with h reads in training is dropped at each step: a cell is
 --- taken apart for training where it is called once a step.
 local function mask_of(build, h, p)
   if p and p > 0 and build.trains then

@@ -333,6 +333,9 @@ end
 ---@return integer
 function Recorder:kept_state(node, given)
   local before, after = given[1] or nil, given[2] or nil
+  if self.is_step and not before then
+    self:refuse "a layer without its state, which begins again at each step"
+  end
   local value = before and self.bound[before]
   local s = value and self.nodes[value.node + 1].op == "state" and self.nodes[value.node + 1].state
   if before and not s and (self.is_later or not (value == nil or self.invariant[value.node])) then
@@ -346,7 +349,10 @@ function Recorder:kept_state(node, given)
     self.begins[s] = first or before and self:value(before).node
   end
   local state = self.states[s + 1]
-  state.next, state.reverse, state.owner = node, given.reverse or nil, node
+  if not self.is_step then -- a step is in the direction of what walks through it
+    state.reverse = given.reverse or nil
+  end
+  state.next, state.owner = node, node
   if after then
     self.kept_by[after] = s
     self.bound[after] = self.bound[after] or { part_of = node }
