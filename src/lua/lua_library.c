@@ -7,7 +7,12 @@
 #include "binding.h"
 #include "modules.h"
 
+/* The beginning of all their chunks, by which most others are told at once. */
+#define BIND_FOLDER "@saros/"
+
 int bind_is_library_chunk(const char *source) {
+  if (strncmp(source, BIND_FOLDER, sizeof BIND_FOLDER - 1) != 0)
+    return 0;
   const saros_lua_module *module = saros_lua_modules;
   while (module->name != NULL && strcmp(module->chunk, source) != 0)
     module++;
