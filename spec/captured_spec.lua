@@ -86,6 +86,14 @@ describe("what a cell's function reads from outside", function()
       function() environment.bend = { by = 2 } end)
   end)
 
+  it("may be a global with a long name", function()
+    local name = ("scale_"):rep(20)
+    local environment = setmetatable({ [name] = 1 }, { __index = _G })
+    local step = load(("return function(p, x, h) return (p.gate(x .. h) * %s):tanh() end"):format(name), "step", "t",
+      environment)()
+    follows(step, function() environment[name] = 0.5 end)
+  end)
+
   it("may be a global that was not there, or one that an environment inherits", function()
     local outer = setmetatable({ scale = 1 }, { __index = _G })
     local environment = setmetatable({}, { __index = outer })
