@@ -13,6 +13,7 @@ SAROS_BEGIN
 /*
 ** What module:save of a script wrote: a program, the tensors that it names, and
 ** metadata; so a host without Lua steps and trains any model that could be traced.
+** See saros_program_run for what is slow to train.
 **
 **   saros_model *model;
 **   saros_session *session;
