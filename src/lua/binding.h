@@ -149,23 +149,24 @@ void bind_leave_core(lua_State *L, int profiled);
 /* Collects all garbage and gives the pooled memory back; returns 1. */
 int bind_collect(lua_State *L);
 
-/* Makes the collector do the work that so many new bytes of tensors are worth;
-** returns 1, as a function with one result does. */
+/* Tells Lua's collector of so many new bytes of tensors, so that it works as for
+** memory of its own; returns 1, the number of results of the caller. */
 int bind_tell_collector(lua_State *L, size_t bytes);
 
-/* A tape has let go of so many bytes. The tensors of its window that scripts
-** have forgotten are due before those of the next window come on top, at once
-** if the window was so large that a cycle is little beside it. */
+/* To be called when a tape has released so many bytes: garbage tensors of its window
+** should be collected before those of the next window are made. After a large window
+** a full cycle follows, which costs little beside it. */
 void bind_tell_collector_of_tape(lua_State *L, size_t taped);
-/* Tensors may have been freed, so that there is less to wait for. */
+/* To be called when tensors may have been freed: computes anew how many bytes call
+** for the next cycle. */
 void bind_tell_collector_of_release(lua_State *L);
-/* Long work is over that has left many tensors. */
+/* To be called after long work that has left many tensors: a full cycle follows. */
 void bind_tell_collector_of_rest(lua_State *L);
 
 /* --- Interrupts (lua_interrupt.c) ---------------------------------------------- */
 
-/* Calls the hook that the host has set, if it is due: does it want an end? For
-** saros_set_interrupt; 'user' is the binding. */
+/* Calls the hook that the host has set, if it is due; true if it raised an error.
+** For saros_set_interrupt; 'user' is the binding. */
 int bind_ask_hook(void *user);
 /* Raises what the hook raised. */
 int bind_raise_interrupt(lua_State *L);
@@ -409,8 +410,8 @@ void bind_register_type(lua_State *L, bind_box_type type,
 /* --- Sessions (lua_session.c, lua_session_step.c) ------------------------------ */
 
 saros_session *bind_check_session(lua_State *L);  // argument 1
-/* The tensor on top, one of a session's own: no script can put anything else in its
-** place, but a script may have closed the box. */
+/* The tensor on top, one of a session's own. Only the debug library could put
+** anything else in its place, but a script may have closed the box. */
 saros_tensor *bind_check_live(lua_State *L);
 /* A step of the session, from the arguments behind it. */
 void bind_step_session(lua_State *L);

@@ -1,6 +1,6 @@
 /*
-** Sessions: a plan with a state, stepped for ever in the memory that was taken
-** when it was made.
+** Sessions: a plan and a state. All memory is allocated when a session is made;
+** steps allocate none.
 */
 #include <string.h>
 
@@ -23,7 +23,7 @@ static int is_direct(const saros_session *s) {
   return s->streams == 1 && s->plan->direct;
 }
 
-/* A row that a stage writes to has room for a whole width. */
+/* An output that a stage writes directly has room for STEP_WIDTH elements. */
 static saros_status take_output(saros_session *s, int output) {
   const int width = s->plan->outputs[output].width;
   const int wide = is_direct(s) ? STEP_WIDTH(width) : width;
@@ -46,8 +46,8 @@ static saros_status take_outputs(saros_session *s) {
   return saros_tensor_new(s->context, SAROS_REAL, 2, shape, &s->probabilities);
 }
 
-/* Everything that a session allocates. What it has after a failure is released
-** by saros_session_release. */
+/* Allocates all memory of a session. After a failure, saros_session_release
+** releases what there is. */
 static saros_status take_memory(saros_session *s) {
   const session_plan *p = s->plan;
   const size_t outputs = (size_t)p->outputs->width;
@@ -77,7 +77,7 @@ void session_place_values(saros_session *s) {
   }
 }
 
-/* The lender goes last: with it may go the memory that the plan is in. */
+/* The lender is released last, as it may own the memory of the plan. */
 static void let_go(const saros_session *s) {
   session_plan_release(s->plan);
   saros_tensor_release(s->lender);
@@ -172,7 +172,7 @@ const saros_program *saros_session_program(const saros_session *s) {
 
 /* --- Steps ---------------------------------------------------------------------------- */
 
-/* Whether the outputs may be written to; the answer is mostly yes, and at once. */
+/* Checks that the outputs may be written to. The full check is rarely needed. */
 static saros_status expect_writable(const saros_session *s) {
   for (int i = 0; i < s->plan->output_count; i++) {
     saros_tensor *y = s->outputs[i];
@@ -182,7 +182,7 @@ static saros_status expect_writable(const saros_session *s) {
   return SAROS_OK;
 }
 
-/* Features of all streams, which one stream has where they are. */
+/* Takes the features of all streams. Those of a single stream are not copied. */
 static void put_features(saros_session *s, const session_port *port,
                          const real *x) {
   if (port->value < 0)

@@ -1,19 +1,19 @@
 /*
 ** Attention over the last W steps, as a stage: its plan and its step.
 **
-** The keys and values of the steps lie in a ring of W slots, so that nothing
-** moves as time goes by: step t of a row goes to slot t mod W. Each row has a
-** place of its own, since it begins by itself with nothing to look back at; the
-** slots in use are always the first ones, and all of them from step W on.
-** Scores do not care for the order of the slots, but for how far back they lie:
-** 'distance' is kept twice in a row, so that it can be read from any place on.
-** Outside, the state is the last W - 1 steps in their order, and their number.
+** Keys and values are kept in a ring of W slots, so that none has to be moved: step
+** t of a row is written to slot t mod W. Each row counts its own steps, since rows
+** start at different times. The slots in use are the first ones, and all W of them
+** from step W on. The order of the slots does not matter to the scores, but their
+** distance in steps does: 'distance' is stored twice in a row, so that W of its
+** elements can be read from any slot on. Outside a session, the state is the last
+** W - 1 steps in order, and their number.
 */
 #include <string.h>
 
 #include "session.h"
 
-/* The place of a row is a real, where whole numbers below 2 W must be exact. */
+/* The place of a row is stored as a real, which must be exact up to 2 W. */
 #define LONGEST_WINDOW (1 << 23)
 
 /* --- The plan --------------------------------------------------------------------- */
@@ -83,7 +83,7 @@ static real *row_of(const saros_session *s, const session_stage *g, int which,
   return session_array_of(s, g, which) + (ptrdiff_t)row * STEP_WIDTH(n);
 }
 
-/* The key k and the value v of this step go into their slot. */
+/* Writes the key k and the value v of this step to their slot. */
 static void put_slot(real *keys, real *values, const real *k, const real *v,
                      int slot, int F) {
   const int block = slot / ATTENTION_SLOTS, lane = slot % ATTENTION_SLOTS;
@@ -211,7 +211,7 @@ saros_status session_expect_exists(const saros_session *s,
                     BASE_QUOTE(x->name), row + s->context->index_base);
 }
 
-/* The memory moves to where the new place of each row has it. */
+/* Rows get new places, so their keys and values are moved to other slots. */
 saros_status session_write_exists(saros_session *s, const session_state *x,
                                   const real *exists) {
   base_pool *pool = &s->context->pool;

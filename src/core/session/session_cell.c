@@ -8,7 +8,7 @@
 #include "recurrent.h"
 #include "session.h"
 
-/* True if the stage reads where sums begin off a table. */
+/* True if the sums of the stage start from rows of a table. */
 static int has_table(const session_layer *l) {
   return l->symbols != NULL || l->tensors[R_TABLE] != NULL;
 }
@@ -51,8 +51,8 @@ static real bias_of_gate(const session_stage *g, const session_layer *l,
          (apart ? 0 : bias_at(l->tensors[R_BIAS_HH], i));
 }
 
-/* The row where the sums of a step begin, from W x of G H elements (null: not
-** known yet). A fused cell has four parts: the GRU's last is b' of n. */
+/* The row that the sums of a step start from: biases, and W x of G H elements, if
+** it is known (else null). A fused cell has four parts: the GRU's last is b' of n. */
 static void put_start(const session_planner *p, const session_layer *l,
                       real *start, const real *wx, real *scratch) {
   const session_stage *g = p->stage;
@@ -68,7 +68,7 @@ static void put_start(const session_planner *p, const session_layer *l,
   p->plan->kernels->arrange(start, scratch, g->H);
 }
 
-/* The table of where sums begin for each symbol, in place of W x. */
+/* A table with the start of the sums for each symbol, W x included. */
 static saros_status plan_table(session_planner *p, const session_layer *l,
                                real *scratch) {
   session_stage *g = p->stage;
@@ -221,7 +221,7 @@ static saros_status plan_layer(session_planner *p, const session_layer *l) {
   return cell->session->plan ? cell->session->plan(p, l, fused) : SAROS_OK;
 }
 
-/* Then the part of the gates that comes from a symbol is read off a table. */
+/* If true, a table has W x for each symbol. */
 int session_folds(const session_planner *p, int lookup) {
   const program_node *n = &p->program->nodes[lookup];
   if (n->op != NODE_LOOKUP || p->nodes[lookup].read > 1 ||
@@ -238,7 +238,7 @@ int session_folds(const session_planner *p, int lookup) {
          table / (size_t)n->width * GH * 4 / 3 <= SESSION_LARGEST_TABLE;
 }
 
-/* What the cell is read from: a value; ids, where the layer has the table. */
+/* The input of the cell: a value, or ids if the layer has a table. */
 static saros_status find_input(session_planner *p, int x, session_layer *l,
                                int *value, int *ids) {
   const program_node *n = &p->program->nodes[x];

@@ -43,7 +43,7 @@ size_t saros_session_dump_size(const saros_session *s) {
   return header_bytes(p) + (size_t)s->streams * reals_of_row * sizeof(real);
 }
 
-/* Writes the header, which says all that a state must agree with. */
+/* Writes the header. Only a dump with the same one can be restored. */
 static unsigned char *put_header(const saros_session *s, unsigned char *to) {
   const session_plan *p = s->plan;
   const uint32_t words[] = {VERSION, sizeof(real), (uint32_t)s->streams,
@@ -99,7 +99,7 @@ void saros_session_dump(const saros_session *s, void *bytes) {
 
 /* --- Back ------------------------------------------------------------------------ */
 
-/* Whether bytes begin as those of a session of this plan do. */
+/* Checks the header: the session must be of the same form. */
 static saros_status check_header(const saros_session *s,
                                  const unsigned char *bytes, size_t size) {
   const session_plan *p = s->plan;
@@ -144,8 +144,8 @@ static int is_place(real x, int places) {
   return x >= 0 && x < (real)places && x == (real)(int)x;
 }
 
-/* A step writes to the slot of a ring that its place says, so that must be one.
-** 'from': the states. */
+/* Checks the places of rings: a step writes to the slot of that number. 'from' are
+** the states. */
 static saros_status check_places(const saros_session *s,
                                  const unsigned char *from) {
   const session_plan *p = s->plan;

@@ -74,7 +74,7 @@ typedef struct products {
   int last, rows;
 } products;
 
-/* Weights that stay as they are stay apart. */
+/* True if a product can share a stage: weights that are not packed cannot. */
 static int joins(const session_planner *p, const program_node *n,
                  const products *of_x) {
   const session_plan *plan = p->plan;
@@ -238,7 +238,7 @@ static saros_status plan_rows(session_planner *p, int node) {
   return g->y < 0 ? base_out_of_memory(p->plan->context, 0) : SAROS_OK;
 }
 
-/* A run of elements of something that stays in its place is read there. */
+/* Contiguous elements of a value whose place is fixed become a view of it. */
 static saros_status plan_slice(session_planner *p, int node) {
   const program_node *n = &p->program->nodes[node];
   session_value like = p->plan->values[session_operand(p, n, 0)];
@@ -385,8 +385,8 @@ static saros_status plan_next(session_planner *p) {
   return SAROS_OK;
 }
 
-/* Lets the stage that makes the first output write where a single stream has it,
-** and others read it there, unless it is needed elsewhere. */
+/* With a single stream, the stage of the first output writes to the output itself,
+** and others read it there, unless the value is kept elsewhere. */
 static void plan_direct(session_plan *plan) {
   const session_value y = plan->values[plan->outputs->value];
   if (y.fixed != NULL || y.moves || y.state >= 0 || y.offset != 0 ||

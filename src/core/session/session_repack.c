@@ -1,10 +1,10 @@
 /*
-** New weights for a session that goes on: a plan of the same program and other
-** parameters takes the place of its own.
+** New weights for a session: its plan is replaced by one of the same program with
+** other parameters. Its states stay as they are.
 */
 #include "session.h"
 
-/* How a plan keeps its weights. */
+/* The kind of weights of a plan. */
 static saros_weights weights_of(const session_plan *p) {
   saros_weights weights = 0;
   while (p->math->step[weights] != p->kernels)
@@ -12,7 +12,8 @@ static saros_weights weights_of(const session_plan *p) {
   return weights;
 }
 
-/* The program of a plan, in the session's context; the caller's reference. */
+/* The program of the plan, read again if it is of another context. The caller
+** releases it. */
 static saros_status program_of(const saros_session *s, saros_program **out) {
   saros_program *program = s->plan->program;
   if (program->context != s->context)

@@ -1,5 +1,5 @@
 /*
-** Choosing ids from the output of a session, in scratch memory that it has.
+** Sampling of ids from the output of a session, in scratch memory of the session.
 */
 #include <float.h>
 #include <math.h>
@@ -7,8 +7,9 @@
 
 #include "session.h"
 
-/* A temperature below it is 0, and one above the other is the other: between
-** them, differences of logits over the temperature are numbers. */
+/* Temperatures below the first one count as 0, those above the second one as the
+** second one. Between them, a difference of logits divided by the temperature is
+** never NaN. */
 #define LEAST_TEMPERATURE FLT_MIN
 #define MOST_TEMPERATURE FLT_MAX
 
@@ -54,12 +55,13 @@ static saros_status bad_logits(const saros_session *s, int row) {
 
 /* --- The likeliest first ------------------------------------------------------------ */
 
-/* Does id a come before id b: is it likelier, or of two equals the first? */
+/* True if id a is more likely than id b, or as likely and smaller. */
 static int comes_before(const real *p, int32_t a, int32_t b) {
   return p[a] > p[b] || (p[a] == p[b] && a < b);
 }
 
-/* Lets the element at a place of a heap sink to where it belongs. */
+/* Moves the element at index 'at' of a heap down, until none below it comes
+** before it. */
 static void sink(int32_t *heap, int count, int at, const real *p) {
   for (;;) {
     int child = 2 * at + 1;
@@ -75,9 +77,9 @@ static void sink(int32_t *heap, int count, int at, const real *p) {
   }
 }
 
-/* Brings the likeliest possible ids to the end of 'order', the likeliest last,
-** until they are 'most' or reach the probability 'enough' together. Returns how
-** many they are, and their joint probability. */
+/* Moves the most likely ids to the end of 'order', the most likely last, until
+** there are 'most' of them or the sum of their probabilities is at least 'enough'.
+** Returns their count, and that sum in *total. Ids of probability 0 stay. */
 static int select_likeliest(int32_t *order, const real *p, int V, int most,
                             double enough, double *total) {
   int left = V;
@@ -98,7 +100,7 @@ static int select_likeliest(int32_t *order, const real *p, int V, int most,
 
 /* --- One row -------------------------------------------------------------------------- */
 
-/* An id from the probabilities p, among the likeliest. */
+/* Draws one of the most likely ids with the probabilities p. */
 static int32_t draw_likeliest(int32_t *order, const real *p, int V,
                               saros_generator *generator,
                               const saros_sampling *how) {
@@ -140,7 +142,7 @@ static void temper(const saros_session *s, real *p, const real *logits,
   s->context->kernels->softmax->softmax(p, p, 1, V);
 }
 
-/* --- Logits that are changed ------------------------------------------------------- */
+/* --- Changes of logits ------------------------------------------------------- */
 
 static int has_penalty(const saros_sampling *how) {
   return how->history != NULL && how->repetition_penalty > 0 &&
@@ -160,8 +162,8 @@ static void penalize(real *logits, int32_t *seen, int V, const int32_t *history,
   }
 }
 
-/* The logits of a row as they are to be chosen from, in scratch memory unless they
-** are as they were. */
+/* The logits of a row after penalty and bias: a copy in scratch memory, or the
+** logits themselves without either. */
 static const real *adjust(saros_session *s, const real *logits, int row,
                           const saros_sampling *how) {
   int V = s->plan->outputs->width;

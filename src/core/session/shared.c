@@ -1,9 +1,9 @@
 /*
-** Weights that many contexts read. They lie in a context of their own, and other
-** contexts have tensors on borrowed memory. Once it is filled nothing in it
-** changes but the count of who holds it and, behind a mutex, the plans that
-** sessions of all contexts read. A plan stays until all of it goes: sessions that
-** come and go find it there, and there are only so many.
+** Weights that many contexts read. A saros_shared has a context of its own with
+** the weights; tensors of other contexts borrow this memory. Once it is filled,
+** only two things change: its reference count, and, under a mutex, its list of
+** plans, which sessions of all contexts share. A plan is kept until the
+** saros_shared is freed, so that later sessions find it; MOST_PLANS bounds the list.
 */
 #include <stdatomic.h>
 #include <string.h>
@@ -11,10 +11,10 @@
 #include "file.h"
 #include "session.h"
 
-/* Bounds what scripts can ask of the allocator that is not their own. */
+/* Bounds what scripts can take from an allocator that is not their own. */
 #define MOST_PLANS 16
 
-/* A plan, and what it was made of. */
+/* A plan, and what it was made from. */
 typedef struct shared_plan {
   session_plan *plan;
   saros_weights weights;
@@ -142,13 +142,13 @@ saros_status saros_shared_archive(saros_shared *shared, saros_context *context,
 
 /* --- Plans ---------------------------------------------------------------- */
 
-/* Who lends the memory of a tensor; null if it is not shared. */
+/* The saros_shared that owns the memory of a tensor; null if none does. */
 static saros_shared *lender_of(const saros_tensor *x) {
   const tensor_storage *s = x->storage;
   return s->borrowed && s->loan.release == release_user ? s->loan.user : NULL;
 }
 
-/* The tensor of ours that x is all of, or null. */
+/* The shared tensor whose elements are those of x, all and in order; or null. */
 static saros_tensor *own_tensor(const saros_shared *shared,
                                 const saros_tensor *x) {
   const saros_archive *own = shared->archive;
@@ -163,16 +163,16 @@ static saros_tensor *own_tensor(const saros_shared *shared,
   return NULL;
 }
 
-/* A program that a context wants a plan of. */
+/* A request for a plan, by a session of some context. */
 typedef struct borrower {
   saros_context *context;
   const saros_program *program;
   saros_weights weights;
-  saros_shared *shared;  // lends all parameters
-  saros_tensor **own;    // our tensors in their place
+  saros_shared *shared;  // owns the memory of all parameters
+  saros_tensor **own;    // the shared tensors, one for each parameter
 } borrower;
 
-/* Finds our tensors for the borrower's. False if one of them is not ours. */
+/* Finds the shared tensors of the parameters. False if one is not shared. */
 static int find_parameters(borrower *b, saros_tensor *const *parameters) {
   const int count = b->program->parameter_count;
   b->shared = count > 0 ? lender_of(parameters[0]) : NULL;
@@ -204,7 +204,7 @@ static session_plan *find_plan(const borrower *b) {
   return NULL;
 }
 
-/* A plan in our context, of a program that is read there again. */
+/* A plan in the shared context. The program is read again in that context. */
 static saros_status make_plan(const borrower *b, session_plan **out) {
   saros_context *context = b->shared->context;
   saros_program *program;
@@ -233,8 +233,8 @@ static saros_status add_plan(const borrower *b, session_plan **out) {
   return SAROS_OK;
 }
 
-/* The plan of a program of our tensors; null if there are too many others. A
-** message of ours becomes one of the borrower's. */
+/* The plan from the list, or a new one; null if the list is full. An error message
+** of the shared context is copied to the borrower's. */
 static saros_status find_or_add(const borrower *b, session_plan **out) {
   saros_shared *shared = b->shared;
   saros_status status = SAROS_OK;
