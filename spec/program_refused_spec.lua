@@ -21,6 +21,8 @@ describe("a module without a program is refused by name", function()
     refused(function(x) return x:reshape(-1, 8) * #x:totable() end, "got totable, which reads values")
     refused(function(x) return x * #tostring(x) end, "got tostring, which reads values")
     refused(function(x) return x * x[1][1][1] end, "got indexing of a row of the batch")
+    refused(function(x) return x + saros.one_hot(saros.ids(x:gt(0):sum(-1) + 1), 8) end,
+      "got ids, which reads values")
     refused(function(x) return x:all_finite() and x or -x end, "got all_finite, which reads values")
   end)
 

@@ -36,6 +36,72 @@ describe("a tensor made from Lua values #binding", function()
     assert.equal(7, saros.ids(7):item())
   end)
 
+  it("becomes ids of a real tensor of whole numbers, in its shape", function()
+    local x = saros.tensor { { -1, 2, 0 }, { 3, -4, 5 } }
+    local t = saros.ids(x:gt(0) + 1)
+    assert.equal("ids", t:dtype())
+    assert.same({ { 1, 2, 1 }, { 2, 1, 2 } }, t:totable())
+    assert.same({ { 1, 4 }, { 2, 5 }, { 3, 6 } }, saros.ids(grid():transpose()):totable()) -- a view
+    assert.same({ 5, 6 }, saros.ids(grid()[2]:slice(1, 2)):totable())
+    assert.equal(7, saros.ids(saros.tensor(7)):item())
+    assert.same({ 2, 0 }, saros.ids(saros.zeros(2, 0)):shape())
+    assert.same({ 2, 1, 3 }, saros.ids(grid():reshape(2, 1, 3)):shape())
+    assert.near(math.log(2), saros.cross_entropy(saros.zeros(2, 2), saros.ids(saros.ones(2))):item(), 1e-6)
+  end)
+
+  it("becomes real numbers of ids, in their shape", function()
+    local t = saros.tensor(saros.ids { { 1, 2, 3 }, { 4, 5, 6 } }:transpose())
+    assert.equal("real", t:dtype())
+    assert.same({ { 1, 4 }, { 2, 5 }, { 3, 6 } }, t:totable())
+    assert.equal(7, saros.tensor(saros.ids(7)):item())
+    assert.same({ 3, 1, 2 }, saros.ids(saros.tensor(saros.ids { 3, 1, 2 })):totable())
+    local ids = saros.ids { 1, 2 }
+    saros.tensor(ids):fill(9)
+    assert.same({ 1, 2 }, ids:totable())
+  end)
+
+  it("names the first number that is no id, and what copies a tensor", function()
+    local function fails(make, value, message)
+      local ok, got = pcall(function() return make(value), nil end)
+      assert.is_false(ok)
+      assert.equal(("spec/tensor_spec.lua:%d: %s"):format(debug.getinfo(1, "l").currentline - 2, message), got)
+    end
+    fails(saros.ids, saros.tensor { { 1, 2, 3 }, { 4, 0.5, 0 } },
+      "ids: expected an id (an integer >= 1) at [2][2], got 0.5")
+    fails(saros.ids, saros.tensor { { 1, 2 }, { 3, 0 } }:transpose(),
+      "ids: expected an id (an integer >= 1) at [2][2], got 0.0")
+    fails(saros.ids, saros.tensor(-1), "ids: expected an id (an integer >= 1), got -1.0")
+    fails(saros.ids, saros.tensor { 0 / 0 }, "ids: expected an id (an integer >= 1) at [1], got nan")
+    fails(saros.ids, saros.tensor { 2 ^ 40 }, "ids: expected an id (an integer >= 1) at [1], got 1099511627776.0")
+    fails(saros.ids, saros.ids { 1 }, "ids: expected real numbers or integers, got ids (1); x:clone() copies a tensor")
+    fails(saros.tensor, grid(), "tensor: expected ids or numbers, got a tensor (2, 3); x:clone() copies a tensor")
+  end)
+
+  it("is named by operations that read ids", function()
+    local x = saros.ones(2, 3)
+    local cure = ": expected %s to be ids, got real numbers %s; saros.ids(x) makes ids of whole numbers"
+    for name, call in pairs {
+      cross_entropy = { "targets", "(2)", function() return saros.nn.cross_entropy(x, saros.ones(2)), nil end },
+      pick = { "ids", "(2)", function() return x:pick(saros.ones(2)), nil end },
+      embedding = { "ids", "(2)", function() return saros.nn.embedding { 3, 3 }:init { seed = 1 }(saros.ones(2)), nil end },
+      gather = { "ids", "(2, 3)", function() return x:gather(2, x), nil end },
+      one_hot = { "ids", "(2, 3)", function() return x:one_hot(3), nil end },
+      ctc_loss = { "targets", "(1, 1)", function()
+        return saros.nn.ctc_loss(saros.ones(2, 1, 3), saros.ones(1, 1)), nil
+      end },
+      crf_loss = { "tags", "(2, 1)", function()
+        return saros.nn.crf { 3 }:init({ seed = 1 }):loss(saros.ones(2, 1, 3), saros.ones(2, 1)), nil
+      end },
+    } do
+      local ok, got = pcall(call[3])
+      assert.is_false(ok)
+      local line = debug.getinfo(call[3], "S").linedefined
+      assert.is_truthy(got:find("spec/tensor_spec.lua:" .. line .. ":", 1, true)
+        or got:find("spec/tensor_spec.lua:" .. line + 1 .. ":", 1, true), got)
+      assert.is_truthy(got:find(name .. cure:format(call[1], call[2]), 1, true), got)
+    end
+  end)
+
   it("comes as zeros, ones, any constant, or a range", function()
     assert.same({ { 0, 0 }, { 0, 0 } }, saros.zeros(2, 2):totable())
     assert.same({ { 0, 0 } }, saros.zeros { 1, 2 }:totable())

@@ -232,6 +232,8 @@ int bind_value_error(lua_State *L, int index, const char *expected,
 int bind_field_error(lua_State *L, const char *expected, const char *name);
 /* Pushes what a value is: "nil", "\"text\"", "a tensor (2, 3)". */
 const char *bind_push_description(lua_State *L, int index);
+/* Pushes "(2, 3)". */
+const char *bind_push_shape(lua_State *L, const saros_tensor *x);
 
 /* --- Arguments (lua_argument.c) -------------------------------------------------- */
 
@@ -305,6 +307,8 @@ saros_tensor **bind_push_zeros(lua_State *L, saros_dtype dtype,
 ** script can close: for functions that call Lua while they read it. */
 saros_tensor *bind_hold_tensor(lua_State *L, int arg);
 saros_tensor *bind_check_tensor(lua_State *L, int arg);
+/* The same, of ids; the name is what the operation calls it, for the error. */
+saros_tensor *bind_check_ids(lua_State *L, int arg, const char *name);
 /* Null if the argument is nil or absent. */
 saros_tensor *bind_opt_tensor(lua_State *L, int arg);
 /* Pushes the tensor in a field, or nil; a table that is nil has no fields. The

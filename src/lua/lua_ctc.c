@@ -72,7 +72,7 @@ static int ctc_loss(lua_State *L) {
   int rows = row_count(L), blank = 0;
   const int *input_lengths = NULL, *target_lengths = NULL;
   saros_ctc_reduction reduction = SAROS_CTC_MEAN;
-  bind_check_tensor(L, TARGETS);
+  bind_check_ids(L, TARGETS, "targets");
   if (!lua_isnil(L, OPTIONS)) {
     bind_check_fields(L, OPTIONS, fields);
     blank = field_blank(L);
@@ -131,7 +131,7 @@ static saros_status run_crf_loss(lua_State *L, const int *lengths,
 static int crf_loss(lua_State *L) {
   lua_settop(L, OPTIONS);
   bind_check_tensor(L, LOGITS);
-  bind_check_tensor(L, TARGETS);
+  bind_check_ids(L, TARGETS, "tags");
   const int *lengths = push_crf(L);
   saros_tensor **out = bind_push_tensor(L);
   BIND_ATTEMPT(L, run_crf_loss(L, lengths, out));

@@ -84,15 +84,19 @@ static const char *push_quoted(lua_State *L, int index) {
                          length >= sizeof start ? "..." : "");
 }
 
-static const char *push_tensor_description(lua_State *L,
-                                           const saros_tensor *x) {
-  char text[24 + 12 * SAROS_MAX_RANK];
-  int at = snprintf(text, sizeof text, "%s (",
-                    saros_tensor_dtype(x) == SAROS_IDS ? "ids" : "a tensor");
+const char *bind_push_shape(lua_State *L, const saros_tensor *x) {
+  char text[4 + 12 * SAROS_MAX_RANK];
+  int at = snprintf(text, sizeof text, "(");
   for (int i = 0; i < saros_tensor_rank(x); i++)
     at += snprintf(text + at, sizeof text - (size_t)at, i > 0 ? ", %d" : "%d",
                    saros_tensor_shape(x)[i]);
   return lua_pushfstring(L, "%s)", text);
+}
+
+static const char *push_tensor_description(lua_State *L,
+                                           const saros_tensor *x) {
+  const char *kind = saros_tensor_dtype(x) == SAROS_IDS ? "ids" : "a tensor";
+  return lua_pushfstring(L, "%s %s", kind, bind_push_shape(L, x));
 }
 
 /* By the name of its metatable, or else of its type. */

@@ -1,6 +1,7 @@
 /*
 ** Tensors from Lua values and back: nested tables of numbers, constants,
-** ranges. A table's first elements tell its shape; every other one must agree.
+** ranges; ids from real numbers and back. A table's first elements tell its
+** shape; every other one must agree.
 */
 #include <limits.h>
 #include <stdio.h>
@@ -127,12 +128,46 @@ static int from_nested(lua_State *L, saros_dtype dtype) {
   return bind_new_tensor(L, out);
 }
 
+/* To the next element, in the order of rows. */
+static void advance(place *where, const int *shape) {
+  int axis = where->depth - 1;
+  while (axis >= 0 && ++where->at[axis] == shape[axis])
+    where->at[axis--] = 0;
+}
+
+/* The elements of the tensor of argument 1, which is of the other kind. */
+static int from_tensor(lua_State *L, saros_dtype dtype) {
+  saros_tensor *x = bind_hold_tensor(L, 1);
+  place where = {.depth = saros_tensor_rank(x)};
+  if (saros_tensor_dtype(x) == dtype)
+    bind_failure(L, "%s: expected %s, got %s; x:clone() copies a tensor",
+                 bind_function_name(L),
+                 dtype == SAROS_IDS ? "real numbers or integers"
+                                    : "ids or numbers",
+                 bind_push_description(L, 1));
+  saros_tensor **out = bind_push_tensor(L);
+  BIND_ATTEMPT(L, saros_tensor_new(bind_context_of(L), dtype, where.depth,
+                                   saros_tensor_shape(x), out));
+  for (size_t i = 0; i < saros_tensor_count(x); i++) {
+    bind_push_element(L, x, i);
+    read_element(L, *out, i, &where);
+    lua_pop(L, 1);
+    advance(&where, saros_tensor_shape(x));
+  }
+  return bind_new_tensor(L, out);
+}
+
+static int from_value(lua_State *L, saros_dtype dtype) {
+  return bind_to_box(L, 1, BIND_TENSOR) != NULL ? from_tensor(L, dtype)
+                                                : from_nested(L, dtype);
+}
+
 static int nested_tensor(lua_State *L) {
-  return from_nested(L, SAROS_REAL);
+  return from_value(L, SAROS_REAL);
 }
 
 static int nested_ids(lua_State *L) {
-  return from_nested(L, SAROS_IDS);
+  return from_value(L, SAROS_IDS);
 }
 
 /* Pushes the elements from *position on as tables of that level and deeper. */

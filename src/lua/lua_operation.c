@@ -163,6 +163,8 @@ static int operation_topk(lua_State *L) {
 
 static int operation_pick(lua_State *L) {
   lua_settop(L, 2);
+  bind_check_tensor(L, 1);
+  bind_check_ids(L, 2, "ids");
   saros_tensor **out = bind_push_tensor(L);
   BIND_ATTEMPT(
       L, saros_pick(bind_check_tensor(L, 1), bind_check_tensor(L, 2), out));
@@ -171,6 +173,8 @@ static int operation_pick(lua_State *L) {
 
 static int operation_embedding(lua_State *L) {
   lua_settop(L, 2);
+  bind_check_tensor(L, 1);
+  bind_check_ids(L, 2, "ids");
   saros_tensor **out = bind_push_tensor(L);
   BIND_ATTEMPT(L, saros_embedding(bind_check_tensor(L, 1),
                                   bind_check_tensor(L, 2), out));
@@ -181,6 +185,7 @@ static int operation_gather(lua_State *L) {
   lua_settop(L, 3);
   bind_check_tensor(L, 1);
   int axis = bind_check_axis(L, 2);
+  bind_check_ids(L, 3, "ids");
   saros_tensor **out = bind_push_tensor(L);
   BIND_ATTEMPT(L, saros_gather(bind_check_tensor(L, 1), axis,
                                bind_check_tensor(L, 3), out));
@@ -189,7 +194,7 @@ static int operation_gather(lua_State *L) {
 
 static int operation_one_hot(lua_State *L) {
   lua_settop(L, 2);
-  bind_check_tensor(L, 1);
+  bind_check_ids(L, 1, "ids");
   int V = bind_check_size(L, 2);
   saros_tensor **out = bind_push_tensor(L);
   BIND_ATTEMPT(L, saros_one_hot(bind_check_tensor(L, 1), V, out));
@@ -211,6 +216,7 @@ static int operation_cross_entropy(lua_State *L) {
   static const char *const fields[] = {"mask", "weights", "label_smoothing",
                                        NULL};
   check_loss(L, fields);
+  bind_check_ids(L, 2, "targets");
   bind_push_field_tensor(L, 3, "mask");     // 4
   bind_push_field_tensor(L, 3, "weights");  // 5
   double smoothing =

@@ -34,6 +34,16 @@ saros_tensor *bind_check_tensor(lua_State *L, int arg) {
   return x;
 }
 
+saros_tensor *bind_check_ids(lua_State *L, int arg, const char *name) {
+  saros_tensor *x = bind_check_tensor(L, arg);
+  if (saros_tensor_dtype(x) != SAROS_IDS)
+    bind_failure(L,
+                 "%s: expected %s to be ids, got real numbers %s; saros.ids(x) "
+                 "makes ids of whole numbers",
+                 bind_function_name(L), name, bind_push_shape(L, x));
+  return x;
+}
+
 saros_tensor *bind_opt_tensor(lua_State *L, int arg) {
   return lua_isnoneornil(L, arg) ? NULL : bind_check_tensor(L, arg);
 }

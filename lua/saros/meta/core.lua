@@ -19,14 +19,17 @@ local core = {}
 
 -- --- Creation ---------------------------------------------------------------
 
---- A real tensor from a number or from nested tables of numbers. Error, naming
---- the place, where the tables are ragged or hold something else.
----@param value number|table
+--- A real tensor from a number or from nested tables of numbers, or the numbers
+--- of ids, in their shape. Error, naming the place, where the tables are ragged or
+--- hold something else.
+---@param value number|table|saros.Tensor  a tensor of ids
 ---@return saros.Tensor
 function core.tensor(value) end
 
---- A tensor of ids from an integer or from nested tables of integers.
----@param value integer|table  each in 1..2^31
+--- A tensor of ids from an integer, from nested tables of integers or from a real
+--- tensor of whole numbers, in its shape: `saros.ids(x:gt(0) + 1)`. Error, naming the
+--- place, at the first that is no id. Not differentiable.
+---@param value integer|table|saros.Tensor  each in 1..2^31
 ---@return saros.Tensor ids
 function core.ids(value) end
 

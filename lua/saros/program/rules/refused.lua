@@ -7,10 +7,10 @@ local FREE = {
   -- questions about shapes
   "shape", "size", "rank", "count", "dtype", "is_contiguous", "len", "trainable",
   -- what is made of numbers, and what is no tensor's
-  "zeros", "ones", "full", "arange", "tensor", "ids", "caller", "layer", "format",
+  "zeros", "ones", "full", "arange", "caller", "layer", "format",
 }
 
-local READ = { "item", "totable", "tostring", "digest", "all_finite", "to_number" }
+local READ = { "item", "totable", "tostring", "digest", "all_finite", "to_number", "tensor", "ids" }
 
 local WRITTEN = {
   "fill", "assign", "adopt", "clamp", "add_scaled", "newindex", "fill_uniform", "fill_normal", "fill_orthogonal",
