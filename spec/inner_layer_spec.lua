@@ -36,8 +36,8 @@ local function with_layer(count, make)
   end
 end
 
-local function with_twin(cell, bidirectional)
-  local o = { I, H, cell = cell, bidirectional = bidirectional }
+local function with_twin(cell, bidirectional, zoneout)
+  local o = { I, H, cell = cell, bidirectional = bidirectional, zoneout = zoneout }
   local net = nn.recurrent(o):init { seed = 7 }
   o.compiled = false
   return net, nn.recurrent(o):init { seed = 7 }
@@ -76,6 +76,44 @@ describe("a layer inside a cell of one's own", function()
       local wanted, session = (twin(x)), net:session { streams = B }
       for t = 1, T do
         assert.same_values(wanted[t], session:step(x[t]), ROUNDING)
+      end
+    end
+  end)
+
+  it("may have its state changed by the cell, or by zoneout of the net", function()
+    local function halving(inputs, hidden)
+      local self = one_way(inputs, hidden)
+      local forward = self.forward
+      function self.forward(...)
+        local y, new = forward(...)
+        return y, { new[1] * 0.5 }
+      end
+      return self
+    end
+    for _, case in ipairs { { halving }, { halving, true }, { one_way, false, 0.3 }, { both_ways, true, 0.3 } } do
+      local net, twin = with_twin(table.unpack(case))
+      assert.is_true(net:compiled())
+      local results = {}
+      for n, module in ipairs { net, twin } do
+        local tape <close> = saros.tape()
+        x:clear_gradient()
+        tape:watch(x)
+        local y = module(x)
+        tape:backward((y * y):sum())
+        results[n] = { y, x:gradient():clone(), (module:parameters()[2]:gradient():clone()) }
+      end
+      for n, value in ipairs(results[2]) do
+        assert.same_values(value, results[1][n], ROUNDING * 20)
+      end
+      local wanted = (twin(x))
+      if not case[3] then
+        assert.same_values(wanted, (reloaded(net)(x)), ROUNDING)
+      end
+      if not case[2] then
+        local session = net:session { streams = B }
+        for t = 1, T do
+          assert.same_values(wanted[t], session:step(x[t]), ROUNDING)
+        end
       end
     end
   end)

@@ -103,11 +103,11 @@ typedef struct saros_program_options {
 **   outputs     (T, B, width)   out: one for each of the program's
 **   last        (B, width)      out: the states after the last step
 **
-** A loop is compiled, unless a cell, window or attention node is in it: one that reads
-** something computed from a state that depends on it. Such a loop runs as with
-** 'plain', up to several times slower. A script takes cells in loops apart before it trains;
-** a file has them whole, since sessions step them faster. Cells outside of loops are
-** one fast operation over all steps.
+** A loop is compiled, unless a cell, window or attention node is in it: one that
+** reads something computed from a state that depends on it. Such a loop runs as
+** with 'plain', up to several times slower. A script takes cells in loops apart
+** before it trains; a file has them whole, since sessions step them faster. Cells
+** outside of loops are one fast operation over all steps.
 **
 ** SAROS_EARGUMENT if a shape or an id does not fit, or a generator is missing
 ** where something is drawn.

@@ -135,6 +135,16 @@ local function read_nodes(self, apart)
   end
 end
 
+--- What state n becomes: what its cell says, if that was taken apart.
+local function next_of(self, n, given, apart)
+  for _, s in ipairs(apart[given.next] and self.data.nodes[given.next + 1].states or {}) do
+    if s == n - 1 then
+      return self.states[n].next
+    end
+  end
+  return self.became[given.next]
+end
+
 local function take_apart(data, apart)
   local self = setmetatable({ data = data, nodes = {}, states = {}, became = {} }, Builder)
   for n, state in ipairs(data.states) do
@@ -146,8 +156,8 @@ local function take_apart(data, apart)
     nodes[n] = row_of(node)
   end
   for n, given in ipairs(data.states) do
-    local next_node = self.states[n].next or self.became[given.next]
-    states[n] = with(given, { next = next_node.number, first = given.first and self.became[given.first].number })
+    local first = given.first and self.became[given.first].number
+    states[n] = with(given, { next = next_of(self, n, given, apart).number, first = first })
   end
   for n, given in ipairs(data.outputs) do
     outputs[n] = with(given, { node = self.became[given.node].number })
@@ -194,12 +204,12 @@ local function is_read(read, node)
 end
 
 --- The program of a trace without cells that are no operation over all steps: those
---- whose states something else in the step reads, and those called once a step with a
---- mask of dropout for each call. They are taken apart. In a loop any cell is called
---- once a step.
+--- whose states something else in the step reads or changes, and those called once a
+--- step with a mask of dropout for each call. They are taken apart. In a loop any cell
+--- is called once a step.
 ---@param data saros.Program
 ---@return saros.Program
----@return string? stuck  what else keeps a state that is read
+---@return string? stuck  what else keeps a state that is read or changed
 function expand.steps(data)
   local apart, read, any, loops = {}, {}, false, nil
   for _, node in ipairs(data.nodes) do
@@ -207,7 +217,7 @@ function expand.steps(data)
   end
   read[-1] = nil
   for n, node in ipairs(data.nodes) do
-    local reads = is_read(read, node)
+    local reads = node.is_apart or is_read(read, node)
     if reads and not (node.op == "cell" and cells.is_differentiable(node.cell)) then
       return data, node.cell or node.op
     elseif reads or node.is_step then

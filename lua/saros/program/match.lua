@@ -13,9 +13,12 @@ local function kept_states(node)
   return node.states or (node.op == "window" and { node.state }) or {}
 end
 
+-- Fields in which nodes of the same operation may differ.
+local OTHERS = { ["in"] = true, states = true, state = true, is_apart = true }
+
 local function same_fields(a, b)
   for name, given in pairs(a) do
-    if name ~= "in" and name ~= "states" and name ~= "state" and type(given) ~= "table" and given ~= b[name] then
+    if not OTHERS[name] and type(given) ~= "table" and given ~= b[name] then
       return false
     end
   end

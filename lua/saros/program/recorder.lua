@@ -352,7 +352,7 @@ function Recorder:kept_state(node, given)
   if not self.is_step then -- a step is in the direction of what walks through it
     state.reverse = given.reverse or nil
   end
-  state.next, state.owner = node, node
+  state.next, state.owner, state.is_step = node, node, self.is_step
   if after then
     self.kept_by[after] = s
     self.bound[after] = self.bound[after] or { part_of = node }

@@ -262,8 +262,11 @@ local function next_of(t, leaves, after)
     if tensor == nil or name_of(after[n].path) ~= name_of(leaf.path) then
       t:refuse(("a state whose form changes in a step: %q is not there any more"):format(name_of(leaf.path)))
     end
-    local kept = t.kept_by[tensor]
-    if state.owner and kept ~= n - 1 then
+    local kept, value = t.kept_by[tensor], t.bound[tensor]
+    if state.is_step and kept == nil and value and value.axes and t.nodes[state.owner + 1].op == "cell" then
+      t.nodes[state.owner + 1].is_apart = true -- the state is something else than the cell left
+      state.next = t:spread("a state", value, leaf.axes)
+    elseif state.owner and kept ~= n - 1 then
       t:refuse(("a layer's state %q that is not what the layer left of it"):format(state.name))
     elseif not state.owner then
       state.next = t:spread("a state", t:value(tensor), leaf.axes)
