@@ -179,7 +179,7 @@ local function feeding(kind, o)
       given[name] = value
     end
     self.inner = self:add_member("inner", nn[kind](given))
-    self.W = self:add_parameter("W", { inputs + hidden, hidden }, nn.initialize.matrix(0.5))
+    self.W = self:add_parameter("W", { inputs + 4, hidden }, nn.initialize.matrix(0.5))
     local _, state = self.inner:init({ seed = 1 })(saros.zeros(1, 1, hidden))
     self.states = {}
     for n, leaf in ipairs(recurrent_kinds.leaves(state)) do
@@ -218,6 +218,22 @@ describe("a fused cell inside a cell of one's own", function()
       assert_same(run(twin, x, state), run(net, x, state))
     end)
   end
+
+  it("is compiled with it at widths on both sides of a short row, from both ends", function()
+    for _, kind in ipairs { "lstm", "gru" } do
+      for _, H in ipairs { 63, 64, 65 } do
+        local o = { 3, H, cell = feeding(kind, {}), bidirectional = true }
+        local net = nn.recurrent(o):init { seed = 7 }
+        o.compiled = false
+        local twin = nn.recurrent(o):init { seed = 7 }
+        local x = normal(1, 6, 4, 3)
+        assert.is_true(net:compiled())
+        for _, given in ipairs { {}, { lengths = LENGTHS, reset = RESET } } do
+          assert_same(run(twin, x, nil, given), run(net, x, nil, given))
+        end
+      end
+    end
+  end)
 
   it("has zoneout and dropout of its own, whose gradients are those of finite differences", function()
     for _, kind in ipairs { "lstm", "gru" } do
