@@ -497,6 +497,7 @@ describe("one definition, elsewhere", function()
       it("says the same: " .. s.name, function()
         if not s.row.pairs then
           assert_same_elsewhere(s, "fresh")
+          assert.equal(tostring(s.model.batch_first), select(2, said_elsewhere(s, "fresh")).batch_first)
           if gradients_of(s) then
             same_gradients(gradients_of(s), under(said_elsewhere(s, "fresh"), "gradient."), "from a file")
           elseif s.row.is_trained_otherwise then

@@ -136,7 +136,7 @@ function model_file.write_module(path, module)
     saros = core.json_encode { format = FORMAT, kind = "program",
       description = {
         options = {}, aliases = model_file.aliases_of(module), buffers = model_file.buffers_of(module),
-        asks_training = other,
+        asks_training = other, batch_first = module.batch_first or nil,
       } },
     program = program,
   })

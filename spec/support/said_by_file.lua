@@ -4,7 +4,8 @@
 --
 -- reads N.safetensors and N.inputs for each N up to COUNT, and writes N.fresh: "run.NAME"
 -- of a sequence, "step.NAME" of a session of all rows, "last.STATE", "gradient.NAME" of
--- parameters and inputs. The metadata have what was refused.
+-- parameters and inputs. The metadata have what was refused, and whether the model is called
+-- with rows first.
 
 local gradients = require "spec.support.said_gradients"
 local said = require "spec.support.said"
@@ -20,7 +21,8 @@ end
 
 local function walk(n)
   local model = assert(saros.load(("%s/%d.safetensors"):format(folder, n)))
-  local inputs, all, metadata = saros.safetensors.read(("%s/%d.inputs"):format(folder, n)), {}, {}
+  local inputs, all = saros.safetensors.read(("%s/%d.inputs"):format(folder, n)), {}
+  local metadata = { batch_first = tostring(model.batch_first) }
   if model.kind == "encoder_decoder" then
     all["run.y"] = said.translated(model, inputs)
   else

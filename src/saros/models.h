@@ -14,6 +14,7 @@ SAROS_BEGIN
 ** What module:save of a script wrote: a program, the tensors that it names, and
 ** metadata; so a host without Lua steps and trains any model that could be traced.
 ** See saros_program_run for what is slow to train.
+** Sequences are (T, B, ...), also for modules that scripts call with batch_first.
 **
 **   saros_model *model;
 **   saros_session *session;

@@ -1,7 +1,8 @@
 --- Modules that are given (B, T, ...) where all others are given (T, B, ...): those
 --- made with `batch_first = true`, as in PyTorch. The axes are exchanged when such a
 --- module is called, and what it gives is exchanged back; inside, steps come first.
---- States are (B, H) either way. Programs, and so sessions, read steps first.
+--- States are (B, H) either way. Programs, and so sessions, read steps first; a model
+--- file says beside its program that the module is called with rows first.
 
 local options = require "saros.options"
 
@@ -55,7 +56,7 @@ function batch_first.call(self, forward, x, state, given, ...)
   return back(forward(self, x:transpose(1, 2), state, turned_steps(given), ...))
 end
 
---- The option in a list of members.
+--- The option in a list of members, or in the description of a file.
 ---@param owner string
 ---@param list table
 ---@return boolean

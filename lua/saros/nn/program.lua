@@ -6,12 +6,13 @@
 ---
 --- It runs whole sequences, trains, steps in sessions, goes into C files and is saved
 --- as the module that the program was traced from, whose states and names of parameters
---- it has. Where that module is another function in training, as a batch norm is, the
---- program is for evaluation alone.
+--- it has; it is called with rows first if that module was. Where that module is another
+--- function in training, as a batch norm is, the program is for evaluation alone.
 
 local core = require "saros.core"
 local options = require "saros.options"
 local model_file = require "saros.model_file"
+local batch_first = require "saros.nn.batch_first"
 local module = require "saros.nn.module"
 local scope = require "saros.nn.scope"
 local states = require "saros.nn.state"
@@ -87,7 +88,8 @@ local function inputs_of(self, x)
   return given
 end
 
----@param x saros.Tensor|table<string, saros.Tensor>  (T, B, width), or ids (T, B); by name if there are several inputs
+---@param x saros.Tensor|table<string, saros.Tensor>  (T, B, width), or ids (T, B); by name if there are several
+---  inputs. A caller gives (B, T, ...) if the file says batch_first
 ---@param state? saros.nn.State
 ---@param given? saros.nn.StepOptions
 ---@return saros.Tensor|table<string, saros.Tensor> y  by name if there are several outputs
@@ -125,6 +127,12 @@ function Program:describe()
   return #self.data.states > 0 and ("program (%s, %s)"):format(counts, counted(#self.data.states, "state"))
     or ("program (%s)"):format(counts)
 end
+
+---@class saros.nn.ProgramFile
+---@field aliases? table<string, string>  other names of parameters
+---@field buffers? string[]  names of what is not trained, such as running statistics
+---@field asks_training? boolean  may the module be another function in training?
+---@field batch_first? boolean  is it called with (B, T, ...)? (false)
 
 -- --- Making --------------------------------------------------------------------------------
 
@@ -176,16 +184,17 @@ end
 
 --- A module of a program, whose parameters are zeros until they are loaded.
 ---@param text string  the program as JSON
----@param given? { aliases?: table<string, string>, buffers?: string[], asks_training?: boolean }  of the file: other
---- names of its parameters; those that are not trained, such as running statistics; may it be another in training?
+---@param given? saros.nn.ProgramFile  what the file says beside the program
 ---@param tensors? table<string, saros.Tensor>  of the file
 ---@return saros.nn.Program
 function program.of(text, given, tensors)
-  local aliases, is_buffer = check(text, given or {})
+  given = given or {}
+  local aliases, is_buffer = check(text, given)
   local self = Program.new()
+  self.batch_first = batch_first.option("load", given)
   self.compiled = core.program(text)
   self.data, self.named, self.generator = late.program.decode(text), {}, false
-  self.data.asks_training = given and given.asks_training or nil
+  self.data.asks_training = given.asks_training or nil
   local expanded = late.expand.cells(self.data)
   self.expanded = expanded == self.data and self.compiled or core.program(expanded:encode())
   for _, state in ipairs(self.data.states) do
