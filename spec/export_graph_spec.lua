@@ -205,7 +205,7 @@ describe("a model that a file gave back", function()
 end)
 
 describe("a file with weights in 8 bits", function()
-  it("is tested with what a session in 8 bits says", function()
+  it("says what a session in 8 bits says, and tells so itself", function()
     for _, model in ipairs {
       nn.chain { nn.linear { 3, 20 }, nn.gru { 20, 33, reset = "before" }, nn.linear { 33, 5 } },
       nn.chain { nn.linear { 3, 20 }, nn.lstm { 20, 17, projection = 9, layers = 2 }, nn.linear { 9, 5 } },
@@ -220,6 +220,37 @@ describe("a file with weights in 8 bits", function()
       local exact = saros.stack(rows)
       assert.is_true((told - exact):abs():max():item() < 1e-3)
       assert.is_true((model(x:reshape(12, 1, 3)):select(2, 1) - exact):abs():max():item() > 1e-4) -- 8 bits do show
+      local text = c.source_of(model, { weights = "int8", test = x })
+      local expected = {}
+      for number in text:match("model_test_output%[%d+%] = {(.-)}"):gmatch "[^%s,]+" do
+        expected[#expected + 1] = tonumber((number:gsub("f$", "")))
+      end
+      assert.same(exact:reshape(-1):totable(), saros.tensor(expected):totable())
     end
+  end)
+
+  it("rounds what a session rounds: tables and their products, but no product of four outputs", function()
+    for _, model in ipairs {
+      nn.chain { nn.embedding { 4, 6 }, nn.linear { 6, 4 } },
+      nn.chain { nn.embedding { 9, 60 }, nn.linear { 60, 33 } },
+      nn.chain { nn.embedding { 9, 60 }, nn.lstm { 60, 33, layers = 2 }, nn.linear { 33, 5 } },
+      nn.chain { nn.embedding { 9, 60 }, nn.gru { 60, 1 } },
+      nn.chain { nn.embedding { 9, 60 }, nn.gru { 60, 33, layer_norm = true }, nn.linear { 33, 3 } },
+      nn.chain { nn.embedding { 9, 60 }, saros.tanh, nn.linear { 60, 5 } },
+    } do
+      made(model)
+      local text = c.source_of(model, { weights = "int8" })
+      local narrow, wide, off = model:session { weights = "int8" }, model:session(), 0
+      for id = 1, 4 do
+        off = math.max(off, (narrow:step(id) - wide:step(id)):abs():max():item())
+      end
+      assert.is_true(off > 1e-4, off) -- rounded rows do show
+      assert.matches("int8_t [%w_]+0_weight%[", text)
+      c.assert_well(model, { name = "a", weights = "int8" })
+    end
+    local text = c.source_of(made(nn.chain { nn.linear { 3, 4 }, nn.linear { 4, 5 } }), { weights = "int8" })
+    assert.matches(("const %s model_0_weight%%[12%%]"):format(c.REAL), text)
+    assert.matches("const int8_t model_1_weight%[20%]", text)
+    assert.matches("const float model_1_weight_scale%[5%]", text)
   end)
 end)

@@ -45,12 +45,12 @@ static int check_$name(void) {
         for (int from = 0; from < $k; from += 512) {
           int64_t sum = 0;
           for (int j = from; j < $k && j < from + 512; j++) {
-            const float inverse = largest < 1e-30f ? 0 : 32767 / largest;
+            const float inverse = largest < 1e-30f ? 0 : 32766 / largest;
             sum += $weights[i * $k + j] * ((int)(x[j] * inverse + 32768.5f) - 32768);
           }
           expected += (float)sum;
         }
-        expected *= $name_0_weight_scale[i] * (largest < 1e-30f ? 0 : largest / 32767);
+        expected *= $name_0_weight_scale[i] * (largest < 1e-30f ? 0 : largest / 32766);
       }
       expected += $name_0_bias[i];
       wrong += !(y[i] == expected || (y[i] != y[i] && expected != expected));
@@ -88,7 +88,8 @@ local function write_all(folder, weights, registers)
     model.steps[1].weight:select(1, 1):fill(0.5) -- all of them are the largest
     assert(saros.export_c(model, ("%s/%s.c"):format(folder, name), { name = name, weights = weights }))
     parts[#parts + 1] = INCLUDE:format(registers:gsub("%%s", name:upper()), name)
-    parts[#parts + 1] = CHECK[weights]:gsub("%$(%a+)", { name = name, k = shape[1], n = shape[2], real = c.REAL,
+    local kept = shape[2] <= 4 and "real" or weights -- so few outputs are exact
+    parts[#parts + 1] = CHECK[kept]:gsub("%$(%a+)", { name = name, k = shape[1], n = shape[2], real = c.REAL,
       weights = name .. "_0_weight", bound = c.is_double and "1e-14" or "1e-6" })
     calls[n] = ("  wrong += check_%s();\n"):format(name)
   end

@@ -2,6 +2,7 @@
 -- the model says, from less memory.
 
 require "spec.support.values"
+local core = require "saros.core"
 local saros = require "saros"
 local nn, data = saros.nn, saros.data
 
@@ -187,3 +188,30 @@ for weights, limit in pairs(KINDS) do
     end)
   end)
 end
+
+describe("rounded weights", function()
+  local w = saros.tensor { { 1, -0.5, 0.1 }, { 0, 0, 0 }, { 3, 1 / 0, 1 }, { 1e-31, 0, 0 } }
+
+  it("are whole numbers and a scale for each row in int8", function()
+    local rows, scale = core.round_weights(w, "int8")
+    assert.same({ { 127, -64, 13 }, { 0, 0, 0 }, { 0, 0, 0 }, { 0, 0, 0 } }, (rows + 0):totable())
+    assert.equal(string.unpack("f", string.pack("f", 1 / 127)), scale[1])
+    assert.equal(0, scale[2])
+    assert.is_true(scale[3] ~= scale[3])
+    assert.equal(0, scale[4])
+  end)
+
+  it("keep 8 digits in bf16, and all as they are", function()
+    local rows, scale = core.round_weights(saros.tensor { { 1, 1 + 0x1p-8, 1 + 0x1.8p-7 } }, "bf16")
+    assert.same({ { 1, 1, 1 + 0x1p-6 } }, rows:totable())
+    assert.same({ 1 }, scale:totable())
+    assert.same(w:slice(1, 1, 2):totable(), (core.round_weights(w:slice(1, 1, 2), "real")):totable())
+  end)
+
+  it("are refused unless they are a matrix", function()
+    assert.has_error(function() core.round_weights(saros.ones(3), "int8") end,
+      "round_weights: expected w of shape (N, K), got (3)")
+    assert.error_matches(function() core.round_weights(w, "int4") end, "expected a kind of weights")
+    assert.error_matches(function() core.round_weights(core.ids { { 1 } }, "int8") end, "expected w")
+  end)
+end)

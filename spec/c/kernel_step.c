@@ -279,6 +279,27 @@ static void check_int8(const kernels *k) {
   }
 }
 
+/* Rows are rounded as they are packed, also up to their scale. */
+static void check_round_rows(const kernels *k, int packing) {
+  enum { N = 3, K = 21 };
+  real w[N * K], expected[N * K], parts[N * K], scale[N];
+  fill_random(w, N * K, -1, 1);
+  memcpy(expected, w, sizeof w);
+  memcpy(parts, w, sizeof w);
+  keep(packing, expected, N, K);
+  k->step[packing]->round_rows(w, NULL, N, K);
+  k->step[packing]->round_rows(parts, scale, N, K);
+  for (int i = 0; i < N * K; i++) {
+    CHECK(near(w[i], expected[i], 1, 4), "%s, %s: %g is %g", k->isa,
+          packings[packing], (double)expected[i], (double)w[i]);
+    CHECK(near(parts[i] * scale[i / K], expected[i], 1, 4),
+          "%s, %s: %g in parts", k->isa, packings[packing],
+          (double)expected[i]);
+    CHECK(packing != STEP_INT8 || parts[i] == rint((double)parts[i]),
+          "%s: %g is whole", k->isa, (double)parts[i]);
+  }
+}
+
 /* Terms that are not finite reach all sums; so do many, large and tiny ones. */
 static void check_terms(const kernels *k, int packing, int terms, double x0) {
   enum { N = FEW + 1, MOST = 9000 };
@@ -300,7 +321,7 @@ static void check_terms(const kernels *k, int packing, int terms, double x0) {
 
 static void check_set(const kernels *k) {
   for (int packing = 0; packing < STEP_KINDS; packing++)
-    check_packing(k, packing);
+    check_packing(k, packing), check_round_rows(k, packing);
   check_bf16(k);
   check_int8(k);
   for (int packing = 0; packing < STEP_KINDS; packing++) {

@@ -1,6 +1,7 @@
---- What a session with weights in fewer bits means: each product takes its weights as
---- 16 or 8 bits keep them, and all else stays as it is. The rule is that of
---- saros_weights in src/saros/sessions.h, written once more for the twin of programs.
+--- What a session with weights in fewer bits means: each product takes its weights, and
+--- each lookup its rows, as 16 or 8 bits keep them, and all else stays as it is. The
+--- rule is that of saros_weights in src/saros/sessions.h, written once more for the twin
+--- of programs.
 
 local saros = require "saros"
 local twin = require "spec.support.program_twin"
@@ -8,7 +9,7 @@ local twin = require "spec.support.program_twin"
 local narrow = {}
 
 local FEW = 4 -- products of so few rows stay as they are
-local LARGEST = { bf16 = 0, int8 = 1 / 65534 } -- error of an operand known to 16 bits, relative to its row's largest
+local LARGEST = { bf16 = 0, int8 = 1 / 65532 } -- error of an operand known to 16 bits, relative to its row's largest
 
 -- --- Numbers ----------------------------------------------------------------------------------------
 
@@ -46,6 +47,14 @@ function rows.int8(row)
   return row
 end
 
+local function rounded_rows(w, weights)
+  local list = w:contiguous():totable()
+  for n, row in ipairs(list) do
+    list[n] = rows[weights](row)
+  end
+  return saros.tensor(list)
+end
+
 --- The rows from `first` on, if they are not too few.
 local function rounded(w, weights, first)
   local list = w:contiguous():totable()
@@ -71,59 +80,13 @@ local function invariants(program)
   return fixed
 end
 
---- The nodes that read each one, where dropout is none; false among them: an output or a state.
-local function readers_of(program)
-  local readers, source = {}, {}
-  local function read(n, reader)
-    local list = readers[source[n]]
-    list[#list + 1] = reader
-  end
+--- For each node, from 0, the node that has its value where dropout is none.
+local function sources(program)
+  local source = {}
   for n, node in ipairs(program.nodes) do
-    source[n - 1], readers[n - 1] = node.op == "dropout" and source[node["in"][1]] or n - 1, {}
-    for _, operand in ipairs(node.op ~= "dropout" and node["in"] or {}) do
-      read(operand, node)
-    end
+    source[n - 1] = node.op == "dropout" and source[node["in"][1]] or n - 1
   end
-  for _, output in ipairs(program.outputs) do
-    read(output.node, false)
-  end
-  for _, state in ipairs(program.states) do
-    read(state.next, false)
-  end
-  return readers, source
-end
-
-local function count_rows(program, node)
-  local weight = program.nodes[node["in"][2] + 1]
-  return node.width or program.parameters[weight.parameter + 1].shape[1]
-end
-
---- True if a session has a table of the products of each id, whose weights keep all
---- digits: if nothing else reads the row that is looked up.
-local function is_table(program, readers)
-  if #readers == 1 and readers[1] then
-    local op = readers[1].op
-    return op == "linear" or op == "cell" and readers[1].with[1] == "weight_ih"
-  end
-  for _, node in ipairs(readers) do
-    if not node or node.op ~= "linear" or count_rows(program, node) <= FEW then
-      return false
-    end
-  end
-  return #readers > 0
-end
-
---- The nodes, from 0, whose product with x is exact.
-local function exact_products(program)
-  local exact, fixed, readers, source = {}, invariants(program), readers_of(program)
-  for n, node in ipairs(program.nodes) do
-    if node.op == "linear" or node.op == "cell" then
-      local x = source[node["in"][1]]
-      exact[n - 1] = node.op == "linear" and fixed[n - 1]
-        or program.nodes[x + 1].op == "lookup" and is_table(program, readers[x])
-    end
-  end
-  return exact
+  return source
 end
 
 -- --- Runs ----------------------------------------------------------------------------------------------
@@ -143,16 +106,21 @@ local function rounded_weight(node, name, w, weights)
   return saros.concatenate({ r_and_z, rounded(w, weights, split + 1):slice(1, split + 1) }, 1)
 end
 
---- What twin.run takes in place of weights, and what adds up how far off it may be.
+--- What twin.run takes in place of weights, and what adds up how far off it may be. The
+--- row of an id is as few bits as weights have, which are known exactly.
 local function rounding(program, weights)
-  local exact, known, errors = exact_products(program), {}, {}
+  local fixed, source, known, errors = invariants(program), sources(program), {}, {}
   local function round(n, name, w, x)
-    if name ~= "weight_hh" and name ~= "weight_hr" and exact[n] or w:size(1) <= FEW then
+    local is_row = name == "rows" or name == "table"
+    if fixed[n] or not is_row and w:size(1) <= FEW then
       return w
     end
+    local from = program.nodes[source[program.nodes[n + 1]["in"][1]] + 1]
+    local is_exact = is_row or from.op == "lookup" and (name == "weight" or name == "weight_ih")
     local key = n .. name
-    known[key] = known[key] or rounded_weight(program.nodes[n + 1], name, w, weights)
-    errors[key] = math.max(errors[key] or 0, x and error_of(w, x) or error_of(w, saros.ones(1)))
+    known[key] = known[key] or is_row and rounded_rows(w, weights)
+      or rounded_weight(program.nodes[n + 1], name, w, weights)
+    errors[key] = is_exact and 0 or math.max(errors[key] or 0, error_of(w, x or saros.ones(1)))
     return known[key]
   end
   return round, function()
@@ -166,7 +134,7 @@ end
 
 --- What the outputs and last states are with weights of so many bits, and how far off a
 --- session may be beyond rounding: where bytes are multiplied, a float build knows the
---- other operand of a product to half of 1 / 32767 of its largest element, for each of
+--- other operand of a product to half of 1 / 32766 of its largest element, for each of
 --- the products in each step.
 ---@param program saros.Program
 ---@param tensors table<string, saros.Tensor>

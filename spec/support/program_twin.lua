@@ -188,8 +188,8 @@ function Run:cell_operands(number, node, list, before)
   local multiplied = { weight_ih = list[1], weight_hh = before, weight_hr = saros.ones(1) }
   for n, name in ipairs(node.with) do
     local operand = cell_operand(node, name, list[n + 1], H)
-    list[n + 1] = self.rounded and multiplied[name] and self.rounded(number, name, operand, multiplied[name])
-      or operand
+    list[n + 1] = self.rounded and (multiplied[name] or name == "table")
+      and self.rounded(number, name, operand, multiplied[name]) or operand
   end
 end
 
@@ -202,6 +202,8 @@ function Run:operands(number, node, t)
     self:cell_operands(number, node, list, self:before(node.states[1], t))
   elseif node.op == "linear" and self.rounded then
     list[2] = self.rounded(number, "weight", list[2]:reshape(-1, list[1]:size(2)), list[1])
+  elseif node.op == "lookup" and self.rounded then
+    list[2] = self.rounded(number, "rows", list[2]:reshape(self.program.nodes[node["in"][1] + 1].count, -1))
   end
   return list
 end

@@ -327,8 +327,8 @@ typedef struct blend_kernels {
 /*
 ** All arrays but x are aligned to 64 bytes, and so are the rows of 'start',
 ** where the sums of each row begin; rows may share one. Each packing of the
-** weights is a table of this type; a dense layer of few outputs keeps its weights
-** as they are in all of them.
+** weights is a table of this type; a dense layer of at most STEP_FEW outputs keeps
+** its weights as they are in all of them.
 */
 typedef struct step_kernels {
   /* A cell of H units and G gates with 'inputs' + P terms: w (G H, inputs) and
@@ -358,7 +358,14 @@ typedef struct step_kernels {
   void (*pack_dense)(void *packed, const real *w, int n, int k);
   void (*dense)(real *y, const void *packed, const real *const *start,
                 const real *x, int rows, int n, int k);
+
+  /* w (n, k) becomes what a packing of more than STEP_FEW rows makes of it. With
+  ** 'scale' (n), only up to this factor of each row. */
+  void (*round_rows)(real *w, real *scale, int n, int k);
 } step_kernels;
+
+/* Dense layers of at most so many outputs keep their weights as they are. */
+#define STEP_FEW 4
 
 /* The packings. */
 enum {

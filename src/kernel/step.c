@@ -15,4 +15,9 @@ static inline step_word pack_word(const real *w, int count,
   return *w;
 }
 
+static inline real round_row(real *w, int k) {
+  (void)w, (void)k;
+  return 1;
+}
+
 #include "step_packing.h"

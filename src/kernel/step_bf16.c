@@ -30,4 +30,14 @@ static inline step_word pack_word(const real *w, int count,
   return bf16_of(w[0]) | (count > 1 ? bf16_of(w[1]) << 16 : 0);
 }
 
+static inline real round_row(real *w, int k) {
+  for (int p = 0; p < k; p++) {
+    const uint32_t bits = bf16_of(w[p]) << 16;
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    w[p] = value;
+  }
+  return 1;
+}
+
 #include "step_packing.h"

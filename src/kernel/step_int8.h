@@ -58,4 +58,11 @@ static inline void pack_head(step_word *head, int outputs, const real *w,
   head[outputs] = (step_word)sum;
 }
 
+static inline real round_row(real *w, int k) {
+  const float scale = scale_of(w, k);
+  for (int p = 0; p < k; p++)
+    w[p] = (real)int8_of(w[p], scale);
+  return scale;
+}
+
 #endif

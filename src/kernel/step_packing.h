@@ -23,6 +23,7 @@
 **   STEP_HEAD      words of each output before those of its terms: 0, or 2
 **   step_word      the type of a word, and
 **   pack_word, which makes one, and pack_head where there is a head
+**   round_row, which rounds a row likewise up to a factor, and returns that
 **   STEP_BYTES     1 if products are of bytes, one row after the other; then also
 **   step_row_bytes and split_row, which makes such a row (step_vnni.c)
 */
@@ -363,9 +364,7 @@ static void gru(real *h, const void *packed, const real *const *start,
 
 /* --- Dense layers ------------------------------------------------------------------ */
 
-/* So few outputs are dot products. */
-#define STEP_FEW 4
-
+/* At most STEP_FEW outputs are dot products. */
 static size_t dense_bytes(int n, int k) {
   if (n <= STEP_FEW)
     return (size_t)n * (size_t)STEP_WIDTH(k) * sizeof(real);
@@ -479,6 +478,16 @@ static void dense(real *y, const void *packed, const real *const *start,
     }
 }
 
+static void round_rows(real *w, real *scale, int n, int k) {
+  for (int row = 0; row < n; row++, w += k) {
+    const real unit = round_row(w, k);
+    if (scale != NULL)
+      scale[row] = unit;
+    for (int p = 0; scale == NULL && p < k; p++)
+      w[p] *= unit;
+  }
+}
+
 const step_kernels KERNEL_TABLE(STEP_PACKING) = {
     .cell_bytes = cell_bytes,
     .pack_cell = pack_cell,
@@ -488,4 +497,5 @@ const step_kernels KERNEL_TABLE(STEP_PACKING) = {
     .dense_bytes = dense_bytes,
     .pack_dense = pack_dense,
     .dense = dense,
+    .round_rows = round_rows,
 };

@@ -5,7 +5,8 @@
 **
 ** The other factor becomes whole numbers of 16 bits, for each step and row on
 ** the scale of its largest element, and these become two bytes: so it keeps more
-** digits than the weights. A row that is not finite, or too long, is multiplied
+** digits than the weights. The largest becomes 258 * 127, so that a row that was
+** rounded to int8 itself stays as it is. A row that is not finite, or too long, is multiplied
 ** as step_int8.c does it, from the same packing.
 */
 #if defined(__AVX512VNNI__) && !defined(SAROS_DOUBLE)
@@ -19,6 +20,9 @@
 
 /* The longest row; the sums of its products fit into 32 bits. */
 #define LONGEST 8192
+
+/* The whole number of the largest element of a row. */
+#define MOST 32766
 
 /* x = (256 upper + lower - 32768) scale */
 typedef struct step_row_bytes {
@@ -38,8 +42,8 @@ static const step_row_bytes *split_row(step_row_bytes *to, const real *x,
   const float size = float_of(largest);
   if (k > LONGEST || largest >= 0x7f800000)
     return NULL;
-  const float inverse = size < STEP_SMALLEST ? 0 : 32767 / size;
-  to->scale = size < STEP_SMALLEST ? 0 : size / 32767;
+  const float inverse = size < STEP_SMALLEST ? 0 : MOST / size;
+  to->scale = size < STEP_SMALLEST ? 0 : size / MOST;
   for (int p = 0; p < k; p++) {
     const int value = (int)(x[p] * inverse + 32768.5f);
     to->upper[p] = (uint8_t)(value >> 8), to->lower[p] = (uint8_t)value;

@@ -28,6 +28,7 @@ static int context_info(lua_State *L) {
   set_text(L, "isa", build.isa);
   set_text(L, "blas", build.blas);
   set_count(L, "threads", (size_t)build.threads);
+  set_count(L, "exact_outputs", (size_t)build.exact_outputs);
   return 1;
 }
 

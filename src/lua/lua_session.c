@@ -389,7 +389,17 @@ static int session_tostring(lua_State *L) {
 
 /* --- Registration ---------------------------------------------------------------------------- */
 
-static const luaL_Reg functions[] = {{"session", session_new}, {NULL, NULL}};
+/* core.round_weights(w, weights): rows, scale */
+static int round_weights(lua_State *L) {
+  saros_tensor *w = bind_check_tensor(L, 1);
+  const int weights = check_weights(L, 2);
+  saros_tensor **rows = bind_push_tensor(L), **scale = bind_push_tensor(L);
+  BIND_ATTEMPT(L, saros_round_weights(w, weights, rows, scale));
+  return 2;
+}
+
+static const luaL_Reg functions[] = {
+    {"session", session_new}, {"round_weights", round_weights}, {NULL, NULL}};
 
 static const luaL_Reg methods[] = {
     {"step", session_step},

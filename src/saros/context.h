@@ -165,6 +165,7 @@ typedef struct saros_build {
   const char *isa;      // instruction set of the kernels: "avx512", ...
   const char *blas;     // what OpenBLAS says of itself
   int threads;          // that the context uses
+  int exact_outputs;    // see saros_weights: products of so many are exact
 } saros_build;
 
 SAROS_API saros_build saros_info(const saros_context *context);

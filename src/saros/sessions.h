@@ -26,11 +26,13 @@ typedef struct saros_session saros_session;
 
 /*
 ** How a session keeps the weights of its products, which is most of what it
-** keeps and what a step of a large layer waits for. Biases, embeddings, norms,
-** peepholes, first states and products of at most four outputs stay as they are.
-** So do weights that only multiply the embedding of an id: their sums are computed
-** once for each id. The gates of a cell are one product of x and one of h; a GRU
-** that resets before the product has another one of h for n.
+** keeps and what a step of a large layer waits for. Embeddings are rounded in the
+** same way, a row for each id. Biases, norms, peepholes, first states, products of
+** at most saros_build.exact_outputs outputs and products that no step computes,
+** because they follow from parameters alone, stay as they are. The gates of a cell
+** are one product of x and one of h; a GRU that resets before the product has
+** another one of h for n. The sums of W x for an id may be computed once, from the
+** rounded numbers. So a session in int8 says what a C file in int8 says.
 */
 typedef enum saros_weights {
   SAROS_WEIGHTS_REAL,  // as they are
@@ -38,6 +40,17 @@ typedef enum saros_weights {
   SAROS_WEIGHTS_INT8,  // 8 bits each, and a scale for each row of a weight
   SAROS_WEIGHTS_KINDS
 } saros_weights;
+
+/*
+** A matrix w (n, k) as products keep it, as two tensors without history: rows (n, k)
+** times scale (n). In int8 the rows are whole numbers in -127..127; a row with a
+** weight that is not finite is zeros and its scale NaN. Otherwise scale is 1. The
+** caller owns both. SAROS_EARGUMENT unless w is a matrix of real numbers.
+*/
+SAROS_API saros_status saros_round_weights(saros_tensor *w,
+                                           saros_weights weights,
+                                           saros_tensor **rows,
+                                           saros_tensor **scale);
 
 /*
 ** A session of 1..65536 streams that steps a program, in the first states. The

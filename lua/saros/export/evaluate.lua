@@ -1,5 +1,5 @@
 --- What a graph computes over a sequence, in plain operations on tensors: for the test
---- of a file whose weights are rounded to 8 bits. A value of a node at a step is asked
+--- of a file whose weights are rounded to 8 bits, if no session steps it. A value of a node at a step is asked
 --- for, and asks for what it is made of.
 
 local core = require "saros.core"
@@ -24,13 +24,14 @@ end
 
 --- The rows of a matrix as 8 bits have them.
 local function rounded(self, node, rows)
-  self.small[node] = self.small[node] or quantise(node.tensor:reshape(rows, -1)).values
+  self.small[node] = self.small[node] or quantise.rows(node.tensor:reshape(rows, -1)).values
   return self.small[node]
 end
 
 function rules.linear(self, node, t)
   local weight, bias = node.inputs[2], node.inputs[3]
-  local y = core.linear(self:value(node.inputs[1], t):reshape(1, -1), rounded(self, weight, node.width)):reshape(-1)
+  local w = quantise.is_exact(node.width) and weight.tensor:reshape(node.width, -1) or rounded(self, weight, node.width)
+  local y = core.linear(self:value(node.inputs[1], t):reshape(1, -1), w):reshape(-1)
   return bias and y + bias.tensor or y
 end
 

@@ -98,20 +98,29 @@ function File:constant(node)
   return self.names[node]
 end
 
---- The array of a matrix and, in 8 bits, the array of the scales of its rows.
+--- The array of the weights of a product and, in 8 bits, the array of their scales.
+---@param node saros.export.Node
+---@param outputs integer
+---@return string name
+---@return string? scale
+function File:weights(node, outputs)
+  if not self.quantised or quantise.is_exact(outputs) then
+    return self:constant(node)
+  end
+  return self:rows(node, outputs)
+end
+
+--- The arrays of a matrix in 8 bits: its rows, and their scales.
 ---@param node saros.export.Node
 ---@param rows integer
 ---@return string name
----@return string? scale
-function File:matrix(node, rows)
-  if not self.quantised then
-    return self:constant(node)
-  end
+---@return string scale
+function File:rows(node, rows)
   local small = self.small[node]
   if not small then
     local title = node.parameter or node.title or node.op
-    local made = quantise(node.tensor:reshape(rows, -1))
-    small = { self:declare("int8_t", title, made.integers), self:declare(self.real, title .. "_scale", made.scale) }
+    local made = quantise.rows(node.tensor:reshape(rows, -1))
+    small = { self:declare("int8_t", title, made.integers), self:declare("float", title .. "_scale", made.scale) }
     self.small[node] = small
   end
   return small[1], small[2]

@@ -11,7 +11,7 @@ end
 function rules.linear(self, node, to)
   local x, weight, b = node.inputs[1], node.inputs[2], optional(self, node.inputs[3])
   if weight.tensor then
-    local w, scale = self.file:matrix(weight, node.width)
+    local w, scale = self.file:weights(weight, node.width)
     if scale then
       self:call("affine_int8", to, w, scale, b, self:pointer(x), self:whole_numbers(x.width), node.width, x.width)
     else
@@ -24,7 +24,7 @@ end
 
 --- Only of rows in 8 bits; others are read where they are.
 function rules.lookup(self, node, to)
-  local w, scale = self.file:matrix(node.inputs[2], node.inputs[1].count)
+  local w, scale = self.file:rows(node.inputs[2], node.inputs[1].count)
   local id = self:pointer(node.inputs[1])
   self:call("row_int8", to, ("%s + (size_t)%s * %d"):format(w, id, node.width), ("%s[%s]"):format(scale, id),
     node.width)

@@ -149,7 +149,8 @@ static void $name_affine($real *y, const $real *w, const $real *b,
 if core.info().real == "float" then
   add("round_row", [[
 /* x as whole numbers of 16 bits, and what one of them stands for: -1 if x is not
-** finite. Sizes are compared by their bits, which have the same order. */
+** finite. The largest is 258 * 127, so rows of int8 stay as they are. Sizes are
+** compared by their bits, which have the same order. */
 static float $name_round_row(int16_t *whole, const float *x, int k) {
   int32_t size[8] = {0}, bits[8] = {0};
   float largest;
@@ -168,13 +169,13 @@ static float $name_round_row(int16_t *whole, const float *x, int k) {
   if (size[0] >= 0x7f800000)
     return -1;
   memcpy(&largest, size, sizeof largest);
-  const float inverse = largest < 1e-30f ? 0 : 32767 / largest;
+  const float inverse = largest < 1e-30f ? 0 : 32766 / largest;
   const int most = k & ~7;
   for (int j = 0; j < most; j++)
     whole[j] = (int16_t)((int)(x[j] * inverse + 32768.5f) - 32768);
   for (int j = most; j < k; j++)
     whole[j] = (int16_t)((int)(x[j] * inverse + 32768.5f) - 32768);
-  return largest < 1e-30f ? 0 : largest / 32767;
+  return largest < 1e-30f ? 0 : largest / 32766;
 }
 ]])
 
@@ -270,7 +271,7 @@ static void $name_affine_int8(float *y, const int8_t *w, const float *scale,
 else
   add("affine_int8", [[
 /* y = W x + b, where row i of W is scale[i] times its n rows of k integers. */
-static void $name_affine_int8(double *y, const int8_t *w, const double *scale,
+static void $name_affine_int8(double *y, const int8_t *w, const float *scale,
                               const double *b, const double *x, int16_t *whole,
                               int n, int k) {
   (void)whole; /* which is for files in single precision */

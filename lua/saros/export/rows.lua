@@ -25,9 +25,9 @@ end
 
 add("row_int8", [[
 /* y = scale times a row of n integers. */
-static void $name_row_int8($real *y, const int8_t *row, $real scale, int n) {
+static void $name_row_int8($real *y, const int8_t *row, float scale, int n) {
   for (int i = 0; i < n; i++)
-    y[i] = scale * ($real)row[i];
+    y[i] = ($real)scale * ($real)row[i];
 }
 ]])
 

@@ -229,6 +229,14 @@ function core.recurrent(cell, x, states, parameters, steps) end
 ---@return saros.Session
 function core.session(program, parameters, streams, weights, form) end
 
+--- A matrix as the products of a session keep it: rows times a scale for each. In
+--- "int8" the rows are whole numbers in -127..127, otherwise scale is 1.
+---@param w saros.Tensor  (n, k)
+---@param weights "real"|"bf16"|"int8"
+---@return saros.Tensor rows  (n, k)
+---@return saros.Tensor scale  (n)
+function core.round_weights(w, weights) end
+
 --- A program from its JSON text: what a model computes in one step. Error, which
 --- names the node, if anything in the text does not fit.
 ---@param text string

@@ -425,7 +425,9 @@ end
 --- from about 128 hidden units on, nearly half the time. In "int8" they take a
 --- quarter: -127..127 times a scale for each row; the time goes down as well where
 --- the processor multiplies bytes (AVX-512 VNNI), and what they are multiplied
---- with is then known to 16 bits. Biases, embeddings and norms keep all digits.
+--- with is then known to 16 bits. Embeddings are rounded like weights, a row for each
+--- id; biases, norms and products of at most four outputs keep all digits. In "int8" it
+--- says what the file of saros.export_c with the same weights says.
 ---@param given? { streams?: integer, weights?: "real"|"bf16"|"int8" }  rows stepped together (1); how weights are kept
 ---@return saros.Session
 function Module:session(given)

@@ -173,6 +173,7 @@ saros_build saros_info(const saros_context *context) {
       .isa = context->kernels->isa,
       .blas = blas.config,
       .threads = context->threads,
+      .exact_outputs = STEP_FEW,
   };
 }
 

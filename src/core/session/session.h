@@ -171,10 +171,6 @@ struct saros_session {
 /* The most elements of a table that is computed for all symbols. */
 #define SESSION_LARGEST_TABLE ((size_t)1 << 22)
 
-/* Products of at most so many outputs keep their weights as they are, in
-** whatever way others are packed (step_packing.h). */
-#define SESSION_FEW 4
-
 /* Makes a plan: packs the weights of a program. The parameters must have been
 ** checked. (session_plan.c) */
 saros_status session_plan_new(saros_context *context, saros_program *program,
@@ -209,7 +205,7 @@ typedef struct session_node {
   int value;    // number of the value, or of the ids; -1: none yet
   int product;  // the next product that reads the same value; -1: none
   int joined;   // true if an earlier product reads the same value
-  const real *data;      // elements of an invariant
+  const real *data;      // elements of an invariant; of a lookup: its rows
   void *block;           // of the pool, if the planner owns the data
   real *kept;            // the plan's own copy
   saros_tensor *tensor;  // that has the data, or null
@@ -221,7 +217,7 @@ typedef struct session_layer {
   const real *tensors[R_PARAMETERS];  // R_WEIGHT_IH and later; contiguous
   double zoneout[SAROS_MAX_STATES];
   int H, P, width;      // units; features of h and of x
-  const real *symbols;  // table (V, width) that x is looked up in, or null
+  const real *symbols;  // rows (V, width) that x is looked up in, or null
   int V;
 } session_layer;
 

@@ -20,7 +20,7 @@ static const recurrent_cell *cell_of(const session_layer *l) {
 /* True if the weights of so few gates stay as they are. A kernel that does all
 ** of the step would have them packed. */
 static int stays_exact(const session_planner *p, const session_layer *l) {
-  return saros_cell_of(l->cell).gates * l->H <= SESSION_FEW &&
+  return saros_cell_of(l->cell).gates * l->H <= STEP_FEW &&
          p->plan->kernels != p->plan->math->step[STEP_REAL];
 }
 
@@ -68,6 +68,29 @@ static void put_start(const session_planner *p, const session_layer *l,
   p->plan->kernels->arrange(start, scratch, g->H);
 }
 
+/* W as steps would have it packed. */
+static void round_weights(const session_planner *p, const session_layer *l,
+                          real *w, int GH) {
+  memcpy(w, l->tensors[R_WEIGHT_IH],
+         (size_t)GH * (size_t)l->width * sizeof(real));
+  if (GH > STEP_FEW)
+    p->plan->kernels->round_rows(w, NULL, GH, l->width);
+}
+
+/* W x of a symbol: (G H). */
+static void find_product(const session_planner *p, const session_layer *l,
+                         real *wx, const real *w, int id, int GH) {
+  if (l->tensors[R_TABLE] != NULL) {
+    memcpy(wx, l->tensors[R_TABLE] + (ptrdiff_t)id * GH,
+           (size_t)GH * sizeof(real));
+    p->plan->kernels->round_rows(wx, NULL, 1, GH);
+    return;
+  }
+  p->plan->math->product->multiply(
+      wx, GH, l->symbols + (ptrdiff_t)id * l->width, l->width, 0, w, l->width,
+      1, 1, GH, l->width, 0);
+}
+
 /* A table with the start of the sums for each symbol, W x included. */
 static saros_status plan_table(session_planner *p, const session_layer *l,
                                real *scratch) {
@@ -76,14 +99,13 @@ static saros_status plan_table(session_planner *p, const session_layer *l,
   g->table_width = STEP_WIDTH((is_fused(p, l) ? 4 : g->G) * STEP_WIDTH(g->H));
   TRY(session_plan_own(p, SESSION_TABLE,
                        (size_t)l->V * (size_t)g->table_width));
-  real *wx = scratch + 4 * g->H, *start = g->owned[SESSION_TABLE];
-  const real *given = l->tensors[R_TABLE];
+  real *wx = scratch + 4 * g->H, *w = wx + GH;
+  real *start = g->owned[SESSION_TABLE];
+  if (l->symbols != NULL)
+    round_weights(p, l, w, GH);
   for (int id = 0; id < l->V; id++, start += g->table_width) {
-    if (given == NULL)
-      p->plan->math->product->multiply(
-          wx, GH, l->symbols + (ptrdiff_t)id * l->width, l->width, 0,
-          l->tensors[R_WEIGHT_IH], l->width, 1, 1, GH, l->width, 0);
-    put_start(p, l, start, given ? given + (ptrdiff_t)id * GH : wx, scratch);
+    find_product(p, l, wx, w, id, GH);
+    put_start(p, l, start, wx, scratch);
   }
   return SAROS_OK;
 }
@@ -91,7 +113,8 @@ static saros_status plan_table(session_planner *p, const session_layer *l,
 static saros_status plan_starts(session_planner *p, const session_layer *l) {
   session_stage *g = p->stage;
   saros_context *context = p->plan->context;
-  size_t bytes = (size_t)(4 + g->G) * (size_t)g->H * sizeof(real);
+  const size_t terms = l->symbols != NULL ? (size_t)l->width : 0;
+  size_t bytes = (4 + (size_t)g->G * (1 + terms)) * (size_t)g->H * sizeof(real);
   real *scratch = pool_take(&context->pool, bytes);
   if (scratch == NULL)
     return base_out_of_memory(context, bytes);
@@ -249,7 +272,7 @@ static saros_status find_input(session_planner *p, int x, session_layer *l,
   } else if (session_folds(p, x)) {
     const int table = p->nodes[n->input[1]].source;
     *ids = p->nodes[n->input[0]].value;
-    l->symbols = p->nodes[table].data;
+    l->symbols = p->nodes[x].data;
     l->V = p->program->nodes[table].width / n->width;
   } else {
     return session_plan_whole(p, p->nodes[x].value, value);

@@ -1,7 +1,8 @@
 /*
 ** Invariants of a program while a plan is made: parameters, constants, and what
 ** depends on these alone. Each is computed once. When the stages are there, those
-** that a step reads are kept with the plan, and the others go.
+** that a step reads are kept with the plan, and the others go. The rows that a
+** lookup reads are here, too.
 */
 #include <string.h>
 
@@ -55,10 +56,27 @@ static saros_status compute(session_planner *p, int node) {
   return SAROS_OK;
 }
 
+/* The rows that a lookup reads, rounded as the weights of products are. */
+static saros_status hold_rows(session_planner *p, int node) {
+  const program_node *n = &p->program->nodes[node];
+  const int table = p->nodes[n->input[1]].source;
+  const size_t count = (size_t)p->program->nodes[table].width;
+  p->nodes[node].data = p->nodes[table].data;
+  if (p->plan->kernels == p->plan->math->step[STEP_REAL])
+    return SAROS_OK;
+  TRY(take(p, node, count));
+  memcpy(p->nodes[node].block, p->nodes[table].data, count * sizeof(real));
+  p->plan->kernels->round_rows(p->nodes[node].block, NULL,
+                               (int)(count / (size_t)n->width), n->width);
+  return SAROS_OK;
+}
+
 saros_status session_plan_invariants(session_planner *p,
                                      saros_tensor *const *parameters) {
   for (int i = 0; i < p->program->node_count; i++) {
     const program_node *n = &p->program->nodes[i];
+    if (n->op == NODE_LOOKUP && p->nodes[i].live)
+      TRY(hold_rows(p, i));
     if (!n->invariant || !p->nodes[i].live)
       continue;
     if (n->op == NODE_PARAMETER) {

@@ -79,7 +79,7 @@ static int joins(const session_planner *p, const program_node *n,
                  const products *of_x) {
   const session_plan *plan = p->plan;
   return n->op == NODE_LINEAR && !n->invariant &&
-         (n->width > SESSION_FEW ||
+         (n->width > STEP_FEW ||
           plan->kernels == plan->math->step[STEP_REAL]) &&
          of_x->rows + STEP_WIDTH(n->width) <= SESSION_WIDEST;
 }
@@ -216,7 +216,7 @@ static saros_status plan_lookup(session_planner *p, int node) {
   TRY(session_plan_own(p, SESSION_TABLE, (size_t)V * (size_t)STEP_WIDTH(E)));
   for (int id = 0; id < V; id++)
     memcpy((real *)g->owned[SESSION_TABLE] + (ptrdiff_t)id * STEP_WIDTH(E),
-           p->nodes[table].data + (ptrdiff_t)id * E, (size_t)E * sizeof(real));
+           p->nodes[node].data + (ptrdiff_t)id * E, (size_t)E * sizeof(real));
   g->y = p->nodes[node].value = session_plan_result(p, E);
   return g->y < 0 ? base_out_of_memory(p->plan->context, 0) : SAROS_OK;
 }

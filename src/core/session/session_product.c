@@ -42,7 +42,7 @@ static void fill_matrix(const session_planner *p, int node, int only,
     const program_node *n = &p->program->nodes[node];
     const size_t k = (size_t)m->k, rows = (size_t)n->width;
     const real *bias = operand_data(p, n, 2);
-    if (!only)
+    if (m->w != NULL)
       memcpy(m->w + row * k, operand_data(p, n, 1), rows * k * sizeof(real));
     if (bias != NULL)
       memcpy(m->bias + row, bias, rows * sizeof(real));
@@ -103,7 +103,7 @@ static saros_status plan_table(session_planner *p, int lookup,
   g->table_width = STEP_WIDTH(m->n);
   TRY(session_plan_own(p, SESSION_TABLE, (size_t)V * (size_t)g->table_width));
   real *rows = g->owned[SESSION_TABLE];
-  p->plan->math->product->multiply(rows, g->table_width, p->nodes[table].data,
+  p->plan->math->product->multiply(rows, g->table_width, p->nodes[lookup].data,
                                    m->k, 0, m->w, m->k, 1, V, m->n, m->k, 0);
   for (int id = 0; id < V; id++)
     p->plan->math->pointwise->add_scaled(rows + (ptrdiff_t)id * g->table_width,
@@ -117,20 +117,21 @@ static saros_status plan_matrix(session_planner *p, int node, int only, int n,
   const int x = p->nodes[p->program->nodes[node].input[0]].source;
   const int folded = session_product_folds(p, x);
   const size_t bytes = (size_t)n * (size_t)k * sizeof(real);
-  matrix m = {.n = n, .k = k};
+  matrix m = {.n = n, .k = k};  // without weights, if they are packed at once
   TRY(session_plan_own(p, SESSION_BIAS, (size_t)STEP_WIDTH(n)));
   m.bias = p->stage->owned[SESSION_BIAS];
-  if (only) {
+  if (only && !folded) {
     fill_matrix(p, node, only, &m);
-    m.w = (real *)operand_data(p, &p->program->nodes[node], 1);  // only read
-    return folded ? plan_table(p, x, &m)
-                  : session_plan_dense(p, SESSION_W, m.w, n, k);
+    return session_plan_dense(
+        p, SESSION_W, operand_data(p, &p->program->nodes[node], 1), n, k);
   }
   m.w = pool_take(&context->pool, bytes);
   if (m.w == NULL)
     return base_out_of_memory(context, bytes);
   memset(m.w, 0, bytes);
   fill_matrix(p, node, only, &m);
+  if (folded && n > STEP_FEW)
+    p->plan->kernels->round_rows(m.w, NULL, n, k);
   saros_status status = folded ? plan_table(p, x, &m)
                                : session_plan_dense(p, SESSION_W, m.w, n, k);
   pool_give(&context->pool, m.w);
