@@ -100,6 +100,10 @@ function Program:forward(x, state, given)
       .. "not its training (batch norms, or zoneout and recurrent_dropout of own cells); make the net as it was "
       .. "made and call net:load(path) to train it"):format(self.kind))
   end
+  if type(given) == "table" and given.layers ~= nil then
+    options.fail(('%s: expected no option "layers" for a net from a file, whose program has no layers; make the net as '
+      .. "it was made, call net:load(path), and then its layer itself"):format(self.kind))
+  end
   local inputs = inputs_of(self, x)
   local first = inputs[self.inputs[1].name]
   local steps = options.about(self.kind, given_steps.of, given, first) or {}

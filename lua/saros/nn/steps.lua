@@ -163,6 +163,10 @@ function steps.of(given, x)
   if given == nil then
     return nil
   end
+  if type(given) == "table" and given.layers ~= nil then
+    options.fail('steps: expected no option "layers", which recurrent layers alone take; call the layer itself, such '
+      .. 'as net.steps[1] of a chain or lm.recurrent, with { layers = "all" }')
+  end
   local o = check(given)
   if not options.tensor.accept(x) or x:rank() < 2 then
     error("expected x of shape (T, B, ...), got " .. options.describe(x), 0)
