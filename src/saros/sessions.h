@@ -32,7 +32,12 @@ typedef struct saros_session saros_session;
 ** because they follow from parameters alone, stay as they are. The gates of a cell
 ** are one product of x and one of h; a GRU that resets before the product has
 ** another one of h for n. The sums of W x for an id may be computed once, from the
-** rounded numbers. So a session in int8 says what a C file in int8 says.
+** rounded numbers.
+**
+** A C file in int8 follows the same rule. In the float build it also knows the x of
+** a product to 16 bits, as a session does where the processor multiplies bytes
+** (AVX-512 VNNI) and the row has at most 8192 elements; then the two differ by the
+** rounding of float sums.
 */
 typedef enum saros_weights {
   SAROS_WEIGHTS_REAL,  // as they are
