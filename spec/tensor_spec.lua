@@ -83,7 +83,9 @@ describe("a tensor made from Lua values #binding", function()
     for name, call in pairs {
       cross_entropy = { "targets", "(2)", function() return saros.nn.cross_entropy(x, saros.ones(2)), nil end },
       pick = { "ids", "(2)", function() return x:pick(saros.ones(2)), nil end },
-      embedding = { "ids", "(2)", function() return saros.nn.embedding { 3, 3 }:init { seed = 1 }(saros.ones(2)), nil end },
+      embedding = { "ids", "(2)", function()
+        return saros.nn.embedding { 3, 3 }:init { seed = 1 }(saros.ones(2)), nil
+      end },
       gather = { "ids", "(2, 3)", function() return x:gather(2, x), nil end },
       one_hot = { "ids", "(2, 3)", function() return x:one_hot(3), nil end },
       ctc_loss = { "targets", "(1, 1)", function()
