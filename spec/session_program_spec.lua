@@ -171,6 +171,17 @@ describe("a session of a random program", function()
       "step: expected an id in 1..4 as argument 2, got 5")
     assert.error_matches(function() b:step({ 1, 2 }, 1) end, "step: expected 5 numbers as argument 1")
     assert.error_matches(function() b:output "z" end, "output: expected the name or number of an output")
+    local line = debug.getinfo(1, "l").currentline + 1
+    local ok, message = pcall(function() b:output "sied" end)
+    assert.is_false(ok)
+    local outputs, count = message:match "of an output %((.-)%)", 0
+    for name in outputs:gmatch "[^, ]+" do
+      count = count + 1
+      assert.equal(b:output(count), b:output(name))
+    end
+    assert.is_true(count > 1 and not pcall(b.output, b, count + 1))
+    assert.equal(("spec/session_program_spec.lua:%d: output: expected the name or number of an output (%s), "
+      .. "got \"sied\"; did you mean 'side'?"):format(line, outputs), message)
     assert.equal("session (2 inputs -> 2 outputs, 1 stream)", tostring(b))
   end)
 

@@ -225,6 +225,27 @@ static int session_logits(lua_State *L) {
   return push_output(L);
 }
 
+/* Refuses argument 2, which is no key of the table of outputs at 3. */
+static int unknown_output(lua_State *L) {
+  const saros_session *s = bind_check_session(L);
+  const int count = saros_session_of(s).output_count;
+  luaL_Buffer text;
+  luaL_buffinit(L, &text);
+  for (int i = 0; i < count; i++) {
+    if (i > 0)
+      luaL_addstring(&text, ", ");
+    luaL_addstring(&text,
+                   saros_program_output(saros_session_program(s), i).name);
+  }
+  luaL_pushresult(&text);
+  const char *known = lua_tostring(L, -1);
+  const char *got = bind_push_description(L, 2);
+  const char *hint = bind_push_hint(L, 2, 3);
+  return bind_failure(
+      L, "%s: expected the name or number of an output (%s), got %s%s",
+      bind_function_name(L), known, got, hint);
+}
+
 /* s:output(name or number) */
 static int session_output(lua_State *L) {
   bind_check_session(L);
@@ -234,7 +255,7 @@ static int session_output(lua_State *L) {
   lua_getiuservalue(L, 1, BIND_SESSION_OUTPUTS);
   lua_pushvalue(L, 2);
   if (lua_rawget(L, 3) == LUA_TNIL)
-    bind_argument_error(L, 2, "the name or number of an output");
+    unknown_output(L);
   bind_check_live(L);
   return 1;
 }
