@@ -107,6 +107,22 @@ describe("a tape", function()
     end, "tape: expected")
   end)
 
+  it("and losses and operations say that a net returns its state, too", function()
+    local net, x = saros.nn.gru { 3, 4 }:init { seed = 1 }, saros.ones(2, 1, 3)
+    local tape <close> = saros.tape()
+    for expected, call in pairs {
+      ["backward: expected a tensor as argument 2"] = function() tape:backward(net(x)) end,
+      ["mse: expected a table of options as argument 3"] = function() saros.nn.mse(x, net(x)) end,
+      ["sum: expected an axis (1 is the first, -1 the last) as argument 2"] = function() saros.sum(net(x)) end,
+    } do
+      local ok, message = pcall(call)
+      assert.is_false(ok)
+      assert.equal(("spec/tape_spec.lua:%d: %s, got a saros.nn.State; a net returns y and its state, (net(x)) is y "
+        .. "alone"):format(debug.getinfo(call, "S").linedefined, expected), message)
+    end
+    tape:backward((net(x)), saros.ones(2, 1, 4))
+  end)
+
   it("can only be used while it is open", function()
     local a = parameter { 1 }
     local tape = saros.tape()

@@ -230,6 +230,8 @@ int bind_value_error(lua_State *L, int index, const char *expected,
                      const char *place, ...);
 /* The same for the value on top, which is that of a field. */
 int bind_field_error(lua_State *L, const char *expected, const char *name);
+/* True for the state of a net, which calls pass on by mistake: f(net(x)). */
+int bind_is_state(lua_State *L, int index);
 /* Pushes what a value is: "nil", "\"text\"", "a tensor (2, 3)". */
 const char *bind_push_description(lua_State *L, int index);
 /* Pushes "(2, 3)". */

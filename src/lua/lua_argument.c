@@ -189,6 +189,8 @@ static int is_known(lua_State *L, int index, const char *const *names) {
 
 void bind_check_fields(lua_State *L, int arg, const char *const *names) {
   bind_check_table(L, arg);
+  if (bind_is_state(L, arg))
+    bind_argument_error(L, arg, "a table of options");
   for (lua_pushnil(L); lua_next(L, arg); lua_pop(L, 1)) {
     if (is_known(L, -2, names))
       continue;

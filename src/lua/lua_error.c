@@ -139,6 +139,14 @@ const char *bind_push_description(lua_State *L, int index) {
   }
 }
 
+int bind_is_state(lua_State *L, int index) {
+  int top = lua_gettop(L);
+  int is_state = luaL_getmetafield(L, index, "__name") == LUA_TSTRING &&
+                 strcmp(lua_tostring(L, -1), "saros.nn.State") == 0;
+  lua_settop(L, top);
+  return is_state;
+}
+
 int bind_value_error(lua_State *L, int index, const char *expected,
                      const char *place, ...) {
   const char *got = bind_push_description(L, index);
@@ -146,8 +154,12 @@ int bind_value_error(lua_State *L, int index, const char *expected,
   va_start(values, place);
   place = lua_pushvfstring(L, place, values);
   va_end(values);
-  return bind_failure(L, "%s: expected %s%s, got %s", bind_function_name(L),
-                      expected, place, got);
+  const char *cure =
+      bind_is_state(L, index)
+          ? "; a net returns y and its state, (net(x)) is y alone"
+          : "";
+  return bind_failure(L, "%s: expected %s%s, got %s%s", bind_function_name(L),
+                      expected, place, got, cure);
 }
 
 /* In x:f(y) scripts count y as the first argument. */
