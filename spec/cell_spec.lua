@@ -303,6 +303,51 @@ describe("a cell of nn.cell that is wrong", function()
     blames(function(_, _, h) return h, h end, {}, "the function to return h, got 2 values")
   end)
 
+  it("is told of the option for an output before the states", function()
+    blames(function(_, _, h) return h, h end, {},
+      "the function to return h, got 2 values; with the option output = true it returns an output before them")
+    fails(function() make({ output = true }, function(_, _, h) return h, h, h end) end, "got 3 values")
+    local ok, got = pcall(make, {}, function(_, _, h) return h, h, h end)
+    assert.is_false(ok)
+    assert.is_nil(got:find "output = true")
+  end)
+
+  --- The line that is blamed must be the one behind the function's first.
+  local function blames_inside(step, message)
+    fails(function() make({}, step) end,
+      ("spec/cell_spec.lua:%d: %s"):format(debug.getinfo(step, "S").linedefined + 1, message))
+  end
+
+  it("is told which names of p are numbers", function()
+    for _, name in ipairs { "hidden", "inputs" } do
+      blames_inside(function(p, x, h)
+        return saros.tanh(p[name](x .. h))
+      end, "attempt to call a number value")
+    end
+    local cure = "; p.%s is a number, a size of the layer, so a map needs another name"
+    blames_inside(function(p, x, h)
+      return saros.tanh(p.hidden(x .. h))
+    end, "attempt to call a number value (field 'hidden')" .. cure:format "hidden")
+    blames_inside(function(p, x, h)
+      return saros.tanh(p:inputs(x .. h))
+    end, "attempt to call a number value (method 'inputs')" .. cure:format "inputs")
+    local other = { width = 3 }
+    local ok, got = pcall(make, {}, function(_, _, h) return other.width(h) end)
+    assert.is_false(ok)
+    assert.is_nil(got:find "of the layer")
+  end)
+
+  it("is told of the colon of p:dropout and p:named", function()
+    blames_inside(function(p, x, h)
+      local y = p.dropout(p.gate(x .. h), 0.1)
+      return y
+    end, "bad: expected p:dropout(v, probability), with a colon, got a tensor (2, 4) before v")
+    blames_inside(function(p, x, h)
+      local y = p.named("gate", p.gate(x .. h))
+      return y
+    end, 'bad: expected p:named(name, v), with a colon, got "gate" before v')
+  end)
+
   it("is told so where it ends with the call that fails", function()
     local function ends(step, message)
       fails(function() make({}, step) end, ("spec/cell_spec.lua:%d: %s"):format(debug.getinfo(step, "S").linedefined,
@@ -401,6 +446,23 @@ describe("a cell of nn.cell that is wrong", function()
       "got a name of p, of which p.name(v), p.name:vector() and p.name:tensor { ... } are tensors")
     fails(function() nn.chain { Highway } end,
       "got a cell of nn.cell (nn.recurrent { inputs, hidden, cell = it } makes layers of it)")
+    for given, name in pairs { gru = "nn.gru", gur = "nn.gru", other = "nn.lstm, nn.gru and the like" } do
+      local here = debug.getinfo(1, "l").currentline + 1
+      fails(function() nn.recurrent { 3, 4, cell = given } end,
+        ("spec/cell_spec.lua:%d: nn.recurrent: expected option 'cell' to be a function or a module, got %q; %s for "
+          .. "layers of a fused cell, nn.cell for a cell of your own"):format(here, given, name))
+    end
+    local line = debug.getinfo(1, "l").currentline + 2
+    local function step(p, x, h)
+      return saros.tanh(p.a(x .. h))
+    end
+    fails(function() nn.recurrent { 3, 4, cell = step } end, ("spec/cell_spec.lua:%d: attempt to index a number value "
+      .. "(local 'p'); nn.recurrent calls the function of option 'cell' with inputs and hidden, to make a module; "
+      .. "nn.cell makes one of a step"):format(line))
+    local problem = {}
+    local ok, got = pcall(nn.recurrent, { 3, 4, cell = function() error(problem) end })
+    assert.is_false(ok)
+    assert.equal(problem, got)
     fails(function() nn.recurrent { 3, 4, cell = function(x) return x end } end,
       "expected the option 'cell' to make a module of its sizes, got 3; nn.cell makes one of a step")
   end)

@@ -206,8 +206,15 @@ end
 local function new_parameters(cell)
   local fixed = { inputs = cell.input, hidden = cell.hidden }
 
+  local function check_colon(self, call)
+    if self ~= fixed then
+      options.fail(("%s: expected p:%s, with a colon, got %s before v"):format(cell.kind, call, options.describe(self)))
+    end
+  end
+
   --- Dropout of v in training.
-  function fixed.dropout(_, v, probability)
+  function fixed.dropout(self, v, probability)
+    check_colon(self, "dropout(v, probability)")
     if cell.making and not cell.generator then
       cell.generator = cell:add_generator "dropout"
     end
@@ -215,7 +222,8 @@ local function new_parameters(cell)
   end
 
   --- v, by a name for those who ask what a layer did; see saros.nn.Recurrent.
-  function fixed.named(_, name, v)
+  function fixed.named(self, name, v)
+    check_colon(self, "named(name, v)")
     if cell.making then
       add_name(cell, name, v)
     elseif cell.told then
@@ -245,8 +253,10 @@ end
 local function sort(self, count, ...)
   local wanted = #self.states + (self.maker.o.output and 1 or 0)
   if count ~= wanted then
-    fail_at_step(self, "%s, got %d value%s", (self.maker.o.output and "an output and " or "")
-      .. table.concat(self.state_names, ", "), count, count == 1 and "" or "s")
+    local cure = count == wanted + 1 and not self.maker.o.output
+      and "; with the option output = true it returns an output before them" or ""
+    fail_at_step(self, "%s, got %d value%s%s", (self.maker.o.output and "an output and " or "")
+      .. table.concat(self.state_names, ", "), count, count == 1 and "" or "s", cure)
   end
   if self.maker.o.output then
     return (...), { select(2, ...) }
@@ -328,6 +338,13 @@ end
 -- Rows of the first call.
 local B = 2
 
+--- What an error of the first call has to do with names of p that are numbers.
+local function cure_of(self, message)
+  local name = message:match "attempt to call a number value %(%a+ '(%a+)'%)"
+  local is_number = name and math.type(rawget(self.p, name)) ~= nil
+  return is_number and ("; p.%s is a number, a size of the layer, so a map needs another name"):format(name) or ""
+end
+
 --- An error of the first call, with where its number of rows is from. A function that
 --- ends with a call, as in `return p.gate(x)`, is gone when that call fails, so the line
 --- outside is blamed: the function's own first line is better.
@@ -336,6 +353,7 @@ local function in_step(self, message)
   if place and outside ~= "" and message:sub(1, #outside) == outside then
     message = place .. message:sub(#outside + 1)
   end
+  message = message .. cure_of(self, message)
   return message:find(("expected .*%%(%d[,)]"):format(B))
     and ("%s; the first call, which makes the parameters of %s, has %d rows"):format(message, self.kind, B) or message
 end

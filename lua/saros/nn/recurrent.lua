@@ -13,6 +13,7 @@ local cells = require "saros.nn.cells"
 local cell_names = require "saros.nn.cells.list"
 local initialize = require "saros.nn.initialize"
 local lazy = require "saros.lazy"
+local maker = require "saros.nn.maker"
 local module = require "saros.nn.module"
 local scope = require "saros.nn.scope"
 local given_steps = require "saros.nn.steps"
@@ -388,11 +389,7 @@ end
 
 --- The module that a user's function makes for one direction.
 local function add_own(self, direction, make, inputs, suffix)
-  local cell = make(inputs, self.o.hidden)
-  if not module.is(cell) then
-    options.fail(("nn.recurrent: expected the option 'cell' to make a module of its sizes, got %s; nn.cell makes one "
-      .. "of a step"):format(options.describe(cell)))
-  end
+  local cell = maker.make(make, inputs, self.o.hidden)
   direction.cell = self:add_member("cell" .. suffix, cell)
   direction.own = late.own_layer.of(cell, inputs, self.o, self.state_names, rawget(self, "generator"))
   direction.output, direction.named = cell.output or self.o.hidden, {}
@@ -549,7 +546,7 @@ local shares = options.kind("a number in [0, 1), or such numbers by name of a st
 end)
 
 local check_own = options.declare("nn.recurrent", joined(common_options, {
-  { "cell", options.callable },
+  { "cell", maker.option },
   { "recurrent_dropout", shares, 0 },
   { "zoneout", shares, 0 },
   { "compiled", options.boolean, true },
