@@ -1,6 +1,8 @@
 --- The text of an exported file around its constants and its functions. `$word`
 --- stands for what lua/saros/export/write.lua puts there.
 
+local text = require "saros.export.text"
+
 local frame = {}
 
 --- Before the functions of a file; `frame.finish` ends it.
@@ -139,6 +141,27 @@ function frame.add_array(add, kind, name, tensor)
   add(("static const %s $name_test_%s[%d] = {"):format(kind, name, tensor:count()))
   add(tensor)
   add "};\n\n"
+end
+
+--- Begin the pieces of a file, up to the functions that its parts share.
+---@param file saros.export.File
+---@param values table<string, any>  that take the place of $words
+---@param declarations string
+---@param definitions string  of names
+---@return (string|saros.Tensor)[] pieces
+---@return fun(piece: string|saros.Tensor) add
+function frame.open(file, values, declarations, definitions)
+  local pieces = {}
+  local function add(piece)
+    pieces[#pieces + 1] = type(piece) == "string" and text.fill(piece, values) or piece
+  end
+  add(declarations)
+  for _, piece in ipairs(file.constants) do
+    add(piece)
+  end
+  add(definitions)
+  add(file:functions())
+  return pieces, add
 end
 
 return frame

@@ -7,6 +7,7 @@ local options = require "saros.options"
 local File = require "saros.export.file"
 local evaluate = require "saros.export.evaluate"
 local frame = require "saros.export.pairs_frame"
+local shared = require "saros.export.frame"
 local names = require "saros.export.names"
 local read = require "saros.export.graph"
 local sequence_of = require "saros.export.sequence"
@@ -246,16 +247,8 @@ return function(model, o)
     file:use(name)
   end
   local test = test_of(model, o, graphs, bridges)
-  local values, pieces = values_of(model, o, file, units, bridges, test), {}
-  local function add(piece)
-    pieces[#pieces + 1] = type(piece) == "string" and text.fill(piece, values) or piece
-  end
-  add(frame.declarations)
-  for _, piece in ipairs(file.constants) do
-    add(piece)
-  end
-  add(values.defined)
-  add(file:functions())
+  local values = values_of(model, o, file, units, bridges, test)
+  local pieces, add = shared.open(file, values, frame.declarations, values.defined)
   for _, part in ipairs { "encoder", "decoder", "writer" } do
     add(functions_of(part, units[part]))
   end

@@ -246,20 +246,11 @@ return function(program, tensors, facts, test)
   local unit = unit_of(file, graph)
   local choice = is_choice(unit, facts) and frame.choice or ""
   file:use(choice ~= "" and "softmax" or "")
-  local functions = file:functions()
-  local values, pieces = values_of(unit, file, facts), {}
+  local values = values_of(unit, file, facts)
   local id = unit.arguments[1] and unit.arguments[1].is_id and unit.arguments[1].number
   local names = names_of(facts.vocabulary, id, facts.labels)
   values.vocabulary = names.declarations
-  local function add(piece)
-    pieces[#pieces + 1] = type(piece) == "string" and text.fill(piece, values) or piece
-  end
-  add(frame.declarations)
-  for _, piece in ipairs(file.constants) do
-    add(piece)
-  end
-  add(names.definitions)
-  add(functions)
+  local pieces, add = frame.open(file, values, frame.declarations, names.definitions)
   add(frame.model)
   add(frame.reset)
   add(unit.text)
