@@ -245,6 +245,18 @@ describe("a file of parameters", function()
     end
     assert.error_matches(function() net:save(3) end, "save: expected a path, got 3")
   end)
+
+  it("is refused before its parameters have values", function()
+    files.with_path(function(path)
+      local expected = "save: expected a model with initialized parameters; call init"
+      for _, net in ipairs { nn.linear { 2, 1 }, nn.chain { nn.embedding { 3, 2 }, nn.gru { 2, 2 } },
+        nn.residual { nn.linear { 2, 2 } } } do
+        assert.error_matches(function() net:save(path) end, expected)
+        assert.equal("", files.read(path))
+      end
+      assert.same({ true }, { nn.linear({ 2, 1 }):init({ seed = 1 }):save(path) })
+    end)
+  end)
 end)
 
 describe("an error inside a module", function()

@@ -244,7 +244,9 @@ describe("a file with a program", function()
     end
     local net = make():init { seed = 1 }
     files.with_path(function(path)
-      assert(net:save(path))
+      local ok, told = net:save(path)
+      assert.is_true(ok)
+      assert.matches("^save: wrote parameters only, for load%(path%) of a module that is built alike: program: ", told)
       local model, message = saros.load(path)
       assert.is_nil(model)
       assert.matches("got parameters only; build the module and call module:load%(path%) %(", message)

@@ -49,9 +49,11 @@ function model_file.path_in(folder)
   return folder .. "/" .. FILE_NAME
 end
 
-local function check_path(path)
+local function check(path, module)
   if type(path) ~= "string" then
     options.fail("save: expected a path, got " .. options.describe(path))
+  elseif not module.initialized and module:tensors() then -- which names what is no part of it
+    options.fail "save: expected a model with initialized parameters; call init { seed = ... } or load(tensors) first"
   end
 end
 
@@ -75,7 +77,7 @@ end
 ---@param module saros.nn.Module
 ---@return true? ok, string? message
 function model_file.write(path, kind, description, module)
-  check_path(path)
+  check(path, module)
   if description.options.own_cell then
     description.cell = late.describe_cell(module)
   end
@@ -125,12 +127,13 @@ end
 --- alone, or the parameters and why there is none.
 ---@param path string
 ---@param module saros.nn.Module
----@return true? ok, string? message
+---@return true? ok, string? message  with true, if the file has parameters only: why
 function model_file.write_module(path, module)
-  check_path(path)
+  check(path, module)
   local program, other = program_of(module)
   if not program then
-    return core.write_tensors(path, module:tensors(), { untraced = other })
+    local ok, message = core.write_tensors(path, module:tensors(), { untraced = other })
+    return ok, message or ("save: wrote parameters only, for load(path) of a module that is built alike: " .. other)
   end
   return core.write_tensors(path, module:tensors(), {
     saros = core.json_encode { format = FORMAT, kind = "program",

@@ -352,7 +352,7 @@ end
 --- module that is built alike, and its program if it can be traced, from which
 --- saros.load builds a module that computes the same.
 ---@param path string
----@return true? ok, string? message
+---@return true? ok, string? message  with true, if it cannot be traced and the file has parameters only: why
 function Module:save(path)
   return late.save(path, self)
 end
