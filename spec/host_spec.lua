@@ -82,6 +82,45 @@ describe(float and "a host application" or "a host application (float build only
     assert.matches("load: .*no%-such%-file", (commands.shell(missing)))
   end)
 
+  -- What load.c says, as rows of numbers, and its exit status.
+  local function loaded(path, input)
+    files.write(FOLDER .. "/numbers", input)
+    return commands.shell(("LD_LIBRARY_PATH=%s/lib %s/load %s < %s/numbers 2>&1"):format(FOLDER, FOLDER, path, FOLDER))
+  end
+
+  it("without Lua steps forecasters and classifiers of features in the units of a script's session", function()
+    local saros = require "saros"
+    local rows, input, path = {}, {}, FOLDER .. "/units.safetensors"
+    for t = 1, 60 do
+      rows[t] = { 100 + math.sin(t / 3), -5000 + 7 * math.cos(t / 4), t % 5 }
+    end
+    for t = 1, 4 do
+      input[t] = ("%.17g %.17g %.17g\n"):format(table.unpack(rows[t + 7]))
+    end
+    local series = assert(saros.data.series(saros.tensor(rows), { horizon = 2, targets = { 2, 1 } }))
+    local set = saros.data.labelled({ low = { rows, rows }, high = { rows } }, { valid = 0 })
+    local models = { saros.nn.forecaster { series = series, layers = 2, dropout = 0.3 },
+      saros.nn.forecaster { series = series, cell = "lru", difference = false },
+      saros.nn.classifier { features = set.features, labels = set.labels, bidirectional = false, dropout = 0.3 } }
+    for _, model in ipairs(models) do
+      assert(model:save(path))
+      for _, saved in ipairs { model, (assert(saros.load(path))) } do
+        local session, lines = saved:session(), loaded(path, table.concat(input)):gmatch "[^\n]+"
+        for t = 1, 4 do
+          local expected = session:step(rows[t + 7])
+          expected = (model.labels and session.inner:logits() or expected):reshape(-1):totable()
+          local n = 0
+          for number in lines():gmatch "%S+" do
+            n = n + 1
+            assert.near(expected[n], tonumber(number), 1e-4 * math.max(1, math.abs(expected[n])))
+          end
+          assert.equal(#expected, n)
+        end
+        assert.is_nil(lines())
+      end
+    end
+  end)
+
   it("that trusts no script survives all of them, and gets every byte back", function()
     local output = run("limited", "saros lua5.4")
     local refused = select(2, output:gsub("refused: ", ""))

@@ -386,6 +386,28 @@ end)
 -- Everything that other processes need, once: files, their inputs, C sources.
 local folder, host
 
+local function scale_of(s)
+  return s.model.kind == "forecaster" and s.model.scale.inputs or s.model.features
+end
+
+-- Inputs as a host without Lua gives them.
+local function in_units(s, inputs)
+  local scale, list = scale_of(s), {}
+  for name, x in pairs(inputs) do
+    list[name] = scale and scale:invert(x) or x
+  end
+  return list
+end
+
+-- What a host was told, as the model itself tells it.
+local function on_scale(s, outputs)
+  local targets = s.model.kind == "forecaster" and s.model.scale.targets
+  for name, y in pairs(outputs) do
+    outputs[name] = targets and targets:apply(y:reshape(-1, #targets)):reshape(y:shape()) or y
+  end
+  return outputs
+end
+
 local function save_all()
   for _, s in ipairs(subjects) do
     local inputs = s.inputs
@@ -394,6 +416,7 @@ local function save_all()
     end
     assert(s.model:save(("%s/%d.safetensors"):format(folder, s.n)))
     assert(saros.safetensors.write(("%s/%d.inputs"):format(folder, s.n), inputs))
+    assert(saros.safetensors.write(("%s/%d.units"):format(folder, s.n), in_units(s, inputs)))
   end
 end
 
@@ -415,7 +438,10 @@ end
 -- A file of a process that ran a model and stepped it.
 local function assert_same_elsewhere(s, kind)
   local tensors, metadata = said_elsewhere(s, kind)
-  all_same(s.outputs, under(tensors, "run."), "the sequence")
+  local function told(prefix)
+    return kind == "host" and on_scale(s, under(tensors, prefix)) or under(tensors, prefix)
+  end
+  all_same(s.outputs, told "run.", "the sequence")
   for name, leaf in pairs(s.pieces and said.leaves(s.state) or {}) do
     same(leaf, tensors["last." .. name], "state " .. name)
   end
@@ -423,7 +449,7 @@ local function assert_same_elsewhere(s, kind)
     assert.matches(BOTH_WAYS, metadata.session)
   else
     assert.is_nil(metadata.session)
-    all_same(s.outputs, under(tensors, "step."), "a session")
+    all_same(s.outputs, told "step.", "a session")
   end
 end
 
@@ -434,11 +460,13 @@ local function assert_handed_over(s)
   local all = { real = { outputs = s.outputs, off = 0 }, bf16 = narrowed(s, "bf16"), int8 = narrowed(s, "int8") }
   for weights, expected in pairs(all) do
     local second = said.part(expected.outputs, CUT + 1, T)
-    all_same(second, under(tensors, weights .. "."), weights, expected.off)
-    all_same(said.row(second, 1), under(tensors, weights .. " alone."), weights .. ", one stream", expected.off)
+    all_same(second, on_scale(s, under(tensors, weights .. ".")), weights, expected.off)
+    all_same(said.row(second, 1), on_scale(s, under(tensors, weights .. " alone.")), weights .. ", one stream",
+      expected.off)
   end
   if s.pieces then
-    all_same(said.whole(s.model, said.part(s.inputs, 1, CUT), s.state), under(tensors, "again."), "behind all steps")
+    local again = said.whole(s.model, said.part(s.inputs, 1, CUT), s.state)
+    all_same(again, on_scale(s, under(tensors, "again.")), "behind all steps")
   end
 end
 
@@ -447,8 +475,7 @@ local function test_of(s)
   local list = {}
   for name, x in pairs(s.inputs) do
     local row = x:select(2, 1):contiguous()
-    local scale = s.model.kind == "forecaster" and s.model.scale.inputs or s.model.features
-    row = scale and scale:invert(row) or row
+    row = scale_of(s) and scale_of(s):invert(row) or row
     list[name] = s.model.vocabulary and s.model.vocabulary:decode(row:totable()) or row
   end
   return said.only(list)

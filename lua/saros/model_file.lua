@@ -75,13 +75,14 @@ end
 ---@param kind string  registered
 ---@param description table  plain data for the builder; `cell` is what the file has of a cell of one's own
 ---@param module saros.nn.Module
+---@param stepped? saros.nn.Module  whose program the file has: takes and tells the units of a script's session (module)
 ---@return true? ok, string? message
-function model_file.write(path, kind, description, module)
+function model_file.write(path, kind, description, module, stepped)
   check(path, module)
   if description.options.own_cell then
     description.cell = late.describe_cell(module)
   end
-  local program, other = program_of(module)
+  local program, other = program_of(stepped or module)
   description.asks_training = program and other
   return core.write_tensors(path, module:tensors(), {
     saros = core.json_encode { format = FORMAT, kind = kind, description = description },

@@ -3,7 +3,7 @@
 **
 **   said_by_host FOLDER COUNT
 **
-** reads N.safetensors and N.inputs for each N up to COUNT, and writes N.host:
+** reads N.safetensors and N.units for each N up to COUNT, and writes N.host:
 ** "run.NAME" of a sequence, "step.NAME" of a session of all rows, "last.STATE";
 ** of sessions that take over states "again.NAME" behind all steps, and behind the
 ** first ones "WEIGHTS.NAME" and, of one stream, "WEIGHTS alone.NAME".
@@ -212,7 +212,7 @@ int main(int count, char **words) {
     saros_model *model = NULL;
     saros_archive *given = NULL, *out = NULL;
     must(saros_archive_new(context, &out));
-    snprintf(path, sizeof path, "%s/%d.inputs", words[1], n);
+    snprintf(path, sizeof path, "%s/%d.units", words[1], n);
     must(saros_safetensors_read(context, path, &given));
     snprintf(path, sizeof path, "%s/%d.safetensors", words[1], n);
     if (saros_model_load(context, path, &model) == SAROS_OK)

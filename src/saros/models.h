@@ -16,6 +16,13 @@ SAROS_BEGIN
 ** See saros_program_run for what is slow to train.
 ** Sequences are (T, B, ...), also for modules that scripts call with batch_first.
 **
+** Numbers go in and come out in the units of a script's session: a forecaster takes
+** and tells those of its series, h times K of them, a classifier takes those of its
+** features and tells logits. So does what trains it. A file of either that an
+** earlier state of 0.1 wrote has the program between the scales, which its "saros"
+** metadata have as 'inputs' and 'targets', or 'features'; a script that loads and
+** saves it writes the units.
+**
 **   saros_model *model;
 **   saros_session *session;
 **   saros_model_load(context, "model.safetensors", &model);

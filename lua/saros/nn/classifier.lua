@@ -108,7 +108,7 @@ end
 ---@param given? saros.nn.StepOptions
 ---@return saros.Tensor logits  (T, B, number of labels), or (1, B, number of labels)
 ---@return saros.nn.State state
-function Net:forward(x, state, given)
+local function run(self, x, state, given)
   local read = self.embedding and drop(self, self.embedding(x)) or x
   if self.recurrent.directions[1].around and not self.configuration.bidirectional then
     local y, last = states_of(self, read, state)
@@ -122,6 +122,8 @@ function Net:forward(x, state, given)
   return self.head(drop(self, y)), last
 end
 
+Net.forward = run
+
 --- The same members under the same names.
 local function net_of(self)
   local net = Net.new()
@@ -129,6 +131,29 @@ local function net_of(self)
   net.configuration = self.configuration
   net.dropout, net.head = self.dropout, self.head
   return net
+end
+
+local InUnits = module.class "classifier.in_units"
+InUnits.stateful = true
+
+---@param x saros.Tensor  (T, B, F), in the units of the features
+---@param state? saros.nn.State
+---@return saros.Tensor logits  (T, B, number of labels)
+---@return saros.nn.State state
+function InUnits:forward(x, state)
+  return run(self, self.features:apply(x), state)
+end
+
+--- What a file has for hosts without Lua: the same members, behind the scale of the
+--- features; where there is none, the classifier.
+local function in_units_of(self)
+  if not self.features or self.configuration.bidirectional then
+    return self
+  end
+  local around = InUnits.new()
+  around.members, around.recurrent, around.head = self.members, self.recurrent, self.head
+  around.configuration, around.dropout, around.features = self.configuration, self.dropout, self.features
+  return around
 end
 
 ---@param x saros.Tensor  ids (T, B), or numbers (T, B, F), scaled
@@ -342,7 +367,7 @@ function Classifier:save(path)
     vocabulary = self.vocabulary and self.vocabulary:to_table(),
     features = self.features and self.features:to_table(),
     labels = self.labels,
-  }, self)
+  }, self, in_units_of(self))
 end
 
 function Classifier:describe()

@@ -84,16 +84,21 @@ local function places_of(inputs, targets)
   return places
 end
 
+--- Some columns of numbers: (..., F) -> (..., #places).
+local function columns_of(x, places)
+  local columns = {}
+  for n, place in ipairs(places) do
+    columns[n] = x:slice(-1, place, place)
+  end
+  return core.concatenate(columns, -1)
+end
+
 --- The present values of the targets, all of which are among the inputs:
 --- (..., F) -> (..., K).
 ---@param x saros.Tensor
 ---@return saros.Tensor
 function Forecaster:present(x)
-  local columns = {}
-  for n, place in ipairs(self.places) do
-    columns[n] = x:slice(-1, place, place)
-  end
-  return core.concatenate(columns, -1)
+  return columns_of(x, self.places)
 end
 
 --- The recurrent stack and the head, of a forecaster or its net.
@@ -115,6 +120,34 @@ local function net_of(self)
   local net = Net.new()
   net.members, net.recurrent, net.head = self.members, self.recurrent, self.head
   return net
+end
+
+local InUnits = module.class "forecaster.in_units"
+InUnits.stateful = true
+
+---@param x saros.Tensor  (T, B, F), in the units of the series
+---@param state? saros.nn.State
+---@return saros.Tensor y  (T, B, h K), in the units of the targets: what follows each step
+---@return saros.nn.State state
+function InUnits:forward(x, state)
+  local scaled = self.scale.inputs:apply(x)
+  local y, last = run(self, scaled, state)
+  return self.scale.targets:invert(self.places and y + columns_of(scaled, self.places) or y), last
+end
+
+--- What a file has for hosts without Lua: the same members, between the two scales.
+local function in_units_of(self)
+  local around, columns, places = InUnits.new(), {}, self.difference and {} or nil
+  local K = #self.scale.targets
+  for n = 1, self.horizon * K do
+    columns[n] = (n - 1) % K + 1
+    if places then
+      places[n] = self.places[columns[n]]
+    end
+  end
+  around.members, around.recurrent, around.head = self.members, self.recurrent, self.head
+  around.places, around.scale = places, { inputs = self.scale.inputs, targets = self.scale.targets:columns(columns) }
+  return around
 end
 
 ---@param x saros.Tensor  (T, B, F), scaled
@@ -312,7 +345,7 @@ function Forecaster:save(path)
     horizon = self.horizon,
     inputs = self.scale.inputs:to_table(),
     targets = self.scale.targets:to_table(),
-  }, self)
+  }, self, in_units_of(self))
 end
 
 function Forecaster:describe()
