@@ -121,6 +121,25 @@ describe(float and "a host application" or "a host application (float build only
     end
   end)
 
+  it("without Lua says what it cannot step, and ends with a status that says so, too", function()
+    local saros = require "saros"
+    local path = FOLDER .. "/lm.safetensors"
+    local lm = saros.nn.language_model { vocabulary = saros.data.vocabulary.characters "abc", hidden = 4 }
+    assert(lm:save(path))
+    for input, problem in pairs { ["1 99"] = "id", ["1 -1"] = "id", ["1 0.5"] = "id", ["1 x"] = "expected numbers" } do
+      local output, status = loaded(path, input)
+      assert.equal(1, status)
+      assert.matches("^[^\n]+\nload: [^\n]*" .. problem .. "[^\n]*\n$", output)
+    end
+    assert.equal(0, select(2, loaded(path, "1 2\n")))
+    assert(saros.nn.linear({ 2, 1 }):init({ seed = 1 }):save(path))
+    assert.matches("\nload: expected numbers, as many as", (loaded(path, "1 2 3")))
+    assert(saros.nn.encoder_decoder({ source = 3, target = 3, hidden = 4 }):save(path))
+    local output, status = loaded(path, "1")
+    assert.equal(1, status)
+    assert.matches("got parameters only %(program: .*got an encoder_decoder", output)
+  end)
+
   it("that trusts no script survives all of them, and gets every byte back", function()
     local output = run("limited", "saros lua5.4")
     local refused = select(2, output:gsub("refused: ", ""))

@@ -1,11 +1,13 @@
 /*
-** Any model that a script saved, without Lua: net:save "net.safetensors" there, then
+** A model that a script saved, without Lua: net:save "net.safetensors" there, then
 ** here
 **
 **   cc load.c $(pkg-config --cflags --libs saros) && ./a.out net.safetensors < numbers
 **
 ** reads as many numbers a step as the model has features, and prints what it says of
-** each step. A model of ids reads one id a step, from 0.
+** each step; of a forecaster and a classifier in the units that a script has. A model
+** of ids reads one id a step, from 0. An encoder-decoder, and a module whose file has
+** its parameters only, cannot be stepped so: saros.export_c writes the former as C.
 */
 #include <saros.h>
 #include <stdio.h>
@@ -20,18 +22,28 @@ static saros_session *open_session(saros_context *context, const char *path) {
   return session;
 }
 
-/* One step from the input; 0 at its end. */
-static int step(saros_session *session, saros_real *features, int count) {
+/* The numbers of one step: how many there are before the input ends. */
+static int read_numbers(saros_real *numbers, int count) {
   double number;
-  for (int i = 0; i < count; i++) {
-    if (scanf("%lf", &number) != 1)
-      return 0;
-    features[i] = (saros_real)number;
-  }
-  const int32_t id = (int32_t)features[0];
-  int is_ids = saros_session_of(session).inputs == 0;
-  return SAROS_OK == (is_ids ? saros_session_step_ids(session, &id)
-                             : saros_session_step(session, features));
+  int n = 0;
+  while (n < count && scanf("%lf", &number) == 1)
+    numbers[n++] = (saros_real)number;
+  return n;
+}
+
+/* An id of a model of ids is the number, if it is a whole one; else one that the
+** session refuses. */
+static int32_t id_of(saros_real number) {
+  return number >= 0 && number < 1e9 && number == (int32_t)number
+             ? (int32_t)number
+             : -1;
+}
+
+static saros_status step(saros_session *session, const saros_real *numbers) {
+  const int32_t id = id_of(numbers[0]);
+  return saros_session_of(session).inputs == 0
+             ? saros_session_step_ids(session, &id)
+             : saros_session_step(session, numbers);
 }
 
 static void print_row(const saros_tensor *row) {
@@ -40,23 +52,43 @@ static void print_row(const saros_tensor *row) {
   printf("\n");
 }
 
+/* Steps until the input ends, behind a whole step: null, or what is wrong. */
+static const char *run(saros_context *context, saros_session *session,
+                       saros_real *numbers, int count) {
+  int got;
+  while ((got = read_numbers(numbers, count)) == count) {
+    if (step(session, numbers) != SAROS_OK)
+      return saros_error(context);
+    print_row(saros_session_output(session));
+  }
+  return got == 0 && feof(stdin) ? NULL
+                                 : "expected numbers, as many as the model has "
+                                   "features in each step";
+}
+
+static const char *use(saros_context *context, const char *path) {
+  saros_session *session = open_session(context, path);
+  if (session == NULL)
+    return saros_error(context);
+  int inputs = saros_session_of(session).inputs;
+  int count = inputs > 0 ? inputs : 1;
+  saros_real *numbers = malloc((size_t)count * sizeof *numbers);
+  const char *problem = numbers != NULL
+                            ? run(context, session, numbers, count)
+                            : "expected memory for a step, got none";
+  free(numbers);
+  saros_session_release(session);
+  return problem;
+}
+
 int main(int count, char **words) {
   saros_context *context = saros_context_new(NULL, NULL);
-  saros_session *session =
-      count == 2 && context != NULL ? open_session(context, words[1]) : NULL;
-  if (session == NULL) {
-    fprintf(stderr, "load: %s\n",
-            count == 2 && context != NULL ? saros_error(context)
-                                          : "expected the path of a model");
-    return EXIT_FAILURE;
-  }
-  int inputs = saros_session_of(session).inputs;
-  saros_real *features =
-      malloc((size_t)(inputs > 0 ? inputs : 1) * sizeof *features);
-  while (features != NULL && step(session, features, inputs > 0 ? inputs : 1))
-    print_row(saros_session_output(session));
-  free(features);
-  saros_session_release(session);
+  const char *problem = context == NULL ? "expected memory, got none"
+                        : count != 2    ? "expected the path of a model"
+                                        : use(context, words[1]);
+  fflush(stdout);  // what was said comes before why there is no more
+  if (problem != NULL)
+    fprintf(stderr, "load: %s\n", problem);
   saros_context_release(context);
-  return EXIT_SUCCESS;
+  return problem == NULL ? EXIT_SUCCESS : EXIT_FAILURE;
 }

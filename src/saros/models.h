@@ -15,10 +15,11 @@ SAROS_BEGIN
 ** metadata; so a host without Lua steps and trains any model that could be traced.
 ** See saros_program_run for what is slow to train.
 ** Sequences are (T, B, ...), also for modules that scripts call with batch_first.
+** Files of encoder-decoders, and of modules that were not traced, have none.
 **
 ** Numbers go in and come out in the units of a script's session: a forecaster takes
 ** and tells those of its series, h times K of them, a classifier takes those of its
-** features and tells logits. So does what trains it. A file of either that an
+** features and tells logits, and training compares in these units. A file that an
 ** earlier state of 0.1 wrote has the program between the scales, which its "saros"
 ** metadata have as 'inputs' and 'targets', or 'features'; a script that loads and
 ** saves it writes the units.

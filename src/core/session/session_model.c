@@ -7,8 +7,9 @@
 
 #include "program.h"
 
-#define PROGRAM_KEY                                                            \
-  "program"  // of the metadata, as lua/saros/model_file.lua has it
+// Keys of the metadata, as lua/saros/model_file.lua has them.
+#define PROGRAM_KEY "program"
+#define UNTRACED_KEY "untraced"
 
 struct saros_model {
   saros_context *context;
@@ -101,14 +102,22 @@ static saros_status find_parameters(saros_model *model, const char *path) {
 
 /* --- Loading ---------------------------------------------------------------------- */
 
+/* Files say why a module was not traced. */
+static saros_status without_program(const saros_model *model,
+                                    const char *path) {
+  const char *reason = saros_model_metadata(model, UNTRACED_KEY);
+  return saros_fail(model->context, SAROS_EFILE,
+                    "model: expected a program in the metadata of %s, got "
+                    "parameters only%s%s%s",
+                    path, reason != NULL ? " (" : "",
+                    reason != NULL ? reason : "", reason != NULL ? ")" : "");
+}
+
 static saros_status read_model(saros_model *model, const char *path) {
   TRY(saros_safetensors_read(model->context, path, &model->archive));
   const char *text = saros_model_metadata(model, PROGRAM_KEY);
   if (text == NULL)
-    return saros_fail(model->context, SAROS_EFILE,
-                      "model: expected a program in the metadata of %s, got "
-                      "parameters only",
-                      path);
+    return without_program(model, path);
   saros_status status =
       saros_program_read(model->context, text, strlen(text), &model->program);
   if (status == SAROS_EARGUMENT)  // the file's fault, not the caller's
