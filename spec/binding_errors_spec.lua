@@ -189,6 +189,7 @@ local functions = {
   session = function()
     return A("program", core.program(one_product)), A("list", parameters()), A("limit", 2), A("cell", "real")
   end,
+  round_weights = function() return tensor(2, 3), A("cell", "int8") end,
   program = function() return A("json", program_text) end,
   codec = function() return A("unit", "word"), A("empty list", { "a", "b" }), A("flag?", true) end,
   learn_codec = function()

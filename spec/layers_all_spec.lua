@@ -382,36 +382,6 @@ describe("a stack that is asked for all that its layers did", function()
     assert_like_loops("lstm", net, x, nil, {})
   end)
 
-  it("is asked of the layer itself, which other modules say", function()
-    local x, options = random(2, T, B, I), { layers = "all" }
-    local function fails(message, net, input)
-      for _, value in ipairs { "all", true, false } do
-        assert.error_matches(function() net(input or x, nil, { layers = value }) end, message, 1, true)
-      end
-    end
-    local cure = ': expected no option "layers", which recurrent layers alone take; call the layer itself, such as '
-      .. 'net.steps[1] of a chain or lm.recurrent, with { layers = "all" }'
-    local net = nn.chain { nn.lstm { I, H }, nn.linear { H, 2 } }:init { seed = 1 }
-    fails("chain: steps" .. cure, net)
-    fails("chain: steps" .. cure, nn.residual { nn.gru { I, I } }:init { seed = 1 })
-    fails("branch: steps" .. cure, nn.branch { nn.gru { I, I } }:init { seed = 1 })
-    fails("heads: steps" .. cure, nn.heads { a = nn.gru { I, I } }:init { seed = 1 })
-    fails("conv1d: steps" .. cure, nn.conv1d { I, I, kernel = 2 }:init { seed = 1 })
-    local lm = nn.language_model { vocabulary = saros.data.vocabulary.characters "abc", hidden = H, seed = 1 }
-    local ids = saros.ids { { 1, 2 }, { 3, 1 } }
-    assert.error_matches(function() lm(ids, nil, options) end, "steps" .. cure, 1, true)
-    assert.equal(2, #select(3, lm.recurrent(ids, nil, options, lm.embedding)))
-    local _, _, expected = net.steps[1](x, nil, options)
-    files.with_path(function(path)
-      assert(net:save(path))
-      fails('program: expected no option "layers" for a net from a file, whose program has no layers; make the net as '
-        .. "it was made, call net:load(path), and then its layer itself", assert(saros.load(path)))
-      local again = nn.chain { nn.lstm { I, H }, nn.linear { H, 2 } }
-      local _, _, layers = assert(again:load(path)).steps[1](x, nil, options)
-      assert.same_values(expected[1].gates.forget, layers[1].gates.forget, 0)
-    end)
-  end)
-
   it("is no part of a step, and takes no other word", function()
     local net = nn.lstm { I, H }:init { seed = 1 }
     local Asking = nn.module "asking"

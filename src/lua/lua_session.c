@@ -408,8 +408,6 @@ static int session_tostring(lua_State *L) {
   return 1;
 }
 
-/* --- Registration ---------------------------------------------------------------------------- */
-
 /* core.round_weights(w, weights): rows, scale */
 static int round_weights(lua_State *L) {
   saros_tensor *w = bind_check_tensor(L, 1);
@@ -418,6 +416,8 @@ static int round_weights(lua_State *L) {
   BIND_ATTEMPT(L, saros_round_weights(w, weights, rows, scale));
   return 2;
 }
+
+/* --- Registration ---------------------------------------------------------------------------- */
 
 static const luaL_Reg functions[] = {
     {"session", session_new}, {"round_weights", round_weights}, {NULL, NULL}};
