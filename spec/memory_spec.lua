@@ -87,6 +87,18 @@ describe("memory", function()
     assert.is_true(late.peak <= 1.01 * early.peak)
   end)
 
+  it("of rounded weights is told to the collector", function()
+    local w = saros.ones(500, 500)
+    collectgarbage()
+    local before, most = saros.memory().in_use, 0
+    for _ = 1, 200 do
+      local rows <const> = core.round_weights(w, "int8")
+      assert.equal(500, rows:size(1))
+      most = math.max(most, saros.memory().in_use)
+    end
+    assert.is_true(most - before <= 100 * 500 * 500 * BYTES, most)
+  end)
+
   it("of a tape is given back when it is closed, before any collection", function()
     local w = saros.ones(100, 100):trainable(true)
     local tape = saros.tape()

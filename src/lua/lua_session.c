@@ -414,7 +414,8 @@ static int round_weights(lua_State *L) {
   const int weights = check_weights(L, 2);
   saros_tensor **rows = bind_push_tensor(L), **scale = bind_push_tensor(L);
   BIND_ATTEMPT(L, saros_round_weights(w, weights, rows, scale));
-  return 2;
+  bind_new_tensor(L, rows);
+  return bind_new_tensor(L, scale) + 1;
 }
 
 /* --- Registration ---------------------------------------------------------------------------- */
