@@ -53,16 +53,6 @@ local function turned(y)
   return result
 end
 
--- The net of the file that a net writes.
-local function loaded(net)
-  local made
-  files.with_path(function(path)
-    assert(net:save(path))
-    made = assert(saros.load(path))
-  end)
-  return made
-end
-
 -- A class of a script that is called with rows first itself.
 local function own_class()
   local Own = nn.module "own"
@@ -105,7 +95,7 @@ describe("a module with batch_first", function()
       net:init { seed = 1 }
       local x, given = random(2, B, T, 3), { lengths = { 5, 2 } }
       local expected, state = net(x)
-      for _, other in ipairs { loaded(net), loaded(loaded(net)) } do
+      for _, other in ipairs { files.reloaded(net), files.reloaded(files.reloaded(net)) } do
         assert.is_true(other.batch_first)
         local y, last = other(x)
         same(expected, y, ROUNDING)
@@ -158,7 +148,7 @@ describe("a module with batch_first", function()
     end
     assert.is_false(with('"batch_first": false').batch_first)
     assert.is_false(with('"earlier": true').batch_first)
-    assert.is_false(loaded(nn.gru { 3, 4 }:init { seed = 1 }).batch_first)
+    assert.is_false(files.reloaded(nn.gru { 3, 4 }:init { seed = 1 }).batch_first)
   end)
 
   it("reads ids, and has a program of a step like any other", function()

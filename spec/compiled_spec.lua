@@ -264,11 +264,7 @@ describe("a fused cell inside a cell of one's own", function()
 
   it("is compiled in a file, too, whose program stays as it was", function()
     local net = nn.recurrent { 3, 4, cell = feeding("lstm", {}) }:init { seed = 7 }
-    local loaded
-    files.with_path(function(path)
-      assert(net:save(path))
-      loaded = assert(saros.load(path))
-    end)
+    local loaded = files.reloaded(net)
     local x, results = normal(1, 6, 4, 3), {}
     for n, module in ipairs { net, loaded } do
       local tape <close> = saros.tape()
@@ -390,15 +386,6 @@ local function fill(net)
   return net
 end
 
-local function reloaded(net)
-  local loaded
-  files.with_path(function(path)
-    assert(net:save(path))
-    loaded = assert(saros.load(path))
-  end)
-  return loaded
-end
-
 -- A net that is compiled, and the same one unrolled.
 local function with_twin(o)
   o.compiled = nil
@@ -435,7 +422,7 @@ describe("chance in a layer inside a cell of one's own", function()
             o[name] = value
           end
           local inner = nn[case[1]](o):init { seed = 1 }
-          return case.is_loaded and reloaded(inner) or inner
+          return case.is_loaded and files.reloaded(inner) or inner
         end
         local o = { 2, 2, cell = around(way, make), bidirectional = true }
         local net, twin = with_twin(o)
@@ -445,7 +432,7 @@ describe("chance in a layer inside a cell of one's own", function()
         end
         o.bidirectional = false
         net, twin = with_twin(o)
-        local loaded, wanted = reloaded(net), moments(twin, x)
+        local loaded, wanted = files.reloaded(net), moments(twin, x)
         assert_alike(wanted, moments(fill(loaded), x))
         loaded.expanded = loaded.compiled -- as a host runs it
         assert_alike(wanted, moments(fill(loaded), x))
@@ -468,7 +455,7 @@ describe("a layer whose state something else in a cell of one's own reads", func
         assert_same(run(twin, x, nil, given), run(net, x, nil, given))
       end
       local wanted = (twin(x))
-      assert.same_values(wanted, (reloaded(net)(x)), ROUNDING)
+      assert.same_values(wanted, (files.reloaded(net)(x)), ROUNDING)
       local session = net:session { streams = 4 }
       for t = 1, 6 do
         assert.same_values(wanted[t], session:step(x[t]), ROUNDING)

@@ -43,15 +43,6 @@ local function with_twin(cell, bidirectional, zoneout)
   return net, nn.recurrent(o):init { seed = 7 }
 end
 
-local function reloaded(net)
-  local loaded
-  files.with_path(function(path)
-    assert(net:save(path))
-    loaded = assert(saros.load(path))
-  end)
-  return loaded
-end
-
 local one_way = with_layer(1, function(inputs, hidden) return nn.gru { inputs, hidden } end)
 local both_ways = with_layer(2, function(inputs, hidden) return nn.gru { inputs, hidden, bidirectional = true } end)
 
@@ -65,7 +56,7 @@ describe("a layer inside a cell of one's own", function()
         local wanted = (twin(x))
         assert.is_true(net:compiled())
         assert.same_values(wanted, (net(x)), ROUNDING)
-        assert.same_values(wanted, (reloaded(net)(x)), ROUNDING)
+        assert.same_values(wanted, (files.reloaded(net)(x)), ROUNDING)
       end
     end
   end)
@@ -107,7 +98,7 @@ describe("a layer inside a cell of one's own", function()
       end
       local wanted = (twin(x))
       if not case[3] then
-        assert.same_values(wanted, (reloaded(net)(x)), ROUNDING)
+        assert.same_values(wanted, (files.reloaded(net)(x)), ROUNDING)
       end
       if not case[2] then
         local session = net:session { streams = B }

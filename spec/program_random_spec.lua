@@ -98,7 +98,7 @@ local function same_gradients(expected, got)
   end
 end
 
---- A session with weights of so many bits says what the program means with them.
+--- A session with bf16 or int8 weights computes what the program does with rounded weights.
 local function agrees_with(m, program, x, weights)
   local expected, last, off = narrow.run(program, m:tensors(), { x = x }, weights)
   local session = m:session { streams = B, weights = weights }

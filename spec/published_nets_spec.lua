@@ -80,15 +80,6 @@ local function stepped(net, x, names)
   return all
 end
 
-local function reloaded(net)
-  local loaded
-  files.with_path(function(path)
-    assert(net:save(path))
-    loaded = assert(saros.load(path))
-  end)
-  return loaded
-end
-
 -- Compiles the C file and runs its test, which prints how far off the outputs are.
 local function off_in_c(net, test)
   local output, ok
@@ -142,7 +133,7 @@ describe("published networks", function()
           assert.is_true((tensor[T] - tensor[1]):abs():max():item() > 1e-3) -- it says something
         end
         assert_same(y, stepped(net, x, y), ROUNDING)
-        local loaded = reloaded(net)
+        local loaded = files.reloaded(net)
         assert_same(y, (loaded(x)), ROUNDING)
         assert_same(y, stepped(loaded, x, y), ROUNDING)
         local test = x:select(2, 1):totable()
@@ -153,7 +144,7 @@ describe("published networks", function()
       it("learn, also after they came back: " .. name, function()
         local net = dofile(path_of(name))
         local x = input_of(entry, 2, B)
-        for _, model in ipairs { net, reloaded(net) } do
+        for _, model in ipairs { net, files.reloaded(net) } do
           local before, after = update(model, function()
             local total = 0
             for _, y in pairs(outputs_of((model(x)))) do
@@ -178,7 +169,7 @@ describe("a grapheme-to-phoneme network", function()
   it("writes step by step what it says of whole sequences, and comes back", function()
     local net, given = dofile(path_of "g2p"), batch()
     local logits = net(given)
-    for _, model in ipairs { net, reloaded(net) } do
+    for _, model in ipairs { net, files.reloaded(net) } do
       assert.same_values(logits, model(given), 0)
       local memory = model:encode(given.sources, given.source_lengths)
       local last, state = saros.ids { model.boundary, model.boundary, model.boundary }, memory.state

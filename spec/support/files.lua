@@ -1,6 +1,7 @@
 --- Files and folders of a spec, which are gone afterwards.
 
 local folders = require "spec.support.folders"
+local saros = require "saros"
 
 local files = {}
 
@@ -34,6 +35,18 @@ function files.with_path(act)
   finally(function()
     os.remove(path)
   end, act, path)
+end
+
+--- What saros.load makes of the file that a model saves.
+---@param model saros.nn.Module
+---@return saros.nn.Module
+function files.reloaded(model)
+  local loaded
+  files.with_path(function(path)
+    assert(model:save(path))
+    loaded = assert(saros.load(path))
+  end)
+  return loaded
 end
 
 --- Calls act(folder) with an empty folder that is removed afterwards.
