@@ -83,8 +83,8 @@ static void give_back_what_is_not(void) {
   CHECK(m.asked == m.returned, "nothing is left");
 }
 
-/* The address sanitizer sees who reads a block that was given back, and who writes
-** behind the bytes that were asked for. */
+/* Under the address sanitizer, reading a block that was given back is an error, and so
+** is writing past the end of one. */
 static void guard_what_is_free(void) {
 #ifdef POOL_IS_WATCHED
   saros_context *context = saros_context_new(NULL, NULL);

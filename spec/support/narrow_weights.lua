@@ -96,7 +96,8 @@ local function error_of(w, x)
   return w:abs():sum(2):max():item() * x:abs():max():item()
 end
 
---- A GRU that resets before the product has a product of its own for n.
+--- The weights of one parameter. A GRU that resets before the product computes n by a
+--- separate product.
 local function rounded_weight(node, name, w, weights)
   if node.cell ~= "gru_before" or name ~= "weight_hh" then
     return rounded(w, weights, 1)
@@ -132,10 +133,10 @@ local function rounding(program, weights)
   end
 end
 
---- What the outputs and last states are with weights of so many bits, and how far off a
---- session may be beyond rounding: where bytes are multiplied, a float build knows the
---- other operand of a product to half of 1 / 32766 of its largest element, for each of
---- the products in each step.
+--- The outputs and last states with bf16 or int8 weights, and the error that a session
+--- may have beyond that of float sums: where the processor multiplies bytes, a float build
+--- rounds x of a product to 16 bits, by at most 0.5 / 32766 of its largest element. The
+--- errors of all products and steps add up.
 ---@param program saros.Program
 ---@param tensors table<string, saros.Tensor>
 ---@param inputs table<string, saros.Tensor>

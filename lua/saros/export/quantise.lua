@@ -14,7 +14,7 @@ function quantise.rows(weight)
   return { integers = integers, scale = scale, values = integers * scale:reshape(-1, 1) }
 end
 
---- True if a product of so many outputs keeps its weights as they are.
+--- True if the weights of a product are too few to be rounded.
 ---@param outputs integer
 ---@return boolean
 function quantise.is_exact(outputs)

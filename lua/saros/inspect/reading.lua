@@ -12,7 +12,7 @@ local reading = {}
 ---@field ids saros.Tensor  (T)
 ---@field symbols string[]  T; the text is their concatenation
 ---@field layers table<string, saros.Tensor>[]  by state name: h (T, P) and c (T, H), after each symbol;
----  none of a model with a net of its own
+---  empty if the model has a net of its own
 ---@field logits saros.Tensor  (T, V): of the symbol after each one
 
 --- Refuse what is not a language model that reads in one direction.

@@ -226,7 +226,7 @@ enum loop_sink_kind {
   LOOP_SINK_SAVED,       // for the way back
   LOOP_SINK_DBEFORE,     // gradient of a state before the step
   LOOP_SINK_DOUTSIDE,    // gradient of an outside value
-  LOOP_SINK_DINVARIANT,  // likewise, summed over rows and steps
+  LOOP_SINK_DINVARIANT,  // gradient of an invariant, summed over rows and steps
   LOOP_SINK_DPRODUCT     // gradient of the LINEAR or LIFTED value 'which'
 };
 

@@ -29,10 +29,10 @@ enum {
   SESSION_U,    // of h; for the reset before the product, only r's and z's part
   SESSION_U_N,  // n's part then
   SESSION_R,    // of the projection
-  SESSION_BIAS,    // (n) where the sums of W x begin; of a fused cell, arranged
-  SESSION_BIAS_U,  // (G H) likewise of U h, where the cell needs that by itself
-  SESSION_BIAS_R,  // (P) zeros
-  SESSION_TABLE,   // (V, table_width) where the sums begin for each symbol
+  SESSION_BIAS,  // (n) where the sums of W x begin; of a fused cell, arranged
+  SESSION_BIAS_U,  // (G H) where the sums of U h begin, if the cell needs them apart
+  SESSION_BIAS_R,    // (P) zeros
+  SESSION_TABLE,     // (V, table_width) where the sums begin for each symbol
   SESSION_PEEPHOLE,  // (3, H), the rows STEP_WIDTH(H) apart if the cell is fused
   SESSION_NORM_GAIN,
   SESSION_NORM_BIAS,
