@@ -7,6 +7,7 @@ local argparse = require "argparse"
 local saros = require "saros"
 local cases = require "bench.cases"
 local host = require "bench.host"
+local training = require "bench.training"
 
 -- What is measured beside the training of the cases, by `case` in the rows. The
 -- last two are not measured unless they are asked for.
@@ -17,6 +18,7 @@ local parser = argparse("bench", "Measure speed and memory; see docs/performance
 parser:option("--case", "Only this case of training, or this part of the rest."):choices(CASES):count "*"
 parser:option("--cell", "Only this cell, in training."):choices(cases.cells):count "*"
 parser:option("--threads", "Only so many threads, in training."):convert(math.tointeger):count "*"
+parser:option("--precision", "Only products of this precision, in training."):choices(cases.precisions):count "*"
 parser:option("--seconds", "Measure each training for about so long."):convert(tonumber):default "1"
 parser:flag("--all", "Also how cost grows with every size.")
 parser:flag("--quiet", "No lines for people.")
@@ -39,15 +41,32 @@ local function measure(words, describe)
 end
 
 local function describe_training(row)
-  return ("%-2s %-7s %d thread%s %9.0f symbols/s  %6.1f of %6.1f GFLOP/s  %5.1f %%  %7.1f MB"):format(
-    row.case, row.cell, row.threads, row.threads == 1 and " " or "s", row.symbols_per_s,
-    row.gflops, row.peak_gflops, 100 * row.fraction, row.peak_mb)
+  return ("%-2s %-7s %-4s %d thread%s %9.0f symbols/s  %6.1f of %6.1f GFLOP/s  %5.1f %%  %7.1f MB%s"):format(
+    row.case, row.cell, row.precision, row.threads, row.threads == 1 and " " or "s", row.symbols_per_s,
+    row.gflops, row.peak_gflops, 100 * row.fraction, row.peak_mb,
+    (row.waited or 0) > 0.02 and ("  disturbed: waited %.0f %%"):format(100 * row.waited) or "")
+end
+
+--- Those that nets can train with; the others are named once.
+local function precisions_of(case)
+  local found = {}
+  for _, precision in ipairs(chosen(options.precision, cases.precisions_of[case])) do
+    if training.knows(precision) then
+      found[#found + 1] = precision
+    elseif not options.quiet then
+      io.stderr:write(("bench: no rows of %s in %s, as nets have no method `precision` here\n"):format(case, precision))
+    end
+  end
+  return found
 end
 
 local function train(case)
+  local precisions = precisions_of(case)
   for _, cell in ipairs(chosen(options.cell, cases.cells)) do
     for _, threads in ipairs(chosen(options.threads, { 1, 2 })) do
-      measure({ host.program, "bench/train.lua", case, cell, threads, options.seconds }, describe_training)
+      for _, precision in ipairs(precisions) do
+        measure({ host.program, "bench/train.lua", case, cell, threads, options.seconds, precision }, describe_training)
+      end
     end
   end
 end
@@ -128,7 +147,7 @@ end
 function others.growth()
   for _, growth in ipairs(cases.growth) do
     for _, value in ipairs(growth.values) do
-      measure({ host.program, "bench/train.lua", "growth", "lstm", 1, options.seconds / 4, growth.size, value },
+      measure({ host.program, "bench/train.lua", "growth", "lstm", 1, options.seconds / 4, "real", growth.size, value },
         function(row)
           return ("%-6s %4d  %8.2f ms a window  %7.1f MB"):format(growth.size, value,
             row.ms_forward + row.ms_backward + row.ms_optimizer, row.peak_mb)
@@ -140,7 +159,8 @@ end
 function others.long()
   for _, cell in ipairs(chosen(options.cell, cases.long.cells)) do
     for _, length in ipairs(cases.long.lengths) do
-      measure({ host.program, "bench/train.lua", "long", cell, 1, options.seconds / 4, "length", length }, function(row)
+      local words = { host.program, "bench/train.lua", "long", cell, 1, options.seconds / 4, "real", "length", length }
+      measure(words, function(row)
         return ("%-7s %6d steps  %8.2f us and %7.1f kB a symbol"):format(
           cell, length, 1e6 / row.symbols_per_s, 1e3 * row.peak_mb / length)
       end)

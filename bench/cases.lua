@@ -17,6 +17,14 @@ for _, cell in ipairs(list) do
 end
 cases.peer_cells = { "rnn", "gru", "lstm" } -- that PyTorch has, too
 
+--- Of products in training. Small products are never rounded, so small cases
+--- have nothing to compare.
+cases.precisions = { "real", "bf16" }
+cases.precisions_of = {
+  A = cases.precisions, B = cases.precisions, C = cases.precisions,
+  S1 = { "real" }, S2 = { "real" }, S3 = { "real" },
+}
+
 cases.VOCABULARY = 65
 
 --- How the weights of layers that are stepped are kept, and their hidden units.

@@ -29,6 +29,28 @@ end
 
 local FEWEST, MOST_DISTURBED = 3, 2 -- samples
 local STEADY = 0.1 -- a difference of two peaks, relative to the larger, that may be noise
+local WAITED = 0.02 -- of a sample's time without a processor, that may be
+
+--- Seconds that all threads of this process have been ready to run while others
+--- had the processors; nil where the system does not tell (Linux does).
+local function waited_seconds()
+  local pipe = assert(io.popen "cat /proc/$PPID/task/*/schedstat 2>&-")
+  local nanoseconds
+  for waited in pipe:read("a"):gmatch "%d+ (%d+) %d+" do
+    nanoseconds = (nanoseconds or 0) + tonumber(waited)
+  end
+  pipe:close()
+  return nanoseconds and nanoseconds / 1e9
+end
+
+--- One sample, with the part of its time that a thread waited for a processor.
+local function watched(sample, threads)
+  local before = waited_seconds()
+  local one = sample()
+  local after = before and waited_seconds()
+  one.waited = after and math.max(0, after - before) / (threads * one.seconds)
+  return one
+end
 
 --- How long to look at the peak: longer where the work is longer, as what
 --- disturbs the work comes and goes.
@@ -36,11 +58,16 @@ local function peak_seconds(seconds)
   return math.max(0.02, math.min(seconds / 8, 0.3))
 end
 
+local function is_steady(sample)
+  return sample.change < STEADY and (sample.waited or 0) < WAITED
+end
+
 --- Only samples during which nothing came or went, if there are enough.
-local function undisturbed(samples)
+---@param samples { change: number, waited: number? }[]
+function measure.undisturbed(samples)
   local steady = {}
   for _, sample in ipairs(samples) do
-    if sample.steady then
+    if is_steady(sample) then
       steady[#steady + 1] = sample
     end
   end
@@ -48,9 +75,10 @@ local function undisturbed(samples)
 end
 
 --- Take samples for about so many seconds, and add to each `peak` and
---- `fraction`, of the floating-point operations that it says to have done. A few
---- more are taken where the peaks on both sides of a sample differ, and those
---- samples are left out.
+--- `fraction`, of the floating-point operations that it says to have done, and
+--- `waited`, the part of its time without a processor. A few more are taken where
+--- that is much or the peaks on both sides of a sample differ, and those samples
+--- are left out.
 ---@param sample fun(): { seconds: number, flops: number }
 ---@param limits { seconds: number, threads: integer }
 ---@return table<string, any>[]
@@ -58,16 +86,16 @@ function measure.beside_peak(sample, limits)
   local samples, disturbed, spent = {}, 0, 0
   local before = peak(limits.threads, 0.02)
   while #samples - math.min(disturbed, MOST_DISTURBED) < FEWEST or spent < limits.seconds do
-    local one = sample()
+    local one = watched(sample, limits.threads)
     local after = peak(limits.threads, peak_seconds(one.seconds))
     one.peak = (before + after) / 2
     one.fraction = one.flops / one.seconds / one.peak
-    one.steady = math.abs(before - after) < STEADY * math.max(before, after)
-    disturbed = disturbed + (one.steady and 0 or 1)
+    one.change = math.abs(before - after) / math.max(before, after)
+    disturbed = disturbed + (is_steady(one) and 0 or 1)
     before, spent = after, spent + one.seconds
     samples[#samples + 1] = one
   end
-  return undisturbed(samples)
+  return measure.undisturbed(samples)
 end
 
 return measure

@@ -1,7 +1,7 @@
 --- One row of the benchmark: training of one case, in a process of its own, so
 --- that the peak of its memory is that of this case.
 ---
----   build/saros bench/train.lua CASE CELL THREADS SECONDS [SIZE VALUE]
+---   build/saros bench/train.lua CASE CELL THREADS SECONDS [PRECISION [SIZE VALUE]]
 ---
 --- With a size, as in `hidden 64`, that of the case is replaced, and the row
 --- says so in `varies`.
@@ -28,10 +28,11 @@ local function warm_up(run)
 end
 
 ---@param case bench.Case
+---@param precision string  of the products
 ---@param limits { seconds: number, threads: integer }
-local function measure_training(case, limits)
+local function measure_training(case, precision, limits)
   saros.threads(limits.threads)
-  local run = training.prepare(case, true)
+  local run = training.prepare(case, { written_out = true, precision = precision })
   local updates = warm_up(run)
   local symbols = updates * case.batch * case.length
   local samples = measure.beside_peak(function()
@@ -41,7 +42,7 @@ local function measure_training(case, limits)
     sample.rate = sample.flops / sample.seconds
     return sample
   end, limits)
-  local row = { threads = limits.threads, isa = saros.info().isa }
+  local row = { threads = limits.threads, isa = saros.info().isa, precision = precision, samples = #samples }
   for field, value in pairs(case) do
     row[field] = value
   end
@@ -52,12 +53,14 @@ local function measure_training(case, limits)
   row.gflops, row.peak_gflops, row.fraction = median "rate" / 1e9, median "peak" / 1e9, median "fraction"
   row.ms_forward, row.ms_backward = 1e3 * median "forward", 1e3 * median "backward"
   row.ms_optimizer = 1e3 * median "optimizer"
+  row.waited = samples[1].waited and median "waited"
   row.peak_mb = saros.memory().peak / 1e6
   return row
 end
 
-local name, cell, threads, seconds, size, value = table.unpack(arg)
+local name, cell, threads, seconds, precision, size, value = table.unpack(arg)
 local case = cases.case(name, cell, size and { [size] = math.tointeger(value) })
-local row = measure_training(case, { threads = math.tointeger(threads), seconds = tonumber(seconds) })
+local limits = { threads = math.tointeger(threads), seconds = tonumber(seconds) }
+local row = measure_training(case, precision or "real", limits)
 row.varies = size
 host.emit(row)

@@ -33,14 +33,25 @@ local function build(case, text, written_out)
   return net:init { seed = 1 }
 end
 
+--- True if nets can train with products of this precision.
+---@param precision string  "real", "bf16"
+function training.knows(precision)
+  return precision == "real" or nn.linear { 1, 1 }.precision ~= nil
+end
+
 --- A model of the case, and what training it takes.
 ---@param case bench.Case
----@param written_out? boolean  all products that are counted, no shortcuts
-function training.prepare(case, written_out)
+---@param options? { written_out?: boolean, precision?: string }  written_out: all products that are counted,
+---  no shortcuts (false); precision: of the products ("real")
+function training.prepare(case, options)
+  options = options or {}
   math.randomseed(1)
   local length = math.max(case.batch * (case.length * WINDOWS + 1), cases.VOCABULARY)
   local text = random_text(length)
-  local model = build(case, text, written_out)
+  local model = build(case, text, options.written_out)
+  if options.precision and options.precision ~= "real" then
+    model:precision(options.precision)
+  end
   local windows = {}
   for window in text:windows { batch = case.batch, length = case.length } do
     windows[#windows + 1] = { inputs = window.inputs, targets = window.targets }

@@ -2,6 +2,8 @@
 
 local saros = require "saros"
 local cases = require "bench.cases"
+local measure = require "bench.measure"
+local training = require "bench.training"
 local commands = require "spec.support.commands"
 local files = require "spec.support.files"
 
@@ -26,14 +28,40 @@ describe("the benchmark", function()
     assert.equal(2, #rows)
     for position, cell in ipairs { "rnn", "lstm" } do
       local row = rows[position]
-      assert.same({ "S1", cell, 1, 16, 1, 50, 1, saros.info().isa },
-        { row.case, row.cell, row.layers, row.hidden, row.batch, row.length, row.threads, row.isa })
+      assert.same({ "S1", cell, 1, 16, 1, 50, 1, "real", saros.info().isa },
+        { row.case, row.cell, row.layers, row.hidden, row.batch, row.length, row.threads, row.precision, row.isa })
       assert_positive(row, {
         "symbols_per_s", "gflops", "peak_gflops", "fraction", "ms_forward", "ms_backward", "ms_optimizer", "peak_mb",
       })
       local counted = cases.flops_per_symbol(cases.case("S1", cell)) * row.symbols_per_s / 1e9
       assert.is_true(math.abs(row.gflops / counted - 1) < 1e-3)
     end
+  end)
+
+  it("trains with products of each precision that nets know", function()
+    local rows = rows_of("--case", "A", "--cell", "rnn", "--threads", 1, "--seconds", 0.01)
+    local found = {}
+    for position, row in ipairs(rows) do
+      found[position] = row.precision
+      assert_positive(row, { "samples", "fraction" })
+      assert.is_true(row.waited == nil or row.waited >= 0)
+    end
+    assert.same(training.knows "bf16" and { "real", "bf16" } or { "real" }, found)
+  end)
+
+  it("leaves out samples that others disturbed where three others remain", function()
+    local function count(...)
+      local samples = {}
+      for position, waited in ipairs { ... } do
+        samples[position] = { waited = waited, change = 0.01 }
+      end
+      return #measure.undisturbed(samples)
+    end
+    assert.equal(4, count(0, 0.5, 0, 0.5, 0, 0))
+    assert.equal(4, count(0, 0.5, 0, 0.5))
+    assert.equal(1, #measure.undisturbed { { change = 0.5 } })
+    local four = { { change = 0.01 }, { change = 0.5 }, { change = 0.02 }, { change = 0.03 } }
+    assert.equal(3, #measure.undisturbed(four))
   end)
 
   it("prints one object for each kernel and call", function()
