@@ -467,6 +467,47 @@ describe("layers", function()
     assert.near(0.75, kept, 0.02) -- five standard deviations of 10,000 draws
     assert.near(4 / 3, y:max():item(), tolerance)
   end)
+
+  it("dropout takes one number of its generator, whatever the shape", function()
+    local one, other = saros.generator(5), saros.generator(5)
+    local tape <close> = saros.tape()
+    assert.is_true(tape ~= nil)
+    saros.ones(3, 5000):dropout(0.5, one)
+    other:number()
+    assert.equal(other:state(), one:state())
+  end)
+
+  it("dropout drops the same elements, and their gradients, with any number of threads", function()
+    local before = saros.info().threads
+    local kept, slopes = {}, {}
+    for threads = 1, 3 do
+      saros.threads(threads)
+      local x = saros.full({ 33, 7919 }, 3)
+      local tape <close> = saros.tape()
+      tape:watch(x)
+      kept[threads] = x:dropout(0.25, saros.generator(2))
+      tape:backward(kept[threads]:sum())
+      slopes[threads] = x:gradient()
+    end
+    saros.threads(before)
+    for threads = 1, 3 do
+      assert.same_values(kept[1], kept[threads], 0)
+      assert.same_values(kept[1], slopes[threads] * 3, tolerance)
+    end
+  end)
+
+  it("dropout drops rows and columns of a mask independently", function()
+    local tape <close> = saros.tape()
+    assert.is_true(tape ~= nil)
+    local n = 512
+    local y = saros.ones(n, n):dropout(0.5, saros.generator(4)) - 1 -- 1 or -1
+    local products = saros.matmul(y, y:transpose(1, 2))
+    local others = products:lt(n) -- than a row times itself
+    assert.equal(n * (n - 1), others:sum():item())
+    -- six standard deviations: there are n^2 / 2 pairs
+    assert.is_true((products * others):abs():max():item() < 6 * math.sqrt(n))
+    assert.is_true(y:sum(1):abs():max():item() < 6 * math.sqrt(n))
+  end)
 end)
 
 describe("a recurrent layer", function()

@@ -318,6 +318,22 @@ typedef struct blend_kernels {
                          const real *zone, size_t rows, size_t n);
 } blend_kernels;
 
+/* --- Dropout (dropout.c; Srivastava et al. 2014) ------------------------------ */
+
+/* Elements of a block, whose random numbers depend on a key and its number. */
+#define KERNEL_DROPOUT_BLOCK 4096
+
+typedef struct dropout_kernels {
+  /* y (n) = x times 0 or 'factor', for n elements of an array from the first of
+  ** a block on. An element is dropped, whatever it is, if its random number of 32
+  ** bits is less than 'below': a key drops the same elements on every machine. */
+  void (*forward)(real *y, const real *x, uint64_t key, size_t block,
+                  uint32_t below, real factor, size_t n);
+  /* dx (n) += dy times the same */
+  void (*backward)(real *dx, const real *dy, uint64_t key, size_t block,
+                   uint32_t below, real factor, size_t n);
+} dropout_kernels;
+
 /* --- Steps of a few rows from packed weights (step_packing.h) ---------------- */
 
 /* From row to row, the arrays of a step whose rows have n elements are this
@@ -475,6 +491,7 @@ typedef struct strip_kernels {
   X(ugrnn) \
   X(scan) \
   X(blend) \
+  X(dropout) \
   X(attention) \
   X(update) \
   X(strip)

@@ -244,7 +244,9 @@ SAROS_API const char *saros_loss_name(saros_loss_kind kind);
 /*
 ** Sets each element to 0 with probability p in [0, 1) and divides the others
 ** by 1 - p (Srivastava et al. 2014). Acts only while a training tape is open;
-** otherwise the result is x.
+** otherwise, or with p = 0, the result is x. The generator gives one number for the
+** whole tensor, from which the same elements follow on every machine; p counts in
+** steps of 2^-32. A dropped element is 0 even if it was not finite.
 */
 SAROS_API saros_status saros_dropout(saros_tensor *x, double p,
                                      saros_generator *generator,

@@ -5,6 +5,49 @@
 
 /* --- Dropout ---------------------------------------------------------------------- */
 
+/* What decides which elements are dropped, instead of a stored mask. */
+typedef struct dropping {
+  uint64_t key;
+  uint32_t below;
+  real factor;
+} dropping;
+
+/* y = x times the factors, or with 'backward' y += the same, for n elements */
+typedef struct drop {
+  dropping by;
+  saros_tensor *y;
+  const saros_tensor *x;
+  int backward;
+} drop;
+
+static void drop_blocks(void *arguments, size_t from, size_t blocks) {
+  const drop *d = arguments;
+  const dropout_kernels *k = d->y->context->kernels->dropout;
+  const size_t at = from * KERNEL_DROPOUT_BLOCK, left = d->y->count - at,
+               n = blocks * KERNEL_DROPOUT_BLOCK;
+  (d->backward ? k->backward : k->forward)(
+      tensor_reals(d->y) + at, tensor_reals(d->x) + at, d->by.key, from,
+      d->by.below, d->by.factor, n < left ? n : left);
+}
+
+static saros_status drop_all(drop *d) {
+  const size_t blocks =
+      (d->y->count + KERNEL_DROPOUT_BLOCK - 1) / KERNEL_DROPOUT_BLOCK;
+  return team_rows(d->y->context, blocks, KERNEL_DROPOUT_BLOCK, drop_blocks, d);
+}
+
+static saros_status dropout_backward(const tape_entry *e) {
+  saros_tensor *dy, *dx;
+  TRY(tensor_node_gradient(e->input[0], &dx));
+  TRY(tape_entry_gradient(e, 0, &dy));
+  saros_status status =
+      drop_all(&(drop){*(const dropping *)e->arguments, dx, dy, 1});
+  saros_tensor_release(dy);
+  return status;
+}
+
+static const tape_operation dropout_operation = {"dropout", dropout_backward};
+
 saros_status saros_dropout(saros_tensor *x, double p,
                            saros_generator *generator, saros_tensor **out) {
   *out = NULL;
@@ -16,15 +59,19 @@ saros_status saros_dropout(saros_tensor *x, double p,
     *out = saros_tensor_retain(x);
     return SAROS_OK;
   }
-  saros_tensor *mask;
   TRY(tensor_expect_generator("dropout", x->context, generator));
-  TRY(tensor_like(x, &mask));
-  real kept = (real)(1 / (1 - p));
-  for (size_t i = 0; i < mask->count; i++)
-    tensor_reals(mask)[i] = saros_uniform(generator) < p ? 0 : kept;
-  saros_status status = saros_combine(SAROS_MULTIPLY, x, mask, out);
-  saros_tensor_release(mask);
-  return status;
+  saros_tensor *from;
+  TRY(saros_contiguous(x, &from));
+  saros_status status;
+  TRY_OR_DONE(tensor_like(from, out));
+  const dropping by = {tensor_random_bits(generator), (uint32_t)(p * 0x1p32),
+                       (real)(1 / (1 - p))};
+  TRY_OR_DONE(drop_all(&(drop){by, *out, from, 0}));
+  status =
+      tape_record_unary(&dropout_operation, from, NULL, &by, sizeof by, out);
+done:
+  saros_tensor_release(from);
+  return tensor_or_nothing(status, out);
 }
 
 /* --- Layer normalisation ------------------------------------------------------------ */

@@ -81,6 +81,10 @@ saros_generator_restore(saros_generator *g,
 
 /* --- Numbers ------------------------------------------------------------------------ */
 
+uint64_t tensor_random_bits(saros_generator *g) {
+  return next(g);
+}
+
 double saros_uniform(saros_generator *g) {
   return (double)(next(g) >> 11) * 0x1p-53;
 }

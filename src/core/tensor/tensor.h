@@ -132,6 +132,9 @@ saros_status tensor_expect_generator(const char *function,
                                      saros_context *context,
                                      const saros_generator *generator);
 
+/* 64 random bits, one draw. */
+uint64_t tensor_random_bits(saros_generator *generator);
+
 /* The place where the running sum of the weights passes u of their total; -1
 ** if they are no weights. (random.c) */
 int tensor_draw(saros_generator *generator, const real *weight, int n);
