@@ -7,6 +7,7 @@ local argparse = require "argparse"
 local saros = require "saros"
 local cases = require "bench.cases"
 local host = require "bench.host"
+local processor = require "bench.processor"
 local training = require "bench.training"
 
 -- What is measured beside the training of the cases, by `case` in the rows. The
@@ -20,9 +21,11 @@ parser:option("--cell", "Only this cell, in training."):choices(cases.cells):cou
 parser:option("--threads", "Only so many threads, in training."):convert(math.tointeger):count "*"
 parser:option("--precision", "Only products of this precision, in training."):choices(cases.precisions):count "*"
 parser:option("--seconds", "Measure each training for about so long."):convert(tonumber):default "1"
+parser:option("--until", "Begin nothing more after this time, in seconds since 1970."):convert(math.tointeger)
 parser:flag("--all", "Also how cost grows with every size.")
 parser:flag("--quiet", "No lines for people.")
 local options = parser:parse()
+local is_late, tell_left_out = host.deadline(options["until"])
 
 --- What was asked for, or else everything.
 local function chosen(asked, all)
@@ -31,6 +34,9 @@ end
 
 --- Run another program, print the rows that it measures, and describe each.
 local function measure(words, describe)
+  if is_late() then
+    return
+  end
   for line in host.lines(words) do
     print(line)
     io.stdout:flush()
@@ -73,22 +79,12 @@ end
 
 local others = {}
 
---- The first line of a file that matches; nil without such a file or line.
-local function find_in(path, pattern)
-  local file = io.open(path)
-  local found = file and file:read("a"):match(pattern)
-  if file then
-    file:close()
-  end
-  return found
-end
-
 function others.machine()
   local info = saros.info()
   local row = {
     case = "machine", version = info.version, real = info.real, isa = info.isa, processors = info.threads,
     blas = info.blas:match "^%S+ [%d.]+" or info.blas,
-    processor = find_in("/proc/cpuinfo", "model name%s*: ([^\n]*)") or "unknown processor",
+    processor = processor.here(),
   }
   host.emit(row)
 end
@@ -179,3 +175,4 @@ end
 for _, case in ipairs(chosen(options.case, usual_cases())) do
   (others[case] or train)(case)
 end
+tell_left_out()

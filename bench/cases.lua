@@ -25,6 +25,30 @@ cases.precisions_of = {
   S1 = { "real" }, S2 = { "real" }, S3 = { "real" },
 }
 
+--- Whole sequences, in inference, with as many inputs as hidden units; which
+--- libraries read them in which precision. (Dynamic quantisation of ONNX Runtime
+--- leaves a GRU and an RNN as they are.)
+cases.sequences = {
+  { name = "tagger", cells = { "lstm", "gru" }, layers = 3, hidden = 384, batch = 1, length = 64, directions = 2 },
+  { name = "batch", cells = { "lstm" }, layers = 2, hidden = 512, batch = 32, length = 128, directions = 1 },
+}
+
+---@param cell string
+---@param precision string
+---@return string[]
+function cases.sequence_peers(cell, precision)
+  if precision == "bf16" then
+    return { "torch" }
+  end
+  return precision == "real" and { "torch", "onnx" } or cell == "lstm" and { "onnx" } or {}
+end
+
+--- Steps of one layer of one input, in what people run them in elsewhere.
+cases.peer_step_sizes = { 32, 128, 512 }
+cases.step_peers = {
+  { library = "torch", how = "eager" }, { library = "torch", how = "traced" }, { library = "onnx", how = "run" },
+}
+
 cases.VOCABULARY = 65
 
 --- How the weights of layers that are stepped are kept, and their hidden units.

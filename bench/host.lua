@@ -44,6 +44,24 @@ function host.lines(words)
   end
 end
 
+--- A function that is true once it is too late to begin anything more, and
+--- counts what was left out; and one that tells that on the standard error.
+---@param time? integer  as os.time has it; without it, it is never too late
+---@return fun(): boolean is_late, fun() tell
+function host.deadline(time)
+  local left_out = 0
+  local function is_late()
+    local late = time ~= nil and os.time() >= time
+    left_out = left_out + (late and 1 or 0)
+    return late
+  end
+  return is_late, function()
+    if left_out > 0 then
+      io.stderr:write(("the time is up: %d measurements were left out\n"):format(left_out))
+    end
+  end
+end
+
 --- Four digits are more than a measurement has.
 local function rounded(value)
   return math.type(value) == "float" and tonumber(("%.4g"):format(value)) or value

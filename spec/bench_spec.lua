@@ -84,9 +84,78 @@ describe("the benchmark", function()
     }, found)
   end)
 
-  it("compares with nothing where PyTorch is not found", function()
-    local output = commands.succeed("bench/peers.lua", "--python", "/nonexistent")
-    assert.matches("^bench%-peers: nothing was compared, as /nonexistent cannot import torch [^\n]*\n$", output)
+  it("says which libraries it cannot compare with", function()
+    local output = commands.succeed("bench/peers.lua", "--python", "/nonexistent", "--precision", "real")
+    assert.equal("bench-peers: no PyTorch: rows left out, as /nonexistent cannot import it\n"
+      .. "bench-peers: no ONNX Runtime: rows left out, as /nonexistent cannot import it\n", output)
+  end)
+
+  describe("beside a library that always takes the same time", function()
+    local python = os.tmpname()
+
+    setup(function()
+      files.write(python, [[
+#!/bin/sh
+if [ "$1" = -c ]; then echo 'onednn_verbose,v1,info,cpu,isa:some set'; echo 'version: 9'; exit; fi
+echo '{"name": "Library 9", "peak_resident_mb": 7}'
+while read -r runs; do echo '{"seconds": 0.25, "peak_resident_mb": 8}'; done
+]])
+      os.execute("chmod +x " .. python)
+    end)
+
+    teardown(function()
+      os.remove(python)
+    end)
+
+    --- The rows of a comparison, and what it says to people.
+    local function compare(...)
+      local rows, said = {}, {}
+      for line in commands.succeed("bench/peers.lua", "--python", python, "--seconds", 0.01, ...):gmatch "[^\n]+" do
+        local list = line:match "^{" and rows or said
+        list[#list + 1] = line:match "^{" and assert(saros.json_decode(line)) or line
+      end
+      return rows, said
+    end
+
+    it("compares training, and names the library and its instructions", function()
+      local rows, said = compare("--case", "S1", "--cell", "rnn", "--threads", 1)
+      assert.same({ case = "peers", pytorch = "9", onnxruntime = "9", onednn_instructions = "some set" }, rows[1])
+      assert.same({ "peer", "S1", "rnn", 1, "real", "PyTorch", "Library 9", 200, 8, 3 }, {
+        rows[2].case, rows[2].of, rows[2].cell, rows[2].threads, rows[2].precision, rows[2].library, rows[2].peer,
+        rows[2].peer_symbols_per_s, rows[2].peer_resident_mb, rows[2].pairs,
+      })
+      assert.is_true(math.abs(rows[2].symbols_per_s / 200 / rows[2].ratio - 1) < 0.5)
+      assert.equal(2, #rows)
+      assert.matches("^bench%-peers: oneDNN of PyTorch 9 uses: some set$", said[1])
+    end)
+
+    it("compares steps and whole sequences with every library", function()
+      local function names_of(...)
+        local names = {}
+        for position, row in ipairs((compare("--cell", "gru", "--threads", 1, "--precision", "real", ...))) do
+          local words = {}
+          for _, field in ipairs { "case", "library", "how", "hidden" } do
+            words[#words + 1] = row[field]
+          end
+          names[position] = table.concat(words, " ")
+        end
+        return names
+      end
+      assert.same({
+        "peers", "peer_step PyTorch eager 32", "peer_step PyTorch traced 32", "peer_step ONNX Runtime run 32",
+        "peer_step PyTorch eager 128", "peer_step PyTorch traced 128", "peer_step ONNX Runtime run 128",
+        "peer_step PyTorch eager 512", "peer_step PyTorch traced 512", "peer_step ONNX Runtime run 512",
+      }, names_of("--case", "step"))
+      assert.same({ "peers", "peer_sequence PyTorch 384", "peer_sequence ONNX Runtime 384" },
+        names_of("--case", "sequence"))
+    end)
+
+    it("begins nothing more when its time is up", function()
+      local rows, said = compare("--case", "S1", "--until", os.time())
+      assert.equal("peers", rows[1].case)
+      assert.is_nil(rows[2])
+      assert.equal("the time is up: 6 measurements were left out", said[#said])
+    end)
   end)
 
   it("fills the tables of a page for which there are rows", function()
