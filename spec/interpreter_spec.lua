@@ -1,5 +1,6 @@
 -- The interpreter, the program saros, as a user meets it: options, errors, Ctrl-C.
 
+local saros = require "saros"
 local commands = require "spec.support.commands"
 local files = require "spec.support.files"
 local folders = require "spec.support.folders"
@@ -26,6 +27,15 @@ describe("the interpreter", function()
     local output, status = run "--verbose"
     assert.equal(1, status)
     assert.matches("unknown or incomplete option '--verbose'", output, 1, true)
+  end)
+
+  it("refuses an instruction set that there is not, and names those that there are", function()
+    local isas = saros.info().isas
+    assert.equal("baseline", isas[#isas])
+    local output, status = commands.run_with("SAROS_ISA=sse9", "-e", "print(1)")
+    assert.equal(1, status)
+    assert.matches(("expected SAROS_ISA to be one of %s, which this processor runs, got \"sse9\""):format(
+      table.concat(isas, ", ")), output, 1, true)
   end)
 
   it("begins its prompt with how to end it and where to begin", function()

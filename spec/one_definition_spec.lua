@@ -511,7 +511,7 @@ local function bound_of(s, prefix)
   if prefix == "i" and not is_stepped then
     return 2e-3 -- the sums in Lua, of operands with all digits
   end
-  local is_same = c.is_double or saros.info().isa == "avx512vnni"
+  local is_same = c.is_double or saros.info().isa:find "^avx512."
   return TOLERANCE + (is_stepped and not is_same and narrowed(s, "int8").off or 0)
 end
 

@@ -70,7 +70,7 @@ function Info:__tostring()
 end
 
 --- What this build is and what it chose for this machine; tostring reads well.
----@return { version: string, real: "float"|"double", isa: string, blas: string, threads: integer }
+---@return { version: string, real: "float"|"double", isa: string, isas: string[], blas: string, threads: integer }
 function saros.info()
   return setmetatable(core.info(), Info)
 end

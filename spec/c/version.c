@@ -1,9 +1,12 @@
 /*
 ** A host that was compiled for another version or element type is told so by
-** whatever it opens the library with.
+** whatever it opens the library with, and so is a user who wants an instruction set
+** that there is not.
 */
+#define _GNU_SOURCE  // setenv
 #include <lauxlib.h>
 #include <lualib.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "check.h"
@@ -90,7 +93,40 @@ static void check_states(void) {
   lua_close(L);
 }
 
+static int open_state(lua_State *L) {
+  luaL_requiref(L, "saros", luaopen_saros, 0);
+  return 0;
+}
+
+static void check_isa(void) {
+  char text[200];
+  const int n = saros_version_number();
+  setenv("SAROS_ISA", "sse9", 1);
+  CHECK(saros_check_build(n, sizeof(saros_real), text, sizeof text) ==
+                SAROS_EARGUMENT &&
+            strstr(text, "got \"sse9\""),
+        "an unknown instruction set: %s", text);
+  CHECK(saros_context_new(NULL, NULL) == NULL, "no context for sse9");
+  expect_error(open_state, "saros: expected SAROS_ISA to be one of ");
+  const char *name;
+  for (int i = 0; (name = saros_isa(i)) != NULL; i++) {
+    CHECK(strstr(text, name) != NULL, "%s is named: %s", name, text);
+    setenv("SAROS_ISA", name, 1);
+    saros_context *context = saros_context_new(NULL, NULL);
+    CHECK(context != NULL && !strcmp(saros_info(context).isa, name),
+          "a context for %s", name);
+    saros_context_release(context);
+  }
+  setenv("SAROS_ISA", "", 1);
+  saros_context *context = saros_context_new(NULL, NULL);
+  CHECK(context != NULL && !strcmp(saros_info(context).isa, saros_isa(0)),
+        "the best set where SAROS_ISA is empty");
+  saros_context_release(context);
+  unsetenv("SAROS_ISA");
+}
+
 int main(void) {
+  check_isa();
   check_numbers();
   check_messages();
   check_contexts();

@@ -62,12 +62,20 @@ static const candidate candidates[] = {
     {KERNEL_SET(BASELINE, baseline), always},
 };
 
+#define CANDIDATES ((int)(sizeof candidates / sizeof *candidates))
+
 const kernels *kernel_select(const char *name) {
-  const size_t count = sizeof candidates / sizeof *candidates;
-  for (size_t i = 0; i < count; i++) {
+  for (int i = 0; i < CANDIDATES; i++) {
     const candidate *c = &candidates[i];
     if ((name == NULL || strcmp(name, c->set.isa) == 0) && c->runs())
       return &c->set;
   }
+  return NULL;
+}
+
+const char *kernel_set_name(int index) {
+  for (int i = 0; i < CANDIDATES; i++)
+    if (candidates[i].runs() && index-- == 0)
+      return candidates[i].set.isa;
   return NULL;
 }

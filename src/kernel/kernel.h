@@ -512,6 +512,10 @@ typedef struct kernels {
 */
 const kernels *kernel_select(const char *name);
 
+/* The name of the index-th of the sets that this processor runs, best first;
+** null behind the last. */
+const char *kernel_set_name(int index);
+
 /* The name of a family's table in the instruction set being compiled:
 ** KERNEL_TABLE(pointwise) is kernel_pointwise_avx2 and so on. */
 #define KERNEL_JOIN(family, isa) kernel_##family##_##isa

@@ -27,6 +27,7 @@ static int binding_gc(lua_State *L) {
 */
 binding *bind_make_binding(lua_State *L) {
   void *user;
+  saros_check_host(L, SAROS_VERSION_NUMBER, sizeof(saros_real));
   lua_Alloc allocator = lua_getallocf(L, &user);
   binding *state = lua_newuserdatauv(L, sizeof *state, BIND_VALUES);
   memset(state, 0, sizeof *state);

@@ -20,12 +20,24 @@ static void set_count(lua_State *L, const char *name, size_t value) {
   lua_setfield(L, -2, name);
 }
 
+/* The names of the instruction sets that SAROS_ISA may be. */
+static void set_isas(lua_State *L) {
+  const char *name;
+  lua_newtable(L);
+  for (int i = 0; (name = saros_isa(i)) != NULL; i++) {
+    lua_pushstring(L, name);
+    lua_rawseti(L, -2, i + 1);
+  }
+  lua_setfield(L, -2, "isas");
+}
+
 static int context_info(lua_State *L) {
   saros_build build = saros_info(bind_context_of(L));
   lua_newtable(L);
   set_text(L, "version", build.version);
   set_text(L, "real", build.real);
   set_text(L, "isa", build.isa);
+  set_isas(L);
   set_text(L, "blas", build.blas);
   set_count(L, "threads", (size_t)build.threads);
   set_count(L, "exact_outputs", (size_t)build.exact_outputs);

@@ -147,7 +147,7 @@ static void preload_modules(lua_State *L, int environment) {
 }
 
 void saros_check_host(lua_State *L, int version, size_t real_size) {
-  char message[160];
+  char message[200];
   if (saros_check_build(version, real_size, message, sizeof message) !=
       SAROS_OK)
     luaL_error(L, "saros: %s", message);

@@ -75,9 +75,10 @@ SAROS_API int saros_version_number(void);
 /*
 ** Compares a host with the library: the version that the host was compiled for,
 ** which may differ in the patch, and the size of its saros_real. SAROS_EARGUMENT
-** if they do not fit; then 'message', of 'size' bytes, says what was expected
-** (160 bytes are enough). saros_context_new, saros_open and luaopen_saros, as
-** this header has them, check the same.
+** if they do not fit, or if the environment variable SAROS_ISA is none of the
+** names that saros_isa tells; then 'message', of 'size' bytes, says what was
+** expected (200 bytes are enough). saros_context_new, saros_open and luaopen_saros,
+** as this header has them, check the same.
 */
 SAROS_API saros_status saros_check_build(int version, size_t real_size,
                                          char *message, size_t size);
@@ -93,11 +94,10 @@ typedef void *(*saros_allocator)(void *user, void *block, size_t old_size,
                                  size_t new_size);
 
 /*
-** Opens a context; null if the allocator refuses, or if the host was compiled
-** for another library (see saros_check_build). A null allocator means realloc
-** and free. The kernels are those of the best instruction set of the processor,
-** or the one named in the environment variable SAROS_ISA if the processor runs
-** it.
+** Opens a context; null if the allocator refuses, or where saros_check_build
+** finds fault. A null allocator means realloc and free. The kernels are those of
+** the best instruction set of the processor, or the one named in the environment
+** variable SAROS_ISA.
 */
 SAROS_API saros_context *saros_context_open(saros_allocator allocator,
                                             void *user, int version,
@@ -169,6 +169,10 @@ typedef struct saros_build {
 } saros_build;
 
 SAROS_API saros_build saros_info(const saros_context *context);
+
+/* The name of the index-th of the instruction sets whose kernels this processor
+** runs, best first; null behind the last. */
+SAROS_API const char *saros_isa(int index);
 
 /* Messages count axes, positions and ids from base, 0 or 1 (the default is 0;
 ** the Lua binding says 1). Arguments and contents always count from 0. */

@@ -109,7 +109,7 @@ function core.to_number(text) end
 
 --- What this build is and what it chose for this machine. Products of at most
 --- exact_outputs outputs keep their weights where others have fewer bits.
----@return { version: string, real: "float"|"double", isa: string, blas: string, threads: integer, exact_outputs: integer }
+---@return { version: string, real: "float"|"double", isa: string, isas: string[], blas: string, threads: integer, exact_outputs: integer }
 function core.info() end
 
 --- Bytes of living tensors and tapes, those of them that the open tape is going

@@ -110,6 +110,9 @@ void base_object_free(saros_context *context, void *object);
 
 /* --- Messages (message.c) ----------------------------------------------------- */
 
+/* What SAROS_ISA names; null if it names nothing. */
+const char *base_wanted_isa(void);
+
 saros_status base_out_of_memory(saros_context *context, size_t bytes);
 
 /* An enumerator in 0..count-1; 'what' it stands for: "a cell". */

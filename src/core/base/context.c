@@ -23,12 +23,6 @@ static void *standard_allocator(void *user, void *block, size_t old_size,
   return realloc(block, new_size);
 }
 
-static const kernels *choose_kernels(void) {
-  const char *wanted = getenv("SAROS_ISA");
-  const kernels *chosen = wanted ? kernel_select(wanted) : NULL;
-  return chosen ? chosen : kernel_select(NULL);
-}
-
 /* The processors that the process may use. */
 static long usable_processors(void) {
 #ifdef __linux__
@@ -90,7 +84,7 @@ saros_context *saros_context_open(saros_allocator allocator, void *user,
   context->references = 1;
   context->pool.allocator = allocator;
   context->pool.user = user;
-  context->kernels = choose_kernels();
+  context->kernels = kernel_select(base_wanted_isa());
   context->threads = default_threads();
   join_libraries();
   return context;
@@ -175,6 +169,10 @@ saros_build saros_info(const saros_context *context) {
       .threads = context->threads,
       .exact_outputs = STEP_FEW,
   };
+}
+
+const char *saros_isa(int index) {
+  return kernel_set_name(index);
 }
 
 saros_status saros_restrict(saros_context *context, int capabilities) {
