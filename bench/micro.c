@@ -3,7 +3,7 @@
 ** lines of JSON.
 **
 **   micro product      the recurrent product of the cases A, B, C for a block
-**                      of rows: the packed kernel and OpenBLAS
+**                      of rows: the packed kernels and OpenBLAS
 **   micro activation   exp, tanh, sigmoid: time per element, and the largest
 **                      error in units of the last place
 */
@@ -25,7 +25,9 @@ typedef struct job {
   void (*run)(const struct job *j);
   const kernels *kernels;
   kernel_unary function;
-  real *out, *in, *matrix, *packed;
+  real *out, *in, *matrix;
+  void *packed;
+  int kind;  // of the packed matrix
   int rows, columns, depth;
 } job;
 
@@ -88,9 +90,9 @@ static real *new_array(size_t count) {
 /* --- Products ------------------------------------------------------------ */
 
 static void run_packed(const job *j) {
-  j->kernels->packed->multiply(j->out, j->columns, j->in, j->depth, 0,
-                               j->packed, j->rows, j->columns, j->depth, 1,
-                               NULL, 0);
+  j->kernels->packed[j->kind]->multiply(j->out, j->columns, j->in, j->depth, 0,
+                                        j->packed, j->rows, j->columns,
+                                        j->depth, 1, NULL, 0);
 }
 
 static void run_openblas(const job *j) {
@@ -111,7 +113,22 @@ static void report_product(const job *j, const char *shape,
       flops / m.seconds / 1e9, m.peak / 1e9, m.fraction);
 }
 
-/* h (rows, H) times the recurrent weights (4H, H) of an LSTM, transposed. */
+static void report_packed(job *j, const char *shape) {
+  static const char *const names[PACKED_KINDS] = {"packed", "packed_bf16",
+                                                  "packed_int8"};
+  for (j->kind = 0; j->kind < PACKED_KINDS; j->kind++) {
+    const packed_kernels *k = j->kernels->packed[j->kind];
+    if (k == NULL)
+      continue;
+    j->packed = new_array(k->bytes(j->columns, j->depth) / sizeof(real) + 1);
+    k->pack(j->packed, j->matrix, j->depth, 1, NULL, j->columns, j->depth);
+    report_product(j, shape, names[j->kind]);
+    free(j->packed);
+  }
+}
+
+/* h (rows, H) times the recurrent weights (4H, H) of an LSTM, transposed; of a
+** large H a layer. */
 static void report_products(const kernels *k) {
   static const struct {
     const char *shape;
@@ -119,17 +136,16 @@ static void report_products(const kernels *k) {
   } shapes[] = {{"A", 25, 128}, {"B", 32, 512}, {"C", 32, 1024}};
   for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
     const int H = shapes[i].H, rows = shapes[i].rows;
-    job j = {.kernels = k, .rows = rows, .columns = 4 * H, .depth = H};
-    j.in = new_array((size_t)rows * (size_t)H);
+    const int depth = H < PACKED_DEPTH ? H : PACKED_DEPTH;
+    job j = {.kernels = k, .rows = rows, .columns = 4 * H, .depth = depth};
+    j.in = new_array((size_t)rows * (size_t)depth);
     j.out = new_array((size_t)rows * 4 * (size_t)H);
-    j.matrix = new_array(4 * (size_t)H * (size_t)H);
-    j.packed = new_array(k->packed->size(j.columns, H));
-    k->packed->pack(j.packed, j.matrix, H, 1, NULL, j.columns, H);
+    j.matrix = new_array(4 * (size_t)H * (size_t)depth);
     j.run = run_packed;
-    report_product(&j, shapes[i].shape, "packed");
+    report_packed(&j, shapes[i].shape);
     j.run = run_openblas;
     report_product(&j, shapes[i].shape, "openblas");
-    free(j.in), free(j.out), free(j.matrix), free(j.packed);
+    free(j.in), free(j.out), free(j.matrix);
   }
 }
 

@@ -88,18 +88,20 @@ static void check_packed(const kernels *k, const shape *s, int a_transposed,
   make_operand(&b, s->k, s->n, b_transposed);
   make_result(c, before, ldc, s, beta);
   const real *ahead = b_transposed ? before : NULL;  // makes no difference
-  CHECK(k->packed->size(s->n, s->k) <= sizeof packed / sizeof *packed,
+  CHECK(k->packed[PACKED_REAL]->bytes(s->n, s->k) <= sizeof packed,
         "%s: a packed (%d, %d) is padded within reason", k->isa, s->k, s->n);
-  k->packed->pack(packed, b.x, b.ld, b_transposed, NULL, s->n, s->k);
-  k->packed->multiply(c, ldc, a.x, a.ld, a_transposed, packed, s->m, s->n, s->k,
-                      beta != 0, ahead, ahead ? ROOM : 0);
+  k->packed[PACKED_REAL]->pack(packed, b.x, b.ld, b_transposed, NULL, s->n,
+                               s->k);
+  k->packed[PACKED_REAL]->multiply(c, ldc, a.x, a.ld, a_transposed, packed,
+                                   s->m, s->n, s->k, beta != 0, ahead,
+                                   ahead ? ROOM : 0);
   int wrong = count_wrong(c, before, ldc, &a, &b, s, beta);
   CHECK(!wrong, "%s: packed (%d, %d, %d), transposed %d %d, beta %g: %d wrong",
         k->isa, s->m, s->n, s->k, a_transposed, b_transposed, (double)beta,
         wrong);
 }
 
-/* The product starts from 'start', which is no part of the sums of rows. */
+/* The product starts from 'start'; and the sums of the rows of B. */
 static void check_start(const kernels *k, const shape *s) {
   operand a, b;
   real c[ROOM], start[LARGEST], sums[LARGEST], before[LARGEST];
@@ -108,10 +110,10 @@ static void check_start(const kernels *k, const shape *s) {
   fill_random(start, LARGEST, -1, 1);
   fill_random(sums, LARGEST, -1, 1);
   memcpy(before, sums, sizeof sums);
-  k->packed->pack(packed, b.x, b.ld, 0, start, s->n, s->k);
-  k->packed->multiply(c, s->n, a.x, a.ld, 0, packed, s->m, s->n, s->k, 0, NULL,
-                      0);
-  k->packed->add_sums(sums, packed, s->n, s->k);
+  k->packed[PACKED_REAL]->pack(packed, b.x, b.ld, 0, start, s->n, s->k);
+  k->packed[PACKED_REAL]->multiply(c, s->n, a.x, a.ld, 0, packed, s->m, s->n,
+                                   s->k, 0, NULL, 0);
+  k->outer_sum->add_rows(sums, b.x, b.ld, s->n, s->k);
   int wrong = 0;
   for (int j = 0; j < s->n; j++) {
     double total = (double)before[j];
@@ -135,15 +137,15 @@ static void check_prefix(const kernels *k) {
   static real whole[MOST * (K + 1)] __attribute__((aligned(64)));
   static real part[MOST * (K + 1)] __attribute__((aligned(64)));
   real b[K * MOST];
-  const int width = k->packed->width;
+  const int width = k->packed[PACKED_REAL]->width;
   fill_random(b, K * MOST, -1, 1);
-  k->packed->pack(whole, b, MOST, 0, NULL, MOST, K);
-  k->packed->pack(part, b, MOST, 0, NULL, width, K);
-  CHECK(!memcmp(whole, part, k->packed->size(width, K) * sizeof *part),
+  k->packed[PACKED_REAL]->pack(whole, b, MOST, 0, NULL, MOST, K);
+  k->packed[PACKED_REAL]->pack(part, b, MOST, 0, NULL, width, K);
+  CHECK(!memcmp(whole, part, k->packed[PACKED_REAL]->bytes(width, K)),
         "%s: a packed matrix begins with its first %d columns", k->isa, width);
-  k->packed->pack(part, b + width, MOST, 0, NULL, MOST - width, K);
-  CHECK(!memcmp(whole + k->packed->size(width, K), part,
-                k->packed->size(MOST - width, K) * sizeof *part),
+  k->packed[PACKED_REAL]->pack(part, b + width, MOST, 0, NULL, MOST - width, K);
+  CHECK(!memcmp((char *)whole + k->packed[PACKED_REAL]->bytes(width, K), part,
+                k->packed[PACKED_REAL]->bytes(MOST - width, K)),
         "%s: and goes on with the others", k->isa);
 }
 
@@ -152,7 +154,7 @@ static void check_add_transposed(const kernels *k, const shape *s, int add) {
   const int ldx = s->m + 1, ldc = s->n + 2;
   fill_random(x, ROOM, -1, 1);
   make_result(c, before, ldc, s, add ? 1 : 0);
-  k->packed->add_transposed(c, ldc, x, ldx, s->m, s->n, add);
+  k->outer_sum->add_transposed(c, ldc, x, ldx, s->m, s->n, add);
   int wrong = 0;
   for (int i = 0; i < s->m; i++) {
     for (int j = 0; j < s->n; j++)

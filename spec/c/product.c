@@ -24,6 +24,16 @@ static real *array(int which) {
   return room[which];
 }
 
+/* The precision that products are checked in. */
+static int precision_checked;
+
+/* Random numbers that the precision does not round: in bf16 of 7 binary digits. */
+static void fill_exact(real *x, size_t n) {
+  fill_random(x, n, -1, 1);
+  for (size_t i = 0; precision_checked != PACKED_REAL && i < n; i++)
+    x[i] = (real)(round(64 * (double)x[i]) / 64);
+}
+
 /* Sums of so many random terms in -1..1 that begin with something like 1. */
 static int is_sum(real got, double expected, int terms) {
   return near(got, expected, 1, terms + 8);
@@ -40,9 +50,9 @@ static void check_multiply(saros_context *context, const shape *s, int at,
                            int bt, real beta) {
   real *a = array(0), *b = array(1), *c = array(2), *before = array(3);
   int lda = at ? s->m : s->k, ldb = bt ? s->k : s->n, wrong = 0;
-  fill_random(a, LARGEST, -1, 1);
-  fill_random(b, LARGEST, -1, 1);
-  fill_random(c, LARGEST, -1, 1);
+  fill_exact(a, LARGEST);
+  fill_exact(b, LARGEST);
+  fill_exact(c, LARGEST);
   memcpy(before, c, LARGEST * sizeof *c);
   int status = product_multiply(context, c, s->n, (product_view){a, lda, at},
                                 (product_view){b, ldb, bt},
@@ -62,9 +72,9 @@ static void check_multiply(saros_context *context, const shape *s, int at,
 static void check_affine(saros_context *context, const shape *s, int biased) {
   real *x = array(0), *w = array(1), *y = array(2), *b = array(3);
   int wrong = 0;
-  fill_random(x, LARGEST, -1, 1);
-  fill_random(w, LARGEST, -1, 1);
-  fill_random(b, LARGEST, -1, 1);
+  fill_exact(x, LARGEST);
+  fill_exact(w, LARGEST);
+  fill_exact(b, LARGEST);
   int status = product_affine(context, y, x, w, biased ? b : NULL,
                               (product_sizes){s->m, s->n, s->k});
   for (int i = 0; i < s->m; i++)
@@ -107,7 +117,7 @@ static int wrong_in_bias(const product_outer_sum *s, const real *before) {
 static void check_outer(saros_context *context, const shape *s, int split,
                         int add) {
   for (int i = 0; i < 8; i++)
-    fill_random(array(i), LARGEST, -1, 1);
+    fill_exact(array(i), LARGEST);
   memcpy(array(4), array(3), LARGEST * sizeof(real));
   product_outer_sum sum = {
       .dy = array(0),
@@ -144,10 +154,11 @@ static void check_shapes(saros_context *context) {
 }
 
 /* The bits that 'threads' threads make of one and the same input. */
-static void make_bits(int threads, const shape *s, real *c, real *target,
-                      real *dbias) {
+static void make_bits(int threads, int precision, const shape *s, real *c,
+                      real *target, real *dbias) {
   saros_context *context = saros_context_new(NULL, NULL);
   saros_set_threads(context, threads);
+  context->precision = precision;
   const real *a = array(0), *b = array(1);
   memset(dbias, 0, (size_t)s->m * sizeof *dbias);
   CHECK(product_multiply(context, c, s->n, (product_view){a, s->k, 0},
@@ -167,26 +178,74 @@ static void make_bits(int threads, const shape *s, real *c, real *target,
   saros_context_release(context);
 }
 
-static void check_threads(const shape *s) {
+static void check_threads(const shape *s, int precision) {
   fill_random(array(0), LARGEST, -1, 1);
   fill_random(array(1), LARGEST, -1, 1);
-  make_bits(1, s, array(2), array(3), array(4));
+  make_bits(1, precision, s, array(2), array(3), array(4));
   for (int threads = 2; threads <= MOST_THREADS; threads++) {
-    make_bits(threads, s, array(5), array(6), array(7));
+    make_bits(threads, precision, s, array(5), array(6), array(7));
     size_t size = (size_t)s->m * (size_t)s->n * sizeof(real);
     CHECK(!memcmp(array(2), array(5), size) &&
               !memcmp(array(3), array(6), size) &&
               !memcmp(array(4), array(7), (size_t)s->m * sizeof(real)),
-          "(%d, %d, %d): %d threads make the bits of one", s->m, s->n, s->k,
-          threads);
+          "(%d, %d, %d), precision %d: %d threads make the bits of one", s->m,
+          s->n, s->k, precision, threads);
   }
 }
 
+/* Rounds to bf16, by the digits of the number as a float. */
+static real round_short(real wide) {
+  const double x = (double)(float)wide;
+  int exponent;
+  frexp(x, &exponent);
+  return (real)(rint(ldexp(x, 8 - exponent)) * ldexp(1, exponent - 8));
+}
+
+/* In bf16 a large product is that of rounded operands, a small one is real, and
+** the sums of the rows of dy are never rounded. */
+static void check_bf16(const shape *s, int large) {
+  const size_t size = (size_t)s->m * (size_t)s->n * sizeof(real);
+  fill_random(array(0), LARGEST, -1, 1);
+  fill_random(array(1), LARGEST, -1, 1);
+  make_bits(2, PACKED_BF16, s, array(2), array(3), array(4));
+  make_bits(2, PACKED_REAL, s, array(5), array(6), array(7));
+  int same = !memcmp(array(2), array(5), size);
+  int same_outer = !memcmp(array(3), array(6), size);
+  CHECK(same == !large && same_outer == !large &&
+            !memcmp(array(4), array(7), (size_t)s->m * sizeof(real)),
+        "(%d, %d, %d): bf16 makes other bits of what is large alone", s->m,
+        s->n, s->k);
+  for (int i = 0; i < LARGEST; i++)
+    for (int which = 0; which < 2; which++)
+      array(which)[i] = round_short(array(which)[i]);
+  make_bits(2, large ? PACKED_BF16 : PACKED_REAL, s, array(5), array(6),
+            array(7));
+  same = !memcmp(array(2), array(5), size);
+  same_outer = !memcmp(array(3), array(6), size);
+  CHECK(same == large && same_outer == large,
+        "(%d, %d, %d): bf16 rounds the operands of what is large alone", s->m,
+        s->n, s->k);
+  make_bits(2, PACKED_REAL, s, array(2), array(3), array(4));
+  int wrong = 0;
+  for (int i = 0; i < s->m * s->n; i++)
+    wrong += !is_sum(array(2)[i], (double)array(5)[i], s->k) ||
+             !is_sum(array(3)[i], (double)array(6)[i], s->k);
+  CHECK(!wrong, "(%d, %d, %d): bf16 of rounded operands: %d wrong", s->m, s->n,
+        s->k, wrong);
+}
+
 int main(void) {
-  saros_context *context = saros_context_new(NULL, NULL);
-  check_shapes(context);
-  saros_context_release(context);
-  for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
-    check_threads(&shapes[i]);
+  for (int precision = 0; precision <= PACKED_BF16; precision++) {
+    precision_checked = precision;
+    saros_context *context = saros_context_new(NULL, NULL);
+    context->precision = precision;
+    check_shapes(context);
+    saros_context_release(context);
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
+      check_threads(&shapes[i], precision);
+  }
+  check_bf16(&(shape){97, 130, 64}, 1);
+  check_bf16(&(shape){300, 70, 513}, 1);
+  check_bf16(&(shape){40, 20, 40}, 0);
   return report();
 }

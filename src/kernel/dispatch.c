@@ -44,7 +44,10 @@ static int runs_avx512vnni(void) {
 
 #define KERNEL_SET_WITH(NAME, SET, ISA, STEP_OF_INT8)                          \
   {                                                                            \
-    .isa = #NAME, KERNEL_FAMILIES(SET).step = {                                \
+    .isa = #NAME,                                                              \
+    KERNEL_FAMILIES(SET).packed = {&KERNEL_NAME(packed, ISA),                  \
+                                   &KERNEL_NAME(packed_bf16, ISA), NULL},      \
+    .step = {                                                                  \
       &KERNEL_NAME(step, ISA),                                                 \
       &KERNEL_NAME(step_bf16, ISA),                                            \
       &KERNEL_NAME(STEP_OF_INT8, ISA)                                          \

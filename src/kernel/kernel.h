@@ -40,37 +40,58 @@ typedef struct product_kernels {
                    int k, real beta);
 } product_kernels;
 
-/* --- Products with a packed matrix (packed.c) ---------------------------- */
+/* --- Products with a packed matrix (packed.c, packed_bf16.c) -------------- */
 
+/* A packed matrix has at most so many rows, so that a few rows of A fit on the
+** stack in the form that its kind converts them to. */
+#define PACKED_DEPTH 512
+
+/* Each kind of packing is a table of this type. */
 typedef struct packed_kernels {
   /* Columns that are packed side by side. A packed matrix (k, n) begins with
   ** that of its first columns, if their number is a multiple of this. */
   int width;
 
-  /* The number of elements of a packed matrix (k, n). */
-  size_t (*size)(int n, int k);
+  /* The bytes of a packed matrix (k, n), so many reals. For a column that is a multiple of
+  ** 'width', bytes(column, k) is also where that column begins. */
+  size_t (*bytes)(int n, int k);
 
   /* Packs op(B) (k, n) for 'multiply', and with it start (n), what every row
   ** of the product starts from; null for zeros. With b_transposed, B is stored
   ** as (n, k). packed is aligned to 64 bytes. */
-  void (*pack)(real *packed, const real *b, int ldb, int b_transposed,
+  void (*pack)(void *packed, const real *b, int ldb, int b_transposed,
                const real *start, int n, int k);
 
   /* C (m, n) = start + op(A) B for a packed B, or C += the same with 'add';
   ** otherwise C is only written. op(A) is (m, k); with a_transposed, A is
   ** stored as (k, m). C must not overlap A. Meanwhile ahead (ahead_count),
-  ** which the caller will read next, is brought near; it may be null. */
+  ** which the caller will read next, is brought near; it may be null. An
+  ** element of C takes the same bits whatever m and n are. */
   void (*multiply)(real *c, int ldc, const real *a, int lda, int a_transposed,
-                   const real *packed, int m, int n, int k, int add,
+                   const void *packed, int m, int n, int k, int add,
                    const real *ahead, size_t ahead_count);
+} packed_kernels;
 
-  /* sums (n) += the rows of a packed B (k, n), without its start */
-  void (*add_sums)(real *sums, const real *packed, int n, int k);
+/* The kinds. */
+enum {
+  PACKED_REAL,  // operands as they are (packed.c)
+  PACKED_BF16,  // A and B rounded to bf16, to nearest even, where a subnormal
+  // number may count as 0; start and sums are real (packed_bf16.c)
+  PACKED_INT8,  // rounded to 8 bits of a scale
+  PACKED_KINDS
+};
+
+/* --- What sums of outer products need besides (outer_sum.c) --------------- */
+
+typedef struct outer_sum_kernels {
+  /* sums (n) += the rows of x (rows, n), each stored row ldx long; the rows are
+  ** added up first */
+  void (*add_rows)(real *sums, const real *x, int ldx, int n, int rows);
 
   /* C (m, n) = X^T, or C += X^T with 'add', for X (n, m); no overlap */
   void (*add_transposed)(real *c, int ldc, const real *x, int ldx, int m, int n,
                          int add);
-} packed_kernels;
+} outer_sum_kernels;
 
 /* --- Reductions (reduce.c) ---------------------------------------------- */
 
@@ -477,7 +498,7 @@ typedef struct strip_kernels {
 #define KERNEL_FAMILIES(X) \
   X(pointwise) \
   X(product) \
-  X(packed) \
+  X(outer_sum) \
   X(reduce) \
   X(softmax) \
   X(loss) \
@@ -502,6 +523,7 @@ typedef struct strip_kernels {
 typedef struct kernels {
   const char *isa;  // "baseline", "avx2", "avx512", "avx512vnni"
   KERNEL_FAMILIES(KERNEL_FIELD)
+  const packed_kernels *packed[PACKED_KINDS];  // null: this set lacks the kind
   const step_kernels *step[STEP_KINDS];
 } kernels;
 
@@ -532,7 +554,14 @@ const char *kernel_set_name(int index);
   extern const step_kernels KERNEL_NAME(packing, avx2);                        \
   extern const step_kernels KERNEL_NAME(packing, avx512);
 
+#define KERNEL_DECLARE_PACKED(kind)                                            \
+  extern const packed_kernels KERNEL_NAME(kind, baseline);                     \
+  extern const packed_kernels KERNEL_NAME(kind, avx2);                         \
+  extern const packed_kernels KERNEL_NAME(kind, avx512);
+
 KERNEL_FAMILIES(KERNEL_DECLARE)
+KERNEL_DECLARE_PACKED(packed)
+KERNEL_DECLARE_PACKED(packed_bf16)
 KERNEL_DECLARE_STEP(step)
 KERNEL_DECLARE_STEP(step_bf16)
 KERNEL_DECLARE_STEP(step_int8)

@@ -2,48 +2,29 @@
 ** Products with a packed matrix: recurrent weights, which are used at every
 ** step, and every large product, where packing is a small part of the work.
 **
-** The packed matrix lies in panels of WIDTH columns, the columns left over in
-** panels of one vector each. A panel is what the sums of its columns start
-** from, then k rows of neighbours, zeros beyond the last column. A tile of up
-** to ROWS rows by one panel stays in registers while k goes by; the rows of a
-** product are shared out evenly, so there is no tile of a row or two at the end.
+** The packed matrix lies in panels of PACKED_WIDTH columns, the columns left
+** over in panels of one vector each. A panel is what the sums of its columns
+** start from, then k rows of neighbours, zeros beyond the last column. A tile of
+** up to PACKED_ROWS rows by one panel stays in registers while k goes by; the
+** rows of a product are shared out evenly, so there is no tile of a row or two
+** at the end.
+**
 **
 **   AVX-512: 6 rows x 4 vectors of 16 floats; AVX2: 6 x 2 of 8; else 4 x 2 of 4
 */
 #include <string.h>
 
-#include "kernel.h"
+#include "packed_panel.h"
 
-#if defined(__AVX512F__)
-#define VECTOR_BYTES 64
-#define VECTORS 4
-#define ROWS 6
-#elif defined(__AVX2__)
-#define VECTOR_BYTES 32
-#define VECTORS 2
-#define ROWS 6
-#else
-#define VECTOR_BYTES 16
-#define VECTORS 2
-#define ROWS 4
-#endif
-
-#define LANES ((int)(VECTOR_BYTES / sizeof(real)))
-#define WIDTH (VECTORS * LANES)
-
-typedef real vector __attribute__((vector_size(VECTOR_BYTES), may_alias));
+typedef real vector __attribute__((vector_size(PACKED_VECTOR), may_alias));
 /* The same anywhere in memory. */
-typedef real loose __attribute__((vector_size(VECTOR_BYTES),
+typedef real loose __attribute__((vector_size(PACKED_VECTOR),
                                   aligned(sizeof(real)), may_alias));
 
-/* Columns of the panel that begins with so many columns left. */
-static int panel_width(int left) {
-  return left >= WIDTH ? WIDTH : LANES;
-}
-
-static size_t size(int n, int k) {
-  const size_t vectors = ((size_t)n + (size_t)LANES - 1) / (size_t)LANES;
-  return vectors * (size_t)LANES * ((size_t)k + 1);
+static size_t bytes(int n, int k) {
+  const size_t vectors =
+      ((size_t)n + (size_t)PACKED_LANES - 1) / (size_t)PACKED_LANES;
+  return vectors * (size_t)PACKED_LANES * ((size_t)k + 1) * sizeof(real);
 }
 
 /* One row of a panel: x, then zeros. */
@@ -76,11 +57,11 @@ static void pack_rows(real *packed, const real *b, int ldb, int n, int k) {
   for (int row = 0; row < k; row++, b += ldb) {
     real *to = packed;
     for (int column = 0; column < n;) {
-      const int width = panel_width(n - column);
+      const int width = packed_width(n - column);
       const int columns = n - column < width ? n - column : width;
       real *place = to + (ptrdiff_t)width * (row + 1);
-      if (columns == WIDTH)
-        memcpy(place, b + column, WIDTH * sizeof *b);
+      if (columns == PACKED_WIDTH)
+        memcpy(place, b + column, PACKED_WIDTH * sizeof *b);
       else
         pack_row(place, b + column, columns, width);
       to += (ptrdiff_t)width * (k + 1);
@@ -89,12 +70,13 @@ static void pack_rows(real *packed, const real *b, int ldb, int n, int k) {
   }
 }
 
-static void pack(real *packed, const real *b, int ldb, int b_transposed,
+static void pack(void *to, const real *b, int ldb, int b_transposed,
                  const real *start, int n, int k) {
+  real *packed = to;
   if (!b_transposed)
     pack_rows(packed, b, ldb, n, k);
   for (int column = 0; column < n;) {
-    const int width = panel_width(n - column);
+    const int width = packed_width(n - column);
     const int columns = n - column < width ? n - column : width;
     pack_row(packed, start, start == NULL ? 0 : columns, width);
     if (b_transposed)
@@ -106,28 +88,13 @@ static void pack(real *packed, const real *b, int ldb, int b_transposed,
   }
 }
 
-static void add_sums(real *sums, const real *packed, int n, int k) {
-  for (int column = 0; column < n;) {
-    const int width = panel_width(n - column);
-    const int columns = n - column < width ? n - column : width;
-    real sum[WIDTH] = {0};
-    packed += width;
-    for (int row = 0; row < k; row++, packed += width)
-      for (int i = 0; i < width; i++)
-        sum[i] += packed[i];
-    for (int i = 0; i < columns; i++)
-      sums[column + i] += sum[i];
-    column += columns;
-  }
-}
-
 /* --- The product ------------------------------------------------------------ */
 
 /* Adds a tile to C, or writes it, where only some columns belong to C. */
 static void store_part(real *c, int ldc, const vector *tile, int rows,
                        int columns, int add) {
   const real *value = (const real *)tile;
-  for (int row = 0; row < rows; row++, c += ldc, value += LANES)
+  for (int row = 0; row < rows; row++, c += ldc, value += PACKED_LANES)
     for (int column = 0; column < columns; column++)
       c[column] = add ? c[column] + value[column] : value[column];
 }
@@ -157,11 +124,11 @@ tile(const int rows, const int vectors, const operands *o,
   const real *a = o->a;
   const vector *b = (const vector *)(const void *)o->panel;
   const int k = o->k;
-  vector sum[ROWS * VECTORS];
+  vector sum[PACKED_ROWS * PACKED_VECTORS];
   for (int row = 0; row < rows; row++)
     for (int v = 0; v < vectors; v++) {
       sum[row * vectors + v] = b[v];
-      __builtin_prefetch(o->c + (ptrdiff_t)row * o->ldc + v * LANES, 1);
+      __builtin_prefetch(o->c + (ptrdiff_t)row * o->ldc + v * PACKED_LANES, 1);
     }
   b += vectors;
   const char *ahead = o->ahead;
@@ -174,7 +141,7 @@ tile(const int rows, const int vectors, const operands *o,
         sum[row * vectors + v] += x * b[v];
     }
   }
-  if (o->columns < LANES) {
+  if (o->columns < PACKED_LANES) {
     store_part(o->c, o->ldc, sum, rows, o->columns, o->add);
     return;
   }
@@ -213,7 +180,7 @@ rows_of_tile(int rows, const int vectors, const operands *o) {
     case 4:
       tile_of(4, vectors, o);
       break;
-#if ROWS > 4
+#if PACKED_ROWS > 4
     case 5:
       tile_of(5, vectors, o);
       break;
@@ -225,7 +192,7 @@ rows_of_tile(int rows, const int vectors, const operands *o) {
 }
 
 static void wide_tile(int rows, const operands *o) {
-  rows_of_tile(rows, VECTORS, o);
+  rows_of_tile(rows, PACKED_VECTORS, o);
 }
 
 static void narrow_tile(int rows, const operands *o) {
@@ -235,10 +202,10 @@ static void narrow_tile(int rows, const operands *o) {
 /* All rows of one panel. */
 static void multiply_panel(operands *whole, int m, int width) {
   operands o = *whole;
-  const int tiles = (m + ROWS - 1) / ROWS;
+  const int tiles = (m + PACKED_ROWS - 1) / PACKED_ROWS;
   for (int t = 0, row = 0; t < tiles; t++) {
     const int rows = (m - row) / (tiles - t);
-    if (width == WIDTH)
+    if (width == PACKED_WIDTH)
       wide_tile(rows, &o);
     else
       narrow_tile(rows, &o);
@@ -250,7 +217,7 @@ static void multiply_panel(operands *whole, int m, int width) {
 }
 
 static void multiply(real *c, int ldc, const real *a, int lda, int a_transposed,
-                     const real *packed, int m, int n, int k, int add,
+                     const void *packed, int m, int n, int k, int add,
                      const real *ahead, size_t ahead_count) {
   operands o = {.ldc = ldc,
                 .a = a,
@@ -259,10 +226,10 @@ static void multiply(real *c, int ldc, const real *a, int lda, int a_transposed,
                 .panel = packed,
                 .k = k,
                 .add = add,
-                .ahead = (const char *)(ahead ? ahead : packed),
+                .ahead = ahead ? (const char *)ahead : (const char *)packed,
                 .lines = (ptrdiff_t)(ahead_count * sizeof(real) / LINE)};
   for (int column = 0; column < n; column += o.columns) {
-    const int width = panel_width(n - column);
+    const int width = packed_width(n - column);
     o.c = c + column;
     o.columns = n - column < width ? n - column : width;
     multiply_panel(&o, m, width);
@@ -270,26 +237,9 @@ static void multiply(real *c, int ldc, const real *a, int lda, int a_transposed,
   }
 }
 
-/* Squares that are turned at a time. */
-#define SQUARE 16
-
-static void add_transposed(real *c, int ldc, const real *x, int ldx, int m,
-                           int n, int add) {
-  for (int row = 0; row < m; row += SQUARE, c += (ptrdiff_t)SQUARE * ldc)
-    for (int column = 0; column < n; column++) {
-      const real *from = x + (ptrdiff_t)column * ldx + row;
-      real *to = c + column;
-      const int rows = m - row < SQUARE ? m - row : SQUARE;
-      for (int i = 0; i < rows; i++, to += ldc)
-        *to = add ? *to + from[i] : from[i];
-    }
-}
-
 const packed_kernels KERNEL_TABLE(packed) = {
-    .width = WIDTH,
-    .size = size,
+    .width = PACKED_WIDTH,
+    .bytes = bytes,
     .pack = pack,
     .multiply = multiply,
-    .add_sums = add_sums,
-    .add_transposed = add_transposed,
 };

@@ -87,6 +87,7 @@ struct saros_context {
   const kernels *kernels;
   struct team *team;  // worker threads, null until first needed
   int threads;
+  int precision;                 // of large products: PACKED_REAL, ...
   int (*interrupt)(void *user);  // true if the host wants an end; or null
   void *interrupt_user;
   pthread_t caller;    // the thread that the jobs below are for

@@ -20,6 +20,11 @@ int product_suits_packing(const saros_context *context, int m, int n, int k) {
   return rows >= 32 && n >= 16 && k >= 16 && rows * n * k >= 1e5;
 }
 
+int product_kind(const saros_context *context) {
+  int kind = context->precision;
+  return context->kernels->packed[kind] != NULL ? kind : PACKED_REAL;
+}
+
 /* --- A packed matrix ------------------------------------------------------------- */
 
 typedef struct packing {
@@ -30,21 +35,28 @@ typedef struct packing {
   int columns, groups;  // columns in a group, groups in a layer
 } packing;
 
-static real *layer_of(const kernels *k, const product_packed *p, int layer) {
-  return p->data + k->packed->size(p->n, product_depth(p->k)) * (size_t)layer;
+/* The bytes of a layer, all of which are aligned. */
+static size_t layer_bytes(const packed_kernels *k, int n, int depth) {
+  return (k->bytes(n, depth) + 63) / 64 * 64;
+}
+
+static char *layer_of(const packed_kernels *k, const product_packed *p,
+                      int layer) {
+  return (char *)p->data +
+         layer_bytes(k, p->n, product_depth(p->k)) * (size_t)layer;
 }
 
 static void pack_group(void *arguments, int block) {
   const packing *p = arguments;
-  const packed_kernels *k = p->kernels->packed;
+  const packed_kernels *k = p->kernels->packed[p->to->kind];
   int depth = product_depth(p->to->k), layer = block / p->groups;
   int row = layer * depth, column = block % p->groups * p->columns;
   int rows = p->to->k - row < depth ? p->to->k - row : depth;
   int left = p->to->n - column;
   ptrdiff_t at = p->b.transposed ? (ptrdiff_t)column * p->b.ld + row
                                  : (ptrdiff_t)row * p->b.ld + column;
-  k->pack(layer_of(p->kernels, p->to, layer) + k->size(column, rows),
-          p->b.data + at, p->b.ld, p->b.transposed,
+  k->pack(layer_of(k, p->to, layer) + k->bytes(column, rows), p->b.data + at,
+          p->b.ld, p->b.transposed,
           layer == 0 && p->start != NULL ? p->start + column : NULL,
           left < p->columns ? left : p->columns, rows);
 }
@@ -52,11 +64,11 @@ static void pack_group(void *arguments, int block) {
 saros_status product_packed_new(saros_context *context, product_packed *p,
                                 product_view b, const real *start, int n,
                                 int k) {
-  const packed_kernels *kernel = context->kernels->packed;
+  const int kind = product_kind(context);
+  const packed_kernels *kernel = context->kernels->packed[kind];
   int layers = k == 0 ? 1 : base_divide_up(k, PRODUCT_DEPTH);
-  size_t bytes =
-      kernel->size(n, product_depth(k)) * (size_t)layers * sizeof(real);
-  *p = (product_packed){pool_take(&context->pool, bytes), n, k};
+  size_t bytes = layer_bytes(kernel, n, product_depth(k)) * (size_t)layers;
+  *p = (product_packed){pool_take(&context->pool, bytes), n, k, kind};
   if (p->data == NULL)
     return base_out_of_memory(context, bytes);
   int columns = 4 * kernel->width;
@@ -78,15 +90,16 @@ void product_packed_release(saros_context *context, product_packed *p) {
 ** will read next is fetched during the first. */
 static void multiply_layers(const kernels *k, const product_packed *p,
                             const product_rows *r, int first, int n) {
+  const packed_kernels *packed = k->packed[p->kind];
   int depth = product_depth(p->k), row = 0;
   const real *ahead = r->ahead;
   size_t ahead_count = r->ahead_count;
   do {
     int rows = p->k - row < depth ? p->k - row : depth;
-    const real *layer = layer_of(k, p, row / depth);
-    k->packed->multiply(r->c + first, r->ldc, r->a + row, r->lda, 0,
-                        layer + k->packed->size(first, rows), r->m, n, rows,
-                        row > 0 || r->add, ahead, ahead_count);
+    const char *layer = layer_of(packed, p, row / depth);
+    packed->multiply(r->c + first, r->ldc, r->a + row, r->lda, 0,
+                     layer + packed->bytes(first, rows), r->m, n, rows,
+                     row > 0 || r->add, ahead, ahead_count);
     ahead = NULL, ahead_count = 0;
     row += depth;
   } while (row < p->k);
@@ -116,7 +129,7 @@ static void multiply_columns(void *arguments, int block) {
 saros_status product_packed_multiply_shared(saros_context *context,
                                             const product_packed *p,
                                             const product_rows *rows) {
-  int width = context->kernels->packed->width;
+  int width = context->kernels->packed[p->kind]->width;
   int blocks = (double)rows->m * p->n * p->k < 4e6 ? 1 : context->threads;
   int columns = base_divide_up(base_divide_up(p->n, width), blocks) * width;
   shared_product s = {context->kernels, p, rows, columns};

@@ -18,6 +18,7 @@ typedef struct outer_job {
   saros_context *context;
   const product_outer_sum *sum;
   const kernels *kernels;
+  const packed_kernels *packing;
   int columns, groups;  // columns of dy in a block; blocks side by side
   int parts;            // of the columns of x
   int ld;               // of the sums
@@ -49,7 +50,7 @@ static int part_end(const outer_block *b, const product_outer_factor *f) {
 */
 static void add_terms(const outer_block *b, const product_outer_factor *f,
                       real *sums, const real *x, int depth, int add) {
-  const packed_kernels *k = b->job->kernels->packed;
+  const packed_kernels *k = b->job->packing;
   int end = part_end(b, f);
   for (int at = part_begin(b, f); at < end; at += COLUMNS) {
     int count = end - at < COLUMNS ? end - at : COLUMNS, ld = f->n;
@@ -70,14 +71,16 @@ static void add_terms(const outer_block *b, const product_outer_factor *f,
 /* Rows from..to-1 of dy, all before the split or all behind it. */
 static void add_rows(const outer_block *b, int from, int to) {
   const product_outer_sum *s = b->job->sum;
-  const packed_kernels *k = b->job->kernels->packed;
+  const packed_kernels *k = b->job->packing;
   int second = from >= s->split, depth = product_depth(to - from);
   for (int row = from; row < to; row += depth) {
     int rows = to - row < depth ? to - row : depth;
     k->pack(b->packed, s->dy + (ptrdiff_t)row * s->ldy + b->first, s->ldy, 0,
             NULL, b->columns, rows);
     if (s->dbias != NULL && b->part == 0)
-      k->add_sums(s->dbias + b->first, b->packed, b->columns, rows);
+      b->job->kernels->outer_sum->add_rows(
+          s->dbias + b->first, s->dy + (ptrdiff_t)row * s->ldy + b->first,
+          s->ldy, b->columns, rows);
     real *sums = b->sums;
     for (int i = 0; i < s->factors; i++) {
       const product_outer_factor *f = &s->factor[i];
@@ -96,7 +99,7 @@ static void outer_block_run(const outer_block *b) {
   for (int i = 0; i < s->factors; i++) {
     const product_outer_factor *f = &s->factor[i];
     int begin = part_begin(b, f), count = part_end(b, f) - begin;
-    b->job->kernels->packed->add_transposed(
+    b->job->kernels->outer_sum->add_transposed(
         f->target + (ptrdiff_t)b->first * f->n + begin, f->n, sums, b->job->ld,
         b->columns, count, f->add);
     sums += (ptrdiff_t)count * b->job->ld;
@@ -119,10 +122,15 @@ static void work_on_outer(void *arguments, int worker) {
   }
 }
 
+/* That many elements, or a few more, so that what follows is aligned to 64 bytes. */
+static size_t aligned(size_t elements) {
+  return (elements + 15) / 16 * 16;
+}
+
 /* Cuts the work into blocks: at most 1024 columns of dy, and two at least. */
 static void cut_outer(outer_job *job) {
   const product_outer_sum *s = job->sum;
-  int width = job->kernels->packed->width, panels = base_divide_up(s->m, width);
+  int width = job->packing->width, panels = base_divide_up(s->m, width);
   int groups = panels < 4 ? 1 : base_divide_up(s->m, 1024);
   job->parts = groups == 1 && panels < 4 ? 2 : 1;
   groups = groups == 1 && panels >= 4 ? 2 : groups;
@@ -134,14 +142,18 @@ static void cut_outer(outer_job *job) {
     n += base_divide_up(s->factor[i].n, job->parts);
     copies |= s->factor[i].n > COLUMNS;
   }
-  job->packed_size = job->kernels->packed->size(job->columns, PRODUCT_DEPTH);
+  job->packed_size =
+      aligned(job->packing->bytes(job->columns, PRODUCT_DEPTH) / sizeof(real));
   job->chunk_size = copies ? (size_t)PRODUCT_DEPTH * (COLUMNS + 16) : 0;
-  job->size = job->packed_size + job->chunk_size + (size_t)n * (size_t)job->ld;
+  job->size =
+      aligned(job->packed_size + job->chunk_size + (size_t)n * (size_t)job->ld);
 }
 
 static saros_status add_outer_packed(saros_context *context,
                                      const product_outer_sum *s) {
+  const int kind = product_kind(context);
   outer_job job = {.context = context, .sum = s, .kernels = context->kernels};
+  job.packing = job.kernels->packed[kind == PACKED_INT8 ? PACKED_REAL : kind];
   cut_outer(&job);
   int blocks = job.groups * job.parts;
   int workers = context->threads < blocks ? context->threads : blocks;

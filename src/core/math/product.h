@@ -1,6 +1,10 @@
 /*
 ** Products of arrays, for the operations that are made of them (multiply.c), and
 ** sums of outer products, as the gradients of weights are (outer.c).
+**
+** Products with a packed matrix are made in the precision of the context, one of
+** PACKED_REAL, PACKED_BF16 and PACKED_INT8; their shape alone decides whether
+** matrices are packed, so small products are real in every precision.
 */
 #ifndef PRODUCT_H
 #define PRODUCT_H
@@ -36,8 +40,9 @@ saros_status product_affine(saros_context *context, real *y, const real *x,
 ** layer and the rows that it meets stay in the cache.
 */
 typedef struct product_packed {
-  real *data;  // of the context's pool; null: not packed
+  void *data;  // of the context's pool; null: not packed
   int n, k;
+  int kind;  // PACKED_REAL, ...
 } product_packed;
 
 /* The rows of one product with a packed matrix: C (m, n) = start + A B, or C +=
@@ -51,10 +56,10 @@ typedef struct product_rows {
   size_t ahead_count;
 } product_rows;
 
-#define PRODUCT_DEPTH 512
+#define PRODUCT_DEPTH PACKED_DEPTH
 
-/* Packs B (k, n), and with it 'start' (n), from which every row of a product
-** starts; null: zeros. */
+/* Packs B (k, n) in the precision of the context, and with it 'start' (n), from
+** which every row of a product starts; null: zeros. */
 saros_status product_packed_new(saros_context *context, product_packed *p,
                                 product_view b, const real *start, int n,
                                 int k);
@@ -71,7 +76,8 @@ saros_status product_packed_multiply_shared(saros_context *context,
                                             const product_rows *rows);
 
 /* dy^T x for the rows of one dy and of one x or two, as an affine map's weights
-** and bias have it for their gradient. */
+** and bias have it for their gradient. It is never made in int8, and the sums of
+** the rows of dy are those of unrounded values. */
 typedef struct product_outer_factor {
   const real *x[2];  // rows before 'split' and from it on, (..., n) each
   int n;
@@ -91,6 +97,10 @@ saros_status product_add_outer(saros_context *context,
                                const product_outer_sum *sum);
 
 /* --- What multiply.c and outer.c share ---------------------------------------- */
+
+/* The kind that the context's precision means, PACKED_REAL where the set of kernels
+** lacks it. */
+int product_kind(const saros_context *context);
 
 /* Rows in a layer of k rows; all layers but the last have this many. */
 int product_depth(int k);
