@@ -266,7 +266,7 @@ static saros_status record_run(recurrence *r, saros_tensor **y,
   saros_tensor_retain(r->t[R_Y]);
   recurrence kept = *r;
   memset(kept.t, 0, sizeof kept.t);
-  kept.packed.data = NULL;
+  memset(kept.packed, 0, sizeof kept.packed);
   saros_status status = tape_record(
       r->context, &(tape_call){&recurrent_operation, R_INPUTS, r->t, count,
                                outputs, R_TENSORS, r->t, &kept, sizeof kept});
@@ -326,7 +326,7 @@ saros_status saros_recurrent(saros_cell c, saros_tensor *x,
   TRY_OR_DONE(run(&r, ends));
   status = record_run(&r, y, ends);
 done:
-  product_packed_release(r.context, &r.packed);
+  recurrent_unpack(&r);
   for (int i = 0; i < R_TENSORS; i++)
     saros_tensor_release(r.t[i]);
   for (int i = 0; i < SAROS_MAX_STATES && status != SAROS_OK; i++)

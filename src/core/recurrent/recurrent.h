@@ -83,7 +83,7 @@ typedef struct recurrent_cell {
   int multiple;  // H is one of this: 2 where units are complex numbers; 0: any
   int separate;  // U h is needed by itself, in u; backward needs its last gate
   int in_parts;  // the product for the last gate reads 'inner', which must be
-                 // computed first; so U is not packed
+                 // computed first; so U is packed in two parts
   int positive;  // the candidate is made positive; see kernel.h
   const struct session_cell *session;  // what it does in sessions; session.h
   const char *(*reason)(int which);
@@ -126,6 +126,14 @@ int64_t recurrent_size(char letter, const recurrent_sizes *s);
 int recurrent_parameter(const char *name);
 int recurrent_has_parameter(const recurrent_cell *cell, const char *name);
 
+/* The matrices that a walk multiplies by, packed. */
+enum {
+  RECURRENT_U,       // of all gates, or but for the last one if made in parts
+  RECURRENT_U_LAST,  // of the last one in the latter case
+  RECURRENT_R,       // weight_hr
+  RECURRENT_PRODUCTS
+};
+
 struct recurrence {
   const recurrent_cell *cell;
   saros_context *context;
@@ -137,7 +145,7 @@ struct recurrence {
   int reverse;
   int begins[SAROS_MAX_STATES];  // true if no first state was given
   saros_tensor *t[R_TENSORS];
-  product_packed packed;  // U for the products of the current walk
+  product_packed packed[RECURRENT_PRODUCTS];  // for the current walk
 
   // of the backward pass
   saros_tensor *dy;     // (T, B, P)
@@ -196,10 +204,10 @@ static inline const real *recurrent_reals(const recurrence *r, int which) {
   return r->t[which] ? tensor_reals(r->t[which]) : NULL;
 }
 
-/* Packs U for the forward walk, or for the backward walk, if there are enough steps
-** to repay the packing; with it b', if the product starts from b'. The caller
-** releases r->packed. */
+/* Packs the matrices for the forward walk, or for the backward walk, if there are
+** enough steps to repay the packing; with U b', if the product starts from b'. */
 saros_status recurrent_pack(recurrence *r, int backward);
+void recurrent_unpack(recurrence *r);
 
 /* Adds U read to the gates, or stores it in u, and in v after layer norm. */
 void recurrent_project(const recurrence *r, const recurrent_step *s);
@@ -213,6 +221,9 @@ void recurrent_multiply_gates(const recurrence *r, const recurrent_step *s,
 /* dread = du U + beta dread for these gates of du. */
 void recurrent_unmultiply_gates(const recurrence *r, const recurrent_step *s,
                                 real *dread, int first, int count, real beta);
+/* h = inner R^T for R, weight_hr; and dinner = dh R. */
+void recurrent_project_output(const recurrence *r, const recurrent_step *s);
+void recurrent_unproject_output(const recurrence *r, const recurrent_step *s);
 
 /* --- The walk (recurrent_walk.c) ---------------------------------------------------- */
 

@@ -79,7 +79,7 @@ static void release(recurrence *r) {
                          r->dh[1],     r->dc[0],  r->dc[1],   r->dread,
                          r->dinner,    r->dh_new, r->dc_seen, r->dh_restart,
                          r->dc_restart};
-  product_packed_release(r->context, &r->packed);
+  recurrent_unpack(r);
   for (size_t i = 0; i < sizeof own / sizeof *own; i++)
     saros_tensor_release(own[i]);
 }

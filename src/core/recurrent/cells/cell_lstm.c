@@ -61,9 +61,7 @@ static void lstm_forward(const recurrence *r, const recurrent_step *s) {
     return;
   }
   k->output(s->inner, s->gates, s->c_seen, rows, H);
-  r->kernels->product->multiply(s->h, r->P, s->inner, r->H, 0,
-                                recurrent_reals(r, R_WEIGHT_HR), r->H, 1,
-                                s->rows, r->P, r->H, 0);
+  recurrent_project_output(r, s);
 }
 
 /* The gradient of o tanh(c) from that of h. */
@@ -71,9 +69,7 @@ static const real *unproject_output(const recurrence *r,
                                     const recurrent_step *s) {
   if (r->t[R_WEIGHT_HR] == NULL)
     return s->dh;
-  r->kernels->product->multiply(s->dinner, r->H, s->dh, r->P, 0,
-                                recurrent_reals(r, R_WEIGHT_HR), r->H, 0,
-                                s->rows, r->H, r->P, 0);
+  recurrent_unproject_output(r, s);
   return s->dinner;
 }
 
