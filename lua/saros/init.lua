@@ -39,7 +39,7 @@ local INTERNAL = {
   "update", "clip_norm", "clip_value",
   -- model:session, model:memory, saros.profile, saros.fit, saros.export_c
   "session", "trace", "trace_rows", "block_bytes", "mark_memory", "collect_soon", "is_method", "profiling", "layer",
-  "watch_finite", "write_source", "record", "with_room", "program", "round_weights",
+  "watch_finite", "write_source", "record", "with_room", "program", "round_weights", "precision",
   -- data, saros.safetensors
   "codec", "learn_codec", "open_tokens", "read_tensors", "write_tensors",
   -- files and terminals, memory, messages

@@ -65,6 +65,14 @@ static void check_sessions(int n) {
   saros_program_release(program);
 }
 
+static void check_precision(int n) {
+  saros_set_precision(context, SAROS_PRECISION_BF16);
+  expect(saros_set_precision(context, (saros_precision)n), NULL, n,
+         "precision: expected a precision in 0..2, got");
+  CHECK(saros_precision_of(context) == SAROS_PRECISION_BF16, "it stays");
+  saros_set_precision(context, SAROS_PRECISION_REAL);
+}
+
 static void check_texts(int n) {
   saros_codec *codec = NULL;
   const saros_text text = {.bytes = "a b", .size = 3};
@@ -100,6 +108,7 @@ int main(void) {
     check_tensors(numbers[i]);
     check_operations(numbers[i]);
     check_sessions(numbers[i]);
+    check_precision(numbers[i]);
     check_texts(numbers[i]);
   }
   check_names();

@@ -126,6 +126,25 @@ static int context_threads(lua_State *L) {
   return 1;
 }
 
+/* precision(kind): from here on, that of large products. The one before. */
+static int context_precision(lua_State *L) {
+  static const char *const names[SAROS_PRECISIONS] = {"real", "bf16", "int8"};
+  saros_context *context = bind_context_of(L);
+  lua_settop(L, 1);
+  lua_pushstring(L, names[saros_precision_of(context)]);
+  if (lua_isnil(L, 1))
+    return 1;
+  int kind = 0;
+  while (kind < SAROS_PRECISIONS &&
+         (lua_type(L, 1) != LUA_TSTRING ||
+          strcmp(lua_tostring(L, 1), names[kind]) != 0))
+    kind++;
+  if (kind == SAROS_PRECISIONS)
+    bind_argument_error(L, 1, "\"real\", \"bf16\" or \"int8\"");
+  BIND_RUN(L, saros_set_precision(context, (saros_precision)kind));
+  return 1;
+}
+
 /* From here on, do results of operations have to be finite? */
 static int context_watch_finite(lua_State *L) {
   if (lua_type(L, 1) != LUA_TBOOLEAN)
@@ -218,6 +237,7 @@ static const luaL_Reg context_functions[] = {
     {"trace_rows", context_trace_rows},
     {"trim", context_trim},
     {"threads", context_threads},
+    {"precision", context_precision},
     {"watch_finite", context_watch_finite},
     {"clock", context_clock},
     {"is_terminal", context_is_terminal},

@@ -23,14 +23,16 @@ enum { FORWARD = BIND_EXTRA_UPVALUE, BACKWARD, OUTPUTS };
 typedef struct visit {
   saros_context *context;
   saros_pause *pause;
-  saros_tape **tape;  // in its box, if this is a way back; null: none
-  const char *layer;  // before, in profiles
+  saros_tape **tape;          // in its box, if this is a way back; null: none
+  const char *layer;          // before, in profiles
+  saros_precision precision;  // before
 } visit;
 
 static void leave(void *object) {
   visit *v = object;
   saros_pause_end(v->pause);
   saros_profile_layer(v->context, v->layer);
+  saros_set_precision(v->context, v->precision);
   if (v->tape != NULL && *v->tape != NULL)
     saros_tape_give_up(*v->tape);
 }
@@ -40,7 +42,8 @@ static void leave(void *object) {
 ** one cycle of the collector. */
 static bind_owner *push_visit(lua_State *L, const char *name, int tape) {
   visit *v = lua_newuserdatauv(L, sizeof *v, 1);
-  *v = (visit){.context = bind_context_of(L)};
+  saros_context *context = bind_context_of(L);
+  *v = (visit){.context = context, .precision = saros_precision_of(context)};
   if (tape != 0) {
     v->tape = lua_touserdata(L, tape);
     lua_pushvalue(L, tape);
@@ -364,6 +367,7 @@ saros_status bind_own_backward(lua_State *L, const saros_own_stop *stop) {
   take_entry(L, stop->token);
   int entry = base + 2;
   bind_owner *box = push_visit(L, name, 1);
+  BIND_RUN(L, saros_set_precision(bind_context_of(L), stop->precision));
   int first = lua_gettop(L) + 1;
   lua_rawgeti(L, entry, 1);
   lua_call(L, push_values(L, entry, stop), LUA_MULTRET);

@@ -182,6 +182,27 @@ SAROS_API void saros_set_index_base(saros_context *context, int base);
 ** The default is the number of processors that the process may use. */
 SAROS_API saros_status saros_set_threads(saros_context *context, int threads);
 
+/* What the terms of a large product, of 32 rows or more with a matrix of 16 or more
+** rows and columns, are rounded to; small ones are real. Sums are real in all. */
+typedef enum saros_precision {
+  SAROS_PRECISION_REAL,  // as they are
+  SAROS_PRECISION_BF16,  // 16 bits each, rounded to nearest even
+  SAROS_PRECISION_INT8,  // 8 bits and a scale for each row and column; their
+                         // gradients are those of real products
+  SAROS_PRECISIONS
+} saros_precision;
+
+/*
+** The precision of the products of later calls; a new context is real. What a tape
+** has recorded runs backwards in the precision in which it was recorded. Weights,
+** gradients, states and updates are real in all of them, and so are sessions, which
+** have their own: see saros_weights. SAROS_EARGUMENT, and the precision stays, if
+** it is none of these.
+*/
+SAROS_API saros_status saros_set_precision(saros_context *context,
+                                           saros_precision precision);
+SAROS_API saros_precision saros_precision_of(const saros_context *context);
+
 /* What a host may keep from a context, and from the scripts that use it. */
 enum {
   SAROS_NO_FILES = 1,   // reading, writing and making folders: SAROS_EFILE

@@ -90,6 +90,7 @@ typedef struct saros_own_stop {
   const char *name;  // borrowed until backward goes on
   int64_t token;
   int inputs, outputs;
+  saros_precision precision;  // in which backward would run it, if it could
 } saros_own_stop;
 
 /* The entry at which backward stopped. Returns 0 if there is none. */

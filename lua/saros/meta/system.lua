@@ -186,6 +186,11 @@ function core.with_room(f, ...) end
 ---@return string before  the name before it
 function core.layer(name) end
 
+--- Sets the precision of large products; see saros.nn.precision.
+---@param kind? "real"|"bf16"|"int8"
+---@return "real"|"bf16"|"int8" before
+function core.precision(kind) end
+
 --- Sets the number of threads, which changes no result.
 ---@param n? integer  1..256; without it nothing changes
 ---@return integer n  in force

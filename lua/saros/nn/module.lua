@@ -19,6 +19,8 @@ local spelling = require "saros.spelling"
 local lazy = require "saros.lazy"
 local initialize = require "saros.nn.initialize"
 local batch_first = require "saros.nn.batch_first"
+local fitting = require "saros.nn.fitting"
+local precision = require "saros.nn.precision"
 local scope = require "saros.nn.scope"
 local stray = require "saros.nn.stray"
 
@@ -40,6 +42,7 @@ local late = lazy({}, {
 ---@field reads_pieces boolean  may its windows say where pieces begin? see saros.nn.memory
 ---@field reads_ahead boolean  do its outputs follow from later inputs, too?
 ---@field batch_first boolean  is called with (B, T, ...); see saros.nn.batch_first
+---@field own_precision "real"|"bf16"|false  of its products; see saros.nn.precision
 ---@field keeps_finite boolean  does it make finite numbers of finite ones, forward and back?
 ---@field own { name: string, tensor: saros.Tensor, fill: saros.nn.Filler }[]
 ---@field members { name: string, module: saros.nn.Module }[]
@@ -55,6 +58,7 @@ local Module = {
   reads_ahead = false,
   keeps_finite = false,
   batch_first = false,
+  own_precision = false,
   states = false, -- sizes of a cell's states: see saros.nn.recurrent
   trace = false, -- what takes the place of forward while a program is traced: see saros.program.recorder
 }
@@ -287,67 +291,6 @@ function Module:clear_gradients()
   end
 end
 
-local function sorted_names(tensors)
-  local names = {}
-  for name in pairs(tensors) do
-    names[#names + 1] = tostring(name)
-  end
-  table.sort(names)
-  return names
-end
-
-local function shape_text(tensor)
-  return "(" .. table.concat(tensor:shape(), ", ") .. ")"
-end
-
---- The parameters with all their names, of which tied ones have several, in
---- the order of the names.
----@return { tensor: saros.Tensor, names: string[] }[]
-local function parameters_of(wanted)
-  local list, by_tensor = {}, {}
-  for _, name in ipairs(sorted_names(wanted)) do
-    local tensor = wanted[name]
-    if not by_tensor[tensor] then
-      by_tensor[tensor] = { tensor = tensor, names = {} }
-      list[#list + 1] = by_tensor[tensor]
-    end
-    table.insert(by_tensor[tensor].names, name)
-  end
-  return list
-end
-
---- What is wrong with a value for a parameter; nil if nothing is.
-local function misfit(tensor, value)
-  local expected = shape_text(tensor)
-  if type(value) ~= "userdata" then
-    return "expected a tensor, got " .. options.describe(value)
-  elseif value:dtype() ~= "real" or shape_text(value) ~= expected then
-    return ("expected %s, got %s%s"):format(expected, value:dtype() == "ids" and "ids " or "", shape_text(value))
-  end
-end
-
---- Of the names of a parameter, those that are in a file: one is enough, as not
---- everyone writes tied weights twice. Several must have the same elements.
-local function check_parameter(parameter, tensors, complain)
-  local present, fitting = {}, nil
-  for _, name in ipairs(parameter.names) do
-    local value = tensors[name]
-    local problem = value ~= nil and misfit(parameter.tensor, value)
-    present[#present + 1] = value ~= nil and name or nil
-    if problem then
-      complain("misshapen %s: %s", name, problem)
-    elseif value ~= nil and fitting and value:digest() ~= tensors[fitting]:digest() then
-      complain("differing %s and %s: expected the same elements, as they are one parameter", fitting, name)
-    elseif value ~= nil then
-      fitting = name
-    end
-  end
-  if #present == 0 then
-    complain("missing %s %s", table.concat(parameter.names, ", or its other name "), shape_text(parameter.tensor))
-  end
-  return fitting
-end
-
 --- Write the module to a file: the parameters by name, which `load` reads into a
 --- module that is built alike, and its program if it can be traced, from which
 --- saros.load builds a module that computes the same.
@@ -355,29 +298,6 @@ end
 ---@return true? ok, string? message  with true, if it cannot be traced and the file has parameters only: why
 function Module:save(path)
   return late.save(path, self)
-end
-
---- Each parameter with its tensor of a table, once all are known to fit. What
---- does not fit is listed in one error.
-local function each_fitting(self, tensors, prefix)
-  local wanted, problems, fitting = self:tensors(prefix), {}, {}
-  local function complain(...)
-    problems[#problems + 1] = "  " .. (...):format(select(2, ...))
-  end
-  for _, parameter in ipairs(parameters_of(wanted)) do
-    local name = check_parameter(parameter, tensors, complain)
-    fitting[parameter.tensor] = name and tensors[name]
-  end
-  for _, name in ipairs(sorted_names(tensors)) do
-    if not wanted[name] and name:sub(1, #(prefix or "")) == (prefix or "") then
-      complain("unexpected %s", name)
-    end
-  end
-  if #problems > 0 then
-    options.fail("load: the tensors do not fit this " .. self.kind .. ":\n"
-      .. table.concat(problems, "\n"))
-  end
-  return pairs(fitting)
 end
 
 --- Copy values into the parameters, by name: from a table of tensors, or from a
@@ -399,7 +319,7 @@ function Module:load(source, prefix)
   elseif type(source) ~= "table" then
     options.fail("load: expected a path or a table of tensors by name, got " .. options.describe(source))
   end
-  for tensor, value in each_fitting(self, tensors, prefix) do
+  for tensor, value in fitting.each(self, tensors, prefix) do
     tensor:assign(value)
   end
   self:visit(mark_initialized)
@@ -412,10 +332,25 @@ end
 ---@return self
 function Module:adopt(tensors)
   options.argument("adopt", 1, options.table, tensors)
-  for tensor, value in each_fitting(self, tensors) do
+  for tensor, value in fitting.each(self, tensors) do
     tensor:adopt(value)
   end
   self:visit(mark_initialized)
+  return self
+end
+
+--- In which precision the module and all below it are called from now on, but for what
+--- has one of its own. In "bf16" both sides of large products are rounded to 16 bits, of
+--- which 8 are digits, forward and back, on processors that multiply them faster; sums,
+--- states, weights and gradients keep all digits, and small products are "real". It is
+--- no part of files and checkpoints. Without an argument, returns the present one.
+---@param kind? "real"|"bf16"
+---@return self|"real"|"bf16"
+function Module:precision(kind)
+  if kind == nil then
+    return precision.of(self) or core.precision()
+  end
+  precision.set(self, kind)
   return self
 end
 
@@ -497,11 +432,7 @@ local function call_in_scope(self, ...)
   return self:forward(...)
 end
 
-local function call(self, ...)
-  if not self.initialized then
-    options.fail(self.kind .. ": expected initialized parameters; "
-      .. "call init { seed = ... } or load(tensors) first")
-  end
+local function call_now(self, ...)
   if scope.tracer and self.trace then
     return self:trace(scope.tracer, ...)
   end
@@ -510,6 +441,19 @@ local function call(self, ...)
     return batch_first.call(self, forward, ...)
   end
   return forward(self, ...)
+end
+
+local function call(self, ...)
+  if not self.initialized then
+    options.fail(self.kind .. ": expected initialized parameters; "
+      .. "call init { seed = ... } or load(tensors) first")
+  end
+  local kind = precision.is_used and precision.of(self)
+  if kind then
+    local _ <close> = precision.enter(kind)
+    return call_now(self, ...)
+  end
+  return call_now(self, ...)
 end
 
 local module = {}

@@ -17,6 +17,7 @@
 _Static_assert((int)SAROS_FUNCTIONS == (int)UNARY_COUNT, "unary functions");
 _Static_assert((int)SAROS_OPERATORS == (int)BINARY_COUNT, "binary operators");
 _Static_assert((int)SAROS_WEIGHTS_KINDS == (int)STEP_KINDS, "packings");
+_Static_assert((int)SAROS_PRECISIONS == (int)PACKED_KINDS, "precisions");
 _Static_assert(sizeof(real) == sizeof(saros_real), "element type");
 
 /* Returns from the caller with the status of an expression that failed. */

@@ -202,3 +202,15 @@ saros_status saros_set_threads(saros_context *context, int threads) {
   context->threads = threads;
   return SAROS_OK;
 }
+
+saros_status saros_set_precision(saros_context *context,
+                                 saros_precision precision) {
+  TRY(base_expect_known(context, "precision", "a precision", (int)precision,
+                        SAROS_PRECISIONS));
+  context->precision = (int)precision;
+  return SAROS_OK;
+}
+
+saros_precision saros_precision_of(const saros_context *context) {
+  return (saros_precision)context->precision;
+}

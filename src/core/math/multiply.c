@@ -97,9 +97,10 @@ static void multiply_layers(const kernels *k, const product_packed *p,
   do {
     int rows = p->k - row < depth ? p->k - row : depth;
     const char *layer = layer_of(packed, p, row / depth);
-    packed->multiply(r->c + first, r->ldc, r->a + row, r->lda, 0,
-                     layer + packed->bytes(first, rows), r->m, n, rows,
-                     row > 0 || r->add, ahead, ahead_count);
+    packed->multiply(r->c + first, r->ldc,
+                     r->a + (ptrdiff_t)row * (r->transposed ? r->lda : 1),
+                     r->lda, r->transposed, layer + packed->bytes(first, rows),
+                     r->m, n, rows, row > 0 || r->add, ahead, ahead_count);
     ahead = NULL, ahead_count = 0;
     row += depth;
   } while (row < p->k);
@@ -157,9 +158,10 @@ static void multiply_block(void *arguments, int block) {
   const real *from = a->data + (ptrdiff_t)first * (a->transposed ? 1 : a->ld);
   real *c = p->c + (ptrdiff_t)first * p->ldc;
   if (p->packed.data != NULL)
-    product_packed_multiply(
-        p->kernels, &p->packed,
-        &(product_rows){c, p->ldc, from, a->ld, m, p->beta != 0, NULL, 0});
+    product_packed_multiply(p->kernels, &p->packed,
+                            &(product_rows){c, p->ldc, from, a->ld, m,
+                                            p->beta != 0, NULL, 0,
+                                            a->transposed});
   else
     p->kernels->product->multiply(c, p->ldc, from, a->ld, a->transposed,
                                   b->data, b->ld, b->transposed, m, p->sizes.n,
@@ -217,6 +219,9 @@ saros_status product_multiply(saros_context *context, real *c, int ldc,
                              .split = k,
                              .factors = 1,
                              .factor = {{{b.data, b.data}, n, c, beta != 0}}});
+  if (product_kind(context) != PACKED_REAL &&
+      product_suits_packing(context, m, n, k))
+    return multiply_packed(context, &p, NULL);
   return team_for(context, base_divide_up(m, p.rows), multiply_block, &p);
 }
 

@@ -54,6 +54,7 @@ typedef struct product_rows {
   int lda, m, add;
   const real *ahead;  // what the caller will read next; null: nothing
   size_t ahead_count;
+  int transposed;  // A is stored as (k, m)
 } product_rows;
 
 #define PRODUCT_DEPTH PACKED_DEPTH

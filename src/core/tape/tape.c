@@ -107,6 +107,7 @@ static tape_entry *entry_new(saros_context *context, const tape_call *r) {
   memset(e, 0, bytes);
   e->operation = r->operation;
   e->row = profile_row_recorded(context, r->operation->name);
+  e->precision = context->precision;
   e->context = context;
   e->inputs = r->inputs;
   e->outputs = r->outputs;

@@ -27,6 +27,7 @@ struct tape_entry {
   saros_context *context;
   int inputs, outputs, saved_count;
   int row;              // of the call that recorded it, in the profile
+  int precision;        // of products: as when it was recorded
   tensor_node **input;  // null where no gradient is wanted
   tensor_node **output;
   saros_tensor **saved;  // may hold nulls
@@ -105,6 +106,10 @@ void tape_free_entries(saros_tape *tape);
 /* SAROS_ESTATE unless this is the tape that records. (tape.c) */
 saros_status tape_expect_recording(const saros_tape *tape,
                                    const char *function);
+
+/* The precision of an entry's way back: gradients are never made in int8.
+** (tape_backward.c) */
+int tape_precision(const tape_entry *e);
 
 /* Goes on behind the entry at which the way back stopped: its gradients have been
 ** added. (tape_backward.c) */

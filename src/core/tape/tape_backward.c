@@ -47,10 +47,18 @@ static void drop_output_gradients(const tape_entry *e) {
       tensor_node_clear(e->output[i]);
 }
 
+int tape_precision(const tape_entry *e) {
+  return e->precision == PACKED_INT8 ? PACKED_REAL : e->precision;
+}
+
 static saros_status run_entry(const tape_entry *e) {
-  int before = profile_enter_backward(e->context, e->row, e->operation->name);
+  saros_context *context = e->context;
+  int before = profile_enter_backward(context, e->row, e->operation->name);
+  int precision = context->precision;
+  context->precision = tape_precision(e);
   saros_status status = e->operation->backward(e);
-  saros_profile_leave(e->context, before);
+  context->precision = precision;
+  saros_profile_leave(context, before);
   TRY(status);
   drop_output_gradients(e);
   return SAROS_OK;

@@ -99,7 +99,8 @@ int saros_tape_stop(const saros_tape *tape, saros_own_stop *stop) {
   if (e == NULL)
     return 0;
   const own_arguments *own = e->arguments;
-  *stop = (saros_own_stop){own->name, own->token, e->inputs, e->outputs};
+  *stop = (saros_own_stop){own->name, own->token, e->inputs, e->outputs,
+                           (saros_precision)tape_precision(e)};
   return 1;
 }
 

@@ -1,0 +1,73 @@
+--- The precision in which the large products of a module are made. A module that has one
+--- of its own, see Module:precision, is called in it, and so is all below it; the
+--- precision before comes back after the call, however it ends. What a tape records it
+--- runs backwards in the precision of the call.
+
+local core = require "saros.core"
+local options = require "saros.options"
+
+local precision = {
+  is_used = false, -- true once a module has one of its own: until then calls need not look
+}
+
+---@class saros.nn.PrecisionScope
+---@field before "real"|"bf16"|"int8"
+local Scope = {}
+
+--- The precision before comes back.
+function Scope:__close()
+  core.precision(self.before)
+end
+
+Scope.__index = Scope
+
+--- From here to the end of the block large products are made in a precision:
+---
+---     local _ <close> = precision.enter "bf16"
+---@param kind "real"|"bf16"|"int8"
+---@return saros.nn.PrecisionScope
+function precision.enter(kind)
+  local self = setmetatable({ before = core.precision() }, Scope)
+  core.precision(kind)
+  return self
+end
+
+--- The precision of a module: its own, or that of the nearest module that it is part of.
+---@param module saros.nn.Module
+---@return "real"|"bf16"|nil
+function precision.of(module)
+  local at = module
+  while not at.own_precision do
+    if not at.place then
+      return nil
+    end
+    at = at.place.owner
+  end
+  return at.own_precision
+end
+
+-- Those that a module can be trained in.
+local trained = options.one_of { "real", "bf16" }
+
+--- Refuse what no training can be in.
+---@param owner string  for the message
+---@param kind any
+---@return "real"|"bf16"
+function precision.check(owner, kind)
+  if kind == "int8" then
+    options.fail(owner .. ': expected "real" or "bf16", got "int8", which is for inference alone, '
+      .. "as gradients are not made in it")
+  elseif not trained.accept(kind) then
+    options.fail(("%s: expected %s, got %s"):format(owner, trained.expected, options.describe_misfit(trained, kind)))
+  end
+  return kind
+end
+
+--- Give a module a precision.
+---@param module saros.nn.Module
+---@param kind any
+function precision.set(module, kind)
+  module.own_precision, precision.is_used = precision.check("precision", kind), true
+end
+
+return precision
