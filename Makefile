@@ -4,7 +4,7 @@ PREFIX   := /usr/local
 TEXT     :=#            the file that `make demo` learns from
 SPEC     :=#            options for busted, such as --tags=binding
 BENCH    :=#            options for the benchmarks, such as --case A --cell lstm --threads 1
-PYTHON   :=#            one that has PyTorch, for the comparison
+PYTHON   :=#            one that has PyTorch or ONNX Runtime, for the comparison
 SANITIZE :=#            1: watch addresses, leaks and undefined behaviour; thread: watch threads
 STRICT   :=#            1: warnings are errors
 
@@ -131,9 +131,13 @@ bench: ## measure speed and memory, as lines of JSON; BENCH=--help tells what ca
 	@src/setup.sh build >&2 && $(MAKE) -s all $(BENCHES) >&2
 	@$(B)/saros bench/bench.lua $(BENCH)
 
-bench-peers: ## the same work on PyTorch, run by run, where a python3 (or PYTHON=...) can import it
+bench-peers: ## the same work on PyTorch and ONNX Runtime, by turns, where a python3 (or PYTHON=...) can import them
 	@src/setup.sh build >&2 && $(MAKE) -s all $(BENCHES) >&2
 	@$(B)/saros bench/peers.lua --python="$(PYTHON)" $(BENCH)
+
+performance: ## measure this processor with both, and make docs/performance.md; BENCH=--quick: in 12 minutes at most
+	@src/setup.sh build >&2 && $(MAKE) -s all $(BENCHES) >&2
+	@$(B)/saros bench/performance.lua --python="$(PYTHON)" $(BENCH)
 
 check: ## run the specs under the sanitizers, in a browser and for ARM, some of them under valgrind and helgrind
 	@src/setup.sh build spec check
@@ -176,5 +180,5 @@ setup: ## install what building and testing need
 	@src/setup.sh build text spec $(if $(MAC),,report)
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' Makefile
-.PHONY: all specs demo test test-isas bench bench-peers check lint install uninstall clean setup help
+.PHONY: all specs demo test test-isas bench bench-peers performance check lint install uninstall clean setup help
 .DELETE_ON_ERROR:

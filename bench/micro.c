@@ -16,8 +16,9 @@
 #include "kernel.h"
 #include "peak.h"
 
-#define SAMPLES 9
-#define SAMPLE_SECONDS 0.01
+/* Short and many, so that some are undisturbed where others use the machine. */
+#define SAMPLES 45
+#define SAMPLE_SECONDS 0.002
 
 /* --- Samples ------------------------------------------------------------- */
 
@@ -37,18 +38,6 @@ typedef struct measured {
   double fraction;  // of the peak that a run reaches
 } measured;
 
-static int compare(const void *a, const void *b) {
-  const double x = *(const double *)a, y = *(const double *)b;
-  return (x > y) - (x < y);
-}
-
-static double median(const double values[SAMPLES]) {
-  double sorted[SAMPLES];
-  memcpy(sorted, values, sizeof sorted);
-  qsort(sorted, SAMPLES, sizeof *sorted, compare);
-  return sorted[SAMPLES / 2];
-}
-
 static double time_runs(const job *j, int runs) {
   const double begin = peak_clock();
   for (int i = 0; i < runs; i++)
@@ -56,21 +45,18 @@ static double time_runs(const job *j, int runs) {
   return peak_clock() - begin;
 }
 
-/* Medians over the samples of a job that does so many operations. */
+/* The fastest sample of a job that does so many operations, and the highest
+** peak between the samples. */
 static measured measure(const job *j, double flops) {
-  double seconds[SAMPLES], peaks[SAMPLES], fractions[SAMPLES];
+  double seconds = INFINITY, peak = 0;
   int runs = 1;
   while (time_runs(j, runs) < SAMPLE_SECONDS)  // and warm up
     runs *= 2;
-  double before = peak_flops(1, SAMPLE_SECONDS);
   for (int i = 0; i < SAMPLES; i++) {
-    seconds[i] = time_runs(j, runs) / runs;
-    const double after = peak_flops(1, SAMPLE_SECONDS);
-    peaks[i] = (before + after) / 2;
-    fractions[i] = flops / seconds[i] / peaks[i];
-    before = after;
+    peak = fmax(peak, peak_flops(1, SAMPLE_SECONDS));
+    seconds = fmin(seconds, time_runs(j, runs) / runs);
   }
-  return (measured){median(seconds), median(peaks), median(fractions)};
+  return (measured){seconds, peak, flops / seconds / peak};
 }
 
 /* Random numbers, aligned as the pool aligns. The program ends without memory

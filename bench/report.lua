@@ -1,190 +1,124 @@
---- Writes what the benchmarks printed into a page: each table between its marks,
+--- Makes a page from what the benchmarks printed on each processor: the text
+--- between these marks is written anew, the rest is left as it is.
 ---
----   <!-- table NAME -->
+---   <!-- table summary -->       one line for each processor
+---   <!-- table processors -->    a section for each, the newest first
 ---   <!-- end -->
 ---
---- is made anew if there are rows for it, and left as it is if there are none.
---- Rows of "growth" are drawn, by gnuplot, beside the page.
+--- Rows of "growth" are drawn, into a picture beside the file that has them.
 ---
----   build/saros bench/report.lua docs/performance.md ROWS.json...
+---   build/saros bench/report.lua docs/performance.md docs/performance/*.jsonl
 
 local saros = require "saros"
 local cases = require "bench.cases"
-local host = require "bench.host"
+local rows = require "bench.rows"
+local tables = require "bench.tables"
 
---- All rows of these files, by their case, in order.
-local function read_rows(paths)
-  local rows = {}
-  for _, path in ipairs(paths) do
-    for line in io.lines(path) do
-      local row = assert(saros.json_decode(line))
-      rows[row.case] = rows[row.case] or {}
-      table.insert(rows[row.case], row)
+local page = arg[1]
+
+-- --- The picture -------------------------------------------------------------
+
+local WIDTH, HEIGHT = 450, 300 -- of a panel
+local TITLES = { length = "steps T", batch = "batch B", hidden = "hidden units H", layers = "layers" }
+
+--- Time and memory over one size: a panel.
+local function panel(growth, found, peak)
+  local x, ms, mb = {}, {}, {}
+  for _, row in ipairs(found) do
+    if row.varies == growth.size then
+      x[#x + 1], ms[#ms + 1], mb[#mb + 1] = row[growth.size], tables.undisturbed(row, peak), row.peak_mb
     end
   end
-  return rows
+  return saros.plot.lines {
+    title = "Update by " .. TITLES[growth.size], x = TITLES[growth.size], log = true, log_x = true, width = WIDTH,
+    height = HEIGHT, series = { { x = x, y = ms, name = "time, ms" }, { x = x, y = mb, name = "memory, MB" } },
+  }:svg()
 end
 
---- 1234567.8 as "1,234,568".
-local function thousands(number)
-  local digits = ("%.0f"):format(number)
-  return (digits:reverse():gsub("(%d%d%d)", "%1,"):reverse():gsub("^,", ""))
-end
-
---- Three digits, and no exponent.
-local function milliseconds(number)
-  return (number < 100 and "%.3g ms" or "%.0f ms"):format(number)
-end
-
---- A table of Markdown: its head, and one line for each row.
-local function build_table(head, rows, cells_of)
-  local lines = { "| " .. table.concat(head, " | ") .. " |", "|" .. ("---|"):rep(#head) }
-  for _, row in ipairs(rows) do
-    lines[#lines + 1] = "| " .. table.concat(cells_of(row), " | ") .. " |"
+local function draw(path, found)
+  local peak, parts = tables.highest_peak(found), {}
+  for position, growth in ipairs(cases.growth) do
+    local place = ('<svg x="%d" y="%d" '):format((position - 1) % 2 * WIDTH, (position - 1) // 2 * HEIGHT)
+    parts[position] = panel(growth, found, peak):gsub("<svg ", place, 1)
   end
-  return table.concat(lines, "\n")
-end
-
--- --- The tables --------------------------------------------------------------
-
-local tables = {}
-
-function tables.machine(rows)
-  local row = rows.machine and rows.machine[1]
-  return row and ("%s, %d processors; %s kernels, %s, %s; Saros %s"):format(
-    row.processor, row.processors, row.isa, row.real, row.blas, row.version)
-end
-
---- How much faster than on one thread, both beside the peak of their moment.
-local function speedup(row, training)
-  for _, other in ipairs(training) do
-    if other.threads == 1 and other.case == row.case and other.cell == row.cell and row.threads > 1 then
-      return ("%.2f"):format(row.threads * row.fraction / other.fraction)
-    end
-  end
-  return ""
-end
-
-function tables.training(rows)
-  local training = {}
-  for _, name in ipairs(cases.names) do
-    table.move(rows[name] or {}, 1, #(rows[name] or {}), #training + 1, training)
-  end
-  return #training > 0 and build_table({
-    "case", "cell", "threads", "symbols/s", "GFLOP/s", "of the peak", "speed-up", "forward", "backward",
-    "optimizer", "memory",
-  }, training, function(row)
-    return {
-      row.case, row.cell, row.threads, thousands(row.symbols_per_s), ("%.1f"):format(row.gflops),
-      ("%.0f %%"):format(100 * row.fraction), speedup(row, training), milliseconds(row.ms_forward),
-      milliseconds(row.ms_backward), milliseconds(row.ms_optimizer), ("%.0f MB"):format(row.peak_mb),
-    }
-  end)
-end
-
-function tables.product(rows)
-  return rows.product and build_table({ "shape", "rows x columns x depth", "kernel", "GFLOP/s", "of the peak" },
-    rows.product, function(row)
-      return {
-        row.shape, ("%d x %d x %d"):format(row.rows, row.columns, row.depth), row.kernel,
-        ("%.1f"):format(row.gflops), ("%.0f %%"):format(100 * row.fraction),
-      }
-    end)
-end
-
---- Nothing where there is no time.
-local function microseconds(us)
-  return us and ("%.3g us"):format(us) or ""
-end
-
-function tables.step(rows)
-  local order = { "cell", "H", "outputs", "weights", "a step from C", "by hand", "from Lua", "one of 1000 takes" }
-  return rows.step and build_table(order, rows.step, function(row)
-    return {
-      row.cell, row.hidden, row.outputs > 0 and row.outputs or "", row.weights, microseconds(row.us_per_step),
-      microseconds(row.us_plain), microseconds(row.us_per_step_lua),
-      ("%.2f medians"):format(row.us_single_999 / row.us_single),
-    }
-  end)
-end
-
-function tables.activation(rows)
-  return rows.activation and build_table({ "function", "per element", "largest error" }, rows.activation,
-    function(row)
-      return { row["function"], ("%.2f ns"):format(row.ns_per_element), ("%.2f ulp"):format(row.max_ulp) }
-    end)
-end
-
-function tables.call(rows)
-  return rows.call and build_table({ "call", "what it is", "time" }, rows.call, function(row)
-    return { "`" .. row.call .. "`", row.what, ("%.0f ns"):format(row.ns) }
-  end)
-end
-
-function tables.peer(rows)
-  return rows.peer and build_table({
-    "case", "cell", "threads", "Saros, symbols/s", rows.peer[1].peer, "ratio", "memory of Saros", "of PyTorch",
-  }, rows.peer, function(row)
-    return {
-      row.of, row.cell, row.threads, thousands(row.symbols_per_s), thousands(row.peer_symbols_per_s),
-      ("%.2f"):format(row.ratio), row.resident_mb and ("%.0f MB"):format(row.resident_mb) or "",
-      ("%.0f MB"):format(row.peer_resident_mb),
-    }
-  end)
-end
-
-local function highest_peak(rows)
-  local highest = 0
-  for _, row in ipairs(rows) do
-    highest = math.max(highest, row.peak_gflops)
-  end
-  return highest
-end
-
---- Milliseconds of an update, had the processor been as free as at its freest
---- moment.
-local function undisturbed(row, peak)
-  local flops = cases.flops_per_symbol(row) * row.batch * row.length
-  return 1e3 * flops / (row.fraction * peak * 1e9)
-end
-
-function tables.long(rows)
-  local order = { "cell", "steps", "a symbol", "memory", "of it a symbol" }
-  local peak = rows.long and highest_peak(rows.long)
-  return rows.long and build_table(order, rows.long, function(row)
-    local us = 1e3 * undisturbed(row, peak) / row.length
-    return {
-      row.cell, thousands(row.length), ("%.1f us"):format(us), ("%.1f MB"):format(row.peak_mb),
-      ("%.1f kB"):format(1e3 * row.peak_mb / row.length),
-    }
-  end)
-end
-
--- --- The drawing -------------------------------------------------------------
-
---- The rows of one size after the other, as gnuplot reads them: a size, the
---- milliseconds of an update, megabytes.
-local function write_growth(path, rows)
   local file <close> = assert(io.open(path, "w"))
-  local peak = highest_peak(rows)
-  for _, growth in ipairs(cases.growth) do
-    for _, row in ipairs(rows) do
-      if row.varies == growth.size then
-        file:write(row[growth.size], " ", undisturbed(row, peak), " ", row.peak_mb, "\n")
-      end
-    end
-    file:write "\n\n"
+  file:write(('<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" viewBox="0 0 %d %d">\n%s</svg>\n'):format(
+    2 * WIDTH, 2 * HEIGHT, 2 * WIDTH, 2 * HEIGHT, table.concat(parts)))
+end
+
+--- The picture of a processor, drawn if there are rows of it; nil if there is none.
+local function picture(found)
+  local path = found.path:gsub("jsonl$", "svg")
+  if found.growth then
+    draw(path, found.growth)
+  end
+  local file = io.open(path)
+  if file then
+    file:close()
+    return ("![Time and memory of an update by steps, batch, hidden units and layers](%s)"):format(
+      path:gsub("^" .. page:match("^(.*/)"):gsub("%p", "%%%0"), ""))
   end
 end
 
-local function draw_growth(page, rows)
-  local data, output = os.tmpname(), page:match "^(.*/)" .. "growth.svg"
-  write_growth(data, rows)
-  local settings = ("data = '%s'; out = '%s'"):format(data, output)
-  if not os.execute(host.command { "gnuplot", "-e", settings, "bench/growth.gp" }) then
-    io.stderr:write("report: ", output, " was not drawn; gnuplot (Debian: gnuplot-nox) can\n")
+-- --- A processor -------------------------------------------------------------
+
+--- Parts of a section: a heading, and what makes the text under it.
+local PARTS = {
+  { "Training, beside PyTorch", tables.peer },
+  { "Training, beside the peak", tables.training },
+  { "Whole sequences", tables.sequence },
+  { "Steps, beside others", tables.peer_step },
+  { "Steps of a session, microseconds", tables.step, tables.step_words },
+  { "Cells of one's own, as multiples of the fused layer's time", tables.own },
+  { "How cost grows", picture, tables.long },
+  { "The recurrent product", tables.product },
+  { "Functions of the gates", tables.activation },
+  { "Calls from Lua", tables.call },
+}
+
+--- The first and the last day of the rows.
+local function days(list)
+  local first, last
+  for _, row in ipairs(list) do
+    if row.date then
+      first = (not first or row.date < first) and row.date or first
+      last = (not last or row.date > last) and row.date or last
+    end
   end
-  os.remove(data)
+  return first, last
+end
+
+--- What the figures are of, in a line.
+local function origin(found)
+  local machine, peers = found.machine[1], found.peers and found.peers[1] or {}
+  local words = {
+    machine.processors and machine.processors .. " processors", machine.isa and machine.isa .. " kernels",
+    machine.real, machine.blas, "Saros " .. machine.version, peers.pytorch and "PyTorch " .. peers.pytorch,
+    peers.onednn_instructions and "its oneDNN with " .. peers.onednn_instructions,
+    peers.onnxruntime and "ONNX Runtime " .. peers.onnxruntime,
+  }
+  local shown = {}
+  for position = 1, 8 do
+    shown[#shown + 1] = words[position] or nil
+  end
+  local first, last = days(found.list)
+  shown[#shown + 1] = first and (first == last and first or first .. " to " .. last)
+  return table.concat(shown, "; ") .. ". Rows: `" .. found.path .. "`."
+end
+
+local function section(found)
+  local machine = found.machine[1]
+  local parts = { "## " .. machine.processor, origin(found), machine.note }
+  for _, part in ipairs(PARTS) do
+    local texts = {}
+    for position = 2, #part do
+      texts[#texts + 1] = part[position](found)
+    end
+    if #texts > 0 then
+      parts[#parts + 1] = ("### %s\n\n%s"):format(part[1], table.concat(texts, "\n\n"))
+    end
+  end
+  return table.concat(parts, "\n\n")
 end
 
 -- --- The page ----------------------------------------------------------------
@@ -199,17 +133,38 @@ local function write_all(path, text)
   file:write(text)
 end
 
---- The page with every table that there are rows for.
-local function fill(text, rows)
-  return (text:gsub("(<!%-%- table (%l+) %-%->\n)(.-)(<!%-%- end %-%->)", function(mark, name, _, finish)
-    local made = assert(tables[name], "report: no table is called " .. name)(rows)
-    return made and mark .. "\n" .. made .. "\n\n" .. finish
-  end))
+--- The rows of each file, the newest first. A file says of which machine it is.
+local function read_processors(paths)
+  local processors = {}
+  for position, path in ipairs(paths) do
+    local list = rows.read(path)
+    local found = rows.by_case(list)
+    assert(found.machine, "report: expected a row of the case machine in " .. path .. ", got none")
+    found.path, found.list = path, list
+    processors[position] = found
+  end
+  table.sort(processors, function(a, b)
+    local _, last = days(a.list)
+    local _, other = days(b.list)
+    last, other = last or "", other or ""
+    return last > other or last == other and a.path < b.path
+  end)
+  return processors
 end
 
-local page = arg[1]
-local rows = read_rows { table.unpack(arg, 2) }
-write_all(page, fill(read_all(page), rows))
-if rows.growth then
-  draw_growth(page, rows.growth)
+local makers = { summary = tables.summary }
+
+function makers.processors(processors)
+  local sections = {}
+  for position, found in ipairs(processors) do
+    sections[position] = section(found)
+  end
+  return table.concat(sections, "\n\n")
 end
+
+local processors = read_processors { table.unpack(arg, 2) }
+write_all(page, (read_all(page):gsub("(<!%-%- table (%l+) %-%->\n)(.-)(<!%-%- end %-%->)",
+  function(mark, name, _, finish)
+    local made = assert(makers[name], "report: no table is called " .. name)(processors)
+    return mark .. "\n" .. (made and made .. "\n\n" or "") .. finish
+  end)))

@@ -3,6 +3,8 @@
 local saros = require "saros"
 local cases = require "bench.cases"
 local measure = require "bench.measure"
+local processor = require "bench.processor"
+local rows_file = require "bench.rows"
 local training = require "bench.training"
 local commands = require "spec.support.commands"
 local files = require "spec.support.files"
@@ -158,21 +160,6 @@ while read -r runs; do echo '{"seconds": 0.25, "peak_resident_mb": 8}'; done
     end)
   end)
 
-  it("fills the tables of a page for which there are rows", function()
-    local page, rows, write = os.tmpname(), os.tmpname(), files.write
-        write(page, "<!-- table activation -->\n<!-- end -->\n<!-- table call -->\nas it was\n<!-- end -->\nand more\n")
-    write(rows, saros.json_encode { case = "activation", ["function"] = "exp", ns_per_element = 0.25, max_ulp = 1 })
-    for _ = 1, 2 do
-      commands.succeed("bench/report.lua", page, rows)
-      local file <close> = assert(io.open(page))
-      assert.equal("<!-- table activation -->\n\n| function | per element | largest error |\n|---|---|---|\n"
-        .. "| exp | 0.25 ns | 1.00 ulp |\n\n<!-- end -->\n<!-- table call -->\nas it was\n<!-- end -->\nand more\n",
-        file:read "a")
-    end
-    os.remove(page)
-    os.remove(rows)
-  end)
-
   it("prints what a step of a session takes, from C and from Lua", function()
     for _, case in ipairs {
       { "gru", "real", 0 }, { "gru", "bf16", 0 }, { "gru", "int8", 0 }, { "mingru", "real", 0 }, { "lstm", "real", 1 },
@@ -194,5 +181,205 @@ while read -r runs; do echo '{"seconds": 0.25, "peak_resident_mb": 8}'; done
     local output, status = commands.run("bench/bench.lua", "--case", "Z")
     assert.not_equal(0, status)
     assert.matches("'--case' must be one of", output)
+  end)
+end)
+
+describe("a processor's name", function()
+  it("says of which family it is, as the maker's name may not", function()
+    local text = "processor\t: 0\nvendor_id\t: %s\ncpu family\t: %d\nmodel\t\t: %d\nmodel name\t: %s\nstepping\t: 1\n"
+    for _, known in ipairs {
+      { "AuthenticAMD", 26, 2, "AMD EPYC", "AMD EPYC (Zen 5)", "amd-epyc-zen-5" },
+      { "AuthenticAMD", 25, 0x11, "AMD EPYC 9R14 96-Core Processor", "AMD EPYC 9R14 (Zen 4)", "amd-epyc-9r14-zen-4" },
+      { "AuthenticAMD", 25, 1, "AMD EPYC 7R13", "AMD EPYC 7R13 (Zen 3)", "amd-epyc-7r13-zen-3" },
+      { "GenuineIntel", 6, 143, "Intel(R) Xeon(R) Platinum 8488C CPU @ 2.40GHz",
+        "Intel Xeon Platinum 8488C (Sapphire Rapids)", "intel-xeon-platinum-8488c-sapphire-rapids" },
+      { "Another", 6, 143, "Some CPU", "Some", "some" },
+    } do
+      local name = processor.name(text:format(table.unpack(known, 1, 4)))
+      assert.same({ known[5], known[6] }, { name, processor.file(name) })
+    end
+    assert.equal("Neoverse V1", processor.name "processor\t: 0\nCPU part\t: 0xd40\n")
+    assert.equal("unknown processor", processor.name "")
+  end)
+end)
+
+describe("the page of performance", function()
+  local folder, page
+
+  before_each(function()
+    folder = os.tmpname()
+    os.remove(folder)
+    os.execute("mkdir -p " .. folder .. "/rows")
+    page = folder .. "/page.md"
+    files.write(page, "Before.\n<!-- table summary -->\n<!-- end -->\nBetween.\n"
+      .. "<!-- table processors -->\nas it was\n<!-- end -->\nBehind.\n")
+  end)
+
+  after_each(function()
+    os.execute("rm -r " .. folder)
+  end)
+
+  local function text_of(path)
+    local file <close> = assert(io.open(path))
+    return file:read "a"
+  end
+
+  local function write_rows(name, ...)
+    local path = folder .. "/rows/" .. name .. ".jsonl"
+    local lines = {}
+    for position, row in ipairs { ... } do
+      lines[position] = saros.json_encode(row) .. "\n"
+    end
+    files.write(path, table.concat(lines))
+    return path
+  end
+
+  local function machine_of(name, date)
+    return { case = "machine", processor = name, processors = 2, isa = "some", version = "9.8", date = date }
+  end
+
+  local function training_of(precision, threads, fraction, waited)
+    return {
+      case = "A", cell = "lstm", precision = precision, threads = threads, symbols_per_s = 12345.6, fraction = fraction,
+      waited = waited, peak_mb = 25.4, date = "2026-01-02",
+    }
+  end
+
+  it("begins with a line for each processor that trained, the newest first", function()
+    local old = write_rows("old", machine_of("Old", "2025-01-01"), training_of("real", 1, 0.5))
+    local new = write_rows("new", machine_of("New", "2026-01-02"), training_of("real", 1, 0.8),
+      training_of("bf16", 1, 1.2), {
+        case = "peer", of = "A", cell = "lstm", precision = "real", threads = 1, library = "PyTorch",
+        peer = "PyTorch 9.1+cpu", ratio = 2.345, symbols_per_s = 1, peer_symbols_per_s = 1, peer_resident_mb = 1,
+      })
+    local none = write_rows("steps", machine_of("Steps", "2027-01-01"))
+    commands.succeed("bench/report.lua", page, old, none, new)
+    assert.equal([[
+Before.
+<!-- table summary -->
+
+| processor | kernels | beside | fp32: times as fast | bf16 to fp32 | of the fp32 peak |
+|---|---|---|---|---|---|
+| New | some | PyTorch 9.1 | 2.35 / - / - | 1.50 / - / - | 80 / - / - % |
+| Old | some |  |  |  | 50 / - / - % |
+
+<!-- end -->
+Between.
+]], text_of(page):match "^.*Between.\n")
+    local headings = {}
+    for heading in text_of(page):gmatch "\n## ([^\n]+)" do
+      headings[#headings + 1] = heading
+    end
+    assert.same({ "Steps", "New", "Old" }, headings)
+  end)
+
+  it("has a section for each processor, with the tables that there are rows for", function()
+    local path = write_rows("new", machine_of("New", "2026-01-01"), training_of("real", 1, 0.8),
+      training_of("real", 2, 0.6, 0.5), training_of("bf16", 1, 1.2),
+      { case = "activation", ["function"] = "exp", ns_per_element = 0.25, max_ulp = 1 })
+    for _ = 1, 2 do
+      commands.succeed("bench/report.lua", page, path)
+      assert.equal([[
+<!-- table processors -->
+
+## New
+
+2 processors; some kernels; Saros 9.8; 2026-01-01 to 2026-01-02. Rows: `]] .. path .. [[`.
+
+### Training, beside the peak
+
+| case | cell | symbols/s | of the peak | on 2 threads | speed-up | bf16 to fp32 | memory |
+|---|---|---|---|---|---|---|---|
+| A | lstm | 12,346 | 80 % | ~60 % | 1.50 | 1.50 | 25 MB |
+
+### Functions of the gates
+
+| function | per element | largest error |
+|---|---|---|
+| exp | 0.25 ns | 1.00 ulp |
+
+<!-- end -->
+Behind.
+]], text_of(page):match "<!%-%- table processors.*")
+    end
+  end)
+
+  it("compares sequences and steps with each library", function()
+    local function sequence(library, ms, peer_ms)
+      return {
+        case = "peer_sequence", of = "tagger", cell = "lstm", precision = "int8", threads = 1, layers = 3, hidden = 384,
+        batch = 1, length = 64, directions = 2, library = library, ms = ms, peer_ms = peer_ms, ratio = peer_ms / ms,
+      }
+    end
+    local function step(library, how, us, peer_us)
+      return { case = "peer_step", cell = "gru", hidden = 32, library = library, how = how, us = us, peer_us = peer_us,
+        ratio = peer_us / us }
+    end
+    local path = write_rows("new", machine_of("New"), sequence("ONNX Runtime", 10, 12), step("PyTorch", "eager", 2, 30),
+      step("ONNX Runtime", "run", 3, 30))
+    commands.succeed("bench/report.lua", page, path)
+    local text = text_of(page)
+    assert.truthy(text:find("| net | B x T | precision | threads | Saros, ms | ONNX Runtime |\n"
+      .. "|---|---|---|---|---|---|\n"
+      .. "| bidirectional lstm of 3 x 384 | 1 x 64 | int8 | 1 | 10 | 12 (1.20) |\n", 1, true), text)
+    assert.truthy(text:find("| cell | H | Saros, us | PyTorch | ONNX Runtime |\n|---|---|---|---|---|\n"
+      .. "| gru | 32 | 2.5 | 30 (15.0) | 30 (10.0) |\n", 1, true), text)
+  end)
+
+  it("draws how cost grows, beside the rows", function()
+    local list = { machine_of("New") }
+    for _, batch in ipairs { 1, 2, 4 } do
+      local row = cases.case("growth", "lstm", { batch = batch })
+      row.varies, row.threads, row.fraction, row.peak_gflops, row.peak_mb = "batch", 1, 0.5, 100, 10
+      list[#list + 1] = row
+    end
+    commands.succeed("bench/report.lua", page, write_rows("new", table.unpack(list)))
+    assert.matches("^<svg .*Update by batch B.*<polyline", text_of(folder .. "/rows/new.svg"))
+    assert.matches("!%[Time and memory of an update[^\n]*%]%(rows/new%.svg%)", text_of(page))
+  end)
+
+  --- What the one command says, and the rows that it leaves in this processor's file.
+  local function perform(...)
+    local said = commands.succeed("bench/performance.lua", "--page", page, "--rows", folder .. "/rows", ...)
+    local path = ("%s/rows/%s.jsonl"):format(folder, processor.file(processor.here()))
+    return said, rows_file.by_case(rows_file.read(path)), path
+  end
+
+  it("is made by one command, which measures a part and keeps the other rows", function()
+    local other = write_rows("other", machine_of("Other", "2020-01-01"), training_of("real", 1, 0.5))
+    local before = text_of(other)
+    perform("--case", "call", "--case", "activation")
+    local said, found, path = perform("--case", "S1", "--cell", "mingru", "--threads", 1, "--quick")
+    assert.matches("rows go to " .. path:gsub("%p", "%%%0"), said)
+    assert.same({ 1, 1, 3, 3 }, { #found.machine, #found.S1, #found.call, #found.activation })
+    assert.matches("^%d%d%d%d%-%d%d%-%d%d$", found.S1[1].date)
+    local again = select(2, perform("--case", "S1", "--cell", "mingru", "--threads", 1, "--quick"))
+    assert.equal(1, #again.S1)
+    assert.equal(before, text_of(other))
+    assert.matches("\n## Other\n", text_of(page))
+    assert.matches("\n| S1 | mingru | ", text_of(page))
+  end)
+
+  it("keeps what it has when a part fails or the time is up", function()
+    local python = folder .. "/python"
+    files.write(python, "#!/bin/sh\n[ \"$1\" = -c ] && { echo 'version: 9'; exit; }\nexit 1\n")
+    os.execute("chmod +x " .. python)
+    local said, status = commands.run("bench/performance.lua", "--page", page, "--rows", folder .. "/rows",
+      "--case", "S1", "--cell", "rnn", "--threads", 1, "--quick", "--python", python)
+    assert.equal(1, status)
+    assert.matches("expected an answer, got none", said)
+    assert.matches("\n| S1 | rnn | ", text_of(page))
+    said = perform("--case", "S1", "--cell", "lru", "--minutes", 0)
+    assert.matches("the time is up: 2 measurements were left out", said)
+    assert.matches("\n| S1 | rnn | ", text_of(page))
+  end)
+
+  it("is made without measuring anything, and refuses what it does not know", function()
+    write_rows("other", machine_of("Other", "2020-01-01"))
+    commands.succeed("bench/performance.lua", "--only-page", "--page", page, "--rows", folder .. "/rows")
+    assert.matches("\n## Other\n", text_of(page))
+    local said, status = commands.run("bench/performance.lua", "--case", "Z")
+    assert.not_equal(0, status)
+    assert.matches('no case or part is called "Z"', said)
   end)
 end)
