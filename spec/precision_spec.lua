@@ -296,15 +296,24 @@ describe("net:precision", function()
     assert.equal("real", core.precision())
   end)
 
-  it("is no part of a model file", function()
+  it("is no part of a model file, whose model takes one", function()
     local path = os.tmpname()
-    local net = layer(1):precision "bf16"
+    local net = nn.chain { nn.gru { 48, 64 }, nn.linear { 64, 48 } }:init { seed = 2 }:precision "bf16"
+    net.input = 48
     assert(net:save(path))
-    local other = layer(2)
-    assert(other:load(path))
+    local loaded = assert(saros.load(path))
     os.remove(path)
-    assert.equal("real", other:precision())
-    assert.same_values(net.weight, other.weight, 0)
+    assert.equal("real", loaded:precision())
+    local sequence = random(1, 10, 64, 48)
+    assert.is_true(distance(loaded(sequence), (net(sequence))) > 1e-4)
+    assert.same_values((net(sequence)), (loaded:precision "bf16"(sequence)), 1e-6)
+  end)
+
+  it("reaches the products of attention", function()
+    local net = nn.windowed_attention { 48, heads = 2, window = 8 }:init { seed = 1 }
+    local sequence = random(1, 40, 20, 48)
+    local real, narrow = net(sequence), net:precision "bf16"(sequence)
+    assert.is_true(distance(narrow, real) > 1e-4 and distance(narrow, real) < 2e-2)
   end)
 end)
 
@@ -315,6 +324,7 @@ describe("a cell of nn.cell in bf16", function()
     local net = build { new = "recurrent", cell = cell }
     local x = random(1, T, B, INPUTS)
     local whole = net:precision "bf16"(x)
+    assert.is_true(net:compiled())
     local real = net:precision "real"(x)
     net:precision "bf16"
     local state

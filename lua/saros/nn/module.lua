@@ -341,9 +341,10 @@ end
 
 --- In which precision the module and all below it are called from now on, but for what
 --- has one of its own. In "bf16" both sides of large products are rounded to 16 bits, of
---- which 8 are digits, forward and back, on processors that multiply them faster; sums,
---- states, weights and gradients keep all digits, and small products are "real". It is
---- no part of files and checkpoints. Without an argument, returns the present one.
+--- which 8 are digits, forward and back, which is faster where the processor multiplies
+--- such numbers (AVX-512 BF16, AMX); sums, states, weights and gradients keep all digits,
+--- and small products are "real". It is no part of files and checkpoints. Without an
+--- argument, returns the present one.
 ---@param kind? "real"|"bf16"
 ---@return self|"real"|"bf16"
 function Module:precision(kind)

@@ -12,11 +12,13 @@ local precision = {
 
 ---@class saros.nn.PrecisionScope
 ---@field before "real"|"bf16"|"int8"
-local Scope = {}
+---@field was_used boolean
+local Scope = { was_used = false }
 
 --- The precision before comes back.
 function Scope:__close()
   core.precision(self.before)
+  precision.is_used = precision.is_used or self.was_used
 end
 
 Scope.__index = Scope
@@ -29,6 +31,16 @@ Scope.__index = Scope
 function precision.enter(kind)
   local self = setmetatable({ before = core.precision() }, Scope)
   core.precision(kind)
+  return self
+end
+
+--- From here to the end of the block all modules are real, whatever they have of their
+--- own: where a module is run to see what it computes.
+---@return saros.nn.PrecisionScope
+function precision.set_aside()
+  local self = setmetatable({ before = core.precision(), was_used = precision.is_used }, Scope)
+  core.precision "real"
+  precision.is_used = false
   return self
 end
 

@@ -15,6 +15,7 @@ local program = require "saros.program.program"
 local recorder = require "saros.program.recorder"
 local unread = require "saros.program.unread"
 local varying = require "saros.program.varying"
+local precision = require "saros.nn.precision"
 local scope = require "saros.nn.scope"
 local sorted = require "saros.sorted"
 
@@ -542,6 +543,7 @@ end
 
 local function traced(module, o)
   local _ <close> = core.no_gradient()
+  local _ <close> = precision.set_aside() -- products of a step and of several would not be alike
   local _ <close> = core.record(function() end) -- a recorder that listens already hears nothing of it
   return core.with_room(trace_all, module, o)
 end
