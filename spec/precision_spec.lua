@@ -1,6 +1,7 @@
 -- Products in bf16: what is rounded, what is not, and when.
 
 local gradients = require "spec.support.gradients"
+local folders = require "spec.support.folders"
 local recurrent_kinds = require "spec.support.recurrent_kinds"
 require "spec.support.values"
 local saros = require "saros"
@@ -349,5 +350,93 @@ describe("a cell of nn.cell in bf16", function()
     second:precision "bf16"
     assert.same_values(real, first(x), 0)
     assert.same_values(narrow, second(x), 0)
+  end)
+end)
+
+describe("fit in bf16", function()
+  local text = saros.data.text({ string = ("the quick brown fox jumps over the lazy dog. "):rep(40) }, { valid = 0.2 })
+
+  local function new_model()
+    return nn.language_model { vocabulary = text.vocabulary, cell = "gru", hidden = 48, dropout = 0.2, seed = 1 }
+  end
+
+  local function train(model, given)
+    for name, value in pairs { epochs = 2, batch = 32, length = 10, sample = 0 } do
+      given[name] = given[name] or value
+    end
+    return saros.fit(model, text, given)
+  end
+
+  local function digests(model)
+    local list = {}
+    for name, tensor in pairs(model:tensors()) do
+      list[name] = tensor:digest()
+    end
+    return list
+  end
+
+  it("learns as much as in real products, from other gradients", function()
+    local real, narrow = new_model(), new_model()
+    local expected, history = train(real, {}), train(narrow, { precision = "bf16" })
+    assert.is_true(math.abs(expected[2].valid - history[2].valid) < 0.02)
+    assert.is_true(expected[1].train ~= history[1].train)
+    assert.equal("real", core.precision())
+    assert.equal("real", narrow:precision())
+    assert.equal(core.format("%.6f", saros.evaluate(narrow, text)), core.format("%.6f", history[2].valid))
+  end)
+
+  it("is refused in what is no precision", function()
+    assert.has_error(function()
+      train(new_model(), { precision = "int8" })
+    end, 'fit: expected option \'precision\' to be "real" or "bf16", got "int8"')
+  end)
+
+  it("is told", function()
+    local file = assert(io.tmpfile())
+    train(new_model(), { epochs = 1, precision = "bf16", progress = saros.progress { file = file } })
+    file:seek "set"
+    assert.equal("products in bf16; weights, sums and the held-out loss are real", file:read())
+    file:close()
+  end)
+
+  it("goes on with the same bits where it was stopped, and in no other precision", function()
+    local run = folders.unused()
+    local whole, model = new_model(), new_model()
+    train(whole, { precision = "bf16" })
+    local updates = 0
+    local function stop()
+      updates = updates + 1
+      if updates == 3 then
+        error "enough"
+      end
+    end
+    local given = { precision = "bf16", run = run, checkpoint = { steps = 1 } }
+    given.on_window = stop
+    assert.is_false((pcall(train, model, given)))
+    given.on_window = nil
+    train(new_model(), given)
+    assert.same(digests(whole), digests(assert(saros.load(run .. "/model.safetensors")))) -- of the best epoch
+    local again = new_model()
+    train(again, given)
+    assert.same(digests(whole), digests(again))
+    local ok, message = pcall(train, new_model(), { run = run })
+    folders.remove(run)
+    assert.is_false(ok)
+    assert.matches("training.precision: bf16 then, none now", message, 1, true)
+  end)
+
+  it("writes checkpoints like those of real products", function()
+    local sizes = {}
+    for _, kind in ipairs { "real", "bf16" } do
+      local run = folders.unused()
+      train(new_model(), { precision = kind, run = run, epochs = 1 })
+      local names = {}
+      for name, tensor in pairs(assert(core.read_tensors(run .. "/model.safetensors"))) do
+        names[name] = tensor:shape()
+      end
+      sizes[kind] = names
+      folders.remove(run)
+    end
+    assert.same(sizes.real, sizes.bf16)
   end)
 end)

@@ -17,6 +17,8 @@ local arguments = {}
 ---@field lr? number  of Adam (2e-3)
 ---@field schedule? fun(step: integer): number  factor of the rate
 ---@field optimizer? saros.optim.Optimizer  instead of Adam with lr and schedule, which are then its own
+---@field precision? "real"|"bf16"  of large products while it learns, see saros.nn.Module.precision: modules
+---  that have one of their own keep it. Weights, and the held-out loss, are real in any case ("real")
 ---@field clip? number  limit of the gradients' norm (5)
 ---@field average? number  decay of a moving average of the weights, such as 0.999, which is what is
 ---  evaluated, kept and left in the model; corrected for its beginning (none)
@@ -56,6 +58,7 @@ local check = options.declare("fit", {
   { "lr", options.optional(options.positive) },
   { "schedule", options.optional(options.schedule) },
   { "optimizer", options.optional(options.having("an optimizer", { "step", "parameters" })) },
+  { "precision", options.one_of { "real", "bf16" }, "real" },
   { "clip", options.positive, 5 },
   { "average", options.optional(options.fraction) },
   { "patience", options.optional(options.size) },

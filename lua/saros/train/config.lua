@@ -63,6 +63,7 @@ function config.of(training)
       batch = o.batch,
       length = o.length,
       segment = o.segment,
+      precision = o.precision ~= "real" and o.precision or nil, -- which older folders do not name
       clip = o.clip,
       accumulate = o.accumulate,
       average = o.average,

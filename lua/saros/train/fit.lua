@@ -179,6 +179,13 @@ local function tell_resumed(self)
   end
 end
 
+local function tell_precision(self)
+  local kind = self.options.precision
+  if kind ~= "real" then
+    say(self, ("products in %s; weights, sums and the held-out loss are real"):format(kind))
+  end
+end
+
 --- A pass cannot continue in windows of another size: it starts over.
 local function restart_pass(self)
   local o, cursor = self.options, self.cursor
@@ -492,6 +499,7 @@ local function fit(model, text, given)
   end
   self.ready = true
   if not is_stopped(self) then
+    tell_precision(self)
     train(self)
   end
   undisturbed(finish, self)

@@ -8,6 +8,7 @@
 
 local core = require "saros.core"
 local loss = require "saros.nn.loss"
+local precision = require "saros.nn.precision"
 local optim = require "saros.optim"
 local checkpoint = require "saros.train.checkpoint"
 local finite = require "saros.train.finite"
@@ -82,6 +83,7 @@ end
 --- its objective, the next state, how many labels are right, and its loss, where that
 --- is something else.
 local function add_gradients(self, window, state, share)
+  local _ <close> = precision.enter(self.options.precision)
   if self.options.segment then
     return add_in_segments(self, window, state, share)
   end
