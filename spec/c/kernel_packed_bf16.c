@@ -1,7 +1,18 @@
 /*
 ** Products with a packed matrix in bf16, against loops in double on operands that
-** are rounded before.
+** are rounded before. What is written for the tiles of AMX runs on emulated ones,
+** where the processor can do the rest.
 */
+#if defined(__x86_64__) && !defined(__clang__) && !defined(SAROS_DOUBLE)
+#define HAVE_EMULATED_TILES
+#define KERNEL_TILES_EMULATED
+#define ISA emulated
+#pragma GCC push_options
+#pragma GCC target("avx512f,avx512vl,avx512bw,avx512dq,avx512bf16,fma")
+#include "packed_amx.c"
+#pragma GCC pop_options
+#endif
+
 #include "kernel_spec.h"
 
 enum { WIDEST = 131, LONGEST_SUM = PACKED_DEPTH, MOST_ROWS = 100 };
@@ -202,18 +213,25 @@ static void check_parts(const char *isa, const packed_kernels *k) {
   CHECK(!wrong, "%s: packed from column %d on: %d wrong", isa, width, wrong);
 }
 
-static void check_set(const kernels *set) {
-  const packed_kernels *k = set->packed[PACKED_BF16];
+static void check_kernels(const char *isa, const packed_kernels *k) {
   static real start[WIDEST];
   fill_random(start, WIDEST, -1, 1);
-  check_rounding(set->isa, k);
+  check_rounding(isa, k);
   for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
     for (int kind = 0; kind < 16; kind++)
-      check_product(set->isa, k, &shapes[i], kind & 1, kind >> 1 & 1,
-                    kind >> 2 & 1, kind >> 3 ? start : NULL);
-  check_not_finite(set->isa, k, (real)NAN);
-  check_not_finite(set->isa, k, (real)INFINITY);
-  check_parts(set->isa, k);
+      check_product(isa, k, &shapes[i], kind & 1, kind >> 1 & 1, kind >> 2 & 1,
+                    kind >> 3 ? start : NULL);
+  check_not_finite(isa, k, (real)NAN);
+  check_not_finite(isa, k, (real)INFINITY);
+  check_parts(isa, k);
+}
+
+static void check_set(const kernels *set) {
+  check_kernels(set->isa, set->packed[PACKED_BF16]);
+#ifdef HAVE_EMULATED_TILES
+  if (!strcmp(set->isa, "avx512bf16"))
+    check_kernels("emulated tiles", &KERNEL_TABLE(packed_amx));
+#endif
 }
 
 int main(void) {

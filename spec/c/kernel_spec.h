@@ -26,8 +26,8 @@ static const size_t lengths[] = {0, 1, 3, 15, 16, 17, 33, 65, LONGEST};
 
 /* Runs 'spec' with the kernels of each instruction set; the exit status. */
 static inline int report_every_isa(void (*spec)(const kernels *k)) {
-  static const char *const names[] = {"baseline", "avx2", "avx512",
-                                      "avx512vnni"};
+  static const char *const names[] = {"baseline",   "avx2",       "avx512",
+                                      "avx512vnni", "avx512bf16", "avx512amx"};
   for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
     const kernels *k = kernel_select(names[i]);
     if (k == NULL)

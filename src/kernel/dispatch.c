@@ -5,6 +5,11 @@
 ** includes NEON, is the only set.
 */
 #include <string.h>
+#if defined(HAVE_X86_ISAS) && defined(__linux__)
+#include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 
 #include "kernel.h"
 
@@ -33,6 +38,25 @@ static int runs_avx512(void) {
 static int runs_avx512vnni(void) {
   return runs_avx512() && __builtin_cpu_supports("avx512vnni");
 }
+
+static int runs_avx512bf16(void) {
+  return runs_avx512vnni() && __builtin_cpu_supports("avx512bf16");
+}
+
+/* Linux gives the state of tiles only to a process that has asked for it; asking
+** again does no harm. */
+static int runs_avx512amx(void) {
+#ifdef __linux__
+  enum { ARCH_REQ_XCOMP_PERM = 0x1023, XFEATURE_XTILEDATA = 18 };
+  const unsigned wanted = 1u << 22 | 1u << 24 | 1u << 25;  // bf16, tile, int8
+  unsigned a, b, c, d;
+  return runs_avx512bf16() && __get_cpuid_count(7, 0, &a, &b, &c, &d) &&
+         (d & wanted) == wanted &&
+         syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) == 0;
+#else
+  return 0;
+#endif
+}
 #endif
 #endif
 
@@ -40,13 +64,14 @@ static int runs_avx512vnni(void) {
 #define AVX2(family) .family = &KERNEL_NAME(family, avx2),
 #define AVX512(family) .family = &KERNEL_NAME(family, avx512),
 
-#define KERNEL_SET(SET, ISA) KERNEL_SET_WITH(ISA, SET, ISA, step_int8)
+#define KERNEL_SET(SET, ISA)                                                   \
+  KERNEL_SET_WITH(ISA, SET, ISA, packed_bf16, step_int8)
 
-#define KERNEL_SET_WITH(NAME, SET, ISA, STEP_OF_INT8)                          \
+#define KERNEL_SET_WITH(NAME, SET, ISA, PACKED_OF_BF16, STEP_OF_INT8)          \
   {                                                                            \
     .isa = #NAME,                                                              \
     KERNEL_FAMILIES(SET).packed = {&KERNEL_NAME(packed, ISA),                  \
-                                   &KERNEL_NAME(packed_bf16, ISA), NULL},      \
+                                   &KERNEL_NAME(PACKED_OF_BF16, ISA), NULL},   \
     .step = {                                                                  \
       &KERNEL_NAME(step, ISA),                                                 \
       &KERNEL_NAME(step_bf16, ISA),                                            \
@@ -57,7 +82,12 @@ static int runs_avx512vnni(void) {
 static const candidate candidates[] = {
 #ifdef HAVE_X86_ISAS
 #ifndef SAROS_DOUBLE
-    {KERNEL_SET_WITH(avx512vnni, AVX512, avx512, step_vnni), runs_avx512vnni},
+    {KERNEL_SET_WITH(avx512amx, AVX512, avx512, packed_amx, step_vnni),
+     runs_avx512amx},
+    {KERNEL_SET_WITH(avx512bf16, AVX512, avx512, packed_avx512bf16, step_vnni),
+     runs_avx512bf16},
+    {KERNEL_SET_WITH(avx512vnni, AVX512, avx512, packed_bf16, step_vnni),
+     runs_avx512vnni},
 #endif
     {KERNEL_SET(AVX512, avx512), runs_avx512},
     {KERNEL_SET(AVX2, avx2), runs_avx2},

@@ -521,7 +521,7 @@ typedef struct strip_kernels {
 #define KERNEL_FIELD(family) const family##_kernels *family;
 
 typedef struct kernels {
-  const char *isa;  // "baseline", "avx2", "avx512", "avx512vnni"
+  const char *isa;  // "baseline", "avx2", "avx512", "avx512vnni", ...
   KERNEL_FAMILIES(KERNEL_FIELD)
   const packed_kernels *packed[PACKED_KINDS];  // null: this set lacks the kind
   const step_kernels *step[STEP_KINDS];
@@ -568,5 +568,7 @@ KERNEL_DECLARE_STEP(step_int8)
 
 /* Of the float build for x86-64 alone. */
 extern const step_kernels KERNEL_NAME(step_vnni, avx512);
+extern const packed_kernels KERNEL_NAME(packed_avx512bf16, avx512);
+extern const packed_kernels KERNEL_NAME(packed_amx, avx512);
 
 #endif
