@@ -137,6 +137,18 @@ saros_status product_packed_multiply_shared(saros_context *context,
   return team_for(context, base_divide_up(p->n, columns), multiply_columns, &s);
 }
 
+/* --- Rows of a walk ---------------------------------------------------------------- */
+
+int product_fixed_row_blocks(int rows) {
+  int blocks = base_divide_up(rows, 32);
+  return blocks == 1 && rows >= 8 ? 2 : blocks;
+}
+
+int product_row_blocks(const saros_context *context, int rows) {
+  int most = rows < 16 ? product_fixed_row_blocks(rows) : rows / 8;
+  return most < context->threads ? most : context->threads;
+}
+
 /* --- op(A) op(B) ------------------------------------------------------------------ */
 
 typedef struct product {

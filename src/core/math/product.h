@@ -76,6 +76,15 @@ saros_status product_packed_multiply_shared(saros_context *context,
                                             const product_packed *p,
                                             const product_rows *rows);
 
+/*
+** Blocks into which a walk over time cuts the rows of a batch. Each block reads all
+** weights at every step, so there are no more than threads to take them. That is
+** allowed where the bits of a row do not depend on the rows that share its block, as
+** with packed products; elsewhere the number is fixed by the rows alone.
+*/
+int product_row_blocks(const saros_context *context, int rows);
+int product_fixed_row_blocks(int rows);
+
 /* dy^T x for the rows of one dy and of one x or two, as an affine map's weights
 ** and bias have it for their gradient. It is never made in int8, and the sums of
 ** the rows of dy are those of unrounded values. */

@@ -200,7 +200,8 @@ static void walk_block(void *arguments, int number) {
 
 /* --- A walk --------------------------------------------------------------------------- */
 
-/* The size of blocks, from the shape alone: bits must not depend on threads. */
+/* Blocks for the threads, but sums over the rows of a block are cut by the shape
+** alone: bits must not depend on threads. */
 static void cut_into_blocks(loop_walk *walk) {
   const loop_window *w = walk->window;
   const loop_graph *g = &w->plan->graph;
@@ -216,9 +217,8 @@ static void cut_into_blocks(loop_walk *walk) {
       work += (double)g->value[s->value].width *
               g->value[loop_input(g, s->value, 0)].width;
   }
-  int blocks = base_divide_up(w->B, 32);
-  if (blocks == 1 && w->B >= 8)
-    blocks = 2;
+  int blocks = code->sums > 0 ? product_fixed_row_blocks(w->B)
+                              : product_row_blocks(w->context, w->B);
   if (work * w->T * w->B < 1e6 || blocks == 0)
     blocks = 1;
   walk->rows = w->B > 0 ? base_divide_up(w->B, blocks) : 1;

@@ -227,13 +227,13 @@ static saros_status copy_last(const recurrence *r, int which,
 ** a step reads whole pages of memory and is long enough to share out. */
 #define UNITS 64
 
-/* The size of blocks, from the shape alone: bits must not depend on threads. */
+/* Blocks for the threads where products are packed; by BLAS the bits of a row may
+** depend on how many others there are, so there the shape alone decides. */
 static void cut_into_blocks(recurrence *r) {
   int linear = r->cell->facts.linear, few = r->B < 8;
   double work = (double)r->T * r->B * r->G * r->H * (linear ? 8 : r->P);
-  int blocks = base_divide_up(r->B, 32);
-  if (blocks == 1 && !few)
-    blocks = 2;
+  int blocks = recurrent_is_packed(r) ? product_row_blocks(r->context, r->B)
+                                      : product_fixed_row_blocks(r->B);
   r->units = r->P > 0 ? r->P : 1;
   if (linear && few && work >= 1e6)
     blocks = r->B, r->units = base_divide_up(r->P, 4 * UNITS) * UNITS;

@@ -204,6 +204,10 @@ static inline const real *recurrent_reals(const recurrence *r, int which) {
   return r->t[which] ? tensor_reals(r->t[which]) : NULL;
 }
 
+/* True if all products of a walk are packed: three steps repay packing in any case.
+*/
+int recurrent_is_packed(const recurrence *r);
+
 /* Packs the matrices for the forward walk, or for the backward walk, if there are
 ** enough steps to repay the packing; with U b', if the product starts from b'. */
 saros_status recurrent_pack(recurrence *r, int backward);

@@ -16,11 +16,16 @@ static int fill_rows(real *y, const real *b, int rows, int n) {
   return 1;
 }
 
-/* True if the steps of a walk repay packing a matrix (k, n): three of them do in any
-** case, and in a low precision a large product is never made without. */
+int recurrent_is_packed(const recurrence *r) {
+  return r->T >= 3 && !r->cell->facts.linear;
+}
+
+/* True if the steps of a walk repay packing a matrix (k, n): in a low precision a
+** large product is never made without. */
 static int repays_packing(const recurrence *r, int n, int k) {
-  return r->T >= 3 || (product_kind(r->context) != PACKED_REAL &&
-                       product_suits_packing(r->context, r->B, n, k));
+  return recurrent_is_packed(r) ||
+         (product_kind(r->context) != PACKED_REAL &&
+          product_suits_packing(r->context, r->B, n, k));
 }
 
 /* Packs rows first..first + rows - 1 of a matrix of 'columns' columns, transposed
