@@ -199,12 +199,18 @@ static void narrow_tile(int rows, const operands *o) {
   rows_of_tile(rows, 1, o);
 }
 
-/* All rows of one panel. */
-static void multiply_panel(operands *whole, int m, int width) {
+/* All rows of one panel, and meanwhile 'next' lines of the panel after it, which may
+** come from afar; what the caller wants ahead comes behind them. */
+static void multiply_panel(operands *whole, int m, int width, ptrdiff_t next) {
   operands o = *whole;
   const int tiles = (m + PACKED_ROWS - 1) / PACKED_ROWS;
+  if (next > 0)
+    o.ahead = (const char *)(o.panel + (ptrdiff_t)width * (o.k + 1)),
+    o.lines = next;
   for (int t = 0, row = 0; t < tiles; t++) {
     const int rows = (m - row) / (tiles - t);
+    if (next > 0 && o.lines <= 0)
+      o.ahead = whole->ahead, o.lines = whole->lines, next = 0;
     if (width == PACKED_WIDTH)
       wide_tile(rows, &o);
     else
@@ -213,7 +219,13 @@ static void multiply_panel(operands *whole, int m, int width) {
     o.ahead += o.lines > 0 ? (ptrdiff_t)o.k * LINE : 0, o.lines -= o.k;
     row += rows;
   }
-  whole->ahead = o.ahead, whole->lines = o.lines;
+  if (next <= 0)
+    whole->ahead = o.ahead, whole->lines = o.lines;
+}
+
+/* Lines of memory of a panel. */
+static ptrdiff_t panel_lines(int width, int k) {
+  return (ptrdiff_t)width * (k + 1) * (ptrdiff_t)sizeof(real) / LINE;
 }
 
 static void multiply(real *c, int ldc, const real *a, int lda, int a_transposed,
@@ -232,7 +244,9 @@ static void multiply(real *c, int ldc, const real *a, int lda, int a_transposed,
     const int width = packed_width(n - column);
     o.c = c + column;
     o.columns = n - column < width ? n - column : width;
-    multiply_panel(&o, m, width);
+    const int left = n - column - o.columns;
+    multiply_panel(&o, m, width,
+                   left > 0 ? panel_lines(packed_width(left), k) : 0);
     o.panel += (ptrdiff_t)width * (k + 1);
   }
 }

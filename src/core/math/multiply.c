@@ -162,6 +162,13 @@ typedef struct product {
   product_packed packed;
 } product;
 
+/* Elements of A that the next block reads; 0 if they would not stay in L2. */
+static size_t ahead_of(const product *p, int rows) {
+  const size_t count =
+      (size_t)(rows < p->rows ? rows : p->rows) * (size_t)p->a.ld;
+  return p->a.transposed || count > PRODUCT_AHEAD ? 0 : count;
+}
+
 static void multiply_block(void *arguments, int block) {
   const product *p = arguments;
   const product_view *a = &p->a, *b = &p->b;
@@ -170,10 +177,11 @@ static void multiply_block(void *arguments, int block) {
   const real *from = a->data + (ptrdiff_t)first * (a->transposed ? 1 : a->ld);
   real *c = p->c + (ptrdiff_t)first * p->ldc;
   if (p->packed.data != NULL)
-    product_packed_multiply(p->kernels, &p->packed,
-                            &(product_rows){c, p->ldc, from, a->ld, m,
-                                            p->beta != 0, NULL, 0,
-                                            a->transposed});
+    product_packed_multiply(
+        p->kernels, &p->packed,
+        &(product_rows){c, p->ldc, from, a->ld, m, p->beta != 0,
+                        from + (ptrdiff_t)m * a->ld, ahead_of(p, left - m),
+                        a->transposed});
   else
     p->kernels->product->multiply(c, p->ldc, from, a->ld, a->transposed,
                                   b->data, b->ld, b->transposed, m, p->sizes.n,

@@ -12,6 +12,12 @@
 /* Columns of x that meet a packed layer of dy at a time. */
 #define COLUMNS 192
 
+/* Rows of dy in a layer, at most. Few columns of them stay in L2 with their sums;
+** many come from L3 for every chunk of x, and repay that with more rows. */
+static int layer_depth(const product_outer_sum *sum) {
+  return sum->m < 1024 ? 128 : PRODUCT_DEPTH;
+}
+
 /* One on its way. A block is a range of the columns of dy and, where these are
 ** few, a part of the columns of every x. */
 typedef struct outer_job {
@@ -21,6 +27,7 @@ typedef struct outer_job {
   const packed_kernels *packing;
   int columns, groups;  // columns of dy in a block; blocks side by side
   int parts;            // of the columns of x
+  int depth;            // rows of dy in a layer, at most
   int ld;               // of the sums
   size_t packed_size, chunk_size, size;  // of a block's scratch, in elements
   real *scratch;
@@ -43,27 +50,59 @@ static int part_end(const outer_block *b, const product_outer_factor *f) {
   return (int)((long)f->n * (b->part + 1) / b->job->parts);
 }
 
+/* Some rows of dy that are packed together, all before the split or all behind it. */
+typedef struct outer_layer {
+  int row, rows, end;  // the first, how many, and where the last layer ends
+} outer_layer;
+
+/* The rows of a factor that belong to a layer. */
+static const real *rows_of(const outer_block *b, const product_outer_factor *f,
+                           const outer_layer *l) {
+  const int split = b->job->sum->split, second = l->row >= split;
+  return f->x[second] + (ptrdiff_t)(l->row - (second ? split : 0)) * f->n;
+}
+
+/* What is read after a factor has met a layer: the rows of the next factor, or the
+** next layer of dy. Sets *count to 0 if it would not stay in L2 until then. */
+static const real *ahead_of(const outer_block *b, int factor,
+                            const outer_layer *l, size_t *count) {
+  const product_outer_sum *s = b->job->sum;
+  const product_outer_factor *next = &s->factor[factor + 1];
+  const int left = l->end - l->row - l->rows,
+            is_last = factor + 1 == s->factors;
+  const int rows = is_last && left < l->rows ? left : l->rows;
+  *count = (size_t)rows * (size_t)(is_last ? s->ldy : next->n);
+  *count = *count > PRODUCT_AHEAD ? 0 : *count;
+  return is_last ? s->dy + (ptrdiff_t)(l->row + l->rows) * s->ldy
+                 : rows_of(b, next, l);
+}
+
 /*
-** sums (columns of x, columns of dy) += x^T dy for some of the rows, x standing
-** at the first of these. Where the rows of x are long, a chunk of columns is
-** copied first: neighbours in a column would lie in the same place of the cache.
+** sums (columns of x, columns of dy) += x^T dy for the rows of a layer. Where the
+** rows of x are long, a chunk of columns is copied first: neighbours in a column
+** would lie in the same place of the cache.
 */
-static void add_terms(const outer_block *b, const product_outer_factor *f,
-                      real *sums, const real *x, int depth, int add) {
+static void add_terms(const outer_block *b, int factor, real *sums,
+                      const outer_layer *l) {
   const packed_kernels *k = b->job->packing;
+  const product_outer_factor *f = &b->job->sum->factor[factor];
+  const real *x = rows_of(b, f, l);
+  size_t ahead_count;
+  const real *ahead = ahead_of(b, factor, l, &ahead_count);
   int end = part_end(b, f);
   for (int at = part_begin(b, f); at < end; at += COLUMNS) {
     int count = end - at < COLUMNS ? end - at : COLUMNS, ld = f->n;
     const real *from = x + at;
     if (f->n > COLUMNS) {
       ld = COLUMNS + 16;
-      for (int row = 0; row < depth; row++)
+      for (int row = 0; row < l->rows; row++)
         memcpy(b->chunk + row * ld, from + (ptrdiff_t)row * f->n,
                (size_t)count * sizeof *from);
       from = b->chunk;
     }
     k->multiply(sums, b->job->ld, from, ld, 1, b->packed, count, b->columns,
-                depth, add, NULL, 0);
+                l->rows, l->row > 0, ahead, ahead_count);
+    ahead_count = 0;
     sums += (ptrdiff_t)count * b->job->ld;
   }
 }
@@ -71,21 +110,19 @@ static void add_terms(const outer_block *b, const product_outer_factor *f,
 /* Rows from..to-1 of dy, all before the split or all behind it. */
 static void add_rows(const outer_block *b, int from, int to) {
   const product_outer_sum *s = b->job->sum;
-  const packed_kernels *k = b->job->packing;
-  int second = from >= s->split, depth = product_depth(to - from);
+  const int layers = base_divide_up(to - from, b->job->depth);
+  const int depth = layers > 0 ? base_divide_up(to - from, layers) : 1;
   for (int row = from; row < to; row += depth) {
-    int rows = to - row < depth ? to - row : depth;
-    k->pack(b->packed, s->dy + (ptrdiff_t)row * s->ldy + b->first, s->ldy, 0,
-            NULL, b->columns, rows);
+    const outer_layer l = {row, to - row < depth ? to - row : depth, to};
+    const real *dy = s->dy + (ptrdiff_t)row * s->ldy + b->first;
+    b->job->packing->pack(b->packed, dy, s->ldy, 0, NULL, b->columns, l.rows);
     if (s->dbias != NULL && b->part == 0)
-      b->job->kernels->outer_sum->add_rows(
-          s->dbias + b->first, s->dy + (ptrdiff_t)row * s->ldy + b->first,
-          s->ldy, b->columns, rows);
+      b->job->kernels->outer_sum->add_rows(s->dbias + b->first, dy, s->ldy,
+                                           b->columns, l.rows);
     real *sums = b->sums;
     for (int i = 0; i < s->factors; i++) {
       const product_outer_factor *f = &s->factor[i];
-      ptrdiff_t at = second ? row - s->split : row;
-      add_terms(b, f, sums, f->x[second] + at * f->n, rows, row > 0);
+      add_terms(b, i, sums, &l);
       sums += (ptrdiff_t)(part_end(b, f) - part_begin(b, f)) * b->job->ld;
     }
   }
@@ -127,15 +164,19 @@ static size_t aligned(size_t elements) {
   return (elements + 15) / 16 * 16;
 }
 
-/* Cuts the work into blocks: at most 1024 columns of dy, and two at least. */
+/* Cuts the work into blocks: at most 1024 columns of dy, and one for each thread at
+** least, as far as there are columns. */
 static void cut_outer(outer_job *job) {
   const product_outer_sum *s = job->sum;
+  const int threads = job->context->threads;
   int width = job->packing->width, panels = base_divide_up(s->m, width);
-  int groups = panels < 4 ? 1 : base_divide_up(s->m, 1024);
-  job->parts = groups == 1 && panels < 4 ? 2 : 1;
-  groups = groups == 1 && panels >= 4 ? 2 : groups;
+  int groups = base_divide_up(s->m, 1024), most = base_divide_up(panels, 2);
+  if (groups < threads)
+    groups = threads < most ? threads : most;
+  job->parts = groups < threads && panels < 4 ? 2 : 1;
   job->columns = base_divide_up(panels, groups) * width;
   job->groups = base_divide_up(s->m, job->columns);
+  job->depth = layer_depth(s);
   job->ld = job->columns + 16;
   int n = 0, copies = 0;
   for (int i = 0; i < s->factors; i++) {
@@ -143,8 +184,8 @@ static void cut_outer(outer_job *job) {
     copies |= s->factor[i].n > COLUMNS;
   }
   job->packed_size =
-      aligned(job->packing->bytes(job->columns, PRODUCT_DEPTH) / sizeof(real));
-  job->chunk_size = copies ? (size_t)PRODUCT_DEPTH * (COLUMNS + 16) : 0;
+      aligned(job->packing->bytes(job->columns, job->depth) / sizeof(real));
+  job->chunk_size = copies ? (size_t)job->depth * (COLUMNS + 16) : 0;
   job->size =
       aligned(job->packed_size + job->chunk_size + (size_t)n * (size_t)job->ld);
 }
