@@ -8,7 +8,6 @@ local saros = require "saros"
 local cases = require "bench.cases"
 local host = require "bench.host"
 local processor = require "bench.processor"
-local training = require "bench.training"
 
 -- What is measured beside the training of the cases, by `case` in the rows. The
 -- last two are not measured unless they are asked for.
@@ -53,21 +52,8 @@ local function describe_training(row)
     (row.waited or 0) > 0.02 and ("  disturbed: waited %.0f %%"):format(100 * row.waited) or "")
 end
 
---- Those that nets can train with; the others are named once.
-local function precisions_of(case)
-  local found = {}
-  for _, precision in ipairs(chosen(options.precision, cases.precisions_of[case])) do
-    if training.knows(precision) then
-      found[#found + 1] = precision
-    elseif not options.quiet then
-      io.stderr:write(("bench: no rows of %s in %s, as nets have no method `precision` here\n"):format(case, precision))
-    end
-  end
-  return found
-end
-
 local function train(case)
-  local precisions = precisions_of(case)
+  local precisions = chosen(options.precision, cases.precisions_of[case])
   for _, cell in ipairs(chosen(options.cell, cases.cells)) do
     for _, threads in ipairs(chosen(options.threads, { 1, 2 })) do
       for _, precision in ipairs(precisions) do

@@ -1,6 +1,6 @@
 /*
-** Single kernels, each sample of them between two samples of the peak. Prints
-** lines of JSON.
+** Single kernels, their samples in turns with samples of the peak. Prints lines
+** of JSON.
 **
 **   micro product      the recurrent product of the cases A, B, C for a block
 **                      of rows: the packed kernels and OpenBLAS

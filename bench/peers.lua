@@ -9,7 +9,6 @@ local saros = require "saros"
 local cases = require "bench.cases"
 local host = require "bench.host"
 local sides = require "bench.sides"
-local training = require "bench.training"
 
 local CASES = table.move({ "sequence", "step" }, 1, 2, #cases.names + 1, { table.unpack(cases.names) })
 
@@ -170,24 +169,11 @@ local function chosen(asked, all)
   return found
 end
 
---- Those that nets know here; a line about each of the others.
-local function known(what, precisions, knows)
-  local found = {}
-  for _, precision in ipairs(chosen(options.precision, precisions)) do
-    if knows(precision) then
-      found[#found + 1] = precision
-    else
-      say("no rows of %s in %s, as Saros does not have it here", what, precision)
-    end
-  end
-  return found
-end
-
 local function train_all(name)
   if not libraries.torch.python then
     return
   end
-  local precisions = known(name, cases.precisions_of[name], training.knows)
+  local precisions = chosen(options.precision, cases.precisions_of[name])
   for _, cell in ipairs(chosen(options.cell, cases.peer_cells)) do
     for _, threads in ipairs(chosen(options.threads, { 1, 2 })) do
       for _, precision in ipairs(precisions) do
@@ -197,14 +183,23 @@ local function train_all(name)
   end
 end
 
-local function knows_quantised(precision)
-  return precision == "real" or saros.nn.linear { 1, 1 }.quantised ~= nil
+--- The precisions of whole sequences that nets know here; a line about the others.
+local function quantised_precisions()
+  local found, knows = {}, saros.nn.linear { 1, 1 }.quantised ~= nil
+  for _, precision in ipairs(chosen(options.precision, { "real", "bf16", "int8" })) do
+    if knows or precision == "real" then
+      found[#found + 1] = precision
+    else
+      say("no sequences in %s: rows left out, as nets have no method `quantised`", precision)
+    end
+  end
+  return found
 end
 
 local others = {}
 
 function others.sequence()
-  local precisions = known("sequences", { "real", "bf16", "int8" }, knows_quantised)
+  local precisions = quantised_precisions()
   for _, sequence in ipairs(cases.sequences) do
     for _, cell in ipairs(chosen(options.cell, sequence.cells)) do
       for _, threads in ipairs(chosen(options.threads, { 1, 2 })) do

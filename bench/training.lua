@@ -33,12 +33,6 @@ local function build(case, text, written_out)
   return net:init { seed = 1 }
 end
 
---- True if nets can train with products of this precision.
----@param precision string  "real", "bf16"
-function training.knows(precision)
-  return precision == "real" or nn.linear { 1, 1 }.precision ~= nil
-end
-
 --- A model of the case, and what training it takes.
 ---@param case bench.Case
 ---@param options? { written_out?: boolean, precision?: string }  written_out: all products that are counted,
@@ -49,9 +43,7 @@ function training.prepare(case, options)
   local length = math.max(case.batch * (case.length * WINDOWS + 1), cases.VOCABULARY)
   local text = random_text(length)
   local model = build(case, text, options.written_out)
-  if options.precision and options.precision ~= "real" then
-    model:precision(options.precision)
-  end
+  model:precision(options.precision or "real")
   local windows = {}
   for window in text:windows { batch = case.batch, length = case.length } do
     windows[#windows + 1] = { inputs = window.inputs, targets = window.targets }
