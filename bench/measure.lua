@@ -1,6 +1,7 @@
 --- Measuring on a machine that others use as well: every sample of the work
 --- lies between two samples of what the arithmetic could do at that moment.
 
+local saros = require "saros"
 require "bench.host" -- where "peak" is
 local peak = require "peak"
 
@@ -83,16 +84,16 @@ end
 ---@param limits { seconds: number, threads: integer }
 ---@return table<string, any>[]
 function measure.beside_peak(sample, limits)
-  local samples, disturbed, spent = {}, 0, 0
+  local samples, disturbed, begin = {}, 0, saros.clock()
   local before = peak(limits.threads, 0.02)
-  while #samples - math.min(disturbed, MOST_DISTURBED) < FEWEST or spent < limits.seconds do
+  while #samples - math.min(disturbed, MOST_DISTURBED) < FEWEST or saros.clock() - begin < limits.seconds do
     local one = watched(sample, limits.threads)
     local after = peak(limits.threads, peak_seconds(one.seconds))
     one.peak = (before + after) / 2
     one.fraction = one.flops / one.seconds / one.peak
     one.change = math.abs(before - after) / math.max(before, after)
     disturbed = disturbed + (is_steady(one) and 0 or 1)
-    before, spent = after, spent + one.seconds
+    before = after
     samples[#samples + 1] = one
   end
   return measure.undisturbed(samples)
