@@ -68,7 +68,9 @@ describe("the benchmark", function()
   it("prints one object for each kernel and call", function()
     local found = {}
     for _, row in ipairs(rows_of("--case", "product", "--case", "activation", "--case", "call")) do
-      found[#found + 1] = table.concat({ row.case, row.shape or row["function"] or row.call, row.kernel }, " ")
+      if not (row.kernel or ""):find "^packed_" then -- not every set of kernels has those
+        found[#found + 1] = table.concat({ row.case, row.shape or row["function"] or row.call, row.kernel }, " ")
+      end
       if row.case == "product" then
         assert_positive(row, { "rows", "columns", "depth", "gflops", "peak_gflops", "fraction" })
       elseif row.case == "activation" then
