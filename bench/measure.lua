@@ -32,25 +32,43 @@ local FEWEST, MOST_DISTURBED = 3, 2 -- samples
 local STEADY = 0.1 -- a difference of two peaks, relative to the larger, that may be noise
 local WAITED = 0.02 -- of a sample's time without a processor, that may be
 
---- Seconds that all threads of this process have been ready to run while others
---- had the processors; nil where the system does not tell (Linux does).
-local function waited_seconds()
-  local pipe = assert(io.popen "cat /proc/$PPID/task/*/schedstat 2>&-")
-  local nanoseconds
-  for waited in pipe:read("a"):gmatch "%d+ (%d+) %d+" do
-    nanoseconds = (nanoseconds or 0) + tonumber(waited)
+--- The threads of this process, as Linux numbers them; none elsewhere.
+local function list_threads()
+  local pipe, ids = assert(io.popen "ls /proc/$PPID/task 2>&-"), {}
+  for id in pipe:read("a"):gmatch "%d+" do
+    ids[#ids + 1] = id
   end
   pipe:close()
+  return ids
+end
+
+--- Seconds that these threads have been ready to run while others had the
+--- processors; nil where the system does not tell.
+local function waited_seconds(ids)
+  local nanoseconds
+  for _, id in ipairs(ids) do
+    local file = io.open(("/proc/self/task/%s/schedstat"):format(id))
+    if file then
+      nanoseconds = (nanoseconds or 0) + (tonumber(file:read("a"):match "^%d+ (%d+)") or 0)
+      file:close()
+    end
+  end
   return nanoseconds and nanoseconds / 1e9
 end
 
---- One sample, with the part of its time that a thread waited for a processor.
-local function watched(sample, threads)
-  local before = waited_seconds()
-  local one = sample()
-  local after = before and waited_seconds()
-  one.waited = after and math.max(0, after - before) / (threads * one.seconds)
-  return one
+--- What a function returns, and the part of its time that a thread waited for a
+--- processor; nil where the system does not tell.
+local function watched(run, ids, threads)
+  local before, begin = waited_seconds(ids), saros.clock()
+  local result = run()
+  local seconds, after = saros.clock() - begin, waited_seconds(ids)
+  return result, before and after and math.min(1, (after - before) / (threads * seconds))
+end
+
+--- The part of a thread's time in which it had a processor. Of several threads
+--- only the time of all counts, as they also wait for each other.
+local function had_processor(waited, threads)
+  return threads == 1 and 1 - math.min(waited or 0, 0.95) or 1
 end
 
 --- How long to look at the peak: longer where the work is longer, as what
@@ -77,20 +95,28 @@ end
 
 --- Take samples for about so many seconds, and add to each `peak` and
 --- `fraction`, of the floating-point operations that it says to have done, and
---- `waited`, the part of its time without a processor. A few more are taken where
---- that is much or the peaks on both sides of a sample differ, and those samples
---- are left out.
+--- `waited`, the part of its time without a processor. On one thread this time
+--- counts neither for the sample nor for the peaks. A few more are taken where it
+--- is much or the peaks on both sides of a sample differ, and those samples are
+--- left out.
 ---@param sample fun(): { seconds: number, flops: number }
 ---@param limits { seconds: number, threads: integer }
 ---@return table<string, any>[]
 function measure.beside_peak(sample, limits)
-  local samples, disturbed, begin = {}, 0, saros.clock()
-  local before = peak(limits.threads, 0.02)
+  local samples, disturbed, begin, threads = {}, 0, saros.clock(), limits.threads
+  local ids = list_threads()
+  local function peak_for(seconds)
+    local flops_per_s, waited = watched(function()
+      return peak(threads, seconds)
+    end, ids, threads)
+    return flops_per_s / had_processor(waited, threads)
+  end
+  local before = peak_for(0.02)
   while #samples - math.min(disturbed, MOST_DISTURBED) < FEWEST or saros.clock() - begin < limits.seconds do
-    local one = watched(sample, limits.threads)
-    local after = peak(limits.threads, peak_seconds(one.seconds))
-    one.peak = (before + after) / 2
-    one.fraction = one.flops / one.seconds / one.peak
+    local one, waited = watched(sample, ids, threads)
+    local after = peak_for(peak_seconds(one.seconds))
+    one.peak, one.waited = (before + after) / 2, waited
+    one.fraction = one.flops / (one.seconds * had_processor(waited, threads)) / one.peak
     one.change = math.abs(before - after) / math.max(before, after)
     disturbed = disturbed + (is_steady(one) and 0 or 1)
     before = after

@@ -45,7 +45,7 @@ describe("the benchmark", function()
     for position, row in ipairs(rows) do
       found[position] = row.precision
       assert_positive(row, { "samples", "fraction" })
-      assert.is_true(row.waited == nil or row.waited >= 0)
+      assert.is_true(row.waited == nil or row.waited >= 0 and row.waited <= 1)
     end
     assert.same({ "real", "bf16" }, found)
   end)
@@ -63,6 +63,27 @@ describe("the benchmark", function()
     assert.equal(1, #measure.undisturbed { { change = 0.5 } })
     local four = { { change = 0.01 }, { change = 0.5 }, { change = 0.02 }, { change = 0.03 } }
     assert.equal(3, #measure.undisturbed(four))
+  end)
+
+  it("measures on one thread by the time in which it had a processor", function()
+    local pipes = {}
+    for n = 1, 2 * saros.info().threads do -- programs that keep every processor busy
+      pipes[n] = assert(io.popen("exec timeout 2 sh -c 'while :; do :; done'"))
+    end
+    local samples = measure.beside_peak(function()
+      local begin, wall = os.clock(), saros.clock()
+      repeat
+        local spent = os.clock() - begin -- time of a processor, not of the day
+      until spent > 0.05
+      return { seconds = saros.clock() - wall, flops = 0.05 }
+    end, { seconds = 0.5, threads = 1 })
+    for _, pipe in ipairs(pipes) do
+      pipe:close()
+    end
+    for _, sample in ipairs(samples) do
+      -- One operation a second, by the processor's time: without it, half of that and less.
+      assert.is_true(not sample.waited or sample.fraction * sample.peak > 0.7, sample.fraction * sample.peak)
+    end
   end)
 
   it("prints one object for each kernel and call", function()
