@@ -20,18 +20,32 @@ static void add_rows(real *sums, const real *x, int ldx, int n, int rows) {
   }
 }
 
-/* Squares that are turned at a time. */
+/* Squares that are turned at a time: a line of C is met once. */
 #define SQUARE 16
+
+/* C (m, n) = X^T, or +=, for m, n <= SQUARE. */
+static inline __attribute__((always_inline)) void
+add_square(real *c, int ldc, const real *x, int ldx, int m, int n, int add) {
+  real square[SQUARE][SQUARE];
+  for (int column = 0; column < n; column++, x += ldx)
+    for (int row = 0; row < m; row++)
+      square[row][column] = x[row];
+  for (int row = 0; row < m; row++, c += ldc)
+    for (int column = 0; column < n; column++)
+      c[column] = add ? c[column] + square[row][column] : square[row][column];
+}
 
 static void add_transposed(real *c, int ldc, const real *x, int ldx, int m,
                            int n, int add) {
   for (int row = 0; row < m; row += SQUARE, c += (ptrdiff_t)SQUARE * ldc)
-    for (int column = 0; column < n; column++) {
+    for (int column = 0; column < n; column += SQUARE) {
       const real *from = x + (ptrdiff_t)column * ldx + row;
-      real *to = c + column;
       const int rows = m - row < SQUARE ? m - row : SQUARE;
-      for (int i = 0; i < rows; i++, to += ldc)
-        *to = add ? *to + from[i] : from[i];
+      const int columns = n - column < SQUARE ? n - column : SQUARE;
+      if (rows < SQUARE || columns < SQUARE)
+        add_square(c + column, ldc, from, ldx, rows, columns, add);
+      else
+        add_square(c + column, ldc, from, ldx, SQUARE, SQUARE, add);
     }
 }
 
