@@ -31,6 +31,25 @@ static void set_isas(lua_State *L) {
   lua_setfield(L, -2, "isas");
 }
 
+/* Bytes of the caches that the system tells of. */
+static void set_caches(lua_State *L, const saros_build *build) {
+  static const char *const names[] = {"l1", "l2", "l3"};
+  lua_newtable(L);
+  for (int level = 0; level < 3; level++)
+    if (build->cache[level] > 0)
+      set_count(L, names[level], build->cache[level]);
+  lua_setfield(L, -2, "caches");
+}
+
+/* How large products are cut. */
+static void set_products(lua_State *L, const saros_build *build) {
+  lua_newtable(L);
+  set_count(L, "columns", (size_t)build->packed_columns);
+  set_count(L, "depth", (size_t)build->packed_depth);
+  set_count(L, "ahead", build->fetched_ahead);
+  lua_setfield(L, -2, "products");
+}
+
 static int context_info(lua_State *L) {
   saros_build build = saros_info(bind_context_of(L));
   lua_newtable(L);
@@ -41,6 +60,8 @@ static int context_info(lua_State *L) {
   set_text(L, "blas", build.blas);
   set_count(L, "threads", (size_t)build.threads);
   set_count(L, "exact_outputs", (size_t)build.exact_outputs);
+  set_caches(L, &build);
+  set_products(L, &build);
   return 1;
 }
 

@@ -166,6 +166,16 @@ typedef struct saros_build {
   const char *blas;     // what OpenBLAS says of itself
   int threads;          // that the context uses
   int exact_outputs;    // see saros_weights: products of so many are exact
+
+  // bytes of the processor's caches: L1 (of data), L2, L3; 0: the system does not
+  // tell
+  size_t cache[3];
+
+  // how large products are cut: columns of a packed matrix that are multiplied
+  // together, rows of it that make a layer at most, and bytes that are fetched into
+  // L2 ahead of their use at most
+  int packed_columns, packed_depth;
+  size_t fetched_ahead;
 } saros_build;
 
 SAROS_API saros_build saros_info(const saros_context *context);

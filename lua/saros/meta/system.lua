@@ -108,8 +108,11 @@ function core.to_number(text) end
 -- --- The toolkit itself -------------------------------------------------------------------
 
 --- What this build is and what it chose for this machine. Products of at most
---- exact_outputs outputs keep their weights where others have fewer bits.
----@return { version: string, real: "float"|"double", isa: string, isas: string[], blas: string, threads: integer, exact_outputs: integer }
+--- exact_outputs outputs keep their weights where others have fewer bits. `caches`
+--- has the bytes of those that the system tells of; `products` says how large products
+--- are cut: columns and rows of a packed matrix that are taken together, and the bytes
+--- that are fetched into L2 before they are used.
+---@return { version: string, real: "float"|"double", isa: string, isas: string[], blas: string, threads: integer, exact_outputs: integer, caches: { l1?: integer, l2?: integer, l3?: integer }, products: { columns: integer, depth: integer, ahead: integer } }
 function core.info() end
 
 --- Bytes of living tensors and tapes, those of them that the open tape is going

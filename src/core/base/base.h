@@ -89,6 +89,7 @@ struct saros_context {
   struct team *team;  // worker threads, null until first needed
   int threads;
   int precision;                 // of large products: PACKED_REAL, ...
+  size_t cache[3];               // bytes of L1, L2 and L3; 0: not known
   int (*interrupt)(void *user);  // true if the host wants an end; or null
   void *interrupt_user;
   pthread_t caller;    // the thread that the jobs below are for
@@ -109,6 +110,12 @@ struct saros_context {
 ** until base_object_free. The memory is zeroed. */
 saros_status base_object_new(saros_context *context, size_t bytes, void **out);
 void base_object_free(saros_context *context, void *object);
+
+/* Sets the sizes of the caches (cache.c). */
+void base_read_caches(saros_context *context);
+/* Elements that are fetched ahead, at most: a quarter of L2, as they must stay there
+** beside what a product reads meanwhile. */
+size_t base_most_ahead(const saros_context *context);
 
 /* --- Messages (message.c) ----------------------------------------------------- */
 

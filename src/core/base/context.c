@@ -86,6 +86,7 @@ saros_context *saros_context_open(saros_allocator allocator, void *user,
   context->pool.user = user;
   context->kernels = kernel_select(base_wanted_isa());
   context->threads = default_threads();
+  base_read_caches(context);
   join_libraries();
   return context;
 }
@@ -168,6 +169,10 @@ saros_build saros_info(const saros_context *context) {
       .blas = blas.config,
       .threads = context->threads,
       .exact_outputs = STEP_FEW,
+      .cache = {context->cache[0], context->cache[1], context->cache[2]},
+      .packed_columns = context->kernels->packed[PACKED_REAL]->width,
+      .packed_depth = PACKED_DEPTH,
+      .fetched_ahead = base_most_ahead(context) * sizeof(real),
   };
 }
 

@@ -159,6 +159,7 @@ typedef struct product {
   product_sizes sizes;
   int rows;  // of C in a block
   real beta;
+  size_t most_ahead;  // elements
   product_packed packed;
 } product;
 
@@ -166,7 +167,7 @@ typedef struct product {
 static size_t ahead_of(const product *p, int rows) {
   const size_t count =
       (size_t)(rows < p->rows ? rows : p->rows) * (size_t)p->a.ld;
-  return p->a.transposed || count > PRODUCT_AHEAD ? 0 : count;
+  return p->a.transposed || count > p->most_ahead ? 0 : count;
 }
 
 static void multiply_block(void *arguments, int block) {
@@ -206,6 +207,7 @@ static saros_status multiply_packed(saros_context *context, product *p,
   TRY(product_packed_new(context, &p->packed, p->b, start, p->sizes.n,
                          p->sizes.k));
   p->rows = base_divide_up(m, base_divide_up(m, ROWS));
+  p->most_ahead = base_most_ahead(context);
   saros_status status =
       team_for(context, base_divide_up(m, p->rows), multiply_block, p);
   product_packed_release(context, &p->packed);

@@ -72,7 +72,7 @@ static const real *ahead_of(const outer_block *b, int factor,
             is_last = factor + 1 == s->factors;
   const int rows = is_last && left < l->rows ? left : l->rows;
   *count = (size_t)rows * (size_t)(is_last ? s->ldy : next->n);
-  *count = *count > PRODUCT_AHEAD ? 0 : *count;
+  *count = *count > base_most_ahead(b->job->context) ? 0 : *count;
   return is_last ? s->dy + (ptrdiff_t)(l->row + l->rows) * s->ldy
                  : rows_of(b, next, l);
 }

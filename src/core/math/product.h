@@ -59,10 +59,6 @@ typedef struct product_rows {
 
 #define PRODUCT_DEPTH PACKED_DEPTH
 
-/* Elements that are fetched ahead, at most: they must stay in L2 beside what a
-** product reads meanwhile. */
-#define PRODUCT_AHEAD (1 << 16)
-
 /* Packs B (k, n) in the precision of the context, and with it 'start' (n), from
 ** which every row of a product starts; null: zeros. */
 saros_status product_packed_new(saros_context *context, product_packed *p,
