@@ -55,6 +55,8 @@ static void step_backward(real *dh_prev, real *gates, real *u_n, real *du,
                           const real *dh, const real *h_prev, size_t rows,
                           size_t H) {
   for (size_t row = 0; row < rows; row++) {
+    fetch_behind(h_prev, H);
+    fetch_behind(u_n, H);
     step_row_backward(dh_prev, gates, u_n, du, dh, h_prev, H);
     dh_prev += H, dh += H, h_prev += H, gates += 3 * H, du += 3 * H, u_n += H;
   }

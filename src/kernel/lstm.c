@@ -133,6 +133,7 @@ static void step_backward(real *dc_prev, real *dc, real *gates, const real *dh,
                           const real *c, const real *c_prev,
                           const real *peephole, size_t rows, size_t H) {
   for (size_t row = 0; row < rows; row++) {
+    fetch_behind(c_prev, H);
     output_backward(dc, gates, dh, c, 1, H);
     cell_backward(dc_prev, dc, gates, c_prev, peephole, 1, H);
     dc_prev += H, dc += H, dh += H, c += H, c_prev += H, gates += 4 * H;
