@@ -367,8 +367,22 @@ static int protected_main(lua_State *L) {
   return 1;
 }
 
+/* OpenBLAS starts its threads when it is loaded, and they spin for a while before
+** they sleep. Saros has its own, so the program ends those of OpenBLAS; in another
+** program they belong to the host. */
+__attribute__((weak)) void openblas_set_num_threads(int threads);
+__attribute__((weak)) int blas_thread_shutdown_(void);
+
+static void end_threads_of_blas(void) {
+  if (openblas_set_num_threads == NULL || blas_thread_shutdown_ == NULL)
+    return;
+  openblas_set_num_threads(1);  // starts them again if they have ended
+  blas_thread_shutdown_();
+}
+
 int main(int count, char **words) {
   main_thread = pthread_self();
+  end_threads_of_blas();
   command_line line = read_command_line(count, words);
   if (line.bad != NULL)
     fprintf(stderr, "saros: unknown or incomplete option '%s'\n", line.bad);

@@ -167,6 +167,18 @@ __attribute__((warn_unused_result)) saros_status
 team_for(saros_context *context, int blocks,
          void (*part)(void *arguments, int block), void *arguments);
 
+/* Less work than TEAM_LEAST, in multiply-adds, is not worth sharing out: some
+** twenty microseconds. Less than TEAM_WAKES is not worth waking anybody for. An
+** element that is read and written counts as eight. */
+#define TEAM_LEAST 1e6
+#define TEAM_WAKES 2e6
+
+/* The same for blocks that are so much work together: on the calling thread alone,
+** or with those workers that happen to be awake, if that is little. */
+__attribute__((warn_unused_result)) saros_status
+team_share(saros_context *context, double work, int blocks,
+           void (*part)(void *arguments, int block), void *arguments);
+
 /* The same for n rows of 'width' elements each: part gets a range of rows that is
 ** large enough to be worth sharing out. */
 __attribute__((warn_unused_result)) saros_status

@@ -58,7 +58,8 @@ static void join_libraries(void) {
   if (blas.contexts++ == 0) {
     snprintf(blas.config, sizeof blas.config, "%s", openblas_get_config());
     blas.threads = openblas_get_num_threads();
-    openblas_set_num_threads(1);
+    if (blas.threads != 1)
+      openblas_set_num_threads(1);
     json_object_seed(0);  // a second call does nothing
   }
   pthread_mutex_unlock(&blas.mutex);
@@ -66,7 +67,7 @@ static void join_libraries(void) {
 
 static void leave_libraries(void) {
   pthread_mutex_lock(&blas.mutex);
-  if (--blas.contexts == 0)
+  if (--blas.contexts == 0 && blas.threads != 1)
     openblas_set_num_threads(blas.threads);
   pthread_mutex_unlock(&blas.mutex);
 }

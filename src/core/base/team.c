@@ -3,35 +3,47 @@
 ** at a time. The caller works too. A waiting thread spins briefly, because the next
 ** job usually follows at once, then sleeps and leaves its processor to others.
 **
-** A job is a generation number: a worker that sees a new one takes blocks
-** until none is left, then reports. Any thread may do any block; what a block
-** computes does not depend on that.
+** The job is one number: its generation in the upper half, the blocks that nobody
+** has taken in the lower. Taking a block subtracts 1 from the number that was read;
+** if that succeeds, the job is still the one that was read, and so are its function
+** and arguments, because the caller changes them only after all blocks are done.
+** The caller waits for blocks, not for workers: a worker that comes too late finds
+** none left. Nobody locks the mutex unless somebody sleeps. Any thread may do any
+** block; what a block computes does not depend on that.
 **
-** A job may be stopped between blocks. Only the calling thread asks the host, as
-** that is where the host's functions may run; the others read the answer.
+** A job may be stopped between blocks: those that remain are taken, but not done.
+** Only the calling thread asks the host, as that is where the host's functions may
+** run; the others read the answer.
 */
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base.h"
 
 typedef struct team {
   saros_context *context;
+  pid_t process;  // that the workers run in
   pthread_mutex_t mutex;
   pthread_cond_t work, done;
-  void (*part)(void *arguments, int block);
-  void *arguments;
-  int blocks;
-  atomic_int next;  // block to take
-  atomic_ulong generation;
-  atomic_int busy;  // workers that have not finished this generation
+  void (*_Atomic part)(void *arguments, int block);
+  void *_Atomic arguments;
+  atomic_int blocks;
+  _Alignas(64) atomic_ullong job;
+  _Alignas(64) atomic_int finished;  // blocks that workers have done of the job
+  atomic_int sleeping;               // workers that wait for 'work'
+  atomic_int waiting;                // 1 while the caller waits for 'done'
   int stopping;
   int workers;
   pthread_t worker[];
 } team;
 
-/* Spins before a thread sleeps, some ten microseconds. */
-#define LOOKS 500
+/* Of a job: blocks not taken, and one generation. */
+#define LEFT 0xffffffffull
+#define GENERATION (LEFT + 1)
+
+/* Spins before a thread sleeps, some twenty microseconds. */
+#define LOOKS 1000
 
 /* --- Interrupts --------------------------------------------------------------- */
 
@@ -68,7 +80,7 @@ saros_status base_check_interrupt(saros_context *context) {
   return end_job(context);
 }
 
-/* --- Workers ------------------------------------------------------------------ */
+/* --- Blocks ------------------------------------------------------------------- */
 
 static void pause_briefly(void) {
 #if defined(__x86_64__) || defined(__i386__)
@@ -78,38 +90,48 @@ static void pause_briefly(void) {
 #endif
 }
 
-static void watch_for_job(team *t, unsigned long seen) {
+/* The next block of the job that runs, with its function; 0 if none is left. */
+static int take_block(team *t, void (**part)(void *arguments, int block),
+                      void **arguments, int *block) {
+  unsigned long long job = atomic_load(&t->job);
+  while (job & LEFT) {
+    *part = atomic_load_explicit(&t->part, memory_order_relaxed);
+    *arguments = atomic_load_explicit(&t->arguments, memory_order_relaxed);
+    *block = atomic_load_explicit(&t->blocks, memory_order_relaxed) -
+             (int)(job & LEFT);
+    if (atomic_compare_exchange_weak(&t->job, &job, job - 1))
+      return 1;
+  }
+  return 0;
+}
+
+/* Does blocks until none is left; returns how many it took. */
+static int work_on_blocks(team *t) {
+  void (*part)(void *, int);
+  void *arguments;
+  int taken = 0, block;
+  for (; take_block(t, &part, &arguments, &block); taken++)
+    if (!base_is_interrupted(t->context))
+      part(arguments, block);
+  return taken;
+}
+
+/* --- Workers ------------------------------------------------------------------ */
+
+/* Waits for a job; 0 when no more will come. The number of those that sleep is
+** raised before the last look at the job, and the caller changes the job before it
+** looks at that number, so one of the two sees the other. */
+static int await_job(team *t) {
   for (int look = 0; look < LOOKS; look++) {
-    if (atomic_load_explicit(&t->generation, memory_order_relaxed) != seen)
-      return;
+    if (atomic_load_explicit(&t->job, memory_order_relaxed) & LEFT)
+      return 1;
     pause_briefly();
   }
-}
-
-static void watch_for_end(team *t) {
-  for (int look = 0; look < LOOKS; look++) {
-    if (atomic_load_explicit(&t->busy, memory_order_relaxed) == 0)
-      return;
-    pause_briefly();
-  }
-}
-
-static void take_blocks(team *t) {
-  while (!base_is_interrupted(t->context)) {
-    int block = atomic_fetch_add_explicit(&t->next, 1, memory_order_relaxed);
-    if (block >= t->blocks)
-      return;
-    t->part(t->arguments, block);
-  }
-}
-
-/* Waits for a job other than the one seen last; 0 when no more will come. */
-static int await_job(team *t, unsigned long *seen) {
-  watch_for_job(t, *seen);
   pthread_mutex_lock(&t->mutex);
-  while (t->generation == *seen && !t->stopping)
+  atomic_fetch_add(&t->sleeping, 1);
+  while (!(atomic_load(&t->job) & LEFT) && !t->stopping)
     pthread_cond_wait(&t->work, &t->mutex);
-  *seen = t->generation;
+  atomic_fetch_sub(&t->sleeping, 1);
   int more = !t->stopping;
   pthread_mutex_unlock(&t->mutex);
   return more;
@@ -117,12 +139,15 @@ static int await_job(team *t, unsigned long *seen) {
 
 static void *work(void *argument) {
   team *t = argument;
-  unsigned long seen = 0;
-  while (await_job(t, &seen)) {
-    take_blocks(t);
+  while (await_job(t)) {
+    int taken = work_on_blocks(t);
+    if (taken == 0)
+      continue;
+    atomic_fetch_add(&t->finished, taken);
+    if (!atomic_load(&t->waiting))
+      continue;
     pthread_mutex_lock(&t->mutex);
-    if (--t->busy == 0)
-      pthread_cond_signal(&t->done);
+    pthread_cond_signal(&t->done);
     pthread_mutex_unlock(&t->mutex);
   }
   return NULL;
@@ -137,6 +162,7 @@ static team *team_new(saros_context *context) {
     return NULL;
   memset(t, 0, bytes);
   t->context = context;
+  t->process = getpid();
   pthread_mutex_init(&t->mutex, NULL);
   pthread_cond_init(&t->work, NULL);
   pthread_cond_init(&t->done, NULL);
@@ -146,10 +172,7 @@ static team *team_new(saros_context *context) {
   return t;
 }
 
-void team_release(saros_context *context) {
-  team *t = context->team;
-  if (t == NULL)
-    return;
+static void end_workers(team *t) {
   pthread_mutex_lock(&t->mutex);
   t->stopping = 1;
   pthread_cond_broadcast(&t->work);
@@ -159,43 +182,92 @@ void team_release(saros_context *context) {
   pthread_cond_destroy(&t->work);
   pthread_cond_destroy(&t->done);
   pthread_mutex_destroy(&t->mutex);
+}
+
+/* A process made by fork has the team's memory, but not its threads; what they may
+** have locked is left as it is. */
+void team_release(saros_context *context) {
+  team *t = context->team;
+  if (t == NULL)
+    return;
+  if (t->process == getpid())
+    end_workers(t);
   pool_give(&context->pool, t);
   context->team = NULL;
 }
 
-static void run_on_team(team *t, int blocks,
-                        void (*part)(void *arguments, int block),
-                        void *arguments) {
+/* --- Jobs --------------------------------------------------------------------- */
+
+/* Wakes as many workers as the blocks need beside those that are awake. */
+static void wake_workers(team *t, int blocks) {
+  int sleeping = atomic_load(&t->sleeping);
+  int wanted = blocks - 1 - (t->workers - sleeping);
+  if (sleeping == 0 || wanted <= 0)
+    return;
   pthread_mutex_lock(&t->mutex);
-  t->part = part;
-  t->arguments = arguments;
-  t->blocks = blocks;
-  atomic_store_explicit(&t->next, 0, memory_order_relaxed);
-  t->busy = t->workers;
-  t->generation++;
-  pthread_cond_broadcast(&t->work);
-  pthread_mutex_unlock(&t->mutex);
-  take_blocks(t);
-  watch_for_end(t);
-  pthread_mutex_lock(&t->mutex);
-  while (t->busy > 0)
-    pthread_cond_wait(&t->done, &t->mutex);
+  for (int i = 0; i < wanted && i < sleeping; i++)
+    pthread_cond_signal(&t->work);
   pthread_mutex_unlock(&t->mutex);
 }
 
-saros_status team_for(saros_context *context, int blocks,
-                      void (*part)(void *arguments, int block),
-                      void *arguments) {
-  begin_job(context);
-  if (blocks > 1 && context->threads > 1 && context->team == NULL)
+/* Waits until the workers have done so many blocks. */
+static void await_workers(team *t, int blocks) {
+  for (int look = 0; look < LOOKS; look++) {
+    if (atomic_load(&t->finished) == blocks)
+      return;
+    pause_briefly();
+  }
+  pthread_mutex_lock(&t->mutex);
+  atomic_store(&t->waiting, 1);
+  while (atomic_load(&t->finished) != blocks)
+    pthread_cond_wait(&t->done, &t->mutex);
+  atomic_store(&t->waiting, 0);
+  pthread_mutex_unlock(&t->mutex);
+}
+
+static void run_on_team(team *t, double work, int blocks,
+                        void (*part)(void *arguments, int block),
+                        void *arguments) {
+  unsigned long long last = atomic_load(&t->job);
+  atomic_store_explicit(&t->part, part, memory_order_relaxed);
+  atomic_store_explicit(&t->arguments, arguments, memory_order_relaxed);
+  atomic_store_explicit(&t->blocks, blocks, memory_order_relaxed);
+  atomic_store_explicit(&t->finished, 0, memory_order_relaxed);
+  atomic_store(&t->job, last + GENERATION + (unsigned)blocks);
+  if (work >= TEAM_WAKES)
+    wake_workers(t, blocks);
+  await_workers(t, blocks - work_on_blocks(t));
+}
+
+/* The team of this process, which is made when it is first needed; or null. */
+static team *team_of(saros_context *context) {
+  if (context->threads == 1)
+    return NULL;
+  if (context->team != NULL && context->team->process != getpid())
+    team_release(context);
+  if (context->team == NULL)
     context->team = team_new(context);
-  if (blocks > 1 && context->team != NULL)
-    run_on_team(context->team, blocks, part, arguments);
+  return context->team;
+}
+
+saros_status team_share(saros_context *context, double work, int blocks,
+                        void (*part)(void *arguments, int block),
+                        void *arguments) {
+  begin_job(context);
+  team *t = blocks > 1 && work >= TEAM_LEAST ? team_of(context) : NULL;
+  if (t != NULL)
+    run_on_team(t, work, blocks, part, arguments);
   else
     for (int block = 0; block < blocks && !base_is_interrupted(context);
          block++)
       part(arguments, block);
   return end_job(context);
+}
+
+saros_status team_for(saros_context *context, int blocks,
+                      void (*part)(void *arguments, int block),
+                      void *arguments) {
+  return team_share(context, TEAM_WAKES, blocks, part, arguments);
 }
 
 /* --- Rows --------------------------------------------------------------------- */

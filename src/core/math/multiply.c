@@ -75,7 +75,7 @@ saros_status product_packed_new(saros_context *context, product_packed *p,
   packing job = {context->kernels,          p, b, start, columns,
                  base_divide_up(n, columns)};
   saros_status status =
-      team_for(context, layers * job.groups, pack_group, &job);
+      team_share(context, 8.0 * n * k, layers * job.groups, pack_group, &job);
   if (status != SAROS_OK)
     product_packed_release(context, p);
   return status;
@@ -209,7 +209,8 @@ static saros_status multiply_packed(saros_context *context, product *p,
   p->rows = base_divide_up(m, base_divide_up(m, ROWS));
   p->most_ahead = base_most_ahead(context);
   saros_status status =
-      team_for(context, base_divide_up(m, p->rows), multiply_block, p);
+      team_share(context, (double)m * p->sizes.n * p->sizes.k,
+                 base_divide_up(m, p->rows), multiply_block, p);
   product_packed_release(context, &p->packed);
   return status;
 }
@@ -244,7 +245,8 @@ saros_status product_multiply(saros_context *context, real *c, int ldc,
   if (product_kind(context) != PACKED_REAL &&
       product_suits_packing(context, m, n, k))
     return multiply_packed(context, &p, NULL);
-  return team_for(context, base_divide_up(m, p.rows), multiply_block, &p);
+  return team_share(context, (double)m * n * k, base_divide_up(m, p.rows),
+                    multiply_block, &p);
 }
 
 saros_status product_affine(saros_context *context, real *y, const real *x,

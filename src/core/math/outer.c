@@ -190,8 +190,9 @@ static void cut_outer(outer_job *job) {
       aligned(job->packed_size + job->chunk_size + (size_t)n * (size_t)job->ld);
 }
 
+/* n: columns of all x */
 static saros_status add_outer_packed(saros_context *context,
-                                     const product_outer_sum *s) {
+                                     const product_outer_sum *s, int n) {
   const int kind = product_kind(context);
   outer_job job = {.context = context, .sum = s, .kernels = context->kernels};
   job.packing = job.kernels->packed[kind == PACKED_INT8 ? PACKED_REAL : kind];
@@ -202,7 +203,8 @@ static saros_status add_outer_packed(saros_context *context,
   job.scratch = pool_take(&context->pool, bytes);
   if (job.scratch == NULL)
     return base_out_of_memory(context, bytes);
-  saros_status status = team_for(context, workers, work_on_outer, &job);
+  saros_status status = team_share(context, (double)s->rows * s->m * n, workers,
+                                   work_on_outer, &job);
   pool_give(&context->pool, job.scratch);
   return status;
 }
@@ -226,7 +228,7 @@ saros_status product_add_outer(saros_context *context,
   for (int i = 0; i < s->factors; i++)
     n += s->factor[i].n;
   if (product_suits_packing(context, s->rows, s->m, n))
-    return add_outer_packed(context, s);
+    return add_outer_packed(context, s, n);
   for (int i = 0; i < s->factors; i++)
     TRY(add_outer_blas(context, s, &s->factor[i]));
   for (int row = 0; s->dbias != NULL && row < s->rows; row++)

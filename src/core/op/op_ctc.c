@@ -178,8 +178,8 @@ static saros_status ctc_backward(const tape_entry *e) {
       .dy = tensor_reals(dy),
       .dy_step = dy->rank > 0,
   };
-  saros_status status =
-      team_for(e->context, gradient->shape[0], scale_step, &s);
+  saros_status status = team_share(e->context, 8 * (double)gradient->count,
+                                   gradient->shape[0], scale_step, &s);
   saros_tensor_release(dy);
   TRY(status);
   return tensor_node_add(e->input[0], saros_tensor_retain(gradient));

@@ -201,7 +201,8 @@ static saros_status window_backward(const tape_entry *e) {
     m.windows = tensor_reals(dy);
     m.x = d[0] ? tensor_reals(d[0]) : NULL;
     m.state = d[1] ? tensor_reals(d[1]) : NULL;
-    saros_status status = team_for(e->context, s->B, add_row, &m);
+    saros_status status =
+        team_share(e->context, 8 * (double)dy->count, s->B, add_row, &m);
     saros_tensor_release(dy);
     TRY(status);
   }
@@ -291,7 +292,7 @@ static saros_status move_both(const window_parts *p, const window_sizes *s,
     m.windows = tensor_reals(out[which]);
     m.x = tensor_reals(p->input[0]);
     m.state = p->input[1] ? tensor_reals(p->input[1]) : NULL;
-    TRY(team_for(context, s->B, copy_row, &m));
+    TRY(team_share(context, 8 * (double)out[which]->count, s->B, copy_row, &m));
   }
   return SAROS_OK;
 }
