@@ -100,10 +100,13 @@ typedef struct reduce_kernels {
   ** accumulated in double */
   void (*sum)(real *y, const real *x, size_t outer, size_t n, size_t inner);
 
-  /* y (n) += the sum of the products of a (rows, n) and b, accumulated in
-  ** double */
-  void (*add_products)(real *y, const real *a, const real *b, size_t rows,
-                       size_t n);
+  /* total (n) = the sums of the columns of x (rows, n), whose rows are 'stride'
+  ** apart */
+  void (*sum_rows)(double *total, const real *x, size_t rows, size_t stride,
+                   size_t n);
+  /* The same of the products of a and b, element by element. */
+  void (*sum_products)(double *total, const real *a, const real *b, size_t rows,
+                       size_t stride, size_t n);
 
   /* y (outer, inner) = largest of x over its middle axis, and its first
   ** position in at (outer, inner), which may be null; NaN counts as the
@@ -142,18 +145,23 @@ typedef struct layer_norm_kernels {
   void (*forward)(real *y, real *mean, real *rstd, const real *x,
                   const real *gain, const real *bias, double epsilon,
                   size_t rows, size_t n);
-  /* any of dx (rows, n), dgain (n), dbias (n) may be null */
-  void (*backward)(real *dx, real *dgain, real *dbias, const real *dy,
-                   const real *x, const real *gain, const real *mean,
-                   const real *rstd, size_t rows, size_t n);
+  /* dx (rows, n) */
+  void (*backward)(real *dx, const real *dy, const real *x, const real *gain,
+                   const real *mean, const real *rstd, size_t rows, size_t n);
 
   /* y (rows, n) = x * factor * gain, factor = 1 / sqrt(mean square + epsilon) */
   void (*rms_forward)(real *y, real *factor, const real *x, const real *gain,
                       double epsilon, size_t rows, size_t n);
-  /* either of dx (rows, n) and dgain (n) may be null */
-  void (*rms_backward)(real *dx, real *dgain, const real *dy, const real *x,
+  void (*rms_backward)(real *dx, const real *dy, const real *x,
                        const real *gain, const real *factor, size_t rows,
                        size_t n);
+
+  /* total (n) = the sums of the columns of dy (x - mean) factor, which are
+  ** gradients of a gain. dy and x are (rows, n), their rows 'stride' apart; mean
+  ** may be null. */
+  void (*sum_gains)(double *total, const real *dy, const real *x,
+                    const real *mean, const real *factor, size_t rows,
+                    size_t stride, size_t n);
 } layer_norm_kernels;
 
 /* --- Rows of a table by id (lookup.c) ------------------------------------ */

@@ -43,39 +43,9 @@ static void backward_row(real *dx, const real *dy, const real *x,
   }
 }
 
-/* Columns whose gradients are summed together, in double, on the stack. */
-#define BLOCK 64
-
-/* dgain (width) and dbias (width), either of them perhaps null, from a block
-** of columns of dy and x, whose rows lie n apart. */
-static void backward_columns(real *dgain, real *dbias, const real *dy,
-                             const real *x, const real *mean, const real *rstd,
-                             size_t rows, size_t n, size_t width) {
-  double gain_total[BLOCK] = {0}, bias_total[BLOCK] = {0};
-  for (size_t row = 0; row < rows; row++, dy += n, x += n)
-    for (size_t i = 0; i < width; i++) {
-      gain_total[i] += (double)(dy[i] * ((x[i] - mean[row]) * rstd[row]));
-      bias_total[i] += (double)dy[i];
-    }
-  if (dgain != NULL)
-    for (size_t i = 0; i < width; i++)
-      dgain[i] += (real)gain_total[i];
-  if (dbias != NULL)
-    for (size_t i = 0; i < width; i++)
-      dbias[i] += (real)bias_total[i];
-}
-
-static void backward(real *dx, real *dgain, real *dbias, const real *dy,
-                     const real *x, const real *gain, const real *mean,
-                     const real *rstd, size_t rows, size_t n) {
-  if (dgain != NULL || dbias != NULL)
-    for (size_t left = 0; left < n; left += BLOCK)
-      backward_columns(dgain == NULL ? NULL : dgain + left,
-                       dbias == NULL ? NULL : dbias + left, dy + left, x + left,
-                       mean, rstd, rows, n,
-                       n - left < BLOCK ? n - left : BLOCK);
-  if (dx == NULL)
-    return;
+static void backward(real *dx, const real *dy, const real *x, const real *gain,
+                     const real *mean, const real *rstd, size_t rows,
+                     size_t n) {
   for (size_t row = 0; row < rows; row++, dx += n, dy += n, x += n)
     backward_row(dx, dy, x, gain, mean[row], rstd[row], n);
 }
@@ -104,27 +74,40 @@ static void rms_backward_row(real *dx, const real *dy, const real *x,
     dx[i] += f * (dy[i] * gain[i] - x[i] * f * mean_du_u);
 }
 
-/* dgain (width) from a block of columns of dy and x, whose rows lie n apart. */
-static void rms_backward_columns(real *dgain, const real *dy, const real *x,
-                                 const real *factor, size_t rows, size_t n,
-                                 size_t width) {
-  double total[BLOCK] = {0};
-  for (size_t row = 0; row < rows; row++, dy += n, x += n)
-    for (size_t i = 0; i < width; i++)
-      total[i] += (double)(dy[i] * (x[i] * factor[row]));
-  for (size_t i = 0; i < width; i++)
-    dgain[i] += (real)total[i];
-}
-
-static void rms_backward(real *dx, real *dgain, const real *dy, const real *x,
+static void rms_backward(real *dx, const real *dy, const real *x,
                          const real *gain, const real *factor, size_t rows,
                          size_t n) {
-  for (size_t left = 0; dgain != NULL && left < n; left += BLOCK)
-    rms_backward_columns(dgain + left, dy + left, x + left, factor, rows, n,
-                         n - left < BLOCK ? n - left : BLOCK);
-  for (size_t row = 0; dx != NULL && row < rows; row++)
-    rms_backward_row(dx + row * n, dy + row * n, x + row * n, gain, factor[row],
-                     n);
+  for (size_t row = 0; row < rows; row++, dx += n, dy += n, x += n)
+    rms_backward_row(dx, dy, x, gain, factor[row], n);
+}
+
+/* --- Gains ------------------------------------------------------------------ */
+
+/* Columns that are summed together, in double, on the stack. */
+#define BLOCK 64
+
+/* The mean of a row is 'step' from that of the row before. */
+static void sum_gains_of_columns(double *total, const real *dy, const real *x,
+                                 const real *mean, size_t step,
+                                 const real *factor, size_t rows, size_t stride,
+                                 size_t width) {
+  double part[BLOCK] = {0};
+  for (size_t row = 0; row < rows; row++, dy += stride, x += stride) {
+    const real shift = mean[row * step], scale = factor[row];
+    for (size_t i = 0; i < width; i++)
+      part[i] += (double)(dy[i] * ((x[i] - shift) * scale));
+  }
+  memcpy(total, part, width * sizeof *total);
+}
+
+static void sum_gains(double *total, const real *dy, const real *x,
+                      const real *mean, const real *factor, size_t rows,
+                      size_t stride, size_t n) {
+  const real none = 0;
+  for (size_t left = 0; left < n; left += BLOCK)
+    sum_gains_of_columns(total + left, dy + left, x + left,
+                         mean != NULL ? mean : &none, mean != NULL, factor,
+                         rows, stride, n - left < BLOCK ? n - left : BLOCK);
 }
 
 const layer_norm_kernels KERNEL_TABLE(layer_norm) = {
@@ -132,4 +115,5 @@ const layer_norm_kernels KERNEL_TABLE(layer_norm) = {
     .backward = backward,
     .rms_forward = rms_forward,
     .rms_backward = rms_backward,
+    .sum_gains = sum_gains,
 };

@@ -9,18 +9,31 @@
 /* Columns that are summed together, in double, on the stack. */
 #define BLOCK 64
 
-/* y (width) = sum of the rows of x (n, width), which lie 'stride' apart */
-static void sum_columns(real *y, const real *x, size_t n, size_t stride,
-                        size_t width) {
-  double total[BLOCK] = {0};
+/* total (width) = sum of the rows of x (n, width), which lie 'stride' apart */
+static inline void sum_columns(double *total, const real *x, size_t n,
+                               size_t stride, size_t width) {
+  double part[BLOCK] = {0};
   for (size_t row = 0; row < n; row++, x += stride)
     for (size_t column = 0; column < width; column++)
-      total[column] += (double)x[column];
-  for (size_t column = 0; column < width; column++)
-    y[column] = (real)total[column];
+      part[column] += (double)x[column];
+  memcpy(total, part, width * sizeof *total);
+}
+
+static void sum_rows(double *total, const real *x, size_t rows, size_t stride,
+                     size_t n) {
+  size_t left = 0;
+  if (n == 1 && stride == 1) {
+    *total = KERNEL_SUM_OVER(i, rows, x[i]);
+    return;
+  }
+  for (; left + BLOCK <= n; left += BLOCK)
+    sum_columns(total + left, x + left, rows, stride, BLOCK);
+  if (left < n)
+    sum_columns(total + left, x + left, rows, stride, n - left);
 }
 
 static void sum(real *y, const real *x, size_t outer, size_t n, size_t inner) {
+  double total[BLOCK];
   if (inner == 1) {
     for (size_t row = 0; row < outer; row++, x += n)
       y[row] = (real)KERNEL_SUM_OVER(i, n, x[i]);
@@ -29,26 +42,31 @@ static void sum(real *y, const real *x, size_t outer, size_t n, size_t inner) {
   for (size_t at = 0; at < outer; at++, x += n * inner, y += inner)
     for (size_t left = 0; left < inner; left += BLOCK) {
       const size_t width = inner - left < BLOCK ? inner - left : BLOCK;
-      sum_columns(y + left, x + left, n, inner, width);
+      sum_columns(total, x + left, n, inner, width);
+      for (size_t column = 0; column < width; column++)
+        y[left + column] = (real)total[column];
     }
 }
 
-/* y (width) += the sum of the products of rows that lie n apart */
-static void add_products_of_columns(real *y, const real *a, const real *b,
-                                    size_t rows, size_t n, size_t width) {
-  double total[BLOCK] = {0};
-  for (size_t row = 0; row < rows; row++, a += n, b += n)
+static inline void sum_products_of_columns(double *total, const real *a,
+                                           const real *b, size_t rows,
+                                           size_t stride, size_t width) {
+  double part[BLOCK] = {0};
+  for (size_t row = 0; row < rows; row++, a += stride, b += stride)
     for (size_t column = 0; column < width; column++)
-      total[column] += (double)(a[column] * b[column]);
-  for (size_t column = 0; column < width; column++)
-    y[column] += (real)total[column];
+      part[column] += (double)(a[column] * b[column]);
+  memcpy(total, part, width * sizeof *total);
 }
 
-static void add_products(real *y, const real *a, const real *b, size_t rows,
-                         size_t n) {
-  for (size_t left = 0; left < n; left += BLOCK)
-    add_products_of_columns(y + left, a + left, b + left, rows, n,
-                            n - left < BLOCK ? n - left : BLOCK);
+static void sum_products(double *total, const real *a, const real *b,
+                         size_t rows, size_t stride, size_t n) {
+  size_t left = 0;
+  for (; left + BLOCK <= n; left += BLOCK)
+    sum_products_of_columns(total + left, a + left, b + left, rows, stride,
+                            BLOCK);
+  if (left < n)
+    sum_products_of_columns(total + left, a + left, b + left, rows, stride,
+                            n - left);
 }
 
 /* The first place in x[0..n-1] of 'value', which occurs there; perhaps NaN. */
@@ -189,7 +207,8 @@ static int all_finite(const real *x, size_t n) {
 
 const reduce_kernels KERNEL_TABLE(reduce) = {
     .sum = sum,
-    .add_products = add_products,
+    .sum_rows = sum_rows,
+    .sum_products = sum_products,
     .max = max,
     .running_sum = running_sum,
     .top = top,

@@ -12,6 +12,48 @@
 saros_status op_reduce_to(saros_tensor *g, int rank, const int *shape,
                           saros_tensor **out);
 
+/*
+** Sums of many rows, shared among the threads (op_sum.c). The rows are cut into
+** blocks, each of which is summed in double; the sums of the blocks are added in
+** order. How they are cut depends on the shape alone.
+*/
+
+/* total (n) = the sums of columns first..first + n - 1 over rows from..to - 1 */
+typedef void op_block_sum(const void *arguments, double *total, size_t from,
+                          size_t to, size_t first, size_t n);
+/* *total (columns): all of them. The caller gives it back to the pool. */
+saros_status op_sum_blocks(saros_context *context, op_block_sum *sum,
+                           const void *arguments, size_t rows, size_t columns,
+                           double **total);
+/* y (columns) = the sums of x (rows, columns), or with 'add' y += the same */
+saros_status op_sum_rows(saros_context *context, real *y, int add,
+                         const real *x, size_t rows, size_t columns);
+/* y (columns) += the sums of a b, element by element */
+saros_status op_add_products(saros_context *context, real *y, const real *a,
+                             const real *b, size_t rows, size_t columns);
+/* The sum of the squares of x. */
+saros_status op_sum_of_squares(saros_context *context, const real *x, size_t n,
+                               double *sum);
+
+/* Gradients of a norm of rows; gain (n), mean and factor (rows). Those that are
+** null are not made; without a mean it is the norm by the mean square.
+** (op_layer.c) */
+typedef struct op_norm_gradients {
+  real *dx, *dgain, *dbias;
+  const real *dy, *x, *gain, *mean, *factor;
+  size_t rows, n;
+} op_norm_gradients;
+saros_status op_norm_backward(saros_context *context,
+                              const op_norm_gradients *g);
+
+/* y (count, n): rows of a table by id. (op_table.c) */
+saros_status op_gather_rows(saros_context *context, real *y, const real *table,
+                            const int32_t *ids, size_t count, size_t n);
+/* dtable[ids[i]] += dy[i], in the order of i */
+saros_status op_scatter_rows(saros_context *context, real *dtable,
+                             const real *dy, const int32_t *ids, size_t count,
+                             size_t n);
+
 /* A view of x, stretched along its axes of size 1 (or missing) to a shape. */
 saros_status op_expand(saros_tensor *x, int rank, const int *shape,
                        saros_tensor **out);

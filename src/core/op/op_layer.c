@@ -74,23 +74,89 @@ done:
   return tensor_or_nothing(status, out);
 }
 
+/* --- The way back of norms -------------------------------------------------------- */
+
+typedef struct norm_sums {
+  const kernels *kernels;
+  const op_norm_gradients *g;
+} norm_sums;
+
+static void sum_gains(const void *arguments, double *total, size_t from,
+                      size_t to, size_t first, size_t n) {
+  const norm_sums *s = arguments;
+  const op_norm_gradients *g = s->g;
+  const size_t at = from * g->n + first;
+  s->kernels->layer_norm->sum_gains(total, g->dy + at, g->x + at,
+                                    g->mean ? g->mean + from : NULL,
+                                    g->factor + from, to - from, g->n, n);
+}
+
+static void norm_rows_backward(void *arguments, size_t from, size_t rows) {
+  const norm_sums *s = arguments;
+  const op_norm_gradients *g = s->g;
+  const layer_norm_kernels *k = s->kernels->layer_norm;
+  const size_t at = from * g->n;
+  if (g->mean != NULL)
+    k->backward(g->dx + at, g->dy + at, g->x + at, g->gain, g->mean + from,
+                g->factor + from, rows, g->n);
+  else
+    k->rms_backward(g->dx + at, g->dy + at, g->x + at, g->gain,
+                    g->factor + from, rows, g->n);
+}
+
+static saros_status add_gains(saros_context *context, norm_sums *s) {
+  double *total;
+  TRY(op_sum_blocks(context, sum_gains, s, s->g->rows, s->g->n, &total));
+  for (size_t i = 0; i < s->g->n; i++)
+    s->g->dgain[i] += (real)total[i];
+  pool_give(&context->pool, total);
+  return SAROS_OK;
+}
+
+saros_status op_norm_backward(saros_context *context,
+                              const op_norm_gradients *g) {
+  norm_sums s = {context->kernels, g};
+  if (g->dgain != NULL)
+    TRY(add_gains(context, &s));
+  if (g->dbias != NULL)
+    TRY(op_sum_rows(context, g->dbias, 1, g->dy, g->rows, g->n));
+  if (g->dx == NULL)
+    return SAROS_OK;
+  return team_rows(context, g->rows, g->n, norm_rows_backward, &s);
+}
+
+/* The gradients of the inputs of a norm, x, gain and perhaps bias. */
+static saros_status norm_backward(const tape_entry *e, int inputs,
+                                  const saros_tensor *mean,
+                                  const saros_tensor *factor) {
+  saros_tensor *d[3] = {NULL, NULL, NULL}, *dy;
+  for (int i = 0; i < inputs; i++)
+    if (e->input[i] != NULL)
+      TRY(tensor_node_gradient(e->input[i], &d[i]));
+  TRY(tape_entry_gradient(e, 0, &dy));
+  const saros_tensor *gain = e->saved[1];
+  saros_status status = op_norm_backward(
+      e->context, &(op_norm_gradients){
+                      .dx = d[0] ? tensor_reals(d[0]) : NULL,
+                      .dgain = d[1] ? tensor_reals(d[1]) : NULL,
+                      .dbias = d[2] ? tensor_reals(d[2]) : NULL,
+                      .dy = tensor_reals(dy),
+                      .x = tensor_reals(e->saved[0]),
+                      .gain = tensor_reals(gain),
+                      .mean = mean ? tensor_reals(mean) : NULL,
+                      .factor = tensor_reals(factor),
+                      .rows = factor->count,
+                      .n = gain->count,
+                  });
+  saros_tensor_release(dy);
+  return status;
+}
+
 /* --- Layer normalisation ------------------------------------------------------------ */
 
 /* saved: x, gain, mean, rstd */
 static saros_status layer_norm_backward(const tape_entry *e) {
-  saros_tensor *d[3] = {NULL, NULL, NULL}, *dy;
-  for (int i = 0; i < 3; i++)
-    if (e->input[i] != NULL)
-      TRY(tensor_node_gradient(e->input[i], &d[i]));
-  TRY(tape_entry_gradient(e, 0, &dy));
-  const saros_tensor *gain = e->saved[1], *rstd = e->saved[3];
-  e->context->kernels->layer_norm->backward(
-      d[0] ? tensor_reals(d[0]) : NULL, d[1] ? tensor_reals(d[1]) : NULL,
-      d[2] ? tensor_reals(d[2]) : NULL, tensor_reals(dy),
-      tensor_reals(e->saved[0]), tensor_reals(gain), tensor_reals(e->saved[2]),
-      tensor_reals(rstd), rstd->count, gain->count);
-  saros_tensor_release(dy);
-  return SAROS_OK;
+  return norm_backward(e, 3, e->saved[2], e->saved[3]);
 }
 
 static const tape_operation layer_norm_operation = {"layer_norm",
@@ -172,18 +238,7 @@ done:
 
 /* saved: x, gain, factor */
 static saros_status rms_norm_backward(const tape_entry *e) {
-  saros_tensor *d[2] = {NULL, NULL}, *dy;
-  for (int i = 0; i < 2; i++)
-    if (e->input[i] != NULL)
-      TRY(tensor_node_gradient(e->input[i], &d[i]));
-  TRY(tape_entry_gradient(e, 0, &dy));
-  const saros_tensor *gain = e->saved[1], *factor = e->saved[2];
-  e->context->kernels->layer_norm->rms_backward(
-      d[0] ? tensor_reals(d[0]) : NULL, d[1] ? tensor_reals(d[1]) : NULL,
-      tensor_reals(dy), tensor_reals(e->saved[0]), tensor_reals(gain),
-      tensor_reals(factor), factor->count, gain->count);
-  saros_tensor_release(dy);
-  return SAROS_OK;
+  return norm_backward(e, 2, NULL, e->saved[2]);
 }
 
 static const tape_operation rms_norm_operation = {"rms_norm",

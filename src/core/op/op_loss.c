@@ -38,8 +38,7 @@ saros_status op_weights_from_mask(const char *function, saros_tensor *mask,
 saros_status op_weights_sum(const char *function, const saros_tensor *weights,
                             real *sum) {
   saros_context *context = weights->context;
-  context->kernels->reduce->sum(sum, tensor_reals(weights), 1, weights->count,
-                                1);
+  TRY(op_sum_rows(context, sum, 0, tensor_reals(weights), weights->count, 1));
   if (weights->count == 0)
     return saros_fail(context, SAROS_EARGUMENT,
                       "%s: expected at least one position, got shape %s",
@@ -54,9 +53,9 @@ saros_status op_weights_sum(const char *function, const saros_tensor *weights,
 
 saros_status op_weighted_total(const saros_tensor *losses, saros_tensor **out) {
   TRY(tensor_new(losses->context, SAROS_REAL, 0, NULL, out));
-  losses->context->kernels->reduce->sum(
-      tensor_reals(*out), tensor_reals(losses), 1, losses->count, 1);
-  return SAROS_OK;
+  return tensor_or_nothing(op_sum_rows(losses->context, tensor_reals(*out), 0,
+                                       tensor_reals(losses), losses->count, 1),
+                           out);
 }
 
 /* --- Loss by element ------------------------------------------------------------------ */

@@ -344,10 +344,8 @@ static saros_status add_row_gradient(tensor_node *n, const saros_tensor *dy,
                                      const saros_tensor *x) {
   saros_tensor *d;
   TRY(tensor_node_gradient(n, &d));
-  n->context->kernels->reduce->add_products(tensor_reals(d), tensor_reals(dy),
-                                            tensor_reals(x),
-                                            dy->count / d->count, d->count);
-  return SAROS_OK;
+  return op_add_products(n->context, tensor_reals(d), tensor_reals(dy),
+                         tensor_reals(x), dy->count / d->count, d->count);
 }
 
 static saros_status combine_backward(const tape_entry *e) {

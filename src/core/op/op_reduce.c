@@ -87,6 +87,35 @@ done:
 static const tape_operation sum_operation = {"sum", sum_backward};
 static const tape_operation mean_operation = {"mean", sum_backward};
 
+/* Elements from which one sum is shared out, instead of whole sums. */
+#define LARGE ((size_t)1 << 17)
+
+typedef struct middle_sums {
+  const reduce_kernels *kernels;
+  real *y;
+  const real *x;
+  size_t n, inner;
+} middle_sums;
+
+static void sum_middles(void *arguments, size_t from, size_t outer) {
+  const middle_sums *s = arguments;
+  s->kernels->sum(s->y + from * s->inner, s->x + from * s->n * s->inner, outer,
+                  s->n, s->inner);
+}
+
+/* y (outer, inner) = the sum of x over its middle axis */
+static saros_status sum_middle(saros_context *context, real *y, const real *x,
+                               op_axis_split s) {
+  const size_t size = s.n * s.inner;
+  if (size < LARGE)
+    return team_rows(
+        context, s.outer, size, sum_middles,
+        &(middle_sums){context->kernels->reduce, y, x, s.n, s.inner});
+  for (size_t at = 0; at < s.outer; at++)
+    TRY(op_sum_rows(context, y + at * s.inner, 0, x + at * size, s.n, s.inner));
+  return SAROS_OK;
+}
+
 static saros_status sum_scaled(const tape_operation *op, saros_tensor *x,
                                int axis, int keep, int divide,
                                saros_tensor **out) {
@@ -94,13 +123,16 @@ static saros_status sum_scaled(const tape_operation *op, saros_tensor *x,
   TRY(prepare(op->name, x, &axis, keep, SAROS_REAL, &from, out));
   op_axis_split s = op_split_at_axis(from, axis);
   reduction r = {axis, divide ? 1 / (double)s.n : 1};
-  const kernels *k = x->context->kernels;
-  k->reduce->sum(tensor_reals(*out), tensor_reals(from), s.outer, s.n, s.inner);
+  saros_status status;
+  TRY_OR_DONE(
+      sum_middle(x->context, tensor_reals(*out), tensor_reals(from), s));
   if (divide)
-    k->pointwise->scale(tensor_reals(*out), (real)r.scale, (*out)->count);
-  saros_status status = tape_record_unary(op, from, NULL, &r, sizeof r, out);
+    x->context->kernels->pointwise->scale(tensor_reals(*out), (real)r.scale,
+                                          (*out)->count);
+  status = tape_record_unary(op, from, NULL, &r, sizeof r, out);
+done:
   saros_tensor_release(from);
-  return status;
+  return tensor_or_nothing(status, out);
 }
 
 saros_status saros_sum(saros_tensor *x, int axis, int keep,

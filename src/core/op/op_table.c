@@ -5,6 +5,60 @@
 
 #include "op.h"
 
+/* --- Rows ------------------------------------------------------------------------ */
+
+typedef struct row_copies {
+  const lookup_kernels *kernels;
+  real *y;
+  const real *table;
+  const int32_t *ids;
+  size_t n;
+} row_copies;
+
+static void copy_rows(void *arguments, size_t from, size_t rows) {
+  const row_copies *c = arguments;
+  c->kernels->gather(c->y + from * c->n, c->table, c->ids + from, rows, c->n);
+}
+
+saros_status op_gather_rows(saros_context *context, real *y, const real *table,
+                            const int32_t *ids, size_t count, size_t n) {
+  return team_rows(context, count, n, copy_rows,
+                   &(row_copies){context->kernels->lookup, y, table, ids, n});
+}
+
+typedef struct row_sums {
+  const lookup_kernels *kernels;
+  real *dtable;
+  const real *dy;
+  const int32_t *ids;
+  size_t count, n, parts;  // of the table
+} row_sums;
+
+/* Adds to the rows of a part of the table, each in the order of the ids. */
+static void add_to_part(void *arguments, int part) {
+  const row_sums *s = arguments;
+  if (s->parts == 1) {
+    s->kernels->scatter_add(s->dtable, s->dy, s->ids, s->count, s->n);
+    return;
+  }
+  for (size_t i = 0; i < s->count; i++)
+    if ((size_t)s->ids[i] % s->parts == (size_t)part)
+      s->kernels->scatter_add(s->dtable, s->dy + i * s->n, s->ids + i, 1, s->n);
+}
+
+/* Every part looks at all ids, so there are no more parts than the threads need;
+** what a row of the table becomes does not depend on its part. */
+saros_status op_scatter_rows(saros_context *context, real *dtable,
+                             const real *dy, const int32_t *ids, size_t count,
+                             size_t n) {
+  const double work = 8 * (double)count * (double)n;
+  const int alone = context->threads == 1 || work < TEAM_LEAST;
+  const size_t parts = alone ? 1 : 4 * (size_t)context->threads;
+  return team_share(
+      context, work, (int)parts, add_to_part,
+      &(row_sums){context->kernels->lookup, dtable, dy, ids, count, n, parts});
+}
+
 /* --- Embedding ----------------------------------------------------------------- */
 
 static saros_status embedding_backward(const tape_entry *e) {
@@ -12,11 +66,11 @@ static saros_status embedding_backward(const tape_entry *e) {
   saros_tensor *dtable, *dy;
   TRY(tensor_node_gradient(e->input[0], &dtable));
   TRY(tape_entry_gradient(e, 0, &dy));
-  e->context->kernels->lookup->scatter_add(
-      tensor_reals(dtable), tensor_reals(dy), tensor_ids(ids), ids->count,
-      (size_t)dtable->shape[1]);
+  saros_status status =
+      op_scatter_rows(e->context, tensor_reals(dtable), tensor_reals(dy),
+                      tensor_ids(ids), ids->count, (size_t)dtable->shape[1]);
   saros_tensor_release(dy);
-  return SAROS_OK;
+  return status;
 }
 
 static const tape_operation embedding_operation = {"embedding",
@@ -60,13 +114,13 @@ saros_status saros_embedding(saros_tensor *table, saros_tensor *ids,
   TRY_OR_DONE(checked_ids("embedding", ids, table->shape[0], &index));
   TRY_OR_DONE(saros_contiguous(table, &rows));
   TRY_OR_DONE(tensor_new(context, SAROS_REAL, ids->rank + 1, shape, out));
-  context->kernels->lookup->gather(tensor_reals(*out), tensor_reals(rows),
-                                   tensor_ids(index), index->count, (size_t)n);
+  TRY_OR_DONE(op_gather_rows(context, tensor_reals(*out), tensor_reals(rows),
+                             tensor_ids(index), index->count, (size_t)n));
   status = tape_record_unary(&embedding_operation, rows, index, NULL, 0, out);
 done:
   saros_tensor_release(rows);
   saros_tensor_release(index);
-  return status;
+  return tensor_or_nothing(status, out);
 }
 
 /* --- Pick ------------------------------------------------------------------------ */

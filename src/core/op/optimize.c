@@ -5,6 +5,23 @@
 
 #include "op.h"
 
+/* --- Elements of a gradient ---------------------------------------------------------- */
+
+typedef struct limits {
+  const pointwise_kernels *kernels;
+  real *gradient, factor, low, high;
+} limits;
+
+static void scale_elements(void *arguments, size_t from, size_t n) {
+  const limits *l = arguments;
+  l->kernels->scale(l->gradient + from, l->factor, n);
+}
+
+static void clamp_elements(void *arguments, size_t from, size_t n) {
+  const limits *l = arguments;
+  l->kernels->clamp(l->gradient + from, l->low, l->high, n);
+}
+
 /* --- Clipping ---------------------------------------------------------------------- */
 
 static saros_status joint_norm(saros_context *context, int count,
@@ -13,9 +30,10 @@ static saros_status joint_norm(saros_context *context, int count,
   for (int i = 0; i < count; i++) {
     TRY(tensor_expect_context("clip_norm", context, tensors[i]));
     const saros_tensor *g = saros_gradient(tensors[i]);
+    double squares = 0;
     if (g != NULL)
-      sum +=
-          context->kernels->reduce->sum_of_squares(tensor_reals(g), g->count);
+      TRY(op_sum_of_squares(context, tensor_reals(g), g->count, &squares));
+    sum += squares;
   }
   *norm = sqrt(sum);
   return SAROS_OK;
@@ -39,7 +57,9 @@ saros_status saros_clip_norm(saros_context *context, int count,
   for (int i = 0; i < count; i++) {
     const saros_tensor *g = saros_gradient(tensors[i]);
     if (g != NULL)
-      context->kernels->pointwise->scale(tensor_reals(g), factor, g->count);
+      TRY(team_rows(context, g->count, 1, scale_elements,
+                    &(limits){context->kernels->pointwise, tensor_reals(g),
+                              factor, 0, 0}));
   }
   return SAROS_OK;
 }
@@ -53,8 +73,9 @@ saros_status saros_clip_value(saros_context *context, int count,
     TRY(tensor_expect_context("clip_value", context, tensors[i]));
     const saros_tensor *g = saros_gradient(tensors[i]);
     if (g != NULL)
-      context->kernels->pointwise->clamp(tensor_reals(g), (real)-limit,
-                                         (real)limit, g->count);
+      TRY(team_rows(context, g->count, 1, clamp_elements,
+                    &(limits){context->kernels->pointwise, tensor_reals(g), 0,
+                              (real)-limit, (real)limit}));
   }
   return SAROS_OK;
 }
@@ -130,6 +151,33 @@ static saros_status expect_tensors(const saros_update *u, saros_tensor *p,
   return expect_moment(rule, "second", second, p, adam);
 }
 
+typedef struct updating {
+  const update_kernels *kernels;
+  const saros_update *update;
+  real *p, *first, *second;  // moments may be null
+  const real *gradient;
+} updating;
+
+static void update_elements(void *arguments, size_t from, size_t n) {
+  const updating *a = arguments;
+  const saros_update *u = a->update;
+  const update_kernels *k = a->kernels;
+  real *p = a->p + from, *first = a->first ? a->first + from : NULL;
+  const real *g = a->gradient + from;
+  switch (u->rule) {
+    case SAROS_SGD:
+      k->sgd(p, u->momentum != 0 ? first : NULL, g, u->rate, u->momentum,
+             u->nesterov, u->decay, n);
+      break;
+    case SAROS_RMSPROP:
+      k->rmsprop(p, first, g, u->rate, u->alpha, u->epsilon, u->decay, n);
+      break;
+    default:
+      k->adam(p, first, a->second + from, g, u->rate, u->beta1, u->beta2,
+              u->epsilon, u->decay, u->rule == SAROS_ADAM, u->step, n);
+  }
+}
+
 saros_status saros_update_parameter(const saros_update *u,
                                     saros_tensor *parameter,
                                     saros_tensor *first, saros_tensor *second) {
@@ -138,22 +186,10 @@ saros_status saros_update_parameter(const saros_update *u,
   const saros_tensor *gradient = saros_gradient(parameter);
   if (gradient == NULL)
     return SAROS_OK;
-  const update_kernels *k = parameter->context->kernels->update;
-  real *p = tensor_reals(parameter), *g = tensor_reals(gradient);
-  size_t n = parameter->count;
-  switch (u->rule) {
-    case SAROS_SGD:
-      k->sgd(p, u->momentum != 0 ? tensor_reals(first) : NULL, g, u->rate,
-             u->momentum, u->nesterov, u->decay, n);
-      break;
-    case SAROS_RMSPROP:
-      k->rmsprop(p, tensor_reals(first), g, u->rate, u->alpha, u->epsilon,
-                 u->decay, n);
-      break;
-    default:
-      k->adam(p, tensor_reals(first), tensor_reals(second), g, u->rate,
-              u->beta1, u->beta2, u->epsilon, u->decay, u->rule == SAROS_ADAM,
-              u->step, n);
-  }
-  return SAROS_OK;
+  return team_rows(parameter->context, parameter->count, 1, update_elements,
+                   &(updating){parameter->context->kernels->update, u,
+                               tensor_reals(parameter),
+                               first ? tensor_reals(first) : NULL,
+                               second ? tensor_reals(second) : NULL,
+                               tensor_reals(gradient)});
 }

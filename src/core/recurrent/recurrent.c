@@ -178,8 +178,8 @@ static saros_status look_up_input(const recurrence *r) {
   for (int row = 0; bias != NULL && row < table->shape[0]; row++)
     r->kernels->pointwise->add_scaled(tensor_reals(table) + (size_t)row * GH, 1,
                                       tensor_reals(bias), GH);
-  r->kernels->lookup->gather(tensor_reals(r->t[R_GATES]), tensor_reals(table),
-                             tensor_ids(ids), ids->count, GH);
+  status = op_gather_rows(r->context, tensor_reals(r->t[R_GATES]),
+                          tensor_reals(table), tensor_ids(ids), ids->count, GH);
 done:
   saros_tensor_release(table);
   saros_tensor_release(bias);

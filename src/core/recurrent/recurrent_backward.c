@@ -219,10 +219,9 @@ static saros_status add_weights(const tape_entry *e, const recurrence *r) {
 static saros_status add_dtable(const tape_entry *e, const recurrence *r) {
   saros_tensor *dtable;
   TRY(tensor_node_gradient(e->input[R_TABLE], &dtable));
-  r->kernels->lookup->scatter_add(tensor_reals(dtable), tensor_reals(r->da),
-                                  tensor_ids(r->t[R_X]), r->t[R_X]->count,
-                                  (size_t)dtable->shape[1]);
-  return SAROS_OK;
+  return op_scatter_rows(r->context, tensor_reals(dtable), tensor_reals(r->da),
+                         tensor_ids(r->t[R_X]), r->t[R_X]->count,
+                         (size_t)dtable->shape[1]);
 }
 
 const real *recurrent_state_seen(const recurrence *r, int t, int restart,
@@ -242,13 +241,18 @@ saros_status recurrent_add_norm(const recurrence *r, tensor_node *gain,
   if (bias != NULL)
     TRY(tensor_node_gradient(bias, &dbias));
   const saros_tensor *g = r->t[array[0]];
-  r->kernels->layer_norm->backward(
-      NULL, dgain ? tensor_reals(dgain) : NULL,
-      dbias ? tensor_reals(dbias) : NULL, tensor_reals(dy),
-      tensor_reals(r->t[array[1]]), tensor_reals(g),
-      tensor_reals(r->t[array[2]]), tensor_reals(r->t[array[3]]),
-      (size_t)r->T * (size_t)r->B, g->count);
-  return SAROS_OK;
+  return op_norm_backward(r->context,
+                          &(op_norm_gradients){
+                              .dgain = dgain ? tensor_reals(dgain) : NULL,
+                              .dbias = dbias ? tensor_reals(dbias) : NULL,
+                              .dy = tensor_reals(dy),
+                              .x = tensor_reals(r->t[array[1]]),
+                              .gain = tensor_reals(g),
+                              .mean = tensor_reals(r->t[array[2]]),
+                              .factor = tensor_reals(r->t[array[3]]),
+                              .rows = (size_t)r->T * (size_t)r->B,
+                              .n = g->count,
+                          });
 }
 
 /* Adds the gradient of a state with which rows start (H_RESTART, C_RESTART): d

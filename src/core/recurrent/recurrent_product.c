@@ -182,7 +182,7 @@ void recurrent_unproject(const recurrence *r, const recurrent_step *s,
   size_t width = (size_t)r->G * (size_t)r->H, rows = (size_t)s->rows;
   if (r->t[R_NORM_GAIN] != NULL) {
     memset(s->du, 0, rows * width * sizeof(real));
-    r->kernels->layer_norm->backward(s->du, NULL, NULL, dv, s->u,
+    r->kernels->layer_norm->backward(s->du, dv, s->u,
                                      recurrent_reals(r, R_NORM_GAIN), s->v_mean,
                                      s->v_rstd, rows, width);
   }

@@ -90,7 +90,7 @@ static void lstm_backward(const recurrence *r, const recurrent_step *s) {
   } else {
     memset(s->dc_seen, 0, rows * H * sizeof(real));
     k->output_backward(s->dc_seen, s->gates, doutput, s->c_seen, rows, H);
-    r->kernels->layer_norm->backward(s->dc, NULL, NULL, s->dc_seen, s->c_new,
+    r->kernels->layer_norm->backward(s->dc, s->dc_seen, s->c_new,
                                      recurrent_reals(r, R_NORM_C_GAIN),
                                      s->c_mean, s->c_rstd, rows, H);
   }
