@@ -53,7 +53,7 @@ OBJECTS := $(CORE) $(BINDING)
 PROGRAM := $(patsubst src/%.c,$(B)/%.o,$(wildcard src/*.c))
 C_SPECS := $(patsubst spec/c/%.c,$(B)/spec/%,$(wildcard spec/c/*.c))
 BENCHES := $(B)/bench/peak.so $(B)/bench/micro $(B)/bench/step $(B)/bench/own
-THREADED := $(patsubst %,build/sanitizethread/spec/%,threads sharing interrupt)
+THREADED := $(patsubst %,build/sanitizethread/spec/%,team threads sharing interrupt)
 TEXTS   := /usr/share/state/us-constitution.gz /usr/share/state/us-declaration.gz# of miscfiles, for the demo
 SUITES   = $(call LUA_SPECS,$(1)/saros,$(wildcard spec/*_spec.lua)) $(C_SPECS:$(B)/%=$(1)/%)
 LUA_SPECS = $(patsubst %,"$(1) spec/busted.lua $(3) $(SPEC) %",$(2))# each in a process, whose heap stays small
@@ -141,11 +141,11 @@ performance: ## measure this processor with both, and make docs/performance.md; 
 	@src/setup.sh build >&2 && $(MAKE) -s all $(BENCHES) >&2
 	@$(B)/saros bench/performance.lua --python="$(PYTHON)" $(BENCH)
 
-check: ## run the specs under the sanitizers, in a browser and for ARM, some of them under valgrind and helgrind
+check: ## run the specs under the sanitizers, in a browser and for ARM, some of them under valgrind
 	@src/setup.sh build spec check
 	@$(MAKE) specs SANITIZE=1 && $(MAKE) $(THREADED) SANITIZE=thread && $(MAKE) specs SANITIZE=
 	@ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1 spec/run.sh -j $(CORES) $(call SUITES,build/sanitize) \
-	  $(THREADED) "$(VALGRIND) --tool=helgrind build/spec/threads" \
+	  $(THREADED) "$(VALGRIND) build/spec/threads" \
 	  $(call LUA_SPECS,$(VALGRIND) $(LEAKS) build/saros,$(shell grep -l '#binding' spec/*_spec.lua),--tags=binding)
 
 lint: ## check the style of Lua and C, and that no compiler warning is left

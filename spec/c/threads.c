@@ -1,7 +1,7 @@
 /*
 ** States on several threads at once, each with threads of its own: they open,
 ** train, step on weights that they share, and close, and each does what it does
-** alone. Under the thread sanitizer and helgrind nothing may meet.
+** alone. Under the thread sanitizer nothing may meet.
 */
 #include <lauxlib.h>
 #include <lualib.h>

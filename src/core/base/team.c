@@ -225,10 +225,13 @@ static void await_workers(team *t, int blocks) {
   pthread_mutex_unlock(&t->mutex);
 }
 
+/* The host is asked before and after, as the workers may take all blocks. */
 static void run_on_team(team *t, double work, int blocks,
                         void (*part)(void *arguments, int block),
                         void *arguments) {
   unsigned long long last = atomic_load(&t->job);
+  if (base_is_interrupted(t->context))
+    return;
   atomic_store_explicit(&t->part, part, memory_order_relaxed);
   atomic_store_explicit(&t->arguments, arguments, memory_order_relaxed);
   atomic_store_explicit(&t->blocks, blocks, memory_order_relaxed);
@@ -237,6 +240,7 @@ static void run_on_team(team *t, double work, int blocks,
   if (work >= TEAM_WAKES)
     wake_workers(t, blocks);
   await_workers(t, blocks - work_on_blocks(t));
+  base_is_interrupted(t->context);
 }
 
 /* The team of this process, which is made when it is first needed; or null. */
@@ -294,6 +298,6 @@ saros_status team_rows(saros_context *context, size_t n, size_t width,
   row_job job = {part, arguments, n, (ELEMENTS + width - 1) / width};
   while (n / job.block >= INT32_MAX)
     job.block *= 2;
-  return team_for(context, (int)((n + job.block - 1) / job.block), run_rows,
-                  &job);
+  return team_share(context, 8 * (double)n * (double)width,
+                    (int)((n + job.block - 1) / job.block), run_rows, &job);
 }

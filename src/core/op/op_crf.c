@@ -95,7 +95,10 @@ static saros_status walk_rows(crf_field *f) {
   if (f->shared == NULL)
     return base_out_of_memory(f->context, bytes);
   f->kernels->prepare(f->shared, &f->scores, f->L);
-  saros_status status = team_for(f->context, (int)f->slots, walk_slot, f);
+  const double work =
+      8 * (double)f->T * (double)f->B * (double)f->L * (double)f->L;
+  saros_status status =
+      team_share(f->context, work, (int)f->slots, walk_slot, f);
   pool_give(&f->context->pool, f->shared);
   return status;
 }

@@ -66,11 +66,12 @@ static void losses_of_rows_backward(void *arguments, size_t from, size_t rows) {
       tensor_ids(c->part[TARGETS]) + from, &weights, c->beta, rows, V);
 }
 
+/* An exponential counts as four elements. */
 static saros_status each_position(cross_entropy *c,
                                   void (*part)(void *arguments, size_t from,
                                                size_t rows)) {
-  return team_rows(c->y->context, c->part[TARGETS]->count, symbols_of(c), part,
-                   c);
+  return team_rows(c->y->context, c->part[TARGETS]->count, 4 * symbols_of(c),
+                   part, c);
 }
 
 /* Where the gradient of the logits goes: in the place of the logits themselves

@@ -233,7 +233,9 @@ static saros_status reduce_rows(ctc_parts *parts, const alignment *a,
 static saros_status compute(ctc_parts *parts, alignment *a,
                             saros_ctc_reduction reduction, saros_tensor **out) {
   TRY(take_scratch(a));
-  saros_status status = team_for(a->context, (int)a->slots, align_rows, a);
+  const double work = 32 * (double)a->T * (double)a->B * (double)(a->V + a->S);
+  saros_status status =
+      team_share(a->context, work, (int)a->slots, align_rows, a);
   if (status == SAROS_OK)
     status = reduce_rows(parts, a, reduction, out);
   pool_give(&a->context->pool, a->loss);

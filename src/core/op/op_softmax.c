@@ -34,7 +34,8 @@ static void make_rows_backward(void *arguments, size_t from, size_t rows) {
       s->to + at, s->x + at, s->y + at, rows, s->n);
 }
 
-/* Does it to all rows of the last axis, in which there may be nothing. */
+/* Does it to all rows of the last axis, in which there may be nothing. An
+** exponential counts as four elements. */
 static saros_status each_row(const tape_operation *op, saros_tensor *to,
                              const saros_tensor *x, const saros_tensor *y) {
   size_t n = (size_t)to->shape[to->rank - 1];
@@ -44,7 +45,7 @@ static saros_status each_row(const tape_operation *op, saros_tensor *to,
                     tensor_reals(x),
                     y != NULL ? tensor_reals(y) : NULL,
                     n};
-  return team_rows(to->context, n ? to->count / n : 0, n,
+  return team_rows(to->context, n ? to->count / n : 0, 4 * n,
                    y != NULL ? make_rows_backward : make_rows, &s);
 }
 
