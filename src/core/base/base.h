@@ -168,10 +168,11 @@ team_for(saros_context *context, int blocks,
          void (*part)(void *arguments, int block), void *arguments);
 
 /* Less work than TEAM_LEAST, in multiply-adds, is not worth sharing out: some
-** twenty microseconds. Less than TEAM_WAKES is not worth waking anybody for. An
-** element that is read and written counts as eight. */
-#define TEAM_LEAST 1e6
-#define TEAM_WAKES 2e6
+** forty microseconds. Less than TEAM_WAKES is not worth waking anybody for, which
+** costs as much where cores are far from each other. An element that is read and
+** written counts as eight. */
+#define TEAM_LEAST 2e6
+#define TEAM_WAKES 1e7
 
 /* The same for blocks that are so much work together: on the calling thread alone,
 ** or with those workers that happen to be awake, if that is little. */

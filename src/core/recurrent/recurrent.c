@@ -235,9 +235,9 @@ static void cut_into_blocks(recurrence *r) {
   int blocks = recurrent_is_packed(r) ? product_row_blocks(r->context, r->B)
                                       : product_fixed_row_blocks(r->B);
   r->units = r->P > 0 ? r->P : 1;
-  if (linear && few && work >= 1e6)
+  if (linear && few && work >= TEAM_WAKES)
     blocks = r->B, r->units = base_divide_up(r->P, 4 * UNITS) * UNITS;
-  if (work < 1e6 || blocks == 0)
+  if (work < TEAM_WAKES || blocks == 0)
     blocks = 1;
   r->rows = r->B > 0 ? base_divide_up(r->B, blocks) : 1;
   r->alone = r->rows >= r->B;
