@@ -35,15 +35,37 @@ static saros_status cell_dropout(const program_walk *walk,
                          (const int[]){walk->B, n->width}, out);
 }
 
+/* Factors (T, B, width), drawn as by steps that are run one after the other. */
+static saros_status draw_steps(const program_walk *walk, double p, int width,
+                               saros_tensor **out) {
+  const int shape[3] = {walk->T, walk->B, width};
+  saros_context *context = walk->p->context;
+  TRY(program_filled(context, 1, 3, shape, out));
+  for (int t = 0; t < walk->T; t++) {
+    saros_tensor *step;
+    TRY(tensor_or_nothing(
+        program_dropout(context, p, walk->generator, 2, shape + 1, &step),
+        out));
+    memcpy(tensor_reals(*out) + (size_t)t * step->count, tensor_reals(step),
+           step->count * sizeof(real));
+    saros_tensor_release(step);
+  }
+  return SAROS_OK;
+}
+
 saros_status program_node_dropout(const program_walk *walk,
-                                  const program_node *n, saros_tensor **out) {
+                                  const program_node *n, int by_step,
+                                  saros_tensor **out) {
+  const double p = n->number[NUMBER_P];
   const int shape[3] = {walk->T, walk->B, n->width};
-  int shared = n->at[AT_SHARED] != 0;
+  const int shared = n->at[AT_SHARED] != 0;
   *out = NULL;
-  if (n->number[NUMBER_P] == 0 || !tape_is_training(walk->p->context))
+  if (p == 0 || !tape_is_training(walk->p->context))
     return SAROS_OK;
-  return program_dropout(walk->p->context, n->number[NUMBER_P], walk->generator,
-                         3 - shared, shape + shared, out);
+  if (by_step && !shared)
+    return draw_steps(walk, p, n->width, out);
+  return program_dropout(walk->p->context, p, walk->generator, 3 - shared,
+                         shape + shared, out);
 }
 
 /* Factors that are 1 or 0 in training and their mean otherwise. */

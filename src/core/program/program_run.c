@@ -195,7 +195,7 @@ static saros_status dropped(running *r, const program_node *n, saros_tensor *x,
   program_walk walk = walk_of(r, 0);
   saros_tensor *factor;
   TRY(program_spread(&r->p->nodes[n->input[0]], &r->lead, x, out));
-  TRY(tensor_or_nothing(program_node_dropout(&walk, n, &factor), out));
+  TRY(tensor_or_nothing(program_node_dropout(&walk, n, 0, &factor), out));
   if (factor == NULL)
     return SAROS_OK;
   saros_status status =
@@ -346,7 +346,7 @@ static saros_status draw(const running *r, loop_room *room) {
   for (int i = 0, dropouts = 0; i < room->spec.count; i++) {
     const program_node *n = &r->p->nodes[room->spec.nodes[i]];
     if (n->op == NODE_DROPOUT)
-      TRY(program_node_dropout(&walk, n, &room->dropped[dropouts++]));
+      TRY(program_node_dropout(&walk, n, 1, &room->dropped[dropouts++]));
   }
   return SAROS_OK;
 }

@@ -77,9 +77,11 @@ saros_status program_keep(const program_walk *walk, const program_node *n,
                           saros_tensor **last);
 
 /* What a dropout node multiplies by in this window: (T, B, w), or (B, w) for all
-** steps; null where it lets all through. */
+** steps; null where it lets all through. With 'by_step' as steps that are run one
+** after the other draw it, else as one operation on the window does. */
 saros_status program_node_dropout(const program_walk *walk,
-                                  const program_node *n, saros_tensor **out);
+                                  const program_node *n, int by_step,
+                                  saros_tensor **out);
 
 /* For each step, the values of x (T, B, F) from (taps - 1) dilation, ..., dilation
 ** and 0 steps before, concatenated. */
