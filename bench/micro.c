@@ -45,6 +45,12 @@ static double time_runs(const job *j, int runs) {
   return peak_clock() - begin;
 }
 
+/* The peak of what the job does. */
+static double peak_of(const job *j) {
+  return j->kind == PACKED_BF16 ? peak_bf16_flops(1, SAMPLE_SECONDS)
+                                : peak_flops(1, SAMPLE_SECONDS);
+}
+
 /* The fastest sample of a job that does so many operations, and the highest
 ** peak between the samples. */
 static measured measure(const job *j, double flops) {
@@ -53,7 +59,7 @@ static measured measure(const job *j, double flops) {
   while (time_runs(j, runs) < SAMPLE_SECONDS)  // and warm up
     runs *= 2;
   for (int i = 0; i < SAMPLES; i++) {
-    peak = fmax(peak, peak_flops(1, SAMPLE_SECONDS));
+    peak = fmax(peak, peak_of(j));
     seconds = fmin(seconds, time_runs(j, runs) / runs);
   }
   return (measured){seconds, peak, flops / seconds / peak};
@@ -202,8 +208,11 @@ static void report_activations(const kernels *k) {
 int main(int count, char **words) {
   const char *wanted = getenv("SAROS_ISA");
   const kernels *k = kernel_select(wanted);
-  if (k == NULL)
-    k = kernel_select(NULL);
+  if (k == NULL) {
+    fprintf(stderr, "micro: expected SAROS_ISA to name kernels, got %s\n",
+            wanted);
+    return EXIT_FAILURE;
+  }
   openblas_set_num_threads(1);
   if (count == 2 && strcmp(words[1], "product") == 0)
     report_products(k);

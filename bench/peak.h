@@ -16,6 +16,10 @@
 */
 double peak_flops(int threads, double seconds);
 
+/* The same of products of bf16 with sums in float, by the best instruction that
+** this machine has: tiles of AMX, vdpbf16ps, or multiply-adds of floats. */
+double peak_bf16_flops(int threads, double seconds);
+
 /* Seconds since some moment in the past. */
 double peak_clock(void);
 
