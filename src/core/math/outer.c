@@ -29,6 +29,7 @@ typedef struct outer_job {
   int parts;            // of the columns of x
   int depth;            // rows of dy in a layer, at most
   int ld;               // of the sums
+  int copies;           // true if long rows of x are copied
   size_t packed_size, chunk_size, size;  // of a block's scratch, in elements
   real *scratch;
   atomic_int next;  // block to take
@@ -81,6 +82,7 @@ static const real *ahead_of(const outer_block *b, int factor,
 ** sums (columns of x, columns of dy) += x^T dy for the rows of a layer. Where the
 ** rows of x are long, a chunk of columns is copied first: neighbours in a column
 ** would lie in the same place of the cache.
+** Kernels that convert x copy it themselves.
 */
 static void add_terms(const outer_block *b, int factor, real *sums,
                       const outer_layer *l) {
@@ -93,7 +95,7 @@ static void add_terms(const outer_block *b, int factor, real *sums,
   for (int at = part_begin(b, f); at < end; at += COLUMNS) {
     int count = end - at < COLUMNS ? end - at : COLUMNS, ld = f->n;
     const real *from = x + at;
-    if (f->n > COLUMNS) {
+    if (b->job->copies && f->n > COLUMNS) {
       ld = COLUMNS + 16;
       for (int row = 0; row < l->rows; row++)
         memcpy(b->chunk + row * ld, from + (ptrdiff_t)row * f->n,
@@ -178,14 +180,15 @@ static void cut_outer(outer_job *job) {
   job->groups = base_divide_up(s->m, job->columns);
   job->depth = layer_depth(s);
   job->ld = job->columns + 16;
-  int n = 0, copies = 0;
+  int n = 0, is_long = 0;
   for (int i = 0; i < s->factors; i++) {
     n += base_divide_up(s->factor[i].n, job->parts);
-    copies |= s->factor[i].n > COLUMNS;
+    is_long |= s->factor[i].n > COLUMNS;
   }
   job->packed_size =
       aligned(job->packing->bytes(job->columns, job->depth) / sizeof(real));
-  job->chunk_size = copies ? (size_t)job->depth * (COLUMNS + 16) : 0;
+  job->copies = is_long && job->packing == job->kernels->packed[PACKED_REAL];
+  job->chunk_size = job->copies ? (size_t)job->depth * (COLUMNS + 16) : 0;
   job->size =
       aligned(job->packed_size + job->chunk_size + (size_t)n * (size_t)job->ld);
 }
