@@ -9,8 +9,8 @@
 ** rows of a product are shared out evenly, so there is no tile of a row or two
 ** at the end.
 **
-**
-**   AVX-512: 6 rows x 4 vectors of 16 floats; AVX2: 6 x 2 of 8; else 4 x 2 of 4
+**   AVX-512: 6 rows x 4 vectors of 16 floats; AVX2: 6 x 2 of 8; NEON, which also
+**   has 32 registers: 6 x 4 of 4; else 4 x 2 of 4
 */
 #include <string.h>
 

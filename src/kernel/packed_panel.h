@@ -15,6 +15,10 @@
 #define PACKED_VECTOR 32
 #define PACKED_VECTORS 2
 #define PACKED_ROWS 6
+#elif defined(__aarch64__)
+#define PACKED_VECTOR 16
+#define PACKED_VECTORS 4
+#define PACKED_ROWS 6
 #else
 #define PACKED_VECTOR 16
 #define PACKED_VECTORS 2
