@@ -7,6 +7,7 @@ BENCH    :=#            options for the benchmarks, such as --case A --cell lstm
 PYTHON   :=#            one that has PyTorch or ONNX Runtime, for the comparison
 SANITIZE :=#            1: watch addresses, leaks and undefined behaviour; thread: watch threads
 STRICT   :=#            1: warnings are errors
+CROSS    :=#            aarch64-linux-gnu: compile for that system, in build/aarch64
 
 OPTIMIZE := -O3 -g
 AVX2     := -mavx2 -mfma
@@ -19,9 +20,10 @@ LEAKS    := --leak-check=full --errors-for-leak-kinds=definite --show-leak-kinds
 
 # --- Machinery ---------------------------------------------------------------
 DOUBLE := $(filter double,$(REAL))
-X86    := $(filter x86_64,$(shell uname -m))
+MACHINE := $(if $(CROSS),$(firstword $(subst -, ,$(CROSS))),$(shell uname -m))
+X86    := $(filter x86_64,$(MACHINE))
 MAC    := $(filter Darwin,$(shell uname))
-ROOT   := build$(if $(SANITIZE),/sanitize$(SANITIZE:1=))$(if $(STRICT),/strict)
+ROOT   := build$(if $(CROSS),/$(MACHINE))$(if $(SANITIZE),/sanitize$(SANITIZE:1=))$(if $(STRICT),/strict)
 B      := $(ROOT)$(if $(DOUBLE),/double)
 LIBS    = $(call PKG,libs openblas jansson) -lm -lpthread
 VERSION = $(shell sed -n 's/^.define SAROS_VERSION "\(.*\)"/\1/p' src/saros/context.h)
@@ -30,7 +32,12 @@ SONAME  = libsaros.$(if $(MAC),$(basename $(VERSION)).dylib,so.$(basename $(VERS
 CFLAGS := -std=gnu11 $(if $(SANITIZE),$(WATCHED),$(OPTIMIZE)) -ffp-contract=fast -fno-math-errno \
   -fno-trapping-math -fPIC -fvisibility=hidden -pthread $(WARNINGS) $(if $(STRICT),-Werror) \
   $(if $(DOUBLE),-DSAROS_DOUBLE) $(if $(X86),-DHAVE_X86_ISAS) -MMD -MP
-PKG     = $(shell pkg-config --$(1))# asked when it is needed, as `make setup` may bring it
+PKG     = $(shell $(if $(CROSS),PKG_CONFIG_LIBDIR=/usr/lib/$(CROSS)/pkgconfig )pkg-config --$(1))# asked when it is needed, as `make setup` may bring it
+ifneq ($(CROSS),)
+  CC := $(CROSS)-gcc
+  LD := $(CROSS)-ld
+  AR := $(CROSS)-ar
+endif
 ifneq ($(MAC),)
   KEGS := $(addprefix $(shell brew --prefix 2>/dev/null)/opt/,lua@5.4 openblas libedit)
   export PATH := $(firstword $(KEGS))/bin:$(PATH)
@@ -55,20 +62,27 @@ C_SPECS := $(patsubst spec/c/%.c,$(B)/spec/%,$(wildcard spec/c/*.c))
 BENCHES := $(B)/bench/peak.so $(B)/bench/micro $(B)/bench/step $(B)/bench/own
 THREADED := $(patsubst %,build/sanitizethread/spec/%,team threads sharing interrupt)
 TEXTS   := /usr/share/state/us-constitution.gz /usr/share/state/us-declaration.gz# of miscfiles, for the demo
+ARM64    := $(if $(MAC),,$(X86:x86_64=aarch64-linux-gnu))# what `make test-arm` compiles for
+ARM64_LUA := one_definition recurrent session program_loop exact gradient padding activation attention beam cell conv1d \
+  crf ctc generator model_file nn operation optim pytorch reference safetensors scan session_program tape tensor
+ARM64_DOUBLE := gradient pytorch operation scan program_loop# of the double build
+ARM64_C   = $(filter-out $(addprefix %/,allocator finalizers hostile interrupt session states),$(C_SPECS))# in minutes, not hours
+ARM64_SUITES = $(call LUA_SPECS,$(1)/emulated,$(2:%=spec/%_spec.lua),--filter-out=elsewhere) \
+  $(patsubst $(B)/%,"qemu-aarch64 $(1)/%",$(ARM64_C))
 SUITES   = $(call LUA_SPECS,$(1)/saros,$(wildcard spec/*_spec.lua)) $(C_SPECS:$(B)/%=$(1)/%)
 ISAS      = $(shell $(B)/saros -e 'print(table.concat(saros.info().isas, " "))')# that this processor runs, best first
 DIFFERING := recurrent precision session# specs of what AVX-512 sets have of their own
 ON_ISA    = $(call LUA_SPECS,SAROS_ISA=$(isa) $(B)/saros,$(1))
 LUA_SPECS = $(patsubst %,"$(1) spec/busted.lua $(3) $(SPEC) %",$(2))# each in a process, whose heap stays small
 
-all: $(B)/libsaros.a $(B)/saros.so $(B)/saros $(if $(word 2,$(wildcard $(TEXTS))),build/demo.txt) ## build the library, the Lua module and the program
+all: $(B)/libsaros.a $(B)/saros.so $(B)/saros $(if $(CROSS),$(B)/emulated) $(if $(word 2,$(wildcard $(TEXTS))),build/demo.txt) ## build the library, the Lua module and the program
 
 # For hosts: the core and the binding as one object each, in which only what saros.h
 # declares has a name (on macOS ld -r does that by itself). For specs: all objects.
 $(B)/whole/core.o: $(CORE)
 $(B)/whole/lua.o: $(BINDING)
 $(B)/whole/core.o $(B)/whole/lua.o:
-	@mkdir -p $(@D); $(LD) -r $^ -o $@ $(if $(MAC),,&& objcopy --localize-hidden $@)
+	@mkdir -p $(@D); $(LD) -r $^ -o $@ $(if $(MAC),,&& $(if $(CROSS),$(CROSS)-)objcopy --localize-hidden $@)
 $(B)/libsaros.a: $(B)/whole/core.o $(B)/whole/lua.o
 $(B)/internal.a: $(OBJECTS)
 $(B)/libsaros.a $(B)/internal.a:
@@ -81,13 +95,17 @@ $(B)/saros.so: $(B)/$(SHARED)
 $(B)/saros: $(PROGRAM) $(B)/libsaros.a
 	@echo "ld  $@"; $(CC) $(CFLAGS) $(if $(MAC),,-Wl,-E) $^ $(call PKG,libs lua5.4 libedit) $(LIBS) -o $@
 
+# Runs the program of another processor; specs that start the interpreter start this.
+$(B)/emulated: Makefile
+	@mkdir -p $(@D); printf '#!/bin/sh\nexec qemu-$(MACHINE) -0 "$$0" $(B)/saros "$$@"\n' > $@; chmod +x $@
+
 COMPILE = @mkdir -p $(@D); echo "cc  $@"; $(CC) $(CFLAGS) $(SEES) -c $< -o $@
 $(B)/kernel/%: SEES = -Isrc/kernel $(call PKG,cflags openblas)
 $(B)/core/%:   SEES = -Isrc -Isrc/kernel $(PARTS) $(call PKG,cflags openblas jansson)
 $(B)/lua%:     SEES = -Isrc $(call PKG,cflags lua5.4)
 $(B)/saros%:   SEES = -Isrc $(call PKG,cflags lua5.4 libedit)
 $(B)/spec/%:   SEES = -Isrc $(PARTS) -Isrc/kernel -Ispec/c $(call PKG,cflags lua5.4)
-$(B)/bench/%:  SEES = -Isrc $(PARTS) -Isrc/kernel -march=native $(call PKG,cflags lua5.4 openblas)
+$(B)/bench/%:  SEES = -Isrc $(PARTS) -Isrc/kernel $(if $(CROSS),,-march=native) $(call PKG,cflags lua5.4 openblas)
 $(B)/kernel/baseline/%.o: src/kernel/%.c Makefile
 	$(COMPILE) -DISA=baseline
 $(B)/kernel/avx2/%.o: src/kernel/%.c Makefile
@@ -133,6 +151,14 @@ test-isas: specs ## run the Lua specs with the kernels for older processors, whe
 	@spec/run.sh -j $(CORES) $(foreach isa,$(filter avx2 baseline,$(ISAS)),$(call ON_ISA,$(wildcard spec/*_spec.lua))) \
 	  $(foreach isa,$(filter-out $(firstword $(ISAS)) avx2 baseline,$(ISAS)),$(call ON_ISA,$(DIFFERING:%=spec/%_spec.lua)))
 
+test-arm: ## on x86-64 Debian: compile for ARM64, run specs of arithmetic, files and sessions under emulation
+	@src/setup.sh build spec arm
+	@if [ -e /usr/lib/$(ARM64)/pkgconfig/openblas.pc ]; then \
+	  $(MAKE) specs CROSS=$(ARM64) REAL=float && $(MAKE) specs CROSS=$(ARM64) REAL=double && \
+	  OPENBLAS_NUM_THREADS=1 spec/run.sh -j $(CORES) \
+	    $(call ARM64_SUITES,build/aarch64,$(ARM64_LUA)) $(call ARM64_SUITES,build/aarch64/double,$(ARM64_DOUBLE)); \
+	else echo '0 passed, 0 failed'; fi
+
 bench: ## measure speed and memory, as lines of JSON; BENCH=--help tells what can be chosen
 	@src/setup.sh build >&2 && $(MAKE) -s all $(BENCHES) >&2
 	@$(B)/saros bench/bench.lua $(BENCH)
@@ -146,9 +172,10 @@ performance: ## measure this processor with both, and make docs/performance.md; 
 	@$(B)/saros bench/performance.lua --python="$(PYTHON)" $(BENCH)
 
 check: ## run the specs under the sanitizers, in a browser and for ARM, some of them under valgrind
-	@src/setup.sh build spec check
+	@src/setup.sh build spec check arm
 	@$(MAKE) specs SANITIZE=1 && $(MAKE) $(THREADED) SANITIZE=thread && $(MAKE) specs SANITIZE=
-	@ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1 spec/run.sh -j $(CORES) $(call SUITES,build/sanitize) \
+	@ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1 spec/run.sh -j $(CORES) \
+	  "$(MAKE) test-arm" $(call SUITES,build/sanitize) \
 	  $(THREADED) "$(VALGRIND) build/spec/threads" \
 	  $(call LUA_SPECS,$(VALGRIND) $(LEAKS) build/saros,$(shell grep -l '#binding' spec/*_spec.lua),--tags=binding)
 

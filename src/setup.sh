@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what this machine lacks: setup.sh build [text] [report] [spec] [check] [lint]
+# Installs what this machine lacks: setup.sh build [text] [report] [spec] [check] [arm] [lint]
 #
 # Each need is asked for by using it, so it does not matter where it came from.
 # Nothing is missing: no output, in an instant. Otherwise one line says what is
@@ -19,6 +19,24 @@ need() {
 
 has_browser() {
   command -v chromium || command -v chromium-browser || command -v google-chrome
+}
+
+# What compiling for ARM64 on x86-64 takes. Ubuntu keeps the libraries on another
+# server than its own, so they are only asked of Debian.
+find_missing_for_arm64() {
+  [ "$(uname -s) $(uname -m)" = 'Linux x86_64' ] || return
+  if ! grep -q '^ID=debian$' /etc/os-release; then
+    echo 'setup: no specs for ARM64, as only Debian has its libraries beside those for x86-64'
+    return
+  fi
+  need qemu-user - command -v qemu-aarch64
+  need 'gcc-aarch64-linux-gnu libc6-dev-arm64-cross' - command -v aarch64-linux-gnu-gcc
+  for package in lua5.4 openblas jansson libedit; do
+    name=lib${package#lib}
+    need "$name-dev:arm64" - test -e "/usr/lib/aarch64-linux-gnu/pkgconfig/$package.pc"
+  done
+  need lua-filesystem:arm64 - test -e /usr/lib/aarch64-linux-gnu/lua/5.4/lfs.so
+  need lua-system:arm64 - test -e /usr/lib/aarch64-linux-gnu/lua/5.4/system/core.so
 }
 
 find_missing() {
@@ -47,6 +65,7 @@ find_missing() {
       need qemu-user - command -v qemu-arm
       need 'gcc-arm-linux-gnueabihf libc6-dev-armhf-cross' - command -v arm-linux-gnueabihf-gcc
       need 'gcc-aarch64-linux-gnu libc6-dev-arm64-cross' - command -v aarch64-linux-gnu-gcc ;;
+    arm) find_missing_for_arm64 ;;
     lint)
       need lua-check rock:luacheck command -v luacheck
       need clang-format clang-format command -v clang-format ;;
@@ -66,6 +85,9 @@ install_with_apt() {
     command -v sudo >/dev/null || give_up 'sudo is missing'
   fi
   echo "setup: installing$apt_missing with ${root:+sudo }apt-get"
+  case "$apt_missing" in
+  *:arm64*) $root dpkg --add-architecture arm64 || give_up 'dpkg does not take libraries for ARM64' ;;
+  esac
   apt="$root env DEBIAN_FRONTEND=noninteractive apt-get -qq"
   $apt update
   $apt install -y --no-install-recommends $apt_missing >/dev/null

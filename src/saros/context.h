@@ -162,7 +162,8 @@ SAROS_API saros_status saros_trace_stop(saros_context *context,
 typedef struct saros_build {
   const char *version;  // of Saros
   const char *real;     // "float" or "double"
-  const char *isa;      // instruction set of the kernels: "avx512", ...
+  const char *isa;      // instruction set of the kernels: "avx512", ..., or
+                        // "baseline": SSE2 on x86-64, NEON on ARM64
   const char *blas;     // what OpenBLAS says of itself
   int threads;          // that the context uses
   int exact_outputs;    // see saros_weights: products of so many are exact
