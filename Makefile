@@ -110,7 +110,7 @@ $(B)/kernel/baseline/%.o: src/kernel/%.c Makefile
 	$(COMPILE) -DISA=baseline
 $(B)/kernel/avx2/%.o: src/kernel/%.c Makefile
 	$(COMPILE) -DISA=avx2 $(AVX2)
-$(B)/kernel/avx512/step_vnni.o: AVX512 += -mavx512vnni
+$(B)/kernel/avx512/step_vnni.o $(B)/kernel/avx512/packed_vnni.o: AVX512 += -mavx512vnni
 $(B)/kernel/avx512/packed_avx512bf16.o: AVX512 += -mavx512bf16
 $(B)/kernel/avx512/packed_amx.o: AVX512 += -mavx512bf16 -mamx-tile -mamx-bf16 -mamx-int8
 $(B)/kernel/avx512/%.o: src/kernel/%.c Makefile

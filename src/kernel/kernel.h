@@ -40,7 +40,8 @@ typedef struct product_kernels {
                    int k, real beta);
 } product_kernels;
 
-/* --- Products with a packed matrix (packed.c, packed_bf16.c) -------------- */
+/* --- Products with a packed matrix (packed.c, packed_bf16.c, packed_int8.c,
+** packed_vnni.c) ------------------------------------------------------------ */
 
 /* A packed matrix has at most so many rows, so that a few rows of A fit on the
 ** stack in the form that its kind converts them to. */
@@ -77,7 +78,8 @@ enum {
   PACKED_REAL,  // operands as they are (packed.c)
   PACKED_BF16,  // A and B rounded to bf16, to nearest even, where a subnormal
   // number may count as 0; start and sums are real (packed_bf16.c)
-  PACKED_INT8,  // rounded to 8 bits of a scale
+  PACKED_INT8,  // rounded to 8 bits of a scale for each row of A and column of B;
+  // start and sums as above (packed_int8.c, packed_vnni.c)
   PACKED_KINDS
 };
 
@@ -570,6 +572,7 @@ const char *kernel_set_name(int index);
 KERNEL_FAMILIES(KERNEL_DECLARE)
 KERNEL_DECLARE_PACKED(packed)
 KERNEL_DECLARE_PACKED(packed_bf16)
+KERNEL_DECLARE_PACKED(packed_int8)
 KERNEL_DECLARE_STEP(step)
 KERNEL_DECLARE_STEP(step_bf16)
 KERNEL_DECLARE_STEP(step_int8)
@@ -578,5 +581,6 @@ KERNEL_DECLARE_STEP(step_int8)
 extern const step_kernels KERNEL_NAME(step_vnni, avx512);
 extern const packed_kernels KERNEL_NAME(packed_avx512bf16, avx512);
 extern const packed_kernels KERNEL_NAME(packed_amx, avx512);
+extern const packed_kernels KERNEL_NAME(packed_vnni, avx512);
 
 #endif
