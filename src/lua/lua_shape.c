@@ -143,6 +143,13 @@ static int shape_clone(lua_State *L) {
   return bind_new_tensor(L, out);
 }
 
+static int shape_frozen(lua_State *L) {
+  lua_settop(L, 1);
+  saros_tensor **out = bind_push_tensor(L);
+  BIND_ATTEMPT(L, saros_tensor_frozen(bind_check_tensor(L, 1), out));
+  return bind_new_tensor(L, out);
+}
+
 static int shape_contiguous(lua_State *L) {
   lua_settop(L, 1);
   saros_tensor **out = bind_push_tensor(L);
@@ -208,11 +215,17 @@ int bind_tensor_concat(lua_State *L) {
 /* --- Registration ---------------------------------------------------------------------- */
 
 static const luaL_Reg shared[] = {
-    {"slice", shape_slice},           {"flip", shape_flip},
-    {"select", shape_select},         {"transpose", shape_transpose},
-    {"reshape", shape_reshape},       {"flatten", shape_flatten},
-    {"detach", shape_detach},         {"clone", shape_clone},
-    {"contiguous", shape_contiguous}, {NULL, NULL},
+    {"slice", shape_slice},
+    {"flip", shape_flip},
+    {"select", shape_select},
+    {"transpose", shape_transpose},
+    {"reshape", shape_reshape},
+    {"flatten", shape_flatten},
+    {"detach", shape_detach},
+    {"clone", shape_clone},
+    {"contiguous", shape_contiguous},
+    {"frozen", shape_frozen},
+    {NULL, NULL},
 };
 
 static const luaL_Reg functions[] = {

@@ -71,6 +71,11 @@ SAROS_API saros_status saros_tensor_wrap(saros_context *context,
 SAROS_API saros_status saros_tensor_blank(saros_context *context, int rank,
                                           const int *shape, saros_tensor **out);
 
+/* A copy that nothing can ever write to, without history. Where products are made in
+** low precision, the form that they bring a frozen matrix into is kept with it, from
+** call to call; its memory is given back with that of the copy. */
+SAROS_API saros_status saros_tensor_frozen(saros_tensor *x, saros_tensor **out);
+
 /* Makes the tensor a second one on the elements of source, which has its shape
 ** and type, and gives up its own; views of those keep them. SAROS_ESTATE as
 ** below, except that a read-only tensor may do so. */

@@ -376,6 +376,12 @@ function core.detach(x) end
 ---@return saros.Tensor
 function core.clone(x) end
 
+--- A contiguous copy without history that nothing can ever write to. Where products are
+--- made in low precision, the form that they bring a frozen matrix into is kept with it.
+---@param x saros.Tensor
+---@return saros.Tensor
+function core.frozen(x) end
+
 --- x itself if it is contiguous, else a contiguous copy.
 ---@param x saros.Tensor
 ---@return saros.Tensor

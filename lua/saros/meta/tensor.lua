@@ -132,6 +132,7 @@ Tensor.softmax, Tensor.log_softmax = core.softmax, core.log_softmax
 Tensor.slice, Tensor.select = core.slice, core.select
 Tensor.transpose, Tensor.reshape, Tensor.flatten = core.transpose, core.reshape, core.flatten
 Tensor.clone, Tensor.contiguous, Tensor.detach = core.clone, core.contiguous, core.detach
+Tensor.frozen = core.frozen
 Tensor.embedding, Tensor.pick, Tensor.one_hot = core.embedding, core.pick, core.one_hot
 Tensor.cross_entropy, Tensor.mse, Tensor.l1 = core.cross_entropy, core.mse, core.l1
 Tensor.huber, Tensor.bce, Tensor.kl = core.huber, core.bce, core.kl

@@ -81,10 +81,35 @@ typedef struct base_loan {
 void base_borrow(saros_context *context, base_loan *loan);
 void base_return(saros_context *context, base_loan *loan);
 
+/* --- Frozen memory (frozen.c) -------------------------------------------------- */
+
+/* What was computed from frozen memory: the beginning of a block of the pool. */
+typedef struct base_kept {
+  struct base_kept *next;
+} base_kept;
+
+/* Memory whose contents never change. */
+typedef struct base_frozen {
+  const char *data;
+  size_t bytes;
+  base_kept *kept;
+} base_frozen;
+
+/* Says that memory, which is not empty, stays as it is until base_thaw, which frees
+** what was kept with it; null is allowed there. */
+saros_status base_freeze(saros_context *context, const void *data, size_t bytes,
+                         base_frozen **out);
+void base_thaw(saros_context *context, base_frozen *frozen);
+
+/* The frozen memory that an address is in; null: none. */
+base_frozen *base_frozen_at(const saros_context *context, const void *at);
+
 struct saros_context {
   int references;  // the opener's and one for each living object
   base_pool pool;
-  base_loan *loans;  // memory of the host that is still in use
+  base_loan *loans;      // memory of the host that is still in use
+  base_frozen **frozen;  // in the order of addresses
+  int frozen_count, frozen_room;
   const kernels *kernels;
   struct team *team;  // worker threads, null until first needed
   int threads;

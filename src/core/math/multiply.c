@@ -61,28 +61,41 @@ static void pack_group(void *arguments, int block) {
           left < p->columns ? left : p->columns, rows);
 }
 
+size_t product_packed_bytes(const kernels *k, const product_packed *p) {
+  int layers = p->k == 0 ? 1 : base_divide_up(p->k, PRODUCT_DEPTH);
+  return layer_bytes(k->packed[p->kind], p->n, product_depth(p->k)) *
+         (size_t)layers;
+}
+
+saros_status product_pack(saros_context *context, const product_packed *p,
+                          product_view b, const real *start) {
+  int layers = p->k == 0 ? 1 : base_divide_up(p->k, PRODUCT_DEPTH);
+  int columns = 4 * context->kernels->packed[p->kind]->width;
+  packing job = {
+      context->kernels, p, b, start, columns, base_divide_up(p->n, columns)};
+  return team_share(context, 8.0 * p->n * p->k, layers * job.groups, pack_group,
+                    &job);
+}
+
 saros_status product_packed_new(saros_context *context, product_packed *p,
                                 product_view b, const real *start, int n,
                                 int k) {
-  const int kind = product_kind(context);
-  const packed_kernels *kernel = context->kernels->packed[kind];
-  int layers = k == 0 ? 1 : base_divide_up(k, PRODUCT_DEPTH);
-  size_t bytes = layer_bytes(kernel, n, product_depth(k)) * (size_t)layers;
-  *p = (product_packed){pool_take(&context->pool, bytes), n, k, kind};
+  *p = (product_packed){NULL, n, k, product_kind(context), 0};
+  if (product_is_kept(context, b.data))
+    return product_keep(context, p, b, start);
+  size_t bytes = product_packed_bytes(context->kernels, p);
+  p->data = pool_take(&context->pool, bytes);
   if (p->data == NULL)
     return base_out_of_memory(context, bytes);
-  int columns = 4 * kernel->width;
-  packing job = {context->kernels,          p, b, start, columns,
-                 base_divide_up(n, columns)};
-  saros_status status =
-      team_share(context, 8.0 * n * k, layers * job.groups, pack_group, &job);
+  saros_status status = product_pack(context, p, b, start);
   if (status != SAROS_OK)
     product_packed_release(context, p);
   return status;
 }
 
 void product_packed_release(saros_context *context, product_packed *p) {
-  pool_give(&context->pool, p->data);
+  if (!p->kept)
+    pool_give(&context->pool, p->data);
   p->data = NULL;
 }
 
@@ -201,6 +214,14 @@ static int rows_for_blas(product_sizes s) {
   return 256;
 }
 
+/* True if the packed form of b pays: the product is large, or the form is kept and
+** there is enough of it that it is read faster than b. */
+static int is_packed(const saros_context *context, const real *b,
+                     product_sizes s) {
+  return product_suits_packing(context, s.m, s.n, s.k) ||
+         (s.n >= 16 && s.k >= 16 && product_is_kept(context, b));
+}
+
 static saros_status multiply_packed(saros_context *context, product *p,
                                     const real *start) {
   const int m = p->sizes.m;
@@ -229,7 +250,7 @@ saros_status product_multiply(saros_context *context, real *c, int ldc,
                .sizes = sizes,
                .rows = rows_for_blas(sizes),
                .beta = beta};
-  if (!a.transposed && product_suits_packing(context, m, n, k))
+  if (!a.transposed && is_packed(context, b.data, sizes))
     return multiply_packed(context, &p, NULL);
   if (a.transposed && !b.transposed && b.ld == n &&
       product_suits_packing(context, k, m, n))
@@ -253,7 +274,7 @@ saros_status product_affine(saros_context *context, real *y, const real *x,
                             const real *w, const real *b, product_sizes sizes) {
   const int m = sizes.m, n = sizes.n, k = sizes.k;
   const product_view rows = {x, k, 0}, weights = {w, k, 1};
-  if (product_suits_packing(context, m, n, k)) {
+  if (is_packed(context, w, sizes)) {
     product p = {.kernels = context->kernels,
                  .c = y,
                  .ldc = n,

@@ -43,6 +43,7 @@ typedef struct product_packed {
   void *data;  // of the context's pool; null: not packed
   int n, k;
   int kind;  // PACKED_REAL, ...
+  int kept;  // true if the data stay with a frozen matrix, kept.c
 } product_packed;
 
 /* The rows of one product with a packed matrix: C (m, n) = start + A B, or C +=
@@ -60,7 +61,8 @@ typedef struct product_rows {
 #define PRODUCT_DEPTH PACKED_DEPTH
 
 /* Packs B (k, n) in the precision of the context, and with it 'start' (n), from
-** which every row of a product starts; null: zeros. */
+** which every row of a product starts; null: zeros. In low precision the packed form
+** of a frozen matrix is kept with it, and the next call returns it again. */
 saros_status product_packed_new(saros_context *context, product_packed *p,
                                 product_view b, const real *start, int n,
                                 int k);
@@ -105,6 +107,22 @@ typedef struct product_outer_sum {
 
 saros_status product_add_outer(saros_context *context,
                                const product_outer_sum *sum);
+
+/* True if the packed form of a matrix is kept in the context's precision: products of
+** few rows, which would not repay packing, are then made of it, too. (kept.c) */
+int product_is_kept(const saros_context *context, const real *matrix);
+
+/* --- What multiply.c and kept.c share ------------------------------------------ */
+
+/* The bytes of p->data, from its sizes and kind. */
+size_t product_packed_bytes(const kernels *k, const product_packed *p);
+/* Fills p->data. */
+saros_status product_pack(saros_context *context, const product_packed *p,
+                          product_view b, const real *start);
+/* Sets p->data to the form that is kept with a frozen matrix, which it makes first if
+** there is none. (kept.c) */
+saros_status product_keep(saros_context *context, product_packed *p,
+                          product_view b, const real *start);
 
 /* --- What multiply.c and outer.c share ---------------------------------------- */
 

@@ -21,9 +21,11 @@ int recurrent_is_packed(const recurrence *r) {
 }
 
 /* True if the steps of a walk repay packing a matrix (k, n): in a low precision a
-** large product is never made without. */
-static int repays_packing(const recurrence *r, int n, int k) {
-  return recurrent_is_packed(r) ||
+** large product is never made without, nor one with a matrix whose packed form is
+** kept. */
+static int repays_packing(const recurrence *r, const real *matrix, int n,
+                          int k) {
+  return recurrent_is_packed(r) || product_is_kept(r->context, matrix) ||
          (product_kind(r->context) != PACKED_REAL &&
           product_suits_packing(r->context, r->B, n, k));
 }
@@ -37,7 +39,7 @@ static saros_status pack_rows(recurrence *r, int which, int matrix, int first,
   const product_view view = {recurrent_reals(r, matrix) +
                                  (ptrdiff_t)first * columns,
                              columns, !backward};
-  if (!repays_packing(r, n, k))
+  if (!repays_packing(r, view.data, n, k))
     return SAROS_OK;
   return product_packed_new(r->context, &r->packed[which], view, start, n, k);
 }

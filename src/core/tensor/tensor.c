@@ -48,6 +48,7 @@ static saros_status storage_borrow(saros_context *context, void *data,
 static void storage_release(saros_context *context, tensor_storage *s) {
   if (s == NULL || --s->references > 0)
     return;
+  base_thaw(context, s->frozen);
   if (s->borrowed)
     base_return(context, &s->loan);
   else
@@ -183,6 +184,18 @@ saros_status saros_tensor_blank(saros_context *context, int rank,
   x->storage->read_only = 1;
   memset(x->stride, 0, sizeof x->stride);
   return SAROS_OK;
+}
+
+saros_status saros_tensor_frozen(saros_tensor *x, saros_tensor **out) {
+  TRY(tensor_new(x->context, x->dtype, x->rank, x->shape, out));
+  tensor_storage *storage = (*out)->storage;
+  tensor_copy(*out, x);
+  storage->read_only = 1;
+  if (storage->bytes == 0)
+    return SAROS_OK;
+  return tensor_or_nothing(
+      base_freeze(x->context, storage->data, storage->bytes, &storage->frozen),
+      out);
 }
 
 saros_status tensor_like(const saros_tensor *x, saros_tensor **out) {

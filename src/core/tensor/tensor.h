@@ -18,8 +18,9 @@ typedef struct tensor_storage {
   int read_only;
   int borrowed;
   size_t bytes;
-  char *data;      // of the storage's own block, unless it is borrowed
-  base_loan loan;  // of borrowed memory
+  char *data;           // of the storage's own block, unless it is borrowed
+  base_loan loan;       // of borrowed memory
+  base_frozen *frozen;  // read-only for good; null: not so
 } tensor_storage;
 
 struct saros_tensor {
