@@ -123,6 +123,11 @@ static int pause_tostring(lua_State *L) {
 
 /* --- Registration ---------------------------------------------------------------------- */
 
+static int is_recording(lua_State *L) {
+  lua_pushboolean(L, saros_is_recording(bind_context_of(L)));
+  return 1;
+}
+
 static int is_training(lua_State *L) {
   lua_pushboolean(L, saros_is_training(bind_context_of(L)));
   return 1;
@@ -130,6 +135,7 @@ static int is_training(lua_State *L) {
 
 static const luaL_Reg functions[] = {
     {"tape", tape_open},
+    {"is_recording", is_recording},
     {"is_training", is_training},
     {"no_gradient", pause_begin},
     {NULL, NULL},

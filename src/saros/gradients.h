@@ -16,6 +16,10 @@ SAROS_BEGIN
 SAROS_API saros_status saros_tape_open(saros_context *context, int training,
                                        saros_tape **out);
 
+/* True if a tape records: one is open, no pause has set it aside, and it has not been
+** run backwards. */
+SAROS_API int saros_is_recording(const saros_context *context);
+
 /* True if a tape with training != 0 records: dropout acts. */
 SAROS_API int saros_is_training(const saros_context *context);
 

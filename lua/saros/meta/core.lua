@@ -454,6 +454,10 @@ function core.tape(options) end
 ---@return saros.Pause
 function core.no_gradient() end
 
+--- True if an open tape records: what is computed now may want gradients.
+---@return boolean
+function core.is_recording() end
+
 --- True while a training tape records: dropout acts, and norms of batches take the
 --- statistics of what they read.
 ---@return boolean

@@ -503,6 +503,9 @@ function cell.cell(name, given, step)
   options.argument("nn.cell", 3, options.callback, step)
   local class = module.class(name)
   class.forward, class.forward_dropped = forward, forward_dropped
+  class.after_copy = function(self) -- p reaches the cell that it was made for
+    self.p = new_parameters(self)
+  end
   class.describe = function(self)
     return ("%s %d -> %d"):format(self.kind, self.input, self.output)
   end

@@ -28,6 +28,7 @@ local late = lazy({}, {
   learner = { "saros.train.learner" },
   memory = { "saros.nn.memory" },
   program = { "saros.program.trace", "program" },
+  quantised = { "saros.nn.quantised" },
   save = { "saros.model_file", "write_module" },
   session = { "saros.nn.session" },
   summary = { "saros.nn.summary" },
@@ -43,6 +44,8 @@ local late = lazy({}, {
 ---@field reads_ahead boolean  do its outputs follow from later inputs, too?
 ---@field batch_first boolean  is called with (B, T, ...); see saros.nn.batch_first
 ---@field own_precision "real"|"bf16"|false  of its products; see saros.nn.precision
+---@field frozen_as "int8"|"bf16"|false  of a copy that Module:quantised made
+---@field after_copy fun(self: saros.nn.Module)?  of a class: puts a copy's references in order; see quantised
 ---@field keeps_finite boolean  does it make finite numbers of finite ones, forward and back?
 ---@field own { name: string, tensor: saros.Tensor, fill: saros.nn.Filler }[]
 ---@field members { name: string, module: saros.nn.Module }[]
@@ -59,6 +62,7 @@ local Module = {
   keeps_finite = false,
   batch_first = false,
   own_precision = false,
+  frozen_as = false,
   states = false, -- sizes of a cell's states: see saros.nn.recurrent
   trace = false, -- what takes the place of forward while a program is traced: see saros.program.recorder
 }
@@ -355,6 +359,18 @@ function Module:precision(kind)
   return self
 end
 
+--- A frozen copy for inference of whole sequences, whose large products, and all products
+--- with its weights that are not small, are made in "int8" (8 bits and a scale for each
+--- row of both sides) or "bf16". It is called as the module is and has its methods; from
+--- the first call on it keeps its weights packed, beside those of full precision. It
+--- cannot be trained, filled or loaded; `save` writes what the module would write now.
+--- What its functions read from outside, it shares with the module.
+---@param kind "int8"|"bf16"
+---@return saros.nn.Module
+function Module:quantised(kind)
+  return late.quantised(self, kind)
+end
+
 --- A session: the model as it is now, run one step at a time. It behaves as in
 --- evaluation, and what happens to the parameters later does not reach it.
 --- Weights in "bf16" (16 bits, of which 8 are digits) take half the memory and,
@@ -451,6 +467,10 @@ local function call(self, ...)
   end
   local kind = precision.is_used and precision.of(self)
   if kind then
+    if self.frozen_as and core.is_recording() then
+      options.fail(("%s: expected no open tape for a quantised net, which has no gradients; call it inside "
+        .. "saros.no_gradient(), or train the net that it was made of"):format(self.kind))
+    end
     local _ <close> = precision.enter(kind)
     return call_now(self, ...)
   end

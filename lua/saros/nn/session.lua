@@ -8,7 +8,7 @@ local state_form = require "saros.nn.state_form"
 
 local check = options.declare("session", {
   { "streams", options.size, 1 },
-  { "weights", options.one_of { "real", "bf16", "int8" }, "real" },
+  { "weights", options.optional(options.one_of { "real", "bf16", "int8" }) },
 })
 
 --- The parameters of a model, in the order of its program.
@@ -77,7 +77,8 @@ local function session(model, given)
       .. "call init { seed = ... } or load(tensors) first")
   end
   local program = model:program()
-  return core.session(core.program(program:encode()), parameters_of(program, model), o.streams, o.weights,
+  return core.session(core.program(program:encode()), parameters_of(program, model), o.streams,
+    o.weights or model.frozen_as or "real",
     form_of(program))
 end
 

@@ -84,6 +84,11 @@ int tape_wants(const saros_context *context, const saros_tensor *x) {
   return tape_has(context->tape, x);
 }
 
+int saros_is_recording(const saros_context *context) {
+  const saros_tape *tape = context->tape;
+  return tape != NULL && tape->state == TAPE_RECORDING;
+}
+
 int saros_is_training(const saros_context *context) {
   return tape_is_training(context);
 }
