@@ -11,7 +11,7 @@ local processor = require "bench.processor"
 
 -- What is measured beside the training of the cases, by `case` in the rows. The
 -- last two are not measured unless they are asked for.
-local OTHERS = { "machine", "product", "activation", "call", "step", "own", "growth", "long" }
+local OTHERS = { "machine", "product", "activation", "call", "step", "sequence", "own", "growth", "long" }
 local CASES = table.move(OTHERS, 1, #OTHERS, #cases.names + 1, { table.unpack(cases.names) })
 
 local parser = argparse("bench", "Measure speed and memory; see docs/performance.md.")
@@ -114,6 +114,18 @@ function others.step()
       for _, hidden in ipairs(cases.step_sizes[weights]) do
         step(cell, hidden, weights, 0)
       end
+    end
+  end
+end
+
+--- Whole sequences in inference, in each precision.
+function others.sequence()
+  for _, cell in ipairs(chosen(options.cell, cases.sequences[1].cells)) do
+    for _, batch in ipairs(cases.sequence_batches) do
+      measure({ host.program, "bench/sequence.lua", cell, batch, options.seconds }, function(row)
+        return ("sequence %-5s %d x %d, batch %2d, %3d steps, %-4s  %8.2f ms, at least %8.2f ms"):format(
+          row.cell, row.layers, row.hidden, row.batch, row.length, row.precision, row.ms, row.ms_least)
+      end)
     end
   end
 end

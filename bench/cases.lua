@@ -33,6 +33,9 @@ cases.sequences = {
   { name = "batch", cells = { "lstm" }, layers = 2, hidden = 512, batch = 32, length = 128, directions = 1 },
 }
 
+--- Sequences side by side, of the first of these alone.
+cases.sequence_batches = { 1, 8 }
+
 ---@param cell string
 ---@param precision string
 ---@return string[]

@@ -108,6 +108,15 @@ describe("the benchmark", function()
     }, found)
   end)
 
+  it("prints one object for each precision of whole sequences", function()
+    local found = {}
+    for _, row in ipairs(rows_of("--case", "sequence", "--cell", "lstm", "--seconds", 0.01)) do
+      found[#found + 1] = row.precision .. " " .. row.batch
+      assert_positive(row, { "ms", "ms_least", "layers", "hidden", "length" })
+    end
+    assert.same({ "real 1", "bf16 1", "int8 1", "real 8", "bf16 8", "int8 8" }, found)
+  end)
+
   it("says which libraries it cannot compare with", function()
     local output = commands.succeed("bench/peers.lua", "--python", "/nonexistent", "--precision", "real")
     assert.equal("bench-peers: no PyTorch: rows left out, as /nonexistent cannot import it\n"
