@@ -15,6 +15,7 @@ local core = require "saros.core"
 local options = require "saros.options"
 local initialize = require "saros.nn.initialize"
 local module = require "saros.nn.module"
+local scope = require "saros.nn.scope"
 local states = require "saros.nn.state"
 local steps = require "saros.nn.steps"
 
@@ -31,6 +32,18 @@ Conv1d.hides_padding = true
 --- The weights of some outputs as a matrix for windows: (O, k I / groups).
 local function matrix(weight)
   return weight:transpose(2, 3):reshape(weight:size(1), -1)
+end
+
+-- The matrices of frozen copies.
+local kept = setmetatable({}, { __mode = "k" })
+
+--- The weights as a matrix, which stays the same tensor in a frozen copy.
+local function matrix_of(self)
+  if not self.frozen_as or scope.tracer then
+    return matrix(self.weight)
+  end
+  kept[self] = kept[self] or core.frozen(matrix(self.weight))
+  return kept[self]
 end
 
 --- Each feature with its own weights: (T, B, k F) -> (T, B, F).
@@ -56,7 +69,7 @@ end
 local function product(self, windows)
   local o = self.o
   if o.groups == 1 then
-    return core.linear(windows, matrix(self.weight), self.bias)
+    return core.linear(windows, matrix_of(self), self.bias)
   end
   local y = (o.groups == o.input and o.output == o.input and by_feature or by_group)(self, windows)
   return self.bias and y + self.bias or y

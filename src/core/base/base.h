@@ -86,12 +86,16 @@ void base_return(saros_context *context, base_loan *loan);
 /* What was computed from frozen memory: the beginning of a block of the pool. */
 typedef struct base_kept {
   struct base_kept *next;
+  const void *owner;  // whose it is: an address that nobody else has
+  struct base_frozen
+      *frozen;  // memory in the block that is frozen, too, or null
 } base_kept;
 
 /* Memory whose contents never change. */
 typedef struct base_frozen {
   const char *data;
   size_t bytes;
+  unsigned long serial;  // that no other has; another may come to lie there
   base_kept *kept;
 } base_frozen;
 
@@ -110,6 +114,7 @@ struct saros_context {
   base_loan *loans;      // memory of the host that is still in use
   base_frozen **frozen;  // in the order of addresses
   int frozen_count, frozen_room;
+  unsigned long frozen_serial;  // of the last one
   const kernels *kernels;
   struct team *team;  // worker threads, null until first needed
   int threads;

@@ -27,7 +27,7 @@ saros_status base_freeze(saros_context *context, const void *data, size_t bytes,
   base_frozen *f = pool_take(&context->pool, sizeof *f);
   if (f == NULL)
     return base_out_of_memory(context, sizeof *f);
-  *f = (base_frozen){data, bytes, NULL};
+  *f = (base_frozen){data, bytes, ++context->frozen_serial, NULL};
   int place = place_behind(context, f->data);
   base_frozen **at = context->frozen + place;
   memmove(at + 1, at,
@@ -45,6 +45,7 @@ void base_thaw(saros_context *context, base_frozen *f) {
           (size_t)(context->frozen_count-- - place) * sizeof(base_frozen *));
   for (base_kept *kept = f->kept, *next; kept != NULL; kept = next) {
     next = kept->next;
+    base_thaw(context, kept->frozen);
     pool_give(&context->pool, kept);
   }
   pool_give(&context->pool, f);

@@ -20,6 +20,9 @@ typedef struct kept_form {
   int is_started;
 } kept_form;
 
+/* The owner of the forms. */
+static const char forms;
+
 int product_is_kept(const saros_context *context, const real *matrix) {
   return product_kind(context) != PACKED_REAL &&
          base_frozen_at(context, matrix) != NULL;
@@ -43,9 +46,9 @@ static base_kept **find(base_frozen *frozen, const product_packed *p,
   for (; *at != NULL; at = &(*at)->next) {
     const kept_form *form = (kept_form *)*at;
     const product_packed *own = &form->packed;
-    if (form->matrix.data == b.data && form->matrix.ld == b.ld &&
-        form->matrix.transposed == b.transposed && own->n == p->n &&
-        own->k == p->k && own->kind == p->kind)
+    if ((*at)->owner == &forms && form->matrix.data == b.data &&
+        form->matrix.ld == b.ld && form->matrix.transposed == b.transposed &&
+        own->n == p->n && own->k == p->k && own->kind == p->kind)
       break;
   }
   return at;
@@ -60,7 +63,10 @@ static saros_status form_new(saros_context *context, const product_packed *p,
   kept_form *form = *out = pool_take(&context->pool, bytes);
   if (form == NULL)
     return base_out_of_memory(context, bytes);
-  *form = (kept_form){.matrix = b, .packed = *p, .is_started = start != NULL};
+  *form = (kept_form){.link.owner = &forms,
+                      .matrix = b,
+                      .packed = *p,
+                      .is_started = start != NULL};
   form->packed.data = (char *)form + head;
   form->packed.kept = 1;
   if (start != NULL)

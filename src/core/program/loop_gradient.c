@@ -47,6 +47,98 @@ static void merge(const loop_window *w, int linear, real *weights, real *bias) {
   }
 }
 
+/* What identifies a part of weights that are kept joined. */
+typedef struct joined_key {
+  unsigned long weight, bias;  // serials of frozen memory; 0: no bias
+  const real *data, *bias_data;
+  int n, ld;
+} joined_key;
+
+enum { MOST_JOINED = 16 };
+
+/* Weights that are joined, in one block: this, the matrix (n, k), the bias (n). */
+typedef struct joined {
+  base_kept link;
+  int parts, k;
+  joined_key key[MOST_JOINED];
+  real *bias;  // null: none
+  real matrix[] __attribute__((aligned(64)));
+} joined;
+
+/* The owner of joined weights. */
+static const char joins;
+
+/* Fills the keys (MOST_JOINED); 0 if the parts cannot be kept joined. */
+static int find_keys(const loop_window *w, int linear, joined_key *key) {
+  const saros_context *context = w->context;
+  int parts = part_count(w, linear);
+  memset(key, 0, MOST_JOINED * sizeof *key);
+  for (int i = 0; i < parts && parts <= MOST_JOINED; i++) {
+    part p = part_at(w, linear, i);
+    key[i].data = tensor_reals(w->outside[p.weight]) + p.column;
+    key[i].bias_data = p.bias < 0 ? NULL : tensor_reals(w->outside[p.bias]);
+    key[i].n = p.n, key[i].ld = p.ld;
+    const base_frozen *bias =
+        p.bias < 0 ? NULL : base_frozen_at(context, key[i].bias_data);
+    if (!product_is_kept(context, key[i].data) || (p.bias >= 0 && !bias))
+      return 0;
+    key[i].weight = base_frozen_at(context, key[i].data)->serial;
+    key[i].bias = bias ? bias->serial : 0;
+  }
+  return parts <= MOST_JOINED;
+}
+
+static joined *find_joined(const base_frozen *frozen, const joined_key *key,
+                           int parts, int k) {
+  for (base_kept *kept = frozen->kept; kept != NULL; kept = kept->next) {
+    joined *j = (joined *)kept;
+    if (kept->owner == &joins && j->parts == parts && j->k == k &&
+        memcmp(j->key, key, sizeof j->key) == 0)
+      return j;
+  }
+  return NULL;
+}
+
+/* Joins the parts, and keeps the result with the first of them. */
+static saros_status join(const loop_window *w, int linear,
+                         const joined_key *key, joined **out) {
+  int k = part_at(w, linear, 0).k, is_biased = 0;
+  size_t n = (size_t)w->plan->graph.value[linear].width, count = n * (size_t)k;
+  size_t bytes = sizeof(joined) + (count + n) * sizeof(real);
+  joined *j = *out = pool_take(&w->context->pool, bytes);
+  if (j == NULL)
+    return base_out_of_memory(w->context, bytes);
+  memset(j, 0, sizeof *j);
+  j->parts = part_count(w, linear), j->k = k;
+  memcpy(j->key, key, sizeof j->key);
+  merge(w, linear, j->matrix, j->matrix + count);
+  for (int i = 0; i < j->parts; i++)
+    is_biased |= key[i].bias_data != NULL;
+  j->bias = is_biased ? j->matrix + count : NULL;
+  saros_status status =
+      base_freeze(w->context, j->matrix, count * sizeof(real), &j->link.frozen);
+  if (status != SAROS_OK) {
+    pool_give(&w->context->pool, j);
+    return status;
+  }
+  base_frozen *first = base_frozen_at(w->context, key[0].data);
+  j->link.owner = &joins;
+  j->link.next = first->kept;
+  first->kept = &j->link;
+  return SAROS_OK;
+}
+
+static saros_status kept_weights(const loop_window *w, int linear,
+                                 const joined_key *key, loop_matrix *out) {
+  int k = part_at(w, linear, 0).k;
+  joined *j = find_joined(base_frozen_at(w->context, key[0].data), key,
+                          part_count(w, linear), k);
+  if (j == NULL)
+    TRY(join(w, linear, key, &j));
+  *out = (loop_matrix){.data = j->matrix, .bias = j->bias, .ld = k};
+  return SAROS_OK;
+}
+
 saros_status loop_weights(const loop_window *w, int linear, loop_matrix *out) {
   part p = part_at(w, linear, 0);
   size_t n = (size_t)w->plan->graph.value[linear].width;
@@ -57,6 +149,9 @@ saros_status loop_weights(const loop_window *w, int linear, loop_matrix *out) {
     out->ld = p.ld;
     return SAROS_OK;
   }
+  joined_key key[MOST_JOINED];
+  if (find_keys(w, linear, key))
+    return kept_weights(w, linear, key, out);
   size_t bytes = n * ((size_t)p.k + 1) * sizeof(real);
   out->own = pool_take(&w->context->pool, bytes);
   if (out->own == NULL)
