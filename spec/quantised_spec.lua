@@ -195,6 +195,7 @@ for _, kind in ipairs { "int8", "bf16" } do
 
     it("packs nothing in a second call", function()
       local own_lstm = kinds.rows["an LSTM of nn.cell"].options.cell
+      local enough = 12000 * (saros.info().real == "double" and 8 or 4) -- for the arrays of a call, in bytes
       local nets = {
         nn.lstm { input = 128, hidden = 128 }, nn.gru { input = 128, hidden = 128, reset = "before" },
         nn.recurrent { input = 128, hidden = 128, cell = own_lstm }, nn.conv1d { 128, 128, kernel = 3 },
@@ -208,7 +209,7 @@ for _, kind in ipairs { "int8", "bf16" } do
         local before = saros.memory().in_use
         quantised(x)
         local taken = saros.memory().recent - before
-        assert.is_true(taken < 48000, ("%s: %d bytes"):format(net.kind, taken))
+        assert.is_true(taken < enough, ("%s: %d bytes"):format(net.kind, taken))
         assert.is_true(largest_difference((net(x)), (quantised(x))) > 0)
       end
     end)
