@@ -1,7 +1,8 @@
 -- Products in bf16: what is rounded, what is not, and when.
 
-local gradients = require "spec.support.gradients"
+local files = require "spec.support.files"
 local folders = require "spec.support.folders"
+local gradients = require "spec.support.gradients"
 local recurrent_kinds = require "spec.support.recurrent_kinds"
 require "spec.support.values"
 local saros = require "saros"
@@ -219,14 +220,14 @@ describe("net:precision", function()
     assert.equal("bf16", net:precision())
   end)
 
-  it("refuses what is no precision, and int8 in training", function()
+  it("refuses what is no precision, and int8", function()
     assert.has_error(function()
       layer(1):precision "bf15"
-    end, 'precision: expected "real" or "bf16", got "bf15"; did you mean \'bf16\'?')
+    end, 'precision: expected "real" or "bf16" as argument 1, got "bf15"; did you mean \'bf16\'?')
     assert.has_error(function()
       layer(1):precision "int8"
-    end, 'precision: expected "real" or "bf16", got "int8", which is for inference alone, '
-      .. "as gradients are not made in it")
+    end, 'precision: expected "real" or "bf16" as argument 1, got "int8", which has no gradients; '
+      .. 'net:quantised "int8" returns a copy for inference in it')
   end)
 
   it("holds for what is below, but for what has one of its own", function()
@@ -388,15 +389,34 @@ describe("fit in bf16", function()
   it("is refused in what is no precision", function()
     assert.has_error(function()
       train(new_model(), { precision = "int8" })
-    end, 'fit: expected option \'precision\' to be "real" or "bf16", got "int8"')
+    end, 'fit: expected option \'precision\' to be "real" or "bf16", got "int8", which has no gradients; '
+      .. 'net:quantised "int8" returns a copy for inference in it')
   end)
 
-  it("is told", function()
-    local file = assert(io.tmpfile())
-    train(new_model(), { epochs = 1, precision = "bf16", progress = saros.progress { file = file } })
-    file:seek "set"
-    assert.equal("products in bf16; weights, sums and the held-out loss are real", file:read())
-    file:close()
+  it("is told where there is something to train", function()
+    local run, told = folders.unused(), {}
+    for call = 1, 2 do
+      local file = assert(io.tmpfile())
+      train(new_model(), { epochs = 1, precision = "bf16", run = run, progress = saros.progress { file = file } })
+      file:seek "set"
+      told[call] = file:read "a"
+      file:close()
+    end
+    folders.remove(run)
+    local line = "products in bf16; weights, sums and the held-out loss are real\n"
+    assert.matches(line, told[1], 1, true)
+    assert.is_nil(told[2]:find(line, 1, true), told[2])
+  end)
+
+  it("goes on in a folder of a version without it", function()
+    local run = folders.unused()
+    train(new_model(), { run = run, epochs = 1 })
+    local written = assert(core.json_decode(files.read(run .. "/config.json")))
+    assert.equal("real", written.training.precision)
+    written.training.precision = nil
+    files.write(run .. "/config.json", core.json_encode(written))
+    assert.equal(2, #train(new_model(), { run = run }))
+    folders.remove(run)
   end)
 
   it("goes on with the same bits where it was stopped, and in no other precision", function()
@@ -422,7 +442,7 @@ describe("fit in bf16", function()
     local ok, message = pcall(train, new_model(), { run = run })
     folders.remove(run)
     assert.is_false(ok)
-    assert.matches("training.precision: bf16 then, none now", message, 1, true)
+    assert.matches("training.precision: bf16 then, real now", message, 1, true)
   end)
 
   it("writes checkpoints like those of real products", function()

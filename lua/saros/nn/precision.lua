@@ -58,28 +58,21 @@ function precision.of(module)
   return at.own_precision
 end
 
--- Those that a module can be trained in.
-local trained = options.one_of { "real", "bf16" }
+--- Precisions in which a module can be trained.
+precision.trained = options.one_of { "real", "bf16" }
 
---- Refuse what no training can be in.
----@param owner string  for the message
----@param kind any
----@return "real"|"bf16"
-function precision.check(owner, kind)
-  if kind == "int8" then
-    options.fail(owner .. ': expected "real" or "bf16", got "int8", which is for inference alone, '
-      .. "as gradients are not made in it")
-  elseif not trained.accept(kind) then
-    options.fail(("%s: expected %s, got %s"):format(owner, trained.expected, options.describe_misfit(trained, kind)))
-  end
-  return kind
+local explain = precision.trained.explain
+function precision.trained.explain(kind)
+  return kind == "int8" and ', which has no gradients; net:quantised "int8" returns a copy for inference in it'
+    or explain(kind)
 end
 
 --- Give a module a precision.
 ---@param module saros.nn.Module
----@param kind any
+---@param kind "real"|"bf16"
 function precision.set(module, kind)
-  module.own_precision, precision.is_used = precision.check("precision", kind), true
+  options.argument("precision", 1, precision.trained, kind)
+  module.own_precision, precision.is_used = kind, true
 end
 
 return precision

@@ -2,6 +2,7 @@
 
 local options = require "saros.options"
 local module = require "saros.nn.module"
+local precision = require "saros.nn.precision"
 local pass = require "saros.train.pass"
 
 local arguments = {}
@@ -58,7 +59,7 @@ local check = options.declare("fit", {
   { "lr", options.optional(options.positive) },
   { "schedule", options.optional(options.schedule) },
   { "optimizer", options.optional(options.having("an optimizer", { "step", "parameters" })) },
-  { "precision", options.one_of { "real", "bf16" }, "real" },
+  { "precision", precision.trained, "real" },
   { "clip", options.positive, 5 },
   { "average", options.optional(options.fraction) },
   { "patience", options.optional(options.size) },

@@ -9,6 +9,9 @@ local config = {}
 
 local SCHEDULE = "training.optimizer.schedule"
 
+-- Fields that folders of earlier versions lack, and what they had.
+local UNNAMED = { ["training.precision"] = "real" }
+
 --- Nothing for a list of parameters without groups.
 local function groups_of(optimizer)
   local groups = optimizer.describe_groups and optimizer:describe_groups() or {}
@@ -63,7 +66,7 @@ function config.of(training)
       batch = o.batch,
       length = o.length,
       segment = o.segment,
-      precision = o.precision ~= "real" and o.precision or nil, -- which older folders do not name
+      precision = o.precision,
       clip = o.clip,
       accumulate = o.accumulate,
       average = o.average,
@@ -151,6 +154,9 @@ end
 ---@return boolean fits  true if one can continue from checkpoints of the other
 function config.differences(before, now, coming)
   local old, new = flatten(before, "", {}), flatten(now, "", {})
+  for name, value in pairs(UNNAMED) do
+    old[name] = old[name] == nil and value or old[name]
+  end
   local schedules = take_schedules(old, new, coming)
   local names, lines = differing(old, new), {}
   local has_options = any(names, is_option)

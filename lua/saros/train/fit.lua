@@ -181,7 +181,7 @@ end
 
 local function tell_precision(self)
   local kind = self.options.precision
-  if kind ~= "real" then
+  if kind ~= "real" and self.cursor.epoch <= self.options.epochs then
     say(self, ("products in %s; weights, sums and the held-out loss are real"):format(kind))
   end
 end
