@@ -125,6 +125,9 @@ function arguments.check(model, text, given)
   local o = check(given)
   if not (module.is(model) and (model.stateful or model.window_loss)) then
     options.fail("fit: expected a stateful module, or one with a window_loss, got " .. options.describe(model))
+  elseif model.frozen_as then
+    options.fail(("fit: expected a net that can change, got a quantised %s; train the net that it was made of and "
+      .. "call quantised again"):format(model.kind))
   end
   check_data(model, text, o)
   check_optimizer(model, o)
