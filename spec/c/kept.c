@@ -76,6 +76,40 @@ static void check_start(saros_context *context, const saros_tensor *w) {
         context->precision);
 }
 
+/* A walk may start the same matrix from several biases, all of them in use at once. */
+static void check_users(saros_context *context, const saros_tensor *w) {
+  enum { USERS = 3 };
+  const product_view view = {tensor_reals(w), K, 1};
+  static real start[USERS][N];
+  product_packed packed[USERS];
+  for (int i = 0; i < USERS; i++) {
+    fill_random(start[i], N, -1, 1);
+    CHECK(product_packed_new(context, &packed[i], view, start[i], N, K) ==
+              SAROS_OK,
+          "a form with its own start");
+  }
+  for (int i = 0; i < USERS; i++) {
+    product_packed_multiply(
+        context->kernels, &packed[i],
+        &(product_rows){.c = y, .ldc = N, .a = x, .lda = K, .m = ROWS});
+    affine(context, other, w, start[i], ROWS);
+    CHECK(same(ROWS), "kind %d: a form that is used stays", context->precision);
+  }
+  const size_t before = bytes_in_use(context);
+  for (int i = 0; i < USERS; i++)
+    product_packed_release(context, &packed[i]);
+  for (int i = 0; i < USERS; i++) {
+    start[i][0] += 1;
+    affine(context, y, w, start[i], ROWS);
+  }
+  CHECK(bytes_in_use(context) == before,
+        "kind %d: forms that nobody uses are replaced", context->precision);
+}
+
+static void check_no_rows(saros_context *context, const saros_tensor *w) {
+  affine(context, y, w, bias, 0);
+}
+
 /* Columns of a matrix, and a matrix the other way round, have forms of their own. */
 static void check_parts(saros_context *context, const saros_tensor *w) {
   const product_view part = {tensor_reals(w) + 30, K, 1},
@@ -167,6 +201,8 @@ int main(void) {
     context->precision = kind;
     check_rows(context, w);
     check_start(context, w);
+    check_users(context, w);
+    check_no_rows(context, w);
     check_parts(context, w);
     check_writable(context);
     check_many(context);

@@ -3,8 +3,9 @@
 **
 ** A form belongs to a matrix, which may be part of the frozen memory, to a kind, and to
 ** what its products start from. That may be memory of the caller's, so the form has a
-** copy of it; one with another start takes the place of the last one, as it is there
-** for good only if the weights that it comes from are.
+** copy of it; one with another start takes the place of one that nobody uses, as it is
+** there for good only if the weights that it comes from are. A walk whose products
+** start the same matrix from several biases uses as many forms at once.
 */
 #include <string.h>
 
@@ -18,6 +19,7 @@ typedef struct kept_form {
   product_view matrix;
   product_packed packed;
   int is_started;
+  int users;
 } kept_form;
 
 /* The owner of the forms. */
@@ -39,19 +41,29 @@ static int has_start(kept_form *form, const real *start) {
                 (size_t)form->packed.n * sizeof *start) == 0;
 }
 
-/* The place of the form of a matrix in the list; its end if there is none. */
+static int is_of(const kept_form *form, const product_packed *p,
+                 product_view b) {
+  const product_packed *own = &form->packed;
+  return form->link.owner == &forms && form->matrix.data == b.data &&
+         form->matrix.ld == b.ld && form->matrix.transposed == b.transposed &&
+         own->n == p->n && own->k == p->k && own->kind == p->kind;
+}
+
+/* The place in the list of the form of a matrix with a start; if there is none, of a
+** form of the matrix that nobody uses, or the end. */
 static base_kept **find(base_frozen *frozen, const product_packed *p,
-                        product_view b) {
-  base_kept **at = &frozen->kept;
+                        product_view b, const real *start) {
+  base_kept **at = &frozen->kept, **unused = NULL;
   for (; *at != NULL; at = &(*at)->next) {
-    const kept_form *form = (kept_form *)*at;
-    const product_packed *own = &form->packed;
-    if ((*at)->owner == &forms && form->matrix.data == b.data &&
-        form->matrix.ld == b.ld && form->matrix.transposed == b.transposed &&
-        own->n == p->n && own->k == p->k && own->kind == p->kind)
-      break;
+    kept_form *form = (kept_form *)*at;
+    if (!is_of(form, p, b))
+      continue;
+    if (has_start(form, start))
+      return at;
+    if (form->users == 0)
+      unused = at;
   }
-  return at;
+  return unused != NULL ? unused : at;
 }
 
 static saros_status form_new(saros_context *context, const product_packed *p,
@@ -68,7 +80,7 @@ static saros_status form_new(saros_context *context, const product_packed *p,
                       .packed = *p,
                       .is_started = start != NULL};
   form->packed.data = (char *)form + head;
-  form->packed.kept = 1;
+  form->packed.users = &form->users;
   if (start != NULL)
     memcpy(start_of(form), start, start_bytes);
   saros_status status = product_pack(context, &form->packed, b, start);
@@ -79,7 +91,7 @@ static saros_status form_new(saros_context *context, const product_packed *p,
 
 saros_status product_keep(saros_context *context, product_packed *p,
                           product_view b, const real *start) {
-  base_kept **at = find(base_frozen_at(context, b.data), p, b);
+  base_kept **at = find(base_frozen_at(context, b.data), p, b, start);
   kept_form *form = (kept_form *)*at;
   if (form == NULL || !has_start(form, start)) {
     kept_form *made;
@@ -89,6 +101,7 @@ saros_status product_keep(saros_context *context, product_packed *p,
     pool_give(&context->pool, form);
     form = made;
   }
+  form->users++;
   *p = form->packed;
   return SAROS_OK;
 }

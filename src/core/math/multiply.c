@@ -80,7 +80,7 @@ saros_status product_pack(saros_context *context, const product_packed *p,
 saros_status product_packed_new(saros_context *context, product_packed *p,
                                 product_view b, const real *start, int n,
                                 int k) {
-  *p = (product_packed){NULL, n, k, product_kind(context), 0};
+  *p = (product_packed){NULL, n, k, product_kind(context), NULL};
   if (product_is_kept(context, b.data))
     return product_keep(context, p, b, start);
   size_t bytes = product_packed_bytes(context->kernels, p);
@@ -94,9 +94,11 @@ saros_status product_packed_new(saros_context *context, product_packed *p,
 }
 
 void product_packed_release(saros_context *context, product_packed *p) {
-  if (!p->kept)
+  if (p->users != NULL)
+    --*p->users;
+  else
     pool_give(&context->pool, p->data);
-  p->data = NULL;
+  p->data = NULL, p->users = NULL;
 }
 
 /* Columns first..first + n - 1 of the product, layer after layer; what the caller
@@ -274,6 +276,8 @@ saros_status product_affine(saros_context *context, real *y, const real *x,
                             const real *w, const real *b, product_sizes sizes) {
   const int m = sizes.m, n = sizes.n, k = sizes.k;
   const product_view rows = {x, k, 0}, weights = {w, k, 1};
+  if (m == 0 || n == 0)
+    return SAROS_OK;
   if (is_packed(context, w, sizes)) {
     product p = {.kernels = context->kernels,
                  .c = y,

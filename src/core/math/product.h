@@ -43,7 +43,8 @@ typedef struct product_packed {
   void *data;  // of the context's pool; null: not packed
   int n, k;
   int kind;  // PACKED_REAL, ...
-  int kept;  // true if the data stay with a frozen matrix, kept.c
+  int *
+      users;  // of data that stay with a frozen matrix, kept.c; null: they do not
 } product_packed;
 
 /* The rows of one product with a packed matrix: C (m, n) = start + A B, or C +=
