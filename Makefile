@@ -112,7 +112,8 @@ $(B)/kernel/avx2/%.o: src/kernel/%.c Makefile
 	$(COMPILE) -DISA=avx2 $(AVX2)
 $(B)/kernel/avx512/step_vnni.o $(B)/kernel/avx512/packed_vnni.o: AVX512 += -mavx512vnni
 $(B)/kernel/avx512/packed_avx512bf16.o: AVX512 += -mavx512bf16
-$(B)/kernel/avx512/packed_amx.o: AVX512 += -mavx512bf16 -mamx-tile -mamx-bf16 -mamx-int8
+$(B)/kernel/avx512/packed_amx.o: AVX512 += -mavx512bf16 -mamx-tile -mamx-bf16
+$(B)/kernel/avx512/packed_amx_int8.o: AVX512 += -mamx-tile -mamx-int8
 $(B)/kernel/avx512/%.o: src/kernel/%.c Makefile
 	$(COMPILE) -DISA=avx512 $(AVX512)
 $(B)/%.o: src/%.c Makefile

@@ -1,7 +1,7 @@
 /*
 ** The tiles of AMX in C, after the description of the instructions in Intel's
 ** manual (Software Developer's Manual, volume 2: LDTILECFG, TILELOADD,
-** TDPBF16PS, TDPBSSD), for the specs of kernels that this machine may not run.
+** TDPBF16PS, TDPBUSD), for the specs of kernels that this machine may not run.
 */
 #ifndef EMULATED_TILES_H
 #define EMULATED_TILES_H
@@ -97,7 +97,7 @@ static inline void emulated_dot_int8(int sums, int a, int b) {
       for (int p = 0; p < words_of(a); p++)
         for (int byte = 0; byte < 32; byte += 8)
           emulated_tiles[sums][row][column] +=
-              (uint32_t)((int8_t)(emulated_tiles[a][row][p] >> byte) *
+              (uint32_t)((uint8_t)(emulated_tiles[a][row][p] >> byte) *
                          (int8_t)(emulated_tiles[b][p][column] >> byte));
 }
 

@@ -1,7 +1,18 @@
 /*
 ** Products with a packed matrix in int8, against loops in double over whole numbers
-** that are made of the operands before.
+** that are made of the operands before. What is written for the tiles of AMX runs on
+** emulated ones, where the processor can do the rest.
 */
+#if defined(__x86_64__) && !defined(__clang__) && !defined(SAROS_DOUBLE)
+#define HAVE_EMULATED_TILES
+#define KERNEL_TILES_EMULATED
+#define ISA emulated
+#pragma GCC push_options
+#pragma GCC target("avx512f,avx512vl,avx512bw,avx512dq,fma")
+#include "packed_amx_int8.c"
+#pragma GCC pop_options
+#endif
+
 #include "kernel_spec.h"
 
 enum { WIDEST = 131, LONGEST_SUM = PACKED_DEPTH, MOST_ROWS = 200 };
@@ -200,18 +211,73 @@ static void check_parts(const char *isa, const packed_kernels *k) {
         "%s: a product in int8 has the bits of its parts", isa);
 }
 
-static void check_set(const kernels *set) {
-  const packed_kernels *k = set->packed[PACKED_INT8];
+/* Every table that multiplies bytes gives the same bits, and reads what the others
+** packed; rows that are not finite and rows of zeros are among them. */
+static void check_same(const char *isa, const packed_kernels *k,
+                       const packed_kernels *other, const shape *s, int kind) {
+  static real expected[ROOM_C], start[WIDEST];
+  const int ldc = s->n + 2, add = kind >> 2 & 1;
+  make_operand(&a, s->m, s->k, kind & 1);
+  make_operand(&b, s->k, s->n, kind >> 1 & 1);
+  fill_random(start, WIDEST, -1, 1);
+  for (int l = 0; l < s->k; l++) {
+    *place(&a, s->m / 2, l) = 0;
+    *place(&a, s->m - 1, l) = l == s->k - 1 ? (real)NAN : 1;
+    *place(&b, l, s->n - 1) = l == 0 ? -(real)INFINITY : 1;
+  }
+  fill_random(c, ROOM_C, -1, 1);
+  memcpy(expected, c, sizeof c);
+  k->pack(packed, b.x, b.ld, b.transposed, start, s->n, s->k);
+  k->multiply(c, ldc, a.x, a.ld, a.transposed, packed, s->m, s->n, s->k, add,
+              NULL, 0);
+  other->multiply(expected, ldc, a.x, a.ld, a.transposed, packed, s->m, s->n,
+                  s->k, add, NULL, 0);
+  CHECK(!memcmp(c, expected, sizeof c),
+        "%s: (%d, %d, %d), kind %d, has the bits of VNNI", isa, s->m, s->n,
+        s->k, kind);
+}
+
+static void check_same_bits(const char *isa, const packed_kernels *k,
+                            const packed_kernels *other) {
+  static const int rows[] = {1, 15, 16, 17, 31, 33, 47, 65, 81, 96, 97, 200},
+                   columns[] = {1, 15, 16, 17, 63, 64, 65, 80, 131},
+                   terms[] = {1, 3, 63, 64, 65, 200, 512};
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+    for (size_t j = 0; j < sizeof columns / sizeof *columns; j++)
+      for (size_t l = 0; l < sizeof terms / sizeof *terms; l++) {
+        const shape s = {rows[i], columns[j], terms[l]};
+        check_same(isa, k, other, &s, (int)(i + j + l) % 8);
+      }
+}
+
+static void check_kernels(const char *isa, const packed_kernels *k) {
   static real start[WIDEST];
   fill_random(start, WIDEST, -1, 1);
   for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
     for (int kind = 0; kind < 16; kind++)
-      check_product(set->isa, k, &shapes[i], kind, start);
-  check_exact(set->isa, k);
-  check_ties(set->isa, k);
-  check_not_finite(set->isa, k, (real)NAN);
-  check_not_finite(set->isa, k, (real)INFINITY);
-  check_parts(set->isa, k);
+      check_product(isa, k, &shapes[i], kind, start);
+  check_exact(isa, k);
+  check_ties(isa, k);
+  check_not_finite(isa, k, (real)NAN);
+  check_not_finite(isa, k, (real)INFINITY);
+  check_parts(isa, k);
+}
+
+static void check_set(const kernels *set) {
+  const packed_kernels *k = set->packed[PACKED_INT8];
+  check_kernels(set->isa, k);
+#ifdef HAVE_X86_ISAS
+#ifndef SAROS_DOUBLE
+  if (!strcmp(set->isa, "avx512amx"))
+    check_same_bits(set->isa, k, &KERNEL_NAME(packed_vnni, avx512));
+#endif
+#endif
+#ifdef HAVE_EMULATED_TILES
+  if (!strcmp(set->isa, "avx512vnni")) {
+    check_kernels("emulated tiles", &KERNEL_TABLE(packed_amx_int8));
+    check_same_bits("emulated tiles", &KERNEL_TABLE(packed_amx_int8), k);
+  }
+#endif
 }
 
 int main(void) {

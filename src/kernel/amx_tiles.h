@@ -32,7 +32,7 @@ typedef struct kernel_tile_shapes {
 #define KERNEL_TILE_RELEASE() __asm__ volatile("tilerelease" ::: "memory")
 #define KERNEL_TILE_ZERO(tile) __asm__ volatile("tilezero %%tmm" #tile ::)
 
-/* Rows are 'stride' bytes apart. */
+/* Rows are 'stride' bytes apart; with 0, all rows are the same. */
 #define KERNEL_TILE_LOAD(tile, from, stride)                                   \
   __asm__ volatile("tileloadd (%0,%1,1), %%tmm" #tile ::"r"(from),             \
                    "r"((ptrdiff_t)(stride))                                    \
@@ -46,9 +46,9 @@ typedef struct kernel_tile_shapes {
 #define KERNEL_TILE_DOT_BF16(sums, a, b)                                       \
   __asm__ volatile("tdpbf16ps %%tmm" #b ", %%tmm" #a ", %%tmm" #sums ::)
 
-/* sums += a b for words of four signed bytes */
+/* sums += a b for words of four bytes, those of a without a sign */
 #define KERNEL_TILE_DOT_INT8(sums, a, b)                                       \
-  __asm__ volatile("tdpbssd %%tmm" #b ", %%tmm" #a ", %%tmm" #sums ::)
+  __asm__ volatile("tdpbusd %%tmm" #b ", %%tmm" #a ", %%tmm" #sums ::)
 
 #endif
 #endif

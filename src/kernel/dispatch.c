@@ -64,29 +64,34 @@ static int runs_avx512amx(void) {
 #define AVX2(family) .family = &KERNEL_NAME(family, avx2),
 #define AVX512(family) .family = &KERNEL_NAME(family, avx512),
 
-#define KERNEL_SET(SET, ISA) KERNEL_SET_WITH(ISA, SET, ISA, packed_bf16, int8)
+#define KERNEL_SET(SET, ISA)                                                   \
+  KERNEL_SET_WITH(ISA, SET, ISA, packed_bf16, packed_int8, step_int8)
 
-#define KERNEL_SET_WITH(NAME, SET, ISA, PACKED_OF_BF16, INT8)                  \
+#define KERNEL_SET_WITH(NAME, SET, ISA, PACKED_OF_BF16, PACKED_OF_INT8,        \
+                        STEP_OF_INT8)                                          \
   {                                                                            \
     .isa = #NAME,                                                              \
     KERNEL_FAMILIES(SET).packed = {&KERNEL_NAME(packed, ISA),                  \
                                    &KERNEL_NAME(PACKED_OF_BF16, ISA),          \
-                                   &KERNEL_NAME(packed_##INT8, ISA)},          \
+                                   &KERNEL_NAME(PACKED_OF_INT8, ISA)},         \
     .step = {                                                                  \
       &KERNEL_NAME(step, ISA),                                                 \
       &KERNEL_NAME(step_bf16, ISA),                                            \
-      &KERNEL_NAME(step_##INT8, ISA)                                           \
+      &KERNEL_NAME(STEP_OF_INT8, ISA)                                          \
     }                                                                          \
   }
 
 static const candidate candidates[] = {
 #ifdef HAVE_X86_ISAS
 #ifndef SAROS_DOUBLE
-    {KERNEL_SET_WITH(avx512amx, AVX512, avx512, packed_amx, vnni),
+    {KERNEL_SET_WITH(avx512amx, AVX512, avx512, packed_amx, packed_amx_int8,
+                     step_vnni),
      runs_avx512amx},
-    {KERNEL_SET_WITH(avx512bf16, AVX512, avx512, packed_avx512bf16, vnni),
+    {KERNEL_SET_WITH(avx512bf16, AVX512, avx512, packed_avx512bf16, packed_vnni,
+                     step_vnni),
      runs_avx512bf16},
-    {KERNEL_SET_WITH(avx512vnni, AVX512, avx512, packed_bf16, vnni),
+    {KERNEL_SET_WITH(avx512vnni, AVX512, avx512, packed_bf16, packed_vnni,
+                     step_vnni),
      runs_avx512vnni},
 #endif
     {KERNEL_SET(AVX512, avx512), runs_avx512},

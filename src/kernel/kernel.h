@@ -41,7 +41,7 @@ typedef struct product_kernels {
 } product_kernels;
 
 /* --- Products with a packed matrix (packed.c, packed_bf16.c, packed_int8.c,
-** packed_vnni.c) ------------------------------------------------------------ */
+** packed_vnni.c, packed_amx_int8.c) ----------------------------------------- */
 
 /* A packed matrix has at most so many rows, so that a few rows of A fit on the
 ** stack in the form that its kind converts them to. */
@@ -79,7 +79,7 @@ enum {
   PACKED_BF16,  // A and B rounded to bf16, to nearest even, where a subnormal
   // number may count as 0; start and sums are real (packed_bf16.c)
   PACKED_INT8,  // rounded to 8 bits of a scale for each row of A and column of B;
-  // start and sums as above (packed_int8.c, packed_vnni.c)
+  // start and sums as above (packed_int8.c, packed_bytes.h)
   PACKED_KINDS
 };
 
@@ -582,5 +582,6 @@ extern const step_kernels KERNEL_NAME(step_vnni, avx512);
 extern const packed_kernels KERNEL_NAME(packed_avx512bf16, avx512);
 extern const packed_kernels KERNEL_NAME(packed_amx, avx512);
 extern const packed_kernels KERNEL_NAME(packed_vnni, avx512);
+extern const packed_kernels KERNEL_NAME(packed_amx_int8, avx512);
 
 #endif

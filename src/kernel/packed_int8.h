@@ -1,5 +1,5 @@
 /*
-** Products in int8 (packed_int8.c, packed_vnni.c). Each column of the packed
+** Products in int8 (packed_int8.c, packed_bytes.h). Each column of the packed
 ** matrix has a scale, a 127th of its largest element, and so has each row of the
 ** other one; what is multiplied are whole numbers in -127..127, and a product is
 ** scale times scale times a sum of these, which is exact. So every instruction set
