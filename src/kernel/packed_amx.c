@@ -11,7 +11,8 @@
 ** way whatever the others are, so the bits do not depend on how rows are shared
 ** among calls.
 */
-#if (defined(__AMX_BF16__) || defined(KERNEL_TILES_EMULATED)) &&               \
+#if (defined(__AMX_BF16__) || defined(__AMXBF16__) ||                          \
+     defined(KERNEL_TILES_EMULATED)) &&                                        \
     !defined(SAROS_DOUBLE)
 #include "amx_tiles.h"
 #include "packed_words.h"
