@@ -21,8 +21,8 @@
 
 /* Rows of A, in tiles of 'count', by a panel. */
 typedef struct byte_operands {
-  const bytes_rows *a;
-  bytes_tile c;
+  const packed_bytes_rows *a;
+  packed_bytes_tile c;
   int rows, count, k;
   __m512i sums[4 * ROWS];
 } byte_operands;
@@ -38,20 +38,20 @@ sum_tiles(const int rows, const int columns, const uint32_t *begin, int width,
   const ptrdiff_t a_stride = bytes_padded(k);
   const ptrdiff_t b_stride = width * (ptrdiff_t)sizeof *begin;
   const uint32_t *b = begin + width;
-  const int second = rows > 1 ? 0 : 2 * BYTES_LANES;
+  const int second = rows > 1 ? 0 : 2 * PACKED_BYTES_LANES;
   KERNEL_TILE_LOAD(0, begin, 0);
   if (columns > 1)
-    KERNEL_TILE_LOAD(1, begin + BYTES_LANES, 0);
+    KERNEL_TILE_LOAD(1, begin + PACKED_BYTES_LANES, 0);
   if (rows > 1 || columns > 2)
     KERNEL_TILE_LOAD(2, begin + second, 0);
   if (columns > 2 || (rows > 1 && columns > 1))
-    KERNEL_TILE_LOAD(3, begin + second + BYTES_LANES, 0);
+    KERNEL_TILE_LOAD(3, begin + second + PACKED_BYTES_LANES, 0);
   for (int from = 0; from < k; from += LINE) {
     KERNEL_TILE_LOAD(4, a + from, a_stride);
     KERNEL_TILE_LOAD(6, b, b_stride);
     KERNEL_TILE_DOT_INT8(0, 4, 6);
     if (columns > 1) {
-      KERNEL_TILE_LOAD(7, b + BYTES_LANES, b_stride);
+      KERNEL_TILE_LOAD(7, b + PACKED_BYTES_LANES, b_stride);
       KERNEL_TILE_DOT_INT8(1, 4, 7);
     }
     if (rows > 1) {
@@ -60,9 +60,9 @@ sum_tiles(const int rows, const int columns, const uint32_t *begin, int width,
       if (columns > 1)
         KERNEL_TILE_DOT_INT8(3, 5, 7);
     } else if (columns > 2) {
-      KERNEL_TILE_LOAD(6, b + 2 * BYTES_LANES, b_stride);
+      KERNEL_TILE_LOAD(6, b + 2 * PACKED_BYTES_LANES, b_stride);
       KERNEL_TILE_DOT_INT8(2, 4, 6);
-      KERNEL_TILE_LOAD(7, b + 3 * BYTES_LANES, b_stride);
+      KERNEL_TILE_LOAD(7, b + 3 * PACKED_BYTES_LANES, b_stride);
       KERNEL_TILE_DOT_INT8(3, 4, 7);
     }
     b += ROWS * width;
@@ -79,7 +79,7 @@ multiply_tiles(const int rows, const int columns, byte_operands *o, int row,
   const uint8_t *a = o->a->term + (ptrdiff_t)row * bytes_padded(o->k);
   const uint8_t *lower = a + (ptrdiff_t)o->count * bytes_padded(o->k);
   __m512i *second = sums + (rows > 1 ? o->count * columns : 2);
-  bytes_tile t = o->c;
+  packed_bytes_tile t = o->c;
   t.c += (ptrdiff_t)row * t.ldc + column;
   t.start += column, t.columns -= column;
   sum_tiles(rows, columns,
@@ -101,15 +101,15 @@ static void multiply_panel(byte_operands *o) {
   const int width = o->c.width, count = o->count;
   int row = 0;
   for (; row + count < o->rows; row += 2 * count)
-    if (width == BYTES_WIDTH) {
+    if (width == PACKED_BYTES_WIDTH) {
       multiply_tiles(2, 2, o, row, 0);
-      multiply_tiles(2, 2, o, row, 2 * BYTES_LANES);
+      multiply_tiles(2, 2, o, row, 2 * PACKED_BYTES_LANES);
     } else {
       multiply_tiles(2, 1, o, row, 0);
     }
   if (row >= o->rows)
     return;
-  if (width == BYTES_WIDTH)
+  if (width == PACKED_BYTES_WIDTH)
     multiply_tiles(1, 4, o, row, 0);
   else
     multiply_tiles(1, 1, o, row, 0);
@@ -120,7 +120,7 @@ static void multiply_panels(byte_operands *o, float *c, int ldc,
   const float *panel = packed;
   for (int column = 0, width; column < n; column += width) {
     width = bytes_panel_width(n - column);
-    o->c = (bytes_tile){c + column, ldc, n - column, add, panel, width};
+    o->c = (packed_bytes_tile){c + column, ldc, n - column, add, panel, width};
     multiply_panel(o);
     panel += bytes_panel_words(width, o->k);
   }
@@ -144,11 +144,12 @@ static void multiply_rows(byte_operands *o, float *c, int ldc,
 static void multiply(real *c, int ldc, const real *a, int lda, int a_transposed,
                      const void *packed, int m, int n, int k, int add,
                      const real *ahead, size_t ahead_count) {
-  bytes_rows rows;
+  packed_bytes_rows rows;
   byte_operands o;
   o.a = &rows, o.k = k;
-  for (int row = 0; row < m; row += BYTES_CHUNK) {
-    const int chunk = m - row < BYTES_CHUNK ? m - row : BYTES_CHUNK;
+  for (int row = 0; row < m; row += PACKED_BYTES_CHUNK) {
+    const int chunk =
+        m - row < PACKED_BYTES_CHUNK ? m - row : PACKED_BYTES_CHUNK;
     const real *from = a + (ptrdiff_t)row * (a_transposed ? 1 : lda);
     real *to = c + (ptrdiff_t)row * ldc;
     if (chunk < ROWS) {
@@ -164,7 +165,7 @@ static void multiply(real *c, int ldc, const real *a, int lda, int a_transposed,
 }
 
 const packed_kernels KERNEL_TABLE(packed_amx_int8) = {
-    .width = BYTES_WIDTH,
+    .width = PACKED_BYTES_WIDTH,
     .bytes = bytes_size,
     .pack = bytes_pack,
     .multiply = multiply,

@@ -24,29 +24,31 @@
 
 #include "packed_int8.h"
 
-#define BYTES_LANES 16
-#define BYTES_VECTORS 4
-#define BYTES_WIDTH (BYTES_VECTORS * BYTES_LANES)
-#define BYTES_HEAD 3   // words of a column before its terms
-#define BYTES_GROUP 4  // terms in a word
+#define PACKED_BYTES_LANES 16
+#define PACKED_BYTES_VECTORS 4
+#define PACKED_BYTES_WIDTH (PACKED_BYTES_VECTORS * PACKED_BYTES_LANES)
+#define PACKED_BYTES_HEAD 3   // words of a column before its terms
+#define PACKED_BYTES_GROUP 4  // terms in a word
 
 /* Rows of A that become bytes at a time. */
-#define BYTES_CHUNK 96
+#define PACKED_BYTES_CHUNK 96
 
 static inline int bytes_padded(int k) {
   return (k + 63) & ~63;
 }
 
 static inline int bytes_panel_width(int left) {
-  return left >= BYTES_WIDTH ? BYTES_WIDTH : BYTES_LANES;
+  return left >= PACKED_BYTES_WIDTH ? PACKED_BYTES_WIDTH : PACKED_BYTES_LANES;
 }
 
 static inline size_t bytes_panel_words(int width, int k) {
-  return (size_t)width * (BYTES_HEAD + (size_t)bytes_padded(k) / BYTES_GROUP);
+  return (size_t)width *
+         (PACKED_BYTES_HEAD + (size_t)bytes_padded(k) / PACKED_BYTES_GROUP);
 }
 
 static inline size_t bytes_size(int n, int k) {
-  const int columns = (n + BYTES_LANES - 1) / BYTES_LANES * BYTES_LANES;
+  const int columns =
+      (n + PACKED_BYTES_LANES - 1) / PACKED_BYTES_LANES * PACKED_BYTES_LANES;
   return bytes_panel_words(columns, k) * sizeof(uint32_t);
 }
 
@@ -59,12 +61,12 @@ static inline void bytes_pack_column(uint32_t *to, int width, const real *b,
   int sum = 0;
   memcpy(to, &start, sizeof start);
   memcpy(to + width, &scale, sizeof scale);
-  uint32_t *word = to + BYTES_HEAD * width;
+  uint32_t *word = to + PACKED_BYTES_HEAD * width;
   for (int p = 0; inverse != 0 && p < k; p++) {
     const int whole = (int)int8_whole(b[p * step], inverse);
     sum += whole;
-    word[p / BYTES_GROUP * width] |= (uint32_t)(whole & 0xff)
-                                     << p % BYTES_GROUP * 8;
+    word[p / PACKED_BYTES_GROUP * width] |= (uint32_t)(whole & 0xff)
+                                            << p % PACKED_BYTES_GROUP * 8;
   }
   to[2 * width] = (uint32_t)(-128 * sum);
 }
@@ -87,20 +89,20 @@ static inline void bytes_pack(void *packed, const real *b, int ldb,
 /* --- Rows of A ---------------------------------------------------------------- */
 
 /* Rows as bytes, bytes_padded(k) apart. */
-typedef struct bytes_rows {
-  uint8_t term[BYTES_CHUNK * PACKED_DEPTH] __attribute__((aligned(64)));
-  float scale[BYTES_CHUNK];
-} bytes_rows;
+typedef struct packed_bytes_rows {
+  uint8_t term[PACKED_BYTES_CHUNK * PACKED_DEPTH] __attribute__((aligned(64)));
+  float scale[PACKED_BYTES_CHUNK];
+} packed_bytes_rows;
 
 static inline __mmask16 bytes_mask(int left) {
-  return left >= BYTES_LANES ? 0xffff : (__mmask16)((1 << left) - 1);
+  return left >= PACKED_BYTES_LANES ? 0xffff : (__mmask16)((1 << left) - 1);
 }
 
 /* One row that is contiguous. */
 static inline float bytes_make_row(uint8_t *to, const float *x, int k) {
   __m512i largest = _mm512_setzero_si512();
   const __m512i sign = _mm512_set1_epi32(0x7fffffff);
-  for (int p = 0; p < k; p += BYTES_LANES) {
+  for (int p = 0; p < k; p += PACKED_BYTES_LANES) {
     const __m512 v = _mm512_maskz_loadu_ps(bytes_mask(k - p), x + p);
     largest = _mm512_max_epu32(largest,
                                _mm512_and_si512(_mm512_castps_si512(v), sign));
@@ -113,7 +115,7 @@ static inline float bytes_make_row(uint8_t *to, const float *x, int k) {
   }
   const __m512 factor = _mm512_set1_ps(inverse);
   const __m128i middle = _mm_set1_epi8(-128);
-  for (int p = 0; p < bytes_padded(k); p += BYTES_LANES) {
+  for (int p = 0; p < bytes_padded(k); p += PACKED_BYTES_LANES) {
     const __mmask16 lanes = p < k ? bytes_mask(k - p) : 0;
     const __m512 v = _mm512_maskz_loadu_ps(lanes, x + p);
     const __m512i whole = _mm512_cvtps_epi32(_mm512_mul_ps(v, factor));
@@ -123,8 +125,8 @@ static inline float bytes_make_row(uint8_t *to, const float *x, int k) {
   return scale;
 }
 
-static inline void bytes_make_rows(bytes_rows *to, const real *a, int lda,
-                                   int a_transposed, int rows, int k) {
+static inline void bytes_make_rows(packed_bytes_rows *to, const real *a,
+                                   int lda, int a_transposed, int rows, int k) {
   float column[PACKED_DEPTH];
   uint8_t *term = to->term;
   for (int row = 0; row < rows; row++, term += bytes_padded(k)) {
@@ -139,30 +141,33 @@ static inline void bytes_make_rows(bytes_rows *to, const real *a, int lda,
 
 /* Rows of C by columns of a panel of 'width' columns in all; 'start' points at the
 ** start of the first of them, 'columns' are left in C. */
-typedef struct bytes_tile {
+typedef struct packed_bytes_tile {
   float *c;
   int ldc, columns, add;
   const float *start;
   int width;
-} bytes_tile;
+} packed_bytes_tile;
 
 /* Stores sums, 'vectors' of them a row, in C. Every kernel ends with it, so all give
 ** the same bits. */
-static inline void bytes_store(const bytes_tile *t, int rows, int vectors,
-                               const __m512i *sum, const float *scale) {
+static inline void bytes_store(const packed_bytes_tile *t, int rows,
+                               int vectors, const __m512i *sum,
+                               const float *scale) {
   const float *start = t->start, *factor = start + t->width;
   float *c = t->c;
   for (int row = 0; row < rows; row++, c += t->ldc)
     for (int v = 0; v < vectors; v++, sum++) {
-      const __mmask16 lanes = bytes_mask(t->columns - v * BYTES_LANES);
-      const __m512 by = _mm512_mul_ps(_mm512_load_ps(factor + v * BYTES_LANES),
-                                      _mm512_set1_ps(scale[row]));
-      __m512 value = _mm512_fmadd_ps(by, _mm512_cvtepi32_ps(*sum),
-                                     _mm512_load_ps(start + v * BYTES_LANES));
+      const __mmask16 lanes = bytes_mask(t->columns - v * PACKED_BYTES_LANES);
+      const __m512 by =
+          _mm512_mul_ps(_mm512_load_ps(factor + v * PACKED_BYTES_LANES),
+                        _mm512_set1_ps(scale[row]));
+      __m512 value =
+          _mm512_fmadd_ps(by, _mm512_cvtepi32_ps(*sum),
+                          _mm512_load_ps(start + v * PACKED_BYTES_LANES));
       if (t->add)
         value = _mm512_add_ps(
-            value, _mm512_maskz_loadu_ps(lanes, c + v * BYTES_LANES));
-      _mm512_mask_storeu_ps(c + v * BYTES_LANES, lanes, value);
+            value, _mm512_maskz_loadu_ps(lanes, c + v * PACKED_BYTES_LANES));
+      _mm512_mask_storeu_ps(c + v * PACKED_BYTES_LANES, lanes, value);
     }
 }
 
