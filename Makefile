@@ -71,7 +71,7 @@ ARM64_SUITES = $(call LUA_SPECS,$(1)/emulated,$(2:%=spec/%_spec.lua),--filter-ou
   $(patsubst $(B)/%,"qemu-aarch64 $(1)/%",$(ARM64_C))
 SUITES   = $(call LUA_SPECS,$(1)/saros,$(wildcard spec/*_spec.lua)) $(C_SPECS:$(B)/%=$(1)/%)
 ISAS      = $(shell $(B)/saros -e 'print(table.concat(saros.info().isas, " "))')# that this processor runs, best first
-DIFFERING := recurrent precision session# specs of what AVX-512 sets have of their own
+DIFFERING := recurrent precision quantised session# specs of what AVX-512 sets have of their own
 ON_ISA    = $(call LUA_SPECS,SAROS_ISA=$(isa) $(B)/saros,$(1))
 LUA_SPECS = $(patsubst %,"$(1) spec/busted.lua $(3) $(SPEC) %",$(2))# each in a process, whose heap stays small
 

@@ -84,7 +84,8 @@ static double run_pairs(vector *kept) {
 #define RUN_BF16 run_reals
 #endif
 
-#if defined(__AMX_BF16__) && defined(__linux__) && !defined(SAROS_DOUBLE)
+#if (defined(__AMX_BF16__) || defined(__AMXBF16__)) && defined(__linux__) &&   \
+    !defined(SAROS_DOUBLE)
 #include <sys/syscall.h>
 #include <unistd.h>
 

@@ -183,23 +183,10 @@ local function train_all(name)
   end
 end
 
---- The precisions of whole sequences that nets know here; a line about the others.
-local function quantised_precisions()
-  local found, knows = {}, saros.nn.linear { 1, 1 }.quantised ~= nil
-  for _, precision in ipairs(chosen(options.precision, { "real", "bf16", "int8" })) do
-    if knows or precision == "real" then
-      found[#found + 1] = precision
-    else
-      say("no sequences in %s: rows left out, as nets have no method `quantised`", precision)
-    end
-  end
-  return found
-end
-
 local others = {}
 
 function others.sequence()
-  local precisions = quantised_precisions()
+  local precisions = chosen(options.precision, { "real", "bf16", "int8" })
   for _, sequence in ipairs(cases.sequences) do
     for _, cell in ipairs(chosen(options.cell, sequence.cells)) do
       for _, threads in ipairs(chosen(options.threads, { 1, 2 })) do
