@@ -55,10 +55,15 @@ static void keep(int packing, real *w, int n, int k) {
     round_to_scale(w + row * k, k);
 }
 
+/* True of the sets that multiply bytes, which are all from "avx512vnni" on. */
+static int multiplies_bytes(const kernels *k) {
+  return strncmp(k->isa, "avx512", 6) == 0 && k->isa[6] != '\0';
+}
+
 /* How many roundings a sum may be off: products of bytes know the terms to 15
 ** bits of the largest one. */
 static double roundings_of(const kernels *k, int packing) {
-  return packing == STEP_INT8 && strcmp(k->isa, "avx512vnni") == 0 ? 3000 : 60;
+  return packing == STEP_INT8 && multiplies_bytes(k) ? 3000 : 60;
 }
 
 /* Dense layers of so many outputs keep their weights as they are. */
