@@ -66,7 +66,7 @@ ARM64    := $(if $(MAC),,$(X86:x86_64=aarch64-linux-gnu))# what `make test-arm` 
 ARM64_LUA := one_definition recurrent session program_loop exact gradient padding activation attention beam cell conv1d \
   crf ctc generator model_file nn operation optim pytorch reference safetensors scan session_program tape tensor
 ARM64_DOUBLE := gradient pytorch operation scan program_loop# of the double build
-ARM64_C   = $(filter-out $(addprefix %/,allocator finalizers hostile interrupt session states),$(C_SPECS))# in minutes, not hours
+ARM64_C   = $(filter-out $(addprefix %/,allocator finalizers fork hostile interrupt session states),$(C_SPECS))# in minutes, not hours
 ARM64_SUITES = $(call LUA_SPECS,$(1)/emulated,$(2:%=spec/%_spec.lua),--filter-out=elsewhere) \
   $(patsubst $(B)/%,"qemu-aarch64 $(1)/%",$(ARM64_C))
 SUITES   = $(call LUA_SPECS,$(1)/saros,$(wildcard spec/*_spec.lua)) $(C_SPECS:$(B)/%=$(1)/%)

@@ -146,7 +146,8 @@ static void refuse_while_running(long at, int from_then_on) {
   m.refuse_at = 0;
   lua_settop(L, 0);
   lua_gc(L, LUA_GCCOLLECT);  // closes a tape that the error left open
-  CHECK(run_script(L) == LUA_OK, "usable after refusal %ld: %s", at,
+  status = run_script(L);
+  CHECK(status == LUA_OK, "usable after refusal %ld: %s", at,
         lua_tostring(L, -1));
   lua_close(L);
   CHECK(m.live == 0, "refusal %ld: %zu bytes were lost", at, m.live);

@@ -541,11 +541,16 @@ local function trace_all(module, o)
   return assemble(t, outputs)
 end
 
-local function traced(module, o)
+local function trace_alone(module, o)
   local _ <close> = core.no_gradient()
   local _ <close> = precision.set_aside() -- products of a step and of several would not be alike
   local _ <close> = core.record(function() end) -- a recorder that listens already hears nothing of it
-  return core.with_room(trace_all, module, o)
+  return trace_all(module, o)
+end
+
+--- What a trace closes needs room, too, where memory has run out.
+local function traced(module, o)
+  return core.with_room(trace_alone, module, o)
 end
 
 --- The program of a module: see saros.nn.module.
