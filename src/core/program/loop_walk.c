@@ -217,9 +217,11 @@ static void cut_into_blocks(loop_walk *walk) {
       work += (double)g->value[s->value].width *
               g->value[loop_input(g, s->value, 0)].width;
   }
-  int blocks = code->sums > 0 ? product_fixed_row_blocks(w->B)
-                              : product_row_blocks(w->context, w->B);
-  if (work * w->T * w->B < 1e6 || blocks == 0)
+  const int fixed = code->sums > 0;
+  int blocks = fixed ? product_fixed_row_blocks(w->B)
+                     : product_row_blocks(w->context, w->B);
+  walk->work = work * w->T * w->B;
+  if (walk->work < (fixed ? 1e6 : TEAM_WAKES) || blocks == 0)
     blocks = 1;
   walk->rows = w->B > 0 ? base_divide_up(w->B, blocks) : 1;
   walk->blocks = base_divide_up(w->B, walk->rows);
@@ -311,7 +313,7 @@ saros_status loop_walk_run(loop_window *w, const loop_code *code, int back) {
   if (status == SAROS_OK)
     status = make_sums(w, &walk);
   if (status == SAROS_OK)
-    status = team_for(w->context, walk.blocks, walk_block, &walk);
+    status = team_share(w->context, walk.work, walk.blocks, walk_block, &walk);
   for (size_t i = 0; i < code->steps; i++)
     product_packed_release(w->context, &walk.packed[i]);
   pool_give(pool, walk.memory);

@@ -53,6 +53,7 @@ typedef struct loop_walk {
   int back;  // from the last step of the walk to the first
   int rows;  // of the batch in a block
   int blocks, alone;
+  double work;             // of all steps and rows, in multiply-adds
   loop_bound *bound;       // by array
   ptrdiff_t *ld;           // by array
   product_packed *packed;  // by step of the code: of products
