@@ -445,6 +445,19 @@ describe("fit in bf16", function()
     assert.matches("training.precision: bf16 then, real now", message, 1, true)
   end)
 
+  it("goes on with no other mark of net:precision", function()
+    local run, marked = folders.unused(), new_model():precision "bf16"
+    train(marked, { run = run, epochs = 1 })
+    train(new_model():precision "bf16", { run = run, epochs = 2 })
+    local problems = {}
+    for n, model in ipairs { new_model(), new_model():precision "real" } do
+      problems[n] = select(2, pcall(train, model, { run = run, epochs = 3 }))
+    end
+    folders.remove(run)
+    assert.matches("model.precision.all: bf16 then, none now", problems[1], 1, true)
+    assert.matches("model.precision.all: bf16 then, real now", problems[2], 1, true)
+  end)
+
   it("writes checkpoints like those of real products", function()
     local sizes = {}
     for _, kind in ipairs { "real", "bf16" } do

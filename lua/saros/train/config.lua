@@ -19,14 +19,17 @@ local function groups_of(optimizer)
 end
 
 local function model_of(model)
-  local modules, parameters = {}, {}
+  local modules, parameters, precisions = {}, {}, {}
   model:visit(function(module, path)
-    modules[path == "" and "all" or path:sub(1, -2)] = module:describe()
+    local name = path == "" and "all" or path:sub(1, -2)
+    modules[name] = module:describe()
+    precisions[name] = module.own_precision or nil
   end)
   for name, tensor in pairs(model:tensors()) do
     parameters[name] = table.concat(tensor:shape(), " x ")
   end
-  return { options = model.configuration, modules = modules, parameters = parameters }
+  return { options = model.configuration, modules = modules, parameters = parameters,
+    precision = next(precisions) and precisions }
 end
 
 local function part_of(part)
