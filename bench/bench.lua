@@ -1,5 +1,5 @@
 --- The benchmark: one line of JSON for each measurement, on the standard
---- output, and a line for people on the standard error.
+--- output, and a readable line on the standard error.
 ---
 ---   make bench BENCH="--case A --cell lstm --threads 1"
 
@@ -17,12 +17,12 @@ local CASES = table.move(OTHERS, 1, #OTHERS, #cases.names + 1, { table.unpack(ca
 local parser = argparse("bench", "Measure speed and memory; see docs/performance.md.")
 parser:option("--case", "Only this case of training, or this part of the rest."):choices(CASES):count "*"
 parser:option("--cell", "Only this cell, in training."):choices(cases.cells):count "*"
-parser:option("--threads", "Only so many threads, in training."):convert(math.tointeger):count "*"
+parser:option("--threads", "Only with this number of threads, in training."):convert(math.tointeger):count "*"
 parser:option("--precision", "Only products of this precision, in training."):choices(cases.precisions):count "*"
-parser:option("--seconds", "Measure each training for about so long."):convert(tonumber):default "1"
-parser:option("--until", "Begin nothing more after this time, in seconds since 1970."):convert(math.tointeger)
+parser:option("--seconds", "Seconds to measure each training for, about."):convert(tonumber):default "1"
+parser:option("--until", "Start no new measurement after this time, in seconds since 1970."):convert(math.tointeger)
 parser:flag("--all", "Also how cost grows with every size.")
-parser:flag("--quiet", "No lines for people.")
+parser:flag("--quiet", "Print the lines of JSON alone.")
 local options = parser:parse()
 local is_late, tell_left_out = host.deadline(options["until"])
 

@@ -44,8 +44,9 @@ function host.lines(words)
   end
 end
 
---- A function that is true once it is too late to begin anything more, and
---- counts what was left out; and one that tells that on the standard error.
+--- Two functions: the first returns true once it is too late to start a new
+--- measurement, and counts what was left out; the second says how many on the
+--- standard error.
 ---@param time? integer  as os.time has it; without it, it is never too late
 ---@return fun(): boolean is_late, fun() tell
 function host.deadline(time)

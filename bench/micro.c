@@ -51,8 +51,8 @@ static double peak_of(const job *j) {
                                 : peak_flops(1, SAMPLE_SECONDS);
 }
 
-/* The fastest sample of a job that does so many operations, and the highest
-** peak between the samples. */
+/* Times samples of a job of 'flops' operations: the fastest sample, and the
+** highest peak that was measured before or after one. */
 static measured measure(const job *j, double flops) {
   double seconds = INFINITY, peak = 0;
   int runs = 1;

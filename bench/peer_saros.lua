@@ -11,8 +11,8 @@ local training = require "bench.training"
 
 local nn = saros.nn
 
---- The largest part of memory that the process has had so far, in MB; nothing
---- where the system does not say.
+--- The most memory that this process has used so far, in MB; nil where the
+--- system does not tell.
 local function peak_resident_mb()
   local status = io.open "/proc/self/status"
   if status then
@@ -22,8 +22,8 @@ local function peak_resident_mb()
   end
 end
 
---- Each kind of work is made once, and returns what makes so many runs of it and
---- tells their seconds.
+--- Each kind of work by name: sets the work up, and returns a function that runs it
+--- `count` times and returns the seconds that this took.
 local kinds = {}
 
 function kinds.train(work)
@@ -33,7 +33,7 @@ function kinds.train(work)
   end
 end
 
---- Seconds that so many calls of a function take.
+--- A function that calls `run` `count` times and returns the seconds of all calls.
 local function timed(run)
   return function(count)
     local begin = saros.clock()

@@ -1,6 +1,6 @@
 --- The same work here and in other libraries, by turns: training and steps in
 --- PyTorch, whole sequences in PyTorch and ONNX Runtime. Prints a line of JSON for
---- each comparison. What cannot be compared here is named in one line each.
+--- each comparison. Says in a line what it cannot compare, and why.
 ---
 ---   make bench-peers BENCH="--case A --cell lstm --threads 1"
 
@@ -15,11 +15,11 @@ local CASES = table.move({ "sequence", "step" }, 1, 2, #cases.names + 1, { table
 local parser = argparse("peers", "Compare with PyTorch and ONNX Runtime; see docs/performance.md.")
 parser:option("--case", "Only this case of training, or whole sequences, or steps."):choices(CASES):count "*"
 parser:option("--cell", "Only this cell."):choices(cases.peer_cells):count "*"
-parser:option("--threads", "Only so many threads."):convert(math.tointeger):count "*"
+parser:option("--threads", "Only with this number of threads."):convert(math.tointeger):count "*"
 parser:option("--precision", "Only products of this precision."):choices { "real", "bf16", "int8" }:count "*"
-parser:option("--seconds", "Compare each for about so long."):convert(tonumber):default "5"
+parser:option("--seconds", "Seconds to compare each for, about."):convert(tonumber):default "5"
 parser:option("--python", "A Python that has PyTorch or ONNX Runtime."):default ""
-parser:option("--until", "Begin nothing more after this time, in seconds since 1970."):convert(math.tointeger)
+parser:option("--until", "Start no new comparison after this time, in seconds since 1970."):convert(math.tointeger)
 local options = parser:parse()
 local is_late, tell_left_out = host.deadline(options["until"])
 
@@ -27,7 +27,7 @@ local function say(format, ...)
   io.stderr:write("bench-peers: ", format:format(...), "\n")
 end
 
--- --- Who is here -------------------------------------------------------------
+-- --- The libraries -----------------------------------------------------------
 
 ---@class bench.Library
 ---@field name string

@@ -36,10 +36,10 @@ local THOROUGH = { bench = 1, peers = 5 }
 local parser = argparse("performance", "Measure this processor, and make the page of all; see docs/performance.md.")
 parser:option("--case", "Only this case or part."):count "*"
 parser:option("--cell", "Only this cell."):choices(cases.cells):count "*"
-parser:option("--threads", "Only so many threads, in training."):convert(math.tointeger):count "*"
+parser:option("--threads", "Only with this number of threads, in training."):convert(math.tointeger):count "*"
 parser:option("--precision", "Only products of this precision."):choices(cases.precisions):count "*"
-parser:option("--minutes", "Begin nothing more after so many."):convert(tonumber)
-parser:flag("--quick", "Fewer samples, and 12 minutes at most.")
+parser:option("--minutes", "Start no new measurement after this many minutes."):convert(tonumber)
+parser:flag("--quick", "Take fewer samples, in 12 minutes at most.")
 parser:flag("--only-page", "Measure nothing: make the page from the files that there are.")
 parser:option("--python", "A Python that has PyTorch or ONNX Runtime."):default ""
 parser:option("--page", "The page."):default "docs/performance.md"

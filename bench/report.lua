@@ -1,5 +1,5 @@
 --- Makes a page from what the benchmarks printed on each processor: the text
---- between these marks is written anew, the rest is left as it is.
+--- between these marks is replaced, the rest stays as it is.
 ---
 ---   <!-- table summary -->       one line for each processor
 ---   <!-- table processors -->    a section for each, the newest first
