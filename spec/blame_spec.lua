@@ -37,7 +37,7 @@ local function objects()
     adam = optim.adam(lm:parameters(), { lr = 1e-3 }), session = lm:session(), live = forecaster:session(),
     live_classifier = numeric:session(), learner = forecaster:learner { window = 2 },
     sampler = saros.sampler {}, chart = saros.plot.lines { series = { { name = "a", y = { 1, 2, 3 } } } },
-    summary = lm:summary(), memory = lm:memory { length = 3, batch = 2 },
+    summary = lm:summary(), memory = lm:memory { length = 3, batch = 2 }, task = data.tasks.flip_flop { length = 4 },
   }
 end
 

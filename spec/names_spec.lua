@@ -32,7 +32,9 @@ local PUBLIC = {
   ["optim.schedule"] = "constant cosine exponential step",
   data = "labelled pad pairs pieces pipeline prepare series tasks text vocabulary",
   ["data.vocabulary"] = "bpe bytes characters words",
-  ["data.tasks"] = "adding copy parity recall shape_names shapes",
+  ["data.tasks"] = [[
+    adding arithmetic brackets copy counter flip_flop group_words multi_query_recall parity recall selective_copy
+    shape_names shapes]],
   ["saros.metrics"] = "classification regression",
   ["saros.plot"] = "bars confusion heat histogram lines",
   ["saros.inspect"] = "gates guesses neurons reach",

@@ -11,7 +11,20 @@ local all = {
   tasks.adding { length = 2 },
   tasks.recall { pairs = 3, keys = 4, values = 5, lag = 2 },
   tasks.parity { length = 11 },
+  tasks.parity { length = 11, tokens = true, every = false },
+  tasks.parity { length = { 2, 9 } },
   tasks.shapes { size = 9 },
+  tasks.selective_copy { length = 12, count = 3, tokens = 5 },
+  tasks.multi_query_recall { length = 16, pairs = 3, tokens = 14 },
+  tasks.multi_query_recall { length = 16, pairs = 3, tokens = 14, noise = true },
+  tasks.counter { modulus = 5, length = { 3, 8 } },
+  tasks.group_words { group = "A4", length = 9 },
+  tasks.flip_flop { length = { 4, 15 } },
+  tasks.brackets { depth = 3, length = 10 },
+  tasks.brackets { kinds = 3, length = { 5, 10 } },
+  tasks.arithmetic { length = 12 },
+  tasks.arithmetic { length = { 3, 13 }, modulus = 7, every = true },
+  tasks.arithmetic { length = { 3, 13 }, brackets = true },
 }
 
 -- Rows of a batch as lists of steps.
@@ -33,17 +46,26 @@ describe("every task", function()
   for _, task in ipairs(all) do
     it("has the shapes that it says (" .. tostring(task) .. ")", function()
       local batch = task:batch(saros.generator(1), 3)
-      assert.same({ task.length, 3, task.inputs }, batch.inputs:shape())
+      local T = batch.lengths and math.max(table.unpack(batch.lengths)) or task.length
+      assert.same({ T, 3, task.inputs }, batch.inputs:shape())
+      assert.equal(task.tokens and "ids" or "real", batch.inputs:dtype())
       local is_class = batch.targets:dtype() == "ids"
-      assert.same({ task.answers, 3, not is_class and task.outputs or nil }, batch.targets:shape())
+      local A = task.answers == task.length and T or task.answers
+      assert.same({ A, 3, not is_class and task.outputs or nil }, batch.targets:shape())
+      assert.equal(task.masked, batch.mask ~= nil)
+      assert.same(task.masked and { T, 3 } or nil, batch.mask and batch.mask:shape())
+      assert.equal(task.lengths ~= nil, batch.lengths ~= nil)
       if is_class then
         assert.has_no.errors(function() batch.targets:one_hot(task.outputs) end)
       end
+      if task.tokens then
+        assert.has_no.errors(function() batch.inputs:one_hot(task.tokens) end)
+      end
     end)
 
-    it("gives the same batches for the same seed, and goes on (" .. task.name .. ")", function()
-      local first, second, other = task:batches { seed = 7, batch = 4 }, task:batches { seed = 7, batch = 4 },
-        task:batches { seed = 8, batch = 4 }
+    it("gives the same batches for the same seed, and goes on (" .. tostring(task) .. ")", function()
+      local first, second, other = task:batches { seed = 7, batch = 8 }, task:batches { seed = 7, batch = 8 },
+        task:batches { seed = 8, batch = 8 }
       local one, another = first(), first()
       assert.equal(fingerprint(one), fingerprint(second()))
       assert.equal(fingerprint(another), fingerprint(second()))
@@ -51,14 +73,52 @@ describe("every task", function()
       assert.not_equal(fingerprint(one.inputs), fingerprint(other().inputs))
     end)
 
-    it("scores right answers 1, wrong ones 0 (" .. task.name .. ")", function()
-      local targets = task:batch(saros.generator(2), 5).targets
+    it("scores right answers 1, wrong ones 0 (" .. tostring(task) .. ")", function()
+      local batch = task:batch(saros.generator(2), 5)
+      local targets = batch.targets
       local is_class = targets:dtype() == "ids"
       local right = is_class and targets:one_hot(task.outputs) or targets + 0.07
       local wrong = is_class and 1 - right or targets - 0.09
-      assert.equal(1, task:score(right, targets))
-      assert.equal(0, task:score(wrong, targets))
-      assert.is_true(task:loss(right, targets):item() < task:loss(wrong, targets):item())
+      local answers = batch.mask and math.tointeger(batch.mask:sum():item()) or right:count() // task.outputs
+      local score, count = task:score(right, batch)
+      assert.same({ 1, answers }, { score, count })
+      assert.same({ 0, answers }, { task:score(wrong, batch) })
+      assert.is_true(task:loss(right, batch):item() < task:loss(wrong, batch):item())
+      if not task.masked then
+        assert.equal(task:loss(right, batch):item(), task:loss(right, targets):item())
+        assert.equal(1, task:score(right, targets))
+      end
+    end)
+
+    it("takes the outputs of all steps or of those with answers alone (" .. tostring(task) .. ")", function()
+      local generator = saros.generator(4)
+      local batch = task:batch(generator, 4)
+      local y = generator:normal { batch.inputs:size(1), 4, task.outputs }
+      local answered = task:answered(y, batch)
+      assert.same({ task:score(y, batch) }, { task:score(answered, batch) })
+      assert.near(task:loss(y, batch):item(), task:loss(answered, batch):item(), 1e-6)
+      if task.masked then
+        assert.same({ batch.mask:sum():item(), task.outputs }, answered:shape())
+      end
+    end)
+
+    it("has the same score in pieces (" .. tostring(task) .. ")", function()
+      local generator = saros.generator(5)
+      local batch = task:batch(generator, 4)
+      local y = generator:normal { batch.inputs:size(1), 4, task.outputs }
+      local right, answers, from = 0, 0, 1
+      for piece in task:pieces(batch, 4) do
+        local steps = piece.inputs:size(1)
+        local score, count = task:score(y:slice(1, from, from + steps - 1), piece)
+        right, answers, from = right + score * count, answers + count, from + steps
+        for row, length in ipairs(piece.lengths or {}) do
+          assert.equal(math.min(steps, math.max(0, batch.lengths[row] - from + 1 + steps)), length)
+        end
+      end
+      local score, count = task:score(y, batch)
+      assert.equal(batch.inputs:size(1) + 1, from)
+      assert.equal(count, answers)
+      assert.near(score, right / answers, 1e-9)
     end)
   end
 end)
@@ -252,7 +312,8 @@ describe("tasks", function()
       ["data.tasks.copy: expected option 'lag' to be a whole number, 0 or more, got -1"] = function()
         tasks.copy { lag = -1 }
       end,
-      ["data.tasks.parity: expected option 'length' to be a positive integer, got 0"] = function()
+      ["data.tasks.parity: expected option 'length' to be a positive integer, or a range { least, most } of "
+        .. "them, got 0"] = function()
         tasks.parity { length = 0 }
       end,
       ["data.tasks.shapes: expected option 'size' to be an integer, 8 or more, got 7"] = function()
@@ -263,6 +324,33 @@ describe("tasks", function()
       end,
       ["task:batches: unknown option \"size\"; known: batch, seed"] = function()
         tasks.copy():batches { size = 3 }
+      end,
+      ["flip_flop: expected a batch with a mask, because only some of its targets count, got ids (4, 2)"] = function()
+        local task = tasks.flip_flop { length = 4 }
+        local batch = task:batch(saros.generator(1), 2)
+        task:loss(saros.zeros(4, 2, 2), batch.targets)
+      end,
+      ["parity: expected a batch with a mask, because only some of its targets count, got one without"] = function()
+        local task = tasks.parity { length = { 3, 4 } }
+        local batch = task:batch(saros.generator(1), 2)
+        task:score(saros.zeros(batch.targets:size(1), 2, 2), { targets = batch.targets })
+      end,
+      ["parity: expected a mask of shape (3, 2), got a tensor (2, 2)"] = function()
+        local task = tasks.parity { length = 3 }
+        local batch = task:batch(saros.generator(1), 2)
+        batch.mask = saros.ones(2, 2)
+        task:score(saros.zeros(3, 2, 2), batch)
+      end,
+      ["copy: expected a batch of the task, got \"targets\""] = function()
+        tasks.copy():loss(saros.zeros(1, 1, 8), "targets")
+      end,
+      ["parity: expected features of shape (3, 2, H), got a tensor (2, 2, 5)"] = function()
+        local task = tasks.parity { length = 3 }
+        task:answered(saros.zeros(2, 2, 5), task:batch(saros.generator(1), 2))
+      end,
+      ["task:pieces: expected a positive integer as argument 2, got 0"] = function()
+        local task = tasks.parity { length = 3 }
+        task:pieces(task:batch(saros.generator(1), 2), 0)
       end,
       ["copy: expected outputs of shape (2, 1, 8), got a tensor (1, 1, 8)"] = function()
         tasks.copy():score(saros.zeros(1, 1, 8), saros.ids { { 1 }, { 1 } })
