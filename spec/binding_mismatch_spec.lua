@@ -120,6 +120,10 @@ describe("arguments that do not fit together #binding", function()
       { x, nil, { mask = saros.ones(2, 5) }, n = 3 }, { x, nil, { reset = vector }, n = 3 },
       { x, nil, { kernel = 2 ^ 30, dilation = 2 ^ 30 }, n = 3 }, { saros.ids { 1 }, nil, {}, n = 3 },
     },
+    finite = { -- more of them in finite_spec
+      { t(), nil, nil, {}, n = 4 }, { x, nil, nil, { states = 2 }, n = 4 }, { x, x, nil, { states = 2 }, n = 4 },
+      { t(), saros.ids { { 1 } }, nil, { states = 2 }, n = 4 }, { x, nil, nil, { states = 0 }, n = 4 },
+    },
     crf_loss = { -- more of them in crf_spec
       { x, saros.ids { { 1 } }, crf }, { x, four, crf }, { t(), four, crf }, { x, x, crf },
       { x, ones, { transitions = saros.ones(3, 3) } },

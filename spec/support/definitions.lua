@@ -210,6 +210,21 @@ add("chain, of ids", function()
   return nn.chain { nn.embedding { IDS, 4 }, nn.gru { 4, H }, nn.linear { H, IDS }, saros.log_softmax }
 end, { inputs = SYMBOLS })
 
+-- Their gradients are straight-through, of which a program knows nothing.
+add("layer, finite", function()
+  return nn.finite { input = I, heads = 2, states = 3 }
+end, { is_trained_otherwise = true })
+
+add("chain, of finite states", function()
+  return nn.chain { nn.finite { tokens = IDS, heads = 2, states = 3, pointers = "all" }, nn.linear { 18, 4 }, saros.relu,
+    nn.linear { 4, IDS } }
+end, { inputs = SYMBOLS, is_trained_otherwise = true })
+
+add("chain, of soft finite states", function()
+  return nn.chain { nn.finite { tokens = IDS, heads = 2, states = 3, pointers = "all", start = "soft" },
+    nn.linear { 18, 2 } }
+end, { inputs = SYMBOLS })
+
 add("two outputs", function()
   return nn.chain { nn.gru { I, 4 }, nn.heads { policy = nn.chain { nn.linear { 4, 3 }, saros.softmax },
     value = nn.chain { nn.lstm { 4, 2 }, nn.linear { 2, 1 } } } }

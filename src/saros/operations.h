@@ -307,6 +307,43 @@ SAROS_API saros_status saros_window(saros_tensor *x, saros_tensor *state,
                                     const saros_window_options *options,
                                     saros_tensor **out, saros_tensor **last);
 
+/* A finite-state cell of 'heads' heads of n states. */
+typedef struct saros_finite_options {
+  int heads, states;  // states: n, up to 1024
+  int pointers;  // P, of a head: 1, which begins at state 0, or n, of which
+                 // pointer p begins at state p
+  int soft;      // true: the softmax itself, to begin training with
+  saros_tensor *mask;   // (T, B) of 1 and 0, or null: at 0 states stay as they
+                        // are, results are 0
+  saros_tensor *reset;  // (T, B) of 1 and 0, or null: at 1 a new piece begins
+} saros_finite_options;
+
+/*
+** Heads whose state is one of n, walked over time: each step is a function of the
+** n states onto themselves, so that what a head knows does not drift, whatever
+** the length. logits (V, heads n n) are looked up by ids (T, B); with ids null they
+** are (T, B, heads n n). Of a head they are n rows, one for each state before the
+** step, of n logits, the first largest of which names the state after it:
+**
+**   s(t) = argmax over j of logits(t)[s(t-1)][j]
+**
+** out (T, B, heads P n) has for each head and pointer s(t) as a row of zeros with a
+** single 1; state (B, heads P n), or null for the beginning, and last, the state
+** after the last step, have the same form; of a row of the state the first largest
+** element counts. With all n pointers a head's state is a function itself: what the
+** tokens so far do to each state.
+**
+** Differentiable in logits and the state by the straight-through estimator (Bengio,
+** Leonard and Courville 2013): forward as above, backward as if the function were
+** the softmax of the logits where it meets them, and itself where it meets the
+** state. With 'soft', forward is the softmax as well, states are distributions, and
+** the gradient is exact. SAROS_EARGUMENT if a shape or an id does not fit.
+*/
+SAROS_API saros_status saros_finite(saros_tensor *logits, saros_tensor *ids,
+                                    saros_tensor *state,
+                                    const saros_finite_options *options,
+                                    saros_tensor **out, saros_tensor **last);
+
 /* x (..., I) W^T + b with W (O, I) and b (O) or null: (..., O). */
 SAROS_API saros_status saros_linear(saros_tensor *x, saros_tensor *weight,
                                     saros_tensor *bias, saros_tensor **out);

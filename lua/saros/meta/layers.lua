@@ -178,6 +178,25 @@ function core.keep(reset, mask, reverse) end
 ---@return saros.Tensor state  after the last step
 function core.window(x, state, options) end
 
+---@class saros.FiniteOptions
+---@field heads? integer  (1)
+---@field states integer  n, of each head
+---@field pointers? integer  P, of each head: 1, or n (1)
+---@field soft? boolean  walk with the softmax of the logits (false)
+---@field mask? saros.Tensor  (T, B) of 1 and 0: where it is 0, states stay as they are and y is 0
+---@field reset? saros.Tensor  (T, B) of 1 and 0: at 1 a new piece begins
+
+--- Heads whose state is one of n: each step is a function of the n states onto
+--- themselves, the largest of n logits for each state. Straight-through: the gradient
+--- of the logits goes through their softmax, that of the state through the function.
+---@param logits saros.Tensor  (V, heads n n) to be looked up, or without ids (T, B, heads n n): state before by after
+---@param ids saros.Tensor?  (T, B)
+---@param state saros.Tensor?  (B, heads P n): one-hots
+---@param options saros.FiniteOptions
+---@return saros.Tensor y  (T, B, heads P n): one-hots of the states after each step
+---@return saros.Tensor state  after the last step
+function core.finite(logits, ids, state, options) end
+
 --- x W^T + b.
 ---@param x saros.Tensor  (..., I)
 ---@param weight saros.Tensor  (O, I)

@@ -15,6 +15,7 @@ local places = {
   attention = { "saros.nn.attention" },
   cross_attention = { "saros.nn.cross_attention" },
   windowed_attention = { "saros.nn.windowed_attention" },
+  finite = { "saros.nn.finite" },
   crf = { "saros.nn.crf" },
   -- composition
   chain = { "saros.nn.chain" },

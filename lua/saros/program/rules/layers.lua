@@ -1,5 +1,6 @@
 --- Rules for the operations of layers: lookup, norms, dropout and the fused cells.
 
+local core = require "saros.core"
 local layout = require "saros.program.layout"
 
 local rules = { always = {} }
@@ -141,6 +142,71 @@ function rules.window(t, arguments, results)
   local y, after = results[1], results[2]
   t:bind(y, t:emit("window", { x }, { width = y:size(-1), dilation = given.dilation or 1,
     states = { { before, after } } }))
+end
+
+--- Which of the n elements of each row of a node is the first largest, as one-hots.
+local function first_largest(t, node, rows, n)
+  local width = rows * n
+  local shape = { outer = rows, n = n, inner = 1 }
+  local top = t:node("max", { node }, shape, rows)
+  local wide = t:node("expand", { top }, { outer = rows, times = n, inner = 1 }, width)
+  local is_top = t:node("eq", { node, wide }, {}, width)
+  local count = t:node("cumsum", { is_top }, shape, width)
+  return t:node("multiply", { is_top, t:node("eq", { count, t:scalar(1) }, {}, width) }, {}, width)
+end
+
+--- The functions of a step, (heads, n, n), and the axes of its rows.
+local function functions_of(t, logits, ids, rows, n, is_soft)
+  local function of_rows(node, count)
+    return is_soft and t:node("softmax", { node }, { outer = count, n = n, inner = 1 }, count * n)
+      or first_largest(t, node, count, n)
+  end
+  local value = t:value(logits)
+  if not ids then
+    return of_rows(t:spread("finite", value, value.axes), rows), value.axes
+  elseif not t:is_traced(ids) then
+    t:refuse "finite with ids that are no input"
+  elseif not t.invariant[value.node] then
+    t:refuse "finite with a table that differs from row to row"
+  end
+  local whole = t:spread("finite", value, layout.all(logits:shape(), "feature"))
+  local tables = of_rows(whole, logits:size(1) * rows)
+  local chosen = look_up(t, "finite", t:value(ids), tables, rows * n)
+  return chosen.node, chosen.axes
+end
+
+--- The state that pointers begin with, as core.finite has it.
+local function first_state(heads, n, P)
+  local list = {}
+  for place = 1, heads * P * n do
+    local pointer, state = (place - 1) // n % P, (place - 1) % n
+    list[place] = state == (P == n and pointer or 0) and 1.0 or 0.0
+  end
+  return core.tensor(list)
+end
+
+--- core.finite(logits, ids, state, options): one product a step and pointer, of the state and a
+--- function whose table is made once.
+function rules.finite(t, arguments, results)
+  local logits, ids, before, given = table.unpack(arguments, 1, 4)
+  if given.mask or given.reset then
+    t:refuse "a finite-state cell with a mask or resets of the module's own"
+  end
+  t.asks_training = t.asks_training or not given.soft -- whose way back no program has
+  local heads, n, P = given.heads or 1, given.states, given.pointers or 1
+  local m, axes = functions_of(t, logits, ids, heads * n, n, given.soft)
+  if P > 1 then
+    m = t:node("expand", { m }, { outer = heads, times = P, inner = n * n }, heads * P * n * n)
+  end
+  local state = t:value(before or first_state(heads, n, P))
+  local whole = t:spread("finite", state, state.axes)
+  local y = t:node("matvec", { m, whole }, { heads = heads * P, rows = n, columns = n, transposed = true }, heads * P * n)
+  local after = layout.copy(axes)
+  after[#after] = layout.axis(heads * P * n, "feature")
+  t:bind(results[1], t:as(y, after))
+  local rows = layout.copy(after)
+  table.remove(rows, 1)
+  t:bind(results[2], t:as(y, rows))
 end
 
 --- core.recurrent(cell, x, states, parameters, steps)
