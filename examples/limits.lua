@@ -1,19 +1,24 @@
 -- Where recurrence ends, and what goes on from there. Each net learns a task
 -- over short sequences first, then over longer and longer ones, as far as it
 -- gets: at a length that it does not learn it stays, and is only tested beyond.
--- An answer is right or wrong; for a sum, right is within 0.08.
+-- An answer is right or wrong; for a sum, right is within 0.08. Where a state has
+-- to be kept up to date, a few more updates with a falling rate follow, and then tests
+-- at lengths that no net has seen, up to 10,000 steps.
 --
 -- The cells carry something through time in one state: in "adding" two numbers,
 -- which the tanh cell cannot over a hundred steps, gated cells can over a thousand
 -- and those that are linear in their state over ten thousand; in "copy" ten symbols,
 -- which of them the LRU alone can. But "parity", a state that every step may turn
 -- over, needs a cell that is not linear, and "recall" of values by their keys is
--- what attention is for, as far as its window reaches. The encoders and decoders
--- repeat n symbols; who must squeeze them all into one state fails where attention
--- does not.
+-- what attention is for, as far as its window reaches. "words" (of the group S3),
+-- "counter", "arithmetic" and "flip-flop" are more of the first kind, "queries" (for many
+-- keys in one sequence) and "selective" (copying what stands among noise) of the
+-- second. The encoders and decoders of "repeat" write n symbols again; a net that must
+-- squeeze them all into one state fails where attention does not.
 --
 --   build/saros examples/limits.lua                        -- about a minute
 --   build/saros examples/limits.lua --task recall
+--   build/saros examples/limits.lua --task parity words --only LSTM GRU
 --   build/saros examples/limits.lua --full --save limits.svg
 
 package.path = (arg[0]:match "^.*/" or "") .. "?.lua;" .. package.path
@@ -22,96 +27,193 @@ local numbers = require "numbers"
 local saros = require "saros"
 local nn, optim, tasks = saros.nn, saros.optim, saros.data.tasks
 
-local NETS = { "tanh", "LSTM", "GRU", "minGRU", "LRU", "attention", "encoder-decoder", "with attention" }
+local HIDDEN, UNITS, WINDOW = 64, 128, 32
+local BATCH, TESTED, EVERY, SOLVED, RATE = 16, 128, 20, 0.95, 1e-2
+local FEW, PIECE = 32, 500 -- rows of a test beyond, and steps of its pieces
+local SYMBOLS = 8
+
+-- --- Tasks --------------------------------------------------------------------------
+
+-- How far the units of an LRU may turn at each of T steps. What comes symbol by symbol
+-- they tell apart by its angle; what is to be summed up should stay in place.
+local function turn_freely()
+  return math.pi
+end
+
+local function turn_once(T)
+  return 1 / T
+end
+
+-- Encoders and decoders repeat n symbols.
+local function repeat_symbols(n)
+  return { length = 2 * n, batch = function(_, generator, B)
+    local ids = generator:categorical(saros.ones(n, B, SYMBOLS))
+    return { sources = ids, targets = ids }
+  end }
+end
+
+-- A row of a task: its name; what the table calls it and its lengths; the lengths at which
+-- nets learn, as usual and in full; those at which they are tested then (of a task that is
+-- tested beyond what was learned, a net gets `POLISH` updates more); the task of a length,
+-- given the largest one too; and how far an LRU's units may turn.
+local TASKS = {
+  {
+    name = "adding", heading = "adding over steps", usual = { 100, 300, 1000 },
+    full = { 100, 300, 1000, 3000, 10000 }, turn = turn_once,
+    make = function(n) return tasks.adding { length = n } end,
+  },
+  {
+    name = "copy", heading = "copy over steps", usual = { 100, 300, 1000 },
+    full = { 100, 300, 1000, 3000, 10000 }, turn = turn_freely,
+    make = function(n) return tasks.copy { lag = n } end,
+  },
+  {
+    name = "parity", heading = "parity of steps", usual = { 10, 30, 100 },
+    full = { 10, 30, 100, 300, 1000 }, beyond = { 1000, 10000 }, turn = turn_freely,
+    make = function(n) return tasks.parity { length = n } end,
+  },
+  {
+    name = "recall", heading = "recall of pairs", usual = { 3, 10, 30 },
+    full = { 3, 10, 30, 50 }, turn = turn_freely,
+    make = function(n, most) return tasks.recall { pairs = n, keys = 2 * most } end,
+  },
+  {
+    name = "counter", heading = "sum modulo 5", usual = { 5, 15, 40 },
+    full = { 5, 15, 40, 100 }, beyond = { 256, 1000, 10000 }, turn = turn_freely,
+    make = function(n) return tasks.counter { modulus = 5, length = n } end,
+  },
+  {
+    name = "words", heading = "words of S3", usual = { 5, 15, 40 },
+    full = { 5, 15, 40, 100 }, beyond = { 256, 1000, 10000 }, turn = turn_freely,
+    make = function(n) return tasks.group_words { group = "S3", length = n } end,
+  },
+  {
+    name = "arithmetic", heading = "value modulo 5", usual = { 4, 12, 40 },
+    full = { 4, 12, 40, 100 }, beyond = { 256, 1000, 10000 }, turn = turn_freely,
+    make = function(n) return tasks.arithmetic { length = n, every = true } end,
+  },
+  {
+    name = "flip-flop", heading = "flip-flop steps", usual = { 16, 64 },
+    full = { 16, 64, 512 }, beyond = { 512, 1000, 10000 }, turn = turn_freely,
+    make = function(n) return tasks.flip_flop { length = n } end,
+  },
+  {
+    name = "queries", heading = "queries in steps", usual = { 16, 32, 64 },
+    full = { 16, 32, 64, 128, 256 }, turn = turn_freely,
+    make = function(n) return tasks.multi_query_recall { length = n, pairs = n // 16, tokens = 128 } end,
+  },
+  {
+    name = "selective", heading = "selective copy", usual = { 30, 100, 300 },
+    full = { 30, 100, 300, 1000, 4096 }, turn = turn_freely,
+    make = function(n) return tasks.selective_copy { length = n, count = 10, tokens = 10 } end,
+  },
+  {
+    name = "repeat", heading = "repeating symbols", usual = { 10, 20, 50 }, full = { 10, 20, 50, 100 },
+    make = repeat_symbols,
+  },
+}
+
+-- --- Nets ---------------------------------------------------------------------------
+
+-- A row of a net: its name; the tasks that are for it, "cells" unless said otherwise; and
+-- the layers that turn I features into HIDDEN, for sequences of up to T steps and with units
+-- that turn by so much. All begin as if to keep values for as long as the longest sequence is.
+local NETS = {
+  { name = "tanh", layers = function(I) return { nn.rnn { I, HIDDEN } } end },
+  { name = "LSTM", layers = function(I, T) return { nn.lstm { I, HIDDEN, remember = T } } end },
+  { name = "GRU", layers = function(I, T) return { nn.gru { I, HIDDEN, remember = T } } end },
+  { name = "minGRU", layers = function(I, T) return { nn.mingru { I, HIDDEN, layers = 2, remember = T } } end },
+  { name = "LRU", layers = function(I, T, turn)
+    local lru = nn.lru {
+      HIDDEN, HIDDEN, units = UNITS, r_min = 1 - 0.5 / T, r_max = 1 - 0.05 / T, max_phase = turn,
+    }
+    return { nn.linear { I, HIDDEN }, saros.relu, lru }
+  end },
+  { name = "attention", layers = function(I)
+    local look = nn.windowed_attention { HIDDEN, WINDOW, heads = 4, residual = true }
+    return { nn.linear { I, HIDDEN }, look, nn.linear { HIDDEN, HIDDEN }, saros.relu }
+  end },
+  { name = "encoder-decoder", pairs = true, attention = false },
+  { name = "with attention", pairs = true, attention = "dot" },
+}
+
+local function names_of(list)
+  local names = {}
+  for n, row in ipairs(list) do
+    names[n] = row.name
+  end
+  return names
+end
 
 local parser = argparse("limits.lua", "Which nets remember for how long?")
-parser:option("--task", "What cells learn."):choices { "adding", "copy", "parity", "recall" }:default "adding"
-numbers.whole(parser, "--lengths", "Steps of the cells' sequences, or pairs to recall.", 2):args "+"
+parser:option("--task", "What they learn, one table each."):args "+":choices(names_of(TASKS))
+  :default { "adding", "repeat" }
+numbers.whole(parser, "--lengths", "Steps of the cells' sequences, or pairs to recall, at which nets learn.", 2)
+  :args "+"
+numbers.whole(parser, "--beyond", "Steps at which they are only tested, of tasks with a state to be kept.", 2)
+  :args "+"
 numbers.whole(parser, "--symbols", "To be repeated by encoders and decoders."):args "+"
 numbers.whole(parser, "--updates", "At each length, at most."):default "2000"
-parser:option("--only", "These nets, by name."):args "+":choices(NETS)
+numbers.whole(parser, "--polish", "Updates before the tests beyond, with a rate that falls to 0.", 0):default "300"
+parser:option("--only", "These nets, by name."):args "+":choices(names_of(NETS))
 numbers.whole(parser, "--seed", "Same seed, same result.", 0):default "1"
 parser:option("--save", "Picture to draw.")
 parser:flag("--full", "Up to 10,000 steps and 100 symbols: about an hour.")
 local args = parser:parse()
 
--- By name: the task of a length, the usual and the full lengths, and by how much the
--- units of an LRU may turn at each of T steps. What comes symbol by symbol they tell
--- apart by its angle; what is to be summed up should stay in place.
-local TASKS = {
-  adding = {
-    heading = "adding over steps", usual = { 100, 300, 1000 }, full = { 100, 300, 1000, 3000, 10000 },
-    make = function(n) return tasks.adding { length = n } end,
-    turn = function(T) return 1 / T end,
-  },
-  copy = {
-    heading = "copy over steps", usual = { 100, 300, 1000 }, full = { 100, 300, 1000, 3000, 10000 },
-    make = function(n) return tasks.copy { lag = n } end,
-    turn = function() return math.pi end,
-  },
-  parity = {
-    heading = "parity of steps", usual = { 10, 30, 100 }, full = { 10, 30, 100, 300, 1000 },
-    make = function(n) return tasks.parity { length = n } end,
-    turn = function() return math.pi end,
-  },
-  recall = {
-    heading = "recall of pairs", usual = { 3, 10, 30 }, full = { 3, 10, 30, 50 },
-    make = function(n, most) return tasks.recall { pairs = n, keys = 2 * most } end,
-    turn = function() return math.pi end,
-  },
-}
-local chosen = TASKS[args.task]
-local lengths = args.lengths or (args.full and chosen.full or chosen.usual)
-local symbols = args.symbols or args.full and { 10, 20, 50, 100 } or { 10, 20, 50 }
-
-local HIDDEN, UNITS, WINDOW = 64, 128, 32
-local BATCH, TESTED, EVERY, SOLVED, RATE = 16, 128, 20, 0.95, 1e-2
-
 -- --- Who competes -------------------------------------------------------------------
 
-local function task_of(length)
-  return chosen.make(length, lengths[#lengths])
-end
-
--- A net of layers, made for inputs and a number of steps, with a head on the steps
--- that are to be answered.
-local function answering(layers)
+-- A net of layers for a task, with a head on the steps that have an answer.
+local function answering(row, chosen, lengths)
+  local function task_of(length)
+    return chosen.make(length, lengths[#lengths])
+  end
   local longest = task_of(lengths[#lengths])
-  local head = nn.linear { HIDDEN, longest.outputs }
-  local body = nn.chain(layers(longest.inputs, longest.length))
-  local function outputs(batch)
-    local y <close> = body(batch.inputs)
-    return head(y:slice(1, -#batch.targets))
+  local T, O, layers = longest.length, longest.outputs, {}
+  if longest.tokens then
+    layers[1] = nn.embedding { longest.tokens, HIDDEN }
+  end
+  for _, layer in ipairs(row.layers(longest.inputs or HIDDEN, T, chosen.turn(T))) do
+    layers[#layers + 1] = layer
+  end
+  local body, head = nn.chain(layers), nn.linear { HIDDEN, O }
+  local function outputs(task, batch, state)
+    local y <close>, last = body(batch.inputs, state)
+    return head(task:answered(y, batch)), last
   end
   return {
     net = nn.chain { body, head },
     lengths = lengths,
     task = task_of,
     loss = function(task, batch)
-      return task:loss(outputs(batch), batch.targets)
+      return task:loss(outputs(task, batch), batch)
     end,
     score = function(task, batch)
-      return task:score(outputs(batch), batch.targets)
+      return (task:score(outputs(task, batch), batch))
+    end,
+    -- The score of a long batch, in pieces through which the state is carried.
+    score_long = function(task, batch)
+      local right, count, state = 0, 0, nil
+      for piece in task:pieces(batch, PIECE) do
+        local y, score, answers
+        y, state = outputs(task, piece, state)
+        score, answers = task:score(y, piece)
+        right, count = right + score * answers, count + answers
+      end
+      return right / count
     end,
   }
 end
 
-local SYMBOLS = 8
-
 -- An encoder that reads some symbols, and a decoder that repeats them.
-local function repeating(attention)
+local function repeating(row, chosen, lengths)
   local net = nn.encoder_decoder {
-    source = SYMBOLS, target = SYMBOLS, cell = "gru", hidden = HIDDEN, attention = attention,
+    source = SYMBOLS, target = SYMBOLS, cell = "gru", hidden = HIDDEN, attention = row.attention,
   }
   return {
     net = net,
-    lengths = symbols,
-    task = function(length)
-      return { length = 2 * length, batch = function(_, generator, B)
-        local ids = generator:categorical(saros.ones(length, B, SYMBOLS))
-        return { sources = ids, targets = ids }
-      end }
-    end,
+    lengths = lengths,
+    task = chosen.make,
     loss = function(_, batch)
       return net:loss(batch)
     end,
@@ -123,49 +225,11 @@ local function repeating(attention)
   }
 end
 
--- All begin as if to keep values for as long as the longest sequence is.
-local nets = {
-  tanh = function()
-    return answering(function(I) return { nn.rnn { I, HIDDEN } } end)
-  end,
-  LSTM = function()
-    return answering(function(I, T) return { nn.lstm { I, HIDDEN, remember = T } } end)
-  end,
-  GRU = function()
-    return answering(function(I, T) return { nn.gru { I, HIDDEN, remember = T } } end)
-  end,
-  minGRU = function()
-    return answering(function(I, T)
-      return { nn.mingru { I, HIDDEN, layers = 2, remember = T } }
-    end)
-  end,
-  LRU = function()
-    return answering(function(I, T)
-      local lru = nn.lru {
-        HIDDEN, HIDDEN, units = UNITS, r_min = 1 - 0.5 / T, r_max = 1 - 0.05 / T, max_phase = chosen.turn(T),
-      }
-      return { nn.linear { I, HIDDEN }, saros.relu, lru }
-    end)
-  end,
-  attention = function()
-    return answering(function(I)
-      local look = nn.windowed_attention { HIDDEN, WINDOW, heads = 4, residual = true }
-      return { nn.linear { I, HIDDEN }, look, nn.linear { HIDDEN, HIDDEN }, saros.relu }
-    end)
-  end,
-  ["encoder-decoder"] = function()
-    return repeating(false)
-  end,
-  ["with attention"] = function()
-    return repeating "dot"
-  end,
-}
-
 -- --- Learning -----------------------------------------------------------------------
 
 -- Adam; for what an LRU's units turn and decay by in a step, with a rate that is
 -- as much smaller as they do so often.
-local function optimizers(net, T)
+local function optimizers(net, T, schedule)
   local parameters, usual, repeated = net:parameters(), {}, {}
   for n, parameter in ipairs(parameters) do
     local name = parameters.names[n]
@@ -173,9 +237,21 @@ local function optimizers(net, T)
     table.insert(is_repeated and repeated or usual, parameter)
   end
   return {
-    optim.adam(usual, { lr = RATE }),
-    #repeated > 0 and optim.adam(repeated, { lr = RATE / T }) or nil,
+    optim.adam(usual, { lr = RATE, schedule = schedule }),
+    #repeated > 0 and optim.adam(repeated, { lr = RATE / T, schedule = schedule }) or nil,
   }
+end
+
+local function update(entrant, task, generator, both)
+  do
+    local batch = task:batch(generator, BATCH)
+    local tape <close> = saros.tape()
+    tape:backward(entrant.loss(task, batch))
+  end
+  optim.clip_norm(entrant.net:parameters(), 1)
+  for _, adam in ipairs(both) do
+    adam:step()
+  end
 end
 
 -- Learns at one length until a test says that it is solved. The score, and the
@@ -184,21 +260,23 @@ local function learn(entrant, task, test)
   local score, updates = entrant.score(task, test), 0
   local both, generator = optimizers(entrant.net, task.length), saros.generator(args.seed)
   while score < SOLVED and updates < args.updates do
-    do
-      local batch = task:batch(generator, BATCH)
-      local tape <close> = saros.tape()
-      tape:backward(entrant.loss(task, batch))
-    end
-    optim.clip_norm(entrant.net:parameters(), 1)
-    for _, adam in ipairs(both) do
-      adam:step()
-    end
+    update(entrant, task, generator, both)
     updates = updates + 1
     if updates % EVERY == 0 then
       score = entrant.score(task, test)
     end
   end
   return score, updates
+end
+
+-- More updates at the last length, with a rate that falls to 0.
+local function polish(entrant, task)
+  local schedule = optim.schedule.cosine { steps = args.polish + 1, warmup = args.polish // 10 }
+  local both, generator = optimizers(entrant.net, task.length, schedule), saros.generator(args.seed + 2)
+  for _ = 1, args.polish do
+    update(entrant, task, generator, both)
+  end
+  return args.polish
 end
 
 -- Seconds and bytes for each symbol of an update over sequences of this length:
@@ -219,35 +297,56 @@ local function cost(entrant, task)
   return seconds / count, (memory.activations + memory.backward) / count
 end
 
--- Scores by length, updates in all, and what it costs.
-local function compete(make)
-  local entrant = make()
-  entrant.net:init { seed = args.seed }
-  local result = { lengths = entrant.lengths, scores = {}, updates = 0 }
-  local solved = true
+-- Learns at all lengths, one after the other. Scores by length, and updates in all.
+local function learn_all(entrant)
+  local scores, updates, solved = {}, 0, true
   for n, length in ipairs(entrant.lengths) do
     local task = entrant.task(length)
     local test, steps = task:batch(saros.generator(args.seed + 1), TESTED), 0
     if solved then
-      result.scores[n], steps = learn(entrant, task, test)
+      scores[n], steps = learn(entrant, task, test)
     else
-      result.scores[n] = entrant.score(task, test)
+      scores[n] = entrant.score(task, test)
     end
-    solved = result.scores[n] >= SOLVED
-    result.updates = result.updates + steps
+    solved = scores[n] >= SOLVED
+    updates = updates + steps
   end
-  result.seconds, result.bytes = cost(entrant, entrant.task(entrant.lengths[#entrant.lengths]))
-  return result
+  return scores, updates, solved
+end
+
+-- Scores by length, parameters, updates, minutes of the processor, and what it costs.
+local function compete(entrant, beyond)
+  entrant.net:init { seed = args.seed }
+  local lengths, start = entrant.lengths, os.clock()
+  local scores, updates, solved = learn_all(entrant)
+  local last = entrant.task(lengths[#lengths])
+  if solved and #beyond > 0 then
+    updates = updates + polish(entrant, last)
+  end
+  local minutes, all = (os.clock() - start) / 60, table.move(lengths, 1, #lengths, 1, {})
+  for _, length in ipairs(beyond) do
+    local task = entrant.task(length)
+    all[#all + 1] = length
+    scores[#scores + 1] = entrant.score_long(task, task:batch(saros.generator(args.seed + 1), FEW))
+  end
+  local seconds, bytes = cost(entrant, last)
+  return {
+    lengths = all, scores = scores, updates = updates, minutes = minutes, seconds = seconds, bytes = bytes,
+    parameters = entrant.net:count(),
+  }
 end
 
 -- --- Showing ------------------------------------------------------------------------
 
-local function print_head(name, list)
+local function print_head(heading, lengths, beyond)
   local columns = {}
-  for n, length in ipairs(list) do
+  for n, length in ipairs(lengths) do
     columns[n] = ("%7d"):format(length)
   end
-  print(("\n%-18s%s   updates  us/symbol  bytes/symbol"):format(name, table.concat(columns)))
+  for n, length in ipairs(beyond) do
+    columns[#lengths + n] = ("%7s"):format("+" .. length)
+  end
+  print(("\n%-18s%s   updates  us/symbol  bytes/symbol  parameters  minutes"):format(heading, table.concat(columns)))
 end
 
 local function print_result(name, result)
@@ -255,19 +354,37 @@ local function print_result(name, result)
   for n, score in ipairs(result.scores) do
     columns[n] = ("%5.0f %%"):format(100 * score)
   end
-  print(("%-18s%s   %7d  %9.2f  %12.0f"):format(
-    name, table.concat(columns), result.updates, 1e6 * result.seconds, result.bytes))
+  print(("%-18s%s   %7d  %9.2f  %12.0f  %10d  %7.2f"):format(name, table.concat(columns), result.updates,
+    1e6 * result.seconds, result.bytes, result.parameters, result.minutes))
 end
 
-local series, shown = {}, nil
-for n, name in ipairs(args.only or NETS) do
-  local result = compete(nets[name])
-  if result.lengths ~= shown then
-    shown = result.lengths
-    print_head(shown == symbols and "repeating symbols" or chosen.heading, shown)
+-- The rows of a list with these names, or all of them.
+local function rows_of(list, names)
+  local rows, wanted = {}, {}
+  for _, name in ipairs(names or names_of(list)) do
+    wanted[name] = true
   end
-  print_result(name, result)
-  series[n] = { name = name, x = result.lengths, y = result.scores }
+  for _, row in ipairs(list) do
+    rows[#rows + 1] = wanted[row.name] and row or nil
+  end
+  return rows
+end
+
+local series = {}
+for _, chosen in ipairs(rows_of(TASKS, args.task)) do
+  local is_pairs = chosen.make == repeat_symbols
+  local lengths = is_pairs and args.symbols or not is_pairs and args.lengths
+    or args.full and chosen.full or chosen.usual
+  local beyond = chosen.beyond and (args.beyond or chosen.beyond) or {}
+  local make = is_pairs and repeating or answering
+  print_head(chosen.heading, lengths, beyond)
+  for _, row in ipairs(rows_of(NETS, args.only)) do
+    if is_pairs == (row.pairs or false) then
+      local result = compete(make(row, chosen, lengths), beyond)
+      print_result(row.name, result)
+      series[#series + 1] = { name = row.name, x = result.lengths, y = result.scores }
+    end
+  end
 end
 if args.save then
   local plot = saros.plot.lines { series = series, log_x = true, x = "length", y = "right answers", title = "Limits" }

@@ -415,14 +415,29 @@ describe("the examples", function()
     local path = os.tmpname()
     local output = succeed("examples/limits.lua", "--lengths", 10, 20, "--symbols", 3, 4, "--updates", 20,
       "--save", path)
-    assert.matches("^\nadding over steps +10 +20   updates  us/symbol  bytes/symbol\ntanh +%d+ %%", output)
-    assert.matches("\nrepeating symbols +3 +4 .*\nwith attention +%d+ %% +%d+ %% +%d+ +%d+%.%d%d +%d+\n$", output)
+    local head = "   updates  us/symbol  bytes/symbol  parameters  minutes\n"
+    assert.matches("^\nadding over steps +10 +20" .. head .. "tanh +%d+ %%", output)
+    assert.matches("\nrepeating symbols +3 +4 .*\nwith attention +%d+ %% +%d+ %% +%d+ +%d+%.%d%d +%d+ +59849 +"
+      .. "%d+%.%d%d\n$", output)
     local svg = files.read(path)
     os.remove(path)
     assert.matches(">encoder-decoder</text>", svg, 1, true)
     output = succeed("examples/limits.lua", "--task", "copy", "--only", "GRU", "LRU", "--lengths", 2, 4,
       "--updates", 60)
     assert.matches("^\ncopy over steps +2 +4 .*\nGRU .*\nLRU +%d+ %% +[19][0-9]+ %%", output)
+  end)
+
+  it("show what holds at lengths beyond those learned", function()
+    local output = succeed("examples/limits.lua", "--task", "parity", "--only", "GRU", "--lengths", 4, 8,
+      "--beyond", 30, 1100, "--updates", 400, "--polish", 40)
+    assert.matches("^\nparity of steps +4 +8 +%+30 +%+1100   updates .*\nGRU +%d+ %% +9[0-9]+ %% +%d+ %% +%d+ %% ",
+      output)
+    output = succeed("examples/limits.lua", "--task", "counter", "words", "arithmetic", "flip-flop", "queries",
+      "selective", "--only", "LSTM", "--lengths", 16, "--beyond", 20, "--updates", 3, "--polish", 2)
+    for _, heading in ipairs { "sum modulo 5", "words of S3", "value modulo 5", "flip%-flop steps", "queries in steps",
+      "selective copy" } do
+      assert.matches("\n" .. heading .. " +16 .*\nLSTM +%d+ %%", output)
+    end
   end)
 
   it("say of an option what was expected of it, before any work", function()
