@@ -16,7 +16,7 @@ end
 -- All that scripts have, sorted.
 local PUBLIC = {
   saros = [[
-    abs arange argmax backward_in_segments beam_search clock clone concatenate contiguous cos cross_entropy ctc cumsum
+    abs arange argmax automata backward_in_segments beam_search clock clone concatenate contiguous cos cross_entropy ctc cumsum
     data detach elu eq evaluate exp export_c find_rate fit flatten flip full gather ge gelu gelu_tanh generator
     gradient_check gt hard_sigmoid hard_tanh ids info inspect is_terminal isfinite isnan json_decode json_encode le
     leaky_relu load log log_softmax logsumexp lt make_folder matmul max maximum mean memory metrics min minimum mse ne
@@ -36,6 +36,7 @@ local PUBLIC = {
     adding arithmetic brackets copy counter flip_flop group_words multi_query_recall parity recall selective_copy
     shape_names shapes]],
   ["saros.metrics"] = "classification regression",
+  ["saros.automata"] = "curriculum extract learn model polish prove prune",
   ["saros.plot"] = "bars confusion heat histogram lines",
   ["saros.inspect"] = "gates guesses neurons reach",
   ["saros.safetensors"] = "read write",

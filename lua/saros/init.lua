@@ -17,6 +17,7 @@
 ---     safetensors   read and write named tensors
 ---     ctc        what a model trained with ctc_loss says, as ids
 ---     metrics    precision, recall, F1 of labels; MAE and RMSE of numbers
+---     automata   nets of finite states, proved right at every length
 ---     profile    where the time goes, by operation and layer
 ---     plot       charts as SVG: lines, bars, histograms, heat maps
 ---     report     a page about trainings, from their run folders
@@ -92,6 +93,7 @@ return spelling.space("saros", saros, {
   ctc = { "saros.generate.ctc" },
   metrics = { "saros.metrics" },
   profile = { "saros.profile", "of" },
+  automata = { "saros.automata" },
   plot = { "saros.look.plot" },
   inspect = { "saros.inspect" },
   report = { "saros.report" },

@@ -23,6 +23,7 @@ local models = lazy({}, {
   classifier = { "saros.nn.classifier" },
   encoder_decoder = { "saros.nn.encoder_decoder" },
   program = { "saros.nn.program" },
+  automaton = { "saros.automata.model" },
 })
 
 local FORMAT = 1

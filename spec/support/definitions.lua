@@ -216,8 +216,8 @@ add("layer, finite", function()
 end, { is_trained_otherwise = true })
 
 add("chain, of finite states", function()
-  return nn.chain { nn.finite { tokens = IDS, heads = 2, states = 3, pointers = "all" }, nn.linear { 18, 4 }, saros.relu,
-    nn.linear { 4, IDS } }
+  return nn.chain { nn.finite { tokens = IDS, heads = 2, states = 3, pointers = "all" }, nn.linear { 18, 4 },
+    saros.relu, nn.linear { 4, IDS } }
 end, { inputs = SYMBOLS, is_trained_otherwise = true })
 
 add("chain, of soft finite states", function()

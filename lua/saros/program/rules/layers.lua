@@ -200,9 +200,10 @@ function rules.finite(t, arguments, results)
   end
   local state = t:value(before or first_state(heads, n, P))
   local whole = t:spread("finite", state, state.axes)
-  local y = t:node("matvec", { m, whole }, { heads = heads * P, rows = n, columns = n, transposed = true }, heads * P * n)
+  local width = heads * P * n
+  local y = t:node("matvec", { m, whole }, { heads = heads * P, rows = n, columns = n, transposed = true }, width)
   local after = layout.copy(axes)
-  after[#after] = layout.axis(heads * P * n, "feature")
+  after[#after] = layout.axis(width, "feature")
   t:bind(results[1], t:as(y, after))
   local rows = layout.copy(after)
   table.remove(rows, 1)

@@ -1,0 +1,78 @@
+--- What a net of finite states does, as an automaton with as few states as possible.
+---
+--- States that are reached from the start are found breadth first, and those that no word
+--- tells apart become one (Moore 1956). Beside a reference, only tokens that it allows are
+--- followed, and only answers that it asks for count.
+
+local options = require "saros.options"
+local automaton = require "saros.automata.automaton"
+local machine = require "saros.automata.machine"
+local readout = require "saros.automata.readout"
+local references = require "saros.automata.reference"
+
+--- A reference that allows every token and asks after each.
+local function anything(tokens)
+  return references.of("automaton", { tokens = tokens, answers = 1, start = 1, step = function() return 1, 1 end })
+end
+
+--- All pairs of a state of the reference and one of the machine that are reached, with the
+--- transitions that may happen, and where an answer is asked.
+local function walk(reference, of, limit)
+  local r, c, numbers, next, asked, at = {}, {}, {}, {}, {}, 1
+  local function number_of(state, place)
+    local key = state << 32 | place
+    if not numbers[key] then
+      numbers[key] = #r + 1
+      r[#r + 1], c[#c + 1], next[#next + 1], asked[#asked + 1] = state, place, {}, false
+    end
+    return numbers[key]
+  end
+  number_of(1, 1)
+  while r[at] do
+    for _, token in ipairs(reference:choices(r[at])) do
+      local after, answer = reference:step(r[at], token)
+      local to = number_of(after, of:step(c[at], token))
+      next[at][token] = to
+      asked[to] = asked[to] or answer ~= false
+    end
+    if #r > limit then
+      options.fail(("automaton: expected at most %d states, got more; prune the model first"):format(limit))
+    end
+    at = at + 1
+  end
+  return c, next, asked
+end
+
+--- The net's answer in each state where one is asked.
+local function answers_of(model, of, c, asked)
+  local answers, told = readout.answers(model, of, c), {}
+  for state, answer in ipairs(answers) do
+    told[state] = asked[state] and answer
+  end
+  return told
+end
+
+local check = options.declare("automata.extract", {
+  { "reference", options.optional(options.table) },
+  { "limit", options.size, 100000 },
+})
+
+---@class saros.automata.ExtractOptions
+---@field reference? saros.data.Automaton|saros.data.Task  what is allowed and asked (every token, after each)
+---@field limit? integer  states, at most (100,000)
+
+---@param model saros.automata.Model
+---@param given? saros.automata.ExtractOptions
+---@return saros.automata.Automaton
+return function(model, given)
+  local o = check(given or {})
+  if model.finite.is_soft then
+    options.fail "automaton: expected a net of hard states, got one that is soft; call model.finite:harden() first"
+  end
+  local of = machine.whole(model.finite)
+  local reference = o.reference and references.of("automaton", o.reference) or anything(model.o.tokens)
+  local c, next, asked = walk(reference, of, o.limit)
+  return automaton.minimal {
+    tokens = model.o.tokens, answers = model.o.answers, next = next, told = answers_of(model, of, c, asked),
+  }
+end

@@ -1,0 +1,119 @@
+--- A net of finite states: a finite-state layer that reads tokens, and a readout of its
+--- states, linear, relu, linear. Its answer at a step is the class of the largest output.
+
+local core = require "saros.core"
+local lazy = require "saros.lazy"
+local options = require "saros.options"
+local model_file = require "saros.model_file"
+local finite = require "saros.nn.finite"
+local linear = require "saros.nn.linear"
+local module = require "saros.nn.module"
+local steps = require "saros.nn.steps"
+
+local late = lazy({}, {
+  extract = { "saros.automata.extract" },
+  prove = { "saros.automata.prove" },
+  prune = { "saros.automata.prune", "prune" },
+})
+
+---@class saros.automata.Model: saros.nn.Module
+---@field o saros.automata.ModelOptions
+---@field finite saros.nn.Finite
+---@field hidden saros.nn.Linear
+---@field head saros.nn.Linear
+local Model = module.class "automaton"
+Model.stateful = true
+Model.hides_padding = true
+
+--- What the readout says of states.
+---@param y saros.Tensor  (..., F) as the layer has them
+---@return saros.Tensor  (..., answers)
+function Model:readout(y)
+  return self.head(core.relu(self.hidden(y)))
+end
+
+---@param ids saros.Tensor  (T, B)
+---@param state? saros.nn.State
+---@param given? saros.nn.StepOptions
+---@return saros.Tensor logits  (T, B, answers); 0 behind the ends of rows
+---@return saros.nn.State state
+function Model:forward(ids, state, given)
+  local y, last = self.finite(ids, state, given)
+  local walk = given and options.about(self.kind, steps.of, given, ids)
+  return steps.hide(self:readout(y), walk and walk.mask), last
+end
+
+--- Search through all that can happen beside a reference: see saros.automata.prove.
+---@param reference saros.data.Automaton|saros.data.Task
+---@param given? saros.automata.ProveOptions
+---@return saros.automata.Proof
+function Model:prove(reference, given)
+  return late.prove(self, reference, given)
+end
+
+--- The heads that are needed alone, with a new readout: see saros.automata.prune.
+---@param reference saros.data.Automaton|saros.data.Task
+---@param given? saros.automata.PruneOptions
+---@return saros.automata.Model? model
+---@return string? message
+function Model:prune(reference, given)
+  return late.prune(self, reference, given)
+end
+
+--- What the net does, as an automaton with as few states as possible: see saros.automata.extract.
+---@param given? saros.automata.ExtractOptions
+---@return saros.automata.Automaton
+function Model:automaton(given)
+  return late.extract(self, given)
+end
+
+--- Write the whole model to one file: saros.load(path) gives it back.
+---@param path string
+---@return true? ok, string? message
+function Model:save(path)
+  return model_file.write(path, self.kind, { options = self.o }, self)
+end
+
+function Model:describe()
+  return ("automaton (%s -> %d answers)"):format(self.finite:describe(), self.o.answers)
+end
+
+local check = options.declare("automata.model", {
+  { "tokens", options.size },
+  { "answers", options.size },
+  { "heads", options.size, 8 },
+  { "states", options.at_least(2), 8 },
+  { "pointers", options.one_of { "one", "all" }, "one" },
+  { "start", options.one_of { "hard", "soft" }, "hard" },
+  { "hidden", options.size, 64 },
+  { "seed", options.integer, 1 },
+})
+
+---@class saros.automata.ModelOptions
+---@field tokens integer
+---@field answers integer
+---@field heads? integer  (8)
+---@field states? integer  of each head (8)
+---@field pointers? "one"|"all"  of each head ("one")
+---@field start? "hard"|"soft"  ("hard")
+---@field hidden? integer  units of the readout (64)
+---@field seed? integer  (1)
+
+---@param given saros.automata.ModelOptions
+---@return saros.automata.Model
+local function model(given)
+  local o = check(given)
+  local self = Model.new()
+  self.o, self.inputs = o, { { name = "x", count = o.tokens } }
+  self.finite = self:add_member("finite", finite { tokens = o.tokens, heads = o.heads, states = o.states,
+    pointers = o.pointers, start = o.start })
+  self.hidden = self:add_member("hidden", linear { self.finite.output, o.hidden })
+  self.head = self:add_member("head", linear { o.hidden, o.answers })
+  return self:init { seed = o.seed }
+end
+
+model_file.register("automaton", function(description)
+  return model(description.options)
+end)
+
+return model

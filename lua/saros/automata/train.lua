@@ -1,0 +1,165 @@
+--- Training on random words of a reference: a curriculum of lengths, and a polish.
+
+local core = require "saros.core"
+local options = require "saros.options"
+local optim = require "saros.optim"
+local references = require "saros.automata.reference"
+
+local train = {}
+
+---@class saros.automata.Trainer
+---@field model saros.automata.Model
+---@field reference saros.automata.Reference
+---@field optimizer saros.optim.Optimizer
+---@field generator saros.Generator
+---@field rows integer
+---@field clip number
+---@field updates integer  made so far
+---@field tokens integer  read so far
+---@field factor number  of the step size
+---@field words integer[][]  with which a quarter of the rows begin, if there are any
+local Trainer = {}
+Trainer.__index = Trainer
+
+train.options = {
+  { "rows", options.size, 64 },
+  { "lr", options.positive, 5e-3 },
+  { "clip", options.positive, 1 },
+  { "seed", options.integer, 1 },
+}
+
+--- What a training keeps between updates.
+---@param model saros.automata.Model
+---@param reference saros.automata.Reference
+---@param o { rows: integer, lr: number, clip: number, seed: integer }
+---@return saros.automata.Trainer
+function train.new(model, reference, o)
+  local self = setmetatable({ model = model, reference = reference, rows = o.rows, clip = o.clip, updates = 0,
+    tokens = 0, factor = 1, words = {}, generator = core.generator(o.seed) }, Trainer)
+  self.optimizer = optim.adamw(model:parameters(), { lr = o.lr, beta1 = 0.9, beta2 = 0.98,
+    schedule = function() return self.factor end })
+  return self
+end
+
+--- Words at the head of a quarter of the rows.
+local function heads_of(self)
+  local heads = #self.words > 0 and {} or nil
+  for row = 1, heads and self.rows // 4 or 0 do
+    heads[row] = self.words[self.generator:integer(#self.words)]
+  end
+  return heads
+end
+
+--- One update on words of a length.
+---@param length integer
+---@return number accuracy  of the answers that were asked
+---@return number loss
+function Trainer:update(length)
+  local ids, answers, mask = self.reference:words(self.generator, self.rows, length, heads_of(self))
+  self.updates, self.tokens = self.updates + 1, self.tokens + self.rows * length
+  if mask and mask:max():item() == 0 then
+    return 1, 0
+  end
+  local tape <close> = core.tape()
+  local logits = self.model(ids)
+  local loss = core.cross_entropy(logits, answers, { mask = mask })
+  tape:backward(loss)
+  optim.clip_norm(self.model:parameters(), self.clip)
+  self.optimizer:step()
+  local right = logits:detach():argmax(-1):eq(answers)
+  local share = mask and ((right * mask):sum() / mask:sum()):item() or right:mean():item()
+  return share, loss:item()
+end
+
+--- Train at one length, with a step size that goes to zero.
+---@param length integer
+---@param updates integer
+---@param ends? fun(): boolean  asked every 50 updates; true ends it
+function Trainer:polish(length, updates, ends)
+  for update = 1, updates do
+    self.factor = 1 - (update - 1) / updates
+    self:update(length)
+    if ends and (update % 50 == 0 or update == updates) and ends() then
+      break
+    end
+  end
+  self.factor = 1
+end
+
+--- Lengthen the words as they are learned: to 1.6 times and one more after some updates
+--- with enough right answers, up to the last length. Each update draws one of the length's
+--- second half.
+---@param o { length: integer, updates: integer, accuracy: number, times: integer }
+---@param passed? fun(length: integer): boolean?  called at each length that was learned; true ends it
+---@return boolean  was the last length learned, or the curriculum ended?
+function Trainer:curriculum(o, passed)
+  local length, good = math.min(3, o.length), 0
+  for _ = 1, o.updates do
+    local least = math.max(1, length // 2)
+    local share = self:update(least - 1 + self.generator:integer(length - least + 1))
+    good = good + (share >= o.accuracy and 1 or 0)
+    if good >= o.times then
+      if passed and passed(length) or length == o.length then
+        return true
+      end
+      length, good = math.min(o.length, math.floor(1.6 * length) + 1), 0
+    end
+  end
+  return false
+end
+
+train.lengths = {
+  { "length", options.size, 40 },
+  { "updates", options.size, 6000 },
+  { "accuracy", options.share, 0.97 },
+  { "times", options.size, 4 },
+}
+
+local function joined(...)
+  local list = {}
+  for _, some in ipairs { ... } do
+    table.move(some, 1, #some, #list + 1, list)
+  end
+  return list
+end
+train.joined = joined
+
+local check_curriculum = options.declare("automata.curriculum", joined(train.options, train.lengths))
+
+---@class saros.automata.TrainOptions
+---@field length? integer  of words, at most (40)
+---@field updates? integer  at most (6000; of polish 200)
+---@field accuracy? number  share of right answers of an update that counts as good (0.97)
+---@field times? integer  good updates after which words become longer (4)
+---@field rows? integer  words of an update (64)
+---@field lr? number  of AdamW with betas 0.9 and 0.98 (5e-3)
+---@field clip? number  of the gradient's norm (1)
+---@field seed? integer  of the words (1)
+
+--- Train a model on words that become longer as it learns.
+---@param model saros.automata.Model
+---@param reference saros.data.Automaton|saros.data.Task
+---@param given? saros.automata.TrainOptions
+---@return boolean learned  was the last length learned?
+---@return integer updates
+function train.curriculum(model, reference, given)
+  local o = check_curriculum(given or {})
+  local trainer = train.new(model, references.of("curriculum", reference), o)
+  return trainer:curriculum(o), trainer.updates
+end
+
+local check_polish = options.declare("automata.polish", joined(train.options, {
+  { "length", options.size, 40 },
+  { "updates", options.size, 200 },
+}))
+
+--- Train a model on words of one length with a step size that goes to zero.
+---@param model saros.automata.Model
+---@param reference saros.data.Automaton|saros.data.Task
+---@param given? saros.automata.TrainOptions
+function train.polish(model, reference, given)
+  local o = check_polish(given or {})
+  train.new(model, references.of("polish", reference), o):polish(o.length, o.updates)
+end
+
+return train

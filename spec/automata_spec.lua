@@ -1,0 +1,240 @@
+-- Nets of finite states: learned from a reference, proved, pruned, and written as tables.
+
+require "spec.support.values"
+local c = require "spec.support.c_files"
+local files = require "spec.support.files"
+local saros = require "saros"
+local automata, tasks = saros.automata, saros.data.tasks
+
+-- Sums of bits, modulo m. The answer is the sum, modulo the number of answers, or what `change` says.
+local function counter(m, answers, change)
+  return { tokens = 2, answers = answers or m, start = 0, step = function(sum, token)
+    sum = (sum + token - 1) % m
+    return sum, change and change(sum) or sum % (answers or m) + 1
+  end }
+end
+
+-- The last of tokens 1 and 2, asked for by token 3; token 4 does nothing.
+local MEMORY = { tokens = 4, answers = 2, start = "1", step = function(bit, token)
+  return token <= 2 and tostring(token) or bit, token == 3 and tonumber(bit) or nil
+end }
+
+local CASES = {
+  ["parity"] = { counter(2), { heads = 4, states = 4 }, states = 2 },
+  ["sums modulo 3"] = { tasks.counter { modulus = 3 }, {}, states = 3 },
+  ["S3, all pointers"] = { tasks.group_words { group = "S3" }, { heads = 6, states = 4, pointers = "all" },
+    states = 6 },
+  ["a bit, asked for at times"] = { MEMORY, { heads = 4, states = 4 } },
+  ["brackets to depth 3"] = { tasks.brackets { depth = 3 }, { heads = 4, states = 8 }, states = 4 },
+  ["parity, from a soft start"] = { counter(2), { heads = 4, states = 4, start = "soft", length = 20 }, states = 2 },
+}
+
+local parity = automata.learn(counter(2), { heads = 4, states = 4 })
+local s3 = automata.learn(tasks.group_words { group = "S3" }, { heads = 6, states = 4, pointers = "all" })
+
+-- A random word that a reference allows, and its answers; false where none is asked.
+local function word_of(given, seed, length)
+  local reference, generator = given.reference or given, saros.generator(seed)
+  local word, answers, state = {}, {}, reference.start
+  for t = 1, length do
+    local list = reference.allowed and reference.allowed(state)
+    word[t] = list and list[generator:integer(#list)] or generator:integer(reference.tokens)
+    local after, answer = reference.step(state, word[t])
+    state, answers[t] = after, answer or false
+  end
+  return word, answers
+end
+
+local function column(word)
+  return saros.ids(word):reshape(#word, 1)
+end
+
+-- Answers of a net to a word, as a list.
+local function said(model, word)
+  return model(column(word)):argmax(-1):reshape(#word):totable()
+end
+
+local function where_asked(list, answers)
+  local kept = {}
+  for t, answer in ipairs(answers) do
+    kept[t] = answer and list[t] or false
+  end
+  return kept
+end
+
+describe("a net of finite states", function()
+  for title, case in pairs(CASES) do
+    it("learns " .. title .. " and is proved right at every length", function()
+      local reference, o = case[1], case[2]
+      local model, proof, facts = automata.learn(reference, o)
+      assert.is_true(proof.proved, tostring(proof))
+      assert.is_true(proof.closed and proof.margin > 5 and proof.states > 1 and proof.depth >= 1)
+      assert.matches("^proved: %d+ states, depth %d+, smallest margin %d", tostring(proof))
+      assert.is_true(facts.updates > 0 and facts.seconds > 0)
+      local word, answers = word_of(reference, 1, 3000)
+      assert.same(answers, where_asked(said(model, word), answers))
+      local automaton = model:automaton { reference = reference }
+      assert.same(answers, where_asked(automaton:run(word), answers))
+      assert.equal(case.states or #automaton.next, #automaton.next)
+    end)
+  end
+
+  it("learns the same bits from the same options", function()
+    local function digests(seed)
+      local model = automata.learn(counter(2), { heads = 4, states = 4, seed = seed })
+      return { model.finite.weight:digest(), model.head.weight:digest() }
+    end
+    assert.same(digests(2), digests(2))
+    assert.is_not.same(digests(2), digests(3))
+  end)
+
+  it("says the same in a session, in one of 8 bits, from a file and as C", function()
+    local word, answers = word_of(tasks.group_words { group = "S3" }, 2, 500)
+    assert.same(answers, said(s3, word))
+    local loaded = files.reloaded(s3)
+    assert.same(answers, said(loaded, word))
+    assert.is_true(loaded:prove(tasks.group_words { group = "S3" }).proved)
+    for _, weights in ipairs { "real", "bf16", "int8" } do
+      local session, told = s3:session { weights = weights }, {}
+      for t, token in ipairs(word) do
+        told[t] = session:step(token):argmax(-1):item()
+      end
+      assert.same(answers, told)
+    end
+    c.assert_well(s3)
+    c.assert_well(s3, { weights = "int8" })
+  end)
+
+  it("goes on learning when it is loaded", function()
+    local loaded = files.reloaded(parity)
+    local before = loaded.finite.weight:digest()
+    automata.polish(loaded, counter(2), { updates = 3, length = 5 })
+    assert.not_equal(before, loaded.finite.weight:digest())
+  end)
+
+  it("keeps zeros behind the ends of rows, and states where it was cut", function()
+    local ids = saros.ids { { 1, 2 }, { 2, 2 }, { 2, 1 } }
+    local y = parity(ids, nil, { lengths = { 2, 3 } })
+    assert.equal(0, y[3][1]:abs():max():item())
+    local _, state = parity(ids:slice(1, 1, 2))
+    assert.same_values(parity(ids)[3], parity(ids:slice(1, 3, 3), state)[1], 0)
+  end)
+end)
+
+describe("a proof", function()
+  it("is refuted by a shortest word", function()
+    local wrong = counter(4, 2, function(sum) return sum == 3 and 1 or sum % 2 + 1 end)
+    local proof = parity:prove(wrong)
+    assert.is_false(proof.proved)
+    assert.is_true(proof.closed)
+    assert.same({ { 2, 2, 2 }, 1, 2 }, { proof.word, proof.expected, proof.got })
+    assert.equal("wrong after 2 2 2: expected 1, got 2", tostring(proof))
+  end)
+
+  it("finds the state in which two answers would have to be right", function()
+    -- After an even number of twos the net is where it was, but the reference asks otherwise.
+    local proof = parity:prove(counter(4, 2, function(sum) return sum == 2 and 2 or sum % 2 + 1 end))
+    assert.same({ 2, 2 }, proof.word)
+    assert.equal(2, proof.expected)
+    assert.equal(1, proof.got)
+  end)
+
+  it("stays open where there are more states than it may see", function()
+    local proof = parity:prove(counter(64, 2), { limit = 10 })
+    assert.same({ false, false }, { proof.proved, proof.closed })
+    assert.equal("open: more than 10 states", tostring(proof))
+    assert.is_true(parity:prove(counter(64, 2)).proved)
+  end)
+
+  it("refuses what does not fit", function()
+    local soft = automata.model { tokens = 2, answers = 2, start = "soft" }
+    for message, fn in pairs {
+      ["prove: expected a net of hard states, got one that is soft"] = function() soft:prove(counter(2)) end,
+      ["automaton: expected a net of hard states, got one that is soft"] = function() soft:automaton() end,
+      ["prove: expected a reference of 2 tokens and 2 answers, got one of 2 and 3"] = function()
+        parity:prove(counter(3))
+      end,
+      ["learn: expected a reference { tokens, answers, start, step }, or a task that has one"] = function()
+        automata.learn(tasks.copy { lag = 3 })
+      end,
+      ["prove: expected answers of the reference in 1..2, got 7"] = function()
+        parity:prove { tokens = 2, answers = 2, start = 1, step = function() return 1, 7 end }
+      end,
+      ["prove: expected states of the reference that are numbers or strings, got a table"] = function()
+        parity:prove { tokens = 2, answers = 2, start = 1, step = function() return {}, 1 end }
+      end,
+      ["learn: expected a reference whose words go on, got one that ends some"] = function()
+        automata.learn { tokens = 2, answers = 2, start = 1, step = function() return 2, 1 end,
+          allowed = function(state) return state == 1 and { 1 } or {} end }
+      end,
+      ["expected option 'states' to be an integer, 2 or more"] = function()
+        automata.learn(counter(2), { states = 1 })
+      end,
+    } do
+      assert.error_matches(fn, message, 1, true)
+    end
+  end)
+end)
+
+describe("the parts of the recipe", function()
+  it("are a curriculum, a polish and pruning", function()
+    local model = automata.model { tokens = 2, answers = 2, heads = 4, states = 4 }
+    assert.is_nil((model:prune(tasks.counter { modulus = 2 })))
+    assert.matches("prune: no 3 heads", select(2, model:prune(counter(2))))
+    local learned, updates = automata.curriculum(model, counter(2), { length = 12 })
+    assert.is_true(learned and updates >= 12)
+    automata.polish(model, counter(2), { length = 12, updates = 50 })
+    local small = assert(model:prune(counter(2)))
+    assert.is_true(small.o.heads < 4 and small:prove(counter(2)).proved)
+    assert.is_false((automata.curriculum(automata.model { tokens = 2, answers = 2 }, counter(2), { updates = 2 })))
+  end)
+
+  it("put wrong words at the head of rows", function()
+    local reference = require("saros.automata.reference").of("spec", counter(2))
+    local ids, answers = reference:words(saros.generator(1), 3, 4, { [2] = { 2, 2, 2, 1, 2 } })
+    assert.same({ 2, 2, 2, 1 }, ids:select(2, 2):totable())
+    assert.same({ 2, 1, 2, 2 }, answers:select(2, 2):totable())
+  end)
+end)
+
+describe("an automaton", function()
+  it("is shown as text and as a picture", function()
+    local automaton = parity:automaton()
+    assert.equal("automaton of 2 states, 2 tokens, 2 answers\nstate  answer | next state by token\n"
+      .. "    1       1 |    1    2\n    2       2 |    2    1", tostring(automaton))
+    local picture = automaton:plot { title = "parity" }
+    assert.equal("plot (automaton, 640 x 640)", tostring(picture))
+    local _, circles = picture:svg():gsub("<circle", "")
+    assert.equal(2, circles)
+    assert.error_matches(function() automaton:run { 1, 3 } end, "run: expected a token that is allowed, got 3 at 2")
+    assert.error_matches(function() parity:automaton { limit = 1 } end, "at most 1 states")
+  end)
+
+  it("is a table in C that gives the same answers", function()
+    local task = tasks.brackets { depth = 3 }
+    local model = automata.learn(task, { heads = 4, states = 8 })
+    local word, answers = word_of(task, 3, 200)
+    for t, token in ipairs(word) do
+      word[t], answers[t] = token - 1, answers[t] - 1
+    end
+    files.with_folder(function(folder)
+      assert(model:automaton({ reference = task }):write_c(folder .. "/table.c", "depth"))
+      files.write(folder .. "/main.c", ([[
+#include <stdio.h>
+#include "table.c"
+static const int word[] = {%s};
+int main(void) {
+  int state = 0;
+  printf("%%d", depth_step(&state, 1) + depth_step(&state, 9) + depth_step(&state, -1));
+  for (unsigned t = 0; t < sizeof word / sizeof *word; t++)
+    printf(" %%d", depth_step(&state, word[t]));
+  return 0;
+}
+]]):format(table.concat(word, ", ")))
+      local flags = c.FLAGS
+      c.succeed("cd '%s' && gcc %s main.c -o main", folder, flags)
+      assert.equal("-3 " .. table.concat(answers, " "), (c.run("'%s/main'", folder)))
+    end)
+    assert.error_matches(function() parity:automaton():write_c("x.c", "a b") end, "write_c: expected a name of C")
+  end)
+end)
