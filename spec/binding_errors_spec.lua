@@ -153,6 +153,10 @@ local functions = {
     return tensor(4, 18), A("tensor?", saros.ids { { 1, 4 }, { 2, 3 } }), A("tensor?", saros.ones(2, 6)),
       A("options", { heads = 2, states = 3, mask = saros.ones(2, 2) })
   end,
+  delta = function()
+    return tensor(5, 2, 3), tensor(5, 2, 3), tensor(5, 2, 4), A("options", { heads = 1, write = saros.ones(5, 2, 1) }),
+      A("tensor?", saros.ones(2, 12))
+  end,
   mask_rows = function() return tensor(5, 2, 3), tensor(5, 2) end,
   tape = function() return A("options?", { training = false, parameters = false }) end,
   no_gradient = function() end, is_training = function() end,

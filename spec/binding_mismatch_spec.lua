@@ -124,6 +124,12 @@ describe("arguments that do not fit together #binding", function()
       { t(), nil, nil, {}, n = 4 }, { x, nil, nil, { states = 2 }, n = 4 }, { x, x, nil, { states = 2 }, n = 4 },
       { t(), saros.ids { { 1 } }, nil, { states = 2 }, n = 4 }, { x, nil, nil, { states = 0 }, n = 4 },
     },
+    delta = { -- more of them in delta_spec
+      { t(), x, x, { heads = 1 } }, { x, t(), x, { heads = 1 } }, { x, x, t(), { heads = 1 } },
+      { x, x, x, { heads = 0 } }, { x, x, x, { heads = 1, chunk = 0 } }, { x, x, x, { heads = 1, chunks = 16 } },
+      { x, x, x, { heads = 1, decay = vector } }, { x, x, x, { heads = 1, mask = saros.ones(2, 5) } },
+      { x, x, x, { heads = 1 }, saros.ones(2, 3) }, { saros.ids { 1 }, x, x, { heads = 1 } },
+    },
     crf_loss = { -- more of them in crf_spec
       { x, saros.ids { { 1 } }, crf }, { x, four, crf }, { t(), four, crf }, { x, x, crf },
       { x, ones, { transitions = saros.ones(3, 3) } },

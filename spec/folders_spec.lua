@@ -35,7 +35,7 @@ local WORDS = {
   base = { "try" },
   recurrent = { "r", "recurrence" },
   program = { "node", "at", "number", "attribute" },
-  kernel = { "real", "kernels", "packed", "unary", "binary", "step", "loss", "ctc", "crf", "attention" },
+  kernel = { "real", "kernels", "packed", "unary", "binary", "step", "loss", "ctc", "crf", "attention", "delta" },
   lua = { "binding" },
 }
 

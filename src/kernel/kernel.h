@@ -443,6 +443,9 @@ typedef struct attention_kernels {
                int F, int n);
 } attention_kernels;
 
+/* delta_kernels */
+#include "kernel_delta.h"
+
 /* --- Parameter updates (update.c) ----------------------------------------- */
 
 typedef struct update_kernels {
@@ -559,6 +562,7 @@ typedef struct finite_kernels {
   X(dropout) \
   X(attention) \
   X(finite) \
+  X(delta) \
   X(update) \
   X(strip)
 // clang-format on

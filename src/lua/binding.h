@@ -432,6 +432,7 @@ void bind_open_operation(lua_State *L);
 void bind_open_ctc(lua_State *L);
 void bind_open_window(lua_State *L);
 void bind_open_finite(lua_State *L);
+void bind_open_delta(lua_State *L);
 void bind_open_recurrent(lua_State *L);
 void bind_open_tape(lua_State *L);
 void bind_open_own(lua_State *L);

@@ -27,6 +27,7 @@ static void make_core(lua_State *L) {
   bind_open_ctc(L);
   bind_open_window(L);
   bind_open_finite(L);
+  bind_open_delta(L);
   bind_open_recurrent(L);
   bind_open_tensor(L);  // after the functions that its operators are
   bind_open_tape(L);

@@ -344,6 +344,48 @@ SAROS_API saros_status saros_finite(saros_tensor *logits, saros_tensor *ids,
                                     const saros_finite_options *options,
                                     saros_tensor **out, saros_tensor **last);
 
+/* Shapes: T steps, B rows, H heads, n reflections. A null tensor is an absent one. */
+typedef struct saros_delta_options {
+  int heads;            // H, 1 or more
+  int reflections;      // n, micro-steps of a step: 1 to 64
+  int chunk;            // micro-steps in one set of products, 1 to 64; 0: the
+                        // default, 16. It changes rounding alone
+  int reverse;          // true: from the last step to the first
+  saros_tensor *write;  // (T, B, n H); null: ones
+  saros_tensor *erase;  // (T, B, n H); null: nothing is erased
+  saros_tensor *decay;  // (T, B, H) or (T, B, H K), logarithms <= 0 of what is
+                        // kept of the state; null: all is kept
+  saros_tensor *mask;   // (T, B) of 1 and 0: a step where it is 0 changes
+                        // nothing, and its y is 0
+  saros_tensor *reset;  // (T, B) of 1 and 0: see saros_keep
+  saros_tensor *first;  // (H K V), where resets lead, and where a walk without
+                        // a state begins; null: zeros
+} saros_delta_options;
+
+/*
+** A memory with the delta rule (DeltaNet, Yang et al. 2024; gated, Yang et al. 2025;
+** several reflections, Siems et al. 2025; decays by channel, Kimi Linear 2025). Each
+** row and head has a matrix M (K, V). A step is
+**
+**   M = diag(exp(decay)) M                                    once
+**   u = write v - erase M^T k,   M = M + k u^T                for each reflection
+**   y = M^T q
+**
+** q (T, B, H K), k (T, B, n H K), v (T, B, n H V); the reflections of a step lie side
+** by side, the first one first. y is (T, B, H V). The state before the first step is
+** 'state' (B, H K V), or 'first' if it is null; last is the one after the last step.
+** Keys should have length 1, and erase lie in 0..2, or states grow.
+**
+** Differentiable in q, k, v, write, erase, decay, the state and first. A tape keeps
+** the inputs, by reference, and one state for each 64 micro-steps. SAROS_EARGUMENT if
+** shapes do not fit; *y and *last are null then.
+*/
+SAROS_API saros_status saros_delta(saros_tensor *q, saros_tensor *k,
+                                   saros_tensor *v,
+                                   const saros_delta_options *options,
+                                   saros_tensor *state, saros_tensor **y,
+                                   saros_tensor **last);
+
 /* x (..., I) W^T + b with W (O, I) and b (O) or null: (..., O). */
 SAROS_API saros_status saros_linear(saros_tensor *x, saros_tensor *weight,
                                     saros_tensor *bias, saros_tensor **out);

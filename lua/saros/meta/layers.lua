@@ -197,6 +197,34 @@ function core.window(x, state, options) end
 ---@return saros.Tensor state  after the last step
 function core.finite(logits, ids, state, options) end
 
+---@class saros.DeltaOptions
+---@field heads? integer  H (1)
+---@field reflections? integer  n: micro-steps of a step, up to 64 (1)
+---@field write? saros.Tensor  (T, B, n H) (ones)
+---@field erase? saros.Tensor  (T, B, n H) (nothing is erased)
+---@field decay? saros.Tensor  (T, B, H) or (T, B, H K): logarithms, 0 or less (nothing decays)
+---@field mask? saros.Tensor  (T, B) of 1 and 0: a step where it is 0 changes nothing, and its y is 0
+---@field reset? saros.Tensor  (T, B) of 1 and 0: see keep
+---@field first? saros.Tensor  (H K V): where resets lead, and where a walk without a state begins (zeros)
+---@field reverse? boolean  from the last step to the first (false)
+---@field chunk? integer  micro-steps that are one set of products, 1 to 64; it changes rounding alone (16)
+
+--- A memory with the delta rule: each row and head has a matrix M (K, V), and a step is
+---
+---     M = diag(exp(decay)) M                              once
+---     u = write v - erase M^T k,   M = M + k u^T          for each reflection
+---     y = M^T q
+---
+--- The reflections of a step lie side by side, the first one first.
+---@param q saros.Tensor  (T, B, H K)
+---@param k saros.Tensor  (T, B, n H K), of length 1 by head
+---@param v saros.Tensor  (T, B, n H V)
+---@param options saros.DeltaOptions
+---@param state? saros.Tensor  (B, H K V) (options.first)
+---@return saros.Tensor y  (T, B, H V)
+---@return saros.Tensor state  after the last step
+function core.delta(q, k, v, options, state) end
+
 --- x W^T + b.
 ---@param x saros.Tensor  (..., I)
 ---@param weight saros.Tensor  (O, I)

@@ -1,0 +1,559 @@
+/*
+** The delta rule over a sequence: matrix states, one for each row and head, which
+** the chunks of kernel/delta.c walk.
+**
+** A unit is one head of one row. It goes through all of its steps on its own, so
+** threads share units and the bits are the same for any number of them. Its steps
+** are cut at fixed places:
+**
+**   segment  of BORDER micro-steps that count; the state before each is kept for the
+**            way back, and those between are made again
+**   chunk    a part of a segment, in which no state starts again but before the first
+**            step
+**
+** A plan, made once for a call, lists the steps of each row that count, in the order
+** of the walk.
+*/
+#include <string.h>
+
+#include "op.h"
+
+/* Micro-steps from one kept state to the next. */
+#define BORDER 64
+#define CHUNK 16
+
+typedef enum delta_place {
+  D_Q,
+  D_K,
+  D_V,
+  D_WRITE,
+  D_ERASE,
+  D_DECAY,
+  D_STATE,
+  D_FIRST,
+  D_INPUTS,
+  D_PLAN = D_INPUTS,  // (B, 1 + T): how many, then steps t, or ~t where the
+                      // state starts again before the step
+  D_BORDERS,          // (B, heads, segments, K V), or null
+  D_TENSORS
+} delta_place;
+
+typedef struct delta_run {
+  saros_context *context;
+  kernel_delta_sizes sizes;
+  int T, B;
+  int chunk, segment;  // steps of each, at most
+  int segments;        // of a row, at most
+  int slots;           // chunks of a segment, at most
+  saros_tensor *t[D_TENSORS];
+  saros_tensor *y, *last;            // or their gradients, null: zeros
+  saros_tensor *gradient[D_INPUTS];  // null where not wanted
+  saros_tensor
+      *first;  // (B, heads K V): the gradient of 'first' by row, or null
+  real *scratch;
+  size_t scratch_size;  // of a block
+  int blocks;
+} delta_run;
+
+/* --- The plan ------------------------------------------------------------------- */
+
+static const int32_t *plan_of(const delta_run *r, int row) {
+  return tensor_ids(r->t[D_PLAN]) + (size_t)row * ((size_t)r->T + 1);
+}
+
+/* The steps of the chunk that begins at a place of a row's list. */
+static int chunk_steps(const delta_run *r, const int32_t *plan, int from) {
+  const int end = from - from % r->segment + r->segment;
+  int to = from + 1;
+  while (to < plan[0] && to < end && to - from < r->chunk && plan[1 + to] >= 0)
+    to++;
+  return to - from;
+}
+
+static void plan_row(const delta_run *r, int32_t *plan, const real *mask,
+                     const real *keep, int reverse) {
+  plan[0] = 0;
+  for (int left = r->T; left > 0; left--) {
+    const int t = reverse ? left - 1 : r->T - left;
+    const size_t at = (size_t)t * (size_t)r->B;
+    if (mask == NULL || mask[at] != 0)
+      plan[1 + plan[0]++] = keep != NULL && keep[at] == 0 ? ~t : t;
+  }
+}
+
+/* The most chunks of a segment, and segments of a row. */
+static void count_parts(delta_run *r) {
+  r->segments = r->slots = 0;
+  for (int row = 0; row < r->B; row++) {
+    const int32_t *plan = plan_of(r, row);
+    int chunks = 0;
+    for (int at = 0; at < plan[0]; at += chunk_steps(r, plan, at)) {
+      chunks = at % r->segment == 0 ? 1 : chunks + 1;
+      r->slots = chunks > r->slots ? chunks : r->slots;
+    }
+    const int segments = base_divide_up(plan[0], r->segment);
+    r->segments = segments > r->segments ? segments : r->segments;
+  }
+}
+
+static saros_status make_plan(delta_run *r, const saros_delta_options *o) {
+  saros_tensor *mask = NULL, *keep = NULL;
+  saros_status status = SAROS_OK;
+  if (o->mask != NULL)
+    TRY(saros_contiguous(o->mask, &mask));
+  if (o->reset != NULL)
+    TRY_OR_DONE(saros_keep(o->reset, o->mask, o->reverse, &keep));
+  TRY_OR_DONE(tensor_new(r->context, SAROS_IDS, 2,
+                         (const int[]){r->B, r->T + 1}, &r->t[D_PLAN]));
+  for (int row = 0; row < r->B; row++)
+    plan_row(r, tensor_ids(r->t[D_PLAN]) + (size_t)row * ((size_t)r->T + 1),
+             mask ? tensor_reals(mask) + row : NULL,
+             keep ? tensor_reals(keep) + row : NULL, o->reverse);
+  count_parts(r);
+done:
+  saros_tensor_release(mask);
+  saros_tensor_release(keep);
+  return status;
+}
+
+/* --- A unit ------------------------------------------------------------------------ */
+
+typedef struct delta_unit {
+  const delta_run *r;
+  const delta_kernels *kernels;
+  int row, head;
+  const int32_t *plan;
+  kernel_delta_chunk chunk;
+  size_t rows[KERNEL_DELTA_MOST];
+  real *scratch;
+} delta_unit;
+
+static const real *reals_or_null(const saros_tensor *x) {
+  return x ? tensor_reals(x) : NULL;
+}
+
+static real *target_or_null(const saros_tensor *x) {
+  return x ? tensor_reals(x) : NULL;
+}
+
+/* Elements of a state on its own, and padded. */
+static size_t state_size(const delta_run *r) {
+  return (size_t)r->sizes.K * (size_t)r->sizes.V;
+}
+
+static size_t padded_size(const delta_run *r) {
+  return (size_t)KERNEL_DELTA_PADDED(r->sizes.K) *
+         (size_t)KERNEL_DELTA_PADDED(r->sizes.V);
+}
+
+/* Where the unit's state stands in (B, heads K V); null without a tensor. */
+static real *state_at(const delta_unit *u, const saros_tensor *states) {
+  const size_t unit =
+      (size_t)u->row * (size_t)u->r->sizes.heads + (size_t)u->head;
+  return states ? tensor_reals(states) + unit * state_size(u->r) : NULL;
+}
+
+static real *first_at(const delta_unit *u, const saros_tensor *first) {
+  return first ? tensor_reals(first) + (size_t)u->head * state_size(u->r)
+               : NULL;
+}
+
+static real *border_at(const delta_unit *u, int segment) {
+  const delta_run *r = u->r;
+  if (r->t[D_BORDERS] == NULL)
+    return NULL;
+  const size_t unit = (size_t)u->row * (size_t)r->sizes.heads + (size_t)u->head;
+  return tensor_reals(r->t[D_BORDERS]) +
+         (unit * (size_t)r->segments + (size_t)segment) * state_size(r);
+}
+
+/* m, padded, = a state, or zeros */
+static void load(const delta_unit *u, real *m, const real *state) {
+  const kernel_delta_sizes *s = &u->r->sizes;
+  if (state == NULL)
+    memset(m, 0, padded_size(u->r) * sizeof *m);
+  else
+    u->r->context->kernels->strip->copy_rows(
+        m, KERNEL_DELTA_PADDED(s->V), state, s->V, (size_t)s->K, (size_t)s->V);
+}
+
+/* A state, if it is wanted, = m. */
+static void store(const delta_unit *u, real *state, const real *m) {
+  const kernel_delta_sizes *s = &u->r->sizes;
+  if (state != NULL)
+    u->r->context->kernels->strip->copy_rows(
+        state, s->V, m, KERNEL_DELTA_PADDED(s->V), (size_t)s->K, (size_t)s->V);
+}
+
+/* A state, if it is wanted, += m. */
+static void add_to(const delta_unit *u, real *state, const real *m) {
+  const kernel_delta_sizes *s = &u->r->sizes;
+  for (int row = 0; row < s->K && state != NULL; row++)
+    u->r->context->kernels->pointwise->add_scaled(
+        state + (size_t)row * (size_t)s->V, 1,
+        m + row * KERNEL_DELTA_PADDED(s->V), (size_t)s->V);
+}
+
+static delta_unit unit_of(const delta_run *r, int number, real *scratch) {
+  delta_unit u = {.r = r,
+                  .kernels = r->context->kernels->delta,
+                  .row = number / r->sizes.heads,
+                  .head = number % r->sizes.heads,
+                  .scratch = scratch};
+  u.plan = plan_of(r, u.row);
+  u.chunk = (kernel_delta_chunk){
+      .sizes = &r->sizes,
+      .x = {tensor_reals(r->t[D_Q]), tensor_reals(r->t[D_K]),
+            tensor_reals(r->t[D_V]), reals_or_null(r->t[D_WRITE]),
+            reals_or_null(r->t[D_ERASE]), reals_or_null(r->t[D_DECAY])},
+      .head = u.head};
+  return u;
+}
+
+/* Turns to the chunk at a place of the list; true if the state starts again. */
+static int turn_to(delta_unit *u, int from) {
+  u->chunk.row = u->rows;
+  u->chunk.steps = chunk_steps(u->r, u->plan, from);
+  for (int i = 0; i < u->chunk.steps; i++) {
+    const int32_t step = u->plan[1 + from + i];
+    u->rows[i] =
+        (size_t)(step < 0 ? ~step : step) * (size_t)u->r->B + (size_t)u->row;
+  }
+  return u->plan[1 + from] < 0;
+}
+
+/* --- Forward ------------------------------------------------------------------------ */
+
+static void run_unit(delta_unit *u) {
+  const delta_run *r = u->r;
+  real *m = u->scratch, *kept = m + padded_size(r);
+  const real *state = state_at(u, r->t[D_STATE]);
+  const real *first = first_at(u, r->t[D_FIRST]);
+  load(u, m, state ? state : first);
+  for (int at = 0; at < u->plan[0]; at += u->chunk.steps) {
+    if (at % r->segment == 0) {
+      if (base_is_interrupted(r->context))
+        return;
+      store(u, border_at(u, at / r->segment), m);
+    }
+    if (turn_to(u, at))
+      load(u, m, first);
+    u->kernels->forward(tensor_reals(r->y), m, m, kept, &u->chunk);
+  }
+  store(u, state_at(u, r->last), m);
+}
+
+/* Runs the units of a block. */
+static void run_block(const delta_run *r, int block,
+                      void (*run)(delta_unit *u)) {
+  const int units = r->B * r->sizes.heads;
+  const int from = (int)((int64_t)units * block / r->blocks);
+  const int to = (int)((int64_t)units * (block + 1) / r->blocks);
+  real *scratch = r->scratch + (size_t)block * r->scratch_size;
+  for (int i = from; i < to; i++) {
+    delta_unit u = unit_of(r, i, scratch);
+    run(&u);
+  }
+}
+
+static void run_forward(void *arguments, int block) {
+  run_block(arguments, block, run_unit);
+}
+
+/* Shares out the units; 'size' elements of scratch for each block, and about 'work'
+** multiply-adds for an element of a state and a micro-step. */
+static saros_status share_units(delta_run *r, size_t size, double work,
+                                void (*run)(void *arguments, int block)) {
+  const int units = r->B * r->sizes.heads;
+  work *= (double)r->T * units * r->sizes.reflections * (double)state_size(r);
+  r->blocks = 4 * r->context->threads < units ? 4 * r->context->threads : units;
+  if (work < TEAM_LEAST || r->context->threads == 1)
+    r->blocks = units > 0;
+  r->scratch_size = (size + 15) & ~(size_t)15;
+  const size_t bytes = (size_t)r->blocks * r->scratch_size * sizeof(real);
+  r->scratch = pool_take(&r->context->pool, bytes);
+  if (r->scratch == NULL)
+    return base_out_of_memory(r->context, bytes);
+  memset(r->scratch, 0, bytes);
+  saros_status status = team_share(r->context, work, r->blocks, run, r);
+  pool_give(&r->context->pool, r->scratch);
+  return status;
+}
+
+/* --- Backward ----------------------------------------------------------------------- */
+
+/* Where the gradients of the inputs go. */
+static kernel_delta_gradients targets_of(const delta_run *r) {
+  saros_tensor *const *d = r->gradient;
+  return (kernel_delta_gradients){
+      target_or_null(d[D_Q]),     target_or_null(d[D_K]),
+      target_or_null(d[D_V]),     target_or_null(d[D_WRITE]),
+      target_or_null(d[D_ERASE]), target_or_null(d[D_DECAY])};
+}
+
+/* The scratch of the way back: dm, then for each chunk of a segment the state before
+** it and what its way forward keeps, then the kernel's own. */
+typedef struct delta_scratch {
+  real *dm, *slots, *own;
+  size_t slot, room;
+} delta_scratch;
+
+static delta_scratch scratch_of(const delta_run *r, real *scratch) {
+  const delta_kernels *k = r->context->kernels->delta;
+  const size_t state = padded_size(r);
+  delta_scratch s = {.dm = scratch, .slots = scratch + state};
+  s.room = k->room(&r->sizes, r->chunk);
+  s.slot = state + s.room;
+  s.own = s.slots + (size_t)r->slots * s.slot;
+  return s;
+}
+
+/* Makes the states of a segment again, and what its chunks keep; returns the number
+** of chunks, whose places in the list go to 'at'. */
+static int replay(delta_unit *u, const delta_scratch *s, int segment, int *at) {
+  const delta_run *r = u->r;
+  const int from = segment * r->segment;
+  const int end =
+      u->plan[0] - from < r->segment ? u->plan[0] : from + r->segment;
+  int count = 0;
+  load(u, s->slots, border_at(u, segment));
+  for (int place = from; place < end; place += u->chunk.steps, count++) {
+    real *m = s->slots + (size_t)count * s->slot;
+    at[count] = place;
+    if (turn_to(u, place))
+      load(u, m, first_at(u, r->t[D_FIRST]));
+    real *next = place + u->chunk.steps < end ? m + s->slot : NULL;
+    u->kernels->forward(NULL, next, m, m + padded_size(r), &u->chunk);
+  }
+  return count;
+}
+
+static void run_unit_back(delta_unit *u) {
+  const delta_run *r = u->r;
+  const delta_scratch s = scratch_of(r, u->scratch);
+  const kernel_delta_gradients targets = targets_of(r);
+  const real *dy = reals_or_null(r->y);
+  int at[BORDER];
+  load(u, s.dm, state_at(u, r->last));
+  for (int segment = base_divide_up(u->plan[0], r->segment) - 1; segment >= 0;
+       segment--) {
+    if (base_is_interrupted(r->context))
+      return;
+    for (int i = replay(u, &s, segment, at) - 1; i >= 0; i--) {
+      real *m = s.slots + (size_t)i * s.slot;
+      const int starts = turn_to(u, at[i]);
+      u->kernels->backward(&targets, dy, s.dm, m, m + padded_size(r), s.own,
+                           &u->chunk);
+      if (!starts)
+        continue;
+      add_to(u, state_at(u, r->first), s.dm);
+      load(u, s.dm, NULL);
+    }
+  }
+  add_to(u, state_at(u, r->t[D_STATE] ? r->gradient[D_STATE] : r->first), s.dm);
+}
+
+static void run_backward(void *arguments, int block) {
+  run_block(arguments, block, run_unit_back);
+}
+
+/* Where gradients are wanted, and those of the outputs. */
+static saros_status take_gradients(const tape_entry *e, delta_run *r) {
+  for (int i = 0; i < D_INPUTS; i++)
+    if (e->input[i] != NULL)
+      TRY(tensor_node_gradient(e->input[i], &r->gradient[i]));
+  TRY(tape_entry_gradient(e, 0, &r->y));
+  TRY(tape_entry_gradient(e, 1, &r->last));
+  if (e->input[D_FIRST] == NULL)
+    return SAROS_OK;
+  return saros_tensor_new(
+      r->context, SAROS_REAL, 2,
+      (const int[]){r->B, r->sizes.heads * r->sizes.K * r->sizes.V}, &r->first);
+}
+
+/* saved: as delta_run's t. */
+static saros_status delta_backward(const tape_entry *e) {
+  delta_run r = *(const delta_run *)e->arguments;
+  memcpy(r.t, e->saved, sizeof r.t);
+  saros_status status;
+  TRY_OR_DONE(take_gradients(e, &r));
+  const delta_scratch s = scratch_of(&r, NULL);
+  const size_t size =
+      padded_size(&r) + (size_t)r.slots * s.slot +
+      r.context->kernels->delta->backward_room(&r.sizes, r.chunk);
+  TRY_OR_DONE(share_units(&r, size, 8, run_backward));
+  if (r.first != NULL)
+    status = op_sum_rows(r.context, tensor_reals(r.gradient[D_FIRST]), 1,
+                         tensor_reals(r.first), (size_t)r.B,
+                         r.first->count / (r.B > 0 ? (size_t)r.B : 1));
+done:
+  saros_tensor_release(r.y);
+  saros_tensor_release(r.last);
+  saros_tensor_release(r.first);
+  return status;
+}
+
+static const tape_operation delta_operation = {"delta", delta_backward};
+
+/* --- Checks ------------------------------------------------------------------------- */
+
+static saros_status expect_shape(const saros_tensor *q, const char *name,
+                                 const saros_tensor *x, int rank,
+                                 const int *shape) {
+  if (x == NULL)
+    return SAROS_OK;
+  TRY(tensor_expect_context("delta", q->context, x));
+  TRY(tensor_expect_real("delta", name, x));
+  if (x->rank == rank &&
+      memcmp(x->shape, shape, (size_t)rank * sizeof *shape) == 0)
+    return SAROS_OK;
+  return saros_fail(q->context, SAROS_EARGUMENT,
+                    "delta: expected %s of shape %s, got %s", name,
+                    tensor_shape_format(&(tensor_shape_text){{0}}, rank, shape),
+                    TENSOR_SHAPE(x));
+}
+
+static saros_status expect_counts(saros_context *context,
+                                  const saros_delta_options *o) {
+  if (o->heads < 1)
+    return saros_fail(context, SAROS_EARGUMENT,
+                      "delta: expected 1 head or more, got %d", o->heads);
+  if (o->reflections < 1 || o->reflections > KERNEL_DELTA_MOST)
+    return saros_fail(context, SAROS_EARGUMENT,
+                      "delta: expected 1 to %d reflections, got %d",
+                      KERNEL_DELTA_MOST, o->reflections);
+  if (o->chunk >= 0 && o->chunk <= KERNEL_DELTA_MOST)
+    return SAROS_OK;
+  return saros_fail(context, SAROS_EARGUMENT,
+                    "delta: expected a chunk of 1 to %d micro-steps, got %d",
+                    KERNEL_DELTA_MOST, o->chunk);
+}
+
+/* The width of a tensor (T, B, parts n) is a multiple of its parts. */
+static saros_status expect_width(const saros_tensor *x, const char *name,
+                                 const char *shape, long long parts) {
+  TRY(tensor_expect_real("delta", name, x));
+  if (x->rank == 3 && x->shape[2] > 0 && x->shape[2] % parts == 0)
+    return SAROS_OK;
+  return saros_fail(
+      x->context, SAROS_EARGUMENT,
+      "delta: expected %s of shape (T, B, %s), whose last size is "
+      "a multiple of %lld, got %s",
+      name, shape, parts, TENSOR_SHAPE(x));
+}
+
+static saros_status expect_sizes(delta_run *r, saros_tensor *q, saros_tensor *v,
+                                 const saros_delta_options *o) {
+  kernel_delta_sizes *s = &r->sizes;
+  TRY(expect_counts(q->context, o));
+  TRY(tensor_expect_context("delta", q->context, v));
+  const long long parts = (long long)o->heads * o->reflections;
+  TRY(expect_width(q, "q", "heads K", o->heads));
+  TRY(expect_width(
+      v, "v", o->reflections > 1 ? "reflections heads V" : "heads V", parts));
+  *s = (kernel_delta_sizes){.heads = o->heads,
+                            .K = q->shape[2] / o->heads,
+                            .V = (int)(v->shape[2] / parts),
+                            .reflections = o->reflections};
+  s->channels = o->decay != NULL && o->decay->rank == 3 &&
+                o->decay->shape[2] == q->shape[2] && s->K > 1;
+  r->T = q->shape[0], r->B = q->shape[1];
+  const double width = (double)s->heads * s->K * s->V;
+  if (width <= INT32_MAX && (double)r->B * s->heads <= INT32_MAX &&
+      (double)s->K * s->heads * s->reflections <= INT32_MAX)
+    return SAROS_OK;
+  return saros_fail(
+      q->context, SAROS_EARGUMENT,
+      "delta: expected states whose width is a size, got %d heads "
+      "of %d by %d",
+      s->heads, s->K, s->V);
+}
+
+static saros_status expect_delta(delta_run *r, saros_tensor *q, saros_tensor *k,
+                                 saros_tensor *v, const saros_delta_options *o,
+                                 saros_tensor *state) {
+  TRY(expect_sizes(r, q, v, o));
+  const kernel_delta_sizes *s = &r->sizes;
+  const int T = r->T, B = r->B, n = s->reflections,
+            width = s->heads * s->K * s->V;
+  const int gates[] = {T, B, n * s->heads},
+            values[] = {T, B, n * s->heads * s->V};
+  const int keys[] = {T, B, n * s->heads * s->K};
+  const int decay[] = {T, B, s->heads * (s->channels ? s->K : 1)};
+  const int states[] = {B, width}, steps[] = {T, B};
+  TRY(expect_shape(q, "k", k, 3, keys));
+  TRY(expect_shape(q, "v", v, 3, values));
+  TRY(expect_shape(q, "write", o->write, 3, gates));
+  TRY(expect_shape(q, "erase", o->erase, 3, gates));
+  TRY(expect_shape(q, "decay", o->decay, 3, decay));
+  TRY(expect_shape(q, "a state", state, 2, states));
+  TRY(expect_shape(q, "first", o->first, 1, &width));
+  TRY(expect_shape(q, "a mask", o->mask, 2, steps));
+  return expect_shape(q, "reset", o->reset, 2, steps);
+}
+
+/* --- The operation ------------------------------------------------------------------- */
+
+static int is_recorded(const delta_run *r) {
+  for (int i = 0; i < D_INPUTS; i++)
+    if (tape_wants(r->context, r->t[i]))
+      return 1;
+  return 0;
+}
+
+static saros_status prepare(delta_run *r, saros_tensor *const *given,
+                            const saros_delta_options *o) {
+  for (int i = 0; i < D_INPUTS; i++)
+    if (given[i] != NULL)
+      TRY(saros_contiguous(given[i], &r->t[i]));
+  const kernel_delta_sizes *s = &r->sizes;
+  const int n = s->reflections, chunk = (o->chunk ? o->chunk : CHUNK) / n;
+  r->segment = BORDER / n;
+  r->chunk = chunk < 1 ? 1 : chunk < r->segment ? chunk : r->segment;
+  TRY(make_plan(r, o));
+  if (is_recorded(r) && r->segments > 0)
+    TRY(tensor_new(r->context, SAROS_REAL, 4,
+                   (const int[]){r->B, s->heads, r->segments, s->K * s->V},
+                   &r->t[D_BORDERS]));
+  TRY(tensor_new(r->context, SAROS_REAL, 2,
+                 (const int[]){r->B, s->heads * s->K * s->V}, &r->last));
+  const int shape[] = {r->T, r->B, s->heads * s->V};
+  return o->mask ? saros_tensor_new(r->context, SAROS_REAL, 3, shape, &r->y)
+                 : tensor_new(r->context, SAROS_REAL, 3, shape, &r->y);
+}
+
+static saros_status run_and_record(delta_run *r, saros_tensor **out) {
+  const size_t size =
+      padded_size(r) + r->context->kernels->delta->room(&r->sizes, r->chunk);
+  TRY(share_units(r, size, 3, run_forward));
+  delta_run kept = *r;
+  memset(kept.t, 0, sizeof kept.t);
+  kept.y = kept.last = NULL, kept.scratch = NULL;
+  return tape_record(r->context,
+                     &(tape_call){&delta_operation, D_INPUTS, r->t, 2, out,
+                                  D_TENSORS, r->t, &kept, sizeof kept});
+}
+
+saros_status saros_delta(saros_tensor *q, saros_tensor *k, saros_tensor *v,
+                         const saros_delta_options *o, saros_tensor *state,
+                         saros_tensor **y, saros_tensor **last) {
+  *y = *last = NULL;
+  delta_run r = {.context = q->context};
+  TRY(expect_delta(&r, q, k, v, o, state));
+  saros_tensor *given[D_INPUTS] = {q,        k,        v,     o->write,
+                                   o->erase, o->decay, state, o->first};
+  saros_tensor *out[2] = {NULL, NULL};
+  saros_status status;
+  TRY_OR_DONE(prepare(&r, given, o));
+  out[0] = saros_tensor_retain(r.y), out[1] = saros_tensor_retain(r.last);
+  status = run_and_record(&r, out);
+done:
+  for (int i = 0; i < D_TENSORS; i++)
+    saros_tensor_release(r.t[i]);
+  saros_tensor_release(r.y);
+  saros_tensor_release(r.last);
+  *y = out[0], *last = out[1];
+  return status == SAROS_OK
+             ? status
+             : (tensor_or_nothing(status, last), tensor_or_nothing(status, y));
+}

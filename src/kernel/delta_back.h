@@ -1,0 +1,364 @@
+/*
+** The way back through a chunk of delta_chunk.h. With d for the gradient of what
+** follows it, and all rows and micro-steps at once:
+**
+**   du      = scores^T dy + until dm, then from the last micro-step to the first
+**             du_r += the sum of scores[j, r] dread_j over later keys j,
+**             dread_r = -erase_r du_r
+**   dscores = dread u^T where something is seen,   duntil = u dm^T
+**   dsince  = dread m^T,   dm = G(end) dm + since^T dread
+**
+** The gradient of log G at a row is the row times its gradient as what reads, minus
+** the key times its gradient as what is read; a decay acts on G from its step on.
+*/
+#ifndef DELTA_BACK_H
+#define DELTA_BACK_H
+
+#include "delta_chunk.h"
+
+/* --- Backward ---------------------------------------------------------------------- */
+
+/* Gradients of the arrays of a chunk. */
+typedef struct delta_gradients {
+  real *read, *read_turned;  // (R, Vp), (V, Rp)
+  real *u, *u_turned;        // (C, Vp); the transpose of u itself, (V, Cp)
+  real *scores;              // (R, Cp)
+  real *until;               // (K, Cp)
+  real *since;               // (K, Rp), transposed
+  real *rows, *keys;         // (R, Kp): as what reads; (C, Kp): as what is read
+  real *fading;              // (C, Kp): keys on their way to the end
+  double *decay;             // (K): of all steps from one on
+  size_t used;
+} delta_gradients;
+
+static delta_gradients lay_out_gradients(const delta_chunk *c, real *room) {
+  delta_gradients d = {0};
+  d.read = take(room, &d.used, c->Rp * c->Vp);
+  d.read_turned = take(room, &d.used, c->Vp * c->Rp);
+  d.u = take(room, &d.used, c->Cp * c->Vp);
+  d.u_turned = take(room, &d.used, c->Vp * c->Cp);
+  d.scores = take(room, &d.used, c->Rp * c->Cp);
+  d.until = take(room, &d.used, c->Kp * c->Cp);
+  d.since = take(room, &d.used, c->Kp * c->Rp);
+  d.rows = take(room, &d.used, c->Rp * c->Kp);
+  d.keys = take(room, &d.used, c->Cp * c->Kp);
+  d.fading = take(room, &d.used, c->Cp * c->Kp);
+  d.decay = (double *)(void *)take(room, &d.used, 2 * c->Kp);
+  return d;
+}
+
+static size_t backward_room(const kernel_delta_sizes *s, int steps) {
+  const delta_chunk c = lay_out(s, steps, 1, 1, NULL);
+  return lay_out_gradients(&c, NULL).used;
+}
+
+/* d.read of queries is dy; d.u = scores^T dy + until dm */
+static void begin_back(const delta_chunk *c, const delta_gradients *d,
+                       const real *dy, const real *dm,
+                       const kernel_delta_chunk *x) {
+  const size_t H = (size_t)x->sizes->heads, V = (size_t)c->V;
+  real *queries = d->read + c->C * c->Vp;
+  if (dy == NULL)
+    memset(queries, 0, (size_t)(c->Q * c->Vp) * sizeof *queries);
+  for (int s = 0; s < c->Q && dy != NULL; s++)
+    copy_padded(queries + s * c->Vp, dy + (x->row[s] * H + (size_t)x->head) * V,
+                c->V, c->Vp);
+  delta_product p = {.c = d->u,
+                     .ldc = c->Vp,
+                     .a = c->scores + c->C * c->Cp,
+                     .row_step = 1,
+                     .k_step = c->Cp,
+                     .b = queries,
+                     .ldb = c->Vp,
+                     .m = c->C,
+                     .n = (int)c->Vp,
+                     .k = c->Q};
+  delta_multiply(&p);
+  p.a = c->until, p.k_step = c->until_ld, p.b = dm, p.k = c->K, p.old = d->u;
+  delta_multiply(&p);
+}
+
+/* Substitution backwards: d.u becomes the gradient of write v - erase read, and
+** d.read of keys what is left of it. */
+static void solve_back(const delta_chunk *c, const delta_gradients *d) {
+  for (int r = c->C - 1; r >= 0 && c->readers == 0; r--) {
+    real *du = d->u + r * c->Vp, *dread = d->read + r * c->Vp;
+    delta_multiply(&(delta_product){.c = du,
+                                    .ldc = c->Vp,
+                                    .a = c->scores + (r + 1) * c->Cp + r,
+                                    .row_step = 1,
+                                    .k_step = c->Cp,
+                                    .b = dread + c->Vp,
+                                    .ldb = c->Vp,
+                                    .m = 1,
+                                    .n = (int)c->Vp,
+                                    .k = c->C - 1 - r,
+                                    .old = du});
+    for (ptrdiff_t i = 0; i < c->Vp; i++)
+      dread[i] = -c->erase[r] * du[i];
+  }
+}
+
+static double dot(const real *a, const real *b, ptrdiff_t n) {
+  real sum[DELTA_BLOCK] = {0};
+  for (ptrdiff_t i = 0; i < n; i += DELTA_BLOCK)
+    for (int lane = 0; lane < DELTA_BLOCK; lane++)
+      sum[lane] += a[i + lane] * b[i + lane];
+  double total = 0;
+  for (int lane = 0; lane < DELTA_BLOCK; lane++)
+    total += (double)sum[lane];
+  return total;
+}
+
+/* Adds the gradients of values, write and erase. */
+static void add_value_gradients(const delta_chunk *c, const delta_gradients *d,
+                                const kernel_delta_gradients *out,
+                                const kernel_delta_chunk *x) {
+  const size_t H = (size_t)x->sizes->heads;
+  for (int r = 0; r < c->C; r++) {
+    const real *du = d->u + r * c->Vp, write = c->write[r];
+    const size_t at =
+        (x->row[r / c->n] * (size_t)c->n + (size_t)(r % c->n)) * H +
+        (size_t)x->head;
+    real *dv = out->v ? out->v + at * (size_t)c->V : NULL;
+    for (int i = 0; i < c->V && dv != NULL; i++)
+      dv[i] += write * du[i];
+    if (out->write != NULL)
+      out->write[at] += (real)dot(du, c->values + r * c->Vp, c->Vp);
+    if (out->erase != NULL)
+      out->erase[at] -= (real)dot(du, c->read + r * c->Vp, c->Vp);
+  }
+}
+
+/* d.scores, d.until and d.since, from m and dm of the chunk's ends. */
+static void multiply_back(const delta_chunk *c, const delta_gradients *d,
+                          const real *m, const real *dm) {
+  delta_turn(d->u_turned, c->Cp, c->u, c->Vp, c->C, c->V);
+  delta_turn(d->read_turned, c->Rp, d->read, c->Vp, c->R, c->V);
+  delta_multiply(&(delta_product){.c = d->scores + c->readers * c->Cp,
+                                  .ldc = c->Cp,
+                                  .a = d->read_turned + c->readers,
+                                  .row_step = 1,
+                                  .k_step = c->Rp,
+                                  .b = d->u_turned,
+                                  .ldb = c->Cp,
+                                  .m = c->R - c->readers,
+                                  .n = (int)c->Cp,
+                                  .k = c->V});
+  mask_scores(c, d->scores);
+  delta_multiply(&(delta_product){.c = d->until,
+                                  .ldc = c->Cp,
+                                  .a = dm,
+                                  .row_step = c->Vp,
+                                  .k_step = 1,
+                                  .b = d->u_turned,
+                                  .ldb = c->Cp,
+                                  .m = c->K,
+                                  .n = (int)c->Cp,
+                                  .k = c->V});
+  delta_multiply(&(delta_product){.c = d->since,
+                                  .ldc = c->Rp,
+                                  .a = m,
+                                  .row_step = c->Vp,
+                                  .k_step = 1,
+                                  .b = d->read_turned,
+                                  .ldb = c->Rp,
+                                  .m = c->K,
+                                  .n = (int)c->Rp,
+                                  .k = c->V});
+}
+
+/* d.decay = the gradient of G(end) itself: of its logarithm, as all of them. */
+static void end_decay(const delta_chunk *c, const delta_gradients *d,
+                      const real *m, const real *dm) {
+  const real *factor = through(c);
+  for (int p = 0; p < c->K; p++) {
+    double sum = (double)factor[p] * dot(m + p * c->Vp, dm + p * c->Vp, c->Vp);
+    for (int i = 0; i < c->C; i++)
+      sum += (double)c->until[p * c->until_ld + i] *
+             (double)d->until[p * c->Cp + i];
+    d->decay[p] = sum;
+  }
+}
+
+/* dm = G(end) dm + since^T d.read */
+static void move_back(const delta_chunk *c, const delta_gradients *d,
+                      real *dm) {
+  delta_multiply(&(delta_product){.c = dm,
+                                  .ldc = c->Vp,
+                                  .a = c->since + c->readers * c->Kp,
+                                  .row_step = 1,
+                                  .k_step = c->Kp,
+                                  .b = d->read + c->readers * c->Vp,
+                                  .ldb = c->Vp,
+                                  .m = c->K,
+                                  .n = (int)c->Vp,
+                                  .k = c->R - c->readers,
+                                  .old = dm,
+                                  .scale = through(c)});
+}
+
+/* d.rows and d.keys by M alone, as if nothing had been written in the chunk and
+** nothing was read there. */
+static void begin_rows(const delta_chunk *c, const delta_gradients *d) {
+  delta_turn(d->rows, c->Kp, d->since, c->Rp, c->K, c->R);
+  delta_turn(d->keys, c->Kp, d->until, c->Cp, c->K, c->C);
+  for (int r = 0; r < c->R && c->faded != NULL; r++) {
+    const real *faded = c->faded + step_of(c, r) * c->Kp;
+    for (ptrdiff_t p = 0; p < c->Kp; p++)
+      d->rows[r * c->Kp + p] *= faded[p];
+  }
+  if (c->ratio == NULL)
+    return;
+  const real *last = c->ratio + (c->Q - 1) * c->Cp;
+  for (int i = 0; i < c->C; i++)
+    for (ptrdiff_t p = 0; p < c->Kp; p++)
+      d->keys[i * c->Kp + p] *= last[i];
+}
+
+/* Adds what comes by the scores, whose gradients have the ratio of G in them. */
+static void add_scores_back(const delta_chunk *c, const delta_gradients *d) {
+  delta_product p = {.c = d->rows + c->readers * c->Kp,
+                     .ldc = c->Kp,
+                     .a = d->scores + c->readers * c->Cp,
+                     .row_step = c->Cp,
+                     .k_step = 1,
+                     .b = c->rows,
+                     .ldb = c->Kp,
+                     .m = c->R - c->readers,
+                     .n = (int)c->Kp,
+                     .k = c->C,
+                     .old = d->rows + c->readers * c->Kp};
+  delta_multiply(&p);
+  p.c = d->keys, p.old = d->keys, p.b = c->rows + c->readers * c->Kp;
+  p.row_step = 1, p.k_step = c->Cp;
+  p.m = c->C, p.k = c->R - c->readers;
+  delta_multiply(&p);
+}
+
+/* Adds what the scores of rows from..to - 1 say to their gradients or, with
+** 'keys', to those of the keys that they read. */
+static void add_rows_back(const delta_chunk *c, const delta_gradients *d,
+                          int from, int to, int seen, int keys) {
+  delta_product p = {.ldc = c->Kp,
+                     .a = d->scores + from * c->Cp,
+                     .ldb = c->Kp,
+                     .n = (int)c->Kp};
+  if (keys) {
+    p.c = d->keys, p.b = c->rows + from * c->Kp;
+    p.row_step = 1, p.k_step = c->Cp, p.m = seen, p.k = to - from;
+  } else {
+    p.c = d->rows + from * c->Kp, p.b = d->fading;
+    p.row_step = c->Cp, p.k_step = 1, p.m = to - from, p.k = seen;
+  }
+  p.old = p.c;
+  delta_multiply(&p);
+}
+
+/* Multiplies the first 'count' keys by the factors of a step. */
+static void fade_keys(const delta_chunk *c, real *keys, int count, int s) {
+  const real *factor = c->factor + s * c->Kp;
+  for (int i = 0; i < count; i++, keys += c->Kp)
+    for (ptrdiff_t p = 0; p < c->Kp; p++)
+      keys[p] *= factor[p];
+}
+
+/* The same with K decays: forward for the rows, backward for the keys. */
+static void add_channels_back(const delta_chunk *c, const delta_gradients *d) {
+  for (int s = 0; s < c->Q; s++) {
+    const int first = s * c->n, seen = first + c->n;
+    fade_keys(c, d->fading, first, s);
+    memcpy(d->fading + first * c->Kp, c->rows + first * c->Kp,
+           (size_t)(c->n * c->Kp) * sizeof(real));
+    if (c->readers == 0)
+      add_rows_back(c, d, first, seen, seen, 0);
+    add_rows_back(c, d, c->C + s, c->C + s + 1, seen, 0);
+  }
+  for (int s = c->Q - 1; s >= 0; s--) {
+    const int first = s * c->n, seen = first + c->n;
+    if (c->readers == 0)
+      add_rows_back(c, d, first, seen, seen, 1);
+    add_rows_back(c, d, c->C + s, c->C + s + 1, seen, 1);
+    fade_keys(c, d->keys, first, s);
+  }
+}
+
+/* d.decay += what the rows and keys of a step say about the logarithm of G there */
+static void add_step_decay(const delta_chunk *c, const delta_gradients *d,
+                           int s) {
+  const ptrdiff_t Kp = c->Kp, query = (c->C + s) * Kp;
+  for (int p = 0; p < c->K; p++)
+    d->decay[p] += (double)c->rows[query + p] * (double)d->rows[query + p];
+  for (int r = s * c->n; r < (s + 1) * c->n; r++)
+    for (int p = 0; p < c->K; p++) {
+      const real reads = c->readers == 0 ? d->rows[r * Kp + p] : 0;
+      d->decay[p] += (double)c->rows[r * Kp + p] *
+                     ((double)reads - (double)d->keys[r * Kp + p]);
+    }
+}
+
+/* Adds the gradients of decays: a decay acts on G from its step on. Where the state
+** was wiped out, its logarithm has none. */
+static void add_decay_gradients(const delta_chunk *c, const delta_gradients *d,
+                                real *out, const kernel_delta_chunk *x) {
+  const int channels = x->sizes->channels;
+  for (int s = c->Q - 1; s >= 0; s--) {
+    const real *factor = c->factor + s * c->Kp;
+    real *to = out + (x->row[s] * (size_t)x->sizes->heads + (size_t)x->head) *
+                         (size_t)(channels ? c->K : 1);
+    double sum = 0;
+    add_step_decay(c, d, s);
+    for (int p = 0; p < c->K; p++) {
+      const double term = factor[p] == 0 ? 0 : d->decay[p];
+      sum += term;
+      if (channels)
+        to[p] += (real)term;
+    }
+    if (!channels)
+      *to += (real)sum;
+  }
+}
+
+/* Adds the gradients of queries and keys. */
+static void add_row_gradients(const delta_chunk *c, const delta_gradients *d,
+                              const kernel_delta_gradients *out,
+                              const kernel_delta_chunk *x) {
+  const size_t H = (size_t)x->sizes->heads, K = (size_t)c->K;
+  for (int s = 0; s < c->Q && out->q != NULL; s++) {
+    real *dq = out->q + (x->row[s] * H + (size_t)x->head) * K;
+    const real *row = d->rows + (c->C + s) * c->Kp;
+    for (size_t p = 0; p < K; p++)
+      dq[p] += row[p];
+  }
+  for (int r = 0; r < c->C && out->k != NULL; r++) {
+    const size_t at = x->row[r / c->n] * (size_t)c->n + (size_t)(r % c->n);
+    real *dk = out->k + (at * H + (size_t)x->head) * K;
+    const real *row = d->rows + r * c->Kp, *key = d->keys + r * c->Kp;
+    for (size_t p = 0; p < K; p++)
+      dk[p] += c->readers == 0 ? row[p] + key[p] : key[p];
+  }
+}
+
+static void backward(const kernel_delta_gradients *out, const real *dy,
+                     real *dm, const real *m, real *kept, real *given,
+                     const kernel_delta_chunk *x) {
+  const delta_chunk c = chunk_of(x, kept);
+  const delta_gradients d = lay_out_gradients(&c, given);
+  begin_back(&c, &d, dy, dm, x);
+  solve_back(&c, &d);
+  add_value_gradients(&c, &d, out, x);
+  multiply_back(&c, &d, m, dm);
+  if (c.factor != NULL)
+    end_decay(&c, &d, m, dm);
+  move_back(&c, &d, dm);
+  begin_rows(&c, &d);
+  if (c.factor != NULL && c.ratio == NULL)
+    add_channels_back(&c, &d);
+  else
+    add_scores_back(&c, &d);
+  if (out->decay != NULL)
+    add_decay_gradients(&c, &d, out->decay, x);
+  add_row_gradients(&c, &d, out, x);
+}
+
+#endif

@@ -1,0 +1,312 @@
+/*
+** Chunks of steps of the delta rule in WY form (Yang et al. 2024, "Parallelizing Linear Transformers with the Delta
+** Rule over Sequence Length"; with decays, Yang et al. 2025, "Gated Delta
+** Networks").
+**
+** A chunk has Q steps and C = n Q micro-steps, one for each reflection. What reads
+** the state are its R = C + Q rows: the key of each micro-step, then the query of
+** each step. With G(r) the decay from the chunk's beginning to row r:
+**
+**   scores[r, i] = row_r . (G(r) / G(i)) key_i    for the micro-steps i that r sees:
+**                                                 those before a key, those up to
+**                                                 the end of a query's step
+**   since_r = G(r) row_r,   until_i = (G(end) / G(i)) key_i
+**   read    = since M + scores u         of keys: what is erased; of queries: y
+**   u_i     = write_i v_i - erase_i read_i        one micro-step after the other
+**   M       = G(end) M + until^T u
+**
+** Ratios of G are made by multiplying on from i to r, never by dividing, so a decay
+** to 0 is exact.
+*/
+#ifndef DELTA_CHUNK_H
+#define DELTA_CHUNK_H
+
+#include "delta_product.h"
+#include "elementary.h"
+
+/* --- The arrays of a chunk ------------------------------------------------------ */
+
+/* What the way back needs of the way forward. Rows and columns are padded. */
+typedef struct delta_chunk {
+  int K, V, n, Q, C, R;
+  int readers;  // the first row that reads: 0, or C where nothing is erased
+  ptrdiff_t Kp, Vp, Cp, Rp;  // padded
+  ptrdiff_t until_ld;
+  real *rows, *turned;   // (R, Kp) and its transpose (K, Rp)
+  real *since, *until;   // (R, Kp) and (K, Cp), or those two without a decay
+  real *scores;          // (R, Cp), zeros where nothing is seen
+  real *read, *u;        // (R, Vp), (C, Vp)
+  real *values;          // (C, Vp)
+  real *write, *erase;   // (C)
+  real *factor, *faded;  // (Q, Kp): of each step, and of all up to it; or null
+  real *ratio;           // (Q, Cp): G(step) / G(i) of one decay a head
+  size_t used;           // elements
+} delta_chunk;
+
+/* The next part of a block of memory, which is null where sizes are asked for. */
+static real *take(real *room, size_t *used, ptrdiff_t count) {
+  real *part = room ? room + *used : NULL;
+  *used += (size_t)count;
+  return part;
+}
+
+static ptrdiff_t padded(int n) {
+  return KERNEL_DELTA_PADDED(n);
+}
+
+static delta_chunk lay_out(const kernel_delta_sizes *s, int steps, int erases,
+                           int decays, real *room) {
+  delta_chunk c = {.K = s->K, .V = s->V, .n = s->reflections, .Q = steps};
+  c.C = c.n * c.Q, c.R = c.C + c.Q;
+  c.readers = erases ? 0 : c.C;
+  c.Kp = padded(c.K), c.Vp = padded(c.V), c.Cp = padded(c.C);
+  c.Rp = padded(c.R);
+  c.rows = take(room, &c.used, c.Rp * c.Kp);
+  c.turned = take(room, &c.used, c.Kp * c.Rp);
+  c.since = c.rows, c.until = c.turned, c.until_ld = c.Rp;
+  if (decays) {
+    c.since = take(room, &c.used, c.Rp * c.Kp);
+    c.until = take(room, &c.used, c.Kp * c.Cp);
+    c.until_ld = c.Cp;
+    c.factor = take(room, &c.used, c.Q * c.Kp);
+    c.faded = take(room, &c.used, c.Q * c.Kp);
+  }
+  if (decays && !s->channels)
+    c.ratio = take(room, &c.used, c.Q * c.Cp);
+  c.scores = take(room, &c.used, c.Rp * c.Cp);
+  c.read = take(room, &c.used, c.Rp * c.Vp);
+  c.u = take(room, &c.used, c.Cp * c.Vp);
+  c.values = take(room, &c.used, c.Cp * c.Vp);
+  c.write = take(room, &c.used, c.Cp);
+  c.erase = take(room, &c.used, c.Cp);
+  return c;
+}
+
+static delta_chunk chunk_of(const kernel_delta_chunk *x, real *kept) {
+  return lay_out(x->sizes, x->steps, x->x.erase != NULL, x->x.decay != NULL,
+                 kept);
+}
+
+static size_t room(const kernel_delta_sizes *s, int steps) {
+  return lay_out(s, steps, 1, 1, NULL).used;
+}
+
+/* The step that a row belongs to. */
+static int step_of(const delta_chunk *c, int row) {
+  return row < c->C ? row / c->n : row - c->C;
+}
+
+/* --- Forward --------------------------------------------------------------------- */
+
+static void copy_padded(real *to, const real *from, int n, ptrdiff_t width) {
+  memcpy(to, from, (size_t)n * sizeof *to);
+  memset(to + n, 0, (size_t)(width - n) * sizeof *to);
+}
+
+/* Copies the inputs of the head. */
+static void gather(const delta_chunk *c, const kernel_delta_chunk *x) {
+  const size_t H = (size_t)x->sizes->heads, head = (size_t)x->head;
+  const size_t K = (size_t)c->K, V = (size_t)c->V;
+  for (int r = 0; r < c->C; r++) {
+    const size_t at =
+        (x->row[r / c->n] * (size_t)c->n + (size_t)(r % c->n)) * H + head;
+    copy_padded(c->rows + r * c->Kp, x->x.k + at * K, c->K, c->Kp);
+    copy_padded(c->values + r * c->Vp, x->x.v + at * V, c->V, c->Vp);
+    c->write[r] = x->x.write ? x->x.write[at] : 1;
+    c->erase[r] = x->x.erase ? x->x.erase[at] : 0;
+  }
+  for (int s = 0; s < c->Q; s++)
+    copy_padded(c->rows + (c->C + s) * c->Kp,
+                x->x.q + (x->row[s] * H + head) * K, c->K, c->Kp);
+  delta_turn(c->turned, c->Rp, c->rows, c->Kp, c->R, c->K);
+}
+
+/* The factors of each step, those of a head spread over its K rows. */
+static void find_decays(const delta_chunk *c, const kernel_delta_chunk *x) {
+  const ptrdiff_t width = x->sizes->channels ? c->K : 1;
+  for (int s = 0; s < c->Q; s++) {
+    real *factor = c->factor + s * c->Kp, *faded = c->faded + s * c->Kp;
+    const real *decay =
+        x->x.decay +
+        (x->row[s] * (size_t)x->sizes->heads + (size_t)x->head) * (size_t)width;
+    if (x->sizes->channels)
+      copy_padded(factor, decay, c->K, c->Kp);
+    for (ptrdiff_t p = 0; p < c->Kp && !x->sizes->channels; p++)
+      factor[p] = *decay;
+    KERNEL_INDEPENDENT
+    for (ptrdiff_t p = 0; p < c->Kp; p++)
+      factor[p] = exp_of(factor[p]);
+    for (ptrdiff_t p = 0; p < c->Kp; p++)
+      faded[p] = s > 0 ? faded[p - c->Kp] * factor[p] : factor[p];
+  }
+  for (int r = 0; r < c->R; r++) {
+    const real *faded = c->faded + step_of(c, r) * c->Kp;
+    const real *row = c->rows + r * c->Kp;
+    real *since = c->since + r * c->Kp;
+    for (ptrdiff_t p = 0; p < c->Kp; p++)
+      since[p] = faded[p] * row[p];
+  }
+}
+
+/* Zeros where a row sees nothing; elsewhere, with one decay a head, times the ratio
+** of G at the row and at the micro-step. */
+static void mask_scores(const delta_chunk *c, real *scores) {
+  for (int r = c->readers; r < c->R; r++) {
+    const int seen = r < c->C ? r : (r - c->C + 1) * c->n;
+    real *row = scores + r * c->Cp;
+    const real *ratio = c->ratio ? c->ratio + step_of(c, r) * c->Cp : NULL;
+    for (int i = 0; i < seen && ratio != NULL; i++)
+      row[i] *= ratio[i];
+    memset(row + seen, 0, (size_t)(c->Cp - seen) * sizeof *row);
+  }
+}
+
+/* Scores of rows from..to - 1 with keys (K, ld), one column for each. */
+static void score_rows(const delta_chunk *c, const real *keys, ptrdiff_t ld,
+                       int from, int to) {
+  delta_multiply(&(delta_product){.c = c->scores + from * c->Cp,
+                                  .ldc = c->Cp,
+                                  .a = c->turned + from,
+                                  .row_step = 1,
+                                  .k_step = c->Rp,
+                                  .b = keys,
+                                  .ldb = ld,
+                                  .m = to - from,
+                                  .n = (int)c->Cp,
+                                  .k = c->K});
+}
+
+/* With one decay a head: ratios, in double, and the keys until the end. */
+static void fade_heads(const delta_chunk *c) {
+  double ratio[KERNEL_DELTA_MOST] = {0};
+  for (int s = 0; s < c->Q; s++) {
+    for (int i = 0; i < s * c->n; i++)
+      ratio[i] *= (double)c->factor[s * c->Kp];
+    for (int i = s * c->n; i < (s + 1) * c->n; i++)
+      ratio[i] = 1;
+    for (int i = 0; i < c->Cp; i++)
+      c->ratio[s * c->Cp + i] = (real)ratio[i];
+  }
+  const real *last = c->ratio + (c->Q - 1) * c->Cp;
+  for (int p = 0; p < c->K; p++)
+    for (int i = 0; i < c->Cp; i++)
+      c->until[p * c->Cp + i] = c->turned[p * c->Rp + i] * last[i];
+}
+
+/* With K decays: keys fade in 'until' step by step, and each step's rows read them. */
+static void score_channels(const delta_chunk *c) {
+  for (int s = 0; s < c->Q; s++) {
+    const int first = s * c->n, next = first + c->n;
+    for (int p = 0; p < c->K; p++) {
+      real *key = c->until + p * c->Cp;
+      const real factor = c->factor[s * c->Kp + p];
+      for (int i = 0; i < first; i++)
+        key[i] *= factor;
+      for (int i = first; i < next; i++)
+        key[i] = c->turned[p * c->Rp + i];
+    }
+    if (c->readers == 0)
+      score_rows(c, c->until, c->Cp, first, next);
+    score_rows(c, c->until, c->Cp, c->C + s, c->C + s + 1);
+  }
+}
+
+static void score(const delta_chunk *c) {
+  if (c->factor != NULL && c->ratio == NULL)
+    score_channels(c);
+  else
+    score_rows(c, c->turned, c->Rp, c->readers, c->R);
+  if (c->ratio != NULL)
+    fade_heads(c);
+  mask_scores(c, c->scores);
+}
+
+/* u, and what is erased: forward substitution. */
+static void solve(const delta_chunk *c) {
+  for (int r = 0; r < c->C; r++) {
+    real *u = c->u + r * c->Vp, *read = c->read + r * c->Vp;
+    const real *value = c->values + r * c->Vp;
+    const real write = c->write[r], erase = c->erase[r];
+    if (c->readers > 0) {
+      for (ptrdiff_t i = 0; i < c->Vp; i++)
+        u[i] = write * value[i];
+      continue;
+    }
+    delta_multiply(&(delta_product){.c = read,
+                                    .ldc = c->Vp,
+                                    .a = c->scores + r * c->Cp,
+                                    .row_step = c->Cp,
+                                    .k_step = 1,
+                                    .b = c->u,
+                                    .ldb = c->Vp,
+                                    .m = 1,
+                                    .n = (int)c->Vp,
+                                    .k = r,
+                                    .old = read});
+    for (ptrdiff_t i = 0; i < c->Vp; i++)
+      u[i] = write * value[i] - erase * read[i];
+  }
+}
+
+/* The outputs of the steps. */
+static void answer(const delta_chunk *c, real *y, const kernel_delta_chunk *x) {
+  const size_t H = (size_t)x->sizes->heads, V = (size_t)c->V;
+  real *read = c->read + c->C * c->Vp;
+  delta_multiply(&(delta_product){.c = read,
+                                  .ldc = c->Vp,
+                                  .a = c->scores + c->C * c->Cp,
+                                  .row_step = c->Cp,
+                                  .k_step = 1,
+                                  .b = c->u,
+                                  .ldb = c->Vp,
+                                  .m = c->Q,
+                                  .n = (int)c->Vp,
+                                  .k = c->C,
+                                  .old = read});
+  for (int s = 0; s < c->Q; s++)
+    memcpy(y + (x->row[s] * H + (size_t)x->head) * V, read + s * c->Vp,
+           V * sizeof *y);
+}
+
+/* The factors of M's rows through the whole chunk; null: none. */
+static const real *through(const delta_chunk *c) {
+  return c->faded ? c->faded + (c->Q - 1) * c->Kp : NULL;
+}
+
+static void forward(real *y, real *next, const real *m, real *kept,
+                    const kernel_delta_chunk *x) {
+  const delta_chunk c = chunk_of(x, kept);
+  const int last = y ? c.R : c.C;
+  gather(&c, x);
+  if (c.factor != NULL)
+    find_decays(&c, x);
+  score(&c);
+  delta_multiply(&(delta_product){.c = c.read + c.readers * c.Vp,
+                                  .ldc = c.Vp,
+                                  .a = c.since + c.readers * c.Kp,
+                                  .row_step = c.Kp,
+                                  .k_step = 1,
+                                  .b = m,
+                                  .ldb = c.Vp,
+                                  .m = last - c.readers,
+                                  .n = (int)c.Vp,
+                                  .k = c.K});
+  solve(&c);
+  if (y != NULL)
+    answer(&c, y, x);
+  if (next != NULL)
+    delta_multiply(&(delta_product){.c = next,
+                                    .ldc = c.Vp,
+                                    .a = c.until,
+                                    .row_step = c.until_ld,
+                                    .k_step = 1,
+                                    .b = c.u,
+                                    .ldb = c.Vp,
+                                    .m = c.K,
+                                    .n = (int)c.Vp,
+                                    .k = c.C,
+                                    .old = m,
+                                    .scale = through(&c)});
+}
+
+#endif

@@ -1,0 +1,184 @@
+/*
+** Products and transposes of the small matrices of delta.c, which stay in L1 and
+** L2. Rows are padded to whole blocks of DELTA_BLOCK elements and aligned to 64
+** bytes, so tiles need no ragged edge on the right.
+**
+** A tile has as many sums as hide the latency of a multiply-add, and leaves
+** registers for the vectors of B: with AVX-512 rows x vectors is 4 x 4, 8 x 2 or
+** 16 x 1, by the width of C.
+*/
+#ifndef DELTA_PRODUCT_H
+#define DELTA_PRODUCT_H
+
+#include "kernel.h"
+
+#if defined(__AVX512F__)
+#define DELTA_VECTOR 64
+#define DELTA_SUMS 16
+#elif defined(__AVX2__)
+#define DELTA_VECTOR 32
+#define DELTA_SUMS 8
+#elif defined(__aarch64__)
+#define DELTA_VECTOR 16
+#define DELTA_SUMS 16
+#else
+#define DELTA_VECTOR 16
+#define DELTA_SUMS 8
+#endif
+
+#ifdef SAROS_DOUBLE
+#define DELTA_LANES (DELTA_VECTOR / 8)
+#else
+#define DELTA_LANES (DELTA_VECTOR / 4)
+#endif
+
+#define DELTA_BLOCK KERNEL_DELTA_BLOCK
+
+typedef real delta_vector __attribute__((vector_size(DELTA_VECTOR), may_alias));
+
+/*
+** C (m, n) = A B + old, each row of 'old' times its scale; it may be C. A is (m, k), its element (row, p) at a[row * row_step + p * k_step]; B is
+** (k, n). n is a multiple of DELTA_BLOCK.
+*/
+typedef struct delta_product {
+  real *c;
+  ptrdiff_t ldc;
+  const real *a;
+  ptrdiff_t row_step, k_step;
+  const real *b;
+  ptrdiff_t ldb;
+  int m, n, k;
+  const real *old;    // (m, n), its rows ldc apart; null: zeros
+  const real *scale;  // (m); null: ones
+} delta_product;
+
+static inline __attribute__((always_inline)) void
+delta_store(const int rows, const int vectors, const delta_product *p, int row,
+            int column, delta_vector *sum) {
+  const ptrdiff_t at = row * p->ldc + column;
+  for (int r = 0; r < rows && p->old != NULL; r++) {
+    const delta_vector *old =
+        (const delta_vector *)(const void *)(p->old + at + r * p->ldc);
+    const real scale = p->scale ? p->scale[row + r] : 1;
+    for (int v = 0; v < vectors; v++)
+      sum[r * vectors + v] += scale * old[v];
+  }
+  for (int r = 0; r < rows; r++) {
+    delta_vector *c = (delta_vector *)(void *)(p->c + at + r * p->ldc);
+    for (int v = 0; v < vectors; v++)
+      c[v] = sum[r * vectors + v];
+  }
+}
+
+/* One tile; 'rows' and 'vectors' are constants where this is inlined. */
+static inline __attribute__((always_inline)) void
+delta_tile(const int rows, const int vectors, const delta_product *p, int row,
+           int column, const ptrdiff_t row_step) {
+  delta_vector sum[DELTA_SUMS] = {0};
+  const real *a = p->a + row * row_step, *b = p->b + column;
+  for (int i = 0; i < p->k; i++, a += p->k_step, b += p->ldb) {
+    const delta_vector *terms = (const delta_vector *)(const void *)b;
+    for (int r = 0; r < rows; r++)
+      for (int v = 0; v < vectors; v++)
+        sum[r * vectors + v] += a[r * row_step] * terms[v];
+  }
+  delta_store(rows, vectors, p, row, column, sum);
+}
+
+/* The rows of C in a column of tiles: as many tiles of 'most' rows as there are,
+** then smaller ones. */
+static inline __attribute__((always_inline)) void
+delta_rows(const int most, const int vectors, const delta_product *p,
+           int column, const ptrdiff_t row_step) {
+  int row = 0;
+#define DELTA_TILES(rows)                                                      \
+  if (rows <= most)                                                            \
+    for (; p->m - row >= rows; row += rows)                                    \
+  delta_tile(rows <= most ? rows : 1, vectors, p, row, column, row_step)
+  DELTA_TILES(16);
+  DELTA_TILES(8);
+  DELTA_TILES(4);
+  DELTA_TILES(2);
+  DELTA_TILES(1);
+#undef DELTA_TILES
+}
+
+static inline __attribute__((always_inline)) void
+delta_column(const int vectors, const delta_product *p, int column) {
+  if (p->row_step == 1)
+    delta_rows(DELTA_SUMS / vectors, vectors, p, column, 1);
+  else
+    delta_rows(DELTA_SUMS / vectors, vectors, p, column, p->row_step);
+}
+
+static void delta_multiply(const delta_product *p) {
+  for (int column = 0; column < p->n;) {
+    const int left = (p->n - column) / DELTA_LANES;
+#if DELTA_SUMS == 16
+    if (left >= 4) {
+      delta_column(4, p, column);
+      column += 4 * DELTA_LANES;
+      continue;
+    }
+#endif
+    if (left >= 2) {
+      delta_column(2, p, column);
+      column += 2 * DELTA_LANES;
+      continue;
+    }
+    delta_column(1, p, column);
+    column += DELTA_LANES;
+  }
+}
+
+/* --- Transposes -------------------------------------------------------------- */
+
+/* The lanes of two vectors by turns: those of their lower and upper halves. */
+#if DELTA_LANES == 16
+#define DELTA_LOWER 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
+#define DELTA_UPPER 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
+#elif DELTA_LANES == 8
+#define DELTA_LOWER 0, 8, 1, 9, 2, 10, 3, 11
+#define DELTA_UPPER 4, 12, 5, 13, 6, 14, 7, 15
+#elif DELTA_LANES == 4
+#define DELTA_LOWER 0, 4, 1, 5
+#define DELTA_UPPER 2, 6, 3, 7
+#else
+#define DELTA_LOWER 0, 2
+#define DELTA_UPPER 1, 3
+#endif
+
+/*
+** A square of DELTA_LANES rows. Each round interleaves the rows of the upper half
+** with those of the lower, which rotates the bits of (row, lane) by one place;
+** after log2(DELTA_LANES) rounds rows and lanes have changed places.
+*/
+static inline __attribute__((always_inline)) void
+delta_turn_square(real *y, ptrdiff_t ldy, const real *x, ptrdiff_t ldx) {
+  delta_vector from[DELTA_LANES], to[DELTA_LANES];
+  for (int row = 0; row < DELTA_LANES; row++)
+    from[row] = *(const delta_vector *)(const void *)(x + row * ldx);
+  for (int round = 1; round < DELTA_LANES; round *= 2) {
+    for (int row = 0; row < DELTA_LANES / 2; row++) {
+      const delta_vector a = from[row], b = from[row + DELTA_LANES / 2];
+      to[2 * row] = __builtin_shufflevector(a, b, DELTA_LOWER);
+      to[2 * row + 1] = __builtin_shufflevector(a, b, DELTA_UPPER);
+    }
+    for (int row = 0; row < DELTA_LANES; row++)
+      from[row] = to[row];
+  }
+  for (int row = 0; row < DELTA_LANES; row++)
+    *(delta_vector *)(void *)(y + row * ldy) = from[row];
+}
+
+/* y (columns, rows) = the transpose of x (rows, columns), where both sizes are
+** rounded up to whole blocks. */
+static void delta_turn(real *y, ptrdiff_t ldy, const real *x, ptrdiff_t ldx,
+                       int rows, int columns) {
+  for (int row = 0; row < rows; row += DELTA_LANES)
+    for (int column = 0; column < columns; column += DELTA_LANES)
+      delta_turn_square(y + column * ldy + row, ldy, x + row * ldx + column,
+                        ldx);
+}
+
+#endif
