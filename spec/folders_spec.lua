@@ -35,7 +35,8 @@ local WORDS = {
   base = { "try" },
   recurrent = { "r", "recurrence" },
   program = { "node", "at", "number", "attribute" },
-  kernel = { "real", "kernels", "packed", "unary", "binary", "step", "loss", "ctc", "crf", "attention", "delta" },
+  kernel = { "real", "kernels", "packed", "unary", "binary", "step", "loss", "ctc", "crf", "attention", "finite",
+    "delta" },
   lua = { "binding" },
 }
 
