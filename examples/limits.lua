@@ -115,9 +115,11 @@ local TASKS = {
 
 -- --- Nets ---------------------------------------------------------------------------
 
--- A row of a net: its name; the tasks that are for it, "cells" unless said otherwise; and
--- the layers that turn I features into HIDDEN, for sequences of up to T steps and with units
--- that turn by so much. All begin as if to keep values for as long as the longest sequence is.
+-- A row of a net: its name, and the layers that turn I features into HIDDEN, for sequences
+-- of up to T steps and with units that turn by so much. Tokens are embedded in HIDDEN features
+-- before them, except where the layers take the V tokens themselves (`reads_tokens`). `pairs`:
+-- it is for the task of pairs alone. All begin as if to keep values for as long as the longest
+-- sequence is.
 local NETS = {
   { name = "tanh", layers = function(I) return { nn.rnn { I, HIDDEN } } end },
   { name = "LSTM", layers = function(I, T) return { nn.lstm { I, HIDDEN, remember = T } } end },
@@ -132,6 +134,10 @@ local NETS = {
   { name = "attention", layers = function(I)
     local look = nn.windowed_attention { HIDDEN, WINDOW, heads = 4, residual = true }
     return { nn.linear { I, HIDDEN }, look, nn.linear { HIDDEN, HIDDEN }, saros.relu }
+  end },
+  { name = "finite", reads_tokens = true, layers = function(I, _, _, V)
+    local states = nn.finite { tokens = V, input = not V and I or nil, heads = 8, states = 8 }
+    return { states, nn.linear { states.output, HIDDEN }, saros.relu }
   end },
   { name = "encoder-decoder", pairs = true, attention = false },
   { name = "with attention", pairs = true, attention = "dot" },
@@ -170,10 +176,10 @@ local function answering(row, chosen, lengths)
   end
   local longest = task_of(lengths[#lengths])
   local T, O, layers = longest.length, longest.outputs, {}
-  if longest.tokens then
+  if longest.tokens and not row.reads_tokens then
     layers[1] = nn.embedding { longest.tokens, HIDDEN }
   end
-  for _, layer in ipairs(row.layers(longest.inputs or HIDDEN, T, chosen.turn(T))) do
+  for _, layer in ipairs(row.layers(longest.inputs or HIDDEN, T, chosen.turn(T), longest.tokens)) do
     layers[#layers + 1] = layer
   end
   local body, head = nn.chain(layers), nn.linear { HIDDEN, O }
