@@ -218,6 +218,23 @@ describe("a cell of nn.cell", function()
     assert.is_true(default:abs():max():item() > 0)
   end)
 
+  it("has states that begin with other numbers than 0", function()
+    local Least = nn.cell("least", { states = { "h", { "least", 2, first = 5 } } }, function(p, x, h, least)
+      least = saros.minimum(least, x:slice(2, 1, 2))
+      return saros.tanh(p.inner(x .. h)) + least:sum(2, true), least
+    end)
+    local x = saros.tensor { { 7, 4, 0 }, { 3, 6, 0 }, { 9, 2, 0 } }:reshape(3, 1, 3)
+    local reset = saros.tensor { { 0 }, { 0 }, { 1 } }
+    for _, compiled in ipairs { true, false } do
+      local net = nn.recurrent({ 3, 4, cell = Least, compiled = compiled }):init { seed = 1 }
+      assert.same({ 3, 2 }, select(2, net(x))[1][2]:reshape(-1):totable())
+      assert.same({ 5, 2 }, select(2, net(x, nil, { reset = reset }))[1][2]:reshape(-1):totable())
+      local learned = nn.recurrent({ 3, 4, cell = Least, compiled = compiled, learn_state = true }):init { seed = 1 }
+      assert.same({ 5, 5 }, learned:tensors().initial_least_l0:totable())
+      assert.same({ 0, 0, 0, 0 }, learned:tensors().initial_h_l0:totable())
+    end
+  end)
+
   it("has dropout inside, which acts in training and is seeded with the net", function()
     local cell = nn.cell("drops", {}, function(p, x, h) return p:dropout(x, 0.5) + 0 * h end)
     local net = nn.recurrent { 8, 8, cell = cell }:init { seed = 1 }
@@ -275,6 +292,8 @@ describe("a cell of nn.cell that is wrong", function()
     fails(function() make({ states = {} }, print) end, "nn.cell: expected states of bad as a list such as")
     fails(function() make({ states = { h = 4 } }, print) end, "nn.cell: expected states of bad as a list such as")
     fails(function() make({ states = { { "m", 0 } } }, print) end, "nn.cell: expected states of bad as a list such as")
+    fails(function() make({ states = { { "m", first = "1" } } }, print) end, "nn.cell: expected states of bad as a")
+    fails(function() make({ states = { { "m", 4, start = 1 } } }, print) end, "nn.cell: expected states of bad as a")
     fails(function() make({ states = { "h", "h" } }, print) end, 'with different names, got "h" twice')
   end)
 

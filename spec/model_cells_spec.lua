@@ -15,6 +15,10 @@ local Highway = nn.cell("highway", { states = { "h" } }, function(p, x, h)
   return z * saros.tanh(p.candidate(x .. h)) + (1 - z) * h
 end)
 
+local Begun = nn.cell("begun", { states = { { "h", first = 0.5 } } }, function(p, x, h)
+  return saros.tanh(p.inner(x .. h))
+end)
+
 local function with(given, more)
   for name, value in pairs(more) do
     given[name] = value
@@ -88,6 +92,15 @@ for kind, entry in pairs(MODELS) do
       assert.error_matches(function() build { cell = "gru", reset = "never" } end, "nn.gru: expected option 'reset'")
       assert.error_matches(function() build { cell = "rnm" } end,
         "expected option 'cell' to be \"gru\" .* or a cell of nn.cell")
+    end)
+
+    it("may be a cell of one's own whose state begins with other numbers than 0", function()
+      local model = build { cell = Begun }
+      local loss = loss_of(model, next_window())
+      files.with_path(function(path)
+        assert.is_true(model:save(path))
+        assert.near(loss, loss_of(assert(saros.load(path)), next_window()), 1e-5)
+      end)
     end)
 
     it("may be a cell of one's own", function()

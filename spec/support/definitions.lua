@@ -132,6 +132,12 @@ own.scaled = nn.cell("own_scaled", { states = { "h", "n" } }, function(p, x, h, 
   return h, saros.maximum(n * 0.5, saros.abs(h)) - 0.1
 end)
 
+own.begun = nn.cell("own_begun", { states = { { "h", first = -2 }, { "least", 2, 3, first = 9 } } },
+  function(p, x, h, least)
+    least = saros.minimum(least, p.seen(x, 6):reshape(-1, 2, 3))
+    return saros.tanh(p.inner(x) + p.turn(h) * least:reshape(-1, 6)) - 1, least
+  end)
+
 local names = {}
 for name in pairs(own) do
   names[#names + 1] = name

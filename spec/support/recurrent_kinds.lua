@@ -59,6 +59,12 @@ local outward = nn.cell("outward", { states = { "s" }, output = true }, function
   return p.out(s, 5), s
 end)
 
+local begun = nn.cell("begun", { states = { { "h", first = 1 }, { "most", 3, first = -4 } } },
+  function(p, x, h, most)
+    most = saros.maximum(most, p.seen(x, 3))
+    return saros.tanh(p.inner(x) + p.turn(h) + p.read(most)), most
+  end)
+
 -- Every kind of layer that must keep these promises: every fused cell, with the options
 -- that a row gives it.
 -- At the corner of one with a corner, differences as wide as float needs them
@@ -106,6 +112,8 @@ local rows = {
   ["a matrix of nn.cell, both ways, with a learned first state"] = {
     new = nn.recurrent, options = { cell = memory, bidirectional = true, learn_state = true }, corner = true },
   ["a cell of nn.cell with an output"] = { new = nn.recurrent, options = { cell = outward } },
+  ["a cell of nn.cell whose states begin with other numbers"] = {
+    new = nn.recurrent, options = { cell = begun }, corner = true },
   ["a cell of one's own, both ways"] = { new = nn.recurrent, options = { cell = textbook, bidirectional = true } },
 }
 

@@ -31,10 +31,11 @@ local unread = require "saros.program.unread"
 ---@class saros.nn.CellState
 ---@field name string
 ---@field shape integer[]  of one row
+---@field first number  all its elements before the first step
 
 ---@class saros.nn.CellOptions
 ---@field states? (string|table)[]|fun(inputs: integer, hidden: integer): (string|table)[]  names of the states, in
----  order; { "m", 4, 16, 16 } is one of other sizes than H ({ "h" })
+---  order; { "m", 4, 16, 16 } is one of other sizes than H, { "m", first = 1 } one that begins with ones ({ "h" })
 ---@field output? boolean  the function returns an output before the states; else the first state is the output (false)
 ---@field parameters? table<string, { weight?: number|saros.nn.Filler, bias?: number|false|saros.nn.Filler,
 ---  value?: number|saros.nn.Filler }>  how parameters begin, by name: of maps weight and bias (false: none), of vectors
@@ -46,6 +47,7 @@ local unread = require "saros.program.unread"
 ---@field hidden integer
 ---@field states integer[][]  shapes of a row
 ---@field state_names string[]
+---@field firsts number[]  what the elements of each state are before the first step
 ---@field output integer  features of y
 ---@field maps table<string, saros.nn.CellMap>
 ---@field making boolean  in the first call
@@ -300,19 +302,29 @@ end
 
 -- --- Making ---------------------------------------------------------------------------------
 
---- A state from "h" or { "m", 4, 16 }.
+--- True if a state has no other field than `first`, a finite number.
+local function is_begun(entry)
+  for key, value in pairs(entry) do
+    if math.type(key) ~= "integer" and (key ~= "first" or not options.number.accept(value)) then
+      return false
+    end
+  end
+  return true
+end
+
+--- A state from "h", { "m", 4, 16 } or { "m", first = 1 }.
 local function state_of(name, given, hidden)
   local entry = type(given) == "table" and given or { given }
   local shape = { table.unpack(entry, 2) }
-  local is_fit = type(entry[1]) == "string" and entry[1]:find "^[%a_][%w_]*$"
+  local is_fit = type(entry[1]) == "string" and entry[1]:find "^[%a_][%w_]*$" and is_begun(entry)
   for _, size in ipairs(shape) do
     is_fit = is_fit and math.type(size) == "integer" and size > 0
   end
   if not is_fit or #shape > 6 then
-    options.fail(('nn.cell: expected states of %s as a list such as { "h", { "m", 4, 16, 16 } }, got %s in it'):format(
-      name, options.describe(given)))
+    options.fail(('nn.cell: expected states of %s as a list such as { "h", { "m", 4, 16, 16, first = 1 } }, got %s in '
+      .. 'it'):format(name, options.describe_list(given)))
   end
-  return { name = entry[1], shape = #shape > 0 and shape or { hidden } }
+  return { name = entry[1], shape = #shape > 0 and shape or { hidden }, first = entry.first or 0 }
 end
 
 local function states_of(maker, inputs, hidden)
@@ -419,10 +431,10 @@ local function new_cell(maker, inputs, hidden)
   self.generator, self.kept, self.replayed = false, false, false
   self.named, self.told = {}, false
   self.p = new_parameters(self)
-  self.states, self.state_names = {}, {}
+  self.states, self.state_names, self.firsts = {}, {}, {}
   local list = states_of(maker, inputs, hidden)
-  for position, state in ipairs(list) do
-    self.states[position], self.state_names[position] = state.shape, state.name
+  for n, state in ipairs(list) do
+    self.states[n], self.state_names[n], self.firsts[n] = state.shape, state.name, state.first
   end
   make_parameters(self, list)
   check_names(self)

@@ -1,6 +1,6 @@
 --- One layer of cells of one's own in one direction: the cell's step with what a
---- layer does around it. The state begins at the learned one, or at zeros; zoneout
---- lets units keep their values; dropout hides units of a state from the cell's maps.
+--- layer does around it. The state begins at the learned one, or as the cell says, at
+--- zeros if it says nothing; zoneout lets units keep their values; dropout hides units of a state from the cell's maps.
 ---
 --- All that is random comes in as an input of the step, so a step is a function:
 ---
@@ -23,6 +23,7 @@ local unroll = require "saros.nn.unroll"
 ---@field dropout number[]  by state, of what maps read
 ---@field generator saros.Generator?  of both
 ---@field initial saros.Tensor[]|false  learned first states
+---@field firsts number[]  by state: where it begins if that is not learned
 ---@field compiles boolean  unless the net is told to unroll
 ---@field made table<boolean, { handle: saros.nn.Compiled|false, reason: string? }>  the compiled step, and that
 ---  which tells all
@@ -39,16 +40,22 @@ local function size_of(shape)
   return size
 end
 
---- Where rows begin: at the learned state, else at zeros.
+--- Where rows begin: at the learned state, else where the cell says. The second result
+--- is true if that is not zeros.
 ---@param B integer
 ---@return saros.Tensor[]
+---@return boolean
 function OwnLayer:first(B)
-  local first = {}
+  local first, differs = {}, false
   for position, shape in ipairs(self.shapes) do
-    local zeros = core.zeros(B, table.unpack(shape))
-    first[position] = self.initial and zeros + self.initial[position] or zeros
+    local zeros, begins = core.zeros(B, table.unpack(shape)), self.firsts[position]
+    if self.initial then
+      begins = self.initial[position]
+    end
+    first[position] = begins ~= 0 and zeros + begins or zeros
+    differs = differs or begins ~= 0
   end
-  return first
+  return first, differs
 end
 
 -- --- A step -----------------------------------------------------------------------------
@@ -187,7 +194,7 @@ local function remember(lists, told, t)
 end
 
 local function unrolled(self, x, state, steps, factors, tells)
-  local first, lists = self:first(x:size(2)), {}
+  local lists, first, differs = {}, self:first(x:size(2))
   x = steps.mask and core.mask_rows(x, steps.mask) or x
   local y, last = unroll.walk(function(input, states)
     if not tells then
@@ -200,7 +207,7 @@ local function unrolled(self, x, state, steps, factors, tells)
     return given, new
   end, #x, function(t)
     return { t = t, x = x[t], factors = factors_at(factors, t) }
-  end, state or first, steps, self.initial and first)
+  end, state or first, steps, differs and first)
   for name, values in pairs(lists) do
     lists[name] = given_steps.hide(core.stack(values), steps.mask)
   end
@@ -353,10 +360,11 @@ function own_layer.of(cell, inputs, o, names, generator)
   self.kind = cell.kind -- for messages
   self.input, self.compiles, self.made, self.tells = inputs, o.compiled, {}, false
   self.members[1] = { name = "cell", module = cell } -- whose place is in the net
-  self.shapes, self.names = {}, rawget(cell, "state_names") or {}
+  self.shapes, self.firsts, self.names = {}, {}, rawget(cell, "state_names") or {}
   for position, size in ipairs(cell.states or { o.hidden }) do
     self.shapes[position] = type(size) == "table" and size or { size }
     self.names[position] = self.names[position] or names[position] or tostring(position)
+    self.firsts[position] = (rawget(cell, "firsts") or {})[position] or 0
   end
   self.zoneout = by_state(self, "zoneout", o.zoneout)
   self.dropout = by_state(self, "recurrent_dropout", o.recurrent_dropout)

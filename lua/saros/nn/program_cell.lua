@@ -22,6 +22,7 @@ local late = lazy({}, {
 ---@field hidden integer
 ---@field states integer[][]
 ---@field state_names string[]
+---@field firsts number[]
 ---@field generator saros.Generator|false
 local ProgramCell = module.class "program_cell"
 
@@ -96,7 +97,7 @@ function program_cell.describe(model)
     if not seen[size] then
       seen[size] = true
       description.sizes[#description.sizes + 1] = { input = cell.input, hidden = cell.hidden, output = cell.output,
-        states = cell.states, names = cell.state_names, program = program_of(cell) }
+        states = cell.states, names = cell.state_names, firsts = cell.firsts, program = program_of(cell) }
     end
   end)
   return description
@@ -120,6 +121,7 @@ local check_size = options.declare("cell", {
   { "output", options.size },
   { "states", options.list_of(options.list_of(options.size)) },
   { "names", options.list_of(options.string) },
+  { "firsts", options.list_of(options.number), {} },
   { "program", options.string },
 })
 
@@ -147,7 +149,7 @@ local function new_cell(kind, size)
   self.kind, self.description, self.text, self.generator = kind.name, kind, size.program, false
   self.compiled, self.named = core.program(size.program), {}
   self.input, self.hidden, self.output = size.input, size.hidden, size.output
-  self.states, self.state_names = size.states, size.names
+  self.states, self.state_names, self.firsts = size.states, size.names, size.firsts
   check_states(size, self.compiled)
   for _, parameter in ipairs(self.compiled:parameters()) do
     self.named[parameter.name] = self:add_parameter(parameter.name, parameter.shape, no_beginning)

@@ -404,7 +404,7 @@ local function add_initial(self, direction, suffix)
   for position, size in ipairs(direction.sizes) do
     local name = ("initial_%s%s"):format(self.state_names[position] or position, suffix)
     direction.initial[position] = self:add_parameter(name, type(size) == "table" and size or { size },
-      initialize.constant(0))
+      initialize.constant(direction.own and direction.own.firsts[position] or 0))
   end
   if direction.own then
     direction.own:begin_at(direction.initial)
