@@ -11,7 +11,7 @@ cases.names = { "A", "B", "C", "S1", "S2", "S3" }
 cases.cells = list
 cases.step_cells = {} -- that are one stage of a session
 for _, cell in ipairs(list) do
-  if cell ~= "lru" then
+  if cell ~= "lru" and not cells[cell].maker then
     table.insert(cases.step_cells, cell)
   end
 end
@@ -95,7 +95,8 @@ cases.long = {
 local function weights_of(name)
   local cell = cells[name]
   local output = name == "lru" and 1 or 0 -- a product behind the walk
-  return (cell.linear and 1 or 2) * cell.gates + output
+  local of_state = cell.linear and 0 or name == "slstm" and 1 / 4 or 1 -- in heads
+  return (1 + of_state) * cell.gates + output
 end
 
 ---@class bench.Case

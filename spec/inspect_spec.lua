@@ -256,7 +256,7 @@ describe("the gates of a model", function()
 
   it("are not there in a plain layer", function()
     assert.error_matches(function() inspect.gates(model { cell = "rnn" }, TEXT) end,
-      "inspect.gates: expected a model with gates (lstm, gru, mingru, minlstm, ugrnn), got elman_tanh", 1, true)
+      "inspect.gates: expected a model with gates (lstm, gru, mingru, minlstm, ugrnn, slstm), got elman_tanh", 1, true)
   end)
 end)
 

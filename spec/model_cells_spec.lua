@@ -57,6 +57,8 @@ local CELLS = {
   { cell = "rnn", activation = "relu", variational = true },
   { cell = "mingru", candidate = "positive", zoneout = 0.1 },
   { cell = "lru", r_max = 0.9, units = 6 },
+  { cell = "slstm", heads = 2, forget = "exponential", remember = 9, zoneout = 0.1 },
+  { cell = "slstm", forget_bias = 1, learn_state = true, residual = true, layers = 2, recurrent_dropout = 0.1 },
 }
 
 local function loss_of(model, window)

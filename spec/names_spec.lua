@@ -27,7 +27,7 @@ local PUBLIC = {
     attention batch_norm bce bits branch cell chain classifier concatenate conv1d crf cross_attention
     cross_entropy ctc_loss dropout embedding encoder_decoder finite forecaster gru heads huber initialize kl l1
     language_model layer_norm linear lru lstm mingru minlstm module mse perplexity recurrent residual rms_norm rnn
-    state ugrnn unroll windowed_attention]],
+    slstm state ugrnn unroll windowed_attention]],
   optim = "adam adamw clip_norm clip_value groups rmsprop schedule sgd",
   ["optim.schedule"] = "constant cosine exponential step",
   data = "labelled pad pairs pieces pipeline prepare series tasks text vocabulary",

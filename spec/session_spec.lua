@@ -4,6 +4,7 @@
 local saros = require "saros"
 require "spec.support.values"
 local commands = require "spec.support.commands"
+local cells = require "saros.nn.cells"
 local nn, data = saros.nn, saros.data
 
 local is_double = saros.info().real == "double"
@@ -15,7 +16,7 @@ local NORM_TOLERANCE = is_double and 1e-10 or 5e-3
 
 local STEPS = 1000
 
--- The fused cells but the LRU, which remembers the roundings of many steps.
+-- The cells but the LRU, which remembers the roundings of many steps.
 local short = {}
 for _, cell in ipairs(require "saros.nn.cells.list") do
   short[#short + 1] = cell ~= "lru" and cell or nil
@@ -114,11 +115,13 @@ describe("a session agrees with its model", function()
       local layer = nn[cell]
       local plain = nn.chain { nn.embedding { V, 6 }, layer { 6, H }, nn.linear { H, V } }
       local residual = nn.chain { nn.embedding { V, H }, layer { H, H, residual = true }, nn.linear { H, 2 } }
-      local normal = nn.chain { nn.embedding { V, 6 }, layer { 6, H, layer_norm = true } }
       assert_agrees(plain, symbols, 1, V, TOLERANCE)
       assert_agrees(plain, symbols, 5, V, TOLERANCE)
       assert_agrees(residual, symbols, 1, V, TOLERANCE)
-      assert_agrees(normal, symbols, 2, V, NORM_TOLERANCE)
+      if not cells[cell].maker then
+        local normal = nn.chain { nn.embedding { V, 6 }, layer { 6, H, layer_norm = true } }
+        assert_agrees(normal, symbols, 2, V, NORM_TOLERANCE)
+      end
     end
     local of_sums = is_double and TOLERANCE or 5e-6 -- units add up roundings of several steps
     for _, E in ipairs { 6, H } do -- folded into the layer's table, and needed beside it

@@ -25,7 +25,7 @@ end
 local VALUES = {
   activation = { "relu", "softsign" }, gate_activation = { "hard_sigmoid" }, forget_bias = { 1 }, remember = { 9 },
   peepholes = { true }, projection = { 4 }, zoneout_cell = { 0.3 }, reset = { "before" }, candidate = { "positive" },
-  units = { 5 }, r_min = { 0.4 }, r_max = { 0.7 }, max_phase = { 1 },
+  heads = { 1, 3 }, forget = { "exponential" }, units = { 5 }, r_min = { 0.4 }, r_max = { 0.7 }, max_phase = { 1 },
 }
 
 --- What few other options go with.

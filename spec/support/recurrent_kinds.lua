@@ -100,6 +100,10 @@ local rows = {
   minlstm = { new = nn.minlstm, options = { remember = 5 } },
   ["minlstm, positive, both ways, without biases"] = {
     new = nn.minlstm, options = { candidate = "positive", bidirectional = true, bias = false }, corner = true },
+  ["slstm in two heads, with exponential forget gates"] = {
+    new = nn.slstm, options = { heads = 2, forget = "exponential" } },
+  ["slstm with a learned first state, both ways"] = {
+    new = nn.slstm, options = { learn_state = true, bidirectional = true, bias = false } },
   ["a cell of one's own"] = { new = nn.recurrent, options = { cell = textbook } },
   ["a cell of one's own whose output is its state"] = { new = nn.recurrent, options = { cell = brief } },
   ["a cell of one's own with a learned first state, residual, both ways"] = {

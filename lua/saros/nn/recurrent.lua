@@ -1,7 +1,7 @@
 --- Stacks of recurrent layers over whole sequences, in one direction or both.
 ---
---- What a cell does in a layer is either fused (one operation of the core) or a
---- step function of one's own, unrolled; the stack around it is the same.
+--- What a cell does in a layer is either fused (one operation of the core) or a step
+--- function, compiled or unrolled; the stack around it is the same.
 --- Parameters have PyTorch's names: layer k, counted from 0, has weight_ih_lk
 --- (G H, I), weight_hh_lk (G H, H), bias_ih_lk and bias_hh_lk (G H), and those
 --- of the direction from the end have "_reverse" behind that.
@@ -21,10 +21,10 @@ local states = require "saros.nn.state"
 
 -- What a layer of fused cells seldom needs.
 local late = lazy({}, {
-  activated = { "saros.nn.cells.activated", "given" },
   own_cells = { "saros.nn.cell" },
   own_layer = { "saros.nn.own_layer" },
   replay = { "saros.nn.replay" },
+  unfused = { "saros.nn.cells.unfused" },
 })
 
 --- One layer in one direction.
@@ -447,7 +447,7 @@ local common_options = {
   { "batch_first", options.boolean, false },
 }
 
-local fused_options = {
+local named_options = {
   { "bias", options.boolean, true },
   { "recurrent_dropout", options.fraction, 0 },
   { "zoneout", options.fraction, 0 },
@@ -479,15 +479,19 @@ end
 local own_layers -- of cells of one's own
 
 local function constructor(name, cell)
-  local check = options.declare("nn." .. name, joined(common_options, fused_options, cell.options), 2)
+  local check = options.declare("nn." .. name, joined(common_options, named_options, cell.options), 2)
   return function(given)
     local o = check(given)
     local problem = cell.check and cell.check(o)
     if problem then
       options.fail(("nn.%s: %s"):format(name, problem))
     end
-    if not activation.is_fused(name, o) then
-      return own_layers(late.activated(name, cell, o), name)
+    if cell.maker or not activation.is_fused(name, o) then
+      local self = own_layers(late.unfused(name, cell, o, common_options), name)
+      for option, value in pairs(o) do
+        self.o[option] = value
+      end
+      return self
     end
     local self = new(name, o, cell.states)
     self.operation, self.gates, self.diagonal = cell.operation(o), cell.gates, cell.diagonal

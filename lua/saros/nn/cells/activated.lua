@@ -44,26 +44,18 @@ local function step_of(cell, o)
   end
 end
 
--- Options of layers that these definitions have, too.
-local SHARED = { "input", "hidden", "layers", "bidirectional", "dropout", "variational", "residual", "learn_state",
-  "batch_first", "recurrent_dropout", "zoneout" }
-
 -- Options of layers that mean nothing special at these values.
 local PLAIN = { bias = true, activation = true, gate_activation = true, reset = true }
 
---- What nn.recurrent is given for such a layer. Errors at options that its
---- definition lacks.
+--- What makes the cells of such a layer. Errors at options that its definition lacks.
 ---@param name string  "rnn", "lstm" or "gru"
 ---@param cell saros.nn.Cell
 ---@param o table  the checked options of the layer
----@return table
-function activated.given(name, cell, o)
-  local given, known = {}, {}
-  for _, key in ipairs(SHARED) do
-    given[key], known[key] = o[key], true
-  end
+---@param shared table  whose keys are the options that nn.recurrent has
+---@return saros.nn.CellMaker
+function activated.maker(name, cell, o, shared)
   for key, value in pairs(o) do
-    if not known[key] and not PLAIN[key] and value and value ~= 0 then
+    if shared[key] == nil and not PLAIN[key] and value and value ~= 0 then
       options.fail(("nn.%s: expected no %s with activations other than tanh and sigmoid, got %s"):format(
         name, key, options.describe(value)))
     end
@@ -77,8 +69,7 @@ function activated.given(name, cell, o)
     parameters.bias_ih = { value = initialize.bias(bound) }
     parameters.bias_hh = { value = initialize.bias(bound) }
   end
-  given.cell = cell_of(name, { states = cell.states, parameters = parameters }, step_of(cell, o))
-  return given
+  return cell_of(name, { states = cell.states, parameters = parameters }, step_of(cell, o))
 end
 
 return activated

@@ -82,7 +82,7 @@ end
 local known = {}
 
 for _, cell in pairs(cells) do
-  for name, define in pairs(cell.definitions) do
+  for name, define in pairs(cell.definitions or {}) do
     known[name] = { define = define, gates = cell.gates }
   end
 end

@@ -1,21 +1,25 @@
---- The fused cells by name, each the table of its file here.
+--- The cells by name, each the table of its file here.
 
---- What a cell adds to the stack of layers that recurrent.lua makes.
+--- What a cell adds to the stack of layers that recurrent.lua makes. A cell is fused, an
+--- operation of the core, or has a `maker`: its layers are those of nn.recurrent for the
+--- cell of nn.cell that this makes, so `linear` and `diagonal`, `operation`, `bias`, `add`
+--- and `definitions` are none of its fields.
 ---@class saros.nn.Cell
+---@field maker? fun(o: table): saros.nn.CellMaker  of a cell without a kernel, for the options
 ---@field gates integer  G: blocks of H rows in the weights
 ---@field linear? boolean  in the state, which is not multiplied by weights
 ---@field diagonal? integer  where the state of a unit follows from x and from rows of weights that belong to that
 ---  unit alone: how many numbers it has, side by side
 ---@field states string[]  what is carried from step to step
 ---@field options table[]  beside those that all layers have
----@field operation fun(o: table): string  the core's name for these options
+---@field operation? fun(o: table): string  the core's name for these options
 ---@field check? fun(o: table): string?  what is wrong with the options, if anything
 ---@field bias? fun(which: string, o: table, bound: number): saros.nn.Filler  fills bias_ih or bias_hh
----@field add fun(cell: saros.nn.Cell, o: table, inputs: integer, add: saros.nn.AddParameter): saros.nn.Made
----@field definitions table<string, fun(cell: saros.nn.Definition): table, table?>  the new h (and c) of each of the
+---@field add? fun(cell: saros.nn.Cell, o: table, inputs: integer, add: saros.nn.AddParameter): saros.nn.Made
+---@field definitions? table<string, fun(cell: saros.nn.Definition): table, table?>  the new h (and c) of each of the
 ---  core's operations, made of nodes
 ---@field named? { [1]: string, [2]: string }[]  values that a definition names: the title there, such as "i", and the
----  word of the textbook, such as "input"
+---  word of the textbook, such as "input"; the same word twice where p:named has it
 
 ---@alias saros.nn.AddParameter fun(name: string, shape: integer[], fill: saros.nn.Filler): saros.Tensor
 
