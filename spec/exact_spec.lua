@@ -1,5 +1,5 @@
 -- Exact gradients on a stream: windows by themselves give, together, what
--- back-propagation through the whole stream gives.
+-- back-propagation through the whole stream gives. How far those of traces are off.
 
 local saros = require "saros"
 require "spec.support.values"
@@ -21,9 +21,9 @@ local function sums_of(model)
 end
 
 -- The gradients of all windows, each of the mean loss in it, summed.
-local function online(model, x, targets, window, reset)
+local function online(new, model, x, targets, window, reset)
   local forms = { input = form.numbers(1, I), target = form.numbers(1, 2) }
-  local self = exact.new(model, forms, { window = window, every = window, streams = 1 }, saros.mse)
+  local self = new(model, forms, { window = window, every = window, streams = 1 }, saros.mse)
   local sums = sums_of(model)
   self:clear()
   for t = 1, T do
@@ -55,15 +55,16 @@ local function whole(model, x, targets, window, reset)
 end
 
 -- The largest difference of the parameters whose names fit, relative to the largest gradient of each.
--- Resets are steps at which the stream starts again.
-local function difference(model, window, pattern, resets)
+-- Resets are steps at which the stream starts again; `new` makes the gradients.
+local function difference(model, window, pattern, resets, new)
   local generator = saros.generator(2)
   local x, targets = generator:normal { T, 1, I }, generator:normal { T, 1, 2 }
   local reset = saros.zeros(T, 1)
   for _, t in ipairs(resets or {}) do
     reset[t]:fill(1)
   end
-  local expected, got = whole(model, x, targets, window, reset), online(model, x, targets, window, reset)
+  local expected = whole(model, x, targets, window, reset)
+  local got = online(new or exact.new, model, x, targets, window, reset)
   local worst = 0
   for position, name in ipairs(model:parameters().names) do
     if name:find(pattern) then
@@ -116,11 +117,38 @@ describe("exact gradients on a stream", function()
     end
   end)
 
-  it("are exact in the last of several layers, and an approximation in the others", function()
-    local model = nn.chain { nn.mingru { I, H, remember = 50 }, nn.minlstm { H, H, layers = 2, remember = 50 },
-      nn.linear { H, 2 } }:init { seed = 1 }
-    assert.is_true(difference(model, 4, "^1%.[%a_]+_l1") <= TOLERANCE)
-    assert.is_true(difference(model, 4, "^[01]%.[%a_]+_l0") > TOLERANCE)
+  it("are those of the whole stream in stacks, and of what stands below", function()
+    local models = {
+      nn.chain { nn.mingru { I, H, layers = 2, remember = 50 }, nn.linear { H, 2 } },
+      nn.chain { nn.linear { I, 4 }, nn.minlstm { 4, H, remember = 50 }, saros.tanh, nn.linear { H, 2 } },
+      nn.chain { nn.linear { I, 4 }, nn.lru { 4, 4, r_min = 0.9, r_max = 0.99 }, nn.linear { 4, 3 },
+        nn.minlstm { 3, H, layers = 2, learn_state = true, remember = 50 }, nn.linear { H, 2 } },
+    }
+    for n, model in ipairs(models) do
+      model:init { seed = 1 }
+      for _, window in ipairs { 4, 15 } do
+        local off = difference(model, window, ".", n == 3 and { 8, 30 } or {})
+        assert.is_true(off <= TOLERANCE, n .. " " .. off)
+      end
+    end
+    assert.is_true(difference(models[1], 1, ".") <= TOLERANCE)
+  end)
+
+  it("are those of the whole stream where two layers have weights in common", function()
+    local layer = nn.mingru { H, H, remember = 50 }
+    local model = nn.chain { nn.linear { I, H }, layer, saros.tanh, layer, nn.linear { H, 2 } }:init { seed = 1 }
+    local off = difference(model, 4, ".")
+    assert.is_true(off <= TOLERANCE, off)
+  end)
+
+  it("are those of traces in the last recurrent layer and above it, and near them below", function()
+    local model = nn.chain { nn.mingru { I, H, layers = 2, remember = 50 }, nn.linear { H, 2 } }:init { seed = 1 }
+    for window, most in pairs { [4] = 0.8, [15] = 0.45, [60] = TOLERANCE } do -- of 60 steps
+      assert.is_true(difference(model, window, "_l1$", {}, exact.traces) <= TOLERANCE)
+      assert.is_true(difference(model, window, "^1%.", {}, exact.traces) <= TOLERANCE)
+      local off = difference(model, window, "_l0$", {}, exact.traces)
+      assert.is_true(off <= most and off >= most / 2 - TOLERANCE, window .. " " .. off)
+    end
   end)
 
   it("are the same with dropout and missing targets as without a past", function()
@@ -134,6 +162,7 @@ describe("exact gradients on a stream", function()
       return require("spec.support.values").fingerprint(model:tensors())
     end
     assert.equal(told "window", told "exact")
+    assert.equal(told "window", told "traces")
   end)
 
   it("go on bit for bit from a snapshot, and start again with the stream", function()
@@ -147,6 +176,7 @@ describe("exact gradients on a stream", function()
       return losses
     end
     run(1)
+    assert.matches(", exact, window 3, every 3, 11 steps", tostring(s), 1, true)
     local snapshot = s:snapshot()
     local first = run(12)
     s:restore(snapshot)
@@ -176,14 +206,18 @@ describe("exact gradients on a stream", function()
 
   it("say what they need", function()
     local function refuses(model, given, message)
-      given.method = "exact"
+      given.method = given.method or "exact"
       assert.error_matches(function() model:init({ seed = 1 }):learner(given) end, "learner: expected " .. message)
     end
     refuses(nn.mingru { 2, 3 }, { streams = 2 },
       "one stream and every = window with method \"exact\", got 2, 32 and 32")
     refuses(nn.mingru { 2, 3 }, { window = 4, every = 2 }, "one stream and every = window")
+    refuses(nn.gru { 2, 3 }, { method = "traces" }, "layers of nn.mingru, nn.minlstm, nn.lru, without layer norm, with "
+      .. "method \"traces\", got gru 2")
     refuses(nn.gru { 2, 3 }, {},
       "layers of nn.mingru, nn.minlstm, nn.lru, without layer norm, with method \"exact\", got gru 2")
+    refuses(nn.chain { nn.mingru { 2, 3 }, nn.lstm { 3, 3 } }, {}, "no states but those of nn.mingru, nn.minlstm, "
+      .. "nn.lru, without layer norm, with method \"exact\", got others %(2%); method \"traces\" takes them")
     refuses(nn.mingru { 2, 3, layer_norm = true }, {}, "layers of nn.mingru, nn.minlstm, nn.lru, without layer norm")
   end)
 end)

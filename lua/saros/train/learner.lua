@@ -31,8 +31,11 @@ local undisturbed = require "saros.train.undisturbed"
 
 ---@class saros.train.LearnerOptions
 ---@field streams? integer  rows that are stepped together, B (1)
----@field method? "window"|"exact"  exact: where layers have diagonal cells (see saros.nn.Cell), and for one stream,
----  gradients reach back to its beginning, whatever the window ("window")
+---@field method? "window"|"exact"|"traces"  how far gradients reach back: over the window; or, for one stream and
+---  layers of diagonal cells (see saros.nn.Cell), to its beginning. "exact" runs a window once for each number of a
+---  layer's state if weights below the layer learn, too, such as those of a lower layer or an embedding; else once or
+---  twice more. "traces" always takes the latter, and leaves out what weights below a layer did to it before the
+---  window ("window")
 ---@field window? integer  steps that a gradient reaches back (32)
 ---@field every? integer  steps from one update to the next, a divisor of `window` (window)
 ---@field delay? integer  steps after which a target is known (0)
@@ -74,13 +77,13 @@ spelling.methods(Learner, "saros.train.Learner")
 ---@field reference saros.Tensor?  what the guard's session said
 ---@field reset saros.Tensor?
 
-local METHODS = { window = rolling.new, exact = exact.new }
+local METHODS = { window = rolling.new, exact = exact.new, traces = exact.traces }
 local RATE = 1e-3 -- of Adam
 local LOSSES = { cross_entropy = core.cross_entropy, mse = core.mse, l1 = core.l1, huber = core.huber }
 
 local check = options.declare("learner", {
   { "streams", options.size, 1 },
-  { "method", options.one_of { "window", "exact" }, "window" },
+  { "method", options.one_of { "window", "exact", "traces" }, "window" },
   { "window", options.size, 32 },
   { "every", options.optional(options.size) },
   { "delay", options.count, 0 },
@@ -290,8 +293,9 @@ function Learner:streams()
 end
 
 function Learner:__tostring()
-  return ("learner (%s, window %d, every %d, %d steps)"):format(
-    tostring(self.session), self.options.window, self.options.every, self.steps)
+  local o = self.options
+  return ("learner (%s, %swindow %d, every %d, %d steps)"):format(
+    tostring(self.session), o.method == "window" and "" or o.method .. ", ", o.window, o.every, self.steps)
 end
 
 -- --- Making one -------------------------------------------------------------------------------------
