@@ -185,6 +185,25 @@ describe("a session of a random program", function()
     assert.equal("session (2 inputs -> 2 outputs, 1 stream)", tostring(b))
   end)
 
+  it("has states that become what a node with states of its own says", function()
+    local made = core.program(core.json_encode { format = 1,
+      parameters = { { name = "W", shape = { 2, 2 } }, { name = "U", shape = { 2, 2 } } },
+      states = { { name = "h", width = 2, next = 3 }, { name = "before", width = 2, next = 3 } },
+      nodes = { { op = "input", name = "x", width = 2 }, { op = "parameter", parameter = 0 },
+        { op = "parameter", parameter = 1 }, { op = "cell", ["in"] = { 0, 1, 2 }, cell = "elman_tanh",
+          with = { "weight_ih", "weight_hh" }, states = { 0 } }, { op = "state", state = 1 } },
+      outputs = { { name = "y", node = 3 }, { name = "before", node = 4 } } })
+    local generator = saros.generator(1)
+    local parameters, x = { generator:normal { 2, 2 }, generator:normal { 2, 2 } }, generator:normal { T, B, 2 }
+    local session, last = core.session(made, parameters, B, "real"), saros.zeros(B, 2)
+    for t = 1, T do
+      local y = session:step(x[t]:contiguous()):clone()
+      assert.same_values(last, session:output "before", 0)
+      last = y
+    end
+    assert.same_values(last, session:state()[2], 0)
+  end)
+
   it("allocates nothing in a step", function()
     local made = subject(5)
     local session, x, id = session_of(made, 1), { 1, 2, 3, 4, 5 }, 2

@@ -358,10 +358,14 @@ static saros_status value_of(session_planner *p, int node, int *out) {
   return SAROS_OK;
 }
 
-/* True if a state is what a node with states of its own makes it. */
+/* True if a node with states of its own keeps the state, and does not just say what
+** it becomes. */
 static int is_owned(const session_planner *p, int state) {
   const program_node *n = &p->program->nodes[p->program->states[state].next];
-  return n->op == NODE_CELL || n->op == NODE_WINDOW || n->op == NODE_ATTENTION;
+  for (int i = 0; n->op != NODE_STATE && i < n->states; i++)
+    if (n->state[i] == state)
+      return 1;
+  return 0;
 }
 
 /* States that become what another state was are copied before that changes. */
