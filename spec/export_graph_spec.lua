@@ -4,6 +4,7 @@
 local c = require "spec.support.c_files"
 local core = require "saros.core"
 local evaluate = require "saros.export.evaluate"
+local delta = require "spec.support.delta_program"
 local files = require "spec.support.files"
 local read = require "saros.export.graph"
 local saros = require "saros"
@@ -91,6 +92,23 @@ describe("a model with branches as C", function()
     end
   end)
 
+  it("has the matrices of a delta rule in its state", function()
+    local kinds = delta.kinds()
+    local models = {}
+    for at = 1, #kinds, 8 do
+      kinds[at].learn_state = at > 8
+      models[#models + 1] = nn.chain { nn.linear { 3, 20 }, delta.module(20, kinds[at]), nn.linear { 4, 2 } }
+    end
+    models[#models + 1] = delta.module(3, { heads = 3, K = 8, V = 16, reflections = 2, decay = "head", write = true,
+      erase = "same" })
+    for _, model in ipairs(models) do
+      for _, weights in ipairs { "real", "int8" } do
+        c.assert_well(made(model), { name = "a", weights = weights })
+      end
+    end
+    assert.matches("  %w+ state_2_1%[12%];", c.source_of(models[1]))
+  end)
+
   it("has its inputs and outputs by name", function()
     local text = c.source_of(made(two_inputs()), { name = "net" })
     assert.matches(("int net_step(net_state *state, const %s *audio, int32_t note,"):format(c.REAL), text, 1, true)
@@ -106,6 +124,9 @@ describe("a model that reads to and fro as C", function()
   it("runs over a whole sequence", function()
     for _, model in ipairs {
       nn.gru { 3, 4, bidirectional = true },
+      nn.branch { delta.module(3, { heads = 2, K = 3, V = 2, reflections = 2, decay = "channel", write = true,
+        erase = "separate", reverse = true, learn_state = true }), delta.module(3, { heads = 1, K = 2, V = 3,
+        reflections = 1, decay = "head", write = true, erase = "same" }) },
       nn.lstm { 3, 4, bidirectional = true, layers = 2, learn_state = true },
       nn.chain { nn.embedding { 7, 5 }, nn.rnn { 5, 3, bidirectional = true }, nn.gru { 6, 4 }, nn.linear { 4, 2 },
         nn.lru { 2, 4, bidirectional = true } },

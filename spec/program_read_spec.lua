@@ -145,6 +145,20 @@ local function attention()
   return program
 end
 
+-- 2 heads of matrices (3, 4), of 2 reflections, with channels' decays.
+local function delta(change)
+  local program = { states = { { name = "m", width = 24, next = 6 } }, nodes = {},
+    outputs = { { name = "y", node = 6 } } }
+  for n, features in ipairs { 6, 12, 16, 4, 4, 6 } do
+    program.nodes[n] = input("x" .. n, features)
+  end
+  program.nodes[7] = { op = "delta", ["in"] = { 0, 1, 2, 3, 4, 5 }, heads = 2, reflections = 2, states = { 0 } }
+  if change then
+    change(program.nodes, program, program.nodes[7])
+  end
+  return program
+end
+
 -- h = tanh(W [x, h]), with a state that only delays and one that begins somewhere.
 local function concatenated()
   return {
@@ -164,6 +178,40 @@ describe("a program is refused", function()
     assert.equal(6, read(program):outputs()[1].width)
     program.states[1].width = 35
     refuses(program, "states of width 36 and 3 in node 2 (attention), got 35 and 3")
+  end)
+
+  it("with a delta node whose operands or state do not fit", function()
+    local function changed(words, got, change)
+      refuses(delta(change), "expected " .. words, " in node 6 (delta), got " .. got)
+    end
+    local function of_width(n, features)
+      return function(nodes) nodes[n].width = features end
+    end
+    assert.equal(8, read(delta()):outputs()[1].width)
+    assert.equal(8, read(delta(of_width(6, 2))):outputs()[1].width)
+    assert.equal(8, read(delta(function(_, _, node) table.remove(node["in"]) end)):outputs()[1].width)
+    assert.equal(8, read(delta(function(nodes) nodes[4] = { op = "constant", value = 1 } end)):outputs()[1].width)
+    changed("a q for 2 heads", "a width of 7", of_width(1, 7))
+    changed("k of width 12", "6", of_width(2, 6))
+    changed("a v for 2 heads and 2 reflections", "a width of 14", of_width(3, 14))
+    changed("write of width 4, or one constant", "1", of_width(4, 1))
+    changed("write of width 4, or one constant", "2", of_width(4, 2))
+    changed("erase of width 4, or one constant", "8", of_width(5, 8))
+    changed("a decay of width 2 or 6", "1", of_width(6, 1))
+    changed("a decay of width 2 or 6", "12", of_width(6, 12))
+    changed("a state of width 24", "25", function(_, program) program.states[1].width = 25 end)
+    changed("heads from 1 on", "0", function(_, _, node) node.heads = 0 end)
+    changed("reflections from 1 on", "0", function(_, _, node) node.reflections = 0 end)
+    changed("a q for 2147483647 heads", "a width of 6", function(_, _, node) node.heads = 2147483647 end)
+    changed("1 to 64 reflections", "65", function(_, _, node) node.reflections = 65 end)
+    changed("a q for 4 heads", "a width of 6", function(_, _, node) node.heads = 4 end)
+    changed("k of width 18", "12", function(_, _, node) node.reflections = 3 end)
+    changed("1 state", "2", function(_, program, node)
+      program.states[2], node.states = { name = "more", width = 24, next = 6 }, { 0, 1 }
+    end)
+    changed("5 to 6 operands", "4", function(_, _, node) node["in"] = { 0, 1, 2, 3 } end)
+    changed("the field heads", "none", function(_, _, node) node.heads = nil end)
+    changed("no other fields", '"window"', function(_, _, node) node.window = 2 end)
   end)
 
   it("that is no such text", function()

@@ -1,6 +1,7 @@
 -- What has no program, by name and with the line of the script.
 
 local saros = require "saros"
+local core = require "saros.core"
 local traced = require "spec.support.traced"
 local nn = saros.nn
 local of, own = traced.of, traced.own
@@ -72,6 +73,11 @@ describe("a module without a program is refused by name", function()
     refused(function(x) return x:clone():fill(2) end, "got fill, which writes in place")
     refused(function(x) x[1] = x[1] * 2 return x end, "got x[i] = y, which writes in place")
     refused(function(x) return saros.zeros(x:shape()):assign(x) end, "got assign, which writes in place")
+  end)
+
+  it("where a delta rule has a mask of its own", function()
+    refused(function(x) return (core.delta(x, x, x, { heads = 2, mask = saros.ones(x:size(1), x:size(2)) })) end,
+      "got core.delta with a mask or resets of the module's own")
   end)
 
   it("where rows differ by a constant", function()

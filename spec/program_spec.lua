@@ -3,6 +3,7 @@
 
 local saros = require "saros"
 local core = require "saros.core"
+local delta = require "spec.support.delta_program"
 local programs = require "spec.support.programs"
 
 local T, B, MASK = programs.T, programs.B, programs.MASK
@@ -202,6 +203,84 @@ describe("attention in a program", function()
       halves[n], halves.state = half.y, after
     end
     assert.same_values(outputs.y, core.concatenate(halves, 1), ROUNDING)
+  end)
+end)
+
+describe("a delta node of a program", function()
+  for _, kind in ipairs(delta.kinds()) do
+    it("changes the matrices of its heads: " .. delta.name(kind), function()
+      for _, reverse in ipairs { false, true } do
+        kind.reverse = reverse or nil
+        local program = delta.program(kind)
+        local run = tensors_for(program)
+        check_values(program, run)
+        for _, steps in ipairs { { mask = MASK }, { reset = RESET }, { mask = MASK, reset = RESET } } do
+          run.mask, run.reset = steps.mask, steps.reset
+          run.state = { m = normal(3, B, kind.heads * kind.K * kind.V) }
+          check_values(program, run)
+        end
+        check_gradients(program, run)
+      end
+    end)
+  end
+
+  it("writes by a constant, for all heads and reflections", function()
+    local program = delta.program { heads = 2, K = 2, V = 3, reflections = 2, constant = 0.5 }
+    check_values(program, tensors_for(program))
+  end)
+
+  it("spreads what is the same in all steps and rows", function()
+    local program = delta.program { heads = 2, K = 2, V = 1, reflections = 1, decay = "head", write = true,
+      erase = "same" }
+    for n, given in ipairs(program.nodes) do -- the decay and the gate are parameters
+      if given.name == "decay" or given.name == "write" then
+        program.parameters[#program.parameters + 1] = { name = given.name, shape = { 1, 2 } }
+        program.nodes[n] = { op = "parameter", parameter = #program.parameters - 1 }
+      end
+    end
+    local run = tensors_for(program)
+    run.mask, run.reset = MASK, RESET
+    check_values(program, run)
+    check_gradients(program, run)
+  end)
+
+  it("goes on where it stopped", function()
+    local program = delta.program { heads = 2, K = 3, V = 2, reflections = 2, decay = "channel", write = true,
+      erase = "separate" }
+    local run, object = tensors_for(program), program_of(program)
+    local outputs, last = object:run(run)
+    local halves, state = {}, nil
+    for n, range in ipairs { { 1, 2 }, { 3, T } } do
+      local inputs = {}
+      for name, x in pairs(run.inputs) do
+        inputs[name] = x:slice(1, range[1], range[2])
+      end
+      local half, after = object:run { parameters = run.parameters, inputs = inputs, state = state }
+      halves[n], state = half.y, after
+    end
+    assert.same_values(outputs.y, core.concatenate(halves, 1), ROUNDING)
+    assert.same_values(last.m, state.m, ROUNDING)
+  end)
+
+  it("may be part of a loop, which feeds its output back", function()
+    -- the values are the inputs plus the tanh of the last output
+    local program = delta.program { heads = 2, K = 3, V = 2, reflections = 1, decay = "head", write = true,
+      erase = "same" }
+    local at = #program.nodes - 1
+    local last = program.nodes[at + 1]
+    program.nodes[at + 1] = { op = "state", state = 1 }
+    program.nodes[at + 2] = node("tanh", { at })
+    program.nodes[at + 3] = node("add", { last["in"][3], at + 1 })
+    last["in"][3] = at + 2
+    program.nodes[at + 4] = last
+    program.states[1].next, program.outputs[1].node = at + 3, at + 3
+    program.states[2] = { name = "y", width = 4, next = at + 3 }
+    local run = tensors_for(program)
+    for _, steps in ipairs { {}, { mask = MASK, reset = RESET } } do
+      run.mask, run.reset = steps.mask, steps.reset
+      check_values(program, run)
+      check_gradients(program, run)
+    end
   end)
 end)
 

@@ -3,6 +3,7 @@
 
 local saros = require "saros"
 local cells = require "saros.nn.cells.list"
+local delta = require "spec.support.delta_program"
 local twin = require "spec.support.program_twin"
 local traced = require "spec.support.traced"
 local nn = saros.nn
@@ -60,6 +61,17 @@ describe("the program of a layer", function()
     assert.matches("attention", ops_of(program))
     agrees(nn.windowed_attention { 6, 2, residual = true })
     agrees(nn.chain { nn.linear { 4, 8 }, nn.windowed_attention { 8, 3 }, nn.lstm { 8, 3 } })
+  end)
+
+  it("of a delta rule agrees with it", function()
+    for _, kind in ipairs(delta.kinds()) do
+      assert.matches("delta", ops_of(agrees(delta.module(4, kind))))
+      kind.learn_state = true
+      agrees(nn.chain { nn.linear { 3, 4 }, delta.module(4, kind), nn.linear { kind.heads * kind.V, 2 } })
+      kind.reverse = true
+      local program = agrees(delta.module(4, kind), nil, true)
+      assert.is_true(program.states[1].reverse)
+    end
   end)
 
   it("of convolutions agrees with it", function()

@@ -3,6 +3,7 @@
 local saros = require "saros"
 require "spec.support.values"
 local core = require "saros.core"
+local delta = require "spec.support.delta_program"
 local program = require "saros.program.program"
 local narrow = require "spec.support.narrow_weights"
 local random = require "spec.support.random_program"
@@ -219,6 +220,51 @@ describe("a session of a random program", function()
     assert.equal(kilobytes, after)
     assert.same(before, saros.memory())
   end)
+end)
+
+describe("a session of a delta node", function()
+  local kinds = delta.kinds()
+  kinds[#kinds + 1] = { heads = 2, K = 17, V = 40, reflections = 2, decay = "channel", write = true, erase = "same" }
+  kinds[#kinds + 1] = { heads = 3, K = 16, V = 16, reflections = 1, constant = 0.5 }
+  for _, kind in ipairs(kinds) do
+    it("says what it says over whole sequences: " .. delta.name(kind), function()
+      local given, generator, inputs, list = delta.program(kind), saros.generator(1), {}, {}
+      given.format = 1
+      for _, node in ipairs(given.nodes) do
+        if node.op == "input" then
+          inputs[node.name] = generator:normal { T, B, node.width } * 0.5
+          inputs[node.name] = node.name == "decay" and inputs.decay:abs() or inputs[node.name]
+          list[#list + 1] = node.name
+        end
+      end
+      local made, first = core.program(core.json_encode(given)), generator:normal { kind.heads * kind.K * kind.V }
+      local outputs, last = made:run { parameters = { first = first }, inputs = inputs }
+      for _, weights in ipairs { "real", "bf16", "int8" } do
+        local session = core.session(made, { first }, B, weights)
+        local function take(of, t)
+          local x = {}
+          for n, name in ipairs(list) do
+            x[n] = inputs[name][t]:contiguous()
+          end
+          return of:step(table.unpack(x))
+        end
+        for t = 1, 3 do
+          assert_close(outputs.y[t], take(session, t), "y at " .. t)
+        end
+        local bytes, other = session:dump(), core.session(made, { first }, B, weights)
+        other:set_state(session:state())
+        for t = 4, T do
+          assert_close(outputs.y[t], take(session, t), "y at " .. t)
+          assert.same_values(session:output(1), take(other, t), 0)
+        end
+        assert_close(last.m, session:state()[1], "the state")
+        other:restore(bytes)
+        assert_close(outputs.y[4], take(other, 4), "y from bytes")
+        other:reset(1)
+        assert.same_values(first:reshape(1, -1), other:state()[1]:slice(1, 1, 1), 0)
+      end
+    end)
+  end
 end)
 
 -- A class of a script whose state is (2, B, H).

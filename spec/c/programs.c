@@ -1,6 +1,7 @@
 /*
 ** Programs under an allocator that refuses: reading one, running it with a mask
-** and resets, and the way back, either succeed or leave nothing behind.
+** and resets, and the way back, either succeed or leave nothing behind; and so does
+** a session of one.
 */
 #include <stdlib.h>
 #include <string.h>
@@ -8,18 +9,19 @@
 #include "check.h"
 #include "saros.h"
 
-/* A loop over [x, h] with a first value, a delayed input, a cell, a window and
-** attention, whose results are outputs side by side. */
+/* A loop over [x, h] with a first value, a delayed input, a cell, a window,
+** attention and a delta node, whose results are outputs side by side. */
 static const char text[] =
     "{\"format\": 1,"
     "\"parameters\": [{\"name\": \"W\", \"shape\": [2, 4]},"
     " {\"name\": \"U\", \"shape\": [2, 2]}, {\"name\": \"b\", \"shape\": [2]}],"
-    "\"states\": [{\"name\": \"h\", \"width\": 2, \"next\": 7, \"first\": 15},"
+    "\"states\": [{\"name\": \"h\", \"width\": 2, \"next\": 7, \"first\": 18},"
     " {\"name\": \"before\", \"width\": 2, \"next\": 0, \"first\": 3},"
     " {\"name\": \"cell\", \"width\": 2, \"next\": 9, \"first\": 3},"
     " {\"name\": \"ring\", \"width\": 2, \"next\": 10},"
     " {\"name\": \"memory\", \"width\": 4, \"next\": 12},"
-    " {\"name\": \"exists\", \"width\": 1, \"next\": 12}],"
+    " {\"name\": \"exists\", \"width\": 1, \"next\": 12},"
+    " {\"name\": \"m\", \"width\": 4, \"next\": 16, \"first\": 2}],"
     "\"nodes\": [{\"op\": \"input\", \"name\": \"x\", \"width\": 2},"
     " {\"op\": \"parameter\", \"parameter\": 0},"
     " {\"op\": \"parameter\", \"parameter\": 1},"
@@ -38,12 +40,16 @@ static const char text[] =
     " {\"op\": \"attention\", \"in\": [7, 8, 9, 3], \"heads\": 1,"
     "  \"window\": 2, \"states\": [4, 5]},"
     " {\"op\": \"dropout\", \"in\": [12], \"p\": 0.5},"
-    " {\"op\": \"concatenate\", \"in\": [7, 3, 11, 13]},"
+    " {\"op\": \"constant\", \"value\": 0.5},"
+    " {\"op\": \"negate\", \"in\": [3]},"
+    " {\"op\": \"delta\", \"in\": [7, 8, 9, 14, 14, 15], \"heads\": 1,"
+    "  \"states\": [6]},"
+    " {\"op\": \"concatenate\", \"in\": [7, 3, 11, 13, 16]},"
     " {\"op\": \"exp\", \"in\": [3]}],"
-    "\"outputs\": [{\"name\": \"y\", \"node\": 14},"
+    "\"outputs\": [{\"name\": \"y\", \"node\": 17},"
     " {\"name\": \"h\", \"node\": 7}]}";
 
-enum { T = 3, B = 2, PARAMETERS = 3, OUTPUTS = 2, STATES = 6 };
+enum { T = 3, B = 2, PARAMETERS = 3, OUTPUTS = 2, STATES = 7 };
 
 typedef struct meter {
   long requests, refuse_at;
@@ -133,30 +139,43 @@ static saros_status run(const given *g, saros_program *p, int plain) {
   return status;
 }
 
-static saros_status read_and_run(const given *g, int plain) {
+/* A session of two streams and a step of it. */
+static saros_status step(const given *g, saros_program *p) {
+  saros_session *s;
+  saros_status status = saros_session_new(g->context, p, g->parameters, B,
+                                          SAROS_WEIGHTS_REAL, &s);
+  if (status == SAROS_OK)
+    status = saros_session_step(s, saros_tensor_reals(g->x));
+  saros_session_release(s);
+  return status;
+}
+
+/* What is done with the program. */
+enum { COMPILED, PLAIN, SESSION };
+
+static saros_status read_and_run(const given *g, int how) {
   saros_program *p;
   saros_status status =
       saros_program_read(g->context, text, sizeof text - 1, &p);
   if (status == SAROS_OK)
-    status = run(g, p, plain);
+    status = how == SESSION ? step(g, p) : run(g, p, how == PLAIN);
   saros_program_release(p);
   return status;
 }
 
 /* Refuses all requests from one on, a later one each time, until none is left. */
-static void refuse_each(int plain) {
+static void refuse_each(int how) {
   meter m = {0};
   given g = {.context = saros_context_new(refusing, &m)};
   prepare(&g);
-  CHECK(read_and_run(&g, plain) == SAROS_OK, "runs: %s",
-        saros_error(g.context));
+  CHECK(read_and_run(&g, how) == SAROS_OK, "runs: %s", saros_error(g.context));
   size_t before = saros_memory_of(g.context).in_use;
   long at = 0, refused = 0;
   for (saros_status status = SAROS_EMEMORY; status != SAROS_OK;) {
     saros_trim(g.context);
     m.requests = 0;
     m.refuse_at = ++at;
-    status = read_and_run(&g, plain);
+    status = read_and_run(&g, how);
     m.refuse_at = 0;
     refused += status != SAROS_OK;
     CHECK(status == SAROS_OK || status == SAROS_EMEMORY, "refusal %ld: %s", at,
@@ -172,7 +191,8 @@ static void refuse_each(int plain) {
 }
 
 int main(void) {
-  refuse_each(0);
-  refuse_each(1);
+  refuse_each(COMPILED);
+  refuse_each(PLAIN);
+  refuse_each(SESSION);
   return report();
 }

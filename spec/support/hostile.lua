@@ -113,6 +113,16 @@ local kinds = {
   { "attention session", function()
     return saros.nn.windowed_attention({ 4, 3, heads = 2 }):init({ seed = 1 }):session { streams = 2 }
   end },
+  { "delta session", function()
+    return core.session(core.program [[{ "format": 1, "parameters": [],
+      "states": [{ "name": "m", "width": 4, "next": 4 }],
+      "nodes": [{ "op": "input", "name": "x", "width": 6 },
+        { "op": "slice", "in": [0], "outer": 1, "n": 3, "inner": 2, "from": 0, "count": 1 },
+        { "op": "slice", "in": [0], "outer": 1, "n": 3, "inner": 2, "from": 1, "count": 1 },
+        { "op": "constant", "value": 1 },
+        { "op": "delta", "in": [1, 2, 1, 3, 3], "heads": 1, "states": [0] }],
+      "outputs": [{ "name": "y", "node": 4 }] }]], {}, 2, "real")
+  end },
   { "classifier session", function()
     local set = labelled()
     return saros.nn.classifier({ vocabulary = set.vocabulary, labels = set.labels, bidirectional = false }):session()

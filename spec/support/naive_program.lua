@@ -74,6 +74,25 @@ function past.attention(self, node, t)
   return y
 end
 
+--- The matrices of a delta node after step t.
+local function matrices(self, number, node, t)
+  local state, key = self.program.states[node.states[1] + 1], number * 1000 + t
+  if t < 1 or t > self.T then
+    return state.first and self:value(state.first, 1) or self.blank[state.width]
+  elseif not self.of_delta[key] then
+    local before = matrices(self, number, node, t + (state.reverse and 1 or -1))
+    local operands = map(node["in"], function(input) return self:value(input, t) end)
+    local y, after = rules.delta(node, before, table.unpack(operands))
+    self.of_delta[key] = { after, y = y }
+  end
+  return self.of_delta[key][1]
+end
+
+function past.delta(self, node, t, number)
+  matrices(self, number, node, t)
+  return self.of_delta[number * 1000 + t].y
+end
+
 -- By the core's own walk over one step.
 function past.cell(self, node, t)
   local before, parameters, states, mixed = {}, {}, {}, {}
@@ -118,7 +137,7 @@ function Walk:value(number, t)
   elseif node.op == "constant" then
     made = node.values or { node.value }
   elseif past[node.op] then
-    made = past[node.op](self, node, t)
+    made = past[node.op](self, node, t, number)
   else
     local operands = map(node["in"], function(input) return self:value(input, t) end)
     local fields = node.op == "lookup" and self.program.nodes[node["in"][1] + 1] or node
@@ -132,7 +151,7 @@ end
 -- count from 0.
 function naive.run(program, parameters, inputs, T)
   local self = setmetatable({ program = program, parameters = parameters, inputs = inputs, T = T, known = {},
-    of_cell = {}, blank = setmetatable({}, { __index = function(_, n)
+    of_cell = {}, of_delta = {}, blank = setmetatable({}, { __index = function(_, n)
       local zeros = {}
       for i = 1, n do
         zeros[i] = 0

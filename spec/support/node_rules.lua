@@ -250,4 +250,38 @@ function rules.outer(node, u, v)
   return y
 end
 
+--- y and the matrices after a step, from those before it: (heads, K, V) each, row by row.
+function rules.delta(node, before, q, k, v, write, erase, decay)
+  local heads, n = node.heads, node.reflections or 1
+  local K, V, y, m = #q // heads, #v // heads // n, {}, {}
+  local function gate(list, i) return list[#list > 1 and i or 1] end
+  for i, x in ipairs(before) do
+    local row = (i - 1) // V -- of all heads
+    m[i] = decay and x * math.exp(decay[#decay == heads and row // K + 1 or row + 1]) or x
+  end
+  for g = 0, n * heads - 1 do -- a reflection of a head
+    local first = g % heads * K * V
+    for j = 1, V do
+      local seen = 0
+      for i = 0, K - 1 do
+        seen = seen + k[g * K + i + 1] * m[first + i * V + j]
+      end
+      local u = gate(write, g + 1) * v[g * V + j] - gate(erase, g + 1) * seen
+      for i = 0, K - 1 do
+        m[first + i * V + j] = m[first + i * V + j] + k[g * K + i + 1] * u
+      end
+    end
+  end
+  for h = 0, heads - 1 do
+    for j = 1, V do
+      local sum = 0
+      for i = 0, K - 1 do
+        sum = sum + q[h * K + i + 1] * m[(h * K + i) * V + j]
+      end
+      y[h * V + j] = sum
+    end
+  end
+  return y, m
+end
+
 return rules

@@ -60,8 +60,11 @@ local function step(program, given, state, factor, known)
         table.move(ring, k * d * w + 1, k * d * w + w, #value + 1, value)
       end
       table.move(x[1], 1, w, #value + 1, value)
-      values.ring = values.ring or {}
-      values.ring[node.state] = table.move(x[1], 1, w, #ring - w + 1, table.move(ring, w + 1, #ring, 1, {}))
+      values.kept = values.kept or {}
+      values.kept[node.state] = table.move(x[1], 1, w, #ring - w + 1, table.move(ring, w + 1, #ring, 1, {}))
+    elseif node.op == "delta" then
+      values.kept = values.kept or {}
+      value, values.kept[node.states[1]] = rules.delta(node, state[node.states[1]], table.unpack(x))
     else
       value = rules[node.op](node, table.unpack(x))
     end
@@ -130,11 +133,11 @@ end
 local function states_after(program, run, t, b, values, state)
   local after = {}
   for number, s in ipairs(program.states) do
-    local ring = values.ring and values.ring[number - 1]
+    local kept = values.kept and values.kept[number - 1]
     local zoneout = given_of(run, "zoneout", s.name)
     local z = zoneout and flat(zoneout[t][b])
     local next_value = values[s.next]
-    after[number - 1] = ring or map(state[number - 1], function(old, k)
+    after[number - 1] = kept or map(state[number - 1], function(old, k)
       local new = at(next_value, k)
       return z and z[k] * new + (1 - z[k]) * old or new
     end)

@@ -149,6 +149,26 @@ local function attention_step(node, operands, before)
   return y, { memory:slice(2, 2 * F + 1), exists:slice(2, 2) }
 end
 
+--- Matrices (B, H, K, V) of all heads, changed once for each reflection.
+local function delta_step(node, operands, before)
+  local q, k, v, write, erase, decay = table.unpack(operands)
+  local H, n = node.heads, node.reflections or 1
+  local B, K, V = rows(before[1]), q:size(2) // H, v:size(2) // H // n
+  local function each(x, ...) -- (B or 1, n, H, ...)
+    return x:contiguous():reshape(rows(x), n, H, ...)
+  end
+  local m = before[1]:contiguous():reshape(B, H, K, V)
+  m = decay and m * decay:exp():contiguous():reshape(rows(decay), H, -1, 1) or m
+  for r = 1, n do
+    local key, value = each(k, K, 1):select(2, r), each(v, 1, V):select(2, r)
+    local w = each(write + saros.zeros(1, n * H), 1, 1):select(2, r)
+    local e = each(erase + saros.zeros(1, n * H), 1, 1):select(2, r)
+    m = m + key * (w * value - e * (key * m):sum(3, true))
+  end
+  local y = (q:contiguous():reshape(rows(q), H, K, 1) * m):sum(3)
+  return y:contiguous():reshape(B, H * V), { m:contiguous():reshape(B, H * K * V) }
+end
+
 --- The last inputs, one of every `dilation`.
 local function window_step(node, operands, before)
   local x, ring = operands[1], before[1] .. operands[1]
@@ -159,7 +179,7 @@ local function window_step(node, operands, before)
   return saros.concatenate(parts, 2), { ring:slice(2, w + 1) }
 end
 
-local steppers = { cell = cell_step, attention = attention_step, window = window_step }
+local steppers = { cell = cell_step, attention = attention_step, delta = delta_step, window = window_step }
 
 -- --- A run -------------------------------------------------------------------------------------
 

@@ -224,6 +224,23 @@ local others = {
     end
     return node, F
   end,
+  function(self)
+    local heads, n, K, V = 2, self:number(2), self:number(2), self:number(3)
+    local function made(op, width) -- what keeps the matrices small: keys in -1..1, gates in 0..1
+      return self:add(op, { self:linear(self:value(), width) }, width)
+    end
+    local write, one = made("sigmoid", n * heads), self:add("constant", nil, 1, { value = 1 })
+    local erase = self:pick { write, made("sigmoid", n * heads), self:add("constant", nil, 1, { value = 0 }) }
+    local decay = self:pick { false, heads, heads * K }
+    local state = self:state(heads * K * V, { reverse = self.reverse,
+      first = self:number(2) == 1 and self:parameter(heads * K * V) or nil })
+    local inputs = { made("tanh", heads * K), made("tanh", n * heads * K), made("tanh", n * heads * V),
+      self:pick { write, one }, erase, decay and self:add("log", { made("sigmoid", decay) }, decay) or nil }
+    local node = self:add("delta", inputs, heads * V, { heads = heads, states = { state },
+      reflections = n > 1 and n or nil })
+    self.states[state + 1].next = node
+    return node, heads * V
+  end,
   function(self) -- an invariant beside what changes
     local a, b = self:parameter(5), self:parameter(5)
     local gain = self:add("exp", { self:add("multiply", { a, b }, 5) }, 5)

@@ -103,8 +103,8 @@ typedef struct saros_program_options {
 **   outputs     (T, B, width)   out: one for each of the program's
 **   last        (B, width)      out: the states after the last step
 **
-** A loop is compiled, unless a cell, window or attention node is in it: one that
-** reads something computed from a state that depends on it. Such a loop runs as
+** A loop is compiled, unless a cell, window, attention or delta node is in it: one
+** that reads something computed from a state that depends on it. Such a loop runs as
 ** with 'plain', up to several times slower. A script takes cells in loops apart
 ** before it trains; a file has them whole, since sessions step them faster. Cells
 ** outside of loops are one fast operation over all steps.

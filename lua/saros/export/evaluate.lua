@@ -59,6 +59,35 @@ function rules.attention(self, node, t)
   return (core.softmax(scores, 2):reshape(heads, -1, 1) * v):sum(2):reshape(-1)
 end
 
+--- The matrices of a delta node after step t, (heads, K, V).
+local function matrices(self, node, t)
+  local known, n, heads = self.matrices[node] or {}, node.reflections, node.heads
+  self.matrices[node] = known
+  if t < 1 or t > self.T then
+    local state = node.owns[1]
+    return (state.first or core.zeros(state.width)):reshape(heads, -1, node.width // heads)
+  elseif not known[t] then
+    local m = matrices(self, node, t + (node.owns[1].reverse and 1 or -1))
+    local k, v = self:value(node.inputs[2], t):reshape(n, heads, -1, 1), self:value(node.inputs[3], t)
+    local gates = core.zeros(n, heads, 1, 1)
+    local write = (self:value(node.inputs[4], t) + core.zeros(n * heads)):reshape(n, heads, 1, 1) + gates
+    local erase = (self:value(node.inputs[5], t) + core.zeros(n * heads)):reshape(n, heads, 1, 1) + gates
+    v = v:reshape(n, heads, 1, -1)
+    m = node.inputs[6] and core.exp(self:value(node.inputs[6], t)):reshape(heads, -1, 1) * m or m
+    for r = 1, n do
+      local u = write[r] * v[r] - erase[r] * (k[r] * m):sum(2, true)
+      m = m + k[r] * u
+    end
+    known[t] = m
+  end
+  return known[t]
+end
+
+function rules.delta(self, node, t)
+  local q = self:value(node.inputs[1], t):reshape(node.heads, -1, 1)
+  return (q * matrices(self, node, t)):sum(2):reshape(-1)
+end
+
 function rules.rotate(self, node, t)
   local h, decay, y = self:value(node.inputs[1], t), node.inputs[2].tensor, {}
   for k = 1, node.width, 2 do
@@ -122,7 +151,7 @@ end
 ---@return saros.Tensor[]
 ---@return table<saros.export.State, saros.Tensor> last  what the states are at the end
 return function(graph, inputs, T)
-  local self = setmetatable({ T = T, inputs = {}, known = {}, small = {} }, Walk)
+  local self = setmetatable({ T = T, inputs = {}, known = {}, small = {}, matrices = {} }, Walk)
   for position, node in ipairs(graph.inputs) do
     self.inputs[node] = inputs[position]
   end

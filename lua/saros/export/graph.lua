@@ -16,7 +16,7 @@ local widths = require "saros.program.widths"
 ---@field tensor saros.Tensor?  of what depends on parameters alone: (width)
 ---@field parameter string?  the name of the parameter that it is
 ---@field state saros.export.State?  of op "state"
----@field owns saros.export.State[]?  of "window" and "attention": states that it updates itself
+---@field owns saros.export.State[]?  of "window", "attention" and "delta": states that it updates itself
 
 ---@class saros.export.State
 ---@field name string
@@ -41,7 +41,7 @@ local Builder = {}
 Builder.__index = Builder
 
 -- Ops that invariant operands alone do not make invariant.
-local LIVE = { input = true, ids = true, state = true, window = true, attention = true }
+local LIVE = { input = true, ids = true, state = true, window = true, attention = true, delta = true }
 
 local function is_invariant(node)
   if LIVE[node.op] then
@@ -133,6 +133,11 @@ function makers.attention(self, given, inputs)
   local memory, seen = owned(self, given, 1), owned(self, given, 2)
   memory.ring, seen.counted = true, true
   return self:add("attention", inputs, { owns = { memory, seen }, heads = given.heads, window = given.window })
+end
+
+function makers.delta(self, given, inputs)
+  return self:add("delta", inputs, { owns = { owned(self, given, 1) }, heads = given.heads,
+    reflections = given.reflections or 1 })
 end
 
 --- Numbers in their own units on the scale of the net.

@@ -1,6 +1,8 @@
 --- The operations of a program that are calls in C: one rule each. `to` is the
 --- array that the result goes to.
 
+local core = require "saros.core"
+
 ---@type table<string, fun(body: saros.export.Body, node: saros.export.Node, to: string)>
 local rules = {}
 
@@ -100,6 +102,26 @@ function rules.attention(self, node, to)
   local memory = "state->" .. node.owns[1].member
   self:call("attention", to, memory, memory .. "_place", self:array("weights", node.window), self:pointer(q),
     self:pointer(k), self:pointer(v), self:pointer(distance), node.heads, q.width // node.heads, node.window)
+end
+
+--- A gate of a delta node: a constant for all heads and reflections is an array, or NULL
+--- if it does nothing.
+local function gate(self, node, count, nothing)
+  if node.op ~= "constant" or node.width == count and count > 1 then
+    return self:pointer(node)
+  end
+  local value = node.tensor[1]
+  return value == nothing and "NULL"
+    or self.file:constant { tensor = core.full({ count }, value), title = node.title }
+end
+
+function rules.delta(self, node, to)
+  local q, k, v, write, erase, decay = table.unpack(node.inputs)
+  local heads, n = node.heads, node.reflections
+  local columns = node.width // heads
+  self:call("delta", to, "state->" .. node.owns[1].member, self:array("update", columns), self:pointer(q),
+    self:pointer(k), self:pointer(v), gate(self, write, n * heads, 1), gate(self, erase, n * heads, 0),
+    optional(self, decay), decay and decay.width // heads or 0, heads, n, q.width // heads, columns)
 end
 
 -- --- The units of the data ----------------------------------------------------------------

@@ -344,6 +344,49 @@ static void $name_attention($real *y, $real *ring, int32_t *place,
 }
 ]])
 
+add("delta", [[
+/*
+** A step of heads with a matrix m of rows x columns each: m <- exp(decay) m, then n
+** times, once for each k and v, m <- m + k u^T with u = write v - erase m^T k; y is
+** m^T q. The decay has so many 'channels' a head, 1 or one for each row. Of what may be
+** null, no write is 1, no erase is 0, no decay is 0. u is scratch.
+*/
+static void $name_delta($real *y, $real *m, $real *u, const $real *q,
+                        const $real *k, const $real *v, const $real *write,
+                        const $real *erase, const $real *decay, int channels,
+                        int heads, int n, int rows, int columns) {
+  for (int h = 0; h < heads; h++, m += rows * columns, y += columns) {
+    for (int r = 0; r < n; r++) {
+      const int at = r * heads + h;
+      const $real *key = k + at * rows, *value = v + at * columns;
+      const $real w = write ? write[at] : 1, e = erase ? erase[at] : 0;
+      memset(u, 0, (size_t)columns * sizeof *u);
+      for (int i = 0; i < rows; i++) {
+        $real *row = m + i * columns;
+        if (decay && r == 0) {
+          const $real a = $name_exp(decay[channels > 1 ? h * rows + i : h]);
+          for (int j = 0; j < columns; j++)
+            row[j] *= a;
+        }
+        if (erase)
+          for (int j = 0; j < columns; j++)
+            u[j] += key[i] * row[j];
+      }
+      for (int j = 0; j < columns; j++)
+        u[j] = w * value[j] - e * u[j];
+      memset(y, 0, (size_t)columns * sizeof *y);
+      for (int i = 0; i < rows; i++) {
+        $real *row = m + i * columns;
+        for (int j = 0; j < columns; j++) {
+          row[j] += key[i] * u[j];
+          y[j] += q[h * rows + i] * row[j];
+        }
+      }
+    }
+  }
+}
+]])
+
 -- --- The units of the data --------------------------------------------------------------------
 
 add("scale", [[

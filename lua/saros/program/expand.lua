@@ -48,7 +48,7 @@ end
 local function keepers_in_loops(data)
   local list, readers = {}, nil
   for n, node in ipairs(data.nodes) do
-    if node.op == "cell" or node.op == "window" or node.op == "attention" then
+    if node.op ~= "state" and (node.states or node.state) then
       readers = readers or readers_of(data)
       list[n - 1] = is_in_loop(readers, n - 1) or nil
     end

@@ -33,7 +33,11 @@ Recorder.__index = Recorder
 local LONGEST_CONSTANT = 65536
 
 --- Nodes that are added even where there is one with the same operands.
-local UNIQUE = { input = true, ids = true, state = true, cell = true, window = true, attention = true, dropout = true }
+local UNIQUE = { input = true, ids = true, state = true, cell = true, window = true, attention = true, delta = true,
+  dropout = true }
+
+--- Nodes that keep states to themselves.
+local KEEPERS = { cell = true, window = true, attention = true, delta = true }
 
 --- Nodes without operands; true if they are the same in every row and step.
 local SOURCES = { input = false, ids = false, state = false, parameter = true, constant = true }
@@ -75,7 +79,7 @@ local function is_invariant(self, op, operands)
       return false
     end
   end
-  return op ~= "cell" and op ~= "window" and op ~= "attention"
+  return not KEEPERS[op]
 end
 
 --- Add a node, unless there is the same one; its number.

@@ -46,6 +46,7 @@ local WIDTHS = {
   matvec = function(node) return node.heads * (node.transposed and node.columns or node.rows) end,
   outer = function(node) return node.inputs[1].width * node.inputs[2].width // node.heads end,
   attention = function(node) return node.inputs[1].width end,
+  delta = function(node) return node.inputs[3].width // (node.reflections or 1) end,
   layer_norm = function(node) return node.inputs[1].width end,
   rms_norm = function(node) return node.inputs[1].width end,
 }

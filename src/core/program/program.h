@@ -55,6 +55,7 @@ enum {
   NODE_OUTER,
   NODE_CELL,
   NODE_ATTENTION,
+  NODE_DELTA,
   NODE_DROPOUT,
   NODE_KINDS
 };
@@ -70,16 +71,17 @@ enum {
   AT_TIMES = AT_N,  // expand
   AT_A = AT_N,      // transpose: (outer, a, b, inner)
   AT_B = AT_FROM,
-  AT_HEADS = 0,  // matvec, outer, attention
+  AT_HEADS = 0,  // matvec, outer, attention, delta
   AT_ROWS,       // matvec: m is (heads, rows, columns)
   AT_COLUMNS,
   AT_TRANSPOSED,
-  AT_WINDOW = AT_ROWS,  // attention
-  AT_NUMBER = 0,        // input, ids: number of the input; parameter
-  AT_IDS = AT_COUNT,    // ids: how many there are
-  AT_DILATION = 0,      // window
-  AT_TAPS,              // window: k, from the widths
-  AT_SHARED = 0,        // dropout: one mask for all steps
+  AT_WINDOW = AT_ROWS,       // attention
+  AT_REFLECTIONS = AT_ROWS,  // delta
+  AT_NUMBER = 0,             // input, ids: number of the input; parameter
+  AT_IDS = AT_COUNT,         // ids: how many there are
+  AT_DILATION = 0,           // window
+  AT_TAPS,                   // window: k, from the widths
+  AT_SHARED = 0,             // dropout: one mask for all steps
   PROGRAM_ATTRIBUTES = 6
 };
 
@@ -108,7 +110,7 @@ typedef struct program_node {
   saros_cell cell;
   const int *with;  // cell: the parameter (R_...) of operand 1, 2, ...
   int states;       // how many of:
-  int state[PROGRAM_STATES];  // of state, window, cell, attention
+  int state[PROGRAM_STATES];  // of state, window, cell, attention, delta
 } program_node;
 
 typedef struct program_state {

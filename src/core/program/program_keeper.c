@@ -1,6 +1,6 @@
 /*
 ** Nodes that keep states by themselves, over whole sequences: fused cells and
-** windows of past values.
+** windows of past values; attention and delta nodes have their own files.
 */
 #include <string.h>
 
@@ -214,6 +214,8 @@ static saros_status keep(const program_walk *walk, const program_node *n,
                          saros_tensor **last) {
   if (n->op == NODE_ATTENTION)
     return program_attend(walk, n, x, state, y, last);
+  if (n->op == NODE_DELTA)
+    return program_delta(walk, n, x, state[0], first[0], y, last);
   if (n->op == NODE_CELL)
     return keep_cell(walk, n, x, state, first, y, last);
   const program_lead lead = {2, {walk->T, walk->B}};

@@ -286,6 +286,64 @@ static saros_status measure_attention(const program_reader *r, program_node *n,
   return measure_same(r, n, width);
 }
 
+/* A gate of each head and reflection, or one constant for all of them. */
+static saros_status expect_gate(const program_reader *r, const program_node *n,
+                                int i, int64_t gates, const char *name) {
+  const program_node *x = operand(r, n, i);
+  if (x->width == gates || (x->op == NODE_CONSTANT && x->width == 1))
+    return SAROS_OK;
+  return program_refuse(r,
+                        PROGRAM_WORDS("%s of width %lld, or one constant", name,
+                                      (long long)gates),
+                        PROGRAM_WORDS("%d", x->width));
+}
+
+/* A decay of each head, or of each of its K channels. */
+static saros_status expect_decay(const program_reader *r, const program_node *n,
+                                 int64_t q) {
+  const int heads = n->at[AT_HEADS];
+  if (n->inputs < 6 || width_of(r, n, 5) == heads || width_of(r, n, 5) == q)
+    return SAROS_OK;
+  return program_refuse(
+      r, PROGRAM_WORDS("a decay of width %d or %lld", heads, (long long)q),
+      PROGRAM_WORDS("%lld", (long long)width_of(r, n, 5)));
+}
+
+/* q (H K), k (n H K), v (n H V), write and erase (n H), decay (H) or (H K); the
+** state has a matrix (K, V) of each head. */
+static saros_status measure_delta(const program_reader *r, program_node *n,
+                                  int64_t *width) {
+  const int64_t q = width_of(r, n, 0), v = width_of(r, n, 2);
+  const int heads = n->at[AT_HEADS], reflections = n->at[AT_REFLECTIONS];
+  const int64_t gates = product(reflections, heads, 1);
+  if (reflections > KERNEL_DELTA_MOST)
+    return program_refuse(
+        r, PROGRAM_WORDS("1 to %d reflections", KERNEL_DELTA_MOST),
+        PROGRAM_WORDS("%d", reflections));
+  if (q % heads != 0)
+    return program_refuse(r, PROGRAM_WORDS("a q for %d heads", heads),
+                          PROGRAM_WORDS("a width of %lld", (long long)q));
+  TRY(expect_width(r, n, 1, product(reflections, q, 1), "k"));
+  if (v % gates != 0)
+    return program_refuse(r,
+                          PROGRAM_WORDS("a v for %d heads and %d reflections",
+                                        heads, reflections),
+                          PROGRAM_WORDS("a width of %lld", (long long)v));
+  TRY(expect_gate(r, n, 3, gates, "write"));
+  TRY(expect_gate(r, n, 4, gates, "erase"));
+  TRY(expect_decay(r, n, q));
+  if (n->states != 1)
+    return program_refuse(r, "1 state", PROGRAM_WORDS("%d", n->states));
+  const int64_t got = r->program->states[n->state[0]].width;
+  const int64_t matrices = product(q, v / gates, 1);
+  if (got != matrices)
+    return program_refuse(
+        r, PROGRAM_WORDS("a state of width %lld", (long long)matrices),
+        PROGRAM_WORDS("%lld", (long long)got));
+  *width = v / reflections;
+  return SAROS_OK;
+}
+
 /* --- Attributes ------------------------------------------------------------------ */
 
 #define SIZE(name, place)                                                      \
@@ -348,6 +406,11 @@ static const program_attribute attention_attributes[] = {
     {"window", ATTRIBUTE_INTEGER, AT_WINDOW, 0, 2, 0},
     {"states", ATTRIBUTE_STATES, 0, 0, 0, 0},
     END};
+static const program_attribute delta_attributes[] = {
+    SIZE("heads", AT_HEADS),
+    {"reflections", ATTRIBUTE_INTEGER, AT_REFLECTIONS, OPTIONAL, 1, 1},
+    {"states", ATTRIBUTE_STATES, 0, 0, 0, 0},
+    END};
 static const program_attribute dropout_attributes[] = {
     {"p", ATTRIBUTE_PROBABILITY, NUMBER_P, 0, 0, 0},
     {"shared", ATTRIBUTE_FLAG, AT_SHARED, OPTIONAL, 0, 0},
@@ -396,6 +459,7 @@ const program_kind program_kinds[NODE_KINDS] = {
                    cell_attributes, program_measure_cell},
     [NODE_ATTENTION] = {"attention", 4, 4, 0, 1, attention_attributes,
                         measure_attention},
+    [NODE_DELTA] = {"delta", 5, 6, 0, 1, delta_attributes, measure_delta},
     [NODE_DROPOUT] = {"dropout", 1, 1, 0, 1, dropout_attributes, measure_same},
 };
 

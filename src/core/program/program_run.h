@@ -66,7 +66,7 @@ typedef struct program_walk {
 } program_walk;
 
 /*
-** A window, cell or attention node over T steps. x: the values of its operands,
+** A window, cell, attention or delta node over T steps. x: the values of its operands,
 ** (T, B, w) and invariants; state (B, w) or nulls: 'first' of each of its states,
 ** which are invariants or null (zeros). A cell's dropout has one mask for the walk.
 ** Out: y (T, B, width) and the last states.
@@ -93,6 +93,12 @@ saros_status program_window(const program_walk *walk, int taps, int dilation,
 saros_status program_attend(const program_walk *walk, const program_node *n,
                             saros_tensor *const *x, saros_tensor *const *state,
                             saros_tensor **y, saros_tensor **last);
+
+/* A delta node: a matrix of each head as the state. (program_delta.c) */
+saros_status program_delta(const program_walk *walk, const program_node *n,
+                           saros_tensor *const *x, saros_tensor *state,
+                           saros_tensor *first, saros_tensor **y,
+                           saros_tensor **last);
 
 /* A tensor that is filled with a value. */
 saros_status program_filled(saros_context *context, double value, int rank,

@@ -43,6 +43,9 @@ enum {
   SESSION_SHARE_C,   // (H)
   SESSION_DISTANCE,  // (heads, 2 W) added to attention's scores; twice a row
   SESSION_OPERANDS,  // numbers of the values that the stage reads
+  SESSION_WRITE,     // (n H) of a delta stage whose gate is a constant other
+  SESSION_ERASE,     // than 1, or 0
+  SESSION_SIZES,     // kernel_delta_sizes
   SESSION_ELEMENTS,  // of a chain
   SESSION_OWNED
 };
@@ -62,6 +65,7 @@ enum {
   SESSION_RING,    // (steps, F) of a window
   SESSION_PLACE,   // (1) of the next step in a ring
   SESSION_SCORES,  // (heads, W)
+  SESSION_MATRIX,  // (heads, K, V) of a delta stage
   SESSION_ARRAYS
 };
 
@@ -257,7 +261,7 @@ int session_operand(const session_planner *p, const program_node *n, int which);
 saros_status session_plan_whole(session_planner *p, int value, int *out);
 
 /* Stages from nodes. (session_node.c, session_chain.c, session_product.c,
-** session_cell.c, session_attention.c, session_window.c) */
+** session_cell.c, session_attention.c, session_delta.c, session_window.c) */
 saros_status session_plan_nodes(session_planner *p,
                                 saros_tensor *const *parameters);
 saros_status session_plan_chain(session_planner *p, const int *nodes,
@@ -269,6 +273,7 @@ int session_folds(const session_planner *p, int lookup);
 /* The same of the products that read it. */
 int session_product_folds(const session_planner *p, int lookup);
 saros_status session_plan_attention(session_planner *p, int node);
+saros_status session_plan_delta(session_planner *p, int node);
 saros_status session_plan_window(session_planner *p, int node);
 
 /* Computes the elements of invariants. (session_invariant.c) */
@@ -320,6 +325,7 @@ void session_run_copy(saros_session *s, const session_stage *g);
 void session_run_last(saros_session *s, const session_stage *g);
 void session_run_chain(saros_session *s, const session_stage *g);
 void session_run_attention(saros_session *s, const session_stage *g);
+void session_run_delta(saros_session *s, const session_stage *g);
 void session_run_window(saros_session *s, const session_stage *g);
 
 /* Where the sums of each row start: at one row for all, or at the row of the

@@ -267,6 +267,8 @@ static saros_status plan_node(session_planner *p, int node) {
       return session_plan_cell(p, node);
     case NODE_ATTENTION:
       return session_plan_attention(p, node);
+    case NODE_DELTA:
+      return session_plan_delta(p, node);
     case NODE_WINDOW:
       return session_plan_window(p, node);
     case NODE_SLICE:

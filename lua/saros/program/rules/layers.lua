@@ -210,6 +210,21 @@ function rules.finite(t, arguments, results)
   t:bind(results[2], t:as(y, rows))
 end
 
+--- core.delta(q, k, v, options, state)
+function rules.delta(t, arguments, results)
+  local q, k, v, given, before = table.unpack(arguments, 1, 5)
+  local y, after = results[1], results[2]
+  if given.mask or given.reset then
+    t:refuse "core.delta with a mask or resets of the module's own"
+  end
+  local first = not before and given.first and t:value(given.first)
+  local reflections = given.reflections or 1
+  t:bind(y, t:emit("delta", { q, k, v, given.write or 1, given.erase or 0, given.decay }, {
+    heads = given.heads or 1, reflections = reflections > 1 and reflections or nil, width = y:size(-1),
+    states = { { before, after, name = "m", reverse = given.reverse or nil,
+      first = first and t:widened(t:spread("delta", first, first.axes), after:size(-1)) or nil } } }))
+end
+
 --- core.recurrent(cell, x, states, parameters, steps)
 function rules.recurrent(t, arguments, results)
   local cell, x, given, parameters = table.unpack(arguments, 1, 4)
