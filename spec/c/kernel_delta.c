@@ -148,6 +148,9 @@ static void check_set(const kernels *set) {
     check_sizes(set, &all[i], 33, LARGEST);
     check_sizes(set, &all[i], LARGEST, 32);
     check_sizes(set, &all[i], 64, 64);
+    for (int n = 1; n <= 2; n++)  // keys of more rows than a step keeps at hand
+      check_step(set, &all[i],
+                 &(kernel_delta_sizes){HEADS, 270, 18, n, all[i].channels});
   }
 }
 
