@@ -1,12 +1,16 @@
 -- A program as C computes what the program says, whatever its operations are.
 
 local commands = require "spec.support.commands"
+local delta = require "spec.support.delta_program"
+local evaluate = require "saros.export.evaluate"
 local files = require "spec.support.files"
 local naive = require "spec.support.naive_program"
 local quantise = require "saros.export.quantise"
 local random = require "spec.support.random_program"
+local read = require "saros.export.graph"
 local saros = require "saros"
 local core = require "saros.core"
+local nn = saros.nn
 local write = require "saros.export.write"
 
 local T = 7
@@ -83,6 +87,66 @@ describe("a program of random operations in C", function()
       end
       write_all(folder, 12)
       assert_well(folder, 12)
+    end)
+  end)
+end)
+
+-- Layers to and fro, whose outputs are no states: a delta rule, behind which there is a
+-- gate of what it read, twice.
+local ToAndFro = nn.module "to_and_fro"
+ToAndFro.stateful = true
+
+local KIND = { heads = 2, K = 3, V = 2, reflections = 1, decay = "head", write = true, erase = "same" }
+
+local function to_and_fro(size)
+  local self = ToAndFro.new()
+  self.input = size
+  for layer = 1, 2 do
+    for n, reverse in ipairs { false, true } do
+      local kind = setmetatable({ reverse = reverse or nil }, { __index = KIND })
+      self[layer * 2 + n] = self:add_member(("walk_%d_%d"):format(layer, n), delta.module(size, kind))
+      self[-layer * 2 - n] = self:add_member(("gate_%d_%d"):format(layer, n), nn.linear { size, 4 })
+    end
+    size = 8
+  end
+  self.head = self:add_member("head", nn.linear { 8, 3 })
+  return self
+end
+
+--- The outputs on and back, (T, B, 4) each.
+function ToAndFro:walk(x, state)
+  local on, back, last = nil, nil, {}
+  for layer = 1, 2 do
+    x = on and on .. back or x
+    local a, b
+    a, last[layer * 2 - 1] = self[layer * 2 + 1](x, state and state[layer * 2 - 1])
+    b, last[layer * 2] = self[layer * 2 + 2](x, state and state[layer * 2])
+    on, back = a * saros.sigmoid(self[-layer * 2 - 1](x)), b * saros.sigmoid(self[-layer * 2 - 2](x))
+  end
+  return on, back, last
+end
+
+function ToAndFro:forward(x, state)
+  local on, back, last = self:walk(x, state)
+  return self.head(on .. back), last
+end
+
+describe("a program to and fro in C", function()
+  it("says at the end what the walk on left there, and the walk back at the beginning", function()
+    files.with_folder(function(folder)
+      local net = to_and_fro(3):init { seed = 1 }
+      local x = saros.generator(1):normal { T, 3 }
+      local on, back = net:walk(x:reshape(T, 1, 3))
+      local expected = net.head(on:slice(1, T) .. back:slice(1, 1, 1)):reshape(1, 3)
+      local program, tensors = net:program(), net:tensors()
+      local rounded = evaluate(read(program, tensors, { final = true }), { x }, T)[1]
+      assert.is_true((rounded - expected):abs():max():item() < 0.05)
+      for n, weights in ipairs { "real", "int8" } do
+        export(("%s/m%d.c"):format(folder, n), "m" .. n, program, tensors, nil, { weights = weights, final = true,
+          test = { inputs = { x }, outputs = { n == 1 and expected or rounded } } })
+      end
+      write_all(folder, 2)
+      assert_well(folder, 2)
     end)
   end)
 end)
@@ -213,8 +277,8 @@ local function cell_program(entry, generator)
   for layer = 1, 2 do
     if layer == 2 or entry.inputs ~= I then
       local width = layer == 1 and I or I + entry.width
-      local read = layer == 1 and 0 or add { op = "concatenate", ["in"] = { x, 0 } }
-      x = add { op = "linear", ["in"] = { read, parameter("between." .. layer, { entry.inputs, width }) } }
+      local given = layer == 1 and 0 or add { op = "concatenate", ["in"] = { x, 0 } }
+      x = add { op = "linear", ["in"] = { given, parameter("between." .. layer, { entry.inputs, width }) } }
     end
     local inputs, states = { x }, {}
     for position, name in ipairs(entry.with) do

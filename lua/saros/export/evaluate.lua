@@ -136,10 +136,14 @@ end
 
 --- What the states are at the end is what their nodes are at a step behind it.
 local function know_states(self, graph)
+  local states = {}
   for _, state in ipairs(graph.states) do
+    states[#states + 1] = state.next and state
+  end
+  for _, state in ipairs(states) do
     self:value(state.next, state.reverse and 1 or self.T)
   end
-  for _, state in ipairs(graph.states) do
+  for _, state in ipairs(states) do
     self.known[state.next][self.T + 1] = self.known[state.next][state.reverse and 1 or self.T]
   end
 end

@@ -226,6 +226,83 @@ local function living(self, outputs)
   return nodes, live
 end
 
+-- --- The end of a sequence --------------------------------------------------------------------
+
+--- The nodes that are computed in each step: what states become, nodes with states of
+--- their own, and their operands.
+local function stepped(self, nodes)
+  local found = {}
+  local function need(node)
+    if not found[node] then
+      found[node] = true
+      for _, input in ipairs(node.inputs) do
+        need(input)
+      end
+    end
+  end
+  for _, node in ipairs(nodes) do
+    if node.owns then
+      need(node)
+    end
+  end
+  for _, state in ipairs(self.states) do
+    if state.next then
+      need(state.next)
+    end
+  end
+  return found
+end
+
+--- For each node of one direction, "on" or "back", and "both" behind both; and which of
+--- them are no function of states at the end.
+local function sides_of(self, nodes)
+  local in_step, next_of, side, is_open = stepped(self, nodes), {}, {}, {}
+  for _, state in ipairs(self.states) do
+    next_of[state.next or false] = state
+  end
+  for _, node in ipairs(nodes) do
+    local state = node.owns and node.owns[1] or next_of[node]
+    local takes = node.op == "input" or node.op == "ids" or node.owns ~= nil
+    side[node] = state and (state.reverse and "back" or "on") or nil
+    for _, input in ipairs(node.inputs) do
+      takes = takes or is_open[input]
+      if not in_step[node] and side[input] then
+        side[node] = (side[node] or side[input]) == side[input] and side[input] or "both"
+      end
+    end
+    is_open[node] = takes and not next_of[node]
+  end
+  return side, is_open
+end
+
+--- What outputs at the end of a sequence read of one direction, and no state is, becomes a
+--- state that no step reads: at the last step on, or at the first one back.
+local function hold_ends(self, nodes, outputs, live)
+  local side, is_open = sides_of(self, nodes)
+  local held = {}
+  local function hold(node)
+    if is_open[node] and side[node] and side[node] ~= "both" and not held[node] then
+      local state = { name = "end." .. (node.title or node.op):gsub("%.", "_"), width = node.width, next = node,
+        reverse = side[node] == "back" or nil }
+      held[node], self.states[#self.states + 1] = state, state
+    end
+  end
+  for _, node in ipairs(nodes) do
+    for _, input in ipairs(side[node] == "both" and node.inputs or {}) do
+      hold(input)
+    end
+  end
+  for _, output in ipairs(outputs) do
+    hold(output.node)
+  end
+  for _, state in ipairs(self.states) do
+    if state.next and held[state.next] == state then
+      local node = { op = "state", inputs = {}, state = state, width = state.width }
+      nodes[#nodes + 1], live[node] = node, true
+    end
+  end
+end
+
 local function living_states(self, live)
   local states, read = {}, {}
   for node in pairs(live) do
@@ -244,7 +321,7 @@ end
 --- Read a program.
 ---@param program table  as its JSON has it
 ---@param tensors table<string, saros.Tensor>  the parameters by name
----@param facts? { before: saros.export.Scale?, behind: saros.export.Ahead? }
+---@param facts? { before: saros.export.Scale?, behind: saros.export.Ahead?, final: boolean? }
 ---@return saros.export.Graph
 local function read(program, tensors, facts)
   local self = setmetatable({ program = program, tensors = tensors, nodes = {}, made = {}, known = {}, states = {},
@@ -263,6 +340,9 @@ local function read(program, tensors, facts)
     outputs[position] = { name = given.name, node = node }
   end
   local nodes, live = living(self, outputs)
+  if facts and facts.final then
+    hold_ends(self, nodes, outputs, live)
+  end
   for _, node in ipairs(nodes) do
     if node.op == "input" or node.op == "ids" then
       inputs[#inputs + 1] = node

@@ -277,7 +277,7 @@ local function split(graph)
     gather(state.next, walked)
   end
   for _, node in ipairs(graph.nodes) do
-    local list = (walked[node] or node.op == "input" or node.op == "ids") and walk or finish
+    local list = (walked[node] or node.op == "input" or node.op == "ids" or node.op == "state") and walk or finish
     list[#list + 1] = node
   end
   return { nodes = walk, inputs = graph.inputs, outputs = {}, states = graph.states }, finish
