@@ -59,7 +59,7 @@ local function run(case, seed)
     print(("          %.4f %% right in %d steps of a session in 8 bits"):format(
       100 * share_of_right(model, case[2].reference, args.steps), args.steps))
   end
-  return model
+  return model, proof.proved
 end
 
 local function show(model, task)
@@ -78,7 +78,10 @@ end
 local found = false
 for _, case in ipairs(CASES) do
   for seed = 1, (not args.task or args.task == case[1]) and args.seeds or 0 do
-    show(run(case, seed), case[2])
+    local model, is_proved = run(case, seed)
+    if is_proved then
+      show(model, case[2])
+    end
     found = true
   end
 end

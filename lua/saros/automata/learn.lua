@@ -110,6 +110,6 @@ return function(reference, given)
   if self.found then
     model = prune.refit(model, self.found, { updates = 2000, margin = o.margin, lr = 1e-2, seed = o.seed })
   end
-  local proof = prove(model, against)
+  local proof = prove(model, against, { limit = o.limit })
   return model, proof, { updates = self.trainer.updates, seconds = os.clock() - before }
 end

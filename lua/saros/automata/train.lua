@@ -12,7 +12,8 @@ local train = {}
 ---@field reference saros.automata.Reference
 ---@field optimizer saros.optim.Optimizer
 ---@field generator saros.Generator
----@field rows integer
+---@field rows integer  of words of the last length
+---@field length integer  the last length
 ---@field clip number
 ---@field updates integer  made so far
 ---@field tokens integer  read so far
@@ -23,7 +24,7 @@ Trainer.__index = Trainer
 
 train.options = {
   { "rows", options.size, 64 },
-  { "lr", options.positive, 5e-3 },
+  { "lr", options.positive, 1e-2 },
   { "clip", options.positive, 1 },
   { "seed", options.integer, 1 },
 }
@@ -31,20 +32,28 @@ train.options = {
 --- What a training keeps between updates.
 ---@param model saros.automata.Model
 ---@param reference saros.automata.Reference
----@param o { rows: integer, lr: number, clip: number, seed: integer }
+---@param o { rows: integer, length: integer, lr: number, clip: number, seed: integer }
 ---@return saros.automata.Trainer
 function train.new(model, reference, o)
-  local self = setmetatable({ model = model, reference = reference, rows = o.rows, clip = o.clip, updates = 0,
+  local self = setmetatable({ model = model, reference = reference, rows = o.rows, length = o.length,
+    clip = o.clip, updates = 0,
     tokens = 0, factor = 1, words = {}, generator = core.generator(o.seed) }, Trainer)
   self.optimizer = optim.adamw(model:parameters(), { lr = o.lr, beta1 = 0.9, beta2 = 0.98,
     schedule = function() return self.factor end })
   return self
 end
 
+-- Short words are many: up to this many times the rows, as if words were of half the last length.
+local TIMES = 4
+
+local function rows_of(self, length)
+  return math.max(self.rows, math.min(TIMES * self.rows, self.rows * self.length // (2 * length)))
+end
+
 --- Words at the head of a quarter of the rows.
-local function heads_of(self)
+local function heads_of(self, rows)
   local heads = #self.words > 0 and {} or nil
-  for row = 1, heads and self.rows // 4 or 0 do
+  for row = 1, heads and rows // 4 or 0 do
     heads[row] = self.words[self.generator:integer(#self.words)]
   end
   return heads
@@ -55,8 +64,9 @@ end
 ---@return number accuracy  of the answers that were asked
 ---@return number loss
 function Trainer:update(length)
-  local ids, answers, mask = self.reference:words(self.generator, self.rows, length, heads_of(self))
-  self.updates, self.tokens = self.updates + 1, self.tokens + self.rows * length
+  local rows = rows_of(self, length)
+  local ids, answers, mask = self.reference:words(self.generator, rows, length, heads_of(self, rows))
+  self.updates, self.tokens = self.updates + 1, self.tokens + rows * length
   if mask and mask:max():item() == 0 then
     return 1, 0
   end
@@ -131,8 +141,8 @@ local check_curriculum = options.declare("automata.curriculum", joined(train.opt
 ---@field updates? integer  at most (6000; of polish 200)
 ---@field accuracy? number  share of right answers of an update that counts as good (0.97)
 ---@field times? integer  good updates after which words become longer (4)
----@field rows? integer  words of an update (64)
----@field lr? number  of AdamW with betas 0.9 and 0.98 (5e-3)
+---@field rows? integer  words of an update; of short ones up to four times as many (64)
+---@field lr? number  of AdamW with betas 0.9 and 0.98 (1e-2)
 ---@field clip? number  of the gradient's norm (1)
 ---@field seed? integer  of the words (1)
 
