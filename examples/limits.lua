@@ -118,12 +118,15 @@ local TASKS = {
 -- A row of a net: its name, and the layers that turn I features into HIDDEN, for sequences
 -- of up to T steps and with units that turn by so much. Tokens are embedded in HIDDEN features
 -- before them, except where the layers take the V tokens themselves (`reads_tokens`). `pairs`:
--- it is for the task of pairs alone. All begin as if to keep values for as long as the longest
--- sequence is.
+-- it is for the task of pairs alone. `rate`: of learning; `faster`: that of parameters with a name,
+-- as a multiple; `smooth`: the label smoothing of the last updates, without which a net that is
+-- right has no loss to learn from, even if its state drifts. All begin as if to keep values for as
+-- long as the longest sequence is.
 local NETS = {
   { name = "tanh", layers = function(I) return { nn.rnn { I, HIDDEN } } end },
   { name = "LSTM", layers = function(I, T) return { nn.lstm { I, HIDDEN, remember = T } } end },
   { name = "GRU", layers = function(I, T) return { nn.gru { I, HIDDEN, remember = T } } end },
+  { name = "sLSTM", layers = function(I, T) return { nn.slstm { I, HIDDEN, remember = T } } end },
   { name = "minGRU", layers = function(I, T) return { nn.mingru { I, HIDDEN, layers = 2, remember = T } } end },
   { name = "LRU", layers = function(I, T, turn)
     local lru = nn.lru {
@@ -190,9 +193,12 @@ local function answering(row, chosen, lengths)
   return {
     net = nn.chain { body, head },
     lengths = lengths,
+    smooth = row.smooth,
+    rate = row.rate,
+    faster = row.faster,
     task = task_of,
-    loss = function(task, batch)
-      return task:loss(outputs(task, batch), batch)
+    loss = function(task, batch, given)
+      return task:loss(outputs(task, batch), batch, given)
     end,
     score = function(task, batch)
       return (task:score(outputs(task, batch), batch))
@@ -233,40 +239,45 @@ end
 
 -- --- Learning -----------------------------------------------------------------------
 
--- Adam; for what an LRU's units turn and decay by in a step, with a rate that is
--- as much smaller as they do so often.
-local function optimizers(net, T, schedule)
-  local parameters, usual, repeated = net:parameters(), {}, {}
+-- Adam, with a rate of its own for some parameters: for what an LRU's units turn and decay
+-- by in a step, as much smaller as they do so often, and what a net's row says.
+local function optimizer(entrant, T, schedule)
+  local parameters, rate = entrant.net:parameters(), entrant.rate or RATE
+  local groups, by_factor = {}, {}
   for n, parameter in ipairs(parameters) do
-    local name = parameters.names[n]
-    local is_repeated = name:find "nu_log" or name:find "theta_log"
-    table.insert(is_repeated and repeated or usual, parameter)
+    local name, factor = parameters.names[n], 1
+    if name:find "nu_log" or name:find "theta_log" then
+      factor = 1 / T
+    end
+    for part, times in pairs(entrant.faster or {}) do
+      factor = name:find(part, 1, true) and times or factor
+    end
+    if not by_factor[factor] then
+      by_factor[factor] = { {}, lr = rate * factor }
+      groups[#groups + 1] = by_factor[factor]
+    end
+    table.insert(by_factor[factor][1], parameter)
   end
-  return {
-    optim.adam(usual, { lr = RATE, schedule = schedule }),
-    #repeated > 0 and optim.adam(repeated, { lr = RATE / T, schedule = schedule }) or nil,
-  }
+  return optim.adam(groups, { lr = rate, schedule = schedule })
 end
 
-local function update(entrant, task, generator, both)
+local function update(entrant, task, generator, adam, given)
   do
     local batch = task:batch(generator, BATCH)
     local tape <close> = saros.tape()
-    tape:backward(entrant.loss(task, batch))
+    tape:backward(entrant.loss(task, batch, given))
   end
   optim.clip_norm(entrant.net:parameters(), 1)
-  for _, adam in ipairs(both) do
-    adam:step()
-  end
+  adam:step()
 end
 
 -- Learns at one length until a test says that it is solved. The score, and the
 -- updates that it took.
 local function learn(entrant, task, test)
   local score, updates = entrant.score(task, test), 0
-  local both, generator = optimizers(entrant.net, task.length), saros.generator(args.seed)
+  local adam, generator = optimizer(entrant, task.length), saros.generator(args.seed)
   while score < SOLVED and updates < args.updates do
-    update(entrant, task, generator, both)
+    update(entrant, task, generator, adam)
     updates = updates + 1
     if updates % EVERY == 0 then
       score = entrant.score(task, test)
@@ -278,9 +289,9 @@ end
 -- More updates at the last length, with a rate that falls to 0.
 local function polish(entrant, task)
   local schedule = optim.schedule.cosine { steps = args.polish + 1, warmup = args.polish // 10 }
-  local both, generator = optimizers(entrant.net, task.length, schedule), saros.generator(args.seed + 2)
+  local adam, generator = optimizer(entrant, task.length, schedule), saros.generator(args.seed + 2)
   for _ = 1, args.polish do
-    update(entrant, task, generator, both)
+    update(entrant, task, generator, adam, { label_smoothing = entrant.smooth })
   end
   return args.polish
 end

@@ -301,6 +301,18 @@ describe("tasks", function()
     assert.equal(1, score)
   end)
 
+  it("smooth the labels of classes, where one counts, if told to", function()
+    for _, task in ipairs { tasks.parity { length = 5 }, tasks.flip_flop { length = 10 } } do
+      local generator = saros.generator(3)
+      local batch = task:batch(generator, 4)
+      local y = generator:normal { batch.inputs:size(1), 4, 2 }
+      local smooth = saros.cross_entropy(y, batch.targets, { mask = batch.mask, label_smoothing = 0.2 }):item()
+      assert.equal(smooth, task:loss(y, batch, { label_smoothing = 0.2 }):item())
+      assert.not_equal(smooth, task:loss(y, batch):item())
+      assert.near(smooth, task:loss(task:answered(y, batch), batch, { label_smoothing = 0.2 }):item(), 1e-6)
+    end
+  end)
+
   it("refuse what cannot be", function()
     for message, act in pairs {
       ["data.tasks.adding: expected option 'length' to be an integer, 2 or more, got 1"] = function()
@@ -351,6 +363,10 @@ describe("tasks", function()
       ["task:pieces: expected a positive integer as argument 2, got 0"] = function()
         local task = tasks.parity { length = 3 }
         task:pieces(task:batch(saros.generator(1), 2), 0)
+      end,
+      ["task:loss: expected option 'label_smoothing' to be a number in [0, 1), got 1"] = function()
+        local task = tasks.parity { length = 3 }
+        task:loss(saros.zeros(3, 2, 2), task:batch(saros.generator(1), 2), { label_smoothing = 1 })
       end,
       ["copy: expected outputs of shape (2, 1, 8), got a tensor (1, 1, 8)"] = function()
         tasks.copy():score(saros.zeros(1, 1, 8), saros.ids { { 1 }, { 1 } })

@@ -135,15 +135,23 @@ local function judged(self, outputs, batch)
   return outputs, targets, mask
 end
 
+local check_loss = options.declare("task:loss", {
+  { "label_smoothing", options.fraction, 0 },
+})
+
 --- What to train by: cross-entropy of classes, the mean square error of numbers; the
---- mean over the answers that count.
+--- mean over the answers that count. The cross-entropy of a net that is right vanishes, even
+--- if its state drifts slowly; with label smoothing, outputs have a best value, so that
+--- training goes on correcting what would be wrong only after many more steps.
 ---@param outputs saros.Tensor  (A, B, O); or of all steps, (T, B, O); or of the answers of a mask, (N, O)
 ---@param batch saros.data.TaskBatch|saros.Tensor  its targets alone will do for a task that is not masked
+---@param given? { label_smoothing?: number }  of classes, in [0, 1) (0)
 ---@return saros.Tensor  of rank 0
-function Task:loss(outputs, batch)
+function Task:loss(outputs, batch, given)
   local y, targets, mask = judged(self, outputs, batch)
+  local o = check_loss(given)
   if targets:dtype() == "ids" then
-    return core.cross_entropy(y, targets, mask and { mask = mask })
+    return core.cross_entropy(y, targets, { mask = mask, label_smoothing = o.label_smoothing })
   end
   mask = mask and mask:reshape(mask:size(1), mask:size(2), 1) * core.ones(y:shape())
   return core.mse(y, targets, mask and { mask = mask })
