@@ -27,7 +27,8 @@ typedef struct delta_gradients {
   real *since;               // (K, Rp), transposed
   real *rows, *keys;         // (R, Kp): as what reads; (C, Kp): as what is read
   real *fading;              // (C, Kp): keys on their way to the end
-  double *decay;             // (K): of all steps from one on
+  real *end, *fades;         // (Kp), (Q, Kp): of log G(end), and at each step
+  double *later;             // (Kp): their sum from one step on
   size_t used;
 } delta_gradients;
 
@@ -43,7 +44,9 @@ static delta_gradients lay_out_gradients(const delta_chunk *c, real *room) {
   d.rows = take(room, &d.used, c->Rp * c->Kp);
   d.keys = take(room, &d.used, c->Cp * c->Kp);
   d.fading = take(room, &d.used, c->Cp * c->Kp);
-  d.decay = (double *)(void *)take(room, &d.used, 2 * c->Kp);
+  d.end = take(room, &d.used, c->Kp);
+  d.fades = take(room, &d.used, c->Q * c->Kp);
+  d.later = (double *)(void *)take(room, &d.used, 2 * c->Kp);
   return d;
 }
 
@@ -99,35 +102,59 @@ static void solve_back(const delta_chunk *c, const delta_gradients *d) {
   }
 }
 
-static double dot(const real *a, const real *b, ptrdiff_t n) {
-  real sum[DELTA_BLOCK] = {0};
-  for (ptrdiff_t i = 0; i < n; i += DELTA_BLOCK)
-    for (int lane = 0; lane < DELTA_BLOCK; lane++)
-      sum[lane] += a[i + lane] * b[i + lane];
-  double total = 0;
-  for (int lane = 0; lane < DELTA_BLOCK; lane++)
-    total += (double)sum[lane];
-  return total;
+/* to (rows) = the sums of a (rows, width) times b, row by row; b is null for ones.
+** Rows are 'width' apart. Up to DELTA_LANES sums are made together: their lanes are
+** turned, so that each has one. */
+static void sum_rows(real *to, const real *a, const real *b, int rows,
+                     ptrdiff_t width) {
+  for (int from = 0; from < rows; from += DELTA_LANES) {
+    delta_vector part[DELTA_LANES] = {0}, turned[DELTA_LANES];
+    for (int r = 0; r < DELTA_LANES && from + r < rows; r++)
+      for (ptrdiff_t i = (from + r) * width; i < (from + r + 1) * width;
+           i += DELTA_LANES) {
+        const delta_vector x = *(const delta_vector *)(const void *)(a + i);
+        if (b != NULL)
+          part[r] += x * *(const delta_vector *)(const void *)(b + i);
+        else
+          part[r] += x;
+      }
+    delta_turn_square((real *)turned, DELTA_LANES, (real *)part, DELTA_LANES);
+    for (int r = 1; r < DELTA_LANES; r++)
+      turned[0] += turned[r];
+    memcpy(to + from, turned,
+           (size_t)(rows - from < DELTA_LANES ? rows - from : DELTA_LANES) *
+               sizeof *to);
+  }
+}
+
+/* The place of micro-step r among those of all rows and heads. */
+static size_t place_of(const delta_chunk *c, const kernel_delta_chunk *x,
+                       int r) {
+  return (x->row[r / c->n] * (size_t)c->n + (size_t)(r % c->n)) *
+             (size_t)x->sizes->heads +
+         (size_t)x->head;
 }
 
 /* Adds the gradients of values, write and erase. */
 static void add_value_gradients(const delta_chunk *c, const delta_gradients *d,
                                 const kernel_delta_gradients *out,
                                 const kernel_delta_chunk *x) {
-  const size_t H = (size_t)x->sizes->heads;
-  for (int r = 0; r < c->C; r++) {
+  real sum[KERNEL_DELTA_MOST];
+  for (int r = 0; r < c->C && out->v != NULL; r++) {
     const real *du = d->u + r * c->Vp, write = c->write[r];
-    const size_t at =
-        (x->row[r / c->n] * (size_t)c->n + (size_t)(r % c->n)) * H +
-        (size_t)x->head;
-    real *dv = out->v ? out->v + at * (size_t)c->V : NULL;
-    for (int i = 0; i < c->V && dv != NULL; i++)
+    real *dv = out->v + place_of(c, x, r) * (size_t)c->V;
+    KERNEL_INDEPENDENT
+    for (int i = 0; i < c->V; i++)
       dv[i] += write * du[i];
-    if (out->write != NULL)
-      out->write[at] += (real)dot(du, c->values + r * c->Vp, c->Vp);
-    if (out->erase != NULL)
-      out->erase[at] -= (real)dot(du, c->read + r * c->Vp, c->Vp);
   }
+  if (out->write != NULL)
+    sum_rows(sum, d->u, c->values, c->C, c->Vp);
+  for (int r = 0; r < c->C && out->write != NULL; r++)
+    out->write[place_of(c, x, r)] += sum[r];
+  if (out->erase != NULL)
+    sum_rows(sum, d->u, c->read, c->C, c->Vp);
+  for (int r = 0; r < c->C && out->erase != NULL; r++)
+    out->erase[place_of(c, x, r)] -= sum[r];
 }
 
 /* d.scores, d.until and d.since, from m and dm of the chunk's ends. */
@@ -168,17 +195,13 @@ static void multiply_back(const delta_chunk *c, const delta_gradients *d,
                                   .k = c->V});
 }
 
-/* d.decay = the gradient of G(end) itself: of its logarithm, as all of them. */
+/* d.end = the gradient of log G(end) by M, before dm moves. */
 static void end_decay(const delta_chunk *c, const delta_gradients *d,
                       const real *m, const real *dm) {
   const real *factor = through(c);
-  for (int p = 0; p < c->K; p++) {
-    double sum = (double)factor[p] * dot(m + p * c->Vp, dm + p * c->Vp, c->Vp);
-    for (int i = 0; i < c->C; i++)
-      sum += (double)c->until[p * c->until_ld + i] *
-             (double)d->until[p * c->Cp + i];
-    d->decay[p] = sum;
-  }
+  sum_rows(d->end, m, dm, c->K, c->Vp);
+  for (int p = 0; p < c->K; p++)
+    d->end[p] *= factor[p];
 }
 
 /* dm = G(end) dm + since^T d.read */
@@ -198,22 +221,35 @@ static void move_back(const delta_chunk *c, const delta_gradients *d,
                                   .scale = through(c)});
 }
 
+/* d.end += the keys as they reach the end (C, Kp), times their gradients there. */
+static void add_end(const delta_chunk *c, const delta_gradients *d,
+                    const real *keys) {
+  for (ptrdiff_t i = 0; i < c->C; i++) {
+    const real *key = keys + i * c->Kp, *read = d->keys + i * c->Kp;
+    KERNEL_INDEPENDENT
+    for (ptrdiff_t p = 0; p < c->Kp; p++)
+      d->end[p] += key[p] * read[p];
+  }
+}
+
 /* d.rows and d.keys by M alone, as if nothing had been written in the chunk and
-** nothing was read there. */
+** nothing was read there. With K decays the keys are those that reach the end. */
 static void begin_rows(const delta_chunk *c, const delta_gradients *d) {
   delta_turn(d->rows, c->Kp, d->since, c->Rp, c->K, c->R);
   delta_turn(d->keys, c->Kp, d->until, c->Cp, c->K, c->C);
-  for (int r = 0; r < c->R && c->faded != NULL; r++) {
-    const real *faded = c->faded + step_of(c, r) * c->Kp;
-    for (ptrdiff_t p = 0; p < c->Kp; p++)
-      d->rows[r * c->Kp + p] *= faded[p];
-  }
+  if (c->faded == NULL)
+    return;
+  multiply_faded(c, d->rows, d->rows);
   if (c->ratio == NULL)
     return;
   const real *last = c->ratio + (c->Q - 1) * c->Cp;
-  for (int i = 0; i < c->C; i++)
+  for (ptrdiff_t i = 0; i < c->C; i++) {
+    real *key = d->keys + i * c->Kp;
+    KERNEL_INDEPENDENT
     for (ptrdiff_t p = 0; p < c->Kp; p++)
-      d->keys[i * c->Kp + p] *= last[i];
+      key[p] *= last[i];
+  }
+  add_end(c, d, c->rows);
 }
 
 /* Adds what comes by the scores, whose gradients have the ratio of G in them. */
@@ -274,6 +310,7 @@ static void add_channels_back(const delta_chunk *c, const delta_gradients *d) {
       add_rows_back(c, d, first, seen, seen, 0);
     add_rows_back(c, d, c->C + s, c->C + s + 1, seen, 0);
   }
+  add_end(c, d, d->fading);
   for (int s = c->Q - 1; s >= 0; s--) {
     const int first = s * c->n, seen = first + c->n;
     if (c->readers == 0)
@@ -283,39 +320,59 @@ static void add_channels_back(const delta_chunk *c, const delta_gradients *d) {
   }
 }
 
-/* d.decay += what the rows and keys of a step say about the logarithm of G there */
-static void add_step_decay(const delta_chunk *c, const delta_gradients *d,
-                           int s) {
-  const ptrdiff_t Kp = c->Kp, query = (c->C + s) * Kp;
-  for (int p = 0; p < c->K; p++)
-    d->decay[p] += (double)c->rows[query + p] * (double)d->rows[query + p];
-  for (int r = s * c->n; r < (s + 1) * c->n; r++)
-    for (int p = 0; p < c->K; p++) {
-      const real reads = c->readers == 0 ? d->rows[r * Kp + p] : 0;
-      d->decay[p] += (double)c->rows[r * Kp + p] *
-                     ((double)reads - (double)d->keys[r * Kp + p]);
+/* d.fades: a row has G as a factor as what reads, and as a divisor as what is read. */
+static void fade_back(const delta_chunk *c, const delta_gradients *d) {
+  const ptrdiff_t Kp = c->Kp;
+  for (int s = 0; s < c->Q; s++) {
+    const real *q = c->rows + (c->C + s) * Kp, *dq = d->rows + (c->C + s) * Kp;
+    real *fade = d->fades + s * Kp;
+    KERNEL_INDEPENDENT
+    for (ptrdiff_t p = 0; p < Kp; p++)
+      fade[p] = q[p] * dq[p];
+    for (ptrdiff_t r = s * c->n; r < (s + 1) * c->n; r++) {
+      const real *k = c->rows + r * Kp;
+      const real *reads = d->rows + r * Kp, *read = d->keys + r * Kp;
+      KERNEL_INDEPENDENT
+      for (ptrdiff_t p = 0; p < Kp; p++)
+        fade[p] += k[p] * ((c->readers == 0 ? reads[p] : 0) - read[p]);
     }
+  }
 }
 
-/* Adds the gradients of decays: a decay acts on G from its step on. Where the state
-** was wiped out, its logarithm has none. */
-static void add_decay_gradients(const delta_chunk *c, const delta_gradients *d,
-                                real *out, const kernel_delta_chunk *x) {
-  const int channels = x->sizes->channels;
+/* Adds the gradients of K decays a step: a decay acts on G from its step on. Where
+** the state was wiped out, its logarithm has none. */
+static void add_channel_decays(const delta_chunk *c, const delta_gradients *d,
+                               real *out, const kernel_delta_chunk *x) {
+  const size_t H = (size_t)x->sizes->heads, K = (size_t)c->K;
+  for (size_t p = 0; p < K; p++)
+    d->later[p] = (double)d->end[p];
   for (int s = c->Q - 1; s >= 0; s--) {
-    const real *factor = c->factor + s * c->Kp;
-    real *to = out + (x->row[s] * (size_t)x->sizes->heads + (size_t)x->head) *
-                         (size_t)(channels ? c->K : 1);
-    double sum = 0;
-    add_step_decay(c, d, s);
-    for (int p = 0; p < c->K; p++) {
-      const double term = factor[p] == 0 ? 0 : d->decay[p];
-      sum += term;
-      if (channels)
-        to[p] += (real)term;
+    const real *factor = c->factor + s * c->Kp, *fade = d->fades + s * c->Kp;
+    real *to = out + (x->row[s] * H + (size_t)x->head) * K;
+    KERNEL_INDEPENDENT
+    for (size_t p = 0; p < K; p++) {
+      d->later[p] += (double)fade[p];
+      to[p] += only_if(factor[p] != 0, (real)d->later[p]);
     }
-    if (!channels)
-      *to += (real)sum;
+  }
+}
+
+/* The same of one decay a head. */
+static void add_head_decays(const delta_chunk *c, const delta_gradients *d,
+                            real *out, const kernel_delta_chunk *x) {
+  const size_t H = (size_t)x->sizes->heads;
+  double later = 0;
+  real sum[KERNEL_DELTA_MOST];
+  for (int p = 0; p < c->K; p++)
+    later += (double)d->end[p];
+  for (int s = 0; s < c->Q; s++)
+    for (ptrdiff_t p = c->K; p < c->Kp; p++)
+      d->fades[s * c->Kp + p] = 0;
+  sum_rows(sum, d->fades, NULL, c->Q, c->Kp);
+  for (int s = c->Q - 1; s >= 0; s--) {
+    later += (double)sum[s];
+    out[x->row[s] * H + (size_t)x->head] +=
+        only_if(c->factor[s * c->Kp] != 0, (real)later);
   }
 }
 
@@ -327,15 +384,16 @@ static void add_row_gradients(const delta_chunk *c, const delta_gradients *d,
   for (int s = 0; s < c->Q && out->q != NULL; s++) {
     real *dq = out->q + (x->row[s] * H + (size_t)x->head) * K;
     const real *row = d->rows + (c->C + s) * c->Kp;
+    KERNEL_INDEPENDENT
     for (size_t p = 0; p < K; p++)
       dq[p] += row[p];
   }
   for (int r = 0; r < c->C && out->k != NULL; r++) {
-    const size_t at = x->row[r / c->n] * (size_t)c->n + (size_t)(r % c->n);
-    real *dk = out->k + (at * H + (size_t)x->head) * K;
+    real *dk = out->k + place_of(c, x, r) * K;
     const real *row = d->rows + r * c->Kp, *key = d->keys + r * c->Kp;
+    KERNEL_INDEPENDENT
     for (size_t p = 0; p < K; p++)
-      dk[p] += c->readers == 0 ? row[p] + key[p] : key[p];
+      dk[p] += (c->readers == 0 ? row[p] : 0) + key[p];
   }
 }
 
@@ -344,20 +402,29 @@ static void backward(const kernel_delta_gradients *out, const real *dy,
                      const kernel_delta_chunk *x) {
   const delta_chunk c = chunk_of(x, kept);
   const delta_gradients d = lay_out_gradients(&c, given);
+  fetch_ahead(x, dy, 1, c.V);
   begin_back(&c, &d, dy, dm, x);
+  fetch_ahead(x, out->v, c.n, c.V);
   solve_back(&c, &d);
   add_value_gradients(&c, &d, out, x);
+  fetch_ahead(x, out->k, c.n, c.K);
   multiply_back(&c, &d, m, dm);
   if (c.factor != NULL)
     end_decay(&c, &d, m, dm);
+  fetch_ahead(x, out->q, 1, c.K);
   move_back(&c, &d, dm);
   begin_rows(&c, &d);
   if (c.factor != NULL && c.ratio == NULL)
     add_channels_back(&c, &d);
   else
     add_scores_back(&c, &d);
-  if (out->decay != NULL)
-    add_decay_gradients(&c, &d, out->decay, x);
+  if (out->decay != NULL) {
+    fade_back(&c, &d);
+    if (c.ratio != NULL)
+      add_head_decays(&c, &d, out->decay, x);
+    else
+      add_channel_decays(&c, &d, out->decay, x);
+  }
   add_row_gradients(&c, &d, out, x);
 }
 

@@ -98,9 +98,38 @@ static int step_of(const delta_chunk *c, int row) {
 
 /* --- Forward --------------------------------------------------------------------- */
 
-static void copy_padded(real *to, const real *from, int n, ptrdiff_t width) {
-  memcpy(to, from, (size_t)n * sizeof *to);
-  memset(to + n, 0, (size_t)(width - n) * sizeof *to);
+/* to (width) = from (n), then zeros. Whole blocks are copied in place: calls of
+** memcpy would take longer than they. */
+static inline void copy_padded(real *to, const real *from, int n,
+                               ptrdiff_t width) {
+  int i = 0;
+  for (; i + DELTA_BLOCK <= n; i += DELTA_BLOCK)
+    memcpy(to + i, from + i, DELTA_BLOCK * sizeof *to);
+  for (; i < n; i++)
+    to[i] = from[i];
+  for (; i < width; i++)
+    to[i] = 0;
+}
+
+/*
+** Fetches what the next chunk reads or adds to, of x (rows, parts, heads, n): the
+** rows of a head are far apart, so the processor does not see them coming. Stands
+** between products, which leave the memory idle. (Inlined, as GCC drops the call of a
+** function that does nothing but fetch.)
+*/
+static inline __attribute__((always_inline)) void
+fetch_ahead(const kernel_delta_chunk *x, const real *from, int parts, int n) {
+  if (from == NULL)
+    return;
+  const size_t H = (size_t)x->sizes->heads;
+  for (int s = 0; s < x->ahead_steps; s++)
+    for (int j = 0; j < parts; j++) {
+      const real *row = from + ((x->ahead[s] * (size_t)parts + (size_t)j) * H +
+                                (size_t)x->head) *
+                                   (size_t)n;
+      for (int i = 0; i < n; i += 64 / (int)sizeof *row)
+        __builtin_prefetch(row + i, 0, 2);
+    }
 }
 
 /* Copies the inputs of the head. */
@@ -122,30 +151,52 @@ static void gather(const delta_chunk *c, const kernel_delta_chunk *x) {
 }
 
 /* The factors of each step, those of a head spread over its K rows. */
-static void find_decays(const delta_chunk *c, const kernel_delta_chunk *x) {
-  const ptrdiff_t width = x->sizes->channels ? c->K : 1;
+static void find_factors_of_steps(const delta_chunk *c,
+                                  const kernel_delta_chunk *x) {
+  const size_t H = (size_t)x->sizes->heads, head = (size_t)x->head;
+  real one[KERNEL_DELTA_MOST] = {0};
+  for (int s = 0; s < c->Q && !x->sizes->channels; s++)
+    one[s] = x->x.decay[x->row[s] * H + head];
+  KERNEL_INDEPENDENT
+  for (int s = 0; s < (int)padded(c->Q); s++)
+    one[s] = exp_of(one[s]);
   for (int s = 0; s < c->Q; s++) {
-    real *factor = c->factor + s * c->Kp, *faded = c->faded + s * c->Kp;
-    const real *decay =
-        x->x.decay +
-        (x->row[s] * (size_t)x->sizes->heads + (size_t)x->head) * (size_t)width;
-    if (x->sizes->channels)
-      copy_padded(factor, decay, c->K, c->Kp);
-    for (ptrdiff_t p = 0; p < c->Kp && !x->sizes->channels; p++)
-      factor[p] = *decay;
+    real *factor = c->factor + s * c->Kp;
+    if (!x->sizes->channels) {
+      for (ptrdiff_t p = 0; p < c->Kp; p++)
+        factor[p] = one[s];
+      continue;
+    }
+    copy_padded(factor, x->x.decay + (x->row[s] * H + head) * (size_t)c->K,
+                c->K, c->Kp);
     KERNEL_INDEPENDENT
     for (ptrdiff_t p = 0; p < c->Kp; p++)
       factor[p] = exp_of(factor[p]);
-    for (ptrdiff_t p = 0; p < c->Kp; p++)
-      faded[p] = s > 0 ? faded[p - c->Kp] * factor[p] : factor[p];
   }
-  for (int r = 0; r < c->R; r++) {
+}
+
+/* Each row of x (R, Kp) times G at its step; y may be x. */
+static void multiply_faded(const delta_chunk *c, real *y, const real *x) {
+  for (int r = c->readers; r < c->R; r++) {
     const real *faded = c->faded + step_of(c, r) * c->Kp;
-    const real *row = c->rows + r * c->Kp;
-    real *since = c->since + r * c->Kp;
+    const ptrdiff_t row = r * c->Kp;
+    KERNEL_INDEPENDENT
     for (ptrdiff_t p = 0; p < c->Kp; p++)
-      since[p] = faded[p] * row[p];
+      y[row + p] = faded[p] * x[row + p];
   }
+}
+
+static void find_decays(const delta_chunk *c, const kernel_delta_chunk *x) {
+  find_factors_of_steps(c, x);
+  memcpy(c->faded, c->factor, (size_t)c->Kp * sizeof(real));
+  for (int s = 1; s < c->Q; s++) {
+    real *faded = c->faded + s * c->Kp;
+    const real *factor = c->factor + s * c->Kp;
+    KERNEL_INDEPENDENT
+    for (ptrdiff_t p = 0; p < c->Kp; p++)
+      faded[p] = (faded - c->Kp)[p] * factor[p];
+  }
+  multiply_faded(c, c->since, c->rows);
 }
 
 /* Zeros where a row sees nothing; elsewhere, with one decay a head, times the ratio
@@ -154,10 +205,16 @@ static void mask_scores(const delta_chunk *c, real *scores) {
   for (int r = c->readers; r < c->R; r++) {
     const int seen = r < c->C ? r : (r - c->C + 1) * c->n;
     real *row = scores + r * c->Cp;
-    const real *ratio = c->ratio ? c->ratio + step_of(c, r) * c->Cp : NULL;
-    for (int i = 0; i < seen && ratio != NULL; i++)
-      row[i] *= ratio[i];
-    memset(row + seen, 0, (size_t)(c->Cp - seen) * sizeof *row);
+    if (c->ratio != NULL) {
+      const real *ratio = c->ratio + step_of(c, r) * c->Cp;
+      KERNEL_INDEPENDENT
+      for (int i = 0; i < (int)c->Cp; i++)
+        row[i] = only_if(i < seen, row[i] * ratio[i]);
+    } else {
+      KERNEL_INDEPENDENT
+      for (int i = 0; i < (int)c->Cp; i++)
+        row[i] = only_if(i < seen, row[i]);
+    }
   }
 }
 
@@ -189,8 +246,10 @@ static void fade_heads(const delta_chunk *c) {
   }
   const real *last = c->ratio + (c->Q - 1) * c->Cp;
   for (int p = 0; p < c->K; p++)
-    for (int i = 0; i < c->Cp; i++)
-      c->until[p * c->Cp + i] = c->turned[p * c->Rp + i] * last[i];
+    for (int i = 0; i < c->Cp; i += DELTA_LANES)
+      *(delta_vector *)(void *)(c->until + p * c->Cp + i) =
+          *(const delta_vector *)(const void *)(c->turned + p * c->Rp + i) *
+          *(const delta_vector *)(const void *)(last + i);
 }
 
 /* With K decays: keys fade in 'until' step by step, and each step's rows read them. */
@@ -200,8 +259,9 @@ static void score_channels(const delta_chunk *c) {
     for (int p = 0; p < c->K; p++) {
       real *key = c->until + p * c->Cp;
       const real factor = c->factor[s * c->Kp + p];
-      for (int i = 0; i < first; i++)
-        key[i] *= factor;
+      for (int i = 0; i < first;
+           i += DELTA_LANES)  // later ones do not count yet
+        *(delta_vector *)(void *)(key + i) *= factor;
       for (int i = first; i < next; i++)
         key[i] = c->turned[p * c->Rp + i];
     }
@@ -280,7 +340,9 @@ static void forward(real *y, real *next, const real *m, real *kept,
   gather(&c, x);
   if (c.factor != NULL)
     find_decays(&c, x);
+  fetch_ahead(x, x->x.k, c.n, c.K);
   score(&c);
+  fetch_ahead(x, x->x.v, c.n, c.V);
   delta_multiply(&(delta_product){.c = c.read + c.readers * c.Vp,
                                   .ldc = c.Vp,
                                   .a = c.since + c.readers * c.Kp,
@@ -291,9 +353,12 @@ static void forward(real *y, real *next, const real *m, real *kept,
                                   .m = last - c.readers,
                                   .n = (int)c.Vp,
                                   .k = c.K});
+  fetch_ahead(x, x->x.q, 1, c.K);
   solve(&c);
   if (y != NULL)
     answer(&c, y, x);
+  if (y != NULL)
+    fetch_ahead(x, y, 1, c.V);
   if (next != NULL)
     delta_multiply(&(delta_product){.c = next,
                                     .ldc = c.Vp,

@@ -70,18 +70,32 @@ delta_store(const int rows, const int vectors, const delta_product *p, int row,
   }
 }
 
-/* One tile; 'rows' and 'vectors' are constants where this is inlined. */
+/* One tile; 'rows' and 'vectors' are constants where this is inlined. Where they are
+** few, each sum is made in 'split' parts, so that there are as many as a large tile
+** has. */
 static inline __attribute__((always_inline)) void
 delta_tile(const int rows, const int vectors, const delta_product *p, int row,
            int column, const ptrdiff_t row_step) {
-  delta_vector sum[DELTA_SUMS] = {0};
+  const int sums = rows * vectors, split = DELTA_SUMS / sums < 4 ? 1 : 4;
+  delta_vector sum[DELTA_SUMS < 4 * 4 ? 4 * 4 : DELTA_SUMS] = {0};
   const real *a = p->a + row * row_step, *b = p->b + column;
-  for (int i = 0; i < p->k; i++, a += p->k_step, b += p->ldb) {
+  int i = 0;
+  for (; i + split <= p->k; i += split)
+    for (int part = 0; part < split; part++, a += p->k_step, b += p->ldb) {
+      const delta_vector *terms = (const delta_vector *)(const void *)b;
+      for (int r = 0; r < rows; r++)
+        for (int v = 0; v < vectors; v++)
+          sum[part * sums + r * vectors + v] += a[r * row_step] * terms[v];
+    }
+  for (; split > 1 && i < p->k; i++, a += p->k_step, b += p->ldb) {
     const delta_vector *terms = (const delta_vector *)(const void *)b;
     for (int r = 0; r < rows; r++)
       for (int v = 0; v < vectors; v++)
         sum[r * vectors + v] += a[r * row_step] * terms[v];
   }
+  for (int part = 1; part < split; part++)
+    for (int j = 0; j < sums; j++)
+      sum[j] += sum[part * sums + j];
   delta_store(rows, vectors, p, row, column, sum);
 }
 

@@ -40,7 +40,9 @@ typedef struct kernel_delta_chunk {
   const kernel_delta_sizes *sizes;
   kernel_delta_inputs x;  // of all rows
   int head, steps;
-  const size_t *row;  // (steps): the row of each step, in order
+  const size_t *row;    // (steps): the row of each step, in order
+  const size_t *ahead;  // rows to fetch meanwhile: of the chunk that comes next
+  int ahead_steps;
 } kernel_delta_chunk;
 
 /*

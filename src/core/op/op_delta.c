@@ -124,15 +124,11 @@ typedef struct delta_unit {
   int row, head;
   const int32_t *plan;
   kernel_delta_chunk chunk;
-  size_t rows[KERNEL_DELTA_MOST];
+  size_t rows[KERNEL_DELTA_MOST], ahead[KERNEL_DELTA_MOST];
   real *scratch;
 } delta_unit;
 
-static const real *reals_or_null(const saros_tensor *x) {
-  return x ? tensor_reals(x) : NULL;
-}
-
-static real *target_or_null(const saros_tensor *x) {
+static real *reals_or_null(const saros_tensor *x) {
   return x ? tensor_reals(x) : NULL;
 }
 
@@ -210,16 +206,34 @@ static delta_unit unit_of(const delta_run *r, int number, real *scratch) {
   return u;
 }
 
+/* The rows, among (T, B), of places from..to - 1 of the list. */
+static void list_rows(const delta_unit *u, size_t *rows, int from, int to) {
+  for (int place = from; place < to; place++) {
+    const int32_t step = u->plan[1 + place];
+    rows[place - from] =
+        (size_t)(step < 0 ? ~step : step) * (size_t)u->r->B + (size_t)u->row;
+  }
+}
+
 /* Turns to the chunk at a place of the list; true if the state starts again. */
 static int turn_to(delta_unit *u, int from) {
   u->chunk.row = u->rows;
   u->chunk.steps = chunk_steps(u->r, u->plan, from);
-  for (int i = 0; i < u->chunk.steps; i++) {
-    const int32_t step = u->plan[1 + from + i];
-    u->rows[i] =
-        (size_t)(step < 0 ? ~step : step) * (size_t)u->r->B + (size_t)u->row;
-  }
+  list_rows(u, u->rows, from, from + u->chunk.steps);
   return u->plan[1 + from] < 0;
+}
+
+/* Says that places from..to - 1 come next, of which a chunk is fetched: the one at
+** the beginning or, on the way back, at the end. */
+static void look_ahead(delta_unit *u, int from, int to, int back) {
+  const int most = u->r->chunk;
+  if (back && to - from > most)
+    from = to - most;
+  if (!back && to - from > most)
+    to = from + most;
+  list_rows(u, u->ahead, from, to);
+  u->chunk.ahead = u->ahead;
+  u->chunk.ahead_steps = to - from;
 }
 
 /* --- Forward ------------------------------------------------------------------------ */
@@ -238,6 +252,7 @@ static void run_unit(delta_unit *u) {
     }
     if (turn_to(u, at))
       load(u, m, first);
+    look_ahead(u, at + u->chunk.steps, u->plan[0], 0);
     u->kernels->forward(tensor_reals(r->y), m, m, kept, &u->chunk);
   }
   store(u, state_at(u, r->last), m);
@@ -286,9 +301,9 @@ static saros_status share_units(delta_run *r, size_t size, double work,
 static kernel_delta_gradients targets_of(const delta_run *r) {
   saros_tensor *const *d = r->gradient;
   return (kernel_delta_gradients){
-      target_or_null(d[D_Q]),     target_or_null(d[D_K]),
-      target_or_null(d[D_V]),     target_or_null(d[D_WRITE]),
-      target_or_null(d[D_ERASE]), target_or_null(d[D_DECAY])};
+      reals_or_null(d[D_Q]),     reals_or_null(d[D_K]),
+      reals_or_null(d[D_V]),     reals_or_null(d[D_WRITE]),
+      reals_or_null(d[D_ERASE]), reals_or_null(d[D_DECAY])};
 }
 
 /* The scratch of the way back: dm, then for each chunk of a segment the state before
@@ -322,7 +337,8 @@ static int replay(delta_unit *u, const delta_scratch *s, int segment, int *at) {
     at[count] = place;
     if (turn_to(u, place))
       load(u, m, first_at(u, r->t[D_FIRST]));
-    real *next = place + u->chunk.steps < end ? m + s->slot : NULL;
+    look_ahead(u, place + u->chunk.steps, end, 0);
+    real *next = u->chunk.ahead_steps > 0 ? m + s->slot : NULL;
     u->kernels->forward(NULL, next, m, m + padded_size(r), &u->chunk);
   }
   return count;
@@ -342,6 +358,7 @@ static void run_unit_back(delta_unit *u) {
     for (int i = replay(u, &s, segment, at) - 1; i >= 0; i--) {
       real *m = s.slots + (size_t)i * s.slot;
       const int starts = turn_to(u, at[i]);
+      look_ahead(u, 0, at[i], 1);
       u->kernels->backward(&targets, dy, s.dm, m, m + padded_size(r), s.own,
                            &u->chunk);
       if (!starts)
