@@ -157,6 +157,10 @@ local functions = {
     return tensor(5, 2, 3), tensor(5, 2, 3), tensor(5, 2, 4), A("options", { heads = 1, write = saros.ones(5, 2, 1) }),
       A("tensor?", saros.ones(2, 12))
   end,
+  depthwise = function()
+    return tensor(5, 2, 3), tensor(3, 3), A("tensor?", saros.ones(3)), A("tensor?", saros.ones(2, 6)),
+      A("options?", { mask = saros.ones(5, 2) })
+  end,
   mask_rows = function() return tensor(5, 2, 3), tensor(5, 2) end,
   tape = function() return A("options?", { training = false, parameters = false }) end,
   no_gradient = function() end, is_training = function() end,

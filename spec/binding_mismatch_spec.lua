@@ -130,6 +130,13 @@ describe("arguments that do not fit together #binding", function()
       { x, x, x, { heads = 1, decay = vector } }, { x, x, x, { heads = 1, mask = saros.ones(2, 5) } },
       { x, x, x, { heads = 1 }, saros.ones(2, 3) }, { saros.ids { 1 }, x, x, { heads = 1 } },
     },
+    depthwise = {
+      { t(), t() }, { x, t() }, { x, vector }, { x, saros.ones(3, 2), t() }, { x, saros.ones(3, 2), saros.ones(4) },
+      { x, saros.ones(3, 3), nil, saros.ones(2, 5), n = 4 }, { x, saros.zeros(3, 0) },
+      { x, saros.ones(3, 3), nil, nil, { kernel = 3 }, n = 5 }, { x, saros.ones(3, 3), nil, nil, { ahead = 3 }, n = 5 },
+      { x, saros.ones(3, 3), nil, saros.ones(2, 6), { ahead = 1 }, n = 5 },
+      { x, saros.ones(3, 3), nil, nil, { mask = saros.ones(2, 5) }, n = 5 }, { x, saros.ids { { 1 } } },
+    },
     crf_loss = { -- more of them in crf_spec
       { x, saros.ids { { 1 } }, crf }, { x, four, crf }, { t(), four, crf }, { x, x, crf },
       { x, ones, { transitions = saros.ones(3, 3) } },

@@ -133,6 +133,177 @@ describe("windows over time", function()
   end)
 end)
 
+-- The same with rows turned round: each piece begins where it ended.
+local function turned(x, o)
+  local reset = o.reset and 1 - core.keep(saros.tensor(o.reset), o.mask and saros.tensor(o.mask), true)
+  return x:flip(1):contiguous(), {
+    mask = o.mask and saros.tensor(o.mask):flip(1):contiguous(), reset = reset and reset:flip(1):contiguous(),
+  }
+end
+
+local STEPS = { {}, { mask = MASK }, { reset = RESET }, { mask = MASK, reset = RESET } }
+
+describe("windows from the last step to the first", function()
+  it("are those of rows turned round", function()
+    local x, state = random(1, 7, 2, 3), random(2, 2, 12)
+    for _, o in ipairs(STEPS) do
+      local given = { kernel = 3, dilation = 2, reverse = true,
+        mask = o.mask and saros.tensor(o.mask), reset = o.reset and saros.tensor(o.reset) }
+      local y, last = core.window(x, state, given)
+      local flipped, steps = turned(x, o)
+      steps.kernel, steps.dilation = 3, 2
+      local expected, memory = core.window(flipped, state, steps)
+      assert.same_values(expected:flip(1), y, 0)
+      assert.same_values(memory, last, 0)
+    end
+  end)
+end)
+
+describe("a depthwise convolution", function()
+  -- By core.window, a product and a sum.
+  local function by_windows(x, weight, bias, state, o)
+    local T, B, F, k = x:size(1), x:size(2), x:size(3), weight:size(2)
+    local given = { kernel = k }
+    for name, value in pairs(o) do
+      given[name] = value
+    end
+    local windows, last = core.window(x, state, given)
+    local y = (windows:reshape(T, B, k, F) * weight:transpose()):sum(3)
+    y = bias and y + bias or y
+    return o.mask and core.mask_rows(y, o.mask) or y, last
+  end
+
+  local function tensors_of(o)
+    local result = {}
+    for name, value in pairs(o) do
+      result[name] = type(value) == "table" and saros.tensor(value) or value
+    end
+    return result
+  end
+
+  -- Every option, and sizes around those of vectors, units and lists of parts.
+  local function each_case(fn)
+    for _, sizes in ipairs { { 1, 1, 3 }, { 2, 1, 1 }, { 3, 2, 70 }, { 4, 1, 300 }, { 18, 1, 5 } } do
+      local k, d, F = table.unpack(sizes)
+      for _, steps in ipairs(STEPS) do
+        for _, more in ipairs { {}, { reverse = true }, { ahead = math.min((k - 1) * d, 2) } } do
+          local o = tensors_of(steps)
+          o.dilation, o.reverse, o.ahead = d, more.reverse, more.ahead
+          local has_state = more.ahead == nil or more.ahead == 0
+          fn(random(1, 7, 2, F), random(2, F, k), random(3, F), has_state and random(4, 2, (k - 1) * d * F) or nil, o)
+        end
+      end
+    end
+  end
+
+  it("is the product with windows and its sum", function()
+    each_case(function(x, weight, bias, state, o)
+      for _, shift in ipairs { bias, false } do
+        local expected, memory = by_windows(x, weight, shift or nil, state, o)
+        local y, last = core.depthwise(x, weight, shift or nil, state, o)
+        assert.same_values(expected, y, 20 * ROUNDING)
+        assert.same_values(memory, last, 0)
+      end
+      assert.same_values(by_windows(x, weight, bias, nil, o), (core.depthwise(x, weight, bias, nil, o)), 20 * ROUNDING)
+    end)
+  end)
+
+  it("has the gradients of these", function()
+    local function gradients(way, x, weight, bias, state, o)
+      local list = { x, weight, bias, state }
+      for n, tensor in ipairs(list) do
+        list[n] = tensor:clone():trainable(true)
+      end
+      local tape <close> = core.tape()
+      local y, last = way(list[1], list[2], list[3], list[4], o)
+      tape:backward((y * y * random(5, table.unpack(y:shape()))):sum()
+        + (last * random(6, table.unpack(last:shape()))):sum())
+      for n, tensor in ipairs(list) do
+        list[n] = tensor:gradient()
+      end
+      return list
+    end
+    each_case(function(x, weight, bias, state, o)
+      local expected = gradients(by_windows, x, weight, bias, state, o)
+      local got = gradients(core.depthwise, x, weight, bias, state, o)
+      assert.equal(#expected, #got)
+      for n, tensor in ipairs(expected) do
+        assert.same_values(tensor, got[n], 100 * ROUNDING)
+      end
+    end)
+  end)
+
+  it("has the gradients that finite differences predict", function()
+    local inputs = { x = random(1, 7, 2, 3), weight = random(2, 3, 3), bias = random(3, 3), state = random(4, 2, 12) }
+    local weigh, weigh_last = random(5, 7, 2, 3), random(6, 2, 12)
+    for _, steps in ipairs(STEPS) do
+      for _, reverse in ipairs { false, true } do
+        local o = tensors_of(steps)
+        o.dilation, o.reverse = 2, reverse
+        assert.gradients_match(function()
+          local y, last = core.depthwise(inputs.x, inputs.weight, inputs.bias, inputs.state, o)
+          return (y * y * weigh):sum() + (last * weigh_last):sum()
+        end, inputs)
+      end
+    end
+  end)
+
+  it("reads nothing at hidden steps, nor the gradient there", function()
+    local mask, nothing = saros.tensor(MASK), 0 / 0
+    local x = saros.where(mask:reshape(7, 2, 1), random(1, 7, 2, 3), nothing):trainable(true)
+    local weight = random(2, 3, 2):trainable(true)
+    local tape <close> = core.tape()
+    local y = core.depthwise(x, weight, random(3, 3), nil, { mask = mask })
+    assert.same_values(y * 0, saros.zeros(7, 2, 3), 0)
+    assert.same_values(core.mask_rows(y, mask), y, 0)
+    tape:backward((y * saros.where(mask:reshape(7, 2, 1), 1, nothing)):sum())
+    assert.is_true(x:gradient():all_finite() and weight:gradient():all_finite())
+  end)
+
+  it("has the same bits for any number of threads", function()
+    local function run(threads)
+      saros.threads(threads)
+      local x, weight = random(1, 40, 70, 300):trainable(true), random(2, 300, 4):trainable(true)
+      local bias = random(3, 300):trainable(true)
+      local tape <close> = core.tape()
+      local y = core.depthwise(x, weight, bias)
+      tape:backward((y * y):sum())
+      return { y:detach(), x:gradient(), weight:gradient(), bias:gradient() }
+    end
+    local before = saros.threads()
+    local one, many = run(1), run(3)
+    saros.threads(before)
+    for n, tensor in ipairs(one) do
+      assert.same_values(tensor, many[n], 0)
+    end
+  end)
+
+  it("is in a program a window, a product and a sum", function()
+    local Filter = nn.module "filter"
+    Filter.stateful = true
+    function Filter:forward(x, state)
+      local y, last = core.depthwise(x, self.weight, self.bias, state and state[1], { dilation = self.dilation })
+      return y, self.weight:size(2) > 1 and { last } or nil
+    end
+    for _, k in ipairs { 1, 3 } do
+      local net = Filter.new()
+      net.input, net.dilation = 4, 2
+      net.weight = net:add_parameter("weight", { 4, k }, nn.initialize.normal(1))
+      net.bias = net:add_parameter("bias", { 4 }, nn.initialize.normal(1))
+      net:init { seed = 1 }
+      local conv = nn.conv1d { 4, 4, kernel = k, dilation = 2, groups = 4 }:init { seed = 2 }
+      conv:load { weight = net.weight:reshape(4, 1, k), bias = net.bias }
+      local x = random(3, 6, 2, 4)
+      net.stateful = k > 1
+      assert.same_values((conv(x)), (net(x)), 0)
+      local session, expected = net:session { streams = 2 }, net(x)
+      for t = 1, 6 do
+        assert.same_values(expected[t], session:step(x[t]), ROUNDING)
+      end
+    end
+  end)
+end)
+
 -- y by a loop over steps and the parts of the kernel.
 local function naive_conv(net, x)
   local o, T, B = net.o, x:size(1), x:size(2)

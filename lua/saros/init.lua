@@ -34,7 +34,7 @@ local INTERNAL = {
   "add", "subtract", "multiply", "divide", "power",
   -- nn
   "linear", "embedding", "recurrent", "layer_norm", "rms_norm", "is_training", "dropout", "pick", "keep",
-  "mask_rows", "window", "finite", "delta", "is_recording", "frozen",
+  "mask_rows", "window", "depthwise", "finite", "delta", "is_recording", "frozen",
   "operation", "program", "l1", "huber", "bce", "kl", "ctc_loss", "crf_loss", "crf_best",
   -- optim
   "update", "clip_norm", "clip_value",

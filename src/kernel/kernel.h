@@ -446,6 +446,21 @@ typedef struct attention_kernels {
 /* delta_kernels */
 #include "kernel_delta.h"
 
+/* --- Depthwise convolution (depthwise.c) -------------------------------------- */
+
+/* Rows of n features that are k at most, where null stands for zeros; row j of
+** the weights is ldw elements behind row j - 1. */
+typedef struct depthwise_kernels {
+  /* y (n) = start + the sum over j of weights_j x_j, in the order of j; start (n)
+  ** may be y, or null for zeros */
+  void (*combine)(real *y, const real *start, const real *const *x,
+                  const real *weights, size_t ldw, int k, size_t n);
+
+  /* dweights_j (n) += x dy_j */
+  void (*products)(real *dweights, size_t ldw, const real *x,
+                   const real *const *dy, int k, size_t n);
+} depthwise_kernels;
+
 /* --- Parameter updates (update.c) ----------------------------------------- */
 
 typedef struct update_kernels {
@@ -532,6 +547,7 @@ typedef struct strip_kernels {
   X(attention) \
   X(finite) \
   X(delta) \
+  X(depthwise) \
   X(update) \
   X(strip)
 // clang-format on

@@ -1,20 +1,14 @@
 /*
-** Windows over time.
+** Windows over time, and the depthwise convolution that is made of them.
 */
 #include <limits.h>
 
 #include "binding.h"
 
-/* Arguments, and behind them the tensors of the options. */
-enum { INPUT = 1, STATE, OPTIONS, MASK, RESET };
-
-static const char *const fields[] = {"kernel", "dilation", "ahead",
-                                     "mask",   "reset",    NULL};
-
-static int field_integer(lua_State *L, const char *name, int lowest,
+static int field_integer(lua_State *L, int table, const char *name, int lowest,
                          int otherwise) {
   lua_Integer value = otherwise;
-  if (bind_push_field(L, OPTIONS, name) != LUA_TNIL &&
+  if (bind_push_field(L, table, name) != LUA_TNIL &&
       !bind_to_integer(L, -1, lowest, INT_MAX, &value))
     bind_field_error(L, lowest == 0 ? "an integer >= 0" : "an integer >= 1",
                      name);
@@ -22,33 +16,70 @@ static int field_integer(lua_State *L, const char *name, int lowest,
   return (int)value;
 }
 
+/* Reads the numbers of the options, and pushes the mask and reset behind them, or
+** nil. */
+static saros_window_options push_options(lua_State *L, int table,
+                                         const char *const *fields) {
+  saros_window_options o = {.kernel = 1, .dilation = 1};
+  if (!lua_isnil(L, table)) {
+    bind_check_table(L, table);
+    bind_check_fields(L, table, fields);
+    o.kernel = field_integer(L, table, "kernel", 1, 1);
+    o.dilation = field_integer(L, table, "dilation", 1, 1);
+    o.ahead = field_integer(L, table, "ahead", 0, 0);
+    o.reverse = bind_field_flag(L, table, "reverse", 0);
+  }
+  bind_push_field_tensor(L, table, "mask");
+  bind_push_field_tensor(L, table, "reset");
+  return o;
+}
+
+/* The same with these two, once nothing more is pushed. */
+static saros_window_options with_tensors(lua_State *L, saros_window_options o,
+                                         int table) {
+  o.mask = bind_opt_tensor(L, table + 1);
+  o.reset = bind_opt_tensor(L, table + 2);
+  return o;
+}
+
 static int window(lua_State *L) {
+  static const char *const fields[] = {"kernel", "dilation", "ahead", "reverse",
+                                       "mask",   "reset",    NULL};
+  enum { INPUT = 1, STATE, OPTIONS };
   lua_settop(L, OPTIONS);
   bind_check_tensor(L, INPUT);
   bind_check_table(L, OPTIONS);
-  bind_check_fields(L, OPTIONS, fields);
-  int kernel = field_integer(L, "kernel", 1, 1);
-  int dilation = field_integer(L, "dilation", 1, 1);
-  int ahead = field_integer(L, "ahead", 0, 0);
-  bind_push_field_tensor(L, OPTIONS, "mask");
-  bind_push_field_tensor(L, OPTIONS, "reset");
+  saros_window_options o = push_options(L, OPTIONS, fields);
   saros_tensor **out = bind_push_tensor(L);
   saros_tensor **last = bind_push_tensor(L);
+  o = with_tensors(L, o, OPTIONS);
   BIND_ATTEMPT(L, saros_window(bind_check_tensor(L, INPUT),
-                               bind_opt_tensor(L, STATE),
-                               &(saros_window_options){
-                                   .kernel = kernel,
-                                   .dilation = dilation,
-                                   .ahead = ahead,
-                                   .mask = bind_opt_tensor(L, MASK),
-                                   .reset = bind_opt_tensor(L, RESET),
-                               },
-                               out, last));
+                               bind_opt_tensor(L, STATE), &o, out, last));
   bind_new_tensor(L, out);
   return bind_new_tensor(L, last) + 1;
 }
 
-static const luaL_Reg functions[] = {{"window", window}, {NULL, NULL}};
+static int depthwise(lua_State *L) {
+  static const char *const fields[] = {"dilation", "ahead", "reverse",
+                                       "mask",     "reset", NULL};
+  enum { INPUT = 1, WEIGHT, BIAS, STATE, OPTIONS };
+  lua_settop(L, OPTIONS);
+  bind_check_tensor(L, INPUT);
+  bind_check_tensor(L, WEIGHT);
+  saros_window_options o = push_options(L, OPTIONS, fields);
+  saros_tensor **out = bind_push_tensor(L);
+  saros_tensor **last = bind_push_tensor(L);
+  o = with_tensors(L, o, OPTIONS);
+  BIND_ATTEMPT(L, saros_depthwise_convolution(
+                      bind_check_tensor(L, INPUT), bind_check_tensor(L, WEIGHT),
+                      bind_opt_tensor(L, BIAS), bind_opt_tensor(L, STATE), &o,
+                      out, last));
+  bind_new_tensor(L, out);
+  return bind_new_tensor(L, last) + 1;
+}
+
+static const luaL_Reg functions[] = {
+    {"window", window}, {"depthwise", depthwise}, {NULL, NULL}};
 
 void bind_open_window(lua_State *L) {
   bind_register_functions(L, BIND_MODULE, functions);

@@ -292,7 +292,9 @@ typedef struct saros_window_options {
   saros_tensor *mask;   // (T, B) of 1 and 0, or null: windows of steps where it
                         // is 0 are zeros, and others do not see these steps
   saros_tensor *reset;  // (T, B) of 1 and 0, or null: at 1 a new piece begins,
-                        // whose windows see zeros in place of other pieces
+                        // whose windows see zeros in place of other pieces,
+                        // whichever way the walk goes: see saros_keep
+  int reverse;          // from the last step to the first: 'before' is after
 } saros_window_options;
 
 /*
@@ -385,6 +387,19 @@ SAROS_API saros_status saros_delta(saros_tensor *q, saros_tensor *k,
                                    const saros_delta_options *options,
                                    saros_tensor *state, saros_tensor **y,
                                    saros_tensor **last);
+
+/*
+** Depthwise convolution over time, of which each feature has its own weights:
+** y(t) = bias + the sum over parts j = 0..k-1 of weight[:, j] * part j of the
+** window of step t, which is not written out. weight (F, k) says the kernel, and
+** 'kernel' of the options is not read; bias (F) or null; the rest is that of
+** saros_window. y (T, B, F) is 0 where the mask is 0, and its gradient is not
+** read there. Differentiable in x, weight, bias and the state.
+*/
+SAROS_API saros_status saros_depthwise_convolution(
+    saros_tensor *x, saros_tensor *weight, saros_tensor *bias,
+    saros_tensor *state, const saros_window_options *options,
+    saros_tensor **out, saros_tensor **last);
 
 /* x (..., I) W^T + b with W (O, I) and b (O) or null: (..., O). */
 SAROS_API saros_status saros_linear(saros_tensor *x, saros_tensor *weight,

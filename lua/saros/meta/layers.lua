@@ -168,6 +168,7 @@ function core.keep(reset, mask, reverse) end
 ---@field ahead? integer  steps that the last part looks ahead, up to (k - 1) d; then there is no state (0)
 ---@field mask? saros.Tensor  (T, B) of 1 and 0: windows are zeros where it is 0, and others do not see these steps
 ---@field reset? saros.Tensor  (T, B) of 1 and 0: at 1 a new piece begins, whose windows see zeros in place of others
+---@field reverse? boolean  from the last step to the first: what stands "before" is after (false)
 
 --- For each step what stands (k - 1) d, ..., d and 0 steps before it, one after the
 --- other. The steps before the first are those of the state, oldest first, or zeros.
@@ -224,6 +225,17 @@ function core.finite(logits, ids, state, options) end
 ---@return saros.Tensor y  (T, B, H V)
 ---@return saros.Tensor state  after the last step
 function core.delta(q, k, v, options, state) end
+
+--- Depthwise convolution over time: y(t) = bias + the sum over j of weight[:, j] times part j
+--- of the window of step t, which is not written out. y is 0 where the mask is 0.
+---@param x saros.Tensor  (T, B, F)
+---@param weight saros.Tensor  (F, k)
+---@param bias? saros.Tensor  (F)
+---@param state? saros.Tensor  (B, (k - 1) d F)
+---@param options? saros.WindowOptions  without kernel, which the weight says
+---@return saros.Tensor y  (T, B, F)
+---@return saros.Tensor state  after the last step
+function core.depthwise(x, weight, bias, state, options) end
 
 --- x W^T + b.
 ---@param x saros.Tensor  (..., I)

@@ -46,6 +46,11 @@ local function matrix_of(self)
   return kept[self]
 end
 
+--- True if each feature has its own weights and makes one output.
+local function is_depthwise(o)
+  return o.groups == o.input and o.output == o.input
+end
+
 --- Each feature with its own weights: (T, B, k F) -> (T, B, F).
 local function by_feature(self, windows)
   local k, F = self.o.kernel, self.o.input
@@ -71,7 +76,7 @@ local function product(self, windows)
   if o.groups == 1 then
     return core.linear(windows, matrix_of(self), self.bias)
   end
-  local y = (o.groups == o.input and o.output == o.input and by_feature or by_group)(self, windows)
+  local y = (is_depthwise(o) and by_feature or by_group)(self, windows)
   return self.bias and y + self.bias or y
 end
 
@@ -122,11 +127,11 @@ function Conv1d:steps_after(given)
   return { lengths = lengths, mask = given.mask and every(given.mask, stride) }
 end
 
---- What core.window is asked for.
-local function window_options(self, walk)
+--- What core.window is asked for; core.depthwise without the kernel.
+local function window_options(self, walk, kernel)
   local o = self.o
   return {
-    kernel = o.kernel, dilation = o.dilation, ahead = o.causal and 0 or self.past - self.past // 2,
+    kernel = kernel, dilation = o.dilation, ahead = o.causal and 0 or self.past - self.past // 2,
     mask = walk.mask, reset = walk.reset,
   }
 end
@@ -142,7 +147,12 @@ function Conv1d:forward(x, state, given)
   local walk = options.about(self.kind, steps.of, given, x) or {}
   self:steps_after(given)
   local memory = type(state) == "table" and state[1] or state
-  local windows <close>, last = core.window(x, memory, window_options(self, walk))
+  if is_depthwise(self.o) and self.o.stride == 1 then
+    local weight = self.weight:reshape(self.o.input, self.o.kernel)
+    local y, last = core.depthwise(x, weight, self.bias, memory, window_options(self, walk))
+    return y, self.stateful and states.new { last } or nil
+  end
+  local windows <close>, last = core.window(x, memory, window_options(self, walk, self.o.kernel))
   local y = product(self, every(windows, self.o.stride))
   return steps.hide(y, walk.mask and every(walk.mask, self.o.stride)), self.stateful and states.new { last } or nil
 end
@@ -159,7 +169,7 @@ function Conv1d:trace(t, x, state)
   end
   local memory = type(state) == "table" and state[1] or state
   t:titles({ memory }, { "memory" })
-  local windows, last = t:quietly(core.window, x, memory, window_options(self, {}))
+  local windows, last = t:quietly(core.window, x, memory, window_options(self, {}, o.kernel))
   t:bind(windows, t:emit("window", { x },
     { width = o.kernel * o.input, dilation = o.dilation, states = { { memory, last } } }))
   return product(self, windows), states.new { last }

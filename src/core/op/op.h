@@ -54,6 +54,65 @@ saros_status op_scatter_rows(saros_context *context, real *dtable,
                              const real *dy, const int32_t *ids, size_t count,
                              size_t n);
 
+/*
+** Windows over time: which step or which part of the state each part of a window
+** comes from. (op_places.c)
+*/
+typedef struct op_window_sizes {
+  int T, B, F;
+  int k, dilation, ahead;
+  int R;  // places of the state
+  int reverse;
+} op_window_sizes;
+
+/* A part is a step t >= 0, place -2 - p of the state, or nothing: zeros. */
+#define OP_NOTHING (-1)
+
+typedef struct op_window_plan {
+  saros_tensor *windows;  // ids (T, B, k)
+  saros_tensor *state;    // ids (B, R): of the last state
+} op_window_plan;
+
+/* The tensors of a call, contiguous; all but x and the plan may be null. */
+typedef struct op_window_parts {
+  saros_tensor *x, *state, *mask, *keep;
+  op_window_plan plan;
+} op_window_parts;
+
+/* t, unless it is null, has shape (rows, columns). */
+saros_status op_expect_matrix(const char *function, const saros_tensor *x,
+                              const char *name, saros_tensor *t, int rows,
+                              int columns);
+/* Checks a call and fills in the sizes. */
+saros_status op_expect_window(const char *function, saros_tensor *x,
+                              saros_tensor *state,
+                              const saros_window_options *o,
+                              op_window_sizes *s);
+/* Fills in *p, which holds nulls; to be released also on failure. */
+saros_status op_window_prepare(const op_window_sizes *s, saros_tensor *x,
+                               saros_tensor *state,
+                               const saros_window_options *o,
+                               op_window_parts *p);
+void op_window_release(op_window_parts *p);
+
+/* Parts of F elements for steps of rows: copied from x and the state, or added to
+** them. */
+typedef struct op_window_move {
+  saros_context *context;
+  const op_window_sizes *sizes;
+  int steps, parts;
+  const int32_t *plan;  // (steps, B, parts)
+  real *windows;        // (steps, B, parts F)
+  real *x, *state;      // (T, B, F), (B, R F); null if not wanted
+} op_window_move;
+
+/* That of the windows (0) or of the last state (1), without its arrays. */
+op_window_move op_window_move_of(saros_context *context,
+                                 const op_window_sizes *s,
+                                 const op_window_plan *plan, int which);
+saros_status op_window_copy(op_window_move *m);
+saros_status op_window_add(op_window_move *m);
+
 /* A view of x, stretched along its axes of size 1 (or missing) to a shape. */
 saros_status op_expand(saros_tensor *x, int rank, const int *shape,
                        saros_tensor **out);

@@ -160,52 +160,15 @@ done:
 
 /* --- Windows ------------------------------------------------------------------------- */
 
-/* The steps of a walk as one forward walk has them. */
-typedef struct turned_walk {
-  saros_tensor *x, *mask, *reset;
-} turned_walk;
-
-static saros_status flip_or_retain(saros_tensor *x, int flip,
-                                   saros_tensor **out) {
-  if (x != NULL && flip)
-    return saros_flip(x, 0, out);
-  *out = x ? saros_tensor_retain(x) : NULL;
-  return SAROS_OK;
-}
-
-static saros_status turn(const program_walk *walk, saros_tensor *x,
-                         turned_walk *out) {
-  saros_tensor *one, *keep;
-  TRY(flip_or_retain(x, walk->reverse, &out->x));
-  TRY(flip_or_retain(walk->mask, walk->reverse, &out->mask));
-  if (walk->reset == NULL || !walk->reverse)
-    return flip_or_retain(walk->reset, 0, &out->reset);
-  TRY(saros_keep(walk->reset, walk->mask, 1, &keep));
-  saros_status status = tensor_scalar(keep->context, 1, &one);
-  if (status == SAROS_OK)
-    status = saros_combine(SAROS_SUBTRACT, one, keep, &out->reset);
-  saros_tensor_release(one);
-  saros_tensor_release(keep);
-  if (status == SAROS_OK)
-    TRY(PROGRAM_MAKE(out->reset, saros_flip(out->reset, 0, &made)));
-  return status;
-}
-
 saros_status program_window(const program_walk *walk, int taps, int dilation,
                             saros_tensor *x, saros_tensor *state,
                             saros_tensor **y, saros_tensor **last) {
-  turned_walk w = {NULL, NULL, NULL};
-  saros_status status;
-  TRY_OR_DONE(turn(walk, x, &w));
-  saros_window_options options = {taps, dilation, 0, w.mask, w.reset};
-  TRY_OR_DONE(saros_window(w.x, state, &options, y, last));
-  if (walk->reverse)
-    status = PROGRAM_MAKE(*y, saros_flip(*y, 0, &made));
-done:
-  saros_tensor_release(w.x);
-  saros_tensor_release(w.mask);
-  saros_tensor_release(w.reset);
-  return status;
+  const saros_window_options options = {.kernel = taps,
+                                        .dilation = dilation,
+                                        .mask = walk->mask,
+                                        .reset = walk->reset,
+                                        .reverse = walk->reverse};
+  return saros_window(x, state, &options, y, last);
 }
 
 static saros_status keep(const program_walk *walk, const program_node *n,

@@ -133,15 +133,35 @@ function rules.always.dropout(t, arguments, results)
 end
 rules.dropout = rules.always.dropout
 
---- core.window(x, memory, options)
-function rules.window(t, arguments, results)
-  local x, before, given = table.unpack(arguments, 1, 3)
+--- The window node of k parts of x, and the state that it keeps.
+local function window_node(t, x, k, given, before, after)
   if given.mask or given.reset or (given.ahead or 0) > 0 then
     t:refuse "a window that reads ahead, or with a mask or resets of the module's own"
   end
-  local y, after = results[1], results[2]
-  t:bind(y, t:emit("window", { x }, { width = y:size(-1), dilation = given.dilation or 1,
-    states = { { before, after } } }))
+  return t:emit("window", { x }, { width = k * x:size(-1), dilation = given.dilation or 1,
+    states = { { before, after, reverse = given.reverse or nil } } })
+end
+
+--- core.window(x, memory, options)
+function rules.window(t, arguments, results)
+  local x, before, given = table.unpack(arguments, 1, 3)
+  t:bind(results[1], window_node(t, x, given.kernel or 1, given, before, results[2]))
+end
+
+--- core.depthwise(x, weight, bias, memory, options): a window, times the weight (k, F), and the
+--- sum over its parts.
+function rules.depthwise(t, arguments, results)
+  local x, weight, bias, before = table.unpack(arguments, 1, 4)
+  local F, k = weight:size(1), weight:size(2)
+  local turned = t:node("transpose", { t:spread("depthwise", t:value(weight), layout.all({ F, k }, "feature")) },
+    { outer = 1, a = F, b = k, inner = 1 }, k * F)
+  local parts = k == 1 and t:value(x) or window_node(t, x, k, arguments[5] or {}, before, results[2])
+  local product = t:node("multiply", { parts.node, turned }, {}, k * F)
+  local node = k == 1 and product or t:node("sum", { product }, { outer = 1, n = k, inner = F }, F)
+  if bias then
+    node = t:node("add", { node, t:spread("depthwise", t:value(bias), { layout.axis(F, "feature") }) }, {}, F)
+  end
+  t:bind(results[1], t:as(node, t:value(x).axes))
 end
 
 --- Which of the n elements of each row of a node is the first largest, as one-hots.
