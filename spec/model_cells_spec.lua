@@ -93,7 +93,7 @@ for kind, entry in pairs(MODELS) do
       assert.error_matches(function() build { cell = "gru", projection = 4 } end, "nn.gru: unknown option .projection")
       assert.error_matches(function() build { cell = "gru", reset = "never" } end, "nn.gru: expected option 'reset'")
       assert.error_matches(function() build { cell = "rnm" } end,
-        "expected option 'cell' to be \"gru\" .* or a cell of nn.cell")
+        "expected option 'cell' to be \"delta\" .* or a cell of nn.cell")
     end)
 
     it("may be a cell of one's own whose state begins with other numbers than 0", function()

@@ -25,6 +25,8 @@ end
 local VALUES = {
   activation = { "relu", "softsign" }, gate_activation = { "hard_sigmoid" }, forget_bias = { 1 }, remember = { 9 },
   peepholes = { true }, projection = { 4 }, zoneout_cell = { 0.3 }, reset = { "before" }, candidate = { "positive" },
+  key_size = { 2 }, value_size = { 5 }, gate = { "none", "channel" }, erase = { "none", "separate" },
+  reflect = { true }, reflections = { 2 }, convolution = { 0, 2 }, output_gate = { false }, pre_norm = { true },
   heads = { 1, 3 }, forget = { "exponential" }, units = { 5 }, r_min = { 0.4 }, r_max = { 0.7 }, max_phase = { 1 },
 }
 

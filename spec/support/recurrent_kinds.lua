@@ -97,6 +97,13 @@ local rows = {
   ["lru with residual connections, a learned first state"] = {
     new = nn.lru, options = { residual = true, learn_state = true }, corner = true },
   ["lru, both ways"] = { new = nn.lru, options = { bidirectional = true } },
+  delta = { new = nn.delta, options = { heads = 1 }, corner = true },
+  ["delta with a decay for each channel, two reflections, residual, a learned first state, both ways"] = {
+    new = nn.delta, options = { heads = 1, gate = "channel", reflections = 2, residual = true, learn_state = true,
+      bidirectional = true }, corner = true },
+  ["delta without decay, convolutions and output gate, with an erase gate that reflects"] = {
+    new = nn.delta, options = { heads = 1, gate = "none", convolution = 0, output_gate = false, erase = "separate",
+      reflect = true }, corner = true },
   minlstm = { new = nn.minlstm, options = { remember = 5 } },
   ["minlstm, positive, both ways, without biases"] = {
     new = nn.minlstm, options = { candidate = "positive", bidirectional = true, bias = false }, corner = true },

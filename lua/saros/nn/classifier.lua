@@ -82,9 +82,33 @@ local function drop(self, x)
   return self.dropout and self.dropout(x) or x
 end
 
+--- The outputs of the last layer at the ends of rows: of the direction from the end, at
+--- their first step.
+---@param y saros.Tensor  (T, B, H) or (T, B, 2 H)
+---@param lengths integer[]?
+local function last_outputs(self, y, lengths)
+  local T, B, ahead, H = y:size(1), y:size(2), y, y:size(3) // 2
+  if self.configuration.bidirectional then
+    ahead = y:slice(3, 1, H)
+  end
+  if lengths then
+    local places = {}
+    for row = 1, B do
+      places[row] = (math.max(lengths[row], 1) - 1) * B + row
+    end
+    ahead = core.embedding(ahead:reshape(T * B, -1), core.ids(places))
+  else
+    ahead = ahead:select(1, -1)
+  end
+  return self.configuration.bidirectional and ahead .. y:slice(3, H + 1):select(1, 1) or ahead
+end
+
 --- What the last layer has read at the end, in each of its directions: (B, H) or
 --- (B, 2 H).
-local function last_states(self, state)
+local function last_states(self, y, state, lengths)
+  if self.recurrent.directions[1].ends_in_output then
+    return last_outputs(self, y, lengths)
+  end
   local ahead, back = state[#state - 1], state[#state]
   return self.configuration.bidirectional and ahead[1] .. back[1] or back[1]
 end
@@ -116,7 +140,7 @@ local function run(self, x, state, given)
   end
   local y, last = self.recurrent(read, state, given)
   if self.configuration.bidirectional then
-    y = last_states(self, last)
+    y = last_states(self, y, last)
     y = y:reshape(1, y:size(1), y:size(2))
   end
   return self.head(drop(self, y)), last
@@ -162,8 +186,8 @@ end
 function Classifier:forward(x, lengths)
   local given = { lengths = lengths }
   local read = self.embedding and drop(self, self.embedding(x, nil, given)) or x
-  local _, state = self.recurrent(read, nil, given)
-  return self.head(drop(self, last_states(self, state)))
+  local y, state = self.recurrent(read, nil, given)
+  return self.head(drop(self, last_states(self, y, state, lengths)))
 end
 
 --- The logits of a batch, and how many labels are the likeliest.
@@ -423,7 +447,8 @@ local function classifier(given)
   if o.dropout > 0 then
     self.dropout = self:add_member("dropout", dropout { o.dropout })
   end
-  local size = self.recurrent.directions[1].sizes[1]
+  local direction = self.recurrent.directions[1]
+  local size = direction.ends_in_output and direction.output or direction.sizes[1]
   size = type(size) == "table" and #size == 1 and size[1] or size
   if math.type(size) ~= "integer" then
     options.fail("nn.classifier: expected a cell whose first state is one row of numbers, got " .. tostring(o.cell))

@@ -417,6 +417,9 @@ end
 --- Two directions have half the state of the decoder each. A unit of an LRU is complex,
 --- so its state is two numbers.
 local function require_halves(o)
+  if o.bidirectional and o.cell == "delta" then
+    options.fail "nn.encoder_decoder: expected bidirectional = false with delta, whose matrices are no halves, got true"
+  end
   local multiple = o.cell == "lru" and 4 or 2
   if o.bidirectional and options.size.accept(o.projection) and o.projection % 2 ~= 0 then
     options.fail(("nn.encoder_decoder: expected an even projection for two directions, got %d"):format(o.projection))

@@ -36,7 +36,9 @@ local late = lazy({}, {
 ---@field norm_ih saros.Tensor[]?  gain and bias of the norm of W x
 ---@field around saros.nn.Around?  what surrounds the walk over time
 ---@field cell saros.nn.Module?  of one's own
----@field own saros.nn.OwnLayer?  around it
+---@field own saros.nn.DirectionLayer?  around it, or what a cell such as delta is in place of a call of the core
+---@field learned integer?  see saros.nn.Made, as for ends_in_output
+---@field ends_in_output boolean?
 ---@field initial saros.Tensor[]?  learned first states
 ---@field named string[]  the gates and the like that `layers = "all"` returns, in order
 ---@field replay saros.nn.Replay?  of a fused cell, once these are asked for
@@ -159,7 +161,7 @@ local function run(self, position, x, state, steps, table, is_all)
   local direction = self.directions[position]
   local T, B = x:size(1), x:size(2)
   if direction.own then
-    return direction.own:run(x, state, steps, direction.reverse, is_all)
+    return direction.own:run(x, state, steps, direction.reverse, is_all, table)
   end
   if direction.norm_ih then
     x = core.layer_norm(core.linear(x, direction.weight_ih), direction.norm_ih[1], direction.norm_ih[2])
@@ -381,7 +383,8 @@ local function add_fused(self, direction, cell, inputs, suffix)
   for name, value in pairs(made) do
     direction[name] = value
   end
-  direction.named = {}
+  self.state_names = direction.own and direction.own.names or self.state_names
+  direction.named = direction.named or {}
   for n, entry in ipairs(cell.named or {}) do
     direction.named[n] = entry[2]
   end
@@ -401,13 +404,15 @@ end
 
 local function add_initial(self, direction, suffix)
   direction.initial = {}
-  for position, size in ipairs(direction.sizes) do
+  local own = direction.own
+  for position = 1, direction.learned or #direction.sizes do
+    local size = direction.sizes[position]
     local name = ("initial_%s%s"):format(self.state_names[position] or position, suffix)
     direction.initial[position] = self:add_parameter(name, type(size) == "table" and size or { size },
-      initialize.constant(direction.own and direction.own.firsts[position] or 0))
+      initialize.constant(own and own.firsts[position] or 0))
   end
-  if direction.own then
-    direction.own:begin_at(direction.initial)
+  if own then
+    own:begin_at(direction.initial)
   elseif direction.parameters then
     direction.parameters.first_h, direction.parameters.first_c = table.unpack(direction.initial)
   end

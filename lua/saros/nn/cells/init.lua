@@ -31,6 +31,22 @@
 ---@field norm_ih saros.Tensor[]?  gain and bias of a layer norm of W x
 ---@field weight_ih saros.Tensor?  W, where that norm comes between W x and the core
 ---@field around saros.nn.Around?  what is computed before and behind the walk over time
+---@field own saros.nn.DirectionLayer?  what runs a direction in place of core.recurrent
+---@field named string[]?  its gates
+---@field learned integer?  how many of its states, from the first on, learn_state makes parameters (all)
+---@field ends_in_output boolean?  what a row has read is told by its last output, not by its first state
+
+--- A direction that is more than one call of core.recurrent.
+---@class saros.nn.DirectionLayer
+---@field names string[]  of its states
+---@field firsts number[]  what the learned ones begin with
+---@field run function  run(self, x, state, given, reverse, tells, table) over a sequence: y, the states and, if it
+---  tells, what it did at every step (saros.nn.LayerValues). With a table (V, I), x is ids (T, B): only where the
+---  direction has `parameters`
+---@field state_problem fun(self: self, state: any, B: integer): string?  what is wrong with states of B rows
+---@field begin_at fun(self: self, tensors: saros.Tensor[])  learned first states
+---@field compile fun(self: self, reverse: boolean): ({ note: string? }|false), string?  false and why, if it is
+---  unrolled step by step
 
 --- What surrounds the walk over time, which is the core's, in a direction.
 ---@class saros.nn.Around
