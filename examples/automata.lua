@@ -20,12 +20,14 @@ local CASES = {
   { "mod7", tasks.counter { modulus = 7 }, {} },
   { "flip-flop", tasks.flip_flop {}, {} },
   { "brackets", tasks.brackets { depth = 8 }, { heads = 4, states = 16 } },
+  { "brackets2", tasks.brackets { kinds = 2, depth = 4 },
+    { heads = 1, second = { heads = 16, states = 4 }, rounds = 12 } },
   { "S3", tasks.group_words { group = "S3" }, {} },
   { "A5", tasks.group_words { group = "A5" }, { states = 6, pointers = "all" } },
 }
 
 local parser = argparse("automata.lua", "Nets of finite states that are proved right at every length.")
-parser:option("--task", "One of parity, mod3, mod5, mod7, flip-flop, brackets, S3, A5; all without it.")
+parser:option("--task", "One of parity, mod3, mod5, mod7, flip-flop, brackets, brackets2, S3, A5; all without it.")
 numbers.whole(parser, "--seeds", "Seeds from 1 to this."):default "1"
 parser:flag("--show", "Print the automaton.")
 parser:option("--save", "Picture of the automaton, as SVG.")

@@ -26,6 +26,8 @@ local CASES = {
     states = 6 },
   ["a bit, asked for at times"] = { MEMORY, { heads = 4, states = 4 } },
   ["brackets to depth 3"] = { tasks.brackets { depth = 3 }, { heads = 4, states = 8 }, states = 4 },
+  ["two kinds of bracket, by two layers"] = { tasks.brackets { kinds = 2, depth = 2 },
+    { heads = 1, second = { heads = 8, states = 4 } }, states = 7 },
   ["parity, from a soft start"] = { counter(2), { heads = 4, states = 4, start = "soft", length = 20 }, states = 2 },
 }
 
@@ -103,6 +105,28 @@ describe("a net of finite states", function()
     end
     c.assert_well(s3)
     c.assert_well(s3, { weights = "int8" })
+  end)
+
+  it("of two layers says the same in a session, from a file and as C", function()
+    local task = tasks.brackets { kinds = 2, depth = 1 }
+    local model = automata.learn(task, { heads = 1, states = 4, second = { heads = 4, states = 3 }, length = 10 })
+    local loaded, word = files.reloaded(model), word_of(task, 3, 200)
+    assert.is_true(model:prove(task).proved)
+    assert.same(said(model, word), said(loaded, word))
+    assert.equal(tostring(model:prove(task)), tostring(loaded:prove(task)))
+    local session, told = loaded:session(), {}
+    for t, token in ipairs(word) do
+      told[t] = session:step(token):argmax(-1):item()
+    end
+    assert.same(said(model, word), told)
+    assert.is_truthy(tostring(model):find("4 tokens -> 4, 1 head of 4 states, one pointer; finite 8 -> 12", 1, true))
+    c.assert_well(model)
+  end)
+
+  it("is hard in the file after a soft start", function()
+    local model = automata.model { tokens = 2, answers = 2, start = "soft" }
+    assert.is_true(files.reloaded(model).finite.is_soft)
+    assert.is_false(files.reloaded(model:harden()).finite.is_soft)
   end)
 
   it("goes on learning when it is loaded", function()

@@ -20,7 +20,7 @@ static int field_size(lua_State *L, const char *name) {
   return (int)value;
 }
 
-static int finite(lua_State *L) {
+static int operation_finite(lua_State *L) {
   lua_settop(L, OPTIONS);
   bind_check_tensor(L, LOGITS);
   if (!lua_isnil(L, IDS))
@@ -50,7 +50,8 @@ static int finite(lua_State *L) {
   return bind_new_tensor(L, last) + 1;
 }
 
-static const luaL_Reg functions[] = {{"finite", finite}, {NULL, NULL}};
+static const luaL_Reg functions[] = {{"finite", operation_finite},
+                                     {NULL, NULL}};
 
 void bind_open_finite(lua_State *L) {
   bind_register_functions(L, BIND_MODULE, functions);

@@ -67,9 +67,9 @@ local check = options.declare("automata.extract", {
 return function(model, given)
   local o = check(given or {})
   if model.finite.is_soft then
-    options.fail "automaton: expected a net of hard states, got one that is soft; call model.finite:harden() first"
+    options.fail "automaton: expected a net of hard states, got one that is soft; call model:harden() first"
   end
-  local of = machine.whole(model.finite)
+  local of = machine.whole(model)
   local reference = o.reference and references.of("automaton", o.reference) or anything(model.o.tokens)
   local c, next, asked = walk(reference, of, o.limit)
   return automaton.minimal {

@@ -19,6 +19,9 @@ local HARD, ROUND = 150, 100
 -- Pairs of states in a search for a wrong word: few, as short words are wrong first.
 local FEW = 2000
 
+-- Wrong words that are kept: the last ones.
+local WORDS = 16
+
 -- Searches for several heads may take as many steps as this share of the tokens that were
 -- read, and these; a token costs several times as much as a step.
 local SHARE, STEPS = 1 / 16, 20000
@@ -42,7 +45,11 @@ end
 local function add_word(self)
   local proof = prove(self.model, self.reference, { limit = FEW })
   if proof.word then
-    table.insert(self.trainer.words, proof.word)
+    local words = self.trainer.words
+    table.insert(words, proof.word)
+    if #words > WORDS then
+      table.remove(words, 1)
+    end
   end
 end
 
@@ -51,7 +58,7 @@ local function train_all(self)
   local o = self.o
   self.trainer:curriculum(o, function() return look(self) end)
   if self.model.finite.is_soft then
-    self.model.finite:harden()
+    self.model:harden()
     more(self, HARD)
   end
   for round = 0, o.rounds do
@@ -69,6 +76,7 @@ local check = options.declare("automata.learn", train.joined(train.options, trai
   { "heads", options.size, 8 },
   { "states", options.at_least(2), 8 },
   { "pointers", options.one_of { "one", "all" }, "one" },
+  { "second", options.optional(options.table) },
   { "start", options.one_of { "hard", "soft" }, "hard" },
   { "hidden", options.size, 64 },
   { "polish", options.count, 200 },
@@ -82,6 +90,7 @@ local check = options.declare("automata.learn", train.joined(train.options, trai
 ---@field heads? integer  (8)
 ---@field states? integer  of each head; one or two more than are needed (8)
 ---@field pointers? "one"|"all"  of each head; all for products in groups of permutations ("one")
+---@field second? { heads?: integer, states?: integer }  of a second layer, which reads tokens and the first (none)
 ---@field start? "hard"|"soft"  ("hard")
 ---@field hidden? integer  units of the readout (64)
 ---@field polish? integer  updates whose step size goes to zero, where heads do not suffice (200)
@@ -104,7 +113,7 @@ return function(reference, given)
   local o, before = check(given or {}), os.clock()
   local against = references.of("learn", reference)
   local model = model_of { tokens = against.tokens, answers = against.answers, heads = o.heads, states = o.states,
-    pointers = o.pointers, start = o.start, hidden = o.hidden, seed = o.seed }
+    pointers = o.pointers, second = o.second, start = o.start, hidden = o.hidden, seed = o.seed }
   local self = { o = o, reference = against, model = model, trainer = train.new(model, against, o) }
   train_all(self)
   if self.found then

@@ -10,6 +10,7 @@ local core = require "saros.core"
 ---@field numbers table<any, integer>  by key: its state
 ---@field move fun(self: saros.automata.Machine, state: integer, token: integer): integer
 ---@field places fun(self: saros.automata.Machine, state: integer, list: integer[])  appends where pointers stand
+---@field n integer  states of a head
 local Machine = {}
 Machine.__index = Machine
 
@@ -57,7 +58,7 @@ end
 
 --- functions[token][place]: where a pointer goes.
 local function of_head(functions, n, is_all)
-  local self, places = new { functions = functions, move = move_head, places = places_of_head }, {}
+  local self, places = new { functions = functions, move = move_head, places = places_of_head, n = n }, {}
   for p = 1, is_all and n or 1 do
     places[p] = p
   end
@@ -86,7 +87,7 @@ local machine = {}
 ---@param b saros.automata.Machine
 ---@return saros.automata.Machine
 function machine.both(a, b)
-  local self = new { a = a, b = b, move = move_both, places = places_of_both }
+  local self = new { a = a, b = b, move = move_both, places = places_of_both, n = a.n }
   number_of(self, 1 << 32 | 1, { 1, 1 })
   return self
 end
@@ -120,10 +121,10 @@ function machine.of(heads, which)
   return self
 end
 
---- All heads of a layer.
+--- All heads of a layer of tokens.
 ---@param layer saros.nn.Finite
 ---@return saros.automata.Machine
-function machine.whole(layer)
+local function of_layer(layer)
   local all = {}
   for h = 1, layer.o.heads do
     all[h] = h
@@ -131,17 +132,76 @@ function machine.whole(layer)
   return machine.of(machine.heads(layer), all)
 end
 
---- States as the layer's output has them.
----@param self saros.automata.Machine
----@param states integer[]
----@param n integer  states of a head
----@return saros.Tensor  (#states, heads P n)
-function machine.one_hots(self, states, n)
+--- States of heads as their layer's output has them.
+local function one_hots(self, states)
   local list = {}
   for _, state in ipairs(states) do
     self:places(state, list)
   end
-  return core.one_hot(core.ids(list), n):reshape(#states, -1)
+  return core.one_hot(core.ids(list), self.n):reshape(#states, -1)
+end
+
+-- --- A second layer -------------------------------------------------------------------------------
+
+--- Where the pointers of the second layer go, from a token and the first layer's state after it.
+local function functions_of(self, below, token)
+  local key = below << 32 | token
+  if not self.functions[key] then
+    local layer, x = self.layer, core.one_hot(core.ids { token }, self.tokens) .. one_hots(self.below, { below })
+    self.functions[key] = core.linear(x, layer.weight:detach(), layer.bias:detach())
+      :reshape(layer.o.heads, self.n, self.n):argmax(-1):totable()
+  end
+  return self.functions[key]
+end
+
+local function move_above(self, state, token)
+  local value, places = self.values[state], {}
+  local below = self.below:step(value.below, token)
+  for h, of in ipairs(functions_of(self, below, token)) do
+    places[h] = of[value.places[h]]
+  end
+  return number_of(self, below .. " " .. table.concat(places, " "), { below = below, places = places })
+end
+
+local function places_above(self, state, list)
+  local places = self.values[state].places
+  table.move(places, 1, #places, #list + 1, list)
+end
+
+--- A machine and a layer of one pointer a head, which reads tokens and the machine's states.
+local function over(below, layer, tokens)
+  local self, places = new { below = below, layer = layer, tokens = tokens, n = layer.o.states, functions = {},
+    move = move_above, places = places_above }, {}
+  for h = 1, layer.o.heads do
+    places[h] = 1
+  end
+  number_of(self, "1 " .. table.concat(places, " "), { below = 1, places = places })
+  return self
+end
+
+-- --- A net -----------------------------------------------------------------------------------------
+
+--- All heads of a net.
+---@param model saros.automata.Model
+---@return saros.automata.Machine
+function machine.whole(model)
+  local first = of_layer(model.finite)
+  return model.second and over(first, model.second, model.o.tokens) or first
+end
+
+--- States as the readout of the net reads them.
+---@param self saros.automata.Machine
+---@param states integer[]
+---@return saros.Tensor  (#states, F)
+function machine.features(self, states)
+  if not self.below then
+    return one_hots(self, states)
+  end
+  local below = {}
+  for n, state in ipairs(states) do
+    below[n] = self.values[state].below
+  end
+  return one_hots(self.below, below) .. one_hots(self, states)
 end
 
 return machine

@@ -1,5 +1,9 @@
 --- A net of finite states: a finite-state layer that reads tokens, and a readout of its
 --- states, linear, relu, linear. Its answer at a step is the class of the largest output.
+---
+--- A second layer reads the token and the states of the first; the readout reads both. So
+--- what a state of one head would have to know can be shared out: a stack of brackets is
+--- the depth, in the first layer, and a head for each level in the second.
 
 local core = require "saros.core"
 local lazy = require "saros.lazy"
@@ -8,6 +12,7 @@ local model_file = require "saros.model_file"
 local finite = require "saros.nn.finite"
 local linear = require "saros.nn.linear"
 local module = require "saros.nn.module"
+local states = require "saros.nn.state"
 local steps = require "saros.nn.steps"
 
 local late = lazy({}, {
@@ -19,6 +24,7 @@ local late = lazy({}, {
 ---@class saros.automata.Model: saros.nn.Module
 ---@field o saros.automata.ModelOptions
 ---@field finite saros.nn.Finite
+---@field second saros.nn.Finite?
 ---@field hidden saros.nn.Linear
 ---@field head saros.nn.Linear
 local Model = module.class "automaton"
@@ -38,9 +44,16 @@ end
 ---@return saros.Tensor logits  (T, B, answers); 0 behind the ends of rows
 ---@return saros.nn.State state
 function Model:forward(ids, state, given)
-  local y, last = self.finite(ids, state, given)
   local walk = given and options.about(self.kind, steps.of, given, ids)
-  return steps.hide(self:readout(y), walk and walk.mask), last
+  local mask = walk and walk.mask
+  local y, last = self.finite(ids, state and state[1], given)
+  last = states.new { last }
+  if self.second then
+    local tokens = core.one_hot(steps.hide(ids, mask), self.o.tokens)
+    local z, after = self.second(tokens .. y, state and state[2], given)
+    y, last[2] = y .. z, after
+  end
+  return steps.hide(self:readout(y), mask), last
 end
 
 --- Search through all that can happen beside a reference: see saros.automata.prove.
@@ -74,9 +87,24 @@ function Model:save(path)
   return model_file.write(path, self.kind, { options = self.o }, self)
 end
 
-function Model:describe()
-  return ("automaton (%s -> %d answers)"):format(self.finite:describe(), self.o.answers)
+--- Walk with the functions themselves from now on, after a soft start.
+---@return saros.automata.Model  self
+function Model:harden()
+  self.finite:harden()
+  self.o.start = "hard" -- as the file keeps it
+  local _ = self.second and self.second:harden()
+  return self
 end
+
+function Model:describe()
+  local second = self.second and "; " .. self.second:describe() or ""
+  return ("automaton (%s%s -> %d answers)"):format(self.finite:describe(), second, self.o.answers)
+end
+
+local check_second = options.declare("automata.model: second", {
+  { "heads", options.size, 16 },
+  { "states", options.at_least(2), 4 },
+})
 
 local check = options.declare("automata.model", {
   { "tokens", options.size },
@@ -84,6 +112,7 @@ local check = options.declare("automata.model", {
   { "heads", options.size, 8 },
   { "states", options.at_least(2), 8 },
   { "pointers", options.one_of { "one", "all" }, "one" },
+  { "second", options.optional(options.table) },
   { "start", options.one_of { "hard", "soft" }, "hard" },
   { "hidden", options.size, 64 },
   { "seed", options.integer, 1 },
@@ -95,6 +124,7 @@ local check = options.declare("automata.model", {
 ---@field heads? integer  (8)
 ---@field states? integer  of each head (8)
 ---@field pointers? "one"|"all"  of each head ("one")
+---@field second? { heads?: integer, states?: integer }  of a second layer (none; heads 16, states 4)
 ---@field start? "hard"|"soft"  ("hard")
 ---@field hidden? integer  units of the readout (64)
 ---@field seed? integer  (1)
@@ -105,9 +135,16 @@ local function model(given)
   local o = check(given)
   local self = Model.new()
   self.o, self.inputs = o, { { name = "x", count = o.tokens } }
+  o.second = o.second and check_second(o.second)
   self.finite = self:add_member("finite", finite { tokens = o.tokens, heads = o.heads, states = o.states,
     pointers = o.pointers, start = o.start })
-  self.hidden = self:add_member("hidden", linear { self.finite.output, o.hidden })
+  local features = self.finite.output
+  if o.second then
+    self.second = self:add_member("second", finite { input = o.tokens + features, heads = o.second.heads,
+      states = o.second.states, start = o.start })
+    features = features + self.second.output
+  end
+  self.hidden = self:add_member("hidden", linear { features, o.hidden })
   self.head = self:add_member("head", linear { o.hidden, o.answers })
   return self:init { seed = o.seed }
 end

@@ -52,12 +52,12 @@ local check = options.declare("automata.prove", { { "limit", options.size, 10000
 return function(model, reference, given)
   local o, against = check(given or {}), references.of("prove", reference)
   if model.finite.is_soft then
-    options.fail "prove: expected a net of hard states, got one that is soft; call model.finite:harden() first"
+    options.fail "prove: expected a net of hard states, got one that is soft; call model:harden() first"
   elseif model.o.tokens ~= against.tokens or model.o.answers ~= against.answers then
     options.fail(("prove: expected a reference of %d tokens and %d answers, got one of %d and %d"):format(
       model.o.tokens, model.o.answers, against.tokens, against.answers))
   end
-  local whole, margin = machine.whole(model.finite), math.huge
+  local whole, margin = machine.whole(model), math.huge
   local found = search.pairs(against, whole, { limit = o.limit }, function(states)
     local answers, least = readout.answers(model, whole, states)
     margin = math.min(margin, least)

@@ -33,9 +33,16 @@ local function each_choice(n, count, fn)
 end
 
 ---@class saros.automata.Sufficient
----@field heads integer[]
+---@field heads integer[]?  all of them, if nil
 ---@field machine saros.automata.Machine
 ---@field found saros.automata.Search
+
+--- All heads of a net of two layers, which stay together; nil if they do not suffice.
+local function whole(model, reference, o)
+  local all = machine.whole(model)
+  local found = search.pairs(reference, all, { limit = o.limit })
+  return found.closed and { machine = all, found = found } or nil
+end
 
 --- The heads that suffice; nil if no `most` heads do. With a budget, only single heads are
 --- sure to be tried.
@@ -45,6 +52,9 @@ end
 ---@param budget? integer  steps of the searches for several heads, about
 ---@return saros.automata.Sufficient?
 function prune.sufficient(model, reference, o, budget)
+  if model.second then
+    return whole(model, reference, o)
+  end
   local heads, best = machine.heads(model.finite), nil
   local bounds = { budget = budget }
   for count = 1, math.min(o.most, #heads) do
@@ -63,6 +73,22 @@ function prune.sufficient(model, reference, o, budget)
       return best
     end
   end
+end
+
+--- The same functions in a new model.
+local function with_all(model, seed)
+  local given = {}
+  for name, value in pairs(model.o) do
+    given[name] = value
+  end
+  given.start, given.seed = "hard", seed
+  local new = model_of(given)
+  for _, name in ipairs { "finite", "second" } do
+    for n, parameter in ipairs(model[name] and new[name]:parameters() or {}) do
+      parameter:assign(model[name]:parameters()[n]:detach())
+    end
+  end
+  return new
 end
 
 --- The same functions, of some heads alone, in a new model.
@@ -93,8 +119,8 @@ function prune.refit(model, which, o)
   for n, state in ipairs(states) do
     answers[n] = which.found.needs[state]
   end
-  local new = with_heads(model, which.heads, o.seed)
-  local x = machine.one_hots(which.machine, states, model.o.states)
+  local new = which.heads and with_heads(model, which.heads, o.seed) or with_all(model, o.seed)
+  local x = machine.features(which.machine, states)
   return new, readout.fit(new, x, core.ids(answers), o)
 end
 

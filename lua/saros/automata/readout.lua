@@ -22,7 +22,7 @@ function readout.answers(model, of, states)
   local _ <close> = core.no_gradient()
   for first = 1, #states, MOST do
     local some = table.move(states, first, math.min(first + MOST - 1, #states), 1, {})
-    local logits = model:readout(machine.one_hots(of, some, model.finite.o.states))
+    local logits = model:readout(machine.features(of, some))
     table.move(logits:argmax(-1):totable(), 1, #some, first, answers)
     if model.o.answers > 1 then
       local two = logits:topk(2, 2)
