@@ -16,8 +16,8 @@ end
 -- All that scripts have, sorted.
 local PUBLIC = {
   saros = [[
-    abs arange argmax automata backward_in_segments beam_search clock clone concatenate contiguous cos cross_entropy ctc cumsum
-    data detach elu eq evaluate exp export_c find_rate fit flatten flip full gather ge gelu gelu_tanh generator
+    abs arange argmax automata backward_in_segments beam_search clock clone concatenate contiguous cos cross_entropy ctc
+    cumsum data detach elu eq evaluate exp export_c find_rate fit flatten flip full gather ge gelu gelu_tanh generator
     gradient_check gt hard_sigmoid hard_tanh ids info inspect is_terminal isfinite isnan json_decode json_encode le
     leaky_relu load log log_softmax logsumexp lt make_folder matmul max maximum mean memory metrics min minimum mse ne
     negate nn no_gradient null one_hot ones operation optim plot profile progress relu report reshape safetensors

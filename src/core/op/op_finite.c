@@ -314,13 +314,13 @@ static const real *reals_or_null(const saros_tensor *x) {
   return x != NULL ? tensor_reals(x) : NULL;
 }
 
-static finite_walk walk_of(const finite_sizes *s, const kernels *kernels,
+static finite_walk walk_of(const finite_sizes *s, const finite_kernels *k,
                            saros_tensor *const *saved) {
   const int soft = s->soft;
   const saros_tensor *before = saved[SAVED_BEFORE];
   return (finite_walk){
       .sizes = s,
-      .kernels = kernels->finite,
+      .kernels = k,
       .ids = saved[SAVED_IDS] ? tensor_ids(saved[SAVED_IDS]) : NULL,
       .next = soft ? NULL : tensor_ids(saved[SAVED_TABLES]),
       .chance = soft ? tensor_reals(saved[SAVED_TABLES]) : NULL,
@@ -333,7 +333,7 @@ static finite_walk walk_of(const finite_sizes *s, const kernels *kernels,
 
 static saros_status go_back(const tape_entry *e, const finite_sizes *s,
                             finite_gradients *g) {
-  finite_way_back w = {walk_of(s, e->context->kernels, e->saved),
+  finite_way_back w = {walk_of(s, e->context->kernels->finite, e->saved),
                        reals_or_null(g->dy), tensor_reals(g->dm),
                        tensor_reals(g->d), tensor_reals(g->room)};
   TRY(team_share(e->context, work_of(s), s->heads, walk_head_back, &w));
@@ -482,7 +482,7 @@ static saros_status walk_rows(const finite_parts *p, const finite_sizes *s,
   TRY(tensor_new(context, SAROS_REAL, 3, (const int[]){s->T, s->B, width},
                  &out[0]));
   TRY(tensor_new(context, SAROS_REAL, 2, (const int[]){s->B, width}, &out[1]));
-  finite_walk w = walk_of(s, context->kernels, p->saved);
+  finite_walk w = walk_of(s, context->kernels->finite, p->saved);
   w.state = reals_or_null(p->input[1]);
   w.now = s->soft ? NULL : tensor_ids(p->now);
   w.soft_now = s->soft ? tensor_reals(p->now) : NULL;
