@@ -97,8 +97,8 @@ end
 function Program:forward(x, state, given)
   if self.data.asks_training and core.is_training() then
     options.fail(("%s: expected no training tape for a net from a file that has what it computes in evaluation alone, "
-      .. "not its training (batch norms, finite states, or zoneout and recurrent_dropout of own cells); make the net as "
-      .. "it was made and call net:load(path) to train it"):format(self.kind))
+      .. "not its training (batch norms, finite states, or zoneout and recurrent_dropout of own cells); make the net "
+      .. "as it was made and call net:load(path) to train it"):format(self.kind))
   end
   if type(given) == "table" and given.layers ~= nil then
     options.fail(('%s: expected no option "layers" for a net from a file, whose program has no layers; make the net as '
