@@ -11,10 +11,12 @@
 -- which of them the LRU alone can. But "parity", a state that every step may turn
 -- over, needs a cell that is not linear, and "recall" of values by their keys is
 -- what attention is for, as far as its window reaches. "words" (of the group S3),
--- "counter", "arithmetic" and "flip-flop" are more of the first kind, "queries" (for many
--- keys in one sequence) and "selective" (copying what stands among noise) of the
--- second. The encoders and decoders of "repeat" write n symbols again; a net that must
--- squeeze them all into one state fails where attention does not.
+-- "counter", "arithmetic" and "flip-flop" are more of the first kind, "queries" (for
+-- many keys in one sequence) and "selective" (copying what stands among noise) of the
+-- second. A delta layer, whose state is a matrix, recalls; with reflections of its state
+-- it follows words and parity as well. The states of the finite layer are integers, which
+-- do not drift. The encoders and decoders of "repeat" write n symbols again; a net that
+-- must squeeze them all into one state fails where attention does not.
 --
 --   build/saros examples/limits.lua                        -- about a minute
 --   build/saros examples/limits.lua --task recall
@@ -127,6 +129,16 @@ local NETS = {
   { name = "LSTM", layers = function(I, T) return { nn.lstm { I, HIDDEN, remember = T } } end },
   { name = "GRU", layers = function(I, T) return { nn.gru { I, HIDDEN, remember = T } } end },
   { name = "sLSTM", layers = function(I, T) return { nn.slstm { I, HIDDEN, remember = T } } end },
+  { name = "delta", rate = 5e-3, layers = function(I)
+    local delta = nn.delta { HIDDEN, HIDDEN, heads = 2, gate = "none", residual = true }
+    return { nn.linear { I, HIDDEN }, delta, nn.rms_norm { HIDDEN } }
+  end },
+  { name = "reflections", rate = 5e-3, faster = { weight_gates = 10 }, smooth = 0.1, layers = function(I)
+    local delta = nn.delta { HIDDEN, HIDDEN, heads = 4, reflect = true, reflections = 2, gate = "none",
+      convolution = 0, output_gate = false }
+    local mlp = nn.residual { nn.linear { HIDDEN, 2 * HIDDEN }, saros.relu, nn.linear { 2 * HIDDEN, HIDDEN } }
+    return { nn.linear { I, HIDDEN }, delta, mlp }
+  end },
   { name = "minGRU", layers = function(I, T) return { nn.mingru { I, HIDDEN, layers = 2, remember = T } } end },
   { name = "LRU", layers = function(I, T, turn)
     local lru = nn.lru {

@@ -445,6 +445,9 @@ describe("the examples", function()
       "--beyond", 30, 1100, "--updates", 400, "--polish", 40)
     assert.matches("^\nparity of steps +4 +8 +%+30 +%+1100   updates .*\nGRU +%d+ %% +9[0-9]+ %% +%d+ %% +%d+ %% ",
       output)
+    output = succeed("examples/limits.lua", "--task", "words", "--only", "delta", "reflections", "--lengths", 4,
+      "--beyond", 20, "--updates", 30, "--polish", 2)
+    assert.matches("\ndelta +%d+ %% .*\nreflections +%d+ %% +%d+ %% +%d+ ", output)
     output = succeed("examples/limits.lua", "--task", "counter", "words", "arithmetic", "flip-flop", "queries",
       "selective", "--only", "LSTM", "--lengths", 16, "--beyond", 20, "--updates", 3, "--polish", 2)
     for _, heading in ipairs { "sum modulo 5", "words of S3", "value modulo 5", "flip%-flop steps", "queries in steps",
