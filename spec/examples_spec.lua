@@ -458,10 +458,10 @@ describe("the examples", function()
 
   it("say of an option what was expected of it, before any work", function()
     for _, case in ipairs {
-      { "adding", "--cell", "foo", "argument for option '--cell' must be one of 'gru'" },
+      { "adding", "--cell", "foo", "argument for option '--cell' must be one of 'delta'" },
       { "limits", "--only", "foo", "argument for option '--only' must be one of 'tanh'" },
       { "dates", "--attention", "foo", "argument for option '--attention' must be one of 'dot'" },
-      { "dates", "--cell", "foo", "argument for option '--cell' must be one of 'gru'" },
+      { "dates", "--cell", "foo", "argument for option '--cell' must be one of 'delta'" },
       { "export", "--name", "1x", "--name: expected a letter, then up to 39 letters, digits and _, got '1x'" },
       { "char_rnn", "--lr", "0", "--lr: expected a number above 0, got '0'" },
       { "char_rnn", "--dropout", "1", "--dropout: expected a number from 0 on and below 1, got '1'" },
