@@ -315,6 +315,20 @@ describe("the delta rule", function()
     assert.same_values(x.state, last, 0)
   end)
 
+  it("keeps what is not finite to its row", function()
+    local s = { T = 20, B = 2, H = 1, K = 5, V = 3 }
+    for _, decay in ipairs { "head", "channel" } do
+      local x = inputs_of(s, { write = true, erase = true, decay = decay, state = true }, 6)
+      for _, tensor in pairs(x) do
+        tensor:select(-2, 1):fill(0 / 0)
+      end
+      for name, tensor in pairs(results(s, {}, x)) do
+        assert.is_true(tensor:select(-2, 2):all_finite(), name)
+        assert.is_false(tensor:select(-2, 1):all_finite(), name)
+      end
+    end
+  end)
+
   it("refuses what does not fit", function()
     local q, v = saros.ones(4, 2, 6), saros.ones(4, 2, 8)
     local function fails(message, ...)

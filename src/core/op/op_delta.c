@@ -163,12 +163,13 @@ static real *border_at(const delta_unit *u, int segment) {
          (unit * (size_t)r->segments + (size_t)segment) * state_size(r);
 }
 
-/* m, padded, = a state, or zeros */
+/* m, padded, = a state, or zeros. What lies between its rows may be another unit's,
+** and NaN. */
 static void load(const delta_unit *u, real *m, const real *state) {
   const kernel_delta_sizes *s = &u->r->sizes;
-  if (state == NULL)
+  if (state == NULL || s->V != KERNEL_DELTA_PADDED(s->V))
     memset(m, 0, padded_size(u->r) * sizeof *m);
-  else
+  if (state != NULL)
     u->r->context->kernels->strip->copy_rows(
         m, KERNEL_DELTA_PADDED(s->V), state, s->V, (size_t)s->K, (size_t)s->V);
 }
