@@ -25,7 +25,7 @@ end
 local VALUES = {
   activation = { "relu", "softsign" }, gate_activation = { "hard_sigmoid" }, forget_bias = { 1 }, remember = { 9 },
   peepholes = { true }, projection = { 4 }, zoneout_cell = { 0.3 }, reset = { "before" }, candidate = { "positive" },
-  key_size = { 2 }, value_size = { 5 }, gate = { "none", "channel" }, erase = { "none", "separate" },
+  key_size = { 5 }, value_size = { 2 }, gate = { "none", "channel" }, erase = { "none", "separate" },
   reflect = { true }, reflections = { 2 }, convolution = { 0, 2 }, output_gate = { false }, pre_norm = { true },
   heads = { 1, 3 }, forget = { "exponential" }, units = { 5 }, r_min = { 0.4 }, r_max = { 0.7 }, max_phase = { 1 },
 }
@@ -49,8 +49,13 @@ local function written(o)
   return table.concat(words, ", ")
 end
 
+-- In one head keys are long: roundings are divided by their length.
+local function heads_of(cell)
+  return cell == "delta" and 1 or nil
+end
+
 local function add_cell(cell, o)
-  local given = { I, H }
+  local given = { I, H, heads = heads_of(cell) }
   for name, value in pairs(o) do
     given[name] = value
   end
@@ -332,19 +337,20 @@ for _, cell in ipairs(CELLS) do
   local name = type(cell) == "string" and cell or "a cell of one's own"
   add("language model, " .. name, function()
     return nn.language_model { vocabulary = vocabulary, hidden = H, cell = cell, layers = 2, dropout = 0.3,
-      embedding = 4, learn_state = true }
+      embedding = 4, learn_state = true, heads = heads_of(cell) }
   end, { inputs = SYMBOLS })
   local refuses = cell == "lru" and { learner = "learner: expected a classifier of another cell than lru" } or nil
   add("classifier of texts, " .. name, function()
     return nn.classifier { vocabulary = vocabulary, labels = { "a", "b" }, hidden = H, cell = cell, layers = 2,
-      bidirectional = false }
+      bidirectional = false, heads = heads_of(cell) }
   end, { inputs = SYMBOLS, refuses = refuses, pieces = false })
   add("classifier of numbers, " .. name, function()
     return nn.classifier { features = numbers.features, labels = numbers.labels, hidden = H, cell = cell,
-      bidirectional = false }
+      bidirectional = false, heads = heads_of(cell) }
   end, { refuses = refuses, pieces = false, scaled = true })
   add("forecaster, " .. name, function()
-    return nn.forecaster { series = series, hidden = H, cell = cell, layers = 2, difference = false }
+    return nn.forecaster { series = series, hidden = H, cell = cell, layers = 2, difference = false,
+      heads = heads_of(cell) }
   end, { scaled = true })
 end
 
