@@ -515,12 +515,6 @@ local function bound_of(s, prefix)
   return TOLERANCE + (is_stepped and not is_same and narrowed(s, "int8").off or 0)
 end
 
--- True of a file in 8 bits that is compared with sums of operands with all digits, where
--- norms of short rows enlarge what 8 bits round.
-local function is_rough(s, prefix)
-  return prefix == "i" and s.both_ways and s.name:find "^delta" ~= nil
-end
-
 describe("one definition, elsewhere", function()
   setup(function()
     folder = folders.unused()
@@ -595,9 +589,9 @@ describe("one definition, elsewhere", function()
       it("says the same under every compiler, also in 8 bits: " .. s.name, function()
         for n, how in ipairs(COMPILED) do
           local line = ("\n" .. printed[n]):match(("\n(%s%d: [^\n]*)"):format(how.prefix, s.n))
-          local off, rough = line and tonumber(line:match "off by at most (%S+):"), is_rough(s, how.prefix)
-          assert.equal("well", rough and "well" or line and line:match "(%w+)$", how.command)
-          assert(off <= (rough and 0.5 or bound_of(s, how.prefix)), ("%s: %g off"):format(how.command, off))
+          assert.equal("well", line and line:match "(%w+)$", how.command)
+          local off = tonumber(line:match "off by at most (%S+):")
+          assert(off <= bound_of(s, how.prefix), ("%s: %g off"):format(how.command, off))
         end
       end)
     end

@@ -41,8 +41,9 @@ end
 
 function rules.window(self, node, t)
   local list, x = {}, node.inputs[1]
+  local back = node.owns[1].reverse and -node.dilation or node.dilation
   for tap = 1, node.taps do
-    list[tap] = value_at(self, x, t - (node.taps - tap) * node.dilation) or core.zeros(x.width)
+    list[tap] = value_at(self, x, t - (node.taps - tap) * back) or core.zeros(x.width)
   end
   return core.concatenate(list, 1)
 end
