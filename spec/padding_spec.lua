@@ -225,7 +225,7 @@ describe("padding", function()
       ["an lru that looks up"] = nn.language_model { vocabulary = text.vocabulary, hidden = H, cell = "lru",
         embedding = H + 1, layers = 1 },
       ["one that looks up"] = nn.language_model { vocabulary = text.vocabulary, hidden = H, cell = "lstm" },
-      ["one that does not"] = nn.language_model { vocabulary = text.vocabulary, hidden = H, residual = true,
+      ["a residual one"] = nn.language_model { vocabulary = text.vocabulary, hidden = H, residual = true,
         cell = "mingru" },
     } do
       local results = {}

@@ -199,6 +199,13 @@ local function forget(x)
   local _ <close> = x
 end
 
+--- The rows of a table that ids choose, (T, B, F), 0 at padded steps.
+local function rows_of(table, ids, mask)
+  local rows = core.embedding(table, given_steps.hide(ids, mask))
+  local _ <close> = mask and rows or nil
+  return given_steps.hide(rows, mask)
+end
+
 --- One layer in its directions; their states go to `last`, and what they give to
 --- `seen` if it is wanted. With a table, x is ids.
 local function run_layer(self, layer, x, state, steps, last, table, seen)
@@ -223,8 +230,10 @@ local function run_layer(self, layer, x, state, steps, last, table, seen)
     release(outputs[1])
     release(outputs[2])
   end
-  if self.o.residual and not table and y:size(3) == x:size(3) then
-    local sum = y + x
+  local features = table and table:size(2) or x:size(3)
+  if self.o.residual and y:size(3) == features then
+    local rows <close> = table and rows_of(table, x, steps and steps.mask) or nil
+    local sum = y + (rows or x)
     release(y)
     y = sum
   end
@@ -314,7 +323,6 @@ local function pays_to_look_up(self, ids, table)
   return not scope.tracer and options.tensor.accept(ids) and ids:rank() == 2
     and 2 * table:size(1) <= core.trace_rows(ids:count())
     and direction.parameters and not direction.norm_ih and not (direction.around and direction.around.reads_x)
-    and not (self.o.residual and self.o.input == self.output)
 end
 
 --- `x` may be padded: see saros.nn.StepOptions. Padded steps have outputs of 0
