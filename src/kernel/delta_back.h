@@ -171,8 +171,8 @@ static void multiply_back(const delta_chunk *c, const delta_gradients *d,
                                   .ldb = c->Cp,
                                   .m = c->R - c->readers,
                                   .n = (int)c->Cp,
-                                  .k = c->V});
-  mask_scores(c, d->scores);
+                                  .k = c->V,
+                                  .weight = c->weight + c->readers * c->Cp});
   delta_multiply(&(delta_product){.c = d->until,
                                   .ldc = c->Cp,
                                   .a = dm,
@@ -240,9 +240,9 @@ static void begin_rows(const delta_chunk *c, const delta_gradients *d) {
   if (c->faded == NULL)
     return;
   multiply_faded(c, d->rows, d->rows);
-  if (c->ratio == NULL)
+  if (!c->by_heads)
     return;
-  const real *last = c->ratio + (c->Q - 1) * c->Cp;
+  const real *last = last_weights(c);
   for (ptrdiff_t i = 0; i < c->C; i++) {
     real *key = d->keys + i * c->Kp;
     KERNEL_INDEPENDENT
@@ -414,13 +414,13 @@ static void backward(const kernel_delta_gradients *out, const real *dy,
   fetch_ahead(x, out->q, 1, c.K);
   move_back(&c, &d, dm);
   begin_rows(&c, &d);
-  if (c.factor != NULL && c.ratio == NULL)
+  if (c.factor != NULL && !c.by_heads)
     add_channels_back(&c, &d);
   else
     add_scores_back(&c, &d);
   if (out->decay != NULL) {
     fade_back(&c, &d);
-    if (c.ratio != NULL)
+    if (c.by_heads)
       add_head_decays(&c, &d, out->decay, x);
     else
       add_channel_decays(&c, &d, out->decay, x);

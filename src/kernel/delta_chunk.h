@@ -29,7 +29,8 @@
 /* What the way back needs of the way forward. Rows and columns are padded. */
 typedef struct delta_chunk {
   int K, V, n, Q, C, R;
-  int readers;  // the first row that reads: 0, or C where nothing is erased
+  int by_heads;  // the decay is one number a head
+  int readers;   // the first row that reads: 0, or C where nothing is erased
   ptrdiff_t Kp, Vp, Cp, Rp;  // padded
   ptrdiff_t until_ld;
   real *rows, *turned;   // (R, Kp) and its transpose (K, Rp)
@@ -39,8 +40,9 @@ typedef struct delta_chunk {
   real *values;          // (C, Vp)
   real *write, *erase;   // (C)
   real *factor, *faded;  // (Q, Kp): of each step, and of all up to it; or null
-  real *ratio;           // (Q, Cp): G(step) / G(i) of one decay a head
-  size_t used;           // elements
+  real *weight;  // (R, Cp): of scores: 0 where nothing is seen, else 1 or,
+                 // with one decay a head, G(r) / G(i)
+  size_t used;   // elements
 } delta_chunk;
 
 /* The next part of a block of memory, which is null where sizes are asked for. */
@@ -59,6 +61,7 @@ static delta_chunk lay_out(const kernel_delta_sizes *s, int steps, int erases,
   delta_chunk c = {.K = s->K, .V = s->V, .n = s->reflections, .Q = steps};
   c.C = c.n * c.Q, c.R = c.C + c.Q;
   c.readers = erases ? 0 : c.C;
+  c.by_heads = decays && !s->channels;
   c.Kp = padded(c.K), c.Vp = padded(c.V), c.Cp = padded(c.C);
   c.Rp = padded(c.R);
   c.rows = take(room, &c.used, c.Rp * c.Kp);
@@ -71,8 +74,7 @@ static delta_chunk lay_out(const kernel_delta_sizes *s, int steps, int erases,
     c.factor = take(room, &c.used, c.Q * c.Kp);
     c.faded = take(room, &c.used, c.Q * c.Kp);
   }
-  if (decays && !s->channels)
-    c.ratio = take(room, &c.used, c.Q * c.Cp);
+  c.weight = take(room, &c.used, c.Rp * c.Cp);
   c.scores = take(room, &c.used, c.Rp * c.Cp);
   c.read = take(room, &c.used, c.Rp * c.Vp);
   c.u = take(room, &c.used, c.Cp * c.Vp);
@@ -89,11 +91,6 @@ static delta_chunk chunk_of(const kernel_delta_chunk *x, real *kept) {
 
 static size_t room(const kernel_delta_sizes *s, int steps) {
   return lay_out(s, steps, 1, 1, NULL).used;
-}
-
-/* The step that a row belongs to. */
-static int step_of(const delta_chunk *c, int row) {
-  return row < c->C ? row / c->n : row - c->C;
 }
 
 /* --- Forward --------------------------------------------------------------------- */
@@ -175,14 +172,20 @@ static void find_factors_of_steps(const delta_chunk *c,
   }
 }
 
+static inline void multiply_row(real *y, const real *x, const real *factor,
+                                ptrdiff_t width) {
+  KERNEL_INDEPENDENT
+  for (ptrdiff_t p = 0; p < width; p++)
+    y[p] = factor[p] * x[p];
+}
+
 /* Each row of x (R, Kp) times G at its step; y may be x. */
 static void multiply_faded(const delta_chunk *c, real *y, const real *x) {
-  for (int r = c->readers; r < c->R; r++) {
-    const real *faded = c->faded + step_of(c, r) * c->Kp;
-    const ptrdiff_t row = r * c->Kp;
-    KERNEL_INDEPENDENT
-    for (ptrdiff_t p = 0; p < c->Kp; p++)
-      y[row + p] = faded[p] * x[row + p];
+  for (int s = 0; s < c->Q; s++) {
+    const ptrdiff_t query = (c->C + s) * c->Kp;
+    multiply_row(y + query, x + query, c->faded + s * c->Kp, c->Kp);
+    for (ptrdiff_t r = s * c->n; r < (s + 1) * c->n && c->readers == 0; r++)
+      multiply_row(y + r * c->Kp, x + r * c->Kp, c->faded + s * c->Kp, c->Kp);
   }
 }
 
@@ -191,31 +194,36 @@ static void find_decays(const delta_chunk *c, const kernel_delta_chunk *x) {
   memcpy(c->faded, c->factor, (size_t)c->Kp * sizeof(real));
   for (int s = 1; s < c->Q; s++) {
     real *faded = c->faded + s * c->Kp;
-    const real *factor = c->factor + s * c->Kp;
-    KERNEL_INDEPENDENT
-    for (ptrdiff_t p = 0; p < c->Kp; p++)
-      faded[p] = (faded - c->Kp)[p] * factor[p];
+    multiply_row(faded, faded - c->Kp, c->factor + s * c->Kp, c->Kp);
   }
   multiply_faded(c, c->since, c->rows);
 }
 
-/* Zeros where a row sees nothing; elsewhere, with one decay a head, times the ratio
-** of G at the row and at the micro-step. */
-static void mask_scores(const delta_chunk *c, real *scores) {
-  for (int r = c->readers; r < c->R; r++) {
-    const int seen = r < c->C ? r : (r - c->C + 1) * c->n;
-    real *row = scores + r * c->Cp;
-    if (c->ratio != NULL) {
-      const real *ratio = c->ratio + step_of(c, r) * c->Cp;
-      KERNEL_INDEPENDENT
-      for (int i = 0; i < (int)c->Cp; i++)
-        row[i] = only_if(i < seen, row[i] * ratio[i]);
-    } else {
-      KERNEL_INDEPENDENT
-      for (int i = 0; i < (int)c->Cp; i++)
-        row[i] = only_if(i < seen, row[i]);
+/* The next row of weights: those so far, times a factor, and 1 for micro-step i. */
+static void next_weights(real *to, const real *from, real factor, int i,
+                         ptrdiff_t width) {
+  KERNEL_INDEPENDENT
+  for (int j = 0; j < (int)width; j++)
+    to[j] = j == i ? 1 : from[j] * factor;
+}
+
+/* The rows go step by step: what a key sees is what was seen before it. */
+static void find_weights(const delta_chunk *c) {
+  real seen[KERNEL_DELTA_MOST] = {0};
+  for (int s = 0; s < c->Q; s++) {
+    const real factor = c->by_heads ? c->factor[s * c->Kp] : 1;
+    real *query = c->weight + (c->C + s) * c->Cp;
+    next_weights(query, s > 0 ? query - c->Cp : seen, factor, -1, c->Cp);
+    for (int i = s * c->n; i < (s + 1) * c->n; i++) {
+      memcpy(c->weight + i * c->Cp, query, (size_t)c->Cp * sizeof *query);
+      next_weights(query, query, 1, i, c->Cp);
     }
   }
+}
+
+/* Weights of keys as they reach the end. */
+static const real *last_weights(const delta_chunk *c) {
+  return c->weight + (c->R - 1) * c->Cp;
 }
 
 /* Scores of rows from..to - 1 with keys (K, ld), one column for each. */
@@ -230,21 +238,13 @@ static void score_rows(const delta_chunk *c, const real *keys, ptrdiff_t ld,
                                   .ldb = ld,
                                   .m = to - from,
                                   .n = (int)c->Cp,
-                                  .k = c->K});
+                                  .k = c->K,
+                                  .weight = c->weight + from * c->Cp});
 }
 
-/* With one decay a head: ratios, in double, and the keys until the end. */
+/* With one decay a head: the keys until the end. */
 static void fade_heads(const delta_chunk *c) {
-  double ratio[KERNEL_DELTA_MOST] = {0};
-  for (int s = 0; s < c->Q; s++) {
-    for (int i = 0; i < s * c->n; i++)
-      ratio[i] *= (double)c->factor[s * c->Kp];
-    for (int i = s * c->n; i < (s + 1) * c->n; i++)
-      ratio[i] = 1;
-    for (int i = 0; i < c->Cp; i++)
-      c->ratio[s * c->Cp + i] = (real)ratio[i];
-  }
-  const real *last = c->ratio + (c->Q - 1) * c->Cp;
+  const real *last = last_weights(c);
   for (int p = 0; p < c->K; p++)
     for (int i = 0; i < c->Cp; i += DELTA_LANES)
       *(delta_vector *)(void *)(c->until + p * c->Cp + i) =
@@ -272,13 +272,13 @@ static void score_channels(const delta_chunk *c) {
 }
 
 static void score(const delta_chunk *c) {
-  if (c->factor != NULL && c->ratio == NULL)
+  find_weights(c);
+  if (c->factor != NULL && !c->by_heads)
     score_channels(c);
   else
     score_rows(c, c->turned, c->Rp, c->readers, c->R);
-  if (c->ratio != NULL)
+  if (c->by_heads)
     fade_heads(c);
-  mask_scores(c, c->scores);
 }
 
 /* u, and what is erased: forward substitution. */

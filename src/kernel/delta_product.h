@@ -50,7 +50,16 @@ typedef struct delta_product {
   int m, n, k;
   const real *old;    // (m, n), its rows ldc apart; null: zeros
   const real *scale;  // (m); null: ones
+  const real
+      *weight;  // (m, n), its rows ldc apart: C is times it at the end, and 0
+                // where it is 0; null: ones
 } delta_product;
+
+/* x times its weight; 0, whatever x is, where that is 0. */
+static inline delta_vector delta_weigh(delta_vector x, delta_vector weight) {
+  const __typeof__(weight != weight) counts = weight != 0;
+  return (delta_vector)((__typeof__(counts))(x * weight) & counts);
+}
 
 static inline __attribute__((always_inline)) void
 delta_store(const int rows, const int vectors, const delta_product *p, int row,
@@ -62,6 +71,12 @@ delta_store(const int rows, const int vectors, const delta_product *p, int row,
     const real scale = p->scale ? p->scale[row + r] : 1;
     for (int v = 0; v < vectors; v++)
       sum[r * vectors + v] += scale * old[v];
+  }
+  for (int r = 0; r < rows && p->weight != NULL; r++) {
+    const delta_vector *weight =
+        (const delta_vector *)(const void *)(p->weight + at + r * p->ldc);
+    for (int v = 0; v < vectors; v++)
+      sum[r * vectors + v] = delta_weigh(sum[r * vectors + v], weight[v]);
   }
   for (int r = 0; r < rows; r++) {
     delta_vector *c = (delta_vector *)(void *)(p->c + at + r * p->ldc);
