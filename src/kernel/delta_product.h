@@ -85,6 +85,17 @@ delta_store(const int rows, const int vectors, const delta_product *p, int row,
   }
 }
 
+/* Adds one column of A times one row of B. Rows of A go by fours, each with a pointer
+** of its own: a register for each row would be too many. */
+static inline __attribute__((always_inline)) void
+delta_add_outer(const int rows, const int vectors, delta_vector *sum,
+                const real *const *a, const ptrdiff_t row_step, const real *b) {
+  const delta_vector *terms = (const delta_vector *)(const void *)b;
+  for (int r = 0; r < rows; r++)
+    for (int v = 0; v < vectors; v++)
+      sum[r * vectors + v] += a[r / 4][(r % 4) * row_step] * terms[v];
+}
+
 /* One tile; 'rows' and 'vectors' are constants where this is inlined. Where they are
 ** few, each sum is made in 'split' parts, so that there are as many as a large tile
 ** has. */
@@ -93,20 +104,21 @@ delta_tile(const int rows, const int vectors, const delta_product *p, int row,
            int column, const ptrdiff_t row_step) {
   const int sums = rows * vectors, split = DELTA_SUMS / sums < 4 ? 1 : 4;
   delta_vector sum[DELTA_SUMS < 4 * 4 ? 4 * 4 : DELTA_SUMS] = {0};
-  const real *a = p->a + row * row_step, *b = p->b + column;
+  const real *a[4], *b = p->b + column;
+  const ptrdiff_t k_step = p->k_step, ldb = p->ldb;
+  for (int r = 0; r < rows; r += 4)
+    a[r / 4] = p->a + (row + r) * row_step;
   int i = 0;
   for (; i + split <= p->k; i += split)
-    for (int part = 0; part < split; part++, a += p->k_step, b += p->ldb) {
-      const delta_vector *terms = (const delta_vector *)(const void *)b;
-      for (int r = 0; r < rows; r++)
-        for (int v = 0; v < vectors; v++)
-          sum[part * sums + r * vectors + v] += a[r * row_step] * terms[v];
+    for (int part = 0; part < split; part++, b += ldb) {
+      delta_add_outer(rows, vectors, sum + part * sums, a, row_step, b);
+      for (int r = 0; r < rows; r += 4)
+        a[r / 4] += k_step;
     }
-  for (; split > 1 && i < p->k; i++, a += p->k_step, b += p->ldb) {
-    const delta_vector *terms = (const delta_vector *)(const void *)b;
-    for (int r = 0; r < rows; r++)
-      for (int v = 0; v < vectors; v++)
-        sum[r * vectors + v] += a[r * row_step] * terms[v];
+  for (; split > 1 && i < p->k; i++, b += ldb) {
+    delta_add_outer(rows, vectors, sum, a, row_step, b);
+    for (int r = 0; r < rows; r += 4)
+      a[r / 4] += k_step;
   }
   for (int part = 1; part < split; part++)
     for (int j = 0; j < sums; j++)
