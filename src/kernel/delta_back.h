@@ -84,22 +84,18 @@ static void begin_back(const delta_chunk *c, const delta_gradients *d,
 /* Substitution backwards: d.u becomes the gradient of write v - erase read, and
 ** d.read of keys what is left of it. */
 static void solve_back(const delta_chunk *c, const delta_gradients *d) {
-  for (int r = c->C - 1; r >= 0 && c->readers == 0; r--) {
-    real *du = d->u + r * c->Vp, *dread = d->read + r * c->Vp;
-    delta_multiply(&(delta_product){.c = du,
-                                    .ldc = c->Vp,
-                                    .a = c->scores + (r + 1) * c->Cp + r,
-                                    .row_step = 1,
-                                    .k_step = c->Cp,
-                                    .b = dread + c->Vp,
-                                    .ldb = c->Vp,
-                                    .m = 1,
-                                    .n = (int)c->Vp,
-                                    .k = c->C - 1 - r,
-                                    .old = du});
-    for (ptrdiff_t i = 0; i < c->Vp; i++)
-      dread[i] = -c->erase[r] * du[i];
-  }
+  const ptrdiff_t last = c->C - 1;
+  if (c->readers == 0)
+    delta_solve(&(delta_system){.rows = c->C,
+                                .width = (int)c->Vp,
+                                .read = d->u + last * c->Vp,
+                                .u = d->read + last * c->Vp,
+                                .ld = -c->Vp,
+                                .erase = c->erase + last,
+                                .gate_step = -1,
+                                .scores = c->scores + last * c->Cp + last,
+                                .row_step = -1,
+                                .k_step = -c->Cp});
 }
 
 /* to (rows) = the sums of a (rows, width) times b, row by row; b is null for ones.

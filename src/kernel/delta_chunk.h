@@ -21,7 +21,7 @@
 #ifndef DELTA_CHUNK_H
 #define DELTA_CHUNK_H
 
-#include "delta_product.h"
+#include "delta_solve.h"
 #include "elementary.h"
 
 /* --- The arrays of a chunk ------------------------------------------------------ */
@@ -281,31 +281,26 @@ static void score(const delta_chunk *c) {
     fade_heads(c);
 }
 
-/* u, and what is erased: forward substitution. */
+/* u, and what is erased. */
 static void solve(const delta_chunk *c) {
-  for (int r = 0; r < c->C; r++) {
-    real *u = c->u + r * c->Vp, *read = c->read + r * c->Vp;
-    const real *value = c->values + r * c->Vp;
-    const real write = c->write[r], erase = c->erase[r];
-    if (c->readers > 0) {
-      for (ptrdiff_t i = 0; i < c->Vp; i++)
-        u[i] = write * value[i];
-      continue;
-    }
-    delta_multiply(&(delta_product){.c = read,
-                                    .ldc = c->Vp,
-                                    .a = c->scores + r * c->Cp,
-                                    .row_step = c->Cp,
-                                    .k_step = 1,
-                                    .b = c->u,
-                                    .ldb = c->Vp,
-                                    .m = 1,
-                                    .n = (int)c->Vp,
-                                    .k = r,
-                                    .old = read});
-    for (ptrdiff_t i = 0; i < c->Vp; i++)
-      u[i] = write * value[i] - erase * read[i];
+  if (c->readers == 0) {
+    delta_solve(&(delta_system){.rows = c->C,
+                                .width = (int)c->Vp,
+                                .read = c->read,
+                                .u = c->u,
+                                .value = c->values,
+                                .ld = c->Vp,
+                                .write = c->write,
+                                .erase = c->erase,
+                                .gate_step = 1,
+                                .scores = c->scores,
+                                .row_step = c->Cp,
+                                .k_step = 1});
+    return;
   }
+  for (int r = 0; r < c->C; r++)
+    for (ptrdiff_t i = r * c->Vp; i < (r + 1) * c->Vp; i++)
+      c->u[i] = c->write[r] * c->values[i];
 }
 
 /* The outputs of the steps. */
