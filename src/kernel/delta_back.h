@@ -77,7 +77,7 @@ static void begin_back(const delta_chunk *c, const delta_gradients *d,
                      .n = (int)c->Vp,
                      .k = c->Q};
   delta_multiply(&p);
-  p.a = c->until, p.k_step = c->until_ld, p.b = dm, p.k = c->K, p.old = d->u;
+  p.a = c->until, p.k_step = c->Cp, p.b = dm, p.k = c->K, p.old = d->u;
   delta_multiply(&p);
 }
 

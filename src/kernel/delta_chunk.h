@@ -32,8 +32,7 @@ typedef struct delta_chunk {
   int by_heads;  // the decay is one number a head
   int readers;   // the first row that reads: 0, or C where nothing is erased
   ptrdiff_t Kp, Vp, Cp, Rp;  // padded
-  ptrdiff_t until_ld;
-  real *rows, *turned;   // (R, Kp) and its transpose (K, Rp)
+  real *rows, *keys;         // (R, Kp), and its first C rows turned (K, Cp)
   real *since, *until;   // (R, Kp) and (K, Cp), or those two without a decay
   real *scores;          // (R, Cp), zeros where nothing is seen
   real *read, *u;        // (R, Vp), (C, Vp)
@@ -65,12 +64,11 @@ static delta_chunk lay_out(const kernel_delta_sizes *s, int steps, int erases,
   c.Kp = padded(c.K), c.Vp = padded(c.V), c.Cp = padded(c.C);
   c.Rp = padded(c.R);
   c.rows = take(room, &c.used, c.Rp * c.Kp);
-  c.turned = take(room, &c.used, c.Kp * c.Rp);
-  c.since = c.rows, c.until = c.turned, c.until_ld = c.Rp;
+  c.keys = take(room, &c.used, c.Kp * c.Cp);
+  c.since = c.rows, c.until = c.keys;
   if (decays) {
     c.since = take(room, &c.used, c.Rp * c.Kp);
     c.until = take(room, &c.used, c.Kp * c.Cp);
-    c.until_ld = c.Cp;
     c.factor = take(room, &c.used, c.Q * c.Kp);
     c.faded = take(room, &c.used, c.Q * c.Kp);
   }
@@ -144,26 +142,24 @@ static void gather(const delta_chunk *c, const kernel_delta_chunk *x) {
   for (int s = 0; s < c->Q; s++)
     copy_padded(c->rows + (c->C + s) * c->Kp,
                 x->x.q + (x->row[s] * H + head) * K, c->K, c->Kp);
-  delta_turn(c->turned, c->Rp, c->rows, c->Kp, c->R, c->K);
+  delta_turn(c->keys, c->Cp, c->rows, c->Kp, c->C, c->K);
 }
 
-/* The factors of each step, those of a head spread over its K rows. */
+/* The factors of each step; with one decay a head, only the first of its K. */
 static void find_factors_of_steps(const delta_chunk *c,
                                   const kernel_delta_chunk *x) {
   const size_t H = (size_t)x->sizes->heads, head = (size_t)x->head;
   real one[KERNEL_DELTA_MOST] = {0};
-  for (int s = 0; s < c->Q && !x->sizes->channels; s++)
+  for (int s = 0; s < c->Q && c->by_heads; s++)
     one[s] = x->x.decay[x->row[s] * H + head];
   KERNEL_INDEPENDENT
   for (int s = 0; s < (int)padded(c->Q); s++)
     one[s] = exp_of(one[s]);
   for (int s = 0; s < c->Q; s++) {
     real *factor = c->factor + s * c->Kp;
-    if (!x->sizes->channels) {
-      for (ptrdiff_t p = 0; p < c->Kp; p++)
-        factor[p] = one[s];
+    *factor = one[s];
+    if (c->by_heads)
       continue;
-    }
     copy_padded(factor, x->x.decay + (x->row[s] * H + head) * (size_t)c->K,
                 c->K, c->Kp);
     KERNEL_INDEPENDENT
@@ -191,10 +187,18 @@ static void multiply_faded(const delta_chunk *c, real *y, const real *x) {
 
 static void find_decays(const delta_chunk *c, const kernel_delta_chunk *x) {
   find_factors_of_steps(c, x);
-  memcpy(c->faded, c->factor, (size_t)c->Kp * sizeof(real));
-  for (int s = 1; s < c->Q; s++) {
+  real all = 1;
+  for (int s = 0; s < c->Q; s++) {
+    const real *factor = c->factor + s * c->Kp;
     real *faded = c->faded + s * c->Kp;
-    multiply_row(faded, faded - c->Kp, c->factor + s * c->Kp, c->Kp);
+    all *= *factor;
+    if (c->by_heads)
+      for (ptrdiff_t p = 0; p < c->Kp; p++)
+        faded[p] = all;
+    else if (s > 0)
+      multiply_row(faded, faded - c->Kp, factor, c->Kp);
+    else
+      copy_padded(faded, factor, (int)c->Kp, c->Kp);
   }
   multiply_faded(c, c->since, c->rows);
 }
@@ -215,7 +219,7 @@ static void find_weights(const delta_chunk *c) {
     real *query = c->weight + (c->C + s) * c->Cp;
     next_weights(query, s > 0 ? query - c->Cp : seen, factor, -1, c->Cp);
     for (int i = s * c->n; i < (s + 1) * c->n; i++) {
-      memcpy(c->weight + i * c->Cp, query, (size_t)c->Cp * sizeof *query);
+      copy_padded(c->weight + i * c->Cp, query, (int)c->Cp, c->Cp);
       next_weights(query, query, 1, i, c->Cp);
     }
   }
@@ -226,16 +230,16 @@ static const real *last_weights(const delta_chunk *c) {
   return c->weight + (c->R - 1) * c->Cp;
 }
 
-/* Scores of rows from..to - 1 with keys (K, ld), one column for each. */
-static void score_rows(const delta_chunk *c, const real *keys, ptrdiff_t ld,
-                       int from, int to) {
+/* Scores of rows from..to - 1 with keys (K, Cp), one column for each. */
+static void score_rows(const delta_chunk *c, const real *keys, int from,
+                       int to) {
   delta_multiply(&(delta_product){.c = c->scores + from * c->Cp,
                                   .ldc = c->Cp,
-                                  .a = c->turned + from,
-                                  .row_step = 1,
-                                  .k_step = c->Rp,
+                                  .a = c->rows + from * c->Kp,
+                                  .row_step = c->Kp,
+                                  .k_step = 1,
                                   .b = keys,
-                                  .ldb = ld,
+                                  .ldb = c->Cp,
                                   .m = to - from,
                                   .n = (int)c->Cp,
                                   .k = c->K,
@@ -248,7 +252,7 @@ static void fade_heads(const delta_chunk *c) {
   for (int p = 0; p < c->K; p++)
     for (int i = 0; i < c->Cp; i += DELTA_LANES)
       *(delta_vector *)(void *)(c->until + p * c->Cp + i) =
-          *(const delta_vector *)(const void *)(c->turned + p * c->Rp + i) *
+          *(const delta_vector *)(const void *)(c->keys + p * c->Cp + i) *
           *(const delta_vector *)(const void *)(last + i);
 }
 
@@ -263,11 +267,11 @@ static void score_channels(const delta_chunk *c) {
            i += DELTA_LANES)  // later ones do not count yet
         *(delta_vector *)(void *)(key + i) *= factor;
       for (int i = first; i < next; i++)
-        key[i] = c->turned[p * c->Rp + i];
+        key[i] = c->keys[p * c->Cp + i];
     }
     if (c->readers == 0)
-      score_rows(c, c->until, c->Cp, first, next);
-    score_rows(c, c->until, c->Cp, c->C + s, c->C + s + 1);
+      score_rows(c, c->until, first, next);
+    score_rows(c, c->until, c->C + s, c->C + s + 1);
   }
 }
 
@@ -276,7 +280,7 @@ static void score(const delta_chunk *c) {
   if (c->factor != NULL && !c->by_heads)
     score_channels(c);
   else
-    score_rows(c, c->turned, c->Rp, c->readers, c->R);
+    score_rows(c, c->keys, c->readers, c->R);
   if (c->by_heads)
     fade_heads(c);
 }
@@ -319,8 +323,8 @@ static void answer(const delta_chunk *c, real *y, const kernel_delta_chunk *x) {
                                   .k = c->C,
                                   .old = read});
   for (int s = 0; s < c->Q; s++)
-    memcpy(y + (x->row[s] * H + (size_t)x->head) * V, read + s * c->Vp,
-           V * sizeof *y);
+    copy_padded(y + (x->row[s] * H + (size_t)x->head) * V, read + s * c->Vp,
+                c->V, c->V);
 }
 
 /* The factors of M's rows through the whole chunk; null: none. */
@@ -358,7 +362,7 @@ static void forward(real *y, real *next, const real *m, real *kept,
     delta_multiply(&(delta_product){.c = next,
                                     .ldc = c.Vp,
                                     .a = c.until,
-                                    .row_step = c.until_ld,
+                                    .row_step = c.Cp,
                                     .k_step = 1,
                                     .b = c.u,
                                     .ldb = c.Vp,
