@@ -25,21 +25,16 @@
 local options = require "saros.options"
 local initialize = require "saros.nn.initialize"
 local gated = require "saros.nn.cells.gated"
+local matrix = require "saros.nn.cells.matrix"
 local lazy = require "saros.lazy"
 
 local late = lazy({}, { layer = { "saros.nn.delta_layer", "new" } })
 
----@class saros.nn.DeltaOptions: saros.nn.RecurrentOptions  without biases, layer_norm, recurrent_dropout and zoneout
----@field heads? integer  H (the largest divisor of hidden up to 4)
----@field key_size? integer  K: features of a key in each head (hidden / heads)
----@field value_size? integer  V: of a value (hidden / heads)
+---@class saros.nn.DeltaOptions: saros.nn.MatrixOptions  convolutions of q, k and v; the output gate is silu(W_g x)
 ---@field gate? "none"|"head"|"channel"  a: 1, a number for each head, or for each feature of the keys ("head")
 ---@field erase? "write"|"separate"|"none"  the erase gate: the write gate, one of its own, or 0 ("write")
 ---@field reflect? boolean  is the erase gate 2 sigmoid in place of sigmoid? With erase = "write" both are (false)
 ---@field reflections? integer  n: keys and values of a step (1)
----@field convolution? integer  steps that the convolutions of q, k and v read, 2 or more; 0: none (4)
----@field output_gate? boolean  silu(W_g x) (true)
----@field pre_norm? boolean  an RMS norm of the layer's input, as in the residual blocks of transformers (as `residual`)
 ---@field remember? integer  a starts as if heads or channels kept values for 1 to `remember` steps, each for its own
 ---  time (none: as in Mamba-2, most of them for tens to thousands of steps)
 
@@ -50,37 +45,15 @@ local late = lazy({}, { layer = { "saros.nn.delta_layer", "new" } })
 
 -- --- Options ------------------------------------------------------------------------------
 
--- Options of other cells that this one has no use for, and what they are without use.
-local LACKS = { "recurrent_dropout", "zoneout", "layer_norm" }
-
 --- What is wrong with the options, if anything; fills in those that follow from others.
 local function check(o)
-  for _, name in ipairs(LACKS) do
-    if o[name] and o[name] ~= 0 then
-      return ("expected no %s, which this cell does not have"):format(name)
-    end
-  end
-  if not o.bias then
-    return "expected no bias = false: biases that could be left out are what this cell does not have"
-  end
-  if not o.heads then
-    o.heads = 4
-    while o.hidden % o.heads ~= 0 do
-      o.heads = o.heads - 1
-    end
-  end
-  if o.hidden % o.heads ~= 0 and not (o.key_size and o.value_size) then
-    return ("expected heads that divide hidden = %d, or key_size and value_size, got %d"):format(o.hidden, o.heads)
-  elseif o.convolution == 1 then
-    return "expected convolution = 0 or at least 2 steps, got 1"
+  local problem = matrix.check(o)
+  if problem then
+    return problem
   elseif o.reflect and o.erase == "none" then
     return 'expected reflect = false with erase = "none", got true'
   elseif o.remember and o.gate == "none" then
     return 'expected gate = "head" or "channel" with remember, got "none"'
-  end
-  o.key_size, o.value_size = o.key_size or o.hidden // o.heads, o.value_size or o.hidden // o.heads
-  if o.pre_norm == nil then
-    o.pre_norm = o.residual
   end
 end
 
@@ -106,14 +79,6 @@ local function fill_decay_bias(o)
   end
 end
 
---- Uniform as PyTorch's convolutions, under every scheme: a filter is no matrix.
-local function fill_taps(steps)
-  local bound = steps ^ -0.5
-  return function(tensor, generator)
-    generator:fill_uniform(tensor, -bound, bound)
-  end
-end
-
 --- Of the decay: the rows of the merged gates that it takes, and what makes a of them.
 local function add_decay(o, p, add)
   local H, K = o.heads, o.key_size
@@ -131,29 +96,14 @@ end
 
 --- The parameters of one layer in one direction.
 local function add_delta(_, o, inputs, add)
-  local H, n, steps, bound = o.heads, o.reflections, o.convolution, inputs ^ -0.5
-  local p, one = {}, initialize.constant(1)
+  local H, n = o.heads, o.reflections
   local widths = { q = H * o.key_size, k = n * H * o.key_size, v = n * H * o.value_size }
-  if o.pre_norm then
-    p.norm_in = add("norm_in_weight", { inputs }, one)
-  end
-  for _, name in ipairs { "q", "k", "v" } do
-    p["weight_" .. name] = add("weight_" .. name, { widths[name], inputs }, initialize.matrix(bound))
-  end
-  for _, name in ipairs(steps > 0 and { "q", "k", "v" } or {}) do
-    p["taps_" .. name] = add("taps_" .. name, { widths[name], steps }, fill_taps(steps))
-  end
+  local p = matrix.add_inputs(o, inputs, add, widths, { "q", "k", "v" })
   local of_decay = add_decay(o, p, add)
   local gates = n * H * (o.erase == "separate" and 2 or 1) + of_decay
-  p.weight_gates = add("weight_gates", { gates, inputs }, initialize.matrix(bound))
-  if o.output_gate then
-    p.weight_g = add("weight_g", { H * o.value_size, inputs }, initialize.matrix(bound))
-  end
-  p.norm_out = add("norm_out_weight", { o.value_size }, one)
-  p.weight_o = add("weight_o", { o.hidden, H * o.value_size }, initialize.matrix((H * o.value_size) ^ -0.5))
-  local own = late.layer(o, inputs, p, widths)
-  return { parameters = p, own = own, output = o.hidden, sizes = own.sizes, named = own.named, learned = 1,
-    ends_in_output = true }
+  p.weight_gates = add("weight_gates", { gates, inputs }, initialize.matrix(inputs ^ -0.5))
+  matrix.add_outputs(o, inputs, add, p, true)
+  return matrix.made(o, p, late.layer(o, inputs, p, widths))
 end
 
 ---@type saros.nn.Cell
@@ -161,17 +111,11 @@ return {
   gates = 4, -- queries, keys, values and the output gate
   linear = true,
   states = { "matrix", "queries", "keys", "values" },
-  options = {
-    { "heads", options.optional(options.size) },
-    { "key_size", options.optional(options.size) },
-    { "value_size", options.optional(options.size) },
+  options = matrix.options_with {
     { "gate", options.one_of { "none", "head", "channel" }, "head" },
     { "erase", options.one_of { "write", "separate", "none" }, "write" },
     { "reflect", options.boolean, false },
     { "reflections", options.size, 1 },
-    { "convolution", options.at_least(0), 4 },
-    { "output_gate", options.boolean, true },
-    { "pre_norm", options.optional(options.boolean) },
     gated.remember_option,
   },
   operation = function()
