@@ -11,7 +11,7 @@ cases.names = { "A", "B", "C", "S1", "S2", "S3" }
 cases.cells = list
 cases.step_cells = {} -- that are one stage of a session
 for _, cell in ipairs(list) do
-  if cell ~= "lru" and cell ~= "delta" and not cells[cell].maker then
+  if cell ~= "lru" and cell ~= "delta" and cell ~= "mlstm" and not cells[cell].maker then
     table.insert(cases.step_cells, cell)
   end
 end
@@ -94,7 +94,7 @@ cases.long = {
 --- Weights of a layer of I = H inputs that are in products, in H^2.
 local function weights_of(name)
   local cell = cells[name]
-  local output = (name == "lru" or name == "delta") and 1 or 0 -- a product behind the walk
+  local output = (name == "lru" or name == "delta" or name == "mlstm") and 1 or 0 -- a product behind the walk
   local of_state = cell.linear and 0 or name == "slstm" and 1 / 4 or 1 -- in heads
   return (1 + of_state) * cell.gates + output
 end

@@ -62,7 +62,7 @@ describe("training a layer of a named cell", function()
       local loaded = loaded_by(([[
         local net = nn.chain { nn.embedding { 3, 4 }, nn.%s { 4, 4, layers = 2 }, nn.linear { 4, 3 } }
         net:init { seed = 1 }]]):format(cell) .. TRAIN)
-      if cells[cell].maker then
+      if cells[cell].maker or cell == "mlstm" then -- whose stabiliser is a cell of nn.cell
         assert.is_true(loaded["nn/cell"] and loaded["nn/own_layer"])
         return
       end

@@ -26,7 +26,7 @@ local PUBLIC = {
   nn = [[
     attention batch_norm bce bits branch cell chain classifier concatenate conv1d crf cross_attention
     cross_entropy ctc_loss delta dropout embedding encoder_decoder finite forecaster gru heads huber initialize kl l1
-    language_model layer_norm linear lru lstm mingru minlstm module mse perplexity recurrent residual rms_norm rnn
+    language_model layer_norm linear lru lstm mingru minlstm mlstm module mse perplexity recurrent residual rms_norm rnn
     slstm state ugrnn unroll windowed_attention]],
   optim = "adam adamw clip_norm clip_value groups rmsprop schedule sgd",
   ["optim.schedule"] = "constant cosine exponential step",

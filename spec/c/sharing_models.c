@@ -29,8 +29,9 @@ static const char models[] =
     "  add_language_model { cell = cell }\n"
     "  add_language_model { cell = cell, tie = true, residual = true,\n"
     "    learn_state = true, dropout = 0.1,\n"
-    "    zoneout = cell ~= 'delta' and 0.1 or 0 }\n"
-    "  if cell ~= 'lru' and cell ~= 'slstm' and cell ~= 'delta' then\n"
+    "    zoneout = cell ~= 'delta' and cell ~= 'mlstm' and 0.1 or 0 }\n"
+    "  if cell ~= 'lru' and cell ~= 'slstm' and cell ~= 'delta' and\n"
+    "     cell ~= 'mlstm' then\n"
     "    add_language_model { cell = cell, layer_norm = true, head = { 20 } }\n"
     "  end\n"
     "  add(function()\n"
@@ -140,7 +141,7 @@ static void share_model(lua_State *alone, lua_State *const *L, int number) {
 int main(void) {
   lua_State *alone = open_state(), *const L[] = {open_state(), open_state()};
   const int count = (int)lua_rawlen(alone, MODELS);
-  CHECK(count == 37, "all models, got %d", count);
+  CHECK(count == 43, "all models, got %d", count);
   for (int number = 1; number <= count; number++)
     share_model(alone, L, number);
   lua_close(alone);

@@ -104,6 +104,10 @@ local rows = {
   ["delta without decay, convolutions and output gate, with an erase gate that reflects"] = {
     new = nn.delta, options = { heads = 1, gate = "none", convolution = 0, output_gate = false, erase = "separate",
       reflect = true }, corner = true },
+  mlstm = { new = nn.mlstm, options = {}, corner = true },
+  ["mlstm without convolutions and output gate, both ways, with a learned first state"] = {
+    new = nn.mlstm, options = { convolution = 0, output_gate = false, bidirectional = true, learn_state = true },
+    corner = true },
   minlstm = { new = nn.minlstm, options = { remember = 5 } },
   ["minlstm, positive, both ways, without biases"] = {
     new = nn.minlstm, options = { candidate = "positive", bidirectional = true, bias = false }, corner = true },
@@ -159,11 +163,12 @@ local function leaves(state)
   return list
 end
 
--- A loss in which outputs and last states count, each with its own weight.
+-- A loss in which outputs and last states count, each with its own weight; but for the
+-- logarithms of weights of rows without a step, -1e30, which would hide all else.
 local function weighed(y, state)
   local loss = (y * random(2, table.unpack(y:shape()))):sum()
   for position, tensor in ipairs(leaves(state)) do
-    loss = loss + (tensor * random(position + 2, table.unpack(tensor:shape()))):sum()
+    loss = loss + (saros.maximum(tensor, -30) * random(position + 2, table.unpack(tensor:shape()))):sum()
   end
   return loss
 end

@@ -417,8 +417,9 @@ end
 --- Two directions have half the state of the decoder each. A unit of an LRU is complex,
 --- so its state is two numbers.
 local function require_halves(o)
-  if o.bidirectional and o.cell == "delta" then
-    options.fail "nn.encoder_decoder: expected bidirectional = false with delta, whose matrices are no halves, got true"
+  if o.bidirectional and (o.cell == "delta" or o.cell == "mlstm") then
+    options.fail(("nn.encoder_decoder: expected bidirectional = false with %s, whose matrices are no halves, got true")
+      :format(o.cell))
   end
   local multiple = o.cell == "lru" and 4 or 2
   if o.bidirectional and options.size.accept(o.projection) and o.projection % 2 ~= 0 then

@@ -22,8 +22,8 @@ local NORM_EPSILON = 1e-5
 ---@field convolved table<string, integer>  by name of a projection, which state is the memory of its convolution
 ---@field named string[]  the gates that it tells
 ---@field walk fun(self: saros.nn.MatrixLayer, input: saros.nn.MatrixInput, walk: saros.nn.MatrixWalk,
----  last: saros.Tensor[]): saros.Tensor, fun(): table<string, saros.Tensor?>  gives y (T, B, O) and a function that gives
----  the gates, each (T, B, n), by name; puts the states after the last step into `last`
+---  last: saros.Tensor[]): saros.Tensor, fun(): table<string, saros.Tensor?>  gives y (T, B, O) and a function that
+---  gives the gates, each (T, B, n), by name; puts the states after the last step into `last`
 ---@field initial saros.Tensor?  the learned first matrix
 local MatrixLayer = {}
 MatrixLayer.__index = MatrixLayer
