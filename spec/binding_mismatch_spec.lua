@@ -136,6 +136,7 @@ describe("arguments that do not fit together #binding", function()
       { x, saros.ones(3, 3), nil, nil, { kernel = 3 }, n = 5 }, { x, saros.ones(3, 3), nil, nil, { ahead = 3 }, n = 5 },
       { x, saros.ones(3, 3), nil, saros.ones(2, 6), { ahead = 1 }, n = 5 },
       { x, saros.ones(3, 3), nil, nil, { mask = saros.ones(2, 5) }, n = 5 }, { x, saros.ids { { 1 } } },
+      { x, saros.ones(3, 3), nil, nil, { activation = "gelu" }, n = 5 },
     },
     crf_loss = { -- more of them in crf_spec
       { x, saros.ids { { 1 } }, crf }, { x, four, crf }, { t(), four, crf }, { x, x, crf },

@@ -196,6 +196,56 @@ describe("a depthwise convolution", function()
     end
   end
 
+  it("ends with an activation as if that followed", function()
+    local function gradients(way, x, weight, bias, state, o)
+      local list = { x, weight, bias, state }
+      for n, tensor in ipairs(list) do
+        list[n] = tensor:clone():trainable(true)
+      end
+      local tape <close> = core.tape()
+      local y, last = way(list[1], list[2], list[3], list[4], o)
+      tape:backward((y * y * random(5, table.unpack(y:shape()))):sum()
+        + (last * random(6, table.unpack(last:shape()))):sum())
+      for n, tensor in ipairs(list) do
+        list[n] = tensor:gradient()
+      end
+      list[#list + 1], list[#list + 2] = y:detach(), last:detach()
+      return list
+    end
+    local function in_parts(x, weight, bias, state, o)
+      o.activation = nil
+      local y, last = core.depthwise(x, weight, bias, state, o)
+      return core.silu(y), last
+    end
+    each_case(function(x, weight, bias, state, o)
+      local expected = gradients(in_parts, x, weight, bias, state, o)
+      o.activation = "silu"
+      local got = gradients(core.depthwise, x, weight, bias, state, o)
+      assert.equal(#expected, #got)
+      for n, tensor in ipairs(expected) do
+        assert.same_values(tensor, got[n], 100 * ROUNDING)
+      end
+      o.activation = nil
+      local plain = core.silu((core.depthwise(x, weight, nil, nil, o)))
+      o.activation = "silu"
+      assert.same_values(plain, (core.depthwise(x, weight, nil, nil, o)), 0)
+    end)
+  end)
+
+  it("adds to the gradient that x has from elsewhere", function()
+    for _, activation in ipairs { false, "silu" } do
+      for _, ahead in ipairs { 0, 1 } do
+        local inputs = { x = random(1, 5, 2, 3), weight = random(2, 3, 3) }
+        assert.gradients_match(function()
+          local o = { activation = activation or nil, ahead = ahead }
+          local once = core.depthwise(inputs.x, inputs.weight, nil, nil, o)
+          local twice = core.depthwise(inputs.x, inputs.weight, nil, nil, o)
+          return (once * random(3, 5, 2, 3)):sum() + (twice * inputs.x * random(4, 5, 2, 3)):sum()
+        end, inputs)
+      end
+    end
+  end)
+
   it("is the product with windows and its sum", function()
     each_case(function(x, weight, bias, state, o)
       for _, shift in ipairs { bias, false } do
@@ -237,9 +287,9 @@ describe("a depthwise convolution", function()
     local inputs = { x = random(1, 7, 2, 3), weight = random(2, 3, 3), bias = random(3, 3), state = random(4, 2, 12) }
     local weigh, weigh_last = random(5, 7, 2, 3), random(6, 2, 12)
     for _, steps in ipairs(STEPS) do
-      for _, reverse in ipairs { false, true } do
+      for n, reverse in ipairs { false, true, false, true } do
         local o = tensors_of(steps)
-        o.dilation, o.reverse = 2, reverse
+        o.dilation, o.reverse, o.activation = 2, reverse, n > 2 and "silu" or nil
         assert.gradients_match(function()
           local y, last = core.depthwise(inputs.x, inputs.weight, inputs.bias, inputs.state, o)
           return (y * y * weigh):sum() + (last * weigh_last):sum()
@@ -250,39 +300,54 @@ describe("a depthwise convolution", function()
 
   it("reads nothing at hidden steps, nor the gradient there", function()
     local mask, nothing = saros.tensor(MASK), 0 / 0
-    local x = saros.where(mask:reshape(7, 2, 1), random(1, 7, 2, 3), nothing):trainable(true)
-    local weight = random(2, 3, 2):trainable(true)
-    local tape <close> = core.tape()
-    local y = core.depthwise(x, weight, random(3, 3), nil, { mask = mask })
-    assert.same_values(y * 0, saros.zeros(7, 2, 3), 0)
-    assert.same_values(core.mask_rows(y, mask), y, 0)
-    tape:backward((y * saros.where(mask:reshape(7, 2, 1), 1, nothing)):sum())
-    assert.is_true(x:gradient():all_finite() and weight:gradient():all_finite())
+    for _, activation in ipairs { false, "silu" } do
+      local x = saros.where(mask:reshape(7, 2, 1), random(1, 7, 2, 3), nothing):trainable(true)
+      local weight = random(2, 3, 2):trainable(true)
+      local tape <close> = core.tape()
+      local y = core.depthwise(x, weight, random(3, 3), nil, { mask = mask, activation = activation or nil })
+      assert.same_values(y * 0, saros.zeros(7, 2, 3), 0)
+      assert.same_values(core.mask_rows(y, mask), y, 0)
+      tape:backward((y * saros.where(mask:reshape(7, 2, 1), 1, nothing)):sum())
+      assert.is_true(x:gradient():all_finite() and weight:gradient():all_finite())
+      assert.same_values(core.mask_rows(x:gradient(), mask), x:gradient(), 0)
+    end
   end)
 
   it("has the same bits for any number of threads", function()
-    local function run(threads)
+    local function run(threads, activation)
       saros.threads(threads)
       local x, weight = random(1, 40, 70, 300):trainable(true), random(2, 300, 4):trainable(true)
       local bias = random(3, 300):trainable(true)
       local tape <close> = core.tape()
-      local y = core.depthwise(x, weight, bias)
+      local y = core.depthwise(x, weight, bias, nil, { activation = activation })
       tape:backward((y * y):sum())
       return { y:detach(), x:gradient(), weight:gradient(), bias:gradient() }
     end
     local before = saros.threads()
-    local one, many = run(1), run(3)
-    saros.threads(before)
-    for n, tensor in ipairs(one) do
-      assert.same_values(tensor, many[n], 0)
+    for n = 1, 2 do
+      local activation = n == 2 and "silu" or nil
+      local one, many = run(1, activation), run(3, activation)
+      saros.threads(before)
+      for m, tensor in ipairs(one) do
+        assert.same_values(tensor, many[m], 0)
+      end
     end
   end)
 
-  it("is in a program a window, a product and a sum", function()
+  it("refuses other activations", function()
+    for _, activation in ipairs { "tanh", 1, true } do
+      assert.error_matches(function()
+        core.depthwise(random(1, 4, 2, 3), random(2, 3, 2), nil, nil, { activation = activation })
+      end, 'depthwise: .*"silu" or nil.*activation')
+    end
+  end)
+
+  it("is in a program a window, a product, a sum and its activation", function()
     local Filter = nn.module "filter"
     Filter.stateful = true
     function Filter:forward(x, state)
-      local y, last = core.depthwise(x, self.weight, self.bias, state and state[1], { dilation = self.dilation })
+      local y, last = core.depthwise(x, self.weight, self.bias, state and state[1],
+        { dilation = self.dilation, activation = self.activation })
       return y, self.weight:size(2) > 1 and { last } or nil
     end
     for _, k in ipairs { 1, 3 } do
@@ -295,10 +360,13 @@ describe("a depthwise convolution", function()
       conv:load { weight = net.weight:reshape(4, 1, k), bias = net.bias }
       local x = random(3, 6, 2, 4)
       net.stateful = k > 1
-      assert.same_values((conv(x)), (net(x)), 0)
-      local session, expected = net:session { streams = 2 }, net(x)
-      for t = 1, 6 do
-        assert.same_values(expected[t], session:step(x[t]), ROUNDING)
+      for n = 1, 2 do
+        net.activation = n == 2 and "silu" or nil
+        local session, expected = net:session { streams = 2 }, net(x)
+        assert.same_values(net.activation and core.silu((conv(x))) or conv(x), expected, 0)
+        for t = 1, 6 do
+          assert.same_values(expected[t], session:step(x[t]), ROUNDING)
+        end
       end
     end
   end)

@@ -47,6 +47,10 @@ static void check_operations(int n) {
   saros_update update = {.rule = (saros_rule)n};
   expect(saros_update_parameter(&update, x, NULL, NULL), NULL, n,
          "update: expected a rule ");
+  const saros_window_options window = {
+      .dilation = 1, .activation = (saros_window_activation)n};
+  expect(saros_depthwise_convolution(x, x, NULL, NULL, &window, &y, last), &y,
+         n, "depthwise: expected an activation in 0..1, got");
   CHECK(saros_function_name((saros_function)n) == NULL, "function %d", n);
   CHECK(saros_operator_name((saros_operator)n) == NULL, "operator %d", n);
   CHECK(saros_cell_of((saros_cell)n).name == NULL, "cell %d", n);

@@ -1,10 +1,8 @@
 /*
 ** Depthwise convolution: sums of a few rows, each feature with its own weights,
-** and the gradient of these weights. The operation knows which rows meet.
+** and their gradients. The operation knows which rows meet.
 */
-#include <string.h>
-
-#include "kernel.h"
+#include "elementary.h"
 
 /* Features that are summed in registers at a time: four vectors. */
 #define WIDTH 16
@@ -51,19 +49,51 @@ static void combine(real *y, const real *start, const real *const *x,
   }
 }
 
-static void products(real *dweights, size_t ldw, const real *x,
-                     const real *const *dy, int k, size_t n) {
+/* a (BLOCK) += b c */
+static inline void add_product(real *a, const real *b, const wide *c) {
+  wide *out = (wide *)a;
+  const wide *w = at(b, 0);
+  out[0] += w[0] * c[0], out[1] += w[1] * c[1];
+  out[2] += w[2] * c[2], out[3] += w[3] * c[3];
+}
+
+static void add_products(real *restrict a, const real *b, const real *c,
+                         size_t n) {
+  for (size_t i = 0; i < n; i++)
+    a[i] += b[i] * c[i];
+}
+
+static void spread(real *const *dx, real *dweights, const real *dz,
+                   const real *const *x, const real *weights, size_t ldw, int k,
+                   size_t n) {
+  size_t i = 0;
+  for (; i + BLOCK <= n; i += BLOCK) {
+    const wide d[] = {at(dz, i)[0], at(dz, i)[1], at(dz, i)[2], at(dz, i)[3]};
+    for (int j = 0; j < k; j++) {
+      if (dx[j] != NULL)
+        add_product(dx[j] + i, weights + (size_t)j * ldw + i, d);
+      if (x[j] != NULL && dweights != NULL)
+        add_product(dweights + (size_t)j * ldw + i, x[j] + i, d);
+    }
+  }
   for (int j = 0; j < k; j++) {
-    if (dy[j] == NULL)
-      continue;
-    real *restrict sums = dweights + (size_t)j * ldw;
-    const real *y = dy[j];
-    for (size_t i = 0; i < n; i++)
-      sums[i] += x[i] * y[i];
+    if (dx[j] != NULL)
+      add_products(dx[j] + i, weights + (size_t)j * ldw + i, dz + i, n - i);
+    if (x[j] != NULL && dweights != NULL)
+      add_products(dweights + (size_t)j * ldw + i, x[j] + i, dz + i, n - i);
+  }
+}
+
+static void silu_backward(real *restrict dz, const real *dy, const real *z,
+                          size_t n) {
+  for (size_t i = 0; i < n; i++) {
+    const real s = sigmoid_of(z[i]);
+    dz[i] = dy[i] * s * (1 + z[i] * (1 - s));
   }
 }
 
 const depthwise_kernels KERNEL_TABLE(depthwise) = {
     .combine = combine,
-    .products = products,
+    .spread = spread,
+    .silu_backward = silu_backward,
 };

@@ -416,9 +416,15 @@ typedef struct depthwise_kernels {
   void (*combine)(real *y, const real *start, const real *const *x,
                   const real *weights, size_t ldw, int k, size_t n);
 
-  /* dweights_j (n) += x dy_j */
-  void (*products)(real *dweights, size_t ldw, const real *x,
-                   const real *const *dy, int k, size_t n);
+  /* The way back of one such sum z, from its gradient dz (n): dx_j (n) += weights_j
+  ** dz and dweights_j += x_j dz. Of dx and x, rows may be null, and so may
+  ** dweights, whose rows are ldw elements apart too; no rows overlap. */
+  void (*spread)(real *const *dx, real *dweights, const real *dz,
+                 const real *const *x, const real *weights, size_t ldw, int k,
+                 size_t n);
+
+  /* dz (n) = dy silu'(z) */
+  void (*silu_backward)(real *dz, const real *dy, const real *z, size_t n);
 } depthwise_kernels;
 
 /* --- Parameter updates (update.c) ----------------------------------------- */

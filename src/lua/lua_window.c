@@ -2,6 +2,7 @@
 ** Windows over time, and the depthwise convolution that is made of them.
 */
 #include <limits.h>
+#include <string.h>
 
 #include "binding.h"
 
@@ -59,14 +60,27 @@ static int window(lua_State *L) {
   return bind_new_tensor(L, last) + 1;
 }
 
+/* That of the options, which may be nil. */
+static int activation_of(lua_State *L, int table) {
+  if (lua_isnil(L, table))
+    return SAROS_WINDOW_PLAIN;
+  const int type = bind_push_field(L, table, "activation");
+  if (type != LUA_TNIL &&
+      (type != LUA_TSTRING || strcmp(lua_tostring(L, -1), "silu") != 0))
+    bind_field_error(L, "\"silu\" or nil", "activation");
+  lua_pop(L, 1);
+  return type == LUA_TNIL ? SAROS_WINDOW_PLAIN : SAROS_WINDOW_SILU;
+}
+
 static int depthwise(lua_State *L) {
-  static const char *const fields[] = {"dilation", "ahead", "reverse",
-                                       "mask",     "reset", NULL};
+  static const char *const fields[] = {
+      "dilation", "ahead", "reverse", "mask", "reset", "activation", NULL};
   enum { INPUT = 1, WEIGHT, BIAS, STATE, OPTIONS };
   lua_settop(L, OPTIONS);
   bind_check_tensor(L, INPUT);
   bind_check_tensor(L, WEIGHT);
   saros_window_options o = push_options(L, OPTIONS, fields);
+  o.activation = activation_of(L, OPTIONS);
   saros_tensor **out = bind_push_tensor(L);
   saros_tensor **last = bind_push_tensor(L);
   o = with_tensors(L, o, OPTIONS);

@@ -284,6 +284,12 @@ SAROS_API saros_status saros_mask_rows(saros_tensor *x, saros_tensor *mask,
 SAROS_API saros_status saros_keep(saros_tensor *reset, saros_tensor *mask,
                                   int reverse, saros_tensor **out);
 
+/* What saros_depthwise_convolution does to its sums; saros_window has none. */
+typedef enum saros_window_activation {
+  SAROS_WINDOW_PLAIN,  // nothing
+  SAROS_WINDOW_SILU,   // x sigmoid(x)
+} saros_window_activation;
+
 /* All zero but the kernel and the dilation, which are 1 or more. */
 typedef struct saros_window_options {
   int kernel, dilation;
@@ -295,6 +301,7 @@ typedef struct saros_window_options {
                         // whose windows see zeros in place of other pieces,
                         // whichever way the walk goes: see saros_keep
   int reverse;          // from the last step to the first: 'before' is after
+  int activation;       // a saros_window_activation; saros_window reads none
 } saros_window_options;
 
 /*
@@ -390,10 +397,10 @@ SAROS_API saros_status saros_delta(saros_tensor *q, saros_tensor *k,
 
 /*
 ** Depthwise convolution over time, of which each feature has its own weights:
-** y(t) = bias + the sum over parts j = 0..k-1 of weight[:, j] * part j of the
-** window of step t, which is not written out. weight (F, k) says the kernel, and
-** 'kernel' of the options is not read; bias (F) or null; the rest is that of
-** saros_window. y (T, B, F) is 0 where the mask is 0, and its gradient is not
+** y(t) = f(bias + the sum over parts j = 0..k-1 of weight[:, j] * part j of the
+** window of step t), where f is the 'activation' of the options. Neither windows
+** nor sums are written out. weight (F, k) says the kernel, and 'kernel' of the
+** options is not read; bias (F) or null; the rest is that of saros_window. y (T, B, F) is 0 where the mask is 0, and its gradient is not
 ** read there. Differentiable in x, weight, bias and the state.
 */
 SAROS_API saros_status saros_depthwise_convolution(

@@ -226,13 +226,17 @@ function core.finite(logits, ids, state, options) end
 ---@return saros.Tensor state  after the last step
 function core.delta(q, k, v, options, state) end
 
---- Depthwise convolution over time: y(t) = bias + the sum over j of weight[:, j] times part j
---- of the window of step t, which is not written out. y is 0 where the mask is 0.
+---@class saros.DepthwiseOptions: saros.WindowOptions
+---@field activation? "silu"  f (none)
+
+--- Depthwise convolution over time: y(t) = f(bias + the sum over j of weight[:, j] times part j
+--- of the window of step t). Neither windows nor sums are written out; the way back makes the
+--- sums again. y is 0 where the mask is 0.
 ---@param x saros.Tensor  (T, B, F)
 ---@param weight saros.Tensor  (F, k)
 ---@param bias? saros.Tensor  (F)
 ---@param state? saros.Tensor  (B, (k - 1) d F)
----@param options? saros.WindowOptions  without kernel, which the weight says
+---@param options? saros.DepthwiseOptions  without kernel, which the weight says
 ---@return saros.Tensor y  (T, B, F)
 ---@return saros.Tensor state  after the last step
 function core.depthwise(x, weight, bias, state, options) end

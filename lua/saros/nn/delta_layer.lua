@@ -9,7 +9,11 @@ local LENGTH_EPSILON = 1e-6
 
 --- silu(convolution(W x)).
 local function mixed(self, input, name, walk, last)
-  local x <close> = matrix_layer.projected(self, input, name, walk, last)
+  local x = matrix_layer.projected(self, input, name, walk, last, "silu")
+  if self.convolved[name] then
+    return x
+  end
+  local _ <close> = x
   return core.silu(x)
 end
 

@@ -54,17 +54,21 @@ function matrix_layer.product(input, weight)
   return core.embedding(of_symbols, input.x)
 end
 
---- convolution(W x), or W x without convolutions; `last` gets the convolution's memory.
+--- activation(convolution(W x)), or W x alone without convolutions; `last` gets the convolution's
+--- memory.
 ---@param name string  of the projection: "q" has weight_q and taps_q
+---@param activation? "silu"  of core.depthwise (none)
 ---@return saros.Tensor
-function matrix_layer.projected(self, input, name, walk, last)
+function matrix_layer.projected(self, input, name, walk, last, activation)
   local plain = matrix_layer.product(input, self.p["weight_" .. name])
   local taps, position = self.p["taps_" .. name], self.convolved[name]
   if not taps then
     return plain
   end
   local _ <close> = plain
-  local y, memory = core.depthwise(plain, taps, nil, walk.state and walk.state[position], walk.steps)
+  local steps = walk.steps
+  local y, memory = core.depthwise(plain, taps, nil, walk.state and walk.state[position],
+    { mask = steps.mask, reset = steps.reset, reverse = steps.reverse, activation = activation })
   last[position] = memory
   return y
 end

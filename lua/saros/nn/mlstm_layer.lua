@@ -31,12 +31,7 @@ end
 
 --- q or k: silu(convolution(W x)), or W x without convolutions.
 local function mixed(self, input, name, walk, last)
-  local x = matrix_layer.projected(self, input, name, walk, last)
-  if self.o.convolution == 0 then
-    return x
-  end
-  local _ <close> = x
-  return core.silu(x)
+  return matrix_layer.projected(self, input, name, walk, last, "silu")
 end
 
 --- The values with a 1 behind those of each head, whose sum is the normaliser: (T, B, H (V + 1)).

@@ -1,21 +1,23 @@
 /*
-** Depthwise convolution over time: y(t) = b + the sum over j of w_j x(t - (k - 1 -
-** j) d), feature by feature. It sums the parts of a window where they stand, so
-** that the windows are never written out. Places and plans: see op_places.c.
+** Depthwise convolution over time: y(t) = f(b + the sum over j of w_j x(t - (k - 1
+** - j) d)), feature by feature, where f is nothing or silu. It sums the parts of a
+** window where they stand, so that the windows are never written out. Places and
+** plans: see op_places.c.
 **
-** The way back reads the plan the other way round: the readers of a source are
-** the steps that have it as part j. With these the gradient of x is again such a
-** sum, and that of w_j the sum of x times the gradients of its readers.
+** The sums z that f reads are not kept: the way back makes those of a step again
+** from x. It takes each step once, and adds the gradient of z to those of all
+** parts of the window, which a walk in the order of time finds in the cache.
 **
-** Work is cut into units of some features of a row or of a group of rows. The
-** sums of each group are added in order, and the groups depend on B alone.
+** Work is cut into units of some features of a group of rows, whose part of a step
+** is one range of memory or a few. The sums of each group are added in order, and
+** the groups depend on B alone.
 */
 #include <string.h>
 
 #include "op.h"
 
 #define FEATURES 256  // of a unit at most, so that its rows stay in L1
-#define GROUPS 32     // of rows, at most
+#define GROUPS 16     // of rows, at most
 #define PARTS 16      // that are summed at a time
 #define STEPS 64      // that are summed in 'real' before they are in double
 
@@ -27,32 +29,45 @@ typedef struct depthwise {
   const real *taps;        // (k, F)
   const real *x, *state;   // (T, B, F), (B, R F) or null
   const real *bias;        // (F), or null
-  real *y;                 // (T, B, F)
+  int has_silu;
+  int height;  // rows of a group
+  real *y;     // (T, B, F)
 
   // the way back; what is not wanted is null
-  const int32_t *readers, *state_readers;  // (T, B, k), (B, R, k)
   const real *dy;
   real *dx, *dstate;
+  int is_fresh;    // dx is to be written, not added to
+  int has_dbias;   // the last row of sums is wanted
   real *sums;      // (groups, k + 1, F): of taps, then of the bias
   double *totals;  // the same
-  int height;      // rows of a group
 } depthwise;
+
+static int height_of(const op_window_sizes *s) {
+  return s->B > GROUPS ? (s->B + GROUPS - 1) / GROUPS : 1;
+}
+
+static int groups_of(const depthwise *d) {
+  return (d->sizes->B + d->height - 1) / d->height;
+}
 
 static int chunks_of(const op_window_sizes *s) {
   return (s->F + FEATURES - 1) / FEATURES;
 }
 
-/* What a unit works on: n features from 'first' on. */
+/* What a unit works on: rows of a group, and n features from 'first' on. */
 typedef struct span {
-  int block;  // a row, or a group
+  int group, row, end;
   size_t first, n;
 } span;
 
-static span span_of(const op_window_sizes *s, int unit) {
-  const int chunks = chunks_of(s);
+static span span_of(const depthwise *d, int unit) {
+  const op_window_sizes *s = d->sizes;
+  const int chunks = chunks_of(s), group = unit / chunks;
+  const int row = group * d->height, end = row + d->height;
   const size_t first = (size_t)(unit % chunks) * FEATURES,
                left = (size_t)s->F - first;
-  return (span){unit / chunks, first, left < FEATURES ? left : FEATURES};
+  return (span){group, row, end < s->B ? end : s->B, first,
+                left < FEATURES ? left : FEATURES};
 }
 
 static int is_hidden(const depthwise *d, int t, int row) {
@@ -68,14 +83,20 @@ static size_t state_at(const op_window_sizes *s, int place, int row) {
   return ((size_t)row * (size_t)s->R + (size_t)place) * (size_t)s->F;
 }
 
-/* The row of features that a source stands for; null for zeros. */
+/* The row of features that a source stands for; null for zeros, and in an array
+** that is null. */
 static const real *row_of(const op_window_sizes *s, const real *x,
                           const real *state, int32_t source, int row) {
   if (source >= 0)
-    return x + step_at(s, source, row);
+    return x != NULL ? x + step_at(s, source, row) : NULL;
   return source == OP_NOTHING || state == NULL
              ? NULL
              : state + state_at(s, -2 - source, row);
+}
+
+static const int32_t *window_of(const depthwise *d, int t, int row) {
+  const op_window_sizes *s = d->sizes;
+  return d->windows + ((size_t)t * (size_t)s->B + (size_t)row) * (size_t)s->k;
 }
 
 /* Rows 'from' and on of a list of sources, PARTS at most; returns how many. */
@@ -90,34 +111,54 @@ static int list_parts(const real **parts, const op_window_sizes *s,
   return count;
 }
 
+/* Has the features of a unit read ahead of their use: the steps of a group lie too
+** far apart for the processor to expect the next one. */
+static void prefetch(const span *u, const real *rows, size_t at) {
+  if (rows == NULL)
+    return;
+  const size_t line = 64 / sizeof(real);
+  for (size_t i = 0; i < u->n; i += line)
+    __builtin_prefetch(rows + at + u->first + i);
+}
+
 /* --- Forward ------------------------------------------------------------------- */
 
-static void convolve_step(const depthwise *d, const span *u, int t) {
+/* z (n), the sums of a step of a row. */
+static void sum_window(const depthwise *d, const span *u, int t, int row,
+                       real *z) {
   const op_window_sizes *s = d->sizes;
-  const int32_t *sources =
-      d->windows + ((size_t)t * (size_t)s->B + (size_t)u->block) * (size_t)s->k;
-  real *y = d->y + step_at(s, t, u->block) + u->first;
   const real *start = d->bias ? d->bias + u->first : NULL;
   for (int j = 0; j < s->k; j += PARTS) {
     const real *parts[PARTS];
-    const int count =
-        list_parts(parts, s, d->x, d->state, sources, u->block, j, u->first);
+    const int count = list_parts(parts, s, d->x, d->state, window_of(d, t, row),
+                                 row, j, u->first);
     d->context->kernels->depthwise->combine(
-        y, start, parts, d->taps + (size_t)j * (size_t)s->F + u->first,
+        z, start, parts, d->taps + (size_t)j * (size_t)s->F + u->first,
         (size_t)s->F, count, u->n);
-    start = y;
+    start = z;
   }
 }
 
-static void convolve_row(void *arguments, int unit) {
+static void convolve_step(const depthwise *d, const span *u, int t, int row) {
+  real *y = d->y + step_at(d->sizes, t, row) + u->first;
+  if (is_hidden(d, t, row)) {
+    memset(y, 0, u->n * sizeof *y);
+    return;
+  }
+  sum_window(d, u, t, row, y);
+  if (d->has_silu)
+    d->context->kernels->pointwise->unary[UNARY_SILU](y, y, u->n);
+}
+
+static void convolve_group(void *arguments, int unit) {
   const depthwise *d = arguments;
-  const span u = span_of(d->sizes, unit);
+  const span u = span_of(d, unit);
   for (int t = 0; t < d->sizes->T; t++)
-    if (is_hidden(d, t, u.block))
-      memset(d->y + step_at(d->sizes, t, u.block) + u.first, 0,
-             u.n * sizeof(real));
-    else
-      convolve_step(d, &u, t);
+    for (int row = u.row; row < u.end; row++) {
+      if (t + 1 < d->sizes->T)
+        prefetch(&u, d->x, step_at(d->sizes, t + 1, row));
+      convolve_step(d, &u, t, row);
+    }
 }
 
 static double work_of(const op_window_sizes *s) {
@@ -126,41 +167,39 @@ static double work_of(const op_window_sizes *s) {
 
 /* --- Backward ------------------------------------------------------------------ */
 
-/* The readers of all sources, from the windows. */
-static void find_readers(const op_window_sizes *s, const int32_t *windows,
-                         int32_t *readers, int32_t *state_readers) {
-  const size_t k = (size_t)s->k, B = (size_t)s->B;
-  for (size_t i = 0; i < ((size_t)s->T + (size_t)s->R) * B * k; i++)
-    readers[i] = OP_NOTHING;
-  for (int t = 0; t < s->T; t++)
-    for (size_t row = 0; row < B; row++)
-      for (size_t j = 0; j < k; j++, windows++) {
-        const int32_t source = *windows;
-        if (source >= 0)
-          readers[((size_t)source * B + row) * k + j] = t;
-        else if (source != OP_NOTHING)
-          state_readers[(row * (size_t)s->R + (size_t)(-2 - source)) * k + j] =
-              t;
-      }
+/* The gradient of z at a step: that of y, or dz (n), which is filled in. */
+static const real *sums_gradient(const depthwise *d, const span *u, int t,
+                                 int row, real *dz) {
+  const real *dy = d->dy + step_at(d->sizes, t, row) + u->first;
+  if (!d->has_silu)
+    return dy;
+  real z[FEATURES];
+  sum_window(d, u, t, row, z);
+  d->context->kernels->depthwise->silu_backward(dz, dy, z, u->n);
+  return dz;
 }
 
-/* The gradients that one source passes on: its own, and its share in those of
-** the taps, 'sums' (k, F) or null. */
-static void return_source(const depthwise *d, const span *u, int row,
-                          const int32_t *readers, const real *x, real *dx,
-                          real *sums) {
+/* Adds what a step passes on to the gradients of its parts, and of taps and bias,
+** 'sums' (k + 1, F) or null. */
+static void return_step(const depthwise *d, const span *u, int t, int row,
+                        real *sums) {
   const op_window_sizes *s = d->sizes;
-  const depthwise_kernels *sums_of = d->context->kernels->depthwise;
+  const int32_t *sources = window_of(d, t, row);
+  real buffer[FEATURES];
+  const real *dz = sums_gradient(d, u, t, row, buffer);
   for (int j = 0; j < s->k; j += PARTS) {
-    const real *parts[PARTS];
-    const int count =
-        list_parts(parts, s, d->dy, NULL, readers, row, j, u->first);
+    const real *x[PARTS], *dx[PARTS];
     const size_t at = (size_t)j * (size_t)s->F + u->first;
-    if (dx != NULL)
-      sums_of->combine(dx, dx, parts, d->taps + at, (size_t)s->F, count, u->n);
-    if (sums != NULL)
-      sums_of->products(sums + at, (size_t)s->F, x, parts, count, u->n);
+    list_parts(dx, s, d->dx, d->dstate, sources, row, j, u->first);
+    const int count =
+        list_parts(x, s, d->x, d->state, sources, row, j, u->first);
+    d->context->kernels->depthwise->spread(
+        (real *const *)dx, sums ? sums + at : NULL, dz, x, d->taps + at,
+        (size_t)s->F, count, u->n);
   }
+  if (sums != NULL && d->has_dbias)
+    d->context->kernels->pointwise->add_scaled(
+        sums + (size_t)s->k * (size_t)s->F + u->first, 1, dz, u->n);
 }
 
 /* Moves the sums of a unit to its totals. */
@@ -175,53 +214,42 @@ static void gather_sums(const depthwise *d, const span *u, real *sums) {
     }
 }
 
-static void return_steps(const depthwise *d, const span *u, int row,
-                         real *sums) {
-  const op_window_sizes *s = d->sizes;
-  real *dbias = sums ? sums + (size_t)s->k * (size_t)s->F + u->first : NULL;
-  for (int t = 0; t < s->T; t++) {
-    const size_t at = step_at(s, t, row) + u->first;
-    if (sums != NULL && t % STEPS == 0)
-      gather_sums(d, u, sums);
-    if (is_hidden(d, t, row))
-      continue;
-    if (sums != NULL)
-      d->context->kernels->pointwise->add_scaled(dbias, 1, d->dy + at, u->n);
-    return_source(d, u, row, d->readers + at / (size_t)s->F * (size_t)s->k,
-                  d->x + at, d->dx ? d->dx + at : NULL, sums);
-  }
+static void clear_step(const depthwise *d, const span *u, int t) {
+  for (int row = u->row; row < u->end; row++)
+    memset(d->dx + step_at(d->sizes, t, row) + u->first, 0,
+           u->n * sizeof(real));
 }
 
-static void return_state(const depthwise *d, const span *u, int row,
-                         real *sums) {
-  const op_window_sizes *s = d->sizes;
-  for (int p = 0; p < (d->state != NULL ? s->R : 0); p++) {
-    const size_t at = state_at(s, p, row) + u->first;
-    if (sums != NULL && p % STEPS == 0)
-      gather_sums(d, u, sums);
-    return_source(d, u, row,
-                  d->state_readers + at / (size_t)s->F * (size_t)s->k,
-                  d->state + at, d->dstate ? d->dstate + at : NULL, sums);
-  }
-}
-
+/* In the order of the walk, in which no step but one that looks ahead adds to
+** later ones: fresh gradients are cleared when the walk comes to them. */
 static void return_group(void *arguments, int unit) {
   const depthwise *d = arguments;
   const op_window_sizes *s = d->sizes;
-  const span u = span_of(s, unit);
+  const span u = span_of(d, unit);
   const size_t group = ((size_t)s->k + 1) * (size_t)s->F;
-  real *sums = d->sums ? d->sums + (size_t)u.block * group : NULL;
-  const int first = u.block * d->height, end = first + d->height;
-  for (int row = first; row < (end < s->B ? end : s->B); row++) {
-    return_steps(d, &u, row, sums);
-    return_state(d, &u, row, sums);
+  real *sums = d->sums ? d->sums + (size_t)u.group * group : NULL;
+  for (int t = 0; t < (d->is_fresh && s->ahead > 0 ? s->T : 0); t++)
+    clear_step(d, &u, t);
+  for (int n = 0, added = 0; n < s->T; n++) {
+    const int t = s->reverse ? s->T - 1 - n : n;
+    if (d->is_fresh && s->ahead == 0)
+      clear_step(d, &u, t);
+    for (int row = u.row; row < u.end; row++) {
+      const int next = s->reverse ? t - 1 : t + 1;
+      if (n + 1 < s->T) {
+        prefetch(&u, d->x, step_at(s, next, row));
+        prefetch(&u, d->dy, step_at(s, next, row));
+        prefetch(&u, d->dx, step_at(s, next, row));
+      }
+      if (is_hidden(d, t, row))
+        continue;
+      return_step(d, &u, t, row, sums);
+      if (sums != NULL && ++added % STEPS == 0)
+        gather_sums(d, &u, sums);
+    }
   }
   if (sums != NULL)
     gather_sums(d, &u, sums);
-}
-
-static int groups_of(const depthwise *d) {
-  return (d->sizes->B + d->height - 1) / d->height;
 }
 
 /* Adds the totals of all groups to the gradients of weight (F, k) and bias (F),
@@ -243,44 +271,46 @@ static void add_totals(const depthwise *d, saros_tensor *dweight,
     }
 }
 
-/* Sums and totals of zeros, if they are wanted, and the readers: in one piece of
-** the pool, *scratch. */
-static saros_status take_scratch(depthwise *d, int has_sums, void **scratch) {
+/* Sums and totals of zeros, in one piece of the pool: the totals. */
+static saros_status take_sums(depthwise *d) {
   const op_window_sizes *s = d->sizes;
-  const size_t rows = (size_t)s->B * (size_t)s->k,
-               sums = has_sums ? (size_t)groups_of(d) * ((size_t)s->k + 1) *
-                                     (size_t)s->F
-                               : 0,
-               ids = ((size_t)s->T + (size_t)s->R) * rows;
-  const size_t bytes =
-      sums * (sizeof(double) + sizeof(real)) + ids * sizeof(int32_t) + 1;
-  double *totals = *scratch = pool_take(&d->context->pool, bytes);
-  if (*scratch == NULL)
+  const size_t count = (size_t)groups_of(d) * ((size_t)s->k + 1) * (size_t)s->F;
+  const size_t bytes = count * (sizeof(double) + sizeof(real)) + 1;
+  d->totals = pool_take(&d->context->pool, bytes);
+  if (d->totals == NULL)
     return base_out_of_memory(d->context, bytes);
-  memset(*scratch, 0, sums * (sizeof(double) + sizeof(real)));
-  if (has_sums) {
-    d->totals = totals;
-    d->sums = (real *)(totals + sums);
-  }
-  int32_t *readers = (int32_t *)((real *)(totals + sums) + sums);
-  d->readers = readers;
-  d->state_readers = readers + (size_t)s->T * rows;
-  find_readers(s, d->windows, readers, readers + (size_t)s->T * rows);
+  memset(d->totals, 0, bytes);
+  d->sums = (real *)(d->totals + count);
   return SAROS_OK;
 }
 
 enum { X, STATE, WEIGHT, BIAS, INPUTS };
-enum { SAVED_X, SAVED_STATE, SAVED_TAPS, SAVED_MASK, WINDOWS, LAST, SAVED };
+enum {
+  SAVED_X,
+  SAVED_STATE,
+  SAVED_TAPS,
+  SAVED_BIAS,  // where there is an activation
+  SAVED_MASK,
+  WINDOWS,
+  LAST,
+  SAVED
+};
+
+/* What the tape keeps behind the sizes. */
+typedef struct depthwise_call {
+  op_window_sizes sizes;
+  int has_silu;
+} depthwise_call;
 
 static saros_status return_output(depthwise *d, saros_tensor *const *grads) {
-  void *scratch;
-  TRY(take_scratch(d, grads[WEIGHT] != NULL || grads[BIAS] != NULL, &scratch));
+  if (grads[WEIGHT] != NULL || grads[BIAS] != NULL)
+    TRY(take_sums(d));
   saros_status status =
       team_share(d->context, 3 * work_of(d->sizes),
                  groups_of(d) * chunks_of(d->sizes), return_group, d);
   if (status == SAROS_OK && d->sums != NULL)
     add_totals(d, grads[WEIGHT], grads[BIAS]);
-  pool_give(&d->context->pool, scratch);
+  pool_give(&d->context->pool, d->totals);
   return status;
 }
 
@@ -290,38 +320,57 @@ static const real *reals_or_null(const saros_tensor *t) {
 
 static saros_status return_last(const tape_entry *e, saros_tensor *dlast,
                                 real *dx, real *dstate) {
+  const depthwise_call *call = e->arguments;
   const op_window_plan plan = {e->saved[WINDOWS], e->saved[LAST]};
-  op_window_move m = op_window_move_of(e->context, e->arguments, &plan, 1);
+  op_window_move m = op_window_move_of(e->context, &call->sizes, &plan, 1);
   m.windows = tensor_reals(dlast);
   m.x = dx, m.state = dstate;
   return op_window_add(&m);
 }
 
-static saros_status depthwise_backward(const tape_entry *e) {
-  const op_window_sizes *s = e->arguments;
-  saros_tensor *grads[INPUTS] = {NULL}, *dy, *dlast;
+/* The gradients to add to, null where none is wanted; that of x may be one to
+** write, if y has one. */
+static saros_status find_gradients(const tape_entry *e, int has_dy,
+                                   saros_tensor **grads, int *is_fresh) {
+  real beta = 1;
   for (int i = 0; i < INPUTS; i++)
     if (e->input[i] != NULL)
-      TRY(tensor_node_gradient(e->input[i], &grads[i]));
+      TRY(i == X && has_dy ? tensor_node_target(e->input[i], &grads[i], &beta)
+                           : tensor_node_gradient(e->input[i], &grads[i]));
+  *is_fresh = beta == 0;
+  return SAROS_OK;
+}
+
+static real *reals_to_add(saros_tensor *gradient) {
+  return gradient != NULL ? tensor_reals(gradient) : NULL;
+}
+
+static saros_status depthwise_backward(const tape_entry *e) {
+  const depthwise_call *call = e->arguments;
+  saros_tensor *grads[INPUTS] = {NULL}, *dy, *dlast;
+  TRY(tape_entry_gradient(e, 0, &dy));
+  int is_fresh = 0;
+  saros_status status = find_gradients(e, dy != NULL, grads, &is_fresh);
   depthwise d = {
       .context = e->context,
-      .sizes = s,
+      .sizes = &call->sizes,
       .windows = tensor_ids(e->saved[WINDOWS]),
       .mask = reals_or_null(e->saved[SAVED_MASK]),
       .taps = tensor_reals(e->saved[SAVED_TAPS]),
       .x = tensor_reals(e->saved[SAVED_X]),
       .state = reals_or_null(e->saved[SAVED_STATE]),
-      .dx = grads[X] ? tensor_reals(grads[X]) : NULL,
-      .dstate = grads[STATE] ? tensor_reals(grads[STATE]) : NULL,
-      .height = s->B > GROUPS ? (s->B + GROUPS - 1) / GROUPS : 1,
+      .bias = reals_or_null(e->saved[SAVED_BIAS]),
+      .has_silu = call->has_silu,
+      .height = height_of(&call->sizes),
+      .dy = reals_or_null(dy),
+      .dx = reals_to_add(grads[X]),
+      .is_fresh = is_fresh,
+      .has_dbias = grads[BIAS] != NULL,
+      .dstate = reals_to_add(grads[STATE]),
   };
-  TRY(tape_entry_gradient(e, 0, &dy));
-  saros_status status = SAROS_OK;
-  if (dy != NULL) {
-    d.dy = tensor_reals(dy);
+  if (status == SAROS_OK && dy != NULL)
     status = return_output(&d, grads);
-    saros_tensor_release(dy);
-  }
+  saros_tensor_release(dy);
   TRY(status);
   TRY(tape_entry_gradient(e, 1, &dlast));
   if (dlast != NULL) {
@@ -360,6 +409,14 @@ static saros_status expect_weights(saros_tensor *x, saros_tensor *weight,
                     TENSOR_SHAPE(bias));
 }
 
+static saros_status expect_activation(saros_context *context, int activation) {
+  if (activation == SAROS_WINDOW_PLAIN || activation == SAROS_WINDOW_SILU)
+    return SAROS_OK;
+  return saros_fail(context, SAROS_EARGUMENT,
+                    "depthwise: expected an activation in 0..%d, got %d",
+                    SAROS_WINDOW_SILU, activation);
+}
+
 /* The weight (F, k) as taps (k, F), without history. */
 static saros_status turn(saros_tensor *weight, saros_tensor **taps) {
   saros_tensor *plain, *turned = NULL;
@@ -372,10 +429,12 @@ static saros_status turn(saros_tensor *weight, saros_tensor **taps) {
   return status;
 }
 
-static saros_status convolve(const op_window_parts *p, const op_window_sizes *s,
+static saros_status convolve(const op_window_parts *p,
+                             const depthwise_call *call,
                              const saros_tensor *taps, const saros_tensor *bias,
                              saros_tensor **out) {
   saros_context *context = p->x->context;
+  const op_window_sizes *s = &call->sizes;
   TRY(tensor_new(context, SAROS_REAL, 3, (const int[]){s->T, s->B, s->F},
                  &out[0]));
   depthwise d = {
@@ -387,9 +446,12 @@ static saros_status convolve(const op_window_parts *p, const op_window_sizes *s,
       .x = tensor_reals(p->x),
       .state = reals_or_null(p->state),
       .bias = reals_or_null(bias),
+      .has_silu = call->has_silu,
+      .height = height_of(s),
       .y = tensor_reals(out[0]),
   };
-  TRY(team_share(context, work_of(s), s->B * chunks_of(s), convolve_row, &d));
+  TRY(team_share(context, work_of(s), groups_of(&d) * chunks_of(s),
+                 convolve_group, &d));
   TRY(tensor_new(context, SAROS_REAL, 2, (const int[]){s->B, s->R * s->F},
                  &out[1]));
   op_window_move m = op_window_move_of(context, s, &p->plan, 1);
@@ -407,24 +469,26 @@ saros_status saros_depthwise_convolution(saros_tensor *x, saros_tensor *weight,
                                          saros_tensor **last) {
   *out = *last = NULL;
   saros_window_options o = *options;
-  op_window_sizes s;
+  depthwise_call call = {.has_silu = o.activation == SAROS_WINDOW_SILU};
+  TRY(expect_activation(x->context, o.activation));
   TRY(expect_weights(x, weight, bias, &o.kernel));
-  TRY(op_expect_window("depthwise", x, state, &o, &s));
+  TRY(op_expect_window("depthwise", x, state, &o, &call.sizes));
   saros_tensor *result[2] = {NULL, NULL}, *taps = NULL, *shift = NULL;
   op_window_parts p = {0};
   saros_status status;
-  TRY_OR_DONE(op_window_prepare(&s, x, state, &o, &p));
+  TRY_OR_DONE(op_window_prepare(&call.sizes, x, state, &o, &p));
   TRY_OR_DONE(turn(weight, &taps));
   if (bias != NULL)
     TRY_OR_DONE(saros_contiguous(bias, &shift));
-  TRY_OR_DONE(convolve(&p, &s, taps, shift, result));
+  TRY_OR_DONE(convolve(&p, &call, taps, shift, result));
   status = tape_record(
-      x->context, &(tape_call){&depthwise_operation, INPUTS,
-                               (saros_tensor *[]){p.x, p.state, weight, bias},
-                               2, result, SAVED,
-                               (saros_tensor *[]){p.x, p.state, taps, p.mask,
-                                                  p.plan.windows, p.plan.state},
-                               &s, sizeof s});
+      x->context,
+      &(tape_call){
+          &depthwise_operation, INPUTS,
+          (saros_tensor *[]){p.x, p.state, weight, bias}, 2, result, SAVED,
+          (saros_tensor *[]){p.x, p.state, taps, call.has_silu ? shift : NULL,
+                             p.mask, p.plan.windows, p.plan.state},
+          &call, sizeof call});
 done:
   op_window_release(&p);
   saros_tensor_release(taps);

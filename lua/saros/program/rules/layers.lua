@@ -148,19 +148,20 @@ function rules.window(t, arguments, results)
   t:bind(results[1], window_node(t, x, given.kernel or 1, given, before, results[2]))
 end
 
---- core.depthwise(x, weight, bias, memory, options): a window, times the weight (k, F), and the
---- sum over its parts.
+--- core.depthwise(x, weight, bias, memory, options): a window, times the weight (k, F), the sum
+--- over its parts, and the activation.
 function rules.depthwise(t, arguments, results)
   local x, weight, bias, before = table.unpack(arguments, 1, 4)
-  local F, k = weight:size(1), weight:size(2)
+  local F, k, given = weight:size(1), weight:size(2), arguments[5] or {}
   local turned = t:node("transpose", { t:spread("depthwise", t:value(weight), layout.all({ F, k }, "feature")) },
     { outer = 1, a = F, b = k, inner = 1 }, k * F)
-  local parts = k == 1 and t:value(x) or window_node(t, x, k, arguments[5] or {}, before, results[2])
+  local parts = k == 1 and t:value(x) or window_node(t, x, k, given, before, results[2])
   local product = t:node("multiply", { parts.node, turned }, {}, k * F)
   local node = k == 1 and product or t:node("sum", { product }, { outer = 1, n = k, inner = F }, F)
   if bias then
     node = t:node("add", { node, t:spread("depthwise", t:value(bias), { layout.axis(F, "feature") }) }, {}, F)
   end
+  node = given.activation and t:node(given.activation, { node }, {}, F) or node
   t:bind(results[1], t:as(node, t:value(x).axes))
 end
 
