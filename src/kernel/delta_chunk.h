@@ -21,7 +21,7 @@
 #ifndef DELTA_CHUNK_H
 #define DELTA_CHUNK_H
 
-#include "delta_solve.h"
+#include "delta_channels.h"
 #include "elementary.h"
 
 /* --- The arrays of a chunk ------------------------------------------------------ */
@@ -256,23 +256,19 @@ static void fade_heads(const delta_chunk *c) {
           *(const delta_vector *)(const void *)(last + i);
 }
 
-/* With K decays: keys fade in 'until' step by step, and each step's rows read them. */
+/* With K decays. */
 static void score_channels(const delta_chunk *c) {
-  for (int s = 0; s < c->Q; s++) {
-    const int first = s * c->n, next = first + c->n;
-    for (int p = 0; p < c->K; p++) {
-      real *key = c->until + p * c->Cp;
-      const real factor = c->factor[s * c->Kp + p];
-      for (int i = 0; i < first;
-           i += DELTA_LANES)  // later ones do not count yet
-        *(delta_vector *)(void *)(key + i) *= factor;
-      for (int i = first; i < next; i++)
-        key[i] = c->keys[p * c->Cp + i];
-    }
-    if (c->readers == 0)
-      score_rows(c, c->until, first, next);
-    score_rows(c, c->until, c->C + s, c->C + s + 1);
-  }
+  delta_score_channels(&(delta_fading){.K = c->K,
+                                       .C = c->C,
+                                       .n = c->n,
+                                       .Cp = (int)c->Cp,
+                                       .rows = c->rows,
+                                       .factor = c->factor,
+                                       .ld = c->Kp,
+                                       .keys = c->keys,
+                                       .until = c->until,
+                                       .scores = c->scores,
+                                       .weight = c->weight});
 }
 
 static void score(const delta_chunk *c) {
