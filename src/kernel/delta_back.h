@@ -217,11 +217,10 @@ static void move_back(const delta_chunk *c, const delta_gradients *d,
                                   .scale = through(c)});
 }
 
-/* d.end += the keys as they reach the end (C, Kp), times their gradients there. */
-static void add_end(const delta_chunk *c, const delta_gradients *d,
-                    const real *keys) {
+/* d.end += the keys, times their gradients as if they stood at the end. */
+static void add_end(const delta_chunk *c, const delta_gradients *d) {
   for (ptrdiff_t i = 0; i < c->C; i++) {
-    const real *key = keys + i * c->Kp, *read = d->keys + i * c->Kp;
+    const real *key = c->rows + i * c->Kp, *read = d->keys + i * c->Kp;
     KERNEL_INDEPENDENT
     for (ptrdiff_t p = 0; p < c->Kp; p++)
       d->end[p] += key[p] * read[p];
@@ -245,7 +244,7 @@ static void begin_rows(const delta_chunk *c, const delta_gradients *d) {
     for (ptrdiff_t p = 0; p < c->Kp; p++)
       key[p] *= last[i];
   }
-  add_end(c, d, c->rows);
+  add_end(c, d);
 }
 
 /* Adds what comes by the scores, whose gradients have the ratio of G in them. */
@@ -268,52 +267,99 @@ static void add_scores_back(const delta_chunk *c, const delta_gradients *d) {
   delta_multiply(&p);
 }
 
-/* Adds what the scores of rows from..to - 1 say to their gradients or, with
-** 'keys', to those of the keys that they read. */
-static void add_rows_back(const delta_chunk *c, const delta_gradients *d,
-                          int from, int to, int seen, int keys) {
-  delta_product p = {.ldc = c->Kp,
-                     .a = d->scores + from * c->Cp,
-                     .ldb = c->Kp,
-                     .n = (int)c->Kp};
-  if (keys) {
-    p.c = d->keys, p.b = c->rows + from * c->Kp;
-    p.row_step = 1, p.k_step = c->Cp, p.m = seen, p.k = to - from;
-  } else {
-    p.c = d->rows + from * c->Kp, p.b = d->fading;
-    p.row_step = c->Cp, p.k_step = 1, p.m = to - from, p.k = seen;
-  }
-  p.old = p.c;
-  delta_multiply(&p);
+/* Vector v of row r of x (rows, Kp), from a column on. */
+static inline delta_vector *vector_of(const delta_chunk *c, real *x,
+                                      ptrdiff_t r, int column, int v) {
+  return delta_at(x, r * c->Kp + column + v * DELTA_LANES);
 }
 
-/* Multiplies the first 'count' keys by the factors of a step. */
-static void fade_keys(const delta_chunk *c, real *keys, int count, int s) {
-  const real *factor = c->factor + s * c->Kp;
-  for (int i = 0; i < count; i++, keys += c->Kp)
-    for (ptrdiff_t p = 0; p < c->Kp; p++)
-      keys[p] *= factor[p];
+/* With K decays, some vectors of columns of a step: keys have come to the step before,
+** and fade once more. Adds to the gradient of row r of the step, a key or the query,
+** what it sees of them. */
+static inline __attribute__((always_inline)) void
+add_row_back(const int vectors, const delta_chunk *c, const delta_gradients *d,
+             ptrdiff_t r, int seen, int column) {
+  delta_vector sum[4];
+  const real *score = d->scores + r * c->Cp;
+  for (int v = 0; v < vectors; v++)
+    sum[v] = *vector_of(c, d->rows, r, column, v);
+  for (int i = 0; i < seen; i++)
+    for (int v = 0; v < vectors; v++)
+      sum[v] += score[i] * *vector_of(c, d->fading, i, column, v);
+  for (int v = 0; v < vectors; v++)
+    *vector_of(c, d->rows, r, column, v) = sum[v];
 }
 
-/* The same with K decays: forward for the rows, backward for the keys. */
-static void add_channels_back(const delta_chunk *c, const delta_gradients *d) {
+/* Forward through the steps: gradients of rows, as keys fade on their way. */
+static inline __attribute__((always_inline)) void
+add_rows_back(const int vectors, const delta_chunk *c, const delta_gradients *d,
+              int column) {
   for (int s = 0; s < c->Q; s++) {
     const int first = s * c->n, seen = first + c->n;
-    fade_keys(c, d->fading, first, s);
-    memcpy(d->fading + first * c->Kp, c->rows + first * c->Kp,
-           (size_t)(c->n * c->Kp) * sizeof(real));
-    if (c->readers == 0)
-      add_rows_back(c, d, first, seen, seen, 0);
-    add_rows_back(c, d, c->C + s, c->C + s + 1, seen, 0);
+    for (int i = 0; i < first; i++)
+      for (int v = 0; v < vectors; v++)
+        *vector_of(c, d->fading, i, column, v) *=
+            *vector_of(c, c->factor, s, column, v);
+    for (int i = first; i < seen; i++)
+      for (int v = 0; v < vectors; v++)
+        *vector_of(c, d->fading, i, column, v) =
+            *vector_of(c, c->rows, i, column, v);
+    for (int r = first; r < seen && c->readers == 0; r++)
+      add_row_back(vectors, c, d, r, r, column);
+    add_row_back(vectors, c, d, c->C + s, seen, column);
   }
-  add_end(c, d, d->fading);
-  for (int s = c->Q - 1; s >= 0; s--) {
-    const int first = s * c->n, seen = first + c->n;
-    if (c->readers == 0)
-      add_rows_back(c, d, first, seen, seen, 1);
-    add_rows_back(c, d, c->C + s, c->C + s + 1, seen, 1);
-    fade_keys(c, d->keys, first, s);
-  }
+}
+
+/* Backward through the steps: the gradient of key i, by the rows of a step that see
+** it, then by the decay of the step. */
+static inline __attribute__((always_inline)) void
+add_key_back(const int vectors, const delta_chunk *c, const delta_gradients *d,
+             int s, ptrdiff_t i, int column) {
+  delta_vector sum[4];
+  const int first = s * c->n, keys = c->readers == 0 ? first + c->n : 0;
+  const real *score = d->scores + i, query = score[(c->C + s) * c->Cp];
+  for (int v = 0; v < vectors; v++)
+    sum[v] = *vector_of(c, d->keys, i, column, v) +
+             query * *vector_of(c, c->rows, c->C + s, column, v);
+  for (ptrdiff_t r = i < first ? first : i + 1; r < keys; r++)
+    for (int v = 0; v < vectors; v++)
+      sum[v] += score[r * c->Cp] * *vector_of(c, c->rows, r, column, v);
+  for (int v = 0; v < vectors && i < first; v++)
+    sum[v] *= *vector_of(c, c->factor, s, column, v);
+  for (int v = 0; v < vectors; v++)
+    *vector_of(c, d->keys, i, column, v) = sum[v];
+}
+
+static inline __attribute__((always_inline)) void
+add_keys_back(const int vectors, const delta_chunk *c, const delta_gradients *d,
+              int column) {
+  for (int s = c->Q - 1; s >= 0; s--)
+    for (int i = 0; i < (s + 1) * c->n; i++)
+      add_key_back(vectors, c, d, s, i, column);
+}
+
+/* Some vectors of columns. Takes copies, which no store to an array can change. */
+static inline __attribute__((always_inline)) void
+add_columns_back(const int vectors, const delta_chunk c,
+                 const delta_gradients d, int column) {
+  add_rows_back(vectors, &c, &d, column);
+  for (int i = 0; i < c.C; i++)
+    for (int v = 0; v < vectors; v++)
+      *vector_of(&c, d.end, 0, column, v) +=
+          *vector_of(&c, d.fading, i, column, v) *
+          *vector_of(&c, d.keys, i, column, v);
+  add_keys_back(vectors, &c, &d, column);
+}
+
+/* The same with K decays. */
+static void add_channels_back(const delta_chunk *c, const delta_gradients *d) {
+  int column = 0;
+  for (; column + 4 * DELTA_LANES <= c->Kp; column += 4 * DELTA_LANES)
+    add_columns_back(4, *c, *d, column);
+  for (; column + 2 * DELTA_LANES <= c->Kp; column += 2 * DELTA_LANES)
+    add_columns_back(2, *c, *d, column);
+  for (; column < c->Kp; column += DELTA_LANES)
+    add_columns_back(1, *c, *d, column);
 }
 
 /* d.fades: a row has G as a factor as what reads, and as a divisor as what is read. */

@@ -79,28 +79,33 @@ delta_walk(const int count, const int n, const delta_fading *f, int from,
   }
 }
 
+/* No row before a vector of keys sees one of them. */
+static void delta_see_nothing(const delta_fading *f, int from, int to,
+                              int column) {
+  for (ptrdiff_t row = from; row < to; row++)
+    *delta_at(f->scores, row * f->Cp + column) = (delta_vector){0};
+}
+
+/* Takes a copy, which no store to its arrays can change. */
 static inline __attribute__((always_inline)) void
-delta_walk_all(const int n, const delta_fading *f) {
-  for (int column = 0; column < f->Cp; column += DELTA_LANES) {
-    int from = column < f->C ? column : f->C;
-    for (int row = 0; row < f->C; row++)
-      if (row < from)
-        *delta_at(f->scores, row * f->Cp + column) = (delta_vector){0};
-    for (int s = 0; s < f->C / n && (s + 1) * n <= from; s++)
-      *delta_at(f->scores, (f->C + s) * f->Cp + column) = (delta_vector){0};
-    for (; from + DELTA_WALKED <= f->C; from += DELTA_WALKED)
-      delta_walk(DELTA_WALKED, n, f, from, column);
-    for (; from < f->C; from++)
-      delta_walk(1, n, f, from, column);
+delta_walk_all(const int n, const delta_fading f) {
+  for (int column = 0; column < f.C; column += DELTA_LANES) {
+    int from = column;
+    delta_see_nothing(&f, 0, column, column);
+    delta_see_nothing(&f, f.C, f.C + column / n, column);
+    for (; from + DELTA_WALKED <= f.C; from += DELTA_WALKED)
+      delta_walk(DELTA_WALKED, n, &f, from, column);
+    for (; from < f.C; from++)
+      delta_walk(1, n, &f, from, column);
   }
 }
 
 /* Scores, and keys as they reach the end. */
 static void delta_score_channels(const delta_fading *f) {
   if (f->n == 1)
-    delta_walk_all(1, f);
+    delta_walk_all(1, *f);
   else
-    delta_walk_all(f->n, f);
+    delta_walk_all(f->n, *f);
 }
 
 #endif

@@ -76,25 +76,26 @@ delta_solve_tile(const int rows, const int vectors, const delta_system *s,
   delta_solve_rows(rows, vectors, s, from, column, sum);
 }
 
+/* Takes a copy of the system, which no store to its arrays can change. */
 static inline __attribute__((always_inline)) void
-delta_solve_column(const int vectors, const delta_system *s, int column) {
+delta_solve_column(const int vectors, const delta_system s, int column) {
   int from = 0;
-  for (; from + DELTA_SOLVED <= s->rows; from += DELTA_SOLVED)
-    delta_solve_tile(DELTA_SOLVED, vectors, s, from, column);
-  for (; from < s->rows; from++)
-    delta_solve_tile(1, vectors, s, from, column);
+  for (; from + DELTA_SOLVED <= s.rows; from += DELTA_SOLVED)
+    delta_solve_tile(DELTA_SOLVED, vectors, &s, from, column);
+  for (; from < s.rows; from++)
+    delta_solve_tile(1, vectors, &s, from, column);
 }
 
 static void delta_solve(const delta_system *s) {
   int column = 0;
 #if DELTA_SUMS == 16
   for (; column + 4 * DELTA_LANES <= s->width; column += 4 * DELTA_LANES)
-    delta_solve_column(4, s, column);
+    delta_solve_column(4, *s, column);
 #endif
   for (; column + 2 * DELTA_LANES <= s->width; column += 2 * DELTA_LANES)
-    delta_solve_column(2, s, column);
+    delta_solve_column(2, *s, column);
   for (; column < s->width; column += DELTA_LANES)
-    delta_solve_column(1, s, column);
+    delta_solve_column(1, *s, column);
 }
 
 #endif
