@@ -450,6 +450,8 @@ static void backward(const kernel_delta_gradients *out, const real *dy,
   solve_back(&c, &d);
   add_value_gradients(&c, &d, out, x);
   fetch_ahead(x, out->k, c.n, c.K);
+  if (x->sizes->channels)
+    fetch_ahead(x, out->decay, 1, c.K);
   multiply_back(&c, &d, m, dm);
   if (c.factor != NULL)
     end_decay(&c, &d, m, dm);

@@ -337,6 +337,8 @@ static void forward(real *y, real *next, const real *m, real *kept,
     find_decays(&c, x);
   fetch_ahead(x, x->x.k, c.n, c.K);
   score(&c);
+  if (x->sizes->channels)
+    fetch_ahead(x, x->x.decay, 1, c.K);
   fetch_ahead(x, x->x.v, c.n, c.V);
   delta_multiply(&(delta_product){.c = c.read + c.readers * c.Vp,
                                   .ldc = c.Vp,
