@@ -155,8 +155,11 @@ static void convolve_group(void *arguments, int unit) {
   const span u = span_of(d, unit);
   for (int t = 0; t < d->sizes->T; t++)
     for (int row = u.row; row < u.end; row++) {
-      if (t + 1 < d->sizes->T)
-        prefetch(&u, d->x, step_at(d->sizes, t + 1, row));
+      if (t + 1 < d->sizes->T) {
+        const size_t next = step_at(d->sizes, t + 1, row);
+        prefetch(&u, d->x, next);
+        prefetch(&u, d->y, next);
+      }
       convolve_step(d, &u, t, row);
     }
 }
@@ -235,11 +238,11 @@ static void return_group(void *arguments, int unit) {
     if (d->is_fresh && s->ahead == 0)
       clear_step(d, &u, t);
     for (int row = u.row; row < u.end; row++) {
-      const int next = s->reverse ? t - 1 : t + 1;
       if (n + 1 < s->T) {
-        prefetch(&u, d->x, step_at(s, next, row));
-        prefetch(&u, d->dy, step_at(s, next, row));
-        prefetch(&u, d->dx, step_at(s, next, row));
+        const size_t next = step_at(s, s->reverse ? t - 1 : t + 1, row);
+        prefetch(&u, d->x, next);
+        prefetch(&u, d->dy, next);
+        prefetch(&u, d->dx, next);
       }
       if (is_hidden(d, t, row))
         continue;
