@@ -30,7 +30,9 @@ local parser = argparse("automata.lua", "Nets of finite states that are proved r
 parser:option("--task", "One of parity, mod3, mod5, mod7, flip-flop, brackets, brackets2, S3, A5; all without it.")
 numbers.whole(parser, "--seeds", "Seeds from 1 to this."):default "1"
 parser:flag("--show", "Print the automaton.")
-parser:option("--save", "Picture of the automaton, as SVG.")
+parser:option("--save", "Picture of the automaton, as SVG."):convert(function(path)
+  return path:match "%.svg$" and path, ("--save: expected a name that ends in .svg, got '%s'"):format(path)
+end)
 parser:option("--table", "The automaton as a C file.")
 numbers.whole(parser, "--steps", "Steps of a random word that a session answers, as a test.", 0):default "0"
 local args = parser:parse()

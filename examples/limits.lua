@@ -171,14 +171,16 @@ parser:option("--task", "What they learn, one table each."):args "+":choices(nam
   :default { "adding", "repeat" }
 numbers.whole(parser, "--lengths", "Steps of the cells' sequences, or pairs to recall, at which nets learn.", 2)
   :args "+"
-numbers.whole(parser, "--beyond", "Steps at which they are only tested, of tasks with a state to be kept.", 2)
+numbers.whole(parser, "--beyond", "Steps at which they are only tested, where a state is to be kept; the columns with a +.", 2)
   :args "+"
 numbers.whole(parser, "--symbols", "To be repeated by encoders and decoders."):args "+"
 numbers.whole(parser, "--updates", "At each length, at most."):default "2000"
 numbers.whole(parser, "--polish", "Updates before the tests beyond, with a rate that falls to 0.", 0):default "300"
 parser:option("--only", "These nets, by name."):args "+":choices(names_of(NETS))
 numbers.whole(parser, "--seed", "Same seed, same result.", 0):default "1"
-parser:option("--save", "Picture to draw.")
+parser:option("--save", "Picture to draw, as SVG."):convert(function(path)
+  return path:match "%.svg$" and path, ("--save: expected a name that ends in .svg, got '%s'"):format(path)
+end)
 parser:flag("--full", "Up to 10,000 steps and 100 symbols: about an hour.")
 local args = parser:parse()
 

@@ -414,7 +414,7 @@ describe("a cell of nn.cell that is wrong", function()
     fails(layers(function(_, x) return x, { x } end, { 4 }),
       "nn.recurrent: expected a step to return a state of the 4 numbers a row that it takes, got one of 3")
     fails(function() nn.recurrent { 3, 4, cell = Highway, compiled = false }:init({ seed = 1 })(normal(1, 5, 2, 7)) end,
-      "recurrent: expected x of shape (T, B, 3), got a tensor (5, 2, 7)")
+      "highway: expected x of shape (T, B, 3), got a tensor (5, 2, 7)")
     local line = debug.getinfo(1, "l").currentline + 1
     local function nothing() end
     fails(function() nn.unroll(nothing, normal(1, 5, 2, 3), normal(1, 2, 3)) end,

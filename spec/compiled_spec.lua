@@ -493,7 +493,7 @@ describe("a cell of one's own that cannot be compiled", function()
       return p.inner(x .. h)
     end) }:init { seed = 1 }
     assert.error_matches(function() net(saros.zeros(5, 2, 7)) end,
-      "recurrent: expected x of shape %(T, B, 3%), got a tensor %(5, 2, 7%)")
+      "takes: expected x of shape %(T, B, 3%), got a tensor %(5, 2, 7%)")
   end)
 end)
 

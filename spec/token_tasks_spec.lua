@@ -430,6 +430,18 @@ describe("the length of a task", function()
 end)
 
 describe("tasks of tokens", function()
+  it("take outputs of all answers or of all steps, and no other number of rows", function()
+    local task = tasks.flip_flop { length = 40 }
+    local batch = task:batch(saros.generator(1), 1)
+    local y = saros.generator(2):normal { 40, 1, 2 }
+    local answers = task:answered(y, batch)
+    assert.near(task:loss(y, batch):item(), task:loss(answers, batch):item(), 1e-6)
+    for _, judge in ipairs { task.loss, task.score } do
+      assert.error_matches(function() judge(task, y:reshape(40, 2), batch) end,
+        "flip_flop: expected outputs of shape %(%d+, 2%), got a tensor %(40, 2%)", 1)
+    end
+  end)
+
   it("refuse what cannot be", function()
     for message, act in pairs {
       ["data.tasks.counter: expected option 'length' to be a positive integer, or a range { least, most } of them, "

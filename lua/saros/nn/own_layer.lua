@@ -295,7 +295,7 @@ function OwnLayer:run(x, state, given, reverse, tells)
     scope.tracer:walks_back(state)
   end
   if x:size(3) ~= self.input then
-    options.fail(("recurrent: expected x of shape (T, B, %d), got %s"):format(self.input, options.describe(x)))
+    options.fail(("%s: expected x of shape (T, B, %d), got %s"):format(self.kind, self.input, options.describe(x)))
   end
   local steps = { mask = given and given.mask, reset = given and given.reset, reverse = reverse }
   local factors = factors_of(self, x:size(1), x:size(2))

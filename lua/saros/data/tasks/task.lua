@@ -125,7 +125,7 @@ local function judged(self, outputs, batch)
     shape = { targets:size(1), self.outputs }
   end
   local T = type(batch) == "table" and options.tensor.accept(batch.inputs) and batch.inputs:size(1)
-  if T and T > shape[1] and options.has_shape(outputs, T, shape[2], shape[3]) then
+  if #shape == 3 and T and T > shape[1] and options.has_shape(outputs, T, shape[2], shape[3]) then
     outputs = outputs:slice(1, -shape[1])
   end
   if not options.has_shape(outputs, table.unpack(shape)) then
