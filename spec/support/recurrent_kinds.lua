@@ -104,10 +104,10 @@ local rows = {
   ["delta without decay, convolutions and output gate, with an erase gate that reflects"] = {
     new = nn.delta, options = { heads = 1, gate = "none", convolution = 0, output_gate = false, erase = "separate",
       reflect = true }, corner = true },
-  mlstm = { new = nn.mlstm, options = {}, corner = true },
+  mlstm = { new = nn.mlstm, options = { heads = 1 }, corner = true }, -- norms of single numbers are their signs
   ["mlstm without convolutions and output gate, both ways, with a learned first state"] = {
-    new = nn.mlstm, options = { convolution = 0, output_gate = false, bidirectional = true, learn_state = true },
-    corner = true },
+    new = nn.mlstm, options = { heads = 1, convolution = 0, output_gate = false, bidirectional = true,
+      learn_state = true }, corner = true },
   minlstm = { new = nn.minlstm, options = { remember = 5 } },
   ["minlstm, positive, both ways, without biases"] = {
     new = nn.minlstm, options = { candidate = "positive", bidirectional = true, bias = false }, corner = true },
