@@ -171,7 +171,7 @@ parser:option("--task", "What they learn, one table each."):args "+":choices(nam
   :default { "adding", "repeat" }
 numbers.whole(parser, "--lengths", "Steps of the cells' sequences, or pairs to recall, at which nets learn.", 2)
   :args "+"
-numbers.whole(parser, "--beyond", "Steps at which they are only tested, where a state is to be kept; the columns with a +.", 2)
+numbers.whole(parser, "--beyond", "Steps at which they are only tested, of tasks with a state to be kept (+).", 2)
   :args "+"
 numbers.whole(parser, "--symbols", "To be repeated by encoders and decoders."):args "+"
 numbers.whole(parser, "--updates", "At each length, at most."):default "2000"
