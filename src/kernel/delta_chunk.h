@@ -120,7 +120,7 @@ fetch_ahead(const kernel_delta_chunk *x, const real *from, int parts, int n) {
   for (int s = 0; s < x->ahead_steps; s++)
     for (int j = 0; j < parts; j++) {
       const real *row = from + ((x->ahead[s] * (size_t)parts + (size_t)j) * H +
-                                (size_t)x->head) *
+                                (size_t)x->ahead_head) *
                                    (size_t)n;
       for (int i = 0; i < n; i += 64 / (int)sizeof *row)
         __builtin_prefetch(row + i, 0, 2);

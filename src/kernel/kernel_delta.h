@@ -42,7 +42,7 @@ typedef struct kernel_delta_chunk {
   int head, steps;
   const size_t *row;    // (steps): the row of each step, in order
   const size_t *ahead;  // rows to fetch meanwhile: of the chunk that comes next
-  int ahead_steps;
+  int ahead_head, ahead_steps;
 } kernel_delta_chunk;
 
 /*

@@ -224,17 +224,34 @@ static int turn_to(delta_unit *u, int from) {
   return u->plan[1 + from] < 0;
 }
 
-/* Says that places from..to - 1 come next, of which a chunk is fetched: the one at
-** the beginning or, on the way back, at the end. */
-static void look_ahead(delta_unit *u, int from, int to, int back) {
+/* Says that places from..to - 1 of a unit's list come next, of which a chunk is
+** fetched: the one at the beginning or, on the way back, at the end. */
+static void look_ahead(delta_unit *u, const delta_unit *next, int from, int to,
+                       int back) {
   const int most = u->r->chunk;
   if (back && to - from > most)
     from = to - most;
   if (!back && to - from > most)
     to = from + most;
-  list_rows(u, u->ahead, from, to);
+  list_rows(next, u->ahead, from, to);
   u->chunk.ahead = u->ahead;
+  u->chunk.ahead_head = next->head;
   u->chunk.ahead_steps = to - from;
+}
+
+/* The same of the unit itself or, where it has no such places, of the unit after it:
+** of all its places or, with 'last', of its last segment. */
+static void look_on(delta_unit *u, int from, int to, int last, int back) {
+  const int number = u->row * u->r->sizes.heads + u->head + 1;
+  u->chunk.ahead_steps = 0;
+  if (from < to) {
+    look_ahead(u, u, from, to, back);
+  } else if (number < u->r->B * u->r->sizes.heads) {
+    const delta_unit next = unit_of(u->r, number, NULL);
+    const int count = next.plan[0], segment = u->r->segment;
+    from = last && count > 0 ? (count - 1) / segment * segment : 0;
+    look_ahead(u, &next, from, count, back);
+  }
 }
 
 /* --- Forward ------------------------------------------------------------------------ */
@@ -253,7 +270,7 @@ static void run_unit(delta_unit *u) {
     }
     if (turn_to(u, at))
       load(u, m, first);
-    look_ahead(u, at + u->chunk.steps, u->plan[0], 0);
+    look_on(u, at + u->chunk.steps, u->plan[0], 0, 0);
     u->kernels->forward(tensor_reals(r->y), m, m, kept, &u->chunk);
   }
   store(u, state_at(u, r->last), m);
@@ -338,8 +355,12 @@ static int replay(delta_unit *u, const delta_scratch *s, int segment, int *at) {
     at[count] = place;
     if (turn_to(u, place))
       load(u, m, first_at(u, r->t[D_FIRST]));
-    look_ahead(u, place + u->chunk.steps, end, 0);
-    real *next = u->chunk.ahead_steps > 0 ? m + s->slot : NULL;
+    const int after = place + u->chunk.steps;
+    if (after < end)
+      look_on(u, after, end, 1, 0);
+    else
+      look_on(u, segment > 0 ? from - r->segment : 0, from, 1, 0);
+    real *next = after < end ? m + s->slot : NULL;
     u->kernels->forward(NULL, next, m, m + padded_size(r), &u->chunk);
   }
   return count;
@@ -359,7 +380,7 @@ static void run_unit_back(delta_unit *u) {
     for (int i = replay(u, &s, segment, at) - 1; i >= 0; i--) {
       real *m = s.slots + (size_t)i * s.slot;
       const int starts = turn_to(u, at[i]);
-      look_ahead(u, 0, at[i], 1);
+      look_on(u, 0, at[i], 1, 1);
       u->kernels->backward(&targets, dy, s.dm, m, m + padded_size(r), s.own,
                            &u->chunk);
       if (!starts)
