@@ -199,13 +199,6 @@ local function forget(x)
   local _ <close> = x
 end
 
---- The rows of a table that ids choose, (T, B, F), 0 at padded steps.
-local function rows_of(table, ids, mask)
-  local rows = core.embedding(table, given_steps.hide(ids, mask))
-  local _ <close> = mask and rows or nil
-  return given_steps.hide(rows, mask)
-end
-
 --- One layer in its directions; their states go to `last`, and what they give to
 --- `seen` if it is wanted. With a table, x is ids.
 local function run_layer(self, layer, x, state, steps, last, table, seen)
@@ -232,7 +225,7 @@ local function run_layer(self, layer, x, state, steps, last, table, seen)
   end
   local features = table and table:size(2) or x:size(3)
   if self.o.residual and y:size(3) == features then
-    local rows <close> = table and rows_of(table, x, steps and steps.mask) or nil
+    local rows <close> = table and given_steps.embed(table, x, steps and steps.mask) or nil
     local sum = y + (rows or x)
     release(y)
     y = sum

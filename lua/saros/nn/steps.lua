@@ -84,6 +84,17 @@ function steps.hide(x, mask)
   return mask and core.mask_rows(x, mask) or x
 end
 
+--- The rows of a table that ids choose, with zeros behind the rows' ends.
+---@param table saros.Tensor  (V, F)
+---@param ids saros.Tensor  (T, B); anything behind the ends
+---@param mask saros.Tensor?  (T, B)
+---@return saros.Tensor  (T, B, F)
+function steps.embed(table, ids, mask)
+  local rows = core.embedding(table, steps.hide(ids, mask))
+  local _ <close> = mask and rows or nil
+  return steps.hide(rows, mask)
+end
+
 --- Refuse what is no tensor (T, B) of 1 and 0. Complaints have no position.
 ---@param what string  "a mask"
 ---@param tensor saros.Tensor?
