@@ -231,7 +231,32 @@ describe("an automaton", function()
     local _, circles = picture:svg():gsub("<circle", "")
     assert.equal(2, circles)
     assert.error_matches(function() automaton:run { 1, 3 } end, "run: expected a token that is allowed, got 3 at 2")
-    assert.error_matches(function() parity:automaton { limit = 1 } end, "at most 1 states")
+    assert.error_matches(function() parity:automaton { limit = 1 } end,
+      "automaton: expected at most 1 states, got more; prune the model first or give a larger limit", 1, true)
+  end)
+
+  it("says beside a reference that no answer is asked, after every word", function()
+    local switch = { tokens = 3, answers = 2, start = 1, step = function(state, token)
+      return token < 3 and token or state, token == 3 and state or nil
+    end }
+    local model = automata.learn(switch, { heads = 4, states = 4 })
+    local automaton = model:automaton { reference = switch }
+    assert.equal(4, #automaton.next)
+    assert.same({ false }, automaton:run { 1 })
+    local word, answers = word_of(switch, 4, 300)
+    assert.same(answers, automaton:run(word))
+    for _, answer in ipairs(model:automaton():run(word)) do
+      assert.is_truthy(answer)
+    end
+  end)
+
+  it("has no state of its own for a start at which no word ends", function()
+    local first = { tokens = 2, answers = 2, start = 0, step = function(state, token)
+      state = state == 1 and token == 2 and 2 or 1
+      return state, state
+    end }
+    local model = automata.learn(first, { heads = 4, states = 4 })
+    assert.equal(2, #model:automaton { reference = first }.next)
   end)
 
   it("is a table in C that gives the same answers", function()

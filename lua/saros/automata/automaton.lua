@@ -46,16 +46,20 @@ local function refined(a, class)
   return finer, count
 end
 
---- Answers that are never asked may be any: those of states that go on in the same way.
-local function with_answers(a, class)
-  local known, told = {}, {}
-  for state in ipairs(a.next) do
-    local key = after(a, class, state)
-    known[key] = known[key] or a.told[state]
+--- Where no word ends at the start, its answer may be any: that of a state that goes on in the
+--- same way, or none.
+local function with_start(a, class)
+  if a.told[1] ~= nil then
+    return a
   end
-  for state in ipairs(a.next) do
-    told[state] = a.told[state] or known[after(a, class, state)] or false
+  local told, goes_on = table.move(a.told, 2, #a.next, 2, {}), after(a, class, 1)
+  for state = 2, #a.next do
+    if after(a, class, state) == goes_on then
+      told[1] = a.told[state]
+      break
+    end
   end
+  told[1] = told[1] or false
   return { tokens = a.tokens, answers = a.answers, next = a.next, told = told }
 end
 
@@ -95,10 +99,11 @@ end
 
 --- The automaton that has as few states as possible (Moore 1956, "Gedanken-Experiments on
 --- Sequential Machines").
----@param a table  fields as of saros.automata.Automaton; each state is reached
+---@param a table  fields as of saros.automata.Automaton; each state is reached; told[1] may be nil,
+---  where no word ends at the start
 ---@return saros.automata.Automaton
 function automaton.minimal(a)
-  a = with_answers(a, classes_of(a))
+  a = with_start(a, classes_of(a))
   return setmetatable(joined(a, classes_of(a)), Automaton)
 end
 

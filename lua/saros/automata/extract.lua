@@ -2,7 +2,8 @@
 ---
 --- States that are reached from the start are found breadth first, and those that no word
 --- tells apart become one (Moore 1956). Beside a reference, only tokens that it allows are
---- followed, and only answers that it asks for count.
+--- followed, and the net's answers stand only where the reference asks for one: a state that
+--- is reached with and without a question is two, one of which says that none is asked.
 
 local options = require "saros.options"
 local automaton = require "saros.automata.automaton"
@@ -15,28 +16,28 @@ local function anything(tokens)
   return references.of("automaton", { tokens = tokens, answers = 1, start = 1, step = function() return 1, 1 end })
 end
 
---- All pairs of a state of the reference and one of the machine that are reached, with the
---- transitions that may happen, and where an answer is asked.
+--- All that is reached: a state of the reference and one of the machine, and whether an answer
+--- is asked there (nil at the start if no word ends there), with the transitions.
 local function walk(reference, of, limit)
-  local r, c, numbers, next, asked, at = {}, {}, {}, {}, {}, 1
-  local function number_of(state, place)
-    local key = state << 32 | place
+  local r, c, numbers, next, asked, at = { 1 }, { 1 }, {}, { {} }, {}, 1
+  local function number_of(state, place, is_asked)
+    local key = (state << 32 | place) << 1 | (is_asked and 1 or 0)
     if not numbers[key] then
-      numbers[key] = #r + 1
-      r[#r + 1], c[#c + 1], next[#next + 1], asked[#asked + 1] = state, place, {}, false
+      local is_start = state == 1 and place == 1 and asked[1] == nil
+      local number = is_start and 1 or #r + 1
+      numbers[key], asked[number], r[number], c[number] = number, is_asked, state, place
+      next[number] = next[number] or {}
     end
     return numbers[key]
   end
-  number_of(1, 1)
   while r[at] do
     for _, token in ipairs(reference:choices(r[at])) do
       local after, answer = reference:step(r[at], token)
-      local to = number_of(after, of:step(c[at], token))
-      next[at][token] = to
-      asked[to] = asked[to] or answer ~= false
+      next[at][token] = number_of(after, of:step(c[at], token), answer ~= false)
     end
     if #r > limit then
-      options.fail(("automaton: expected at most %d states, got more; prune the model first"):format(limit))
+      options.fail(("automaton: expected at most %d states, got more; prune the model first or give a larger limit")
+        :format(limit))
     end
     at = at + 1
   end
