@@ -4,7 +4,7 @@ require "spec.support.values"
 local c = require "spec.support.c_files"
 local files = require "spec.support.files"
 local saros = require "saros"
-local automata, tasks = saros.automata, saros.data.tasks
+local automata, nn, tasks = saros.automata, saros.nn, saros.data.tasks
 
 -- Sums of bits, modulo m. The answer is the sum, modulo the number of answers, or what `change` says.
 local function counter(m, answers, change)
@@ -166,7 +166,7 @@ describe("a proof", function()
   it("stays open where there are more states than it may see", function()
     local proof = parity:prove(counter(64, 2), { limit = 10 })
     assert.same({ false, false }, { proof.proved, proof.closed })
-    assert.equal("open: more than 10 states", tostring(proof))
+    assert.equal("not decided: more than 10 pairs of states (option limit)", tostring(proof))
     assert.is_true(parity:prove(counter(64, 2)).proved)
   end)
 
@@ -197,6 +197,109 @@ describe("a proof", function()
     } do
       assert.error_matches(fn, message, 1, true)
     end
+  end)
+end)
+
+-- Sums modulo 3 with some fields changed; false takes one away.
+local function sums(change)
+  local given = { tokens = 2, answers = 3, start = 0, step = function(sum, token)
+    sum = (sum + token) % 3
+    return sum, sum + 1
+  end }
+  for name, value in pairs(change) do
+    given[name] = value or nil
+  end
+  return given
+end
+
+local function always(...)
+  local values = table.pack(...)
+  return function()
+    return table.unpack(values, 1, values.n)
+  end
+end
+
+local function infinite(state, token)
+  return state + token, 1
+end
+
+-- By message: what is changed in the sums, options.
+local REFUSED = {
+  ['learn: reference: unknown option "allowd"; did you mean \'allowed\'?'] = { { allowd = always {} } },
+  ['learn: reference: unknown option "accept"; known: tokens, answers, start, step, allowed'] = { { accept = 1 } },
+  ["learn: reference: expected option 'tokens' to be a positive integer, got 0"] = { { tokens = 0 } },
+  ["learn: reference: expected option 'answers' to be a positive integer, got 2.5"] = { { answers = 2.5 } },
+  ["learn: reference: expected option 'start' to be a number or a string, got nan"] = { { start = 0 / 0 } },
+  ["learn: reference: expected option 'start' to be a number or a string, got a table"] = { { start = {} } },
+  ["learn: reference: expected option 'start', a number or a string"] = { { start = false } },
+  ["learn: reference: expected option 'step' to be a function, got 1"] = { { step = 1 } },
+  ["learn: reference: expected option 'allowed' to be a function, got a table"] = { { allowed = {} } },
+  ["learn: expected a list of tokens of allowed, got 7 in state 0"] = { { allowed = always(7) } },
+  ["learn: expected a list of tokens of allowed, got nil in state 0"] = { { allowed = always() } },
+  ["learn: expected a list of tokens of allowed, got a table with nil at position 1 in state 0"] = {
+    { allowed = always { nil, 1 } } },
+  ["learn: expected tokens of allowed in 1..2, got 3 in state 0"] = { { allowed = always { 1, 3 } } },
+  ["learn: expected tokens of allowed in 1..2, got \"1\" in state 0"] = { { allowed = always { "1" } } },
+  ["that are numbers or strings, got nan after token 1 in state 0"] = { { step = always(0 / 0, 1) } },
+  ["that are numbers or strings, got a table after token 1 in state 0"] = { { step = always({}, 1) } },
+  ["that are numbers or strings, got true after token 1 in state 0"] = { { step = always(true, 1) } },
+  ["that are numbers or strings, got nil after token 1 in state 0"] = { { step = always() } },
+  ["learn: expected answers of the reference in 1..3, got 4 after token 1 in state 0"] = { { step = always(0, 4) } },
+  ["learn: expected a reference that answers somewhere, got none in 2 states"] = { { step = always(1) } },
+  ["learn: expected a finite reference, got one of more than 20000 states"] = { { step = infinite } },
+  ["learn: expected a finite reference, got one of more than 2 states"] = { {}, { limit = 2 } },
+  ["learn: expected 3 states or more of all heads together, as the reference needs, got 2; give more heads"] = {
+    {}, { heads = 1, states = 2 } },
+}
+
+describe("a reference", function()
+  it("is refused by the field that is wrong", function()
+    for message, case in pairs(REFUSED) do
+      assert.error_matches(function() automata.learn(sums(case[1]), case[2]) end, message, 1, true)
+    end
+    assert.error_matches(function() automata.learn(tasks.arithmetic { modulus = 2 }) end,
+      "learn: expected a reference whose words go on, got one that ends some", 1, true)
+  end)
+
+  it("is measured before a net is trained", function()
+    local measure = require "saros.automata.measure"
+    local function least(given, room)
+      local reference = require("saros.automata.reference").of("spec", given)
+      measure.check(reference, 1000)
+      return measure.least(reference, room or 1000)
+    end
+    assert.equal(3, least(sums {}))
+    assert.equal(2, least(counter(64, 2)))
+    assert.equal(64, least(counter(64, 2, function(sum) return sum == 5 and 2 or 1 end)))
+    assert.is_true(least(counter(64, 2, function(sum) return sum == 5 and 2 or 1 end), 4) <= 10)
+    assert.equal(2, least(MEMORY))
+    for o, room in pairs {
+      [{ heads = 3, states = 4, pointers = "one" }] = 64,
+      [{ heads = 1, states = 3, pointers = "all" }] = 27,
+      [{ heads = 1, states = 3, pointers = "one", second = { heads = 2, states = 2 } }] = 12,
+      [{ heads = 100, states = 100, pointers = "all" }] = 1000,
+    } do
+      assert.equal(room, measure.room(o, 1000))
+    end
+  end)
+
+  it("fits a net of saros.automata alone", function()
+    local gru = nn.gru { 2, 3 }:init { seed = 1 }
+    for name, message in pairs {
+      prove = "prove: expected a net of saros.automata, got ",
+      prune = "prune: expected a net of saros.automata, got ",
+      polish = "polish: expected a net of saros.automata, got ",
+      curriculum = "curriculum: expected a net of saros.automata, got ",
+    } do
+      for _, net in ipairs { gru, nn.chain { gru, nn.linear { 3, 2 } }, 7, {} } do
+        assert.error_matches(function() automata[name](net, counter(2)) end, message, 1, true)
+      end
+      assert.error_matches(function() automata[name](parity, sums {}) end,
+        name .. ": expected a reference of 2 tokens and 2 answers, got one of 2 and 3", 1, true)
+    end
+    assert.error_matches(function() automata.extract(gru) end, "automaton: expected a net of saros.automata", 1, true)
+    assert.error_matches(function() parity:automaton { reference = MEMORY } end,
+      "automaton: expected a reference of 2 tokens and 2 answers, got one of 4 and 2", 1, true)
   end)
 end)
 

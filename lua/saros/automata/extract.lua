@@ -7,6 +7,7 @@
 
 local options = require "saros.options"
 local automaton = require "saros.automata.automaton"
+local expect = require "saros.automata.expect"
 local machine = require "saros.automata.machine"
 local readout = require "saros.automata.readout"
 local references = require "saros.automata.reference"
@@ -67,11 +68,10 @@ local check = options.declare("automata.extract", {
 ---@return saros.automata.Automaton
 return function(model, given)
   local o = check(given or {})
-  if model.finite.is_soft then
-    options.fail "automaton: expected a net of hard states, got one that is soft; call model:harden() first"
-  end
+  expect.hard("automaton", model)
   local of = machine.whole(model)
-  local reference = o.reference and references.of("automaton", o.reference) or anything(model.o.tokens)
+  local reference = o.reference and expect.both("automaton", model, references.of("automaton", o.reference))
+    or anything(model.o.tokens)
   local c, next, asked = walk(reference, of, o.limit)
   return automaton.minimal {
     tokens = model.o.tokens, answers = model.o.answers, next = next, told = answers_of(model, of, c, asked),

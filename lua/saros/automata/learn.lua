@@ -1,5 +1,6 @@
 --- From a reference to a net that is proved equal to it, at every length.
 ---
+---     measure       a reference that is not finite, or needs more states than the net has, is refused
 ---     curriculum    words of 3, 5, 9, ... tokens; at each length that was learned, heads are
 ---                   looked for whose states determine every answer
 ---     polish        where none suffice: the step size goes to zero, then they are looked for again
@@ -7,6 +8,7 @@
 ---     prune, prove  the heads that suffice, a readout of all their states, the proof
 
 local options = require "saros.options"
+local measure = require "saros.automata.measure"
 local model_of = require "saros.automata.model"
 local prove = require "saros.automata.prove"
 local prune = require "saros.automata.prune"
@@ -96,7 +98,7 @@ local check = options.declare("automata.learn", train.joined(train.options, trai
 ---@field polish? integer  updates whose step size goes to zero, where heads do not suffice (200)
 ---@field rounds? integer  with wrong words, at most (3)
 ---@field most? integer  heads that are looked for together (3)
----@field limit? integer  pairs of states in a search, at most (20,000)
+---@field limit? integer  states of the reference, and pairs of states in a search, at most (20,000)
 ---@field margin? number  of the readout (12)
 
 ---@class saros.automata.Facts
@@ -112,8 +114,10 @@ local check = options.declare("automata.learn", train.joined(train.options, trai
 return function(reference, given)
   local o, before = check(given or {}), os.clock()
   local against = references.of("learn", reference)
+  measure.check(against, o.limit)
   local model = model_of { tokens = against.tokens, answers = against.answers, heads = o.heads, states = o.states,
     pointers = o.pointers, second = o.second, start = o.start, hidden = o.hidden, seed = o.seed }
+  measure.fit(against, model.o)
   local self = { o = o, reference = against, model = model, trainer = train.new(model, against, o) }
   train_all(self)
   if self.found then

@@ -11,6 +11,7 @@
 local core = require "saros.core"
 local options = require "saros.options"
 local spelling = require "saros.spelling"
+local expect = require "saros.automata.expect"
 local machine = require "saros.automata.machine"
 local readout = require "saros.automata.readout"
 local references = require "saros.automata.reference"
@@ -37,7 +38,7 @@ function Proof:__tostring()
     local shown = table.concat(word, " ", 1, math.min(#word, 40)) .. (#word > 40 and " ..." or "")
     return ("wrong after %s: expected %d, got %d"):format(shown, self.expected, self.got)
   end
-  return ("open: more than %d states"):format(self.limit)
+  return ("not decided: more than %d pairs of states (option limit)"):format(self.limit)
 end
 
 local check = options.declare("automata.prove", { { "limit", options.size, 100000 } })
@@ -50,13 +51,9 @@ local check = options.declare("automata.prove", { { "limit", options.size, 10000
 ---@param given? saros.automata.ProveOptions
 ---@return saros.automata.Proof
 return function(model, reference, given)
-  local o, against = check(given or {}), references.of("prove", reference)
-  if model.finite.is_soft then
-    options.fail "prove: expected a net of hard states, got one that is soft; call model:harden() first"
-  elseif model.o.tokens ~= against.tokens or model.o.answers ~= against.answers then
-    options.fail(("prove: expected a reference of %d tokens and %d answers, got one of %d and %d"):format(
-      model.o.tokens, model.o.answers, against.tokens, against.answers))
-  end
+  local o = check(given or {})
+  expect.hard("prove", model)
+  local against = expect.both("prove", model, references.of("prove", reference))
   local whole, margin = machine.whole(model), math.huge
   local found = search.pairs(against, whole, { limit = o.limit }, function(states)
     local answers, least = readout.answers(model, whole, states)

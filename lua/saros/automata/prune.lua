@@ -8,6 +8,7 @@
 
 local core = require "saros.core"
 local options = require "saros.options"
+local expect = require "saros.automata.expect"
 local machine = require "saros.automata.machine"
 local model_of = require "saros.automata.model"
 local readout = require "saros.automata.readout"
@@ -150,7 +151,8 @@ local check = options.declare("automata.prune", prune.options)
 ---@return string? message  why not
 function prune.prune(model, reference, given)
   local o = check(given or {})
-  local which = prune.sufficient(model, references.of("prune", reference), o)
+  local against = expect.both("prune", model, references.of("prune", reference))
+  local which = prune.sufficient(model, against, o)
   if not which then
     return nil, ("prune: no %d heads determine every answer"):format(math.min(o.most, model.o.heads))
   end

@@ -10,15 +10,35 @@ local options = require "saros.options"
 ---@field values (number|string)[]  the states by number
 ---@field numbers table<number|string, integer>
 ---@field given saros.data.Automaton
+---@field every integer[]?  all tokens, where all are allowed
 local Reference = {}
 Reference.__index = Reference
 
 local reference = {}
 
-local function is_automaton(given)
-  return type(given) == "table" and options.size.accept(given.tokens) and options.size.accept(given.answers)
-    and type(given.step) == "function" and (type(given.start) == "number" or type(given.start) == "string")
-    and (given.allowed == nil or type(given.allowed) == "function")
+-- NaN is no state, as no table can have it as a key.
+local state_kind = options.kind("a number or a string", function(value)
+  local fits = type(value) == "string" or type(value) == "number" and value == value
+  return fits and value or nil
+end)
+
+--- Is a value an integer in 1..most?
+local function is_within(value, most)
+  local integer = options.size.accept(value)
+  return integer ~= nil and integer <= most
+end
+
+local FIELDS = {
+  { "tokens", options.size },
+  { "answers", options.size },
+  { "start", state_kind },
+  { "step", options.callback },
+  { "allowed", options.optional(options.callback) },
+}
+
+--- Is a table meant as a reference? Tasks without one, for example, are not.
+local function is_meant(given)
+  return type(given) == "table" and (rawget(given, "step") ~= nil or rawget(given, "start") ~= nil)
 end
 
 --- The tables of a reference, or of the reference of a task; those that were made before
@@ -33,10 +53,11 @@ function reference.of(owner, given)
   if type(given) == "table" and type(given.reference) == "table" then
     given = given.reference
   end
-  if not is_automaton(given) then
+  if not is_meant(given) then
     options.fail(("%s: expected a reference { tokens, answers, start, step }, or a task that has one, got %s"):format(
       owner, options.describe(given)))
   end
+  given = options.declare(owner .. ": reference", FIELDS)(given)
   local self = setmetatable({ tokens = given.tokens, answers = given.answers, given = given, values = {}, numbers = {},
     next = {}, told = {}, lists = {}, owner = owner }, Reference)
   self:number(given.start)
@@ -48,10 +69,6 @@ end
 function Reference:number(state)
   local number = self.numbers[state]
   if not number then
-    if type(state) ~= "number" and type(state) ~= "string" then
-      options.fail(("%s: expected states of the reference that are numbers or strings, got %s"):format(
-        self.owner, options.describe(state)))
-    end
     number = #self.values + 1
     self.numbers[state], self.values[number], self.next[number], self.told[number] = number, state, {}, {}
   end
@@ -60,12 +77,16 @@ end
 
 --- Ask the reference itself for one step.
 local function ask(self, state, token)
-  local after, answer = self.given.step(self.values[state], token)
-  if answer ~= nil and not (math.type(answer) == "integer" and answer >= 1 and answer <= self.answers) then
-    options.fail(("%s: expected answers of the reference in 1..%d, got %s"):format(
-      self.owner, self.answers, options.describe(answer)))
+  local from = self.values[state]
+  local after, answer = self.given.step(from, token)
+  if state_kind.accept(after) == nil then
+    options.fail(("%s: expected states of the reference that are numbers or strings, got %s after token %d in state %s")
+      :format(self.owner, options.describe(after), token, options.describe(from)))
+  elseif answer ~= nil and not is_within(answer, self.answers) then
+    options.fail(("%s: expected answers of the reference in 1..%d, got %s after token %d in state %s"):format(
+      self.owner, self.answers, options.describe(answer), token, options.describe(from)))
   end
-  self.next[state][token], self.told[state][token] = self:number(after), answer or false
+  self.next[state][token], self.told[state][token] = self:number(after), answer and math.tointeger(answer) or false
 end
 
 ---@param state integer
@@ -80,18 +101,38 @@ function Reference:step(state, token)
   return row[token], self.told[state][token]
 end
 
+--- The list of tokens that the reference allows in a state, checked.
+local function allowed_in(self, state)
+  local value, list = self.values[state], {}
+  local given = self.given.allowed(value)
+  if options.list.accept(given) == nil then
+    options.fail(("%s: expected a list of tokens of allowed, got %s in state %s"):format(
+      self.owner, options.describe_misfit(options.list, given), options.describe(value)))
+  end
+  for n, token in ipairs(given) do
+    if not is_within(token, self.tokens) then
+      options.fail(("%s: expected tokens of allowed in 1..%d, got %s in state %s"):format(
+        self.owner, self.tokens, options.describe(token), options.describe(value)))
+    end
+    list[n] = math.tointeger(token)
+  end
+  return list
+end
+
 --- The tokens that may follow a state.
 ---@param state integer
 ---@return integer[]
 function Reference:choices(state)
   local list = self.lists[state]
   if not list then
-    list = self.given.allowed and self.given.allowed(self.values[state])
-    if not list then
-      list = {}
-      for token = 1, self.tokens do
+    if self.given.allowed then
+      list = allowed_in(self, state)
+    else
+      list = self.every or {}
+      for token = #list + 1, self.tokens do
         list[token] = token
       end
+      self.every = list
     end
     self.lists[state] = list
   end

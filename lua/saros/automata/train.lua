@@ -3,6 +3,7 @@
 local core = require "saros.core"
 local options = require "saros.options"
 local optim = require "saros.optim"
+local expect = require "saros.automata.expect"
 local references = require "saros.automata.reference"
 
 local train = {}
@@ -154,7 +155,7 @@ local check_curriculum = options.declare("automata.curriculum", joined(train.opt
 ---@return integer updates
 function train.curriculum(model, reference, given)
   local o = check_curriculum(given or {})
-  local trainer = train.new(model, references.of("curriculum", reference), o)
+  local trainer = train.new(model, expect.both("curriculum", model, references.of("curriculum", reference)), o)
   return trainer:curriculum(o), trainer.updates
 end
 
@@ -169,7 +170,8 @@ local check_polish = options.declare("automata.polish", joined(train.options, {
 ---@param given? saros.automata.TrainOptions
 function train.polish(model, reference, given)
   local o = check_polish(given or {})
-  train.new(model, references.of("polish", reference), o):polish(o.length, o.updates)
+  local against = expect.both("polish", model, references.of("polish", reference))
+  train.new(model, against, o):polish(o.length, o.updates)
 end
 
 return train
