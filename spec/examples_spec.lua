@@ -425,7 +425,7 @@ describe("the examples", function()
   end)
 
   it("show where recurrence ends, in a table and a picture", function()
-    local path = os.tmpname()
+    local path = os.tmpname() .. ".svg"
     local output = succeed("examples/limits.lua", "--lengths", 10, 20, "--symbols", 3, 4, "--updates", 20,
       "--save", path)
     local head = "   updates  us/symbol  bytes/symbol  parameters  minutes\n"

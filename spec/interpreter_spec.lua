@@ -158,7 +158,7 @@ describe("the examples tell users what to mend, in one line", function()
   end)
 
   it("of cells, and of what is not kept", function()
-    assert.matches("--cell {gru,", succeed("examples/char_rnn.lua", "--help"), 1, true)
+    assert.matches("--cell {delta,gru,", succeed("examples/char_rnn.lua", "--help"), 1, true)
     local output = succeed("examples/char_rnn.lua", "--text", text, "--cell", "gru", "--hidden", 4, "--batch", 4,
       "--length", 10, "--epochs", 1, "--sample", 3)
     assert.matches("\nlosses are in nats per character; not kept, --run FOLDER keeps it\n", output, 1, true)

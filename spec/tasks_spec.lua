@@ -337,6 +337,13 @@ describe("tasks", function()
       ["task:batches: unknown option \"size\"; known: batch, seed"] = function()
         tasks.copy():batches { size = 3 }
       end,
+    } do
+      assert.error_matches(act, message, 1, true)
+    end
+  end)
+
+  it("refuse batches, outputs and options that do not fit", function()
+    for message, act in pairs {
       ["flip_flop: expected a batch with a mask, because only some of its targets count, got ids (4, 2)"] = function()
         local task = tasks.flip_flop { length = 4 }
         local batch = task:batch(saros.generator(1), 2)

@@ -50,6 +50,7 @@ static void run(lua_State *L, const char *script) {
     printf("returned: %s\n", luaL_tolstring(L, -1, NULL));
   lua_sethook(L, NULL, 0, 0);
   lua_settop(L, 0);
+  lua_gc(L, LUA_GCCOLLECT);  // what it leaves, so that the next one has room
 }
 
 int main(void) {
@@ -71,9 +72,10 @@ int main(void) {
   lua_setglobal(L, "saros");
   run(L, "return saros.zeros(100000, 100000)");
   run(L,
-      "kept = {} while true do kept[#kept + 1] = saros.zeros(1000, 100) end");
+      "local kept = {} while true do kept[#kept + 1] = "
+      "saros.zeros(1000, 100) end");
   run(L,
-      "kept = nil return select(2, saros.nn.linear { 2, 2 }:init { seed = 1 "
+      "return select(2, saros.nn.linear { 2, 2 }:init { seed = 1 "
       "}:save 'stolen')");
   run(L, "saros.threads(64)");
   run(L, "while true do end");

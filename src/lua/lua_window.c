@@ -17,6 +17,15 @@ static int field_integer(lua_State *L, int table, const char *name, int lowest,
   return (int)value;
 }
 
+/* Arguments of window, and of depthwise. */
+enum { INPUT = 1, STATE, OPTIONS };
+enum {
+  DEPTHWISE_WEIGHT = 2,
+  DEPTHWISE_BIAS,
+  DEPTHWISE_STATE,
+  DEPTHWISE_OPTIONS
+};
+
 /* Reads the numbers of the options, and pushes the mask and reset behind them, or
 ** nil. */
 static saros_window_options push_options(lua_State *L, int table,
@@ -35,27 +44,29 @@ static saros_window_options push_options(lua_State *L, int table,
   return o;
 }
 
-/* The same with these two, once nothing more is pushed. */
-static saros_window_options with_tensors(lua_State *L, saros_window_options o,
-                                         int table) {
-  o.mask = bind_opt_tensor(L, table + 1);
-  o.reset = bind_opt_tensor(L, table + 2);
-  return o;
+/* Mask and reset, as they lie behind the options now. */
+static void fetch_steps(lua_State *L, int table, saros_window_options *o) {
+  o->mask = bind_opt_tensor(L, table + 1);
+  o->reset = bind_opt_tensor(L, table + 2);
+}
+
+static saros_status run_window(lua_State *L, saros_window_options o,
+                               saros_tensor **y, saros_tensor **last) {
+  fetch_steps(L, OPTIONS, &o);
+  return saros_window(bind_check_tensor(L, INPUT), bind_opt_tensor(L, STATE),
+                      &o, y, last);
 }
 
 static int window(lua_State *L) {
   static const char *const fields[] = {"kernel", "dilation", "ahead", "reverse",
                                        "mask",   "reset",    NULL};
-  enum { INPUT = 1, STATE, OPTIONS };
   lua_settop(L, OPTIONS);
   bind_check_tensor(L, INPUT);
   bind_check_table(L, OPTIONS);
   saros_window_options o = push_options(L, OPTIONS, fields);
   saros_tensor **out = bind_push_tensor(L);
   saros_tensor **last = bind_push_tensor(L);
-  o = with_tensors(L, o, OPTIONS);
-  BIND_ATTEMPT(L, saros_window(bind_check_tensor(L, INPUT),
-                               bind_opt_tensor(L, STATE), &o, out, last));
+  BIND_ATTEMPT(L, run_window(L, o, out, last));
   bind_new_tensor(L, out);
   return bind_new_tensor(L, last) + 1;
 }
@@ -72,22 +83,26 @@ static int activation_of(lua_State *L, int table) {
   return type == LUA_TNIL ? SAROS_WINDOW_PLAIN : SAROS_WINDOW_SILU;
 }
 
+static saros_status run_depthwise(lua_State *L, saros_window_options o,
+                                  saros_tensor **y, saros_tensor **last) {
+  fetch_steps(L, DEPTHWISE_OPTIONS, &o);
+  return saros_depthwise_convolution(
+      bind_check_tensor(L, INPUT), bind_check_tensor(L, DEPTHWISE_WEIGHT),
+      bind_opt_tensor(L, DEPTHWISE_BIAS), bind_opt_tensor(L, DEPTHWISE_STATE),
+      &o, y, last);
+}
+
 static int depthwise(lua_State *L) {
   static const char *const fields[] = {
       "dilation", "ahead", "reverse", "mask", "reset", "activation", NULL};
-  enum { INPUT = 1, WEIGHT, BIAS, STATE, OPTIONS };
-  lua_settop(L, OPTIONS);
+  lua_settop(L, DEPTHWISE_OPTIONS);
   bind_check_tensor(L, INPUT);
-  bind_check_tensor(L, WEIGHT);
-  saros_window_options o = push_options(L, OPTIONS, fields);
-  o.activation = activation_of(L, OPTIONS);
+  bind_check_tensor(L, DEPTHWISE_WEIGHT);
+  saros_window_options o = push_options(L, DEPTHWISE_OPTIONS, fields);
+  o.activation = activation_of(L, DEPTHWISE_OPTIONS);
   saros_tensor **out = bind_push_tensor(L);
   saros_tensor **last = bind_push_tensor(L);
-  o = with_tensors(L, o, OPTIONS);
-  BIND_ATTEMPT(L, saros_depthwise_convolution(
-                      bind_check_tensor(L, INPUT), bind_check_tensor(L, WEIGHT),
-                      bind_opt_tensor(L, BIAS), bind_opt_tensor(L, STATE), &o,
-                      out, last));
+  BIND_ATTEMPT(L, run_depthwise(L, o, out, last));
   bind_new_tensor(L, out);
   return bind_new_tensor(L, last) + 1;
 }
