@@ -173,6 +173,7 @@ describe("a text that is given as it is", function()
       refused("got an empty list", read, {})
       refused("got string = 3", read, { string = 3 })
     end
+    refused("got a list of 600 elements", data.series, table.pack(string.byte(("a"):rep(600), 1, -1)))
   end)
 
   it("has no options beside it, nor has a list", function()

@@ -34,6 +34,7 @@ function source.string(owner, given, expected)
   if type(given.string) ~= "string" then
     local got = rawget(given, "string") ~= nil and "string = " .. options.describe(given.string)
       or (getmetatable(given) or next(given) == nil) and options.describe_list(given)
+      or #given > 0 and ("a list of %d elements"):format(#given)
       or "a table with " .. fields_text(given)
     options.fail(("%s: expected %s, got %s"):format(owner, expected, got))
   end
