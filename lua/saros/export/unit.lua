@@ -365,7 +365,7 @@ end
 --- Translate a program.
 ---@param file saros.export.File
 ---@param graph saros.export.Graph
----@param given? { run?: boolean }  false: without a function over several steps
+---@param given? { run?: boolean }  false: without a function over several steps, and begun by others
 ---@return saros.export.Unit
 return function(file, graph, given)
   local self = setmetatable({ file = file, graph = graph, arguments = {}, results = {}, members = {}, taken = {},
@@ -392,7 +392,7 @@ return function(file, graph, given)
     run_of, self.text = long_run(self, passes, finish)
   end
   self.heads = { step = step_head, run = run_of }
-  self.first = table.concat(reset_lines(self), "\n")
+  self.first = given and given.run == false and "" or table.concat(reset_lines(self), "\n")
   self.state, self.elements = state_text(self)
   return self
 end
