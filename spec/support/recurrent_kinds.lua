@@ -97,17 +97,18 @@ local rows = {
   ["lru with residual connections, a learned first state"] = {
     new = nn.lru, options = { residual = true, learn_state = true }, corner = true },
   ["lru, both ways"] = { new = nn.lru, options = { bidirectional = true } },
-  delta = { new = nn.delta, options = { heads = 1 }, corner = true },
+  -- Of one head, as norms of single numbers are their signs; at a smaller rate than 2e-2.
+  delta = { new = nn.delta, options = { heads = 1 }, corner = true, rate = 5e-3 },
   ["delta with a decay for each channel, two reflections, residual, a learned first state, both ways"] = {
     new = nn.delta, options = { heads = 1, gate = "channel", reflections = 2, residual = true, learn_state = true,
-      bidirectional = true }, corner = true },
+      bidirectional = true }, corner = true, rate = 5e-3 },
   ["delta without decay, convolutions and output gate, with an erase gate that reflects"] = {
     new = nn.delta, options = { heads = 1, gate = "none", convolution = 0, output_gate = false, erase = "separate",
-      reflect = true }, corner = true },
-  mlstm = { new = nn.mlstm, options = { heads = 1 }, corner = true }, -- norms of single numbers are their signs
+      reflect = true }, corner = true, rate = 5e-3 },
+  mlstm = { new = nn.mlstm, options = { heads = 1 }, corner = true, rate = 5e-3 },
   ["mlstm without convolutions and output gate, both ways, with a learned first state"] = {
     new = nn.mlstm, options = { heads = 1, convolution = 0, output_gate = false, bidirectional = true,
-      learn_state = true }, corner = true },
+      learn_state = true }, corner = true, rate = 5e-3 },
   minlstm = { new = nn.minlstm, options = { remember = 5 } },
   ["minlstm, positive, both ways, without biases"] = {
     new = nn.minlstm, options = { candidate = "positive", bidirectional = true, bias = false }, corner = true },
