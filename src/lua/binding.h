@@ -281,6 +281,9 @@ void bind_check_fields(lua_State *L, int arg, const char *const *names);
 int bind_push_field(lua_State *L, int table, const char *name);
 double bind_field_number(lua_State *L, int table, const char *name,
                          double otherwise);
+/* lowest is 0 or 1. */
+int bind_field_integer(lua_State *L, int table, const char *name, int lowest,
+                       int otherwise);
 int bind_field_flag(lua_State *L, int table, const char *name, int otherwise);
 
 /* --- Names (lua_nearest.c, lua_names.c) ----------------------------------------------------------- */

@@ -218,6 +218,17 @@ double bind_field_number(lua_State *L, int table, const char *name,
   return value;
 }
 
+int bind_field_integer(lua_State *L, int table, const char *name, int lowest,
+                       int otherwise) {
+  lua_Integer value = otherwise;
+  if (bind_push_field(L, table, name) != LUA_TNIL &&
+      !bind_to_integer(L, -1, lowest, INT_MAX, &value))
+    bind_field_error(L, lowest == 0 ? "an integer >= 0" : "an integer >= 1",
+                     name);
+  lua_pop(L, 1);
+  return (int)value;
+}
+
 int bind_field_flag(lua_State *L, int table, const char *name, int otherwise) {
   int type = bind_push_field(L, table, name);
   if (type != LUA_TNIL && type != LUA_TBOOLEAN)

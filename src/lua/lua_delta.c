@@ -1,8 +1,6 @@
 /*
 ** The delta rule.
 */
-#include <limits.h>
-
 #include "binding.h"
 
 /* Arguments, and behind them the tensors of the options. */
@@ -14,23 +12,6 @@ static const char *const fields[] = {"write",   "erase",       "decay", "mask",
                                      "reverse", "reflections", NULL};
 
 enum { TENSORS = 6 };
-
-/* A count of 1 or more; 'otherwise' if it is absent. */
-static int field_count(lua_State *L, const char *name, int otherwise) {
-  lua_Integer value = otherwise;
-  if (bind_push_field(L, OPTIONS, name) != LUA_TNIL &&
-      !bind_to_integer(L, -1, 1, INT_MAX, &value))
-    bind_field_error(L, "an integer >= 1", name);
-  lua_pop(L, 1);
-  return (int)value;
-}
-
-static int field_flag(lua_State *L, const char *name) {
-  bind_push_field(L, OPTIONS, name);
-  const int flag = lua_toboolean(L, -1);
-  lua_pop(L, 1);
-  return flag;
-}
 
 /* The call on what lies on the stack, whose tensors are fetched each time. */
 static saros_status run(lua_State *L, saros_delta_options o, saros_tensor **y,
@@ -52,10 +33,10 @@ static int delta(lua_State *L) {
   bind_check_table(L, OPTIONS);
   bind_check_fields(L, OPTIONS, fields);
   const saros_delta_options options = {
-      .heads = field_count(L, "heads", 1),
-      .reflections = field_count(L, "reflections", 1),
-      .chunk = field_count(L, "chunk", 0),
-      .reverse = field_flag(L, "reverse"),
+      .heads = bind_field_integer(L, OPTIONS, "heads", 1, 1),
+      .reflections = bind_field_integer(L, OPTIONS, "reflections", 1, 1),
+      .chunk = bind_field_integer(L, OPTIONS, "chunk", 1, 0),
+      .reverse = bind_field_flag(L, OPTIONS, "reverse", 0),
   };
   for (int i = 0; i < TENSORS; i++)
     bind_push_field_tensor(L, OPTIONS, fields[i]);

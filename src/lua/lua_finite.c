@@ -1,8 +1,6 @@
 /*
 ** Finite-state cells over time.
 */
-#include <limits.h>
-
 #include "binding.h"
 
 /* Arguments, and behind them the tensors of the options. */
@@ -11,15 +9,6 @@ enum { LOGITS = 1, IDS, STATE, OPTIONS, MASK, RESET };
 static const char *const fields[] = {"heads", "states", "pointers", "soft",
                                      "mask",  "reset",  NULL};
 
-static int field_size(lua_State *L, const char *name) {
-  lua_Integer value = 1;
-  if (bind_push_field(L, OPTIONS, name) != LUA_TNIL &&
-      !bind_to_integer(L, -1, 1, INT_MAX, &value))
-    bind_field_error(L, "an integer >= 1", name);
-  lua_pop(L, 1);
-  return (int)value;
-}
-
 static int operation_finite(lua_State *L) {
   lua_settop(L, OPTIONS);
   bind_check_tensor(L, LOGITS);
@@ -27,8 +16,9 @@ static int operation_finite(lua_State *L) {
     bind_check_ids(L, IDS, "ids");
   bind_check_table(L, OPTIONS);
   bind_check_fields(L, OPTIONS, fields);
-  int heads = field_size(L, "heads"), states = field_size(L, "states");
-  int pointers = field_size(L, "pointers");
+  int heads = bind_field_integer(L, OPTIONS, "heads", 1, 1),
+      states = bind_field_integer(L, OPTIONS, "states", 1, 1);
+  int pointers = bind_field_integer(L, OPTIONS, "pointers", 1, 1);
   int soft = bind_field_flag(L, OPTIONS, "soft", 0);
   bind_push_field_tensor(L, OPTIONS, "mask");
   bind_push_field_tensor(L, OPTIONS, "reset");

@@ -1,21 +1,9 @@
 /*
 ** Windows over time, and the depthwise convolution that is made of them.
 */
-#include <limits.h>
 #include <string.h>
 
 #include "binding.h"
-
-static int field_integer(lua_State *L, int table, const char *name, int lowest,
-                         int otherwise) {
-  lua_Integer value = otherwise;
-  if (bind_push_field(L, table, name) != LUA_TNIL &&
-      !bind_to_integer(L, -1, lowest, INT_MAX, &value))
-    bind_field_error(L, lowest == 0 ? "an integer >= 0" : "an integer >= 1",
-                     name);
-  lua_pop(L, 1);
-  return (int)value;
-}
 
 /* Arguments of window, and of depthwise. */
 enum { INPUT = 1, STATE, OPTIONS };
@@ -34,9 +22,9 @@ static saros_window_options push_options(lua_State *L, int table,
   if (!lua_isnil(L, table)) {
     bind_check_table(L, table);
     bind_check_fields(L, table, fields);
-    o.kernel = field_integer(L, table, "kernel", 1, 1);
-    o.dilation = field_integer(L, table, "dilation", 1, 1);
-    o.ahead = field_integer(L, table, "ahead", 0, 0);
+    o.kernel = bind_field_integer(L, table, "kernel", 1, 1);
+    o.dilation = bind_field_integer(L, table, "dilation", 1, 1);
+    o.ahead = bind_field_integer(L, table, "ahead", 0, 0);
     o.reverse = bind_field_flag(L, table, "reverse", 0);
   }
   bind_push_field_tensor(L, table, "mask");
