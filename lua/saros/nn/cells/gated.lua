@@ -51,6 +51,17 @@ function gated.remember_problem(o)
   end
 end
 
+--- How many heads share the units where the caller does not say: the largest divisor up to 4.
+---@param hidden integer
+---@return integer
+function gated.usual_heads(hidden)
+  local heads = math.min(4, hidden)
+  while hidden % heads ~= 0 do
+    heads = heads - 1
+  end
+  return heads
+end
+
 -- --- Parameters -----------------------------------------------------------------------
 
 --- Gain and bias of the layer norms: of U h, of c, and of W x, which is computed

@@ -2,6 +2,7 @@
 --- around the walk over time.
 
 local options = require "saros.options"
+local gated = require "saros.nn.cells.gated"
 local initialize = require "saros.nn.initialize"
 
 local matrix = {}
@@ -38,12 +39,7 @@ function matrix.check(o)
   if not o.bias then
     return "expected no bias = false: biases that could be left out are what this cell does not have"
   end
-  if not o.heads then
-    o.heads = 4
-    while o.hidden % o.heads ~= 0 do
-      o.heads = o.heads - 1
-    end
-  end
+  o.heads = o.heads or gated.usual_heads(o.hidden)
   if o.hidden % o.heads ~= 0 and not (o.key_size and o.value_size) then
     return ("expected heads that divide hidden = %d, or key_size and value_size, got %d"):format(o.hidden, o.heads)
   elseif o.convolution == 1 then

@@ -41,11 +41,7 @@ local GATES = 4 -- rows of the weights: i f z o
 local EMPTY = -1e30
 
 local function heads_of(o)
-  local heads = o.heads or math.min(4, o.hidden)
-  while not o.heads and o.hidden % heads > 0 do
-    heads = heads - 1
-  end
-  return heads
+  return o.heads or gated.usual_heads(o.hidden)
 end
 
 --- The name of the weights of a head's product, (4 D, D) for D units.
