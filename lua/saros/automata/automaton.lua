@@ -1,6 +1,7 @@
 --- Finite automata as tables: states from 1, where they begin; for each state and token the
 --- next state, and for each state its answer.
 
+local classified = require "saros.automata.classes"
 local core = require "saros.core"
 local lazy = require "saros.lazy"
 local options = require "saros.options"
@@ -34,16 +35,11 @@ end
 
 --- The classes of states that agree in their class so far and in those of their next states.
 local function refined(a, class)
-  local numbers, finer, count = {}, {}, 0
+  local keys = {}
   for state in ipairs(a.next) do
-    local key = class[state] .. ":" .. after(a, class, state)
-    if not numbers[key] then
-      count = count + 1
-      numbers[key] = count
-    end
-    finer[state] = numbers[key]
+    keys[state] = class[state] .. ":" .. after(a, class, state)
   end
-  return finer, count
+  return classified(keys)
 end
 
 --- Where no word ends at the start, its answer may be any: that of a state that goes on in the

@@ -1,6 +1,7 @@
 --- How large a reference is, before a net is trained on it: whether it is finite, whether
 --- its words go on, and how many states a net needs at least.
 
+local classified = require "saros.automata.classes"
 local options = require "saros.options"
 
 local measure = {}
@@ -66,20 +67,15 @@ end
 --- The classes of states that agree in their class so far, in their answers and in the
 --- classes of the next states.
 local function refined(reference, class)
-  local keys, numbers, finer, count = {}, {}, {}, 0
+  local keys = {}
   each_step(reference, function(state, _, after, answer)
     keys[state] = keys[state] or { class[state] }
     table.insert(keys[state], answer .. ":" .. class[after])
   end)
   for state, parts in ipairs(keys) do
-    local key = table.concat(parts, " ")
-    if not numbers[key] then
-      count = count + 1
-      numbers[key] = count
-    end
-    finer[state] = numbers[key]
+    keys[state] = table.concat(parts, " ")
   end
-  return finer, count
+  return classified(keys)
 end
 
 --- A bound from below of the states that a net needs: exact where each step is allowed and
