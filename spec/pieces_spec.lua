@@ -147,7 +147,7 @@ describe("a text of pieces", function()
     assert.equal("data.pieces: no/such/file.abc: No such file or directory", message)
     for expected, act in pairs {
       ["expected a path, { string = ... } or a list of texts, got 3"] = function() data.pieces(3) end,
-      ["or a list of texts, got a table"] = function() data.pieces { 1, 2 } end,
+      ["or a list of texts, got a list of 2 elements"] = function() data.pieces { 1, 2 } end,
       ["expected some pieces in string, got none"] = function() read " \n\n\n" end,
       ["data.pieces: string: piece \"\xFF\": expected UTF-8"] = function() read "\xFF" end,
       ["data.pieces: string: piece \"b\": encode: expected one of the 2 characters"] = function()

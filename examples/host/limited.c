@@ -50,7 +50,8 @@ static void run(lua_State *L, const char *script) {
     printf("returned: %s\n", luaL_tolstring(L, -1, NULL));
   lua_sethook(L, NULL, 0, 0);
   lua_settop(L, 0);
-  lua_gc(L, LUA_GCCOLLECT);  // what it leaves, so that the next one has room
+  lua_gc(L, LUA_GCCOLLECT);  // what it leaves, so that the next one has room:
+  saros_trim(saros_context_in(L));  // tensors, and the bytes kept for more
 }
 
 int main(void) {

@@ -11,7 +11,9 @@ SAROS_BEGIN
 /* --- Lua ---------------------------------------------------------------------------- */
 
 /* Opens the toolkit in a Lua 5.4 state: leaves the table that require "saros"
-** returns. Its context takes its memory from the state's allocator. */
+** returns. Its context takes its memory from the state's allocator and keeps what
+** tensors gave back for others: under a limit, saros_trim(saros_context_in(L))
+** after a collection leaves that to Lua, too. */
 struct lua_State;
 SAROS_API int luaopen_saros(struct lua_State *L);
 
