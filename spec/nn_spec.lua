@@ -369,7 +369,7 @@ describe("a cell that is linear in its state", function()
     assert.same({ "weight_ih_l0", "norm_ih_weight_l0", "norm_ih_bias_l0" },
       nn.mingru({ 3, 4, layer_norm = true }):parameters().names)
     assert.error_matches(function() nn.mingru { 3, 4, recurrent_dropout = 0.2 } end,
-      "nn.mingru: expected recurrent_dropout = 0, as the state meets no weights, got 0.2", 1, true)
+      "nn.mingru: expected no recurrent_dropout, which this cell does not have", 1, true)
   end)
 
   it("starts to keep its state as long as it is told", function()
@@ -491,9 +491,13 @@ describe("gates that remember", function()
   end)
 
   it("need biases, and are not told twice", function()
-    for _, given in ipairs { { bias = false }, { layer_norm = true }, { forget_bias = 1 } } do
+    for message, given in pairs {
+      ["no remember with bias = false"] = { bias = false },
+      ["no remember with layer_norm"] = { layer_norm = true },
+      ["forget_bias or remember, which both say where the forget gates start, got both"] = { forget_bias = 1 },
+    } do
       given.input, given.hidden, given.remember = 2, 3, 10
-      assert.error_matches(function() nn.lstm(given) end, "nn.lstm: expected biases of the gates")
+      assert.error_matches(function() nn.lstm(given) end, "nn.lstm: expected " .. message, 1, true)
     end
     assert.error_matches(function() nn.gru { 2, 3, remember = 2 } end, "'remember' to be an integer, 3 or more, got 2")
     assert.error_matches(function() nn.rnn { 2, 3, remember = 9 } end, 'unknown option "remember"')

@@ -202,7 +202,7 @@ describe("a layer of nn.slstm", function()
     refused({ heads = 4 }, "heads to be a divisor of hidden, got 4 heads of 6 units")
     refused({ layer_norm = true }, "no layer_norm, which this cell does not have")
     refused({ forget = "tanh" }, [[option 'forget' to be "sigmoid" or "exponential", got "tanh"]])
-    refused({ remember = 9, bias = false }, "biases of the gates and neither layer_norm nor forget_bias with remember")
+    refused({ remember = 9, bias = false }, "no remember with bias = false, which leaves no biases to start")
   end)
 
   it("is a cell of models, sessions and files", function()

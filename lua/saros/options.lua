@@ -299,12 +299,18 @@ function options.optional(kind)
   return { expected = kind.expected, accept = kind.accept, explain = kind.explain, optional = true }
 end
 
+--- The names of the fields that may be given.
+local function listed(fields)
+  local names = {}
+  for _, field in ipairs(fields) do
+    names[#names + 1] = not field.unlisted and field[1] or nil
+  end
+  return names
+end
+
 --- "known: p, epsilon; also by position: nn.dropout { p }"
 local function known_fields(owner, fields, positional)
-  local names = {}
-  for position, field in ipairs(fields) do
-    names[position] = field[1]
-  end
+  local names = listed(fields)
   local known = "known: " .. table.concat(names, ", ")
   if positional == 0 then
     return known
@@ -316,6 +322,7 @@ end
 --- Declare the options of a function. Each field is { name, kind, default };
 --- without a default it is required, unless its kind is optional. The first
 --- `positional` fields may be given by position too: `nn.linear { 64, 10 }`.
+--- No message names a field with `unlisted = true` as one that may be given.
 ---
 --- The checker blames the caller of the library.
 ---@param owner string  the function, for messages
@@ -323,10 +330,10 @@ end
 ---@param positional? integer
 ---@return fun(given?: table): table
 function options.declare(owner, fields, positional)
-  local by_key, names = {}, {}
+  local by_key = {}
   positional = positional or 0
   for position, field in ipairs(fields) do
-    by_key[field[1]], names[position] = field, field[1]
+    by_key[field[1]] = field
     if position <= positional then
       by_key[position] = field
     end
@@ -341,7 +348,7 @@ function options.declare(owner, fields, positional)
     for key, value in pairs(given or {}) do
       local field = by_key[key]
       if not field then
-        local hint = core.hint(key, names)
+        local hint = core.hint(key, listed(fields))
         return nil, ("unknown option %s%s %s"):format(options.describe(key), hint ~= "" and hint or ";",
           known_fields(owner, fields, positional))
       elseif values[field[1]] ~= nil then

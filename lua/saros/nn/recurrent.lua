@@ -12,6 +12,7 @@ local activation = require "saros.nn.cells.activation"
 local cells = require "saros.nn.cells"
 local cell_names = require "saros.nn.cells.list"
 local initialize = require "saros.nn.initialize"
+local layer_options = require "saros.nn.layer_options"
 local lazy = require "saros.lazy"
 local maker = require "saros.nn.maker"
 local module = require "saros.nn.module"
@@ -441,33 +442,6 @@ local function build(self, add)
   self.output = inputs
 end
 
-local common_options = {
-  { "input", options.size },
-  { "hidden", options.size },
-  { "layers", options.size, 1 },
-  { "bidirectional", options.boolean, false },
-  { "dropout", options.fraction, 0 },
-  { "variational", options.boolean, false },
-  { "residual", options.boolean, false },
-  { "learn_state", options.boolean, false },
-  { "batch_first", options.boolean, false },
-}
-
-local named_options = {
-  { "bias", options.boolean, true },
-  { "recurrent_dropout", options.fraction, 0 },
-  { "zoneout", options.fraction, 0 },
-  { "layer_norm", options.boolean, false },
-}
-
-local function joined(...)
-  local list = {}
-  for _, part in ipairs { ... } do
-    table.move(part, 1, #part, #list + 1, list)
-  end
-  return list
-end
-
 local function new(kind, o, state_names)
   local self = Recurrent.new()
   self.kind, self.o, self.state_names = kind, o, state_names
@@ -485,15 +459,16 @@ end
 local own_layers -- of cells of one's own
 
 local function constructor(name, cell)
-  local check = options.declare("nn." .. name, joined(common_options, named_options, cell.options), 2)
+  local named = layer_options.named_for(cell)
+  local check = options.declare("nn." .. name, layer_options.joined(layer_options.common, named, cell.options), 2)
   return function(given)
     local o = check(given)
-    local problem = cell.check and cell.check(o)
+    local problem = layer_options.problem(named, o) or cell.check and cell.check(o)
     if problem then
       options.fail(("nn.%s: %s"):format(name, problem))
     end
     if cell.maker or not activation.is_fused(name, o) then
-      local self = own_layers(late.unfused(name, cell, o, common_options), name)
+      local self = own_layers(late.unfused(name, cell, o, layer_options.common), name)
       for option, value in pairs(o) do
         self.o[option] = value
       end
@@ -555,7 +530,7 @@ local shares = options.kind("a number in [0, 1), or such numbers by name of a st
   return value
 end)
 
-local check_own = options.declare("nn.recurrent", joined(common_options, {
+local check_own = options.declare("nn.recurrent", layer_options.joined(layer_options.common, {
   { "cell", maker.option },
   { "recurrent_dropout", shares, 0 },
   { "zoneout", shares, 0 },

@@ -111,6 +111,7 @@ return {
   gates = 4, -- queries, keys, values and the output gate
   linear = true,
   states = { "matrix", "queries", "keys", "values" },
+  lacks = matrix.lacks,
   options = matrix.options_with {
     { "gate", options.one_of { "none", "head", "channel" }, "head" },
     { "erase", options.one_of { "write", "separate", "none" }, "write" },

@@ -46,8 +46,11 @@ end
 
 --- What is wrong with "remember" beside other options, if anything.
 function gated.remember_problem(o)
-  if o.remember and (o.layer_norm or not o.bias or o.forget_bias) then
-    return "expected biases of the gates and neither layer_norm nor forget_bias with remember"
+  if o.remember and o.forget_bias then
+    return "expected forget_bias or remember, which both say where the forget gates start, got both"
+  elseif o.remember and (o.layer_norm or not o.bias) then
+    return ("expected no remember with %s, which leaves no biases to start"):format(
+      o.layer_norm and "layer_norm" or "bias = false")
   end
 end
 

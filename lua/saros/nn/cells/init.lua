@@ -12,6 +12,7 @@
 ---  unit alone: how many numbers it has, side by side
 ---@field states string[]  what is carried from step to step
 ---@field options table[]  beside those that all layers have
+---@field lacks? string[]  the options of named cells that this one has no use for: bias, layer_norm and the like
 ---@field operation? fun(o: table): string  the core's name for these options
 ---@field check? fun(o: table): string?  what is wrong with the options, if anything
 ---@field bias? fun(which: string, o: table, bound: number): saros.nn.Filler  fills bias_ih or bias_hh

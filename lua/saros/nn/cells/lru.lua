@@ -111,11 +111,6 @@ end
 -- --- The cell ------------------------------------------------------------------------------
 
 local function check(o)
-  for _, name in ipairs { "recurrent_dropout", "layer_norm" } do
-    if o[name] and o[name] ~= 0 then
-      return ("expected no %s, which this cell does not have"):format(name)
-    end
-  end
   if o.r_min >= o.r_max then
     return format("expected r_min < r_max, got %g and %g", o.r_min, o.r_max)
   end
@@ -127,6 +122,7 @@ return {
   states = { "h" },
   linear = true,
   diagonal = 2,
+  lacks = { "recurrent_dropout", "layer_norm" },
   options = {
     { "units", options.optional(options.size) },
     { "r_min", options.fraction, 0 },

@@ -25,20 +25,12 @@ matrix.options = {
 }
 
 -- Options of other cells that these have no use for.
-local LACKS = { "recurrent_dropout", "zoneout", "layer_norm" }
+matrix.lacks = { "bias", "recurrent_dropout", "zoneout", "layer_norm" }
 
 --- What is wrong with the options, if anything; fills in those that follow from others.
 ---@param o table
 ---@return string?
 function matrix.check(o)
-  for _, name in ipairs(LACKS) do
-    if o[name] and o[name] ~= 0 then
-      return ("expected no %s, which this cell does not have"):format(name)
-    end
-  end
-  if not o.bias then
-    return "expected no bias = false: biases that could be left out are what this cell does not have"
-  end
   o.heads = o.heads or gated.usual_heads(o.hidden)
   if o.hidden % o.heads ~= 0 and not (o.key_size and o.value_size) then
     return ("expected heads that divide hidden = %d, or key_size and value_size, got %d"):format(o.hidden, o.heads)

@@ -7,21 +7,12 @@
 --- is learned better without: 1.85 against 1.89 after two epochs of Shakespeare
 --- (H 128, 2 layers).
 
-local core = require "saros.core"
 local options = require "saros.options"
 local gated = require "saros.nn.cells.gated"
 
 ---@class saros.nn.MinimalOptions: saros.nn.RecurrentOptions
 ---@field candidate? "plain"|"positive"  is n itself, or n + 1/2 from 0 on and sigmoid(n) below ("plain")
 ---@field remember? integer  as of the LSTM
-
---- What is wrong with the options, if anything.
-local function check(o)
-  if o.recurrent_dropout > 0 then
-    return core.format("expected recurrent_dropout = 0, as the state meets no weights, got %g", o.recurrent_dropout)
-  end
-  return gated.remember_problem(o)
-end
 
 --- The candidate in a definition: as it is, or made positive.
 local function candidate(cell, n, positive)
@@ -52,11 +43,12 @@ return function(name, gates, signs, named, define)
     states = { "h" },
     linear = true,
     diagonal = 1,
+    lacks = { "recurrent_dropout" }, -- as the state meets no weights
     options = { { "candidate", options.one_of { "plain", "positive" }, "plain" }, gated.remember_option },
     operation = function(o)
       return o.candidate == "plain" and name or name .. "_positive"
     end,
-    check = check,
+    check = gated.remember_problem,
     bias = gated.remembering(signs),
     add = gated.add,
     definitions = { [name] = definition(false), [name .. "_positive"] = definition(true) },

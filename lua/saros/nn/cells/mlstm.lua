@@ -79,6 +79,7 @@ return {
   gates = 4, -- queries, keys, values and the output gate
   linear = true,
   states = { "matrix", "m", "queries", "keys" },
+  lacks = matrix.lacks,
   options = matrix.options_with {
     { "output_norm", options.boolean, true },
     gated.remember_option,

@@ -109,9 +109,7 @@ local function maker(o)
 end
 
 local function check(o)
-  if o.layer_norm then
-    return "expected no layer_norm, which this cell does not have"
-  elseif o.hidden % heads_of(o) > 0 then
+  if o.hidden % heads_of(o) > 0 then
     return ("expected heads to be a divisor of hidden, got %d heads of %d units"):format(o.heads, o.hidden)
   end
   return gated.remember_problem(o)
@@ -121,6 +119,7 @@ end
 return {
   gates = GATES,
   states = { "h", "c", "m" },
+  lacks = { "layer_norm" },
   options = {
     { "heads", options.optional(options.size) },
     { "forget", options.one_of { "sigmoid", "exponential" }, "sigmoid" },
