@@ -401,20 +401,50 @@ local function rows_of(list, names)
   return rows
 end
 
+local function is_of_pairs(chosen)
+  return chosen.make == repeat_symbols
+end
+
+-- The nets that learn a task: those of --only, or all of them.
+local function nets_of(chosen, names)
+  local rows = {}
+  for _, row in ipairs(rows_of(NETS, names)) do
+    rows[#rows + 1] = is_of_pairs(chosen) == (row.pairs or false) and row or nil
+  end
+  return rows
+end
+
+-- What is said where none of --only learns a task.
+local function none_text(chosen)
+  return ("--only %s: expected a net that learns %q: %s"):format(table.concat(args.only, " "), chosen.name,
+    table.concat(names_of(nets_of(chosen)), ", "))
+end
+
+local chosen_tasks, last_without, some = rows_of(TASKS, args.task), nil, false
+for _, chosen in ipairs(chosen_tasks) do
+  local has_nets = #nets_of(chosen, args.only) > 0
+  some, last_without = some or has_nets, not has_nets and chosen or last_without
+end
+if not some then
+  parser:error(none_text(last_without))
+end
+
 local series = {}
-for _, chosen in ipairs(rows_of(TASKS, args.task)) do
-  local is_pairs = chosen.make == repeat_symbols
+for _, chosen in ipairs(chosen_tasks) do
+  local is_pairs, nets = is_of_pairs(chosen), nets_of(chosen, args.only)
   local lengths = is_pairs and args.symbols or not is_pairs and args.lengths
     or args.full and chosen.full or chosen.usual
   local beyond = chosen.beyond and (args.beyond or chosen.beyond) or {}
   local make = is_pairs and repeating or answering
-  print_head(chosen.heading, lengths, beyond)
-  for _, row in ipairs(rows_of(NETS, args.only)) do
-    if is_pairs == (row.pairs or false) then
-      local result = compete(make(row, chosen, lengths), beyond)
-      print_result(row.name, result)
-      series[#series + 1] = { name = row.name, x = result.lengths, y = result.scores }
-    end
+  if #nets == 0 then
+    print("\n" .. none_text(chosen))
+  else
+    print_head(chosen.heading, lengths, beyond)
+  end
+  for _, row in ipairs(nets) do
+    local result = compete(make(row, chosen, lengths), beyond)
+    print_result(row.name, result)
+    series[#series + 1] = { name = row.name, x = result.lengths, y = result.scores }
   end
 end
 if args.save then

@@ -440,6 +440,16 @@ describe("the examples", function()
     assert.matches("^\ncopy over steps +2 +4 .*\nGRU .*\nLRU +%d+ %% +[19][0-9]+ %%", output)
   end)
 
+  it("say that none of the nets learns a task", function()
+    local output, status = run("examples/limits.lua", "--task", "repeat", "--only", "LSTM", "GRU")
+    assert.not_equal(0, status)
+    assert.matches("--only LSTM GRU: expected a net that learns \"repeat\": encoder-decoder, with attention", output, 1,
+      true)
+    output = succeed("examples/limits.lua", "--only", "GRU", "--lengths", 4, "--updates", 1)
+    assert.matches("^\nadding over steps +4 .*\nGRU .*\n\n%-%-only GRU: expected a net that learns \"repeat\": "
+      .. "encoder%-decoder, with attention\n$", output)
+  end)
+
   it("show what holds at lengths beyond those learned", function()
     local output = succeed("examples/limits.lua", "--task", "parity", "--only", "GRU", "--lengths", 4, 8,
       "--beyond", 30, 1100, "--updates", 400, "--polish", 40)
