@@ -248,7 +248,8 @@ local REFUSED = {
   ["learn: expected a reference that answers somewhere, got none in 2 states"] = { { step = always(1) } },
   ["learn: expected a finite reference, got one of more than 20000 states"] = { { step = infinite } },
   ["learn: expected a finite reference, got one of more than 2 states"] = { {}, { limit = 2 } },
-  ["learn: expected 3 states or more of all heads together, as the reference needs, got 2; give more heads"] = {
+  ["learn: expected 3 states or more of all heads together, as the reference needs, got 2 of heads = 1 and states = 2; "
+    .. "give larger options 'heads' or 'states', or 'second'"] = {
     {}, { heads = 1, states = 2 } },
 }
 

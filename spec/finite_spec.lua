@@ -260,8 +260,20 @@ describe("a finite-state layer", function()
       ["nn.finite: expected either tokens, whose number is given, or input, of features"] = function()
         nn.finite { heads = 2 }
       end,
-      ["expected option 'states' to be an integer, 2 or more, got 1"] = function()
+      ["nn.finite: expected option 'states' to be an integer from 2 to 1024, got 1"] = function()
         nn.finite { tokens = 2, states = 1 }
+      end,
+      ["nn.finite: expected option 'states' to be an integer from 2 to 1024, got 1025"] = function()
+        nn.finite { tokens = 2, states = 1025 }
+      end,
+      ["finite: expected a state { s }, s of shape (1, 64), the states of all heads as one-hots, got a"] = function()
+        nn.finite { tokens = 2 }:init { seed = 1 } (saros.ids { { 1 } }, {})
+      end,
+      ["states of all heads as one-hots, got a tensor (2, 64)"] = function()
+        nn.finite { tokens = 2 }:init { seed = 1 } (saros.ids { { 1 } }, { saros.zeros(2, 64) })
+      end,
+      ["states of all heads as one-hots, got 7"] = function()
+        nn.finite { tokens = 2 }:init { seed = 1 } (saros.ids { { 1 } }, { 7 })
       end,
       ["finite: expected ids of shape (T, B), got a tensor (2, 2)"] = function()
         nn.finite { tokens = 2 }:init { seed = 1 } (saros.zeros(2, 2))

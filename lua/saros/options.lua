@@ -156,6 +156,17 @@ function options.at_least(least)
   return options.kind(("an integer, %d or more"):format(least), integer_from(least))
 end
 
+---@param least integer
+---@param most integer
+---@return saros.options.Kind
+function options.range(least, most)
+  local fits = integer_from(least)
+  return options.kind(("an integer from %d to %d"):format(least, most), function(value)
+    local integer = fits(value)
+    return integer and integer <= most and integer or nil
+  end)
+end
+
 options.number = options.kind("a finite number", number_where(is_finite))
 options.positive = options.kind("a positive number", number_where(function(x)
   return x > 0 and is_finite(x)

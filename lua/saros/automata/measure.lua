@@ -125,8 +125,9 @@ function measure.fit(reference, o)
   local room = measure.room(o, most)
   local least = room < most and measure.least(reference, room) or 0
   if least > room then
-    options.fail(("%s: expected %d states or more of all heads together, as the reference needs, got %d; %s"):format(
-      reference.owner, least, room, "give more heads or states"))
+    options.fail(("%s: expected %d states or more of all heads together, as the reference needs, got %d of heads = %d "
+      .. "and states = %d; give larger options 'heads' or 'states', or 'second'"):format(reference.owner, least, room,
+      o.heads, o.states))
   end
 end
 

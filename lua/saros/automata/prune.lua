@@ -154,11 +154,12 @@ function prune.prune(model, reference, given)
   local against = expect.both("prune", model, references.of("prune", reference))
   local which = prune.sufficient(model, against, o)
   if not which then
-    return nil, ("prune: no %d heads determine every answer"):format(math.min(o.most, model.o.heads))
+    return nil, ("prune: no %d heads determine every answer (options most, limit)"):format(
+      math.min(o.most, model.o.heads))
   end
   local new, is_right = prune.refit(model, which, o)
   if not is_right then
-    return nil, ("prune: the readout is not right in all states after %d updates"):format(o.updates)
+    return nil, ("prune: the readout is not right in all states after %d updates (option updates)"):format(o.updates)
   end
   return new
 end

@@ -39,6 +39,19 @@ local function check_input(self, x)
   end
 end
 
+--- The one-hots of a state, as the layer returned it; also alone, as a tensor.
+local function one_hots(self, state, B)
+  local s = state
+  if type(state) == "table" and options.tensor.accept(state) == nil then
+    s = #state == 1 and state[1] or nil
+  end
+  if state ~= nil and not options.has_shape(s, B, self.output) then
+    options.fail(("finite: expected a state { s }, s of shape (%d, %d), the states of all heads as one-hots, got %s")
+      :format(B, self.output, options.describe(s or state)))
+  end
+  return s
+end
+
 --- What core.finite is asked for.
 local function walk_options(self, walk)
   local o = self.o
@@ -57,7 +70,7 @@ end
 function Finite:forward(x, state, given)
   check_input(self, x)
   local walk = options.about(self.kind, steps.of, given, x) or {}
-  local before = type(state) == "table" and state[1] or state
+  local before = one_hots(self, state, x:size(2))
   x = steps.hide(x, walk.mask)
   local logits, ids = self.weight, x
   if self.bias then
@@ -86,11 +99,14 @@ function Finite:multiply_adds()
   return self.bias and self.weight:count() or 0
 end
 
+-- As core.finite takes them.
+local MOST_STATES = 1024
+
 local check = options.declare("nn.finite", {
   { "tokens", options.optional(options.size) },
   { "input", options.optional(options.size) },
   { "heads", options.size, 8 },
-  { "states", options.at_least(2), 8 },
+  { "states", options.range(2, MOST_STATES), 8 },
   { "pointers", options.one_of { "one", "all" }, "one" },
   { "start", options.one_of { "hard", "soft" }, "hard" },
 })
@@ -99,7 +115,7 @@ local check = options.declare("nn.finite", {
 ---@field tokens? integer  V: x is ids
 ---@field input? integer  I: x is features; either this or tokens
 ---@field heads? integer  (8)
----@field states? integer  n, of each head; one or two more than are needed learn best (8)
+---@field states? integer  n, of each head, at most 1024; one or two more than are needed learn best (8)
 ---@field pointers? "one"|"all"  (one)
 ---@field start? "hard"|"soft"  walk with the softmax until `harden` is called? ("hard")
 
