@@ -4,6 +4,7 @@
 -- and the smallest distance of a right output to the next one.
 --
 --   build/saros examples/automata.lua --seeds 3
+--   build/saros examples/automata.lua --task A5 --progress
 --   build/saros examples/automata.lua --task S3 --show --save s3.svg --table s3.c
 
 package.path = (arg[0]:match "^.*/" or "") .. "?.lua;" .. package.path
@@ -29,6 +30,7 @@ local CASES = {
 local parser = argparse("automata.lua", "Nets of finite states that are proved right at every length.")
 parser:option("--task", "One of parity, mod3, mod5, mod7, flip-flop, brackets, brackets2, S3, A5; all without it.")
 numbers.whole(parser, "--seeds", "Seeds from 1 to this."):default "1"
+parser:flag("--progress", "Print what happens while a net learns.")
 parser:flag("--show", "Print the automaton.")
 parser:option("--save", "Picture of the automaton, as SVG."):convert(function(path)
   return path:match "%.svg$" and path, ("--save: expected a name that ends in .svg, got '%s'"):format(path)
@@ -51,8 +53,24 @@ local function share_of_right(model, reference, steps)
   return right / asked
 end
 
+-- By event of the learner: what is said of it.
+local EVENTS = {
+  update = function(r) return ("length %d: loss %.3f, %.0f %% right"):format(r.length, r.loss, 100 * r.accuracy) end,
+  length = function(r) return ("words of %d tokens are learned"):format(r.length) end,
+  hard = function() return "states are hard from now on" end,
+  polish = function(r) return ("the step size goes to zero, at %d tokens"):format(r.length) end,
+  word = function(r) return ("round %d: wrong after %s"):format(r.round, table.concat(r.word, " ")) end,
+  heads = function(r) return ("%d head%s %s every answer"):format(r.heads, r.heads == 1 and "" or "s",
+    r.heads == 1 and "determines" or "determine") end,
+  proof = function(r) return tostring(r.proof) end,
+}
+
+local function print_progress(record)
+  print(("  %7.2f s  update %4d  %s"):format(record.seconds, record.updates, EVENTS[record.event](record)))
+end
+
 local function run(case, seed)
-  local o = { seed = seed }
+  local o = { seed = seed, on_progress = args.progress and print_progress or nil }
   for name, value in pairs(case[3]) do
     o[name] = value
   end

@@ -304,6 +304,55 @@ describe("a reference", function()
   end)
 end)
 
+describe("progress", function()
+  -- The records of a function, and their events as text, those that follow each other once.
+  local function told(fn)
+    local records, events = {}, {}
+    fn(function(record)
+      records[#records + 1] = record
+      events[#events + 1] = events[#events] ~= record.event and record.event or nil
+      assert.is_true(record.updates >= 0 and record.seconds >= 0)
+    end)
+    return records, table.concat(events, " ")
+  end
+
+  it("is told while a net learns, and changes nothing", function()
+    local model, proof
+    local records, events = told(function(tell)
+      model, proof = automata.learn(counter(2), { heads = 4, states = 4, on_progress = tell })
+    end)
+    assert.equal(parity.finite.weight:digest(), model.finite.weight:digest())
+    assert.matches("length.* heads proof$", events)
+    assert.equal(3, records[1].event == "length" and records[1].length or records[2].length)
+    assert.equal(proof, records[#records].proof)
+    assert.equal(model.o.heads, records[#records - 1].heads)
+  end)
+
+  it("has the updates, the end of a soft start, the polish and words that are wrong", function()
+    local records, events = told(function(tell)
+      automata.learn(tasks.group_words { group = "S3" }, { heads = 1, states = 6, start = "soft", length = 10,
+        updates = 100, polish = 10, rounds = 1, limit = 500, on_progress = tell })
+    end)
+    assert.matches("update.* hard update.* polish word update.* polish proof$", events)
+    for _, record in ipairs(records) do
+      assert.is_true(record.event ~= "update"
+        or record.updates % 50 == 0 and record.loss > 0 and record.accuracy <= 1 and record.length <= 10)
+      assert.is_true(record.event ~= "word" or #record.word > 0 and record.round == 1)
+    end
+  end)
+
+  it("is told of a curriculum and a polish alone", function()
+    local model = automata.model { tokens = 2, answers = 2, heads = 2, states = 4 }
+    local _, events = told(function(tell)
+      automata.curriculum(model, counter(2), { updates = 60, on_progress = tell })
+      automata.polish(model, counter(2), { updates = 50, length = 4, on_progress = tell })
+    end)
+    assert.matches("polish update$", events)
+    assert.error_matches(function() automata.polish(model, counter(2), { on_progress = 1 }) end,
+      "automata.polish: expected option 'on_progress' to be a function, got 1", 1, true)
+  end)
+end)
+
 describe("the parts of the recipe", function()
   it("are a curriculum, a polish and pruning", function()
     local model = automata.model { tokens = 2, answers = 2, heads = 4, states = 4 }

@@ -32,6 +32,9 @@ local SHARE, STEPS = 1 / 16, 20000
 local function look(self)
   local budget = STEPS + math.floor(SHARE * self.trainer.tokens)
   self.found = not self.model.finite.is_soft and prune.sufficient(self.model, self.reference, self.o, budget) or nil
+  if self.found then
+    self.trainer:tell("heads", { heads = self.found.heads and #self.found.heads or self.o.heads })
+  end
   return self.found ~= nil
 end
 
@@ -44,7 +47,7 @@ local function more(self, updates)
 end
 
 --- A word that is wrong becomes one that training begins with.
-local function add_word(self)
+local function add_word(self, round)
   local proof = prove(self.model, self.reference, { limit = FEW })
   if proof.word then
     local words = self.trainer.words
@@ -52,6 +55,7 @@ local function add_word(self)
     if #words > WORDS then
       table.remove(words, 1)
     end
+    self.trainer:tell("word", { word = proof.word, round = round })
   end
 end
 
@@ -61,11 +65,12 @@ local function train_all(self)
   self.trainer:curriculum(o, function() return look(self) end)
   if self.model.finite.is_soft then
     self.model:harden()
+    self.trainer:tell "hard"
     more(self, HARD)
   end
   for round = 0, o.rounds do
     if not self.found and round > 0 then
-      add_word(self)
+      add_word(self, round)
       more(self, ROUND)
     end
     if not self.found then
@@ -124,5 +129,6 @@ return function(reference, given)
     model = prune.refit(model, self.found, { updates = 2000, margin = o.margin, lr = 1e-2, seed = o.seed })
   end
   local proof = prove(model, against, { limit = o.limit })
+  self.trainer:tell("proof", { proof = proof })
   return model, proof, { updates = self.trainer.updates, seconds = os.clock() - before }
 end

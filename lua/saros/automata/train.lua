@@ -20,6 +20,8 @@ local train = {}
 ---@field tokens integer  read so far
 ---@field factor number  of the step size
 ---@field words integer[][]  with which a quarter of the rows begin, if there are any
+---@field on_progress? fun(record: saros.automata.Progress)
+---@field start number  of processor time
 local Trainer = {}
 Trainer.__index = Trainer
 
@@ -28,20 +30,47 @@ train.options = {
   { "lr", options.positive, 1e-2 },
   { "clip", options.positive, 1 },
   { "seed", options.integer, 1 },
+  { "on_progress", options.optional(options.callback) },
 }
+
+---@class saros.automata.Progress
+---@field event "update"|"length"|"hard"|"polish"|"word"|"heads"|"proof"  what happened
+---@field updates integer  made so far
+---@field seconds number  of processor time
+---@field length integer?  of the words: of "update", of "length", which were learned, and of "polish"
+---@field accuracy number?  of "update": the share of right answers
+---@field loss number?  of "update", in nats
+---@field word integer[]?  of "word": a wrong one, which goes back into training
+---@field round integer?  of "word"
+---@field heads integer?  of "heads": how many suffice
+---@field proof saros.automata.Proof?  of "proof"
+
+-- Updates from one record to the next.
+local EVERY = 50
 
 --- What a training keeps between updates.
 ---@param model saros.automata.Model
 ---@param reference saros.automata.Reference
----@param o { rows: integer, length: integer, lr: number, clip: number, seed: integer }
+---@param o { rows: integer, length: integer, lr: number, clip: number, seed: integer, on_progress?: function }
 ---@return saros.automata.Trainer
 function train.new(model, reference, o)
   local self = setmetatable({ model = model, reference = reference, rows = o.rows, length = o.length,
-    clip = o.clip, updates = 0,
-    tokens = 0, factor = 1, words = {}, generator = core.generator(o.seed) }, Trainer)
+    clip = o.clip, updates = 0, tokens = 0, factor = 1, words = {}, generator = core.generator(o.seed),
+    on_progress = o.on_progress, start = os.clock() }, Trainer)
   self.optimizer = optim.adamw(model:parameters(), { lr = o.lr, beta1 = 0.9, beta2 = 0.98,
     schedule = function() return self.factor end })
   return self
+end
+
+--- Tell the caller what happened.
+---@param event string
+---@param record? table  what else there is to say
+function Trainer:tell(event, record)
+  if self.on_progress then
+    record = record or {}
+    record.event, record.updates, record.seconds = event, self.updates, os.clock() - self.start
+    self.on_progress(record)
+  end
 end
 
 -- Short words are many: up to this many times the rows, as if words were of half the last length.
@@ -60,11 +89,7 @@ local function heads_of(self, rows)
   return heads
 end
 
---- One update on words of a length.
----@param length integer
----@return number accuracy  of the answers that were asked
----@return number loss
-function Trainer:update(length)
+local function learn_from(self, length)
   local rows = rows_of(self, length)
   local ids, answers, mask = self.reference:words(self.generator, rows, length, heads_of(self, rows))
   self.updates, self.tokens = self.updates + 1, self.tokens + rows * length
@@ -82,11 +107,24 @@ function Trainer:update(length)
   return share, loss:item()
 end
 
+--- One update on words of a length.
+---@param length integer
+---@return number accuracy  of the answers that were asked
+---@return number loss
+function Trainer:update(length)
+  local accuracy, loss = learn_from(self, length)
+  if self.updates % EVERY == 0 then
+    self:tell("update", { length = length, accuracy = accuracy, loss = loss })
+  end
+  return accuracy, loss
+end
+
 --- Train at one length, with a step size that goes to zero.
 ---@param length integer
 ---@param updates integer
 ---@param ends? fun(): boolean  asked every 50 updates; true ends it
 function Trainer:polish(length, updates, ends)
+  self:tell("polish", { length = length })
   for update = 1, updates do
     self.factor = 1 - (update - 1) / updates
     self:update(length)
@@ -110,6 +148,7 @@ function Trainer:curriculum(o, passed)
     local share = self:update(least - 1 + self.generator:integer(length - least + 1))
     good = good + (share >= o.accuracy and 1 or 0)
     if good >= o.times then
+      self:tell("length", { length = length })
       if passed and passed(length) or length == o.length then
         return true
       end
@@ -146,6 +185,7 @@ local check_curriculum = options.declare("automata.curriculum", joined(train.opt
 ---@field lr? number  of AdamW with betas 0.9 and 0.98 (1e-2)
 ---@field clip? number  of the gradient's norm (1)
 ---@field seed? integer  of the words (1)
+---@field on_progress? fun(record: saros.automata.Progress)  every 50 updates, and at each event (none)
 
 --- Train a model on words that become longer as it learns.
 ---@param model saros.automata.Model
