@@ -3,6 +3,7 @@
 require "spec.support.gradients"
 require "spec.support.values"
 local c = require "spec.support.c_files"
+local files = require "spec.support.files"
 local saros = require "saros"
 local core = require "saros.core"
 local nn = saros.nn
@@ -231,6 +232,55 @@ describe("a finite-state layer", function()
     local hard = layer:harden()(IDS)
     assert.equal(0, (hard * (1 - hard)):abs():max():item())
     assert.equal("finite 4 tokens -> 6, 2 heads of 3 states, one pointer", tostring(layer))
+  end)
+
+  it("is hardened from a file, too, as part of any net", function()
+    local function net_of(o)
+      return nn.chain { nn.finite(o), nn.linear { o.pointers == "all" and 18 or 6, 3 }, saros.tanh }
+    end
+    for _, tokens in ipairs { V, false } do
+      for _, pointers in ipairs { "one", "all" } do
+        local o = { tokens = tokens or nil, input = not tokens and 3 or nil, heads = 2, states = 3, pointers = pointers,
+          start = "soft" }
+        local net, x = net_of(o):init { seed = 1 }, input_of(o)
+        local loaded = files.reloaded(net)
+        assert.same_values(net(x), loaded(x), ROUNDING)
+        assert.equal(loaded, loaded:harden())
+        assert.equal(net, net:harden())
+        assert.same_values(net(x), loaded(x), ROUNDING)
+        assert.same_values(net(x), files.reloaded(loaded)(x), ROUNDING)
+        assert.same_values(net(x), files.reloaded(net)(x), ROUNDING)
+        local _, state = loaded(x)
+        assert.equal(0, (state[1][1] * (1 - state[1][1])):abs():max():item())
+        assert.same_values(net(x)[1], loaded:session { streams = B }:step(x[1]), ROUNDING)
+        assert.error_matches(function()
+          local _ <close> = saros.tape()
+          loaded(x)
+        end, "program: expected no training tape", 1, true)
+        c.assert_well(loaded)
+      end
+    end
+  end)
+
+  it("is hardened in a net around one from a file", function()
+    local inner = files.reloaded(nn.chain { nn.finite { tokens = V, heads = 2, states = 3, start = "soft" } }
+      :init { seed = 1 })
+    local net = nn.chain { inner, saros.tanh }
+    net.inputs = { { name = "x", count = V } }
+    assert.matches("softmax", tostring(net:program()))
+    assert.not_matches("softmax", tostring(net:harden():program()))
+    assert.same_values(net(IDS), files.reloaded(net)(IDS), ROUNDING)
+  end)
+
+  it("is not mistaken for another softmax of a file", function()
+    local mix = nn.cell("mix", { states = { "h" } }, function(p, x, h)
+      return p.gate(x .. h):softmax() * h + x
+    end)
+    local net = nn.chain { nn.recurrent { 3, 3, cell = mix }, function(x) return x:softmax() end }:init { seed = 1 }
+    local loaded, x = files.reloaded(net), random(9, T, B, 3)
+    assert.same_values(net(x), loaded:harden()(x), ROUNDING)
+    local tape <close> = saros.tape()
+    assert.is_true(tape:backward(loaded(x):sum()) == nil)
   end)
 
   it("learns parity to the last answer, and is right far beyond what it saw", function()

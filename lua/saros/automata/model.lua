@@ -84,16 +84,8 @@ end
 ---@param path string
 ---@return true? ok, string? message
 function Model:save(path)
+  self.o.start = self.finite.is_soft and "soft" or "hard"
   return model_file.write(path, self.kind, { options = self.o }, self)
-end
-
---- Walk with the functions themselves from now on, after a soft start.
----@return saros.automata.Model  self
-function Model:harden()
-  self.finite:harden()
-  self.o.start = "hard" -- as the file keeps it
-  local _ = self.second and self.second:harden()
-  return self
 end
 
 function Model:describe()

@@ -29,6 +29,7 @@ local steps = require "saros.nn.steps"
 local Finite = module.class "finite"
 Finite.stateful = true
 Finite.hides_padding = true
+Finite.watched = "is_soft"
 
 local function check_input(self, x)
   local o, is_tensor = self.o, options.tensor.accept(x)

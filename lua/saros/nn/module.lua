@@ -44,6 +44,7 @@ local late = lazy({}, {
 ---@field reads_ahead boolean  do its outputs follow from later inputs, too?
 ---@field batch_first boolean  is called with (B, T, ...); see saros.nn.batch_first
 ---@field own_precision "real"|"bf16"|false  of its products; see saros.nn.precision
+---@field watched string|false  its field that changes what it computes, beside its parameters
 ---@field frozen_as "int8"|"bf16"|false  of a copy that Module:quantised made
 ---@field after_copy fun(self: saros.nn.Module)?  of a class: puts a copy's references in order; see quantised
 ---@field keeps_finite boolean  does it make finite numbers of finite ones, forward and back?
@@ -62,6 +63,7 @@ local Module = {
   keeps_finite = false,
   batch_first = false,
   own_precision = false,
+  watched = false,
   frozen_as = false,
   states = false, -- sizes of a cell's states: see saros.nn.recurrent
   trace = false, -- what takes the place of forward while a program is traced: see saros.program.recorder
@@ -369,6 +371,17 @@ end
 ---@return saros.nn.Module
 function Module:quantised(kind)
   return late.quantised(self, kind)
+end
+
+--- End a soft start: the finite-state layers of the module walk with their functions from
+--- now on, no longer with the softmax of the logits (see saros.nn.finite). A file keeps it;
+--- sessions that are there do not change.
+---@return self
+function Module:harden()
+  for _, member in ipairs(self.members) do
+    member.module:harden()
+  end
+  return self
 end
 
 --- A session: the model as it is now, run one step at a time. It behaves as in

@@ -21,7 +21,11 @@ local given_steps = require "saros.nn.steps"
 local lazy = require "saros.lazy"
 local sorted = require "saros.sorted"
 
-local late = lazy({}, { expand = { "saros.program.expand" }, program = { "saros.program.program" } })
+local late = lazy({}, {
+  expand = { "saros.program.expand" },
+  harden = { "saros.program.harden" },
+  program = { "saros.program.program" },
+})
 
 ---@class saros.nn.Program: saros.nn.Module
 ---@field data saros.Program  the table
@@ -31,6 +35,7 @@ local late = lazy({}, { expand = { "saros.program.expand" }, program = { "saros.
 ---@field generator saros.Generator|false  of dropout
 local Program = module.class "program"
 Program.hides_padding = true
+Program.watched = "data"
 
 -- --- States --------------------------------------------------------------------------------
 
@@ -116,6 +121,24 @@ function Program:forward(x, state, given)
   return y, #self.data.states > 0 and tree_of(self, last) or nil
 end
 
+--- Take a program and what runs it.
+local function take(self, data, compiled)
+  self.data, self.compiled = data, compiled
+  local expanded = late.expand.cells(data)
+  self.expanded = expanded == data and self.compiled or core.program(expanded:encode())
+end
+
+--- Soft finite states are hard from now on, as of the net that was saved; the program has no way back then.
+---@return saros.nn.Program  self
+function Program:harden()
+  local data = late.harden(self.data)
+  if data ~= self.data then
+    data.asks_training = true
+    take(self, data, core.program(data:encode()))
+  end
+  return self
+end
+
 --- The program itself: nothing has to be traced.
 ---@return saros.Program
 function Program:program()
@@ -196,11 +219,10 @@ function program.of(text, given, tensors)
   local aliases, is_buffer = check(text, given)
   local self = Program.new()
   self.batch_first = batch_first.option("load", given)
-  self.compiled = core.program(text)
-  self.data, self.named, self.generator = late.program.decode(text), {}, false
+  local compiled = core.program(text) -- which checks it
+  take(self, late.program.decode(text), compiled)
+  self.named, self.generator = {}, false
   self.data.asks_training = given.asks_training or nil
-  local expanded = late.expand.cells(self.data)
-  self.expanded = expanded == self.data and self.compiled or core.program(expanded:encode())
   for _, state in ipairs(self.data.states) do
     state.path = path_of(state.name)
   end

@@ -179,7 +179,8 @@ local function follow(self)
   self.pending, self.seen, self.globals = nil, nil, nil
 end
 
---- What the functions of a module and of its members read from outside.
+--- What the functions of a module and of its members read from outside, and fields of
+--- layers that change what these compute.
 ---@param module saros.nn.Module
 ---@return saros.program.Captured
 function captured.of(module)
@@ -190,6 +191,8 @@ function captured.of(module)
       look_into(self, member.maker.step, member.kind, false)
     elseif member.runs_script then
       look_into(self, member, member.kind, false)
+    elseif member.watched then
+      watch(self, member, member.watched, member[member.watched], member.watched, false)
     end
   end)
   follow(self)

@@ -1,6 +1,7 @@
 --- Rules for the operations of layers: lookup, norms, dropout and the fused cells.
 
 local core = require "saros.core"
+local first_largest = require "saros.program.first_largest"
 local layout = require "saros.program.layout"
 
 local rules = { always = {} }
@@ -163,17 +164,6 @@ function rules.depthwise(t, arguments, results)
   end
   node = given.activation and t:node(given.activation, { node }, {}, F) or node
   t:bind(results[1], t:as(node, t:value(x).axes))
-end
-
---- Which of the n elements of each row of a node is the first largest, as one-hots.
-local function first_largest(t, node, rows, n)
-  local width = rows * n
-  local shape = { outer = rows, n = n, inner = 1 }
-  local top = t:node("max", { node }, shape, rows)
-  local wide = t:node("expand", { top }, { outer = rows, times = n, inner = 1 }, width)
-  local is_top = t:node("eq", { node, wide }, {}, width)
-  local count = t:node("cumsum", { is_top }, shape, width)
-  return t:node("multiply", { is_top, t:node("eq", { count, t:scalar(1) }, {}, width) }, {}, width)
 end
 
 --- The functions of a step, (heads, n, n), and the axes of its rows.
