@@ -31,21 +31,26 @@ local function run_of(x, block, size)
   return x:slice(1, (block - 1) * size + 1, block * size)
 end
 
--- silu(convolution(W x)) of the last step of a list of inputs.
-local function mixed(p, name, inputs)
+local function as_it_is(x)
+  return x
+end
+
+-- activation(convolution(W x)) of the last step of a list of inputs.
+local function mixed(o, p, name, inputs)
   local taps, y = p["taps_" .. name], 0
+  local activation = o.qkv_activation == "silu" and saros.silu or as_it_is
   local function raw(x)
     return p["weight_" .. name]:matmul(x)
   end
   if not taps then
-    return saros.silu(raw(inputs[#inputs]))
+    return activation(raw(inputs[#inputs]))
   end
   local k = taps:size(2)
   for j = 1, k do
     local x = inputs[#inputs - k + j]
     y = x and y + taps:select(2, j) * raw(x) or y
   end
-  return saros.silu(y)
+  return activation(y)
 end
 
 -- a, (H K).
@@ -69,7 +74,7 @@ end
 -- One step of a row whose inputs so far, since it began, are these; changes the matrices.
 local function step(o, p, inputs, matrices)
   local x, n, K, V = inputs[#inputs], o.reflections, o.key_size, o.value_size
-  local q, k, v = mixed(p, "q", inputs), mixed(p, "k", inputs), mixed(p, "v", inputs)
+  local q, k, v = mixed(o, p, "q", inputs), mixed(o, p, "k", inputs), mixed(o, p, "v", inputs)
   local gates, a, read = saros.sigmoid(p.weight_gates:matmul(x)), kept(o, p, x), {}
   for h = 1, o.heads do
     local M = matrices[h] * run_of(a, h, K):reshape(K, 1)
@@ -87,7 +92,8 @@ local function step(o, p, inputs, matrices)
       M = M + key:reshape(K, 1) * u:reshape(1, V)
     end
     matrices[h] = M
-    read[h] = normed((unit(run_of(q, h, K)) * K ^ -0.5):matmul(M), p.norm_out, 1e-5)
+    local found = (unit(run_of(q, h, K)) * K ^ -0.5):matmul(M)
+    read[h] = p.norm_out and normed(found, p.norm_out, 1e-5) or found
   end
   local y = saros.concatenate(read, 1)
   if p.weight_g then
@@ -140,7 +146,8 @@ local KINDS = {
   { reflections = 2 }, { reflections = 3, erase = "separate", gate = "channel", reflect = true },
   { convolution = 2 }, { convolution = 0 }, { output_gate = false }, { pre_norm = true }, { heads = 1 },
   { heads = 2, key_size = 3, value_size = 5 }, { heads = 4, key_size = 2, value_size = 3, reflections = 2 },
-  { remember = 9 }, { gate = "channel", remember = 9 }, { heads = 6 },
+  { remember = 9 }, { gate = "channel", remember = 9 }, { heads = 6 }, { output_norm = false },
+  { qkv_activation = "none" }, { qkv_activation = "none", convolution = 0, output_norm = false, output_gate = false },
 }
 
 local function title(kind)
@@ -208,7 +215,9 @@ describe("a delta layer", function()
   end)
 
   it("gives the same in windows of any size as at once, both ways", function()
-    for _, kind in ipairs { {}, { gate = "channel" }, { reflections = 2, convolution = 3 }, { convolution = 0 } } do
+    local kinds = { {}, { gate = "channel" }, { reflections = 2, convolution = 3 }, { convolution = 0 },
+      { qkv_activation = "none" }, { qkv_activation = "none", convolution = 0, output_norm = false } }
+    for _, kind in ipairs(kinds) do
       local net, x = build(kind, { layers = 2 }), random(1, 11, B, I)
       local whole, last = net(x)
       for _, length in ipairs { 1, 2, 5 } do
@@ -246,6 +255,8 @@ describe("a delta layer", function()
       { heads = 1 }, { heads = 2, key_size = 5, value_size = 2, gate = "channel", reflections = 2, reflect = true },
       { heads = 1, erase = "separate", pre_norm = true, gate = "none" },
       { heads = 1, convolution = 0, output_gate = false, erase = "none" },
+      { heads = 1, qkv_activation = "none", convolution = 0, output_norm = false, reflect = true, reflections = 2 },
+      { heads = 1, qkv_activation = "none", convolution = 3 },
     }
     for _, kind in ipairs(is_double and kinds or {}) do -- lengths bend too much for differences of floats
       local net, x = build(kind, { learn_state = true }), random(1, 4, 2, I)
@@ -304,6 +315,7 @@ describe("a delta layer", function()
     fails({ layer_norm = true }, "nn.delta: expected no layer_norm, which this cell does not have")
     fails({ zoneout = 0.1 }, "nn.delta: expected no zoneout")
     fails({ gate = "heads" }, "expected option 'gate'")
+    fails({ qkv_activation = "relu" }, [[expected option 'qkv_activation' to be "silu" or "none", got "relu"]])
     local net = build {}
     assert.error_matches(function() net(saros.zeros(2, 1, 3)) end, "delta: expected x of shape (T, B, 5)", 1, true)
     assert.error_matches(function() net(saros.zeros(2, 1, I), { { saros.zeros(1, 3) } }) end,

@@ -28,7 +28,7 @@ local VALUES = {
   key_size = { 5 }, value_size = { 2 }, gate = { "none", "channel" }, erase = { "none", "separate" },
   reflect = { true }, reflections = { 2 }, convolution = { 0, 2 }, output_gate = { false }, pre_norm = { true },
   heads = { 1, 3 }, forget = { "exponential" }, units = { 5 }, r_min = { 0.4 }, r_max = { 0.7 }, max_phase = { 1 },
-  output_norm = { false },
+  output_norm = { false }, qkv_activation = { "none" },
 }
 
 --- What few other options go with.

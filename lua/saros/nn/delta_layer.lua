@@ -7,10 +7,11 @@ local matrix_layer = require "saros.nn.matrix_layer"
 -- Within the root of the length of keys, as in the authors' code.
 local LENGTH_EPSILON = 1e-6
 
---- silu(convolution(W x)).
+--- activation(convolution(W x)).
 local function mixed(self, input, name, walk, last)
-  local x = matrix_layer.projected(self, input, name, walk, last, "silu")
-  if self.convolved[name] then
+  local activation = self.o.qkv_activation == "silu" and "silu" or nil
+  local x = matrix_layer.projected(self, input, name, walk, last, activation)
+  if self.convolved[name] or not activation then
     return x
   end
   local _ <close> = x

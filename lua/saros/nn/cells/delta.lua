@@ -10,6 +10,10 @@
 --- q, k and v are silu(convolution(W x)) of a short causal convolution of each feature;
 --- keys and queries have unit length in each head, and queries are scaled by K^-1/2.
 ---
+--- To follow a state over thousands of steps, reflect with `qkv_activation = "none"` and
+--- `output_norm = false` and without a convolution: silu leaves keys few directions to
+--- reflect by, and the norm hides from the loss that the length of what is read drifts.
+---
 --- Options choose the member of the family:
 ---
 ---     gate = "head"                 Gated DeltaNet (Yang et al. 2025): one a for each head
@@ -35,6 +39,7 @@ local late = lazy({}, { layer = { "saros.nn.delta_layer", "new" } })
 ---@field erase? "write"|"separate"|"none"  the erase gate: the write gate, one of its own, or 0 ("write")
 ---@field reflect? boolean  is the erase gate 2 sigmoid in place of sigmoid? With erase = "write" both are (false)
 ---@field reflections? integer  n: keys and values of a step (1)
+---@field qkv_activation? "silu"|"none"  of q, k and v, behind the convolutions ("silu")
 ---@field remember? integer  a starts as if heads or channels kept values for 1 to `remember` steps, each for its own
 ---  time (none: as in Mamba-2, most of them for tens to thousands of steps)
 
@@ -102,7 +107,7 @@ local function add_delta(_, o, inputs, add)
   local of_decay = add_decay(o, p, add)
   local gates = n * H * (o.erase == "separate" and 2 or 1) + of_decay
   p.weight_gates = add("weight_gates", { gates, inputs }, initialize.matrix(inputs ^ -0.5))
-  matrix.add_outputs(o, inputs, add, p, true)
+  matrix.add_outputs(o, inputs, add, p)
   return matrix.made(o, p, late.layer(o, inputs, p, widths))
 end
 
@@ -117,6 +122,7 @@ return {
     { "erase", options.one_of { "write", "separate", "none" }, "write" },
     { "reflect", options.boolean, false },
     { "reflections", options.size, 1 },
+    { "qkv_activation", options.one_of { "silu", "none" }, "silu" },
     gated.remember_option,
   },
   operation = function()

@@ -13,6 +13,7 @@ local matrix = {}
 ---@field value_size? integer  V: of a value (hidden / heads)
 ---@field convolution? integer  steps that the convolutions read, 2 or more; 0: none (4)
 ---@field output_gate? boolean  (true)
+---@field output_norm? boolean  an RMS norm of what each head reads (true)
 ---@field pre_norm? boolean  an RMS norm of the layer's input, as in the residual blocks of transformers (as `residual`)
 
 matrix.options = {
@@ -21,6 +22,7 @@ matrix.options = {
   { "value_size", options.optional(options.size) },
   { "convolution", options.at_least(0), 4 },
   { "output_gate", options.boolean, true },
+  { "output_norm", options.boolean, true },
   { "pre_norm", options.optional(options.boolean) },
 }
 
@@ -77,13 +79,12 @@ end
 ---@param inputs integer
 ---@param add saros.nn.AddParameter
 ---@param p table<string, saros.Tensor>  gets them
----@param is_normed boolean
-function matrix.add_outputs(o, inputs, add, p, is_normed)
+function matrix.add_outputs(o, inputs, add, p)
   local width = o.heads * o.value_size
   if o.output_gate then
     p.weight_g = add("weight_g", { width, inputs }, initialize.matrix(inputs ^ -0.5))
   end
-  if is_normed then
+  if o.output_norm then
     p.norm_out = add("norm_out_weight", { o.value_size }, initialize.constant(1))
   end
   p.weight_o = add("weight_o", { o.hidden, width }, initialize.matrix(width ^ -0.5))

@@ -27,7 +27,6 @@
 --- and states are others, and of nn.delta's own options none makes sense here. What both share is
 --- in saros.nn.matrix_layer.
 
-local options = require "saros.options"
 local initialize = require "saros.nn.initialize"
 local gated = require "saros.nn.cells.gated"
 local matrix = require "saros.nn.cells.matrix"
@@ -36,7 +35,6 @@ local lazy = require "saros.lazy"
 local late = lazy({}, { layer = { "saros.nn.mlstm_layer", "new" } })
 
 ---@class saros.nn.MlstmOptions: saros.nn.MatrixOptions  convolutions of q and k; the output gate is sigmoid(W_g x)
----@field output_norm? boolean  an RMS norm of h in each head (true)
 ---@field remember? integer  f starts as if heads kept values for 1 to `remember` steps, each for its own time (none:
 ---  a_f from 3 in the first head to 6 in the last one, as in the released code)
 
@@ -70,7 +68,7 @@ local function add_mlstm(_, o, inputs, add)
   local p = matrix.add_inputs(o, inputs, add, widths, { "q", "k" })
   p.weight_gates = add("weight_gates", { 2 * H, inputs }, initialize.matrix(inputs ^ -0.5))
   p.bias_gates = add("bias_gates", { 2 * H }, fill_bias(o))
-  matrix.add_outputs(o, inputs, add, p, o.output_norm)
+  matrix.add_outputs(o, inputs, add, p)
   return matrix.made(o, p, late.layer(o, inputs, p, widths))
 end
 
@@ -81,7 +79,6 @@ return {
   states = { "matrix", "m", "queries", "keys" },
   lacks = matrix.lacks,
   options = matrix.options_with {
-    { "output_norm", options.boolean, true },
     gated.remember_option,
   },
   operation = function()
