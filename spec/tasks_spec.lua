@@ -109,7 +109,9 @@ describe("every task", function()
       local right, answers, from = 0, 0, 1
       for piece in task:pieces(batch, 4) do
         local steps = piece.inputs:size(1)
-        local score, count = task:score(y:slice(1, from, from + steps - 1), piece)
+        local outputs = y:slice(1, from, from + steps - 1)
+        local score, count = task:score(outputs, piece)
+        assert.same({ score, count }, { task:score(task:answered(outputs, piece), piece) })
         right, answers, from = right + score * count, answers + count, from + steps
         for row, length in ipairs(piece.lengths or {}) do
           assert.equal(math.min(steps, math.max(0, batch.lengths[row] - from + 1 + steps)), length)

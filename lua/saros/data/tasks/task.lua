@@ -81,7 +81,8 @@ local function targets_of(self, batch)
   return targets, mask
 end
 
---- The places (t - 1) B + b of the N answers that count, and their classes: ids (N) each.
+--- The places (t - 1) B + b of the N answers that count, ids (N), and their targets:
+--- classes, ids (N), or numbers (N, O).
 local function answered(targets, mask)
   local places, classes, rows, B = {}, {}, targets:totable(), targets:size(2)
   for t, weights in ipairs(mask:totable()) do
@@ -91,7 +92,11 @@ local function answered(targets, mask)
       end
     end
   end
-  return core.ids(places), core.ids(classes)
+  local ids = core.ids(places)
+  if targets:dtype() == "ids" then
+    return ids, core.ids(classes)
+  end
+  return ids, core.embedding(targets:reshape(-1, targets:size(3)), ids)
 end
 
 --- The features at the steps that have an answer, so that a large output layer is
@@ -165,9 +170,9 @@ end
 function Task:score(outputs, batch)
   local y, targets, mask = judged(self, outputs, batch)
   local right = targets:dtype() == "ids" and y:argmax(-1):eq(targets)
-    or (y - targets):abs():lt(Task.NEAR):min(3)
+    or (y - targets):abs():lt(Task.NEAR):min(-1)
   if not mask then
-    return right:sum():item() / right:count(), right:count()
+    return right:sum():item() / math.max(1, right:count()), right:count()
   end
   local count = mask:ne(0):sum():item()
   return (right * mask:ne(0)):sum():item() / math.max(1, count), math.tointeger(count)
