@@ -374,18 +374,70 @@ describe("the parts of the recipe", function()
   end)
 end)
 
+-- The automaton of a reference, as a net would have it that is right.
+local function automaton_of(given)
+  local reference = require("saros.automata.reference").of("spec", given)
+  local next, told, state = {}, {}, 1
+  while reference.values[state] do
+    next[state] = {}
+    for _, token in ipairs(reference:choices(state)) do
+      local after, answer = reference:step(state, token)
+      next[state][token], told[after] = after, answer
+    end
+    state = state + 1
+  end
+  return require("saros.automata.automaton").minimal { tokens = reference.tokens, answers = reference.answers,
+    next = next, told = told }
+end
+
 describe("an automaton", function()
   it("is shown as text and as a picture", function()
     local automaton = parity:automaton()
     assert.equal("automaton of 2 states, 2 tokens, 2 answers\nstate  answer | next state by token\n"
       .. "    1       1 |    1    2\n    2       2 |    2    1", tostring(automaton))
     local picture = automaton:plot { title = "parity" }
-    assert.equal("plot (automaton, 640 x 640)", tostring(picture))
+    assert.equal("plot (automaton, 640 x 240)", tostring(picture))
     local _, circles = picture:svg():gsub("<circle", "")
     assert.equal(2, circles)
+    assert.equal("plot (automaton, 300 x 200)", tostring(automaton:plot { width = 300, height = 200 }))
     assert.error_matches(function() automaton:run { 1, 3 } end, "run: expected a token that is allowed, got 3 at 2")
     assert.error_matches(function() parity:automaton { limit = 1 } end,
       "automaton: expected at most 1 states, got more; prune the model first or give a larger limit", 1, true)
+  end)
+
+  it("has a picture with states, answers and tokens, none of which covers another", function()
+    for tokens, task in pairs { [5] = tasks.counter { modulus = 5 }, [6] = tasks.group_words { group = "S3" },
+      [2] = tasks.brackets { depth = 8 } } do
+      local picture = automaton_of(task):plot():svg()
+      for token = 1, tokens do
+        assert.matches(">token " .. token .. "</text>", picture)
+      end
+      assert.matches(">in a circle: the state / its answer (-: none is asked)", picture, 1, true)
+      assert.matches('<tspan font-weight="bold">2</tspan> / 2</text>', picture, 1, true)
+      local boxes = {}
+      for h, w, x, y in picture:gmatch('<rect class="page" height="([%d.]+)" rx="3" width="([%d.]+)" x="([%d.]+)" '
+        .. 'y="([%d.]+)"') do
+        for _, box in ipairs(boxes) do
+          assert.is_true(x + 0 >= box.x + box.w or box.x >= x + w or y + 0 >= box.y + box.h or box.y >= y + h)
+        end
+        boxes[#boxes + 1] = { x = x + 0, y = y + 0, w = w + 0, h = h + 0 }
+      end
+      assert.is_true(#boxes >= 16)
+    end
+  end)
+
+  it("with many arrows is a table of colours, with many tokens an arrow of ranges", function()
+    local picture = automaton_of(tasks.group_words { group = "A4" }):plot { title = "A4" }
+    assert.equal("plot (heat, 640 x 288)", tostring(picture))
+    assert.matches(">A4: the next state, by colour</text>", picture:svg())
+    assert.matches(">12 / 12</text>", picture:svg())
+    local picture_of_ranges = automaton_of { tokens = 12, answers = 2, start = 0, step = function(sum, token)
+      sum = (sum + (token > 9 and token % 2 or token < 7 and 1 or 0)) % 2
+      return sum, sum + 1
+    end }:plot():svg()
+    assert.matches(">1-6, 11</text>", picture_of_ranges, 1, true)
+    assert.matches(">7-10, 12</text>", picture_of_ranges, 1, true)
+    assert.not_matches(">token", picture_of_ranges)
   end)
 
   it("says beside a reference that no answer is asked, after every word", function()

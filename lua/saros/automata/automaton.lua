@@ -143,7 +143,8 @@ function Automaton:__tostring()
   return table.concat(lines, "\n")
 end
 
---- A picture: states on a circle, with their answers; arrows with their tokens.
+--- A picture: states on a circle, with their answers, and arrows with their tokens; of more than 100 arrows a table of
+--- the next states, by colour.
 ---@param given? { title?: string, width?: integer, height?: integer }
 ---@return saros.Plot
 function Automaton:plot(given)
