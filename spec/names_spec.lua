@@ -16,13 +16,13 @@ end
 -- All that scripts have, sorted.
 local PUBLIC = {
   saros = [[
-    abs arange argmax automata backward_in_segments beam_search clock clone concatenate contiguous cos cross_entropy ctc
-    cumsum data detach elu eq evaluate exp export_c find_rate fit flatten flip full gather ge gelu gelu_tanh generator
-    gradient_check gt hard_sigmoid hard_tanh ids info inspect is_terminal isfinite isnan json_decode json_encode le
-    leaky_relu load log log_softmax logsumexp lt make_folder matmul max maximum mean memory metrics min minimum mse ne
-    negate nn no_gradient null one_hot ones operation optim plot profile progress relu report reshape safetensors
-    sampler select sigmoid silu sin slice softmax softplus sqrt stack sum tanh tape tensor threads topk transpose where
-    zeros]],
+    abs arange argmax automata backward_in_segments beam_search clock clone concatenate contiguous cos cross_entropy
+    ctc cumsum data detach elu eq evaluate exp export_c find_rate fit flatten flip full gather ge gelu gelu_tanh
+    generator gradient_check gt hard_sigmoid hard_tanh ids info inspect inspect_file is_terminal isfinite isnan
+    json_decode json_encode le leaky_relu load log log_softmax logsumexp lt make_folder matmul max maximum mean
+    memory metrics min minimum mse ne negate nn no_gradient null one_hot ones operation optim plot profile progress
+    relu report reshape safetensors sampler select sigmoid silu sin slice softmax softplus sqrt stack sum tanh tape
+    tensor threads topk transpose where zeros]],
   nn = [[
     attention batch_norm bce bits branch cell chain classifier concatenate conv1d crf cross_attention
     cross_entropy ctc_loss delta dropout embedding encoder_decoder finite forecaster gru heads huber initialize kl l1

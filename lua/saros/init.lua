@@ -15,6 +15,7 @@
 ---     load       a model back from its file
 ---     export_c   a model as one C file that needs no library
 ---     safetensors   read and write named tensors
+---     inspect_file  what is in a file of tensors
 ---     ctc        what a model trained with ctc_loss says, as ids
 ---     metrics    precision, recall, F1 of labels; MAE and RMSE of numbers
 ---     automata   nets of finite states, proved right at every length
@@ -42,7 +43,7 @@ local INTERNAL = {
   "session", "trace", "trace_rows", "block_bytes", "mark_memory", "collect_soon", "is_method", "profiling", "layer",
   "watch_finite", "write_source", "record", "with_room", "program", "round_weights", "precision",
   -- data, saros.safetensors
-  "codec", "learn_codec", "open_tokens", "read_tensors", "write_tensors",
+  "codec", "learn_codec", "open_tokens", "read_tensors", "write_tensors", "describe_tensors",
   -- files and terminals, memory, messages
   "write_file", "terminal_width", "trim", "blank", "fields", "format", "to_number", "caller", "nearest", "hint",
   -- functions of scripts
@@ -86,6 +87,7 @@ return spelling.space("saros", saros, {
   evaluate = { "saros.train.evaluate" },
   progress = { "saros.train.progress" },
   load = { "saros.model_file", "load" },
+  inspect_file = { "saros.formats", "inspect_file" },
   export_c = { "saros.export" },
   sampler = { "saros.generate.sampler" },
   operation = { "saros.operation" },

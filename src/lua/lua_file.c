@@ -209,6 +209,44 @@ void bind_push_archive(lua_State *L, const saros_archive *archive) {
   push_metadata(L, archive);
 }
 
+/* Pushes a list of tables { name, type, shape }. */
+static void push_descriptions(lua_State *L, const saros_archive *archive) {
+  int count = saros_archive_count(archive);
+  lua_createtable(L, count, 0);
+  for (int i = 0; i < count; i++) {
+    const int *shape;
+    int rank = saros_archive_shape(archive, i, &shape);
+    lua_createtable(L, 0, 3);
+    lua_pushstring(L, saros_archive_name(archive, i));
+    lua_setfield(L, -2, "name");
+    lua_pushstring(L, saros_archive_type(archive, i));
+    lua_setfield(L, -2, "type");
+    lua_createtable(L, rank, 0);
+    for (int axis = 0; axis < rank; axis++) {
+      lua_pushinteger(L, shape[axis]);
+      lua_rawseti(L, -2, axis + 1);
+    }
+    lua_setfield(L, -2, "shape");
+    lua_rawseti(L, -2, i + 1);
+  }
+}
+
+static int file_describe(lua_State *L) {
+  const char *path = bind_check_text(L, PATH);
+  saros_archive *archive = NULL;
+  bind_owner *box = bind_push_owner(L, bind_release_archive);
+  saros_status status;
+  BIND_MEASURE(L, bind_function_name(L), status,
+               saros_safetensors_describe(bind_context_of(L), path, &archive));
+  if (status != SAROS_OK)
+    return bind_return_file_error(L, status);
+  box->object = archive;
+  push_descriptions(L, archive);
+  push_metadata(L, archive);
+  bind_owner_release(box);
+  return 2;
+}
+
 static int file_read(lua_State *L) {
   const char *path = bind_check_text(L, PATH);
   saros_archive *archive = NULL;
@@ -249,9 +287,13 @@ static int file_make_folder(lua_State *L) {
 }
 
 static const luaL_Reg functions[] = {
-    {"make_folder", file_make_folder},   {"write_file", file_write_text},
-    {"write_tensors", file_write},       {"read_tensors", file_read},
-    {"write_source", file_write_source}, {NULL, NULL},
+    {"make_folder", file_make_folder},
+    {"write_file", file_write_text},
+    {"write_tensors", file_write},
+    {"read_tensors", file_read},
+    {"write_source", file_write_source},
+    {"describe_tensors", file_describe},
+    {NULL, NULL},
 };
 
 void bind_open_file(lua_State *L) {

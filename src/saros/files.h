@@ -35,6 +35,12 @@ SAROS_API const char *saros_archive_name(const saros_archive *archive, int at);
 /* Borrowed. */
 SAROS_API saros_tensor *saros_archive_tensor(const saros_archive *archive,
                                              int at);
+/* The type of the elements in the file, "F32"; null unless the archive was made by
+** saros_safetensors_describe. */
+SAROS_API const char *saros_archive_type(const saros_archive *archive, int at);
+/* The rank; *shape has that many sizes and is borrowed. */
+SAROS_API int saros_archive_shape(const saros_archive *archive, int at,
+                                  const int **shape);
 SAROS_API int saros_archive_metadata_count(const saros_archive *archive);
 SAROS_API const char *saros_archive_metadata_key(const saros_archive *archive,
                                                  int at);
@@ -88,6 +94,12 @@ SAROS_API saros_status saros_safetensors_write(const saros_archive *archive,
 SAROS_API saros_status saros_safetensors_read(saros_context *context,
                                               const char *path,
                                               saros_archive **out);
+
+/* The same checks, but no elements are read: the archive has names, types, shapes
+** and metadata, and its tensors are null. */
+SAROS_API saros_status saros_safetensors_describe(saros_context *context,
+                                                  const char *path,
+                                                  saros_archive **out);
 
 /* A piece of a file of C source: text, or the elements of a tensor. */
 typedef struct saros_piece {

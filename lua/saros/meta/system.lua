@@ -22,6 +22,12 @@ function core.write_tensors(path, tensors, metadata) end
 ---@return table<string, string>|string metadata  or the message
 function core.read_tensors(path) end
 
+--- What a safetensors file holds, without reading the elements.
+---@param path string
+---@return { name: string, type: string, shape: integer[] }[]? tensors  in the order of their elements; nil as above
+---@return table<string, string>|string metadata  or the message
+function core.describe_tensors(path) end
+
 --- Writes strings as they are, and the elements of tensors as C literals that
 --- are exactly them, with a comma after each: completely or not at all. Error
 --- if an element is not finite.

@@ -57,14 +57,23 @@ static saros_status copy_text(saros_context *context, const char *text,
   return SAROS_OK;
 }
 
-saros_status file_archive_append(saros_archive *archive, const char *name,
-                                 saros_tensor *tensor) {
-  file_archive_tensor new;
+saros_status file_archive_describe(saros_archive *archive, const char *name,
+                                   const char *type, int rank,
+                                   const int *shape) {
+  file_archive_tensor new = {.type = type, .rank = rank};
   TRY(array_reserve(archive->context, &archive->tensors, archive->tensor_count,
                     &archive->tensor_room, sizeof new));
   TRY(copy_text(archive->context, name, &new.name));
-  new.tensor = saros_tensor_retain(tensor);
+  memcpy(new.shape, shape, (size_t)rank * sizeof *shape);
   archive->tensors[archive->tensor_count++] = new;
+  return SAROS_OK;
+}
+
+saros_status file_archive_append(saros_archive *archive, const char *name,
+                                 saros_tensor *tensor) {
+  TRY(file_archive_describe(archive, name, NULL, tensor->rank, tensor->shape));
+  archive->tensors[archive->tensor_count - 1].tensor =
+      saros_tensor_retain(tensor);
   return SAROS_OK;
 }
 
@@ -134,6 +143,16 @@ const char *saros_archive_name(const saros_archive *archive, int at) {
 
 saros_tensor *saros_archive_tensor(const saros_archive *archive, int at) {
   return archive->tensors[at].tensor;
+}
+
+const char *saros_archive_type(const saros_archive *archive, int at) {
+  return archive->tensors[at].type;
+}
+
+int saros_archive_shape(const saros_archive *archive, int at,
+                        const int **shape) {
+  *shape = archive->tensors[at].shape;
+  return archive->tensors[at].rank;
 }
 
 int saros_archive_metadata_count(const saros_archive *archive) {

@@ -11,7 +11,10 @@
 
 typedef struct file_archive_tensor {
   char *name;
-  saros_tensor *tensor;
+  saros_tensor *tensor;  // null: only described
+  const char *type;      // of the elements in the file; null: no file says it
+  int rank;
+  int shape[SAROS_MAX_RANK];
 } file_archive_tensor;
 
 typedef struct file_archive_text {
@@ -30,6 +33,10 @@ struct saros_archive {
 /* Without the checks of saros_archive_add: the caller has made them. */
 saros_status file_archive_append(saros_archive *archive, const char *name,
                                  saros_tensor *tensor);
+/* A description without a tensor; 'type' lives as long as the program. */
+saros_status file_archive_describe(saros_archive *archive, const char *name,
+                                   const char *type, int rank,
+                                   const int *shape);
 saros_status file_archive_append_metadata(saros_archive *archive,
                                           const char *key, const char *value);
 

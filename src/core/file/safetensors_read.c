@@ -423,8 +423,19 @@ static saros_status read_entries(const reader *r) {
   return status;
 }
 
-saros_status saros_safetensors_read(saros_context *context, const char *path,
-                                    saros_archive **out) {
+static saros_status describe_entries(const reader *r) {
+  for (int i = 0; i < r->entry_count; i++) {
+    const entry *e = &r->entries[i];
+    TRY(file_archive_describe(r->archive, e->name, e->type->name, e->rank,
+                              e->shape));
+  }
+  return SAROS_OK;
+}
+
+/* Fills the archive by 'fill', once the header is known to be sound. */
+static saros_status read_file(saros_context *context, const char *path,
+                              saros_status (*fill)(const reader *r),
+                              saros_archive **out) {
   reader r = {.context = context, .path = path, .file = -1};
   saros_status status;
   *out = NULL;
@@ -433,7 +444,7 @@ saros_status saros_safetensors_read(saros_context *context, const char *path,
   TRY_OR_DONE(load_header(&r));
   TRY_OR_DONE(check_names(&r));
   TRY_OR_DONE(check_cover(&r));
-  TRY_OR_DONE(read_entries(&r));
+  TRY_OR_DONE(fill(&r));
   *out = r.archive;
   r.archive = NULL;
 done:
@@ -443,4 +454,14 @@ done:
   pool_give(&context->pool, r.header);
   saros_archive_release(r.archive);
   return status;
+}
+
+saros_status saros_safetensors_read(saros_context *context, const char *path,
+                                    saros_archive **out) {
+  return read_file(context, path, read_entries, out);
+}
+
+saros_status saros_safetensors_describe(saros_context *context,
+                                        const char *path, saros_archive **out) {
+  return read_file(context, path, describe_entries, out);
 }
