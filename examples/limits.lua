@@ -22,6 +22,7 @@
 --   build/saros examples/limits.lua --task recall
 --   build/saros examples/limits.lua --task parity words --only LSTM GRU
 --   build/saros examples/limits.lua --full --save limits.svg
+--   build/saros examples/limits.lua --task words --only LSTM finite --beyond 100 1000 10000 100000 --save words.svg
 
 package.path = (arg[0]:match "^.*/" or "") .. "?.lua;" .. package.path
 local argparse = require "argparse"
@@ -57,7 +58,7 @@ end
 -- A row of a task: its name; what the table calls it and its lengths; the lengths at which
 -- nets learn, as usual and in full; those at which they are tested then (of a task that is
 -- tested beyond what was learned, a net gets `POLISH` updates more); the task of a length,
--- given the largest one too; and how far an LRU's units may turn.
+-- given the largest one too; how far an LRU's units may turn; what a length counts (steps).
 local TASKS = {
   {
     name = "adding", heading = "adding over steps", usual = { 100, 300, 1000 },
@@ -76,7 +77,7 @@ local TASKS = {
   },
   {
     name = "recall", heading = "recall of pairs", usual = { 3, 10, 30 },
-    full = { 3, 10, 30, 50 }, turn = turn_freely,
+    full = { 3, 10, 30, 50 }, unit = "pairs", turn = turn_freely,
     make = function(n, most) return tasks.recall { pairs = n, keys = 2 * most } end,
   },
   {
@@ -111,6 +112,7 @@ local TASKS = {
   },
   {
     name = "repeat", heading = "repeating symbols", usual = { 10, 20, 50 }, full = { 10, 20, 50, 100 },
+    unit = "symbols",
     make = repeat_symbols,
   },
 }
@@ -178,9 +180,10 @@ numbers.whole(parser, "--updates", "At each length, at most."):default "2000"
 numbers.whole(parser, "--polish", "Updates before the tests beyond, with a rate that falls to 0.", 0):default "300"
 parser:option("--only", "These nets, by name."):args "+":choices(names_of(NETS))
 numbers.whole(parser, "--seed", "Same seed, same result.", 0):default "1"
-parser:option("--save", "Picture to draw, as SVG."):convert(function(path)
+parser:option("--save", "Picture to draw, as SVG; of lengths beyond, if there are any, alone."):convert(function(path)
   return path:match "%.svg$" and path, ("--save: expected a name that ends in .svg, got '%s'"):format(path)
 end)
+parser:flag("--go-on", "Learn at a length even if the one before it was not learned.")
 parser:flag("--full", "Up to 10,000 steps and 100 symbols: about an hour.")
 local args = parser:parse()
 
@@ -334,7 +337,7 @@ local function learn_all(entrant)
   for n, length in ipairs(entrant.lengths) do
     local task = entrant.task(length)
     local test, steps = task:batch(saros.generator(args.seed + 1), TESTED), 0
-    if solved then
+    if solved or args.go_on then
       scores[n], steps = learn(entrant, task, test)
     else
       scores[n] = entrant.score(task, test)
@@ -429,7 +432,31 @@ if not some then
   parser:error(none_text(last_without))
 end
 
-local series = {}
+-- The name of a curve; with the task, if there are several.
+local function name_of(chosen, name)
+  return #chosen_tasks == 1 and name or chosen.name .. ": " .. name
+end
+
+-- What a picture shows of a net: where there are lengths beyond, these alone, as it has learned more before them.
+local function curve_of(chosen, row, result, beyond)
+  local curve = { name = name_of(chosen, row.name), x = {}, y = {} }
+  for n = #beyond > 0 and #result.lengths - #beyond + 1 or 1, #result.lengths do
+    table.insert(curve.x, result.lengths[n])
+    table.insert(curve.y, 100 * result.scores[n])
+  end
+  return curve
+end
+
+-- A guess at the same lengths.
+local function guess_of(chosen, lengths, beyond)
+  local chance, x, y = chosen.make(lengths[1], lengths[#lengths]).chance, #beyond > 0 and beyond or lengths, {}
+  for n = 1, #x do
+    y[n] = chance and 100 * chance
+  end
+  return chance and { name = name_of(chosen, "guess"), x = x, y = y }
+end
+
+local drawn = {}
 for _, chosen in ipairs(chosen_tasks) do
   local is_pairs, nets = is_of_pairs(chosen), nets_of(chosen, args.only)
   local lengths = is_pairs and args.symbols or not is_pairs and args.lengths
@@ -444,10 +471,12 @@ for _, chosen in ipairs(chosen_tasks) do
   for _, row in ipairs(nets) do
     local result = compete(make(row, chosen, lengths), beyond)
     print_result(row.name, result)
-    series[#series + 1] = { name = row.name, x = result.lengths, y = result.scores }
+    drawn[#drawn + 1] = curve_of(chosen, row, result, beyond)
   end
+  drawn[#drawn + 1] = #nets > 0 and guess_of(chosen, lengths, beyond) or nil
 end
 if args.save then
-  local plot = saros.plot.lines { series = series, log_x = true, x = "length", y = "right answers", title = "Limits" }
-  assert(plot:save(args.save))
+  local one = #chosen_tasks == 1 and chosen_tasks[1]
+  assert(saros.plot.lines({ series = drawn, log_x = true, x = one and one.unit or "steps", y = "right answers, %",
+    title = one and one.heading or "limits" }):save(args.save))
 end

@@ -437,7 +437,10 @@ describe("the examples", function()
       .. "%d+%.%d%d\n$", output)
     local svg = files.read(path)
     os.remove(path)
-    assert.matches(">encoder-decoder</text>", svg, 1, true)
+    for _, name in ipairs { "limits", "repeat: encoder-decoder", "adding: LSTM", "adding: guess" } do
+      assert.matches(">" .. name .. "</text>", svg, 1, true)
+    end
+    assert.not_matches("repeat: guess", svg)
     output = succeed("examples/limits.lua", "--task", "copy", "--only", "GRU", "LRU", "--lengths", 2, 4,
       "--updates", 60)
     assert.matches("^\ncopy over steps +2 +4 .*\nGRU .*\nLRU +%d+ %% +[19][0-9]+ %%", output)
@@ -451,6 +454,24 @@ describe("the examples", function()
     output = succeed("examples/limits.lua", "--only", "GRU", "--lengths", 4, "--updates", 1)
     assert.matches("^\nadding over steps +4 .*\nGRU .*\n\n%-%-only GRU: expected a net that learns \"repeat\": "
       .. "encoder%-decoder, with attention\n$", output)
+  end)
+
+  it("draw one task by name, and go on at lengths that were not learned", function()
+    files.with_path(function(path)
+      local output = succeed("examples/limits.lua", "--task", "recall", "--only", "LSTM", "--lengths", 2, 4, 8,
+        "--updates", 3, "--go-on", "--save", path .. ".svg")
+      assert.matches("\nLSTM +%d+ %% +%d+ %% +%d+ %% +9 ", output) -- 3 updates at each
+      local svg = files.read(path .. ".svg")
+      for _, name in ipairs { "recall of pairs", "pairs", "LSTM", "guess" } do
+        assert.matches(">" .. name .. "</text>", svg, 1, true)
+      end
+      succeed("examples/limits.lua", "--task", "parity", "--only", "GRU", "--lengths", 4, "--beyond", 20, 50,
+        "--updates", 3, "--polish", 2, "--save", path .. ".svg")
+      svg = files.read(path .. ".svg")
+      os.remove(path .. ".svg")
+      assert.matches(">parity of steps</text>", svg, 1, true)
+      assert.matches('<polyline class="l2" points="72,[%d.]+ 700,[%d.]+"', svg) -- the guess, at two lengths
+    end)
   end)
 
   it("show what holds at lengths beyond those learned", function()

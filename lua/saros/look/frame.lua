@@ -85,14 +85,14 @@ end
 
 -- --- Its surroundings ------------------------------------------------------------------
 
-local CHARACTER = 7 -- about as wide as this
+local CHARACTER, CAPITAL = 7, 2 -- about as wide as this, and capitals wider by this
 
 --- How wide a text will be, about.
 ---@param text string
 ---@return number
 function frame.width_of(text)
   text = svg.utf8(text)
-  return CHARACTER * utf8.len(text)
+  return CHARACTER * utf8.len(text) + CAPITAL * select(2, text:gsub("%u", ""))
 end
 
 --- What every chart can be told.
