@@ -96,6 +96,17 @@ describe("a page of the guide", function()
     end
   end
 
+  it("shows pictures that are there", function()
+    local shown = 0
+    for name in lfs.dir "docs/guide" do
+      for path in (name:find "%.md$" and files.read("docs/guide/" .. name) or ""):gmatch "!%[[^%]]*%]%(([^)]+)%)" do
+        shown = shown + 1
+        assert.matches("^<svg ", files.read("docs/guide/" .. path))
+      end
+    end
+    assert.is_true(shown > 0)
+  end)
+
   it("is there", function()
     assert.is_true(count > 0)
   end)
