@@ -25,13 +25,14 @@ X86    := $(filter x86_64,$(MACHINE))
 MAC    := $(filter Darwin,$(shell uname))
 ROOT   := build$(if $(CROSS),/$(MACHINE))$(if $(SANITIZE),/sanitize$(SANITIZE:1=))$(if $(STRICT),/strict)
 B      := $(ROOT)$(if $(DOUBLE),/double)
-LIBS    = $(call PKG,libs openblas jansson) -lm -lpthread
+LIBS    = $(call PKG,libs openblas jansson $(MINIZIP)) -lm -lpthread
 VERSION = $(shell sed -n 's/^.define SAROS_VERSION "\(.*\)"/\1/p' src/saros/context.h)
 SHARED := libsaros.$(if $(MAC),dylib,so)
 SONAME  = libsaros.$(if $(MAC),$(basename $(VERSION)).dylib,so.$(basename $(VERSION)))
 CFLAGS := -std=gnu11 $(if $(SANITIZE),$(WATCHED),$(OPTIMIZE)) -ffp-contract=fast -fno-math-errno \
   -fno-trapping-math -fPIC -fvisibility=hidden -pthread $(WARNINGS) $(if $(STRICT),-Werror) \
   $(if $(DOUBLE),-DSAROS_DOUBLE) $(if $(X86),-DHAVE_X86_ISAS) -MMD -MP
+MINIZIP = $(if $(call PKG,modversion minizip 2>/dev/null),minizip)# without it, zips are refused
 PKG     = $(shell $(if $(CROSS),PKG_CONFIG_LIBDIR=/usr/lib/$(CROSS)/pkgconfig )pkg-config --$(1))# asked when it is needed, as `make setup` may bring it
 ifneq ($(CROSS),)
   CC := $(CROSS)-gcc
@@ -101,7 +102,7 @@ $(B)/emulated: Makefile
 
 COMPILE = @mkdir -p $(@D); echo "cc  $@"; $(CC) $(CFLAGS) $(SEES) -c $< -o $@
 $(B)/kernel/%: SEES = -Isrc/kernel $(call PKG,cflags openblas)
-$(B)/core/%:   SEES = -Isrc -Isrc/kernel $(PARTS) $(call PKG,cflags openblas jansson)
+$(B)/core/%:   SEES = -Isrc -Isrc/kernel $(PARTS) $(call PKG,cflags openblas jansson $(MINIZIP)) $(MINIZIP:%=-DHAVE_MINIZIP)
 $(B)/lua%:     SEES = -Isrc $(call PKG,cflags lua5.4)
 $(B)/saros%:   SEES = -Isrc $(call PKG,cflags lua5.4 libedit)
 $(B)/spec/%:   SEES = -Isrc $(PARTS) -Isrc/kernel -Ispec/c $(call PKG,cflags lua5.4)
@@ -201,7 +202,7 @@ install: all ## copy the program, the libraries, saros.h and saros/, the Lua mod
 	@install -m 644 examples/host/*.c $(DEST)/share/saros/examples/host
 	@install -m 644 lua/saros/meta/*.lua $(DEST)/share/saros/meta
 	@printf '%s\n' 'Name: saros' 'Description: Lua-scriptable recurrent networks' 'Version: $(VERSION)' \
-	  'Requires: lua5.4' 'Requires.private: openblas jansson' 'Libs: -L$(PREFIX)/lib -lsaros' \
+	  'Requires: lua5.4' 'Requires.private: openblas jansson $(MINIZIP)' 'Libs: -L$(PREFIX)/lib -lsaros' \
 	  'Libs.private: -lm -lpthread' 'Cflags: -I$(PREFIX)/include$(if $(DOUBLE), -DSAROS_DOUBLE)' > $(DEST)/lib/pkgconfig/saros.pc
 	@echo "installed below $(DEST): bin/saros, lib, include, share/saros"
 uninstall: ## remove what install copied

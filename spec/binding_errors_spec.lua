@@ -41,7 +41,7 @@ local accepts = {
   file = "file",
   tensors = "table", any = "boolean string table positive negative zero fraction huge",
   whatever = "nil boolean string table function coroutine file generator tensor ids closed nan inf " .. numbers,
-  tape = "", session = "", codec = "", tokens = "", program = "", json = "", unit = "",
+  tape = "", session = "", codec = "", tokens = "", program = "", count = "positive zero", json = "", unit = "",
   share = "zero", stride = "positive negative huge", parameters = "table", which = "positive",
 }
 
@@ -181,6 +181,9 @@ local functions = {
     return A("path", "/nowhere/at/all"), A("tensors", { x = grid() }), A("options?", { key = "value" })
   end,
   read_tensors = function() return A("text", "/nowhere/at/all") end,
+  describe_tensors = function() return A("text", "/nowhere/at/all") end,
+  open_container = function() return A("text", "/nowhere/at/all"), A("size?", 1) end,
+  strided = function() return tensor(6), A("count", 0), A("shape", { 2, 3 }), A("list", { 3, 1 }) end,
   make_folder = function() return A("path", "/dev/null/at/all") end,
   write_file = function() return A("path", "/dev/null/at/all"), A("text", "x") end,
   write_source = function() return A("path", "/dev/null/at/all"), A("tensors", { "x", saros.ones(2) }) end,
@@ -196,9 +199,8 @@ local functions = {
   record = function() return A("function", function() end) end,
   with_room = function() return A("function", function() end) end,
   layer = function() return A("text", "layer 1") end,
-  precision = function() return A("text?", "real") end,
+  precision = function() return A("text?", "real") end, trace_rows = function() return A("number", 1) end,
   trace = function() return A("flag?", false), A("number?", 1) end,
-  trace_rows = function() return A("number", 1) end,
   block_bytes = function() return A("bytes", 100) end,
   session = function()
     return A("program", core.program(one_product)), A("list", parameters()), A("limit", 2), A("cell", "real")
@@ -210,14 +212,12 @@ local functions = {
     return A("unit", "word"), A("text", "some text"), A("flag?", false), A("size", 0), A("limit", 1), A("flag?", true)
   end,
   open_tokens = function() return A("text", "/nowhere/at/all") end,
-  caller = function() end,
-  defined_at = function() return A("function", print) end,
+  caller = function() end, defined_at = function() return A("function", print) end,
   upvalue = function() return A("function", print), A("number", 1) end,
   nearest = function() return A("text", "widht"), A("options", { width = 1 }) end,
-  hint = function() return A("whatever", "widht"), A("options", { "width" }) end,
-  info = function() end, memory = function() end, mark_memory = function() end, is_recording = function() end,
-  is_method = function() return A("function", print) end, collect_soon = function() end,
-  trim = function() end, clock = function() end,
+  hint = function() return A("whatever", "widht"), A("options", { "width" }) end, info = function() end,
+  memory = function() end, mark_memory = function() end, is_recording = function() end, collect_soon = function() end,
+  is_method = function() return A("function", print) end, trim = function() end, clock = function() end,
 }
 
 local methods = {

@@ -2,6 +2,7 @@
 
 local core = require "saros.core"
 local files = require "spec.support.files"
+require "spec.support.values"
 local saros = require "saros"
 local nn = saros.nn
 
@@ -61,9 +62,138 @@ describe("inspect_file", function()
       write(path, "")
       assert.matches("expected a file, got no bytes", refusal(path))
       write(path, "GIF89a and more")
-      assert.matches('one of these formats: safetensors.*; got one that begins with "GIF89a a"', refusal(path))
+      assert.matches('formats: safetensors, numpy, pytorch; got one that begins with "GIF89a a"', refusal(path))
       write(path, string.pack("<s8", "{"))
       assert.matches("^inspect_file: safetensors: expected '\"', got the end of the header", refusal(path))
     end)
+  end)
+end)
+
+local FOLDER = "spec/references/formats/"
+
+local STATE = {
+  f32 = { { 0.5, -1.5 }, { 2, 3 } }, f16 = { 0, 0.25, 0.5, 0.75 }, bf16 = { 0, 0.25, 0.5, 0.75 },
+  i64 = { 1, 2, 3, 4, 5 }, i32 = { 7, 8 }, i16 = { 9, 301 }, i8 = { 2, 128 }, u8 = { 2, 201 }, bool = { 2, 1 },
+  turned = { { 0, 3 }, { 1, 4 }, { 2, 5 } }, part = { { 1, 4 }, { 2, 5 } }, same = { { 3, 4, 5 }, { 3, 4, 5 } },
+}
+
+local function names_of(tensors)
+  local names = {}
+  for name in pairs(tensors) do
+    names[#names + 1] = name
+  end
+  table.sort(names)
+  return table.concat(names, " ")
+end
+
+describe("read_tensors", function()
+  for _, name in ipairs { "state.pt", "state_old.pth" } do
+    it("gives the tensors of every type, strided and shared, that PyTorch has saved: " .. name, function()
+      local tensors, metadata, format = assert(saros.read_tensors(FOLDER .. name))
+      assert.equal("bf16 bool empty f16 f32 f64 i16 i32 i64 i8 part same scalar turned u8", names_of(tensors))
+      for key, expected in pairs(STATE) do
+        assert.same(expected, tensors[key]:totable(), key)
+      end
+      assert.same_values(saros.tensor { 0, 1 / 3, 2 / 3 }, tensors.f64, 1e-7)
+      assert.equal(2.5, tensors.scalar:item())
+      assert.same({ 0, 3 }, tensors.empty:shape())
+      assert.same({}, metadata)
+      assert.equal("pytorch", format)
+    end)
+  end
+
+  it("names what is in the dictionaries of a checkpoint with dots, and keeps numbers and texts", function()
+    local tensors, metadata = assert(saros.read_tensors(FOLDER .. "checkpoint.pt"))
+    assert.equal("net.0.bias net.0.weight parameters.0 parameters.1", names_of(tensors))
+    assert.same({ { 0.25, -0.5 } }, tensors["net.0.weight"]:totable())
+    assert.equal("3", metadata.epoch)
+    assert.equal("small", metadata.name)
+    assert.equal("0.01", metadata["optimizer.param_groups.0.lr"])
+  end)
+
+  it("refuses whole modules by name, and arrays of objects", function()
+    local tensors, message = saros.read_tensors(FOLDER .. "whole.pt")
+    assert.is_nil(tensors)
+    assert.equal("read_tensors: spec/references/formats/whole.pt: expected tensors, numbers, texts, lists and "
+      .. 'dictionaries alone, got "torch.nn.modules.container.Sequential"', message)
+    assert.matches('for "o", got type "|O"', select(2, saros.read_tensors(FOLDER .. "objects.npz")), 1, true)
+  end)
+
+  it("gives the arrays of NumPy: by rows, by columns, in either order of bytes", function()
+    local tensors, _, format = assert(saros.read_tensors(FOLDER .. "arrays.npz"))
+    assert.equal("big bools columns empty half ids rows scalar", names_of(tensors))
+    assert.same({ { 0, 1, 2 }, { 3, 4, 5 } }, tensors.rows:totable())
+    assert.same({ { 0, 1, 2 }, { 3, 4, 5 } }, tensors.columns:totable())
+    assert.same({ 0, 1, 2 }, tensors.big:totable())
+    assert.same({ 0, 1, 2 }, tensors.half:totable())
+    assert.same({ 1, 2, 3 }, tensors.ids:totable())
+    assert.same({ 2, 1 }, tensors.bools:totable())
+    assert.equal(2.5, tensors.scalar:item())
+    assert.same({ 0, 2 }, tensors.empty:shape())
+    assert.equal("numpy", format)
+    tensors = assert(saros.read_tensors(FOLDER .. "packed.npz"))
+    assert.equal(299, tensors.x[100][3])
+    assert.same({ { 0, 1, 2 }, { 3, 4, 5 } }, assert(saros.read_tensors(FOLDER .. "array.npy")).array:totable())
+  end)
+
+  it("reads safetensors, too", function()
+    local tensors, metadata, format = assert(saros.read_tensors "spec/references/modules.safetensors")
+    assert.equal("safetensors", format)
+    assert.truthy(next(tensors) and metadata.cases)
+  end)
+
+  it("gives layers what they load", function()
+    local net = nn.chain { nn.linear { 2, 1 } }:load(assert(saros.read_tensors(FOLDER .. "checkpoint.pt")), "net.")
+    assert.equal(0.25 - 1 + 0.125, net(saros.tensor { { { 1, 2 } } }):item())
+  end)
+end)
+
+describe("inspect_file of other formats", function()
+  it("tells the types in the file, without the elements", function()
+    local found = assert(saros.inspect_file(FOLDER .. "state.pt"))
+    assert.equal("pytorch", found.format)
+    local types = {}
+    for n, tensor in ipairs(found.tensors) do
+      types[n] = tensor.type
+    end
+    assert.equal("F32 F64 F16 BF16 I64 I32 I16 I8 U8 BOOL F32 F32 F32 F32 F32", table.concat(types, " "))
+    assert.same({ name = "part", type = "F32", shape = { 2, 2 }, bytes = 16 }, found.tensors[12])
+    assert.equal("3", assert(saros.inspect_file(FOLDER .. "checkpoint.pt")).metadata.epoch)
+    assert.same({ name = "columns", type = "F64", shape = { 2, 3 }, bytes = 48 },
+      assert(saros.inspect_file(FOLDER .. "arrays.npz")).tensors[2])
+  end)
+end)
+
+describe("a container", function()
+  it("refuses wrong members, places and types", function()
+    local container <close> = assert(core.open_container(FOLDER .. "arrays.npz"))
+    assert.equal(8, #container)
+    for _, n in ipairs { 0, 9, "x", 1.5 } do
+      assert.error_matches(function() container:member(n) end, "expected the number of a member as argument 1")
+    end
+    assert.error_matches(function() container:read(1, -1, 3) end, "expected a count as argument 2")
+    assert.error_matches(function() container:elements(1, "F32", 0, 1, 1) end, "as argument 5")
+    assert.is_nil((container:read(1, 0, 1 << 40)))
+    assert.is_nil((container:elements(1, "F99", 0, 1)))
+    assert.is_nil((container:elements(1, "F32", 0, 1 << 31)))
+  end)
+
+  it("cannot be used once it is closed", function()
+    local kept
+    do
+      local container <close> = assert(core.open_container(FOLDER .. "array.npy"))
+      kept = container
+    end
+    assert.error_matches(function() kept:member(1) end, "member: expected")
+  end)
+
+  it("gives views of elements that lie within them alone", function()
+    local x = saros.arange(6)
+    assert.same({ { 2, 5 }, { 3, 6 } }, core.strided(x, 1, { 2, 2 }, { 1, 3 }):totable())
+    for _, case in ipairs { { 3, { 2, 2 }, { 1, 3 } }, { 6, {}, {} }, { 0, { 0 }, { 1 } }, { 0, { 7 }, { 1 } },
+      { 1 << 50, { 1 }, { 1 } }, { 0, { 2 }, { 1 << 52 } }, { 0, { 1 << 30, 1 << 30 }, { 0, 0 } } } do
+      assert.error_matches(function() core.strided(x, table.unpack(case)) end, "strided: expected places within %(6%)")
+    end
+    assert.error_matches(function() core.strided(x:reshape(2, 3):transpose(), 0, { 1 }, { 1 }) end, "expected places")
   end)
 end)

@@ -42,7 +42,7 @@ end
 
 local SHARED = "$(pkg-config --cflags --libs saros lua5.4)"
 local STATIC = ("$(pkg-config --cflags lua5.4) -I%s/include %s/lib/libsaros.a "
-  .. "$(pkg-config --libs lua5.4 openblas jansson) -lm"):format(FOLDER, FOLDER)
+  .. "$(pkg-config --libs lua5.4 openblas jansson minizip) -lm"):format(FOLDER, FOLDER)
 
 local float = commands.interpreter:find "build/saros$"
 

@@ -21,8 +21,8 @@ local PUBLIC = {
     generator gradient_check gt hard_sigmoid hard_tanh ids info inspect inspect_file is_terminal isfinite isnan
     json_decode json_encode le leaky_relu load log log_softmax logsumexp lt make_folder matmul max maximum mean
     memory metrics min minimum mse ne negate nn no_gradient null one_hot ones operation optim plot profile progress
-    relu report reshape safetensors sampler select sigmoid silu sin slice softmax softplus sqrt stack sum tanh tape
-    tensor threads topk transpose where zeros]],
+    read_tensors relu report reshape safetensors sampler select sigmoid silu sin slice softmax softplus sqrt stack
+    sum tanh tape tensor threads topk transpose where zeros]],
   nn = [[
     attention batch_norm bce bits branch cell chain classifier concatenate conv1d crf cross_attention
     cross_entropy ctc_loss delta dropout embedding encoder_decoder finite forecaster gru heads huber initialize kl l1

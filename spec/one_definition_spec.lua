@@ -427,7 +427,7 @@ local function build_host()
   local real = c.is_double and "-DSAROS_DOUBLE" or ""
   local watched = build:find("sanitize", 1, true) and "-fsanitize=address,undefined" or ""
   c.succeed("cc -std=c99 -O1 -Wall -Wextra -Werror %s %s -Isrc spec/support/said_by_host.c %s/libsaros.a -o '%s' "
-    .. "$(pkg-config --libs lua5.4 openblas jansson) -lm -lpthread", real, watched, build, host)
+    .. "$(pkg-config --libs lua5.4 openblas jansson minizip) -lm -lpthread", real, watched, build, host)
 end
 
 -- What another process has written of a model: tensors, metadata.

@@ -31,7 +31,7 @@ find_missing_for_arm64() {
   fi
   need qemu-user - command -v qemu-aarch64
   need 'gcc-aarch64-linux-gnu libc6-dev-arm64-cross' - command -v aarch64-linux-gnu-gcc
-  for package in lua5.4 openblas jansson libedit; do
+  for package in lua5.4 openblas jansson libedit minizip; do
     name=lib${package#lib}
     need "$name-dev:arm64" - test -e "/usr/lib/aarch64-linux-gnu/pkgconfig/$package.pc"
   done
@@ -49,6 +49,7 @@ find_missing() {
       need liblua5.4-dev lua@5.4 pkg-config --exists lua5.4
       need libopenblas-dev openblas pkg-config --exists openblas
       need libjansson-dev jansson pkg-config --exists jansson
+      need libminizip-dev minizip pkg-config --exists minizip
       need libedit-dev libedit pkg-config --exists libedit
       need lua5.4 lua@5.4 command -v lua5.4
       need lua-argparse rock:argparse lua5.4 -e 'require "argparse"'

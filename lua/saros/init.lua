@@ -15,6 +15,7 @@
 ---     load       a model back from its file
 ---     export_c   a model as one C file that needs no library
 ---     safetensors   read and write named tensors
+---     read_tensors  the same of files of PyTorch and NumPy
 ---     inspect_file  what is in a file of tensors
 ---     ctc        what a model trained with ctc_loss says, as ids
 ---     metrics    precision, recall, F1 of labels; MAE and RMSE of numbers
@@ -43,7 +44,8 @@ local INTERNAL = {
   "session", "trace", "trace_rows", "block_bytes", "mark_memory", "collect_soon", "is_method", "profiling", "layer",
   "watch_finite", "write_source", "record", "with_room", "program", "round_weights", "precision",
   -- data, saros.safetensors
-  "codec", "learn_codec", "open_tokens", "read_tensors", "write_tensors", "describe_tensors",
+  "codec", "learn_codec", "open_tokens", "read_tensors", "write_tensors",
+  "describe_tensors", "open_container", "strided",
   -- files and terminals, memory, messages
   "write_file", "terminal_width", "trim", "blank", "fields", "format", "to_number", "caller", "nearest", "hint",
   -- functions of scripts
@@ -87,6 +89,7 @@ return spelling.space("saros", saros, {
   evaluate = { "saros.train.evaluate" },
   progress = { "saros.train.progress" },
   load = { "saros.model_file", "load" },
+  read_tensors = { "saros.formats", "read" },
   inspect_file = { "saros.formats", "inspect_file" },
   export_c = { "saros.export" },
   sampler = { "saros.generate.sampler" },

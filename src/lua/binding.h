@@ -31,6 +31,7 @@ typedef enum bind_box_type {
   BIND_TOKENS,
   BIND_RECORDING,
   BIND_PROGRAM,
+  BIND_CONTAINER,
   BIND_OWNER,  // of something that never leaves one call
   BIND_BOX_TYPES
 } bind_box_type;
@@ -443,6 +444,7 @@ void bind_open_generator(lua_State *L);
 void bind_open_session(lua_State *L);
 void bind_open_update(lua_State *L);
 void bind_open_file(lua_State *L);
+void bind_open_container(lua_State *L);
 void bind_open_number(lua_State *L);
 void bind_open_json(lua_State *L);
 void bind_open_text(lua_State *L);

@@ -36,6 +36,7 @@ static void make_core(lua_State *L) {
   bind_open_session(L);
   bind_open_update(L);
   bind_open_file(L);
+  bind_open_container(L);
   bind_open_number(L);
   bind_open_json(L);
   bind_open_text(L);

@@ -101,6 +101,47 @@ SAROS_API saros_status saros_safetensors_describe(saros_context *context,
                                                   const char *path,
                                                   saros_archive **out);
 
+/* --- Containers ---------------------------------------------------------------------- */
+
+/*
+** A zip file with its members, stored or deflated, or any other file as its own
+** only member, named "": what NumPy and PyTorch keep tensors in. Its tensors take
+** at most 'limit' bytes in memory in all; 0: four times the bytes of the file and
+** 1 MiB. SAROS_EFILE if it cannot be read, or if it is a zip that is damaged,
+** encrypted or packed in another way. A host that has kept files for itself
+** (SAROS_NO_FILES) gets SAROS_EFILE, too.
+*/
+typedef struct saros_container saros_container;
+
+SAROS_API saros_status saros_container_open(saros_context *context,
+                                            const char *path, uint64_t limit,
+                                            saros_container **out);
+SAROS_API void saros_container_release(saros_container *container);  // or null
+SAROS_API int saros_container_count(const saros_container *container);
+/* Borrowed; names need not be unique. */
+SAROS_API const char *saros_container_name(const saros_container *container,
+                                           int at);
+/* Unpacked, as the directory says. */
+SAROS_API uint64_t saros_container_bytes(const saros_container *container,
+                                         int at);
+/* What its tensors may still take; bytes that are read may take as much at a time. */
+SAROS_API uint64_t saros_container_room(const saros_container *container);
+/* Exactly 'size' bytes of a member from one of them on; SAROS_EFILE if there are
+** fewer, or if they are damaged (the sum is checked at the end of a member). */
+SAROS_API saros_status saros_container_read(saros_container *container, int at,
+                                            uint64_t from, size_t size,
+                                            void *to);
+/* 'count' elements of a member from a byte on, as a tensor of rank 1. Types are
+** those of safetensors, "F32", with little-endian bytes unless 'swapped'.
+** SAROS_EFILE as above, past the limit, and where an id does not fit. */
+SAROS_API saros_status saros_container_elements(saros_container *container,
+                                                int at, uint64_t from,
+                                                const char *type,
+                                                uint64_t count, int swapped,
+                                                saros_tensor **out);
+
+/* --- Source and other files ------------------------------------------------------------ */
+
 /* A piece of a file of C source: text, or the elements of a tensor. */
 typedef struct saros_piece {
   const char *text;            // null: the tensor's elements

@@ -118,6 +118,12 @@ SAROS_API saros_status saros_transpose(saros_tensor *x, int axis1, int axis2,
 SAROS_API saros_status saros_reshape(saros_tensor *x, int rank,
                                      const int *shape, saros_tensor **out);
 
+/* Elements of x, which is contiguous and without history, from the place 'offset'
+** on, so many elements apart on each axis: a view. All must lie within x. */
+SAROS_API saros_status saros_strided(saros_tensor *x, int64_t offset, int rank,
+                                     const int *shape, const int64_t *stride,
+                                     saros_tensor **out);
+
 /* --- Copies ----------------------------------------------------------------- */
 
 /* Contiguous and on its own storage; differentiable. */

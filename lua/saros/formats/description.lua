@@ -65,12 +65,12 @@ function Description:__tostring()
   for _, tensor in ipairs(self.tensors) do
     width = math.min(math.max(width, #tensor.name), SHOWN)
   end
-  local layout = ("  %%-%ds  %%-4s  %%s"):format(width)
   for _, tensor in ipairs(self.tensors) do
-    lines[#lines + 1] = layout:format(tensor.name, tensor.type, "(" .. table.concat(tensor.shape, ", ") .. ")")
+    lines[#lines + 1] = ("  %s%s  %-4s  (%s)"):format(tensor.name:gsub("%c", "?"),
+      (" "):rep(width - #tensor.name), tensor.type, table.concat(tensor.shape, ", "))
   end
   for _, key in ipairs(sorted.keys(self.metadata)) do
-    lines[#lines + 1] = ("  metadata %s: %s"):format(key, shortened(self.metadata[key]))
+    lines[#lines + 1] = ("  metadata %s: %s"):format(shortened(key), shortened(self.metadata[key]))
   end
   return table.concat(lines, "\n")
 end

@@ -1,21 +1,33 @@
---- Formats of files with tensors, told apart by how a file begins. Each is a module with
+--- Formats of files with tensors, told apart by what is in a file. Each is a module with
 ---
----     name       as messages and descriptions have it
----     fits       true if a file that begins with these bytes is one
----     read       its tensors by name and strings about them; nil and a message
----     describe   fields of a description: tensors, metadata; nil and a message
+---     name        as messages and descriptions have it
+---     fits        true if a file that begins with these bytes is one
+---     fits_zip    the same of a zip with these members; or false
+---
+--- and readers that give tensors by name and strings about them, or fields of a
+--- description: of a path (read, describe) or of a container (read_container,
+--- describe_container).
 
+local core = require "saros.core"
 local files = require "saros.files"
 local options = require "saros.options"
+local numpy = require "saros.formats.numpy"
+local pytorch = require "saros.formats.pytorch"
+local refusal = require "saros.formats.refusal"
 local safetensors = require "saros.formats.safetensors"
+local stored = require "saros.formats.stored"
 local Description = require "saros.formats.description"
 
 local formats = {}
 
-local FORMATS = { safetensors }
+local FORMATS = { safetensors, numpy, pytorch }
 
 -- Bytes at the beginning of a file that tell its format.
 local BEGINNING = 64
+
+local check_read = options.declare("read_tensors", {
+  { "limit", options.optional(options.size) },
+})
 
 local function names()
   local list = {}
@@ -25,23 +37,83 @@ local function names()
   return table.concat(list, ", ")
 end
 
--- The format of a file and its size; nil and a message.
-local function format_of(path)
-  local file <close>, message = files.open(path)
-  if not file then
-    return nil, message
-  end
+-- The first bytes of a file, and its size.
+local function beginning_of(path)
+  local file <close> = refusal.check(files.open(path))
   local beginning, size = file:read(BEGINNING), file:seek "end"
   if not beginning or not size then
-    return nil, ("%s: expected a file, got %s"):format(path, files.is_folder(path) and "a folder" or "no bytes")
+    refusal.raise("%s: expected a file, got %s", path, files.is_folder(path) and "a folder" or "no bytes")
   end
+  return beginning, size
+end
+
+local function unknown(what)
+  refusal.raise("expected a file in one of these formats: %s; got %s", names(), what)
+end
+
+-- Its format by the members of a zip, and the members.
+local function format_of_zip(container)
+  local places = stored.members(container)
   for _, format in ipairs(FORMATS) do
-    if format.fits(beginning) then
-      return format, size
+    if format.fits_zip and format.fits_zip(places) then
+      return format, places
     end
   end
-  return nil, ("%s: expected a file in one of these formats: %s; got one that begins with %s"):format(
-    path, names(), options.describe(beginning:sub(1, 8)))
+  unknown "a zip of something else"
+end
+
+local function format_of(beginning)
+  for _, format in ipairs(FORMATS) do
+    if format.fits(beginning) then
+      return format
+    end
+  end
+  unknown("one that begins with " .. options.describe(beginning:sub(1, 8)))
+end
+
+-- Calls a reader of the format of a file: "read" or "describe".
+local function run(what, path, limit)
+  local beginning, size = beginning_of(path)
+  local is_zip = beginning:sub(1, 2) == "PK"
+  local format = not is_zip and format_of(beginning)
+  if format and format[what] then
+    return format, refusal.check(format[what](path))
+  end
+  local container <close> = refusal.check(core.open_container(path, limit))
+  local places
+  if is_zip then
+    format, places = format_of_zip(container)
+  end
+  return format, format[what .. "_container"](container, places, size)
+end
+
+-- Refusals begin with the path, unless they have it.
+local function guarded(owner, what, path, limit)
+  local function named(format, ...)
+    if not format then
+      local message = ...
+      local place = message:find(path, 1, true) and "" or path .. ": "
+      return nil, owner .. ": " .. place .. message
+    end
+    return format, ...
+  end
+  return named(refusal.guard(run, what, path, limit))
+end
+
+--- Tensors by name of a file in any of the formats: their elements are what the file has,
+--- ids count from 1.
+---@param path string
+---@param given? { limit?: integer }  bytes that the tensors may take: four times those of the file, and 1 MiB
+---@return table<string, saros.Tensor>? tensors  may be views of each other, as they share storages in the file
+---@return table<string, string>|string metadata  or the message
+---@return string? format
+function formats.read(path, given)
+  options.argument("read_tensors", 1, options.string, path)
+  local format, tensors, metadata = guarded("read_tensors", "read", path, check_read(given).limit)
+  if not format then
+    return nil, tensors
+  end
+  return tensors, metadata, format.name
 end
 
 --- What is in a file: names, shapes and types of its tensors, its metadata, and whether
@@ -51,14 +123,11 @@ end
 ---@return string? message  if it cannot be read, or has no known format
 function formats.inspect_file(path)
   options.argument("inspect_file", 1, options.string, path)
-  local format, size = format_of(path)
+  local format, fields = guarded("inspect_file", "describe", path)
   if not format then
-    return nil, "inspect_file: " .. size
+    return nil, fields
   end
-  local fields, message = format.describe(path)
-  if not fields then
-    return nil, "inspect_file: " .. message
-  end
+  local _, size = beginning_of(path)
   fields.path, fields.format, fields.bytes = path, fields.format or format.name, size
   return Description.new(fields)
 end

@@ -28,6 +28,49 @@ function core.read_tensors(path) end
 ---@return table<string, string>|string metadata  or the message
 function core.describe_tensors(path) end
 
+---@class saros.Container  a file, or a zip of them; closed at its end of scope. `#container` members
+local Container = {}
+
+--- Opens a zip, or any other file as its own only member, "". See saros_container_open.
+---@param path string
+---@param limit? integer  bytes that its tensors may take in all (four times the file's, and 1 MiB)
+---@return saros.Container? container  nil if it cannot be read
+---@return string? message
+function core.open_container(path, limit) end
+
+---@param n integer
+---@return string name
+---@return integer bytes
+function Container:member(n) end
+
+--- Bytes of a member from one of them on, counted from 0; nil and a message where there
+--- are fewer, or damaged ones.
+---@param n integer
+---@param from integer
+---@param size integer
+---@return string? bytes
+---@return string? message
+function Container:read(n, from, size) end
+
+--- Elements of a member as a tensor (count).
+---@param n integer
+---@param type string  as in safetensors: "F32"
+---@param from integer  the byte of the first one, from 0
+---@param count integer
+---@param swapped? boolean  big-endian (false)
+---@return saros.Tensor? elements
+---@return string? message
+function Container:elements(n, type, from, count, swapped) end
+
+--- A view of a contiguous tensor: elements from a place on, counted from 0, so many
+--- places apart on each axis.
+---@param x saros.Tensor
+---@param offset integer
+---@param shape integer[]
+---@param strides integer[]
+---@return saros.Tensor
+function core.strided(x, offset, shape, strides) end
+
 --- Writes strings as they are, and the elements of tensors as C literals that
 --- are exactly them, with a comma after each: completely or not at all. Error
 --- if an element is not finite.

@@ -219,6 +219,40 @@ saros_status tensor_alias(saros_tensor *x, saros_tensor **out) {
   return SAROS_OK;
 }
 
+/* True if all places from an offset on are in 0..count-1, and no more than can be. */
+static int lies_within(size_t count, int64_t offset, int rank, const int *shape,
+                       const int64_t *stride) {
+  int64_t last = offset;
+  uint64_t elements = 1;
+  for (int axis = 0; axis < rank; axis++) {
+    int64_t reach;
+    if (shape[axis] < 1 || stride[axis] < 0 ||
+        __builtin_mul_overflow(shape[axis] - 1, stride[axis], &reach) ||
+        __builtin_add_overflow(last, reach, &last) ||
+        __builtin_mul_overflow(elements, (uint64_t)shape[axis], &elements) ||
+        elements > MAX_COUNT)
+      return 0;
+  }
+  return offset >= 0 && last < (int64_t)count;
+}
+
+saros_status saros_strided(saros_tensor *x, int64_t offset, int rank,
+                           const int *shape, const int64_t *stride,
+                           saros_tensor **out) {
+  *out = NULL;
+  if (rank < 0 || rank > SAROS_MAX_RANK || !saros_tensor_is_contiguous(x) ||
+      x->node != NULL || !lies_within(x->count, offset, rank, shape, stride))
+    return saros_fail(x->context, SAROS_EARGUMENT,
+                      "strided: expected places within %s, got others",
+                      TENSOR_SHAPE(x));
+  TRY(tensor_alias(x, out));
+  tensor_set_shape(*out, rank, shape);
+  for (int axis = 0; axis < rank; axis++)
+    (*out)->stride[axis] = (ptrdiff_t)stride[axis];
+  (*out)->offset = x->offset + (size_t)offset;
+  return SAROS_OK;
+}
+
 saros_status tensor_contiguous(saros_tensor *x, saros_tensor **out) {
   if (saros_tensor_is_contiguous(x)) {
     *out = saros_tensor_retain(x);
