@@ -209,6 +209,21 @@ describe("the delta rule", function()
     end)
   end)
 
+  it("adds to the gradients that its inputs have already, or that another input gave them", function()
+    for _, mask in ipairs { false, true } do
+      local s, o = { T = 9, B = 2, H = 2, K = 4, V = 4 }, { mask = mask or nil }
+      local x = inputs_of(s, { write = true, erase = true }, 8)
+      local apart = results(s, o, { q = x.v, k = x.v + 0, v = x.v + 0, write = x.write, erase = x.erase })
+      local tape <close> = saros.tape()
+      tape:watch(x.v)
+      local y, last = call(s, o, { q = x.v, k = x.v, v = x.v, write = x.write, erase = x.erase })
+      local loss = (y * normal(92, table.unpack(y:shape()))):sum() + (last * last):sum()
+      tape:backward(loss + (x.v * 3):sum())
+      local sum = apart.dq + apart.dk + apart.dv + 3
+      assert.same_values(sum / sum:abs():max(), x.v:gradient() / sum:abs():max(), TOLERANCE)
+    end
+  end)
+
   it("is the same in chunks of any size", function()
     each_case(function(o, n, seed)
       local s = { T = 75, B = 2, H = 2, K = 18, V = 21, n = n }

@@ -141,7 +141,7 @@ static void add_value_gradients(const delta_chunk *c, const delta_gradients *d,
     real *dv = out->v + place_of(c, x, r) * (size_t)c->V;
     KERNEL_INDEPENDENT
     for (int i = 0; i < c->V; i++)
-      dv[i] += write * du[i];
+      dv[i] = (out->is_fresh ? 0 : dv[i]) + write * du[i];
   }
   if (out->write != NULL)
     sum_rows(sum, d->u, c->values, c->C, c->Vp);
@@ -428,14 +428,15 @@ static void add_row_gradients(const delta_chunk *c, const delta_gradients *d,
     const real *row = d->rows + (c->C + s) * c->Kp;
     KERNEL_INDEPENDENT
     for (size_t p = 0; p < K; p++)
-      dq[p] += row[p];
+      dq[p] = (out->is_fresh ? 0 : dq[p]) + row[p];
   }
   for (int r = 0; r < c->C && out->k != NULL; r++) {
     real *dk = out->k + place_of(c, x, r) * K;
     const real *row = d->rows + r * c->Kp, *key = d->keys + r * c->Kp;
     KERNEL_INDEPENDENT
     for (size_t p = 0; p < K; p++)
-      dk[p] += (c->readers == 0 ? row[p] : 0) + key[p];
+      dk[p] = (out->is_fresh ? 0 : dk[p]) +
+              ((c->readers == 0 ? row[p] : 0) + key[p]);
   }
 }
 

@@ -33,6 +33,7 @@ typedef struct kernel_delta_inputs {
 /* Gradients of the same shapes; null where they are not wanted. */
 typedef struct kernel_delta_gradients {
   real *q, *k, *v, *write, *erase, *decay;
+  int is_fresh;  // q, k and v are to be written, not added to
 } kernel_delta_gradients;
 
 /* Steps of one head, together at most KERNEL_DELTA_MOST micro-steps, or one step. */

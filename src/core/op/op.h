@@ -146,4 +146,11 @@ typedef struct op_axis_split {
 } op_axis_split;
 op_axis_split op_split_at_axis(const saros_tensor *x, int axis);
 
+/* --- The delta rule ---------------------------------------------------------- */
+
+/* Checks the arguments of saros_delta, and finds their sizes. */
+saros_status op_expect_delta(kernel_delta_sizes *s, saros_tensor *q,
+                             saros_tensor *k, saros_tensor *v,
+                             const saros_delta_options *o, saros_tensor *state);
+
 #endif

@@ -48,6 +48,7 @@ typedef struct delta_run {
   saros_tensor *t[D_TENSORS];
   saros_tensor *y, *last;            // or their gradients, null: zeros
   saros_tensor *gradient[D_INPUTS];  // null where not wanted
+  int is_fresh;                      // those of q, k and v are to be written
   saros_tensor
       *first;  // (B, heads K V): the gradient of 'first' by row, or null
   real *scratch;
@@ -318,10 +319,13 @@ static saros_status share_units(delta_run *r, size_t size, double work,
 /* Where the gradients of the inputs go. */
 static kernel_delta_gradients targets_of(const delta_run *r) {
   saros_tensor *const *d = r->gradient;
-  return (kernel_delta_gradients){
-      reals_or_null(d[D_Q]),     reals_or_null(d[D_K]),
-      reals_or_null(d[D_V]),     reals_or_null(d[D_WRITE]),
-      reals_or_null(d[D_ERASE]), reals_or_null(d[D_DECAY])};
+  return (kernel_delta_gradients){reals_or_null(d[D_Q]),
+                                  reals_or_null(d[D_K]),
+                                  reals_or_null(d[D_V]),
+                                  reals_or_null(d[D_WRITE]),
+                                  reals_or_null(d[D_ERASE]),
+                                  reals_or_null(d[D_DECAY]),
+                                  r->is_fresh};
 }
 
 /* The scratch of the way back: dm, then for each chunk of a segment the state before
@@ -396,11 +400,40 @@ static void run_backward(void *arguments, int block) {
   run_block(arguments, block, run_unit_back);
 }
 
-/* Where gradients are wanted, and those of the outputs. */
+/* True if all steps of all rows count, so that each has a gradient. */
+static int has_all_steps(const delta_run *r) {
+  for (int row = 0; row < r->B; row++)
+    if (*plan_of(r, row) < r->T)
+      return 0;
+  return 1;
+}
+
+/* Where gradients are wanted. Those of q, k and v are written rather than added to
+** if they are new, each of a tensor of its own, and there is one of every step. */
+static saros_status take_targets(const tape_entry *e, delta_run *r) {
+  int is_new[D_V + 1] = {0};
+  for (int i = D_INPUTS - 1; i >= 0; i--) {
+    real beta = 1;
+    if (e->input[i] == NULL)
+      continue;
+    TRY(i > D_V ? tensor_node_gradient(e->input[i], &r->gradient[i])
+                : tensor_node_target(e->input[i], &r->gradient[i], &beta));
+    if (i <= D_V)
+      is_new[i] = beta == 0;
+  }
+  r->is_fresh = has_all_steps(r);
+  for (int i = 0; i <= D_V; i++)
+    r->is_fresh &= is_new[i] || r->gradient[i] == NULL;
+  for (int i = 0; i <= D_V && !r->is_fresh; i++)
+    if (is_new[i])
+      memset(tensor_reals(r->gradient[i]), 0,
+             r->gradient[i]->count * sizeof(real));
+  return SAROS_OK;
+}
+
+/* Those and the gradients of the outputs. */
 static saros_status take_gradients(const tape_entry *e, delta_run *r) {
-  for (int i = 0; i < D_INPUTS; i++)
-    if (e->input[i] != NULL)
-      TRY(tensor_node_gradient(e->input[i], &r->gradient[i]));
+  TRY(take_targets(e, r));
   TRY(tape_entry_gradient(e, 0, &r->y));
   TRY(tape_entry_gradient(e, 1, &r->last));
   if (e->input[D_FIRST] == NULL)
@@ -433,103 +466,6 @@ done:
 }
 
 static const tape_operation delta_operation = {"delta", delta_backward};
-
-/* --- Checks ------------------------------------------------------------------------- */
-
-static saros_status expect_shape(const saros_tensor *q, const char *name,
-                                 const saros_tensor *x, int rank,
-                                 const int *shape) {
-  if (x == NULL)
-    return SAROS_OK;
-  TRY(tensor_expect_context("delta", q->context, x));
-  TRY(tensor_expect_real("delta", name, x));
-  if (x->rank == rank &&
-      memcmp(x->shape, shape, (size_t)rank * sizeof *shape) == 0)
-    return SAROS_OK;
-  return saros_fail(q->context, SAROS_EARGUMENT,
-                    "delta: expected %s of shape %s, got %s", name,
-                    tensor_shape_format(&(tensor_shape_text){{0}}, rank, shape),
-                    TENSOR_SHAPE(x));
-}
-
-static saros_status expect_counts(saros_context *context,
-                                  const saros_delta_options *o) {
-  if (o->heads < 1)
-    return saros_fail(context, SAROS_EARGUMENT,
-                      "delta: expected 1 head or more, got %d", o->heads);
-  if (o->reflections < 1 || o->reflections > KERNEL_DELTA_MOST)
-    return saros_fail(context, SAROS_EARGUMENT,
-                      "delta: expected 1 to %d reflections, got %d",
-                      KERNEL_DELTA_MOST, o->reflections);
-  if (o->chunk >= 0 && o->chunk <= KERNEL_DELTA_MOST)
-    return SAROS_OK;
-  return saros_fail(context, SAROS_EARGUMENT,
-                    "delta: expected a chunk of 1 to %d micro-steps, got %d",
-                    KERNEL_DELTA_MOST, o->chunk);
-}
-
-/* The width of a tensor (T, B, parts n) is a multiple of its parts. */
-static saros_status expect_width(const saros_tensor *x, const char *name,
-                                 const char *shape, long long parts) {
-  TRY(tensor_expect_real("delta", name, x));
-  if (x->rank == 3 && x->shape[2] > 0 && x->shape[2] % parts == 0)
-    return SAROS_OK;
-  return saros_fail(
-      x->context, SAROS_EARGUMENT,
-      "delta: expected %s of shape (T, B, %s), whose last size is "
-      "a multiple of %lld, got %s",
-      name, shape, parts, TENSOR_SHAPE(x));
-}
-
-static saros_status expect_sizes(delta_run *r, saros_tensor *q, saros_tensor *v,
-                                 const saros_delta_options *o) {
-  kernel_delta_sizes *s = &r->sizes;
-  TRY(expect_counts(q->context, o));
-  TRY(tensor_expect_context("delta", q->context, v));
-  const long long parts = (long long)o->heads * o->reflections;
-  TRY(expect_width(q, "q", "heads K", o->heads));
-  TRY(expect_width(
-      v, "v", o->reflections > 1 ? "reflections heads V" : "heads V", parts));
-  *s = (kernel_delta_sizes){.heads = o->heads,
-                            .K = q->shape[2] / o->heads,
-                            .V = (int)(v->shape[2] / parts),
-                            .reflections = o->reflections};
-  s->channels = o->decay != NULL && o->decay->rank == 3 &&
-                o->decay->shape[2] == q->shape[2] && s->K > 1;
-  r->T = q->shape[0], r->B = q->shape[1];
-  const double width = (double)s->heads * s->K * s->V;
-  if (width <= INT32_MAX && (double)r->B * s->heads <= INT32_MAX &&
-      (double)s->K * s->heads * s->reflections <= INT32_MAX)
-    return SAROS_OK;
-  return saros_fail(
-      q->context, SAROS_EARGUMENT,
-      "delta: expected states whose width is a size, got %d heads "
-      "of %d by %d",
-      s->heads, s->K, s->V);
-}
-
-static saros_status expect_delta(delta_run *r, saros_tensor *q, saros_tensor *k,
-                                 saros_tensor *v, const saros_delta_options *o,
-                                 saros_tensor *state) {
-  TRY(expect_sizes(r, q, v, o));
-  const kernel_delta_sizes *s = &r->sizes;
-  const int T = r->T, B = r->B, n = s->reflections,
-            width = s->heads * s->K * s->V;
-  const int gates[] = {T, B, n * s->heads},
-            values[] = {T, B, n * s->heads * s->V};
-  const int keys[] = {T, B, n * s->heads * s->K};
-  const int decay[] = {T, B, s->heads * (s->channels ? s->K : 1)};
-  const int states[] = {B, width}, steps[] = {T, B};
-  TRY(expect_shape(q, "k", k, 3, keys));
-  TRY(expect_shape(q, "v", v, 3, values));
-  TRY(expect_shape(q, "write", o->write, 3, gates));
-  TRY(expect_shape(q, "erase", o->erase, 3, gates));
-  TRY(expect_shape(q, "decay", o->decay, 3, decay));
-  TRY(expect_shape(q, "a state", state, 2, states));
-  TRY(expect_shape(q, "first", o->first, 1, &width));
-  TRY(expect_shape(q, "a mask", o->mask, 2, steps));
-  return expect_shape(q, "reset", o->reset, 2, steps);
-}
 
 /* --- The operation ------------------------------------------------------------------- */
 
@@ -578,7 +514,8 @@ saros_status saros_delta(saros_tensor *q, saros_tensor *k, saros_tensor *v,
                          saros_tensor **y, saros_tensor **last) {
   *y = *last = NULL;
   delta_run r = {.context = q->context};
-  TRY(expect_delta(&r, q, k, v, o, state));
+  TRY(op_expect_delta(&r.sizes, q, k, v, o, state));
+  r.T = q->shape[0], r.B = q->shape[1];
   saros_tensor *given[D_INPUTS] = {q,        k,        v,     o->write,
                                    o->erase, o->decay, state, o->first};
   saros_tensor *out[2] = {NULL, NULL};
