@@ -73,6 +73,7 @@ local function call(s, o, x)
   return core.delta(x.q, x.k, x.v, {
     heads = s.H, reflections = s.n, chunk = o.chunk, reverse = o.reverse, mask = mask, reset = reset,
     write = x.write, erase = x.erase, decay = x.decay, first = x.first,
+    query_length = o.query_length, key_length = o.key_length, epsilon = o.epsilon,
   }, x.state)
 end
 
@@ -206,6 +207,38 @@ describe("the delta rule", function()
       else
         assert.gradients_match(function() return weighted(s, o, x) end, x)
       end
+    end)
+  end)
+
+  it("gives queries and keys a length", function()
+    local s = { T = 19, B = 2, H = 2, K = 5, V = 3, n = 2 }
+    local o = { query_length = 0.5, key_length = 2, epsilon = 0.1 }
+    local function scaled(x, length)
+      local heads = x:reshape(s.T, s.B, -1, s.K)
+      return (heads / ((heads * heads):sum(4, true) + o.epsilon):sqrt() * length):reshape(table.unpack(x:shape()))
+    end
+    each_case(function(given, n, seed)
+      s.n = n
+      local x = inputs_of(s, given, seed)
+      local all = setmetatable(o, { __index = given })
+      local function found(sizes, q, k)
+        local tape <close> = saros.tape()
+        tape:watch(x.q)
+        tape:watch(x.k)
+        local loss = weighted(s, sizes, setmetatable({ q = q(x.q), k = k(x.k) }, { __index = x }))
+        tape:backward(loss)
+        return loss, x.q:gradient(), x.k:gradient()
+      end
+      local function same(y) return y end
+      local loss, dq, dk = found(given, function(y) return scaled(y, 0.5) end, function(y) return scaled(y, 2) end)
+      local by_kernel, dq_kernel, dk_kernel = found(all, same, same)
+      local function close(a, b)
+        local size = math.max(1, a:abs():max():item())
+        assert.same_values(a / size, b / size, TOLERANCE)
+      end
+      close(loss, by_kernel)
+      close(dq, dq_kernel)
+      close(dk, dk_kernel)
     end)
   end)
 

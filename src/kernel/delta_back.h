@@ -98,31 +98,6 @@ static void solve_back(const delta_chunk *c, const delta_gradients *d) {
                                 .k_step = -c->Cp});
 }
 
-/* to (rows) = the sums of a (rows, width) times b, row by row; b is null for ones.
-** Rows are 'width' apart. Up to DELTA_LANES sums are made together: their lanes are
-** turned, so that each has one. */
-static void sum_rows(real *to, const real *a, const real *b, int rows,
-                     ptrdiff_t width) {
-  for (int from = 0; from < rows; from += DELTA_LANES) {
-    delta_vector part[DELTA_LANES] = {0}, turned[DELTA_LANES];
-    for (int r = 0; r < DELTA_LANES && from + r < rows; r++)
-      for (ptrdiff_t i = (from + r) * width; i < (from + r + 1) * width;
-           i += DELTA_LANES) {
-        const delta_vector x = *(const delta_vector *)(const void *)(a + i);
-        if (b != NULL)
-          part[r] += x * *(const delta_vector *)(const void *)(b + i);
-        else
-          part[r] += x;
-      }
-    delta_turn_square((real *)turned, DELTA_LANES, (real *)part, DELTA_LANES);
-    for (int r = 1; r < DELTA_LANES; r++)
-      turned[0] += turned[r];
-    memcpy(to + from, turned,
-           (size_t)(rows - from < DELTA_LANES ? rows - from : DELTA_LANES) *
-               sizeof *to);
-  }
-}
-
 /* The place of micro-step r among those of all rows and heads. */
 static size_t place_of(const delta_chunk *c, const kernel_delta_chunk *x,
                        int r) {
@@ -418,26 +393,57 @@ static void add_head_decays(const delta_chunk *c, const delta_gradients *d,
   }
 }
 
+/* With a length L, dx = stretch (dy - y (y . dy) / L^2) of rows y = stretch x: puts
+** it in the place of dy = d.rows, for rows from..to - 1. */
+static void stretch_back(const delta_chunk *c, const delta_gradients *d,
+                         int from, int to, real length) {
+  const real *y = c->rows + from * c->Kp;
+  real *dy = d->rows + from * c->Kp;
+  real along[KERNEL_DELTA_MOST];
+  if (length == 0)
+    return;
+  for (int r = 0; r < to - from; r++)  // sums are of whole blocks
+    for (ptrdiff_t p = c->K; p < c->Kp; p++)
+      dy[r * c->Kp + p] = 0;
+  sum_rows(along, y, dy, to - from, c->Kp);
+  for (int r = 0; r < to - from; r++, y += c->Kp, dy += c->Kp) {
+    const real stretch = c->stretch[from + r];
+    const real share = along[r] / (length * length);
+    KERNEL_INDEPENDENT
+    for (ptrdiff_t p = 0; p < c->Kp; p++)
+      dy[p] = stretch * (dy[p] - share * y[p]);
+  }
+}
+
+/* Gradients of keys by both ways. */
+static void join_keys(const delta_chunk *c, const delta_gradients *d) {
+  const ptrdiff_t size = c->C * c->Kp;
+  KERNEL_INDEPENDENT
+  for (ptrdiff_t i = 0; i < size; i++)
+    d->rows[i] = (c->readers == 0 ? d->rows[i] : 0) + d->keys[i];
+}
+
+/* to (n) = x or, unless it is fresh, to + x */
+static inline void put_row(real *to, const real *x, size_t n, int is_fresh) {
+  KERNEL_INDEPENDENT
+  for (size_t p = 0; p < n; p++)
+    to[p] = (is_fresh ? 0 : to[p]) + x[p];
+}
+
 /* Adds the gradients of queries and keys. */
 static void add_row_gradients(const delta_chunk *c, const delta_gradients *d,
                               const kernel_delta_gradients *out,
                               const kernel_delta_chunk *x) {
   const size_t H = (size_t)x->sizes->heads, K = (size_t)c->K;
-  for (int s = 0; s < c->Q && out->q != NULL; s++) {
-    real *dq = out->q + (x->row[s] * H + (size_t)x->head) * K;
-    const real *row = d->rows + (c->C + s) * c->Kp;
-    KERNEL_INDEPENDENT
-    for (size_t p = 0; p < K; p++)
-      dq[p] = (out->is_fresh ? 0 : dq[p]) + row[p];
-  }
-  for (int r = 0; r < c->C && out->k != NULL; r++) {
-    real *dk = out->k + place_of(c, x, r) * K;
-    const real *row = d->rows + r * c->Kp, *key = d->keys + r * c->Kp;
-    KERNEL_INDEPENDENT
-    for (size_t p = 0; p < K; p++)
-      dk[p] = (out->is_fresh ? 0 : dk[p]) +
-              ((c->readers == 0 ? row[p] : 0) + key[p]);
-  }
+  join_keys(c, d);
+  stretch_back(c, d, 0, c->C, x->length.k);
+  stretch_back(c, d, c->C, c->R, x->length.q);
+  for (int s = 0; s < c->Q && out->q != NULL; s++)
+    put_row(out->q + (x->row[s] * H + (size_t)x->head) * K,
+            d->rows + (c->C + s) * c->Kp, K, out->is_fresh);
+  for (int r = 0; r < c->C && out->k != NULL; r++)
+    put_row(out->k + place_of(c, x, r) * K, d->rows + r * c->Kp, K,
+            out->is_fresh);
 }
 
 static void backward(const kernel_delta_gradients *out, const real *dy,

@@ -33,11 +33,12 @@ typedef struct delta_chunk {
   int readers;   // the first row that reads: 0, or C where nothing is erased
   ptrdiff_t Kp, Vp, Cp, Rp;  // padded
   real *rows, *keys;         // (R, Kp), and its first C rows turned (K, Cp)
-  real *since, *until;   // (R, Kp) and (K, Cp), or those two without a decay
-  real *scores;          // (R, Cp), zeros where nothing is seen
-  real *read, *u;        // (R, Vp), (C, Vp)
-  real *values;          // (C, Vp)
-  real *write, *erase;   // (C)
+  real *since, *until;  // (R, Kp) and (K, Cp), or those two without a decay
+  real *scores;         // (R, Cp), zeros where nothing is seen
+  real *read, *u;       // (R, Vp), (C, Vp)
+  real *values;         // (C, Vp)
+  real *write, *erase;  // (C)
+  real *stretch;  // (R): what rows were multiplied by to have their length
   real *factor, *faded;  // (Q, Kp): of each step, and of all up to it; or null
   real *weight;  // (R, Cp): of scores: 0 where nothing is seen, else 1 or,
                  // with one decay a head, G(r) / G(i)
@@ -79,6 +80,7 @@ static delta_chunk lay_out(const kernel_delta_sizes *s, int steps, int erases,
   c.values = take(room, &c.used, c.Cp * c.Vp);
   c.write = take(room, &c.used, c.Cp);
   c.erase = take(room, &c.used, c.Cp);
+  c.stretch = take(room, &c.used, c.Rp);
   return c;
 }
 
@@ -127,6 +129,46 @@ fetch_ahead(const kernel_delta_chunk *x, const real *from, int parts, int n) {
     }
 }
 
+/* to (rows) = the sums of a (rows, width) times b, row by row; b is null for ones.
+** Rows are 'width' apart. Up to DELTA_LANES sums are made together: their lanes are
+** turned, so that each has one. */
+static void sum_rows(real *to, const real *a, const real *b, int rows,
+                     ptrdiff_t width) {
+  for (int from = 0; from < rows; from += DELTA_LANES) {
+    delta_vector part[DELTA_LANES] = {0}, turned[DELTA_LANES];
+    for (int r = 0; r < DELTA_LANES && from + r < rows; r++)
+      for (ptrdiff_t i = (from + r) * width; i < (from + r + 1) * width;
+           i += DELTA_LANES) {
+        const delta_vector x = *(const delta_vector *)(const void *)(a + i);
+        if (b != NULL)
+          part[r] += x * *(const delta_vector *)(const void *)(b + i);
+        else
+          part[r] += x;
+      }
+    delta_turn_square((real *)turned, DELTA_LANES, (real *)part, DELTA_LANES);
+    for (int r = 1; r < DELTA_LANES; r++)
+      turned[0] += turned[r];
+    memcpy(to + from, turned,
+           (size_t)(rows - from < DELTA_LANES ? rows - from : DELTA_LANES) *
+               sizeof *to);
+  }
+}
+
+/* Gives rows from..to - 1 a length. */
+static void stretch_rows(const delta_chunk *c, int from, int to, real length,
+                         real epsilon) {
+  real *x = c->rows + from * c->Kp, *stretch = c->stretch + from;
+  if (length == 0)
+    return;
+  sum_rows(stretch, x, x, to - from, c->Kp);
+  for (int r = 0; r < to - from; r++, x += c->Kp) {
+    stretch[r] = length / (real)sqrt((double)(stretch[r] + epsilon));
+    KERNEL_INDEPENDENT
+    for (ptrdiff_t p = 0; p < c->Kp; p++)
+      x[p] *= stretch[r];
+  }
+}
+
 /* Copies the inputs of the head. */
 static void gather(const delta_chunk *c, const kernel_delta_chunk *x) {
   const size_t H = (size_t)x->sizes->heads, head = (size_t)x->head;
@@ -142,6 +184,8 @@ static void gather(const delta_chunk *c, const kernel_delta_chunk *x) {
   for (int s = 0; s < c->Q; s++)
     copy_padded(c->rows + (c->C + s) * c->Kp,
                 x->x.q + (x->row[s] * H + head) * K, c->K, c->Kp);
+  stretch_rows(c, 0, c->C, x->length.k, x->length.epsilon);
+  stretch_rows(c, c->C, c->R, x->length.q, x->length.epsilon);
   delta_turn(c->keys, c->Cp, c->rows, c->Kp, c->C, c->K);
 }
 

@@ -20,6 +20,12 @@ typedef struct kernel_delta_sizes {
   int channels;     // decay has K numbers a head; 0: one
 } kernel_delta_sizes;
 
+/* A vector x of q or k of a head is taken as length x / sqrt(x . x + epsilon); as it
+** is where its length is 0. */
+typedef struct kernel_delta_lengths {
+  real q, k, epsilon;
+} kernel_delta_lengths;
+
 /* Of all heads of one row, or of many rows. Reflections lie side by side, the
 ** first one first: k (n, heads, K), v (n, heads, V), write and erase (n, heads). */
 typedef struct kernel_delta_inputs {
@@ -39,6 +45,7 @@ typedef struct kernel_delta_gradients {
 /* Steps of one head, together at most KERNEL_DELTA_MOST micro-steps, or one step. */
 typedef struct kernel_delta_chunk {
   const kernel_delta_sizes *sizes;
+  kernel_delta_lengths length;
   kernel_delta_inputs x;  // of all rows
   int head, steps;
   const size_t *row;    // (steps): the row of each step, in order
@@ -55,7 +62,7 @@ typedef struct kernel_delta_chunk {
 */
 typedef struct delta_kernels {
   /* One step of all heads of one row: y (heads, V), and m (heads, K, V) in place,
-  ** neither of them padded. */
+  ** neither of them padded. Vectors are taken as they are. */
   void (*step)(real *y, real *m, const kernel_delta_inputs *x,
                const kernel_delta_sizes *s);
 

@@ -7,9 +7,10 @@
 enum { QUERY = 1, KEY, VALUE, OPTIONS, STATE, FIELDS };
 
 /* Tensors first. */
-static const char *const fields[] = {"write",   "erase",       "decay", "mask",
-                                     "reset",   "first",       "heads", "chunk",
-                                     "reverse", "reflections", NULL};
+static const char *const fields[] = {
+    "write",        "erase",      "decay",   "mask",    "reset",
+    "first",        "heads",      "chunk",   "reverse", "reflections",
+    "query_length", "key_length", "epsilon", NULL};
 
 enum { TENSORS = 6 };
 
@@ -37,6 +38,9 @@ static int delta(lua_State *L) {
       .reflections = bind_field_integer(L, OPTIONS, "reflections", 1, 1),
       .chunk = bind_field_integer(L, OPTIONS, "chunk", 1, 0),
       .reverse = bind_field_flag(L, OPTIONS, "reverse", 0),
+      .query_length = bind_field_number(L, OPTIONS, "query_length", 0),
+      .key_length = bind_field_number(L, OPTIONS, "key_length", 0),
+      .epsilon = bind_field_number(L, OPTIONS, "epsilon", 0),
   };
   for (int i = 0; i < TENSORS; i++)
     bind_push_field_tensor(L, OPTIONS, fields[i]);

@@ -209,6 +209,9 @@ function core.finite(logits, ids, state, options) end
 ---@field first? saros.Tensor  (H K V): where resets lead, and where a walk without a state begins (zeros)
 ---@field reverse? boolean  from the last step to the first (false)
 ---@field chunk? integer  micro-steps that are one set of products, 1 to 64; it changes rounding alone (16)
+---@field query_length? number  a head's vector x of q counts as length x / sqrt(x . x + epsilon); 0: as it is (0)
+---@field key_length? number  the same of k (0)
+---@field epsilon? number  0 or more (0)
 
 --- A memory with the delta rule: each row and head has a matrix M (K, V), and a step is
 ---
@@ -218,7 +221,7 @@ function core.finite(logits, ids, state, options) end
 ---
 --- The reflections of a step lie side by side, the first one first.
 ---@param q saros.Tensor  (T, B, H K)
----@param k saros.Tensor  (T, B, n H K), of length 1 by head
+---@param k saros.Tensor  (T, B, n H K), of length 1 by head, or with a key_length
 ---@param v saros.Tensor  (T, B, n H V)
 ---@param options saros.DeltaOptions
 ---@param state? saros.Tensor  (B, H K V) (options.first)

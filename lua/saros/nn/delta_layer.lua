@@ -18,15 +18,6 @@ local function mixed(self, input, name, walk, last)
   return core.silu(x)
 end
 
---- The same, with vectors of that length in each head.
-local function of_length(self, input, name, length, walk, last)
-  local x <close> = mixed(self, input, name, walk, last)
-  local T, B, n, K = x:size(1), x:size(2), x:size(3), self.o.key_size
-  local heads <close> = x:reshape(T, B, n // K, K)
-  local y <close> = core.rms_norm(heads, core.full({ K }, length * K ^ -0.5), LENGTH_EPSILON / K)
-  return y:reshape(T, B, n)
-end
-
 --- The logarithm of a: -exp(A) softplus(sums + bias), (T, B, H) or (T, B, H K).
 local function decay_of(self, sums)
   local o, p = self.o, self.p
@@ -60,12 +51,13 @@ end
 --- y and, when asked, its gates: write, erase and decay (a itself).
 local function walk_over(self, input, walk, last)
   local o, steps = self.o, walk.steps
-  local q <close> = of_length(self, input, "q", o.key_size ^ -0.5, walk, last)
-  local k <close> = of_length(self, input, "k", 1, walk, last)
+  local q <close> = mixed(self, input, "q", walk, last)
+  local k <close> = mixed(self, input, "k", walk, last)
   local v <close> = mixed(self, input, "v", walk, last)
   local write, erase, decay = gates_of(self, input)
   local read <close>, matrix = core.delta(q, k, v, {
     heads = o.heads, reflections = o.reflections, write = write, erase = erase, decay = decay,
+    query_length = o.key_size ^ -0.5, key_length = 1, epsilon = LENGTH_EPSILON,
     mask = steps.mask, reset = steps.reset, reverse = steps.reverse, first = self.initial,
   }, walk.state and walk.state[1])
   last[1] = matrix

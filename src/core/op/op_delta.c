@@ -41,6 +41,7 @@ typedef enum delta_place {
 typedef struct delta_run {
   saros_context *context;
   kernel_delta_sizes sizes;
+  kernel_delta_lengths length;
   int T, B;
   int chunk, segment;  // steps of each, at most
   int segments;        // of a row, at most
@@ -201,6 +202,7 @@ static delta_unit unit_of(const delta_run *r, int number, real *scratch) {
   u.plan = plan_of(r, u.row);
   u.chunk = (kernel_delta_chunk){
       .sizes = &r->sizes,
+      .length = r->length,
       .x = {tensor_reals(r->t[D_Q]), tensor_reals(r->t[D_K]),
             tensor_reals(r->t[D_V]), reals_or_null(r->t[D_WRITE]),
             reals_or_null(r->t[D_ERASE]), reals_or_null(r->t[D_DECAY])},
@@ -513,7 +515,9 @@ saros_status saros_delta(saros_tensor *q, saros_tensor *k, saros_tensor *v,
                          const saros_delta_options *o, saros_tensor *state,
                          saros_tensor **y, saros_tensor **last) {
   *y = *last = NULL;
-  delta_run r = {.context = q->context};
+  delta_run r = {
+      .context = q->context,
+      .length = {(real)o->query_length, (real)o->key_length, (real)o->epsilon}};
   TRY(op_expect_delta(&r.sizes, q, k, v, o, state));
   r.T = q->shape[0], r.B = q->shape[1];
   saros_tensor *given[D_INPUTS] = {q,        k,        v,     o->write,

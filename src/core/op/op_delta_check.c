@@ -37,6 +37,16 @@ static saros_status expect_counts(saros_context *context,
                     KERNEL_DELTA_MOST, o->chunk);
 }
 
+static saros_status expect_lengths(saros_context *context,
+                                   const saros_delta_options *o) {
+  if (o->query_length >= 0 && o->key_length >= 0 && o->epsilon >= 0)
+    return SAROS_OK;
+  return saros_fail(context, SAROS_EARGUMENT,
+                    "delta: expected lengths and epsilon of 0 or more, got %g "
+                    "of queries, %g of keys, and %g",
+                    o->query_length, o->key_length, o->epsilon);
+}
+
 /* The width of a tensor (T, B, parts n) is a multiple of its parts. */
 static saros_status expect_width(const saros_tensor *x, const char *name,
                                  const char *shape, long long parts) {
@@ -54,6 +64,7 @@ static saros_status expect_sizes(kernel_delta_sizes *s, saros_tensor *q,
                                  saros_tensor *v,
                                  const saros_delta_options *o) {
   TRY(expect_counts(q->context, o));
+  TRY(expect_lengths(q->context, o));
   TRY(tensor_expect_context("delta", q->context, v));
   const long long parts = (long long)o->heads * o->reflections;
   TRY(expect_width(q, "q", "heads K", o->heads));

@@ -221,6 +221,17 @@ function rules.finite(t, arguments, results)
   t:bind(results[2], t:as(y, rows))
 end
 
+--- Vectors of n features with that length, as core.delta gives it to them.
+local function with_length(t, x, n, length, epsilon)
+  local value = t:value(x)
+  if (length or 0) == 0 then
+    return value
+  end
+  local row = t:spread("delta", value, value.axes)
+  local gain = t:node("expand", { t:scalar(length * n ^ -0.5) }, { outer = 1, times = n, inner = 1 }, n)
+  return t:as(t:node("rms_norm", { row, gain }, { n = n, epsilon = (epsilon or 0) / n }, t.widths[row]), value.axes)
+end
+
 --- core.delta(q, k, v, options, state)
 function rules.delta(t, arguments, results)
   local q, k, v, given, before = table.unpack(arguments, 1, 5)
@@ -230,6 +241,9 @@ function rules.delta(t, arguments, results)
   end
   local first = not before and given.first and t:value(given.first)
   local reflections = given.reflections or 1
+  local K = q:size(-1) // (given.heads or 1)
+  q = with_length(t, q, K, given.query_length, given.epsilon)
+  k = with_length(t, k, K, given.key_length, given.epsilon)
   t:bind(y, t:emit("delta", { q, k, v, given.write or 1, given.erase or 0, given.decay }, {
     heads = given.heads or 1, reflections = reflections > 1 and reflections or nil, width = y:size(-1),
     states = { { before, after, name = "m", reverse = given.reverse or nil,
