@@ -82,6 +82,7 @@ end
 ---@field captured saros.program.Captured
 ---@field generator saros.Generator?  of dropout inside
 ---@field note string?  what in it runs step by step, and why; or what changes in it unnoticed
+---@field product saros.nn.InputProduct?  its x is what this map makes of the step's x
 local Compiled = {}
 Compiled.__index = Compiled
 
@@ -91,7 +92,49 @@ local function generator_of(step)
   return generators[sorted.keys(generators)[1]]
 end
 
-local function compile(step, inputs, reverse)
+--- A linear map of x, which is all that a step reads of x.
+---@class saros.nn.InputProduct
+---@field weight saros.Tensor  (n, I)
+---@field bias saros.Tensor?  (n)
+
+--- Operands of the nodes that read a node.
+local function reads_of(traced, number)
+  local reads = {}
+  for n, node in ipairs(traced.nodes) do
+    for _, operand in ipairs(node["in"] or {}) do
+      reads[#reads + 1] = operand == number and { node = node, number = n - 1 } or nil
+    end
+  end
+  return reads
+end
+
+--- Replaces x by W x + b, where the step reads nothing else of x, so the product can be made ahead.
+---@return saros.nn.InputProduct?
+local function take_product(traced, tensors)
+  local function parameter(number)
+    local node = number and traced.nodes[number + 1]
+    return node and node.op == "parameter" and tensors[traced.parameters[node.parameter + 1].name] or nil
+  end
+  local x, reads = traced.nodes[1], reads_of(traced, 0)
+  local only = #reads == 1 and reads[1].node
+  if x.name ~= "x" or not only or only.op ~= "linear" or only["in"][1] ~= 0 then
+    return nil
+  end
+  local weight, bias = parameter(only["in"][2]), parameter(only["in"][3])
+  if not weight or only["in"][3] and not bias then
+    return nil
+  end
+  for _, read in ipairs(reads_of(traced, reads[1].number)) do
+    for k, operand in ipairs(read.node["in"]) do
+      read.node["in"][k] = operand == reads[1].number and 0 or operand
+    end
+  end
+  x.width = weight:size(1)
+  traced.nodes[reads[1].number + 1] = { op = "constant", value = 0 } -- which nothing reads
+  return { weight = weight, bias = bias }
+end
+
+local function compile(step, inputs, reverse, ahead)
   local _ <close> = core.no_gradient()
   add_outside(step, inputs)
   local traced = late.trace.program(step, { inputs = inputs, step = true })
@@ -101,11 +144,15 @@ local function compile(step, inputs, reverse)
   for _, state in ipairs(traced.states) do
     state.reverse = reverse or nil
   end
+  local tensors = step:tensors()
+  local product = ahead and take_product(traced, tensors)
+  if ahead and not product then
+    options.fail "program: expected a step that reads x through one linear map alone"
+  end
   local self = setmetatable({ states = traced.states, parameters = {}, list = step:parameters(),
-    captured = traced.captured }, Compiled)
+    captured = traced.captured, product = product }, Compiled)
   self.program, self.generator = core.program(late.expand.cells(traced):encode()), generator_of(step)
   self.note = late.expand.slow(traced) or captured.note(traced.captured)
-  local tensors = step:tensors()
   for _, parameter in ipairs(traced.parameters) do
     self.parameters[parameter.name] = tensors[parameter.name]
   end
@@ -116,10 +163,11 @@ end
 ---@param step saros.nn.Module  stateful, of a single step; it gets what it reads from outside as parameters
 ---@param inputs { name: string, width: integer }[]
 ---@param reverse? boolean  from the last step to the first
+---@param ahead? boolean  x is what the step's one linear map of x gives, see Compiled.product
 ---@return saros.nn.Compiled?
 ---@return string? reason  why there is none
-function compiled.of(step, inputs, reverse)
-  local ok, made = pcall(core.with_room, compile, step, inputs, reverse)
+function compiled.of(step, inputs, reverse, ahead)
+  local ok, made = pcall(core.with_room, compile, step, inputs, reverse, ahead)
   if ok then
     return made
   end

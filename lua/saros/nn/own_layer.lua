@@ -25,8 +25,8 @@ local unroll = require "saros.nn.unroll"
 ---@field initial saros.Tensor[]|false  learned first states
 ---@field firsts number[]  by state: where it begins if that is not learned
 ---@field compiles boolean  unless the net is told to unroll
----@field made table<boolean, { handle: saros.nn.Compiled|false, reason: string? }>  the compiled step, and that
----  which tells all
+---@field made table<boolean|"ahead", { handle: saros.nn.Compiled|false, reason: string? }>  the compiled step, that
+---  which tells all, and that which reads W x in place of x
 ---@field tells boolean  a program that is traced now gives all that a step computes and that has a name
 ---@field input integer
 local OwnLayer = module.class "own_layer"
@@ -232,23 +232,31 @@ end
 
 --- The compiled step, or false and why there is none.
 ---@param reverse boolean
----@param tells? boolean  its outputs are all that a step computes and that has a name
+---@param form? boolean|"ahead"  true: its outputs are all that a step computes and that has a name; "ahead": it reads
+---  W x + b in place of x, see Compiled.product
 ---@return saros.nn.Compiled|false
 ---@return string? reason
-function OwnLayer:compile(reverse, tells)
-  tells = tells or false
-  local made = self.made[tells]
+function OwnLayer:compile(reverse, form)
+  form = form or false
+  local made = self.made[form]
   if not self.compiles then
     return false, "compiled = false"
   elseif made and (not made.handle or made.handle:fits(self)) then
     return made.handle, made.reason
   end
   self.own = table.move(self.own, 1, self.initial and #self.initial or 0, 1, {})
-  self.tells = tells
-  local handle, reason = compiled.of(self, inputs_of(self), reverse)
+  self.tells = form == true
+  local handle, reason = compiled.of(self, inputs_of(self), reverse, form == "ahead")
   self.tells = false
-  self.made[tells] = { handle = handle or false, reason = reason }
-  return self.made[tells].handle, reason
+  self.made[form] = { handle = handle or false, reason = reason }
+  return self.made[form].handle, reason
+end
+
+--- True if the product of the step with x can be made for each row of a table.
+---@param reverse boolean
+---@return boolean
+function OwnLayer:looks_up(reverse)
+  return self:compile(reverse, "ahead") and true or false
 end
 
 --- A factor of all steps, as an input of a program.
@@ -281,23 +289,36 @@ local function values_of(self, y, last, told)
   return values
 end
 
+--- The same over ids: W x + b is made for each row of the table.
+local function run_table(self, x, state, steps, table)
+  local handle = assert(self:compile(steps.reverse, "ahead"))
+  local of_rows <close> = core.linear(table, handle.product.weight, handle.product.bias)
+  local sums <close> = core.embedding(of_rows, given_steps.hide(x, steps.mask))
+  return run_compiled(self, handle, sums, state, steps, factors_of(self, x:size(1), x:size(2)))
+end
+
 --- The layer over a sequence.
----@param x saros.Tensor  (T, B, I)
+---@param x saros.Tensor  (T, B, I), or ids (T, B) of a table
 ---@param state saros.Tensor[]?
 ---@param given saros.nn.Steps?  mask, reset
 ---@param reverse boolean
 ---@param tells? boolean  also return what every step did
+---@param table? saros.Tensor  (V, I): x is ids of its rows; only where `looks_up`
 ---@return saros.Tensor y  (T, B, P)
 ---@return saros.Tensor[] state
 ---@return saros.nn.LayerValues?
-function OwnLayer:run(x, state, given, reverse, tells)
+function OwnLayer:run(x, state, given, reverse, tells, table)
   if scope.tracer and reverse then
     scope.tracer:walks_back(state)
   end
+  local steps = { mask = given and given.mask, reset = given and given.reset, reverse = reverse }
+  if table and not tells then
+    return run_table(self, x, state, steps, table)
+  end
+  x = table and given_steps.embed(table, x, steps.mask) or x
   if x:size(3) ~= self.input then
     options.fail(("%s: expected x of shape (T, B, %d), got %s"):format(self.kind, self.input, options.describe(x)))
   end
-  local steps = { mask = given and given.mask, reset = given and given.reset, reverse = reverse }
   local factors = factors_of(self, x:size(1), x:size(2))
   local handle = not scope.tracer and self:compile(reverse, tells)
   local y, last, told

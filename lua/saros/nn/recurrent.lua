@@ -309,14 +309,24 @@ function Recurrent:sample_loss(T, B)
   return y:sum()
 end
 
---- Is W x for every symbol less work than for every position? And may it be made
---- ahead: does nothing stand between the embedding and the product?
+--- May W x of the first layer be made ahead: does nothing stand between the embedding and the product?
+local function has_product(self)
+  for way = 1, self.o.bidirectional and 2 or 1 do
+    local direction = self.directions[way]
+    if direction.cell and not direction.own:looks_up(direction.reverse) then
+      return false
+    end
+  end
+  local direction = self.directions[1]
+  return not direction.norm_ih and not (direction.around and direction.around.reads_x)
+end
+
+--- Is W x for every symbol less work than for every position, and may it be made ahead?
 --- A program has the embedding and the product.
 local function pays_to_look_up(self, ids, table)
-  local direction = self.directions[1]
   return not scope.tracer and options.tensor.accept(ids) and ids:rank() == 2
     and 2 * table:size(1) <= core.trace_rows(ids:count())
-    and direction.parameters and not direction.norm_ih and not (direction.around and direction.around.reads_x)
+    and has_product(self)
 end
 
 --- `x` may be padded: see saros.nn.StepOptions. Padded steps have outputs of 0
