@@ -13,7 +13,7 @@ local VALUES = {
   projection = 3, zoneout_cell = 0.5, reset = "before", candidate = "positive", units = 6, r_min = 0.5, r_max = 0.9,
   max_phase = 1, heads = 2, forget = "exponential", key_size = 3, value_size = 3, convolution = 0,
   output_gate = false, pre_norm = true, output_norm = false, gate = "channel", erase = "separate", reflect = true,
-  qkv_activation = "none",
+  qkv_activation = "none", exact = true,
   reflections = 2, compiled = false, tokens = 4, states = 3, pointers = "all", start = "soft",
   cell = function() return nn.cell("leak", { states = { "h" } }, function(p, x, h) return h * 0.5 + p.gate(x) end) end,
 }

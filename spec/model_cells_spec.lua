@@ -61,6 +61,7 @@ local CELLS = {
   { cell = "slstm", forget_bias = 1, learn_state = true, residual = true, layers = 2, recurrent_dropout = 0.1 },
   { cell = "delta", heads = 1, reflections = 2, reflect = true, gate = "none", qkv_activation = "none", convolution = 0,
     output_norm = false, residual = true, layers = 2 },
+  { cell = "delta", heads = 4, exact = 2, gate = "channel", reflections = 2, layers = 2 },
   { cell = "mlstm", heads = 2, convolution = 2, learn_state = true, residual = true, layers = 2 },
   { cell = "mlstm", key_size = 3, value_size = 5, output_norm = false, remember = 9 },
 }

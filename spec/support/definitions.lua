@@ -28,11 +28,11 @@ local VALUES = {
   key_size = { 5 }, value_size = { 2 }, gate = { "none", "channel" }, erase = { "none", "separate" },
   reflect = { true }, reflections = { 2 }, convolution = { 0, 2 }, output_gate = { false }, pre_norm = { true },
   heads = { 1, 3 }, forget = { "exponential" }, units = { 5 }, r_min = { 0.4 }, r_max = { 0.7 }, max_phase = { 1 },
-  output_norm = { false }, qkv_activation = { "none" },
+  output_norm = { false }, qkv_activation = { "none" }, exact = { true, 1 },
 }
 
 --- What few other options go with.
-local ALONE = { activation = true, gate_activation = true }
+local ALONE = { activation = true, gate_activation = true, exact = true }
 
 --- What all cells may be given.
 local SHARED = {
@@ -62,7 +62,9 @@ local function add_cell(cell, o)
   end
   local ok, message = pcall(nn[cell], given)
   if ok then
-    add(("%s { %s }"):format(cell, written(o)), function() return nn[cell](given) end)
+    -- Gradients of exact heads are straight-through, of which a program knows nothing.
+    add(("%s { %s }"):format(cell, written(o)), function() return nn[cell](given) end,
+      { is_trained_otherwise = o.exact ~= nil })
   else
     assert(message:find "this cell does not have", message)
   end

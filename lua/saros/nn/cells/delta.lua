@@ -23,6 +23,8 @@
 ---                                   (Grazzi et al. 2024, "Unlocking State-Tracking in Linear RNNs")
 ---     reflections = n               DeltaProduct (Siems et al. 2025): n keys and values a step
 ---     erase = "none", gate = ...    gated linear attention, the scalar form of Mamba-2
+---     exact = true or a number      all heads, or the last ones, step by integers and do not drift at any length:
+---                                   see saros.nn.exact. They have no decay, and q, k and v are linear
 ---
 --- The walk over time is core.delta; what is around it is in saros.nn.delta_layer.
 
@@ -40,6 +42,9 @@ local late = lazy({}, { layer = { "saros.nn.delta_layer", "new" } })
 ---@field reflect? boolean  is the erase gate 2 sigmoid in place of sigmoid? With erase = "write" both are (false)
 ---@field reflections? integer  n: keys and values of a step (1)
 ---@field qkv_activation? "silu"|"none"  of q, k and v, behind the convolutions ("silu")
+---@field exact? boolean|integer  heads that step by integers: true: all; a number: the last ones (false). A layer with
+---  no others has 8 heads of key_size = value_size = 4, no convolution, output_norm or output_gate, if nothing else is
+---  given; two reflections take it through all permutations of three rows, n - 1 of n rows
 ---@field remember? integer  a starts as if heads or channels kept values for 1 to `remember` steps, each for its own
 ---  time (none: as in Mamba-2, most of them for tens to thousands of steps)
 
@@ -48,14 +53,40 @@ local late = lazy({}, { layer = { "saros.nn.delta_layer", "new" } })
 ---  { matrix (B, H K V) } and, with convolutions, what these have read: queries (B, (k - 1) H K), keys
 ---  (B, (k - 1) n H K) and values (B, (k - 1) n H V)
 
+-- `true` stands for all heads.
+local exact_kind = options.kind("true, false or a number of heads", function(value)
+  return type(value) == "boolean" and (value or 0) or options.count.accept(value)
+end)
+
 -- --- Options ------------------------------------------------------------------------------
+
+-- Of layers with nothing but exact heads: few rows are found best.
+local EXACT_HEADS, EXACT_SIZE = 8, 4
+
+--- The number of exact heads; of a layer that has no others, the sizes.
+local function check_exact(o)
+  if o.exact == true then
+    o.heads = o.heads or EXACT_HEADS
+    o.key_size, o.value_size, o.convolution = o.key_size or EXACT_SIZE, o.value_size or EXACT_SIZE, o.convolution or 0
+    o.exact = o.heads
+    o.output_norm, o.output_gate = o.output_norm or false, o.output_gate or false
+  end
+  o.exact = o.exact or 0
+  if o.exact > 0 and o.learn_state then
+    return "expected no learn_state with exact heads, whose first matrix is the identity"
+  end
+end
 
 --- What is wrong with the options, if anything; fills in those that follow from others.
 local function check(o)
-  local problem = matrix.check(o)
+  local problem = check_exact(o) or matrix.check(o)
   if problem then
     return problem
-  elseif o.reflect and o.erase == "none" then
+  elseif o.exact > o.heads then
+    return ("expected at most %d exact heads, got %d"):format(o.heads, o.exact)
+  end
+  o.gate = o.exact < o.heads and o.gate or "none" -- nothing decays in exact heads
+  if o.reflect and o.erase == "none" then
     return 'expected reflect = false with erase = "none", got true'
   elseif o.remember and o.gate == "none" then
     return 'expected gate = "head" or "channel" with remember, got "none"'
@@ -86,7 +117,7 @@ end
 
 --- Of the decay: the rows of the merged gates that it takes, and what makes a of them.
 local function add_decay(o, p, add)
-  local H, K = o.heads, o.key_size
+  local H, K = o.heads - o.exact, o.key_size
   if o.gate == "none" then
     return 0
   end
@@ -105,7 +136,7 @@ local function add_delta(_, o, inputs, add)
   local widths = { q = H * o.key_size, k = n * H * o.key_size, v = n * H * o.value_size }
   local p = matrix.add_inputs(o, inputs, add, widths, { "q", "k", "v" })
   local of_decay = add_decay(o, p, add)
-  local gates = n * H * (o.erase == "separate" and 2 or 1) + of_decay
+  local gates = n * H + n * (o.erase == "separate" and H - o.exact or 0) + of_decay
   p.weight_gates = add("weight_gates", { gates, inputs }, initialize.matrix(inputs ^ -0.5))
   matrix.add_outputs(o, inputs, add, p)
   return matrix.made(o, p, late.layer(o, inputs, p, widths))
@@ -123,6 +154,7 @@ return {
     { "reflect", options.boolean, false },
     { "reflections", options.size, 1 },
     { "qkv_activation", options.one_of { "silu", "none" }, "silu" },
+    { "exact", options.optional(exact_kind) },
     gated.remember_option,
   },
   operation = function()

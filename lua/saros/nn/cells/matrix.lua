@@ -20,9 +20,9 @@ matrix.options = {
   { "heads", options.optional(options.size) },
   { "key_size", options.optional(options.size) },
   { "value_size", options.optional(options.size) },
-  { "convolution", options.at_least(0), 4 },
-  { "output_gate", options.boolean, true },
-  { "output_norm", options.boolean, true },
+  { "convolution", options.optional(options.at_least(0)) },
+  { "output_gate", options.optional(options.boolean) },
+  { "output_norm", options.optional(options.boolean) },
   { "pre_norm", options.optional(options.boolean) },
 }
 
@@ -33,6 +33,8 @@ matrix.lacks = { "bias", "recurrent_dropout", "zoneout", "layer_norm" }
 ---@param o table
 ---@return string?
 function matrix.check(o)
+  o.convolution = o.convolution or 4
+  o.output_gate, o.output_norm = o.output_gate ~= false, o.output_norm ~= false
   o.heads = o.heads or gated.usual_heads(o.hidden)
   if o.hidden % o.heads ~= 0 and not (o.key_size and o.value_size) then
     return ("expected heads that divide hidden = %d, or key_size and value_size, got %d"):format(o.hidden, o.heads)
