@@ -515,51 +515,6 @@ describe("a matrix product in a cell", function()
   end)
 end)
 
-describe("a cell of one's own over ids with an embedding", function()
-  local V, B, T = 3, 4, 6
-  local ids = saros.generator(1):categorical(saros.ones(T, B, V))
-
-  --- The rows that linear maps read in a forward pass outside of programs.
-  local function rows_of_products(net, embedding)
-    local rows = {}
-    local _ <close> = saros.no_gradient()
-    net(ids, nil, nil, embedding)
-    local _ <close> = core.record(function(name, arguments)
-      rows[#rows + 1] = name == "linear" and arguments[1]:count() // arguments[1]:size(-1) or nil
-    end)
-    net(ids, nil, nil, embedding)
-    return rows
-  end
-
-  local steps = {
-    one = { 1, function(p, x, h) return saros.tanh(p.inner(x) + h:matmul(p.mix:tensor { 5, 5 })) end },
-    two = { 0, function(p, x, h) return saros.tanh(p.inner(x) + h * saros.sigmoid(p.gate(x))) end },
-    joined = { 0, function(p, x, h) return saros.tanh(p.inner(x .. h)) end },
-    beside = { 0, function(p, x, h) return saros.tanh(p.inner(x) + h * x:sum(2, true)) end },
-    scaled = { 0, function(p, x, h) return saros.tanh(p.inner(x * 2) + h) end },
-  }
-  for name, row in pairs(steps) do
-    it(("makes the product of each symbol once if it reads x through one linear map: %s"):format(name), function()
-      local cell = nn.cell(name, {}, row[2])
-      for _, compiled in ipairs { true, false } do
-        local net = nn.recurrent { 4, 5, cell = cell, compiled = compiled, bidirectional = true }:init { seed = 1 }
-        local embedding = nn.embedding { V, 4 }:init { seed = 2 }
-        assert.same_values((net(embedding(ids))), (net(ids, nil, nil, embedding)), ROUNDING)
-        if compiled then
-          assert.same(row[1] == 1 and { V, V } or {}, rows_of_products(net, embedding))
-        end
-      end
-    end)
-  end
-
-  it("is right after its parameters became others", function()
-    local net, embedding = nn.slstm { 4, 6 }:init { seed = 1 }, nn.embedding { V, 4 }:init { seed = 2 }
-    assert.same({ V }, rows_of_products(net, embedding))
-    net:init { seed = 3 }
-    assert.same_values((net(embedding(ids))), (net(ids, nil, nil, embedding)), ROUNDING)
-  end)
-end)
-
 describe("tensors from outside of a cell", function()
   it("may change, and have gradients", function()
     local scale = saros.tensor { 0.5, 1, -1, 2 }
