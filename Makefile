@@ -25,7 +25,8 @@ X86    := $(filter x86_64,$(MACHINE))
 MAC    := $(filter Darwin,$(shell uname))
 ROOT   := build$(if $(CROSS),/$(MACHINE))$(if $(SANITIZE),/sanitize$(SANITIZE:1=))$(if $(STRICT),/strict)
 B      := $(ROOT)$(if $(DOUBLE),/double)
-LIBS    = $(call PKG,libs openblas jansson $(MINIZIP)) -lm -lpthread
+NANOPB  = $(if $(MAC),$(shell brew --prefix 2>/dev/null)/lib/libprotobuf-nanopb.a,$(shell $(CC) -print-file-name=libprotobuf-nanopb.a))# goes into libsaros
+LIBS    = $(NANOPB) $(call PKG,libs openblas jansson $(MINIZIP)) -lm -lpthread
 VERSION = $(shell sed -n 's/^.define SAROS_VERSION "\(.*\)"/\1/p' src/saros/context.h)
 SHARED := libsaros.$(if $(MAC),dylib,so)
 SONAME  = libsaros.$(if $(MAC),$(basename $(VERSION)).dylib,so.$(basename $(VERSION)))
@@ -83,13 +84,14 @@ all: $(B)/libsaros.a $(B)/saros.so $(B)/saros $(if $(CROSS),$(B)/emulated) $(if 
 $(B)/whole/core.o: $(CORE)
 $(B)/whole/lua.o: $(BINDING)
 $(B)/whole/core.o $(B)/whole/lua.o:
-	@mkdir -p $(@D); $(LD) -r $^ -o $@ $(if $(MAC),,&& $(if $(CROSS),$(CROSS)-)objcopy --localize-hidden $@)
+	@mkdir -p $(@D); $(LD) -r $^ $(if $(filter %/core.o,$@),$(NANOPB)) -o $@ $(if $(MAC),,&& $(if $(CROSS),$(CROSS)-)objcopy \
+	  --localize-hidden -w --localize-symbol='pb_*' $@)
 $(B)/libsaros.a: $(B)/whole/core.o $(B)/whole/lua.o
 $(B)/internal.a: $(OBJECTS)
 $(B)/libsaros.a $(B)/internal.a:
 	@echo "ar  $@"; rm -f $@; $(AR) rcs $@ $^
 $(B)/$(SHARED): $(OBJECTS)
-	@echo "ld  $@"; $(CC) $(CFLAGS) -shared $(if $(MAC),-undefined dynamic_lookup,-Wl,-soname,$(SONAME)) $^ $(LIBS) -o $@
+	@echo "ld  $@"; $(CC) $(CFLAGS) -shared $(if $(MAC),-undefined dynamic_lookup,-Wl,-soname,$(SONAME) -Wl,--exclude-libs,libprotobuf-nanopb.a) $^ $(LIBS) -o $@
 	@ln -sf $(SHARED) $(B)/$(SONAME)
 $(B)/saros.so: $(B)/$(SHARED)
 	@ln -sf $(<F) $@
@@ -102,7 +104,7 @@ $(B)/emulated: Makefile
 
 COMPILE = @mkdir -p $(@D); echo "cc  $@"; $(CC) $(CFLAGS) $(SEES) -c $< -o $@
 $(B)/kernel/%: SEES = -Isrc/kernel $(call PKG,cflags openblas)
-$(B)/core/%:   SEES = -Isrc -Isrc/kernel $(PARTS) $(call PKG,cflags openblas jansson $(MINIZIP)) $(MINIZIP:%=-DHAVE_MINIZIP)
+$(B)/core/%:   SEES = -Isrc -Isrc/kernel $(PARTS) $(if $(MAC),-I$(shell brew --prefix)/include/nanopb) $(call PKG,cflags openblas jansson $(MINIZIP)) $(MINIZIP:%=-DHAVE_MINIZIP)
 $(B)/lua%:     SEES = -Isrc $(call PKG,cflags lua5.4)
 $(B)/saros%:   SEES = -Isrc $(call PKG,cflags lua5.4 libedit)
 $(B)/spec/%:   SEES = -Isrc $(PARTS) -Isrc/kernel -Ispec/c $(call PKG,cflags lua5.4)

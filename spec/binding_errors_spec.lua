@@ -3,18 +3,12 @@
 
 local lfs = require "lfs"
 local saros = require "saros"
+local boxed = require "spec.support.boxed"
 local core = require "saros.core"
 local refusals = require "spec.support.refusals"
 local call, grid, refuses, sorted = refusals.call, refusals.grid, refusals.refuses, refusals.sorted
 
-local function closed(make)
-  local kept
-  do
-    local object <close> = make()
-    kept = object
-  end
-  return kept
-end
+local closed = boxed.closed
 
 -- Values that a script may pass by mistake, each under the name of its kind.
 local function junk()
@@ -41,7 +35,8 @@ local accepts = {
   file = "file",
   tensors = "table", any = "boolean string table positive negative zero fraction huge",
   whatever = "nil boolean string table function coroutine file generator tensor ids closed nan inf " .. numbers,
-  tape = "", session = "", codec = "", tokens = "", program = "", count = "positive zero", json = "", unit = "",
+  tape = "", session = "", codec = "", tokens = "", wire = "", program = "", count = "positive zero",
+  json = "", unit = "",
   share = "zero", stride = "positive negative huge", parameters = "table", which = "positive",
 }
 
@@ -211,6 +206,8 @@ local functions = {
   learn_codec = function()
     return A("unit", "word"), A("text", "some text"), A("flag?", false), A("size", 0), A("limit", 1), A("flag?", true)
   end,
+  write_pieces = function() return A("path", "/dev/null/at/all"), A("tensors", { "x", saros.ones(2) }) end,
+  open_wire = function() return A("path", "/nowhere/at/all") end,
   open_tokens = function() return A("text", "/nowhere/at/all") end,
   caller = function() end, defined_at = function() return A("function", print) end,
   upvalue = function() return A("function", print), A("number", 1) end,
@@ -296,20 +293,19 @@ local codec_methods = {
 }
 
 local function tokens()
-  local paths <close> = setmetatable({ os.tmpname(), os.tmpname() }, { __close = function(list)
-    os.remove(list[1])
-    os.remove(list[2])
-  end })
-  local file <close> = assert(io.open(paths[1], "w"))
-  file:write "text"
-  file:flush()
-  assert(codec():prepare(paths[1], paths[2], 0, "{}"))
-  return assert(core.open_tokens(paths[2]))
+  return boxed.tokens(codec())
 end
 
 local tokens_methods = {
   window = function() return A("limit", 1), A("limit", 1), A("limit", 1), A("limit", 1) end,
   held_out = function() end, digest = function() end, symbols = function() end,
+}
+
+local wire_methods = {
+  next = function() return A("size", 0), A("size", 4) end,
+  text = function() return A("size", 0), A("size", 4) end,
+  reals = function() return A("text", "I8"), A("size", 1), A("size", 0), A("size", 4), A("shape", { 2 }) end,
+  integers = function() return A("text", "I8"), A("size", 1), A("size", 0), A("size", 4), A("size", 2) end,
 }
 
 local function values_of(arguments)
@@ -393,7 +389,8 @@ describe("wrong arguments #binding", function()
   end
 
   for _, case in ipairs {
-    { "codec", codec, codec_methods }, { "tokens", tokens, tokens_methods }, { "program", program, program_methods },
+    { "codec", codec, codec_methods }, { "tokens", tokens, tokens_methods }, { "wire", boxed.wire, wire_methods },
+    { "program", program, program_methods },
   } do
     local kind, make, list = table.unpack(case)
     for _, name in ipairs(sorted(list)) do
@@ -436,6 +433,7 @@ describe("wrong arguments #binding", function()
     end
     assert.same(sorted(codec_methods), sorted(methods_of(codec())))
     assert.same(sorted(tokens_methods), sorted(methods_of(tokens())))
+    assert.same(sorted(wire_methods), sorted(methods_of(boxed.wire())))
     assert.same(sorted(program_methods), sorted(methods_of(program())))
     local tape <close> = saros.tape()
     assert.same({ "backward", "close", "watch" }, sorted(methods_of(tape)))
@@ -454,7 +452,8 @@ describe("wrong arguments #binding", function()
     local tape <close> = saros.tape()
     for class, list in pairs {
       core = core, Tensor = methods_of(grid()), Tape = methods_of(tape), Generator = methods_of(saros.generator(1)),
-      Session = methods_of(session()), Codec = methods_of(codec()), Tokens = methods_of(tokens()),
+      Session = methods_of(session()), Codec = methods_of(codec()),
+      Tokens = methods_of(tokens()), Wire = methods_of(boxed.wire()),
       Program = methods_of(program()),
     } do
       for name, value in pairs(list) do
@@ -510,7 +509,7 @@ end)
 
 describe("20,000 calls of anything with anything #binding", function()
   local unsafe = {
-    write_tensors = true, make_folder = true, write_file = true, write_source = true, -- would leave files
+    write_tensors = true, make_folder = true, write_file = true, write_source = true, write_pieces = true, -- files
     profiling = true, trace = true, watch_finite = true, record = true, -- would go on
   }
 

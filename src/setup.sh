@@ -21,6 +21,11 @@ has_browser() {
   command -v chromium || command -v chromium-browser || command -v google-chrome
 }
 
+# It has no file for pkg-config.
+has_nanopb() {
+  echo '#include <pb_decode.h>' | cc -E - || ls "$(brew --prefix)/include/nanopb/pb_decode.h"
+}
+
 # What compiling for ARM64 on x86-64 takes. Ubuntu keeps the libraries on another
 # server than its own, so they are only asked of Debian.
 find_missing_for_arm64() {
@@ -35,6 +40,7 @@ find_missing_for_arm64() {
     name=lib${package#lib}
     need "$name-dev:arm64" - test -e "/usr/lib/aarch64-linux-gnu/pkgconfig/$package.pc"
   done
+  need libnanopb-dev:arm64 - test -e /usr/lib/aarch64-linux-gnu/libprotobuf-nanopb.a
   need lua-filesystem:arm64 - test -e /usr/lib/aarch64-linux-gnu/lua/5.4/lfs.so
   need lua-system:arm64 - test -e /usr/lib/aarch64-linux-gnu/lua/5.4/system/core.so
 }
@@ -50,6 +56,7 @@ find_missing() {
       need libopenblas-dev openblas pkg-config --exists openblas
       need libjansson-dev jansson pkg-config --exists jansson
       need libminizip-dev minizip pkg-config --exists minizip
+      need libnanopb-dev nanopb has_nanopb
       need libedit-dev libedit pkg-config --exists libedit
       need lua5.4 lua@5.4 command -v lua5.4
       need lua-argparse rock:argparse lua5.4 -e 'require "argparse"'

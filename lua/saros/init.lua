@@ -42,7 +42,8 @@ local INTERNAL = {
   "update", "clip_norm", "clip_value",
   -- model:session, model:memory, saros.profile, saros.fit, saros.export_c
   "session", "trace", "trace_rows", "block_bytes", "mark_memory", "collect_soon", "is_method", "profiling", "layer",
-  "watch_finite", "write_source", "record", "with_room", "program", "round_weights", "precision",
+  "watch_finite", "write_source", "write_pieces", "open_wire", "record", "with_room", "program",
+  "round_weights", "precision",
   -- data, saros.safetensors
   "codec", "learn_codec", "open_tokens", "read_tensors", "write_tensors",
   "describe_tensors", "open_container", "strided",

@@ -29,6 +29,7 @@ typedef enum bind_box_type {
   BIND_SESSION,
   BIND_CODEC,
   BIND_TOKENS,
+  BIND_WIRE,
   BIND_RECORDING,
   BIND_PROGRAM,
   BIND_CONTAINER,
@@ -448,6 +449,7 @@ void bind_open_container(lua_State *L);
 void bind_open_number(lua_State *L);
 void bind_open_json(lua_State *L);
 void bind_open_text(lua_State *L);
+void bind_open_wire(lua_State *L);
 void bind_open_profile(lua_State *L);
 void bind_open_record(lua_State *L);
 void bind_open_program(lua_State *L);

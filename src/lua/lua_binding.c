@@ -94,8 +94,8 @@ saros_tensor *bind_to_tensor(lua_State *L, int index) {
 
 const char *bind_box_name(bind_box_type type) {
   static const char *const names[BIND_BOX_TYPES] = {
-      "tensor", "tape",      "pause",   "generator", "session", "codec",
-      "tokens", "recording", "program", "container", "owner"};
+      "tensor", "tape", "pause",     "generator", "session",   "codec",
+      "tokens", "wire", "recording", "program",   "container", "owner"};
   return names[type];
 }
 

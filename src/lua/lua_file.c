@@ -156,8 +156,10 @@ static saros_piece check_piece(lua_State *L) {
   return piece;
 }
 
-/* write_source(path, pieces) */
-static int file_write_source(lua_State *L) {
+/* Writes a list of pieces in one of two ways. */
+static int write_list(lua_State *L,
+                      saros_status (*write)(saros_context *, const char *, int,
+                                            const saros_piece *)) {
   lua_settop(L, PIECES);
   const char *path = bind_check_text(L, PATH);
   bind_check_table(L, PIECES);
@@ -172,11 +174,21 @@ static int file_write_source(lua_State *L) {
   }
   saros_status status;
   BIND_MEASURE(L, bind_function_name(L), status,
-               saros_write_source(bind_context_of(L), path, count, list));
+               write(bind_context_of(L), path, count, list));
   if (status != SAROS_OK)
     return bind_return_file_error(L, status);
   lua_pushboolean(L, 1);
   return 1;
+}
+
+/* write_source(path, pieces) */
+static int file_write_source(lua_State *L) {
+  return write_list(L, saros_write_source);
+}
+
+/* write_pieces(path, pieces) */
+static int file_write_pieces(lua_State *L) {
+  return write_list(L, saros_write_pieces);
 }
 
 /* --- Reading ----------------------------------------------------------------------------- */
@@ -293,6 +305,7 @@ static const luaL_Reg functions[] = {
     {"read_tensors", file_read},
     {"write_source", file_write_source},
     {"describe_tensors", file_describe},
+    {"write_pieces", file_write_pieces},
     {NULL, NULL},
 };
 

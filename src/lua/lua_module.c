@@ -40,6 +40,7 @@ static void make_core(lua_State *L) {
   bind_open_number(L);
   bind_open_json(L);
   bind_open_text(L);
+  bind_open_wire(L);
   bind_open_profile(L);
   bind_open_record(L);
   bind_open_program(L);

@@ -157,6 +157,65 @@ SAROS_API saros_status saros_write_source(saros_context *context,
                                           const char *path, int count,
                                           const saros_piece *pieces);
 
+/*
+** A file in the wire format of protocol buffers, such as an ONNX model, read field by
+** field. Nothing in it is believed: a length that leaves the range in which it stands is
+** SAROS_EFILE. Positions are bytes from 0. Nothing is mapped, so a file that shrinks is
+** an error and no signal.
+*/
+typedef struct saros_wire saros_wire;
+
+/* Kinds of fields, as the format numbers them; 3 and 4, groups, are refused. */
+#define SAROS_WIRE_VARINT 0
+#define SAROS_WIRE_FIXED64 1
+#define SAROS_WIRE_BYTES 2
+#define SAROS_WIRE_FIXED32 5
+
+typedef struct saros_wire_field {
+  uint32_t number;
+  int kind;
+  uint64_t value;  // the number's bits; of bytes, where they begin
+  uint64_t after;  // where the field ends, and its bytes
+} saros_wire_field;
+
+/* Elements in a file. */
+typedef struct saros_wire_elements {
+  const char *type;     // as safetensors names them: "F32", "I64"
+  uint64_t begin, end;  // where they are
+  uint32_t
+      number;  // 0: bytes, one element after the other; else that range is a
+               // message, which has them as its field of this number
+} saros_wire_elements;
+
+/* Of the whole file, which is read into memory. */
+SAROS_API saros_status saros_wire_open(saros_context *context, const char *path,
+                                       saros_wire **out);
+SAROS_API void saros_wire_release(saros_wire *wire);  // or null
+SAROS_API uint64_t saros_wire_size(const saros_wire *wire);
+/* All bytes, for as long as the object lives. */
+SAROS_API const char *saros_wire_bytes(const saros_wire *wire);
+/* The field that begins at a position, of a message that ends at another one.
+** SAROS_EARGUMENT unless at < end <= size. */
+SAROS_API saros_status saros_wire_next(const saros_wire *wire, uint64_t at,
+                                       uint64_t end, saros_wire_field *out);
+/* A tensor of reals of that shape, each element rounded where it has more digits.
+** SAROS_EFILE if there are more or fewer elements, before memory is taken. */
+SAROS_API saros_status saros_wire_reals(const saros_wire *wire,
+                                        const saros_wire_elements *from,
+                                        int rank, const int *shape,
+                                        saros_tensor **out);
+/* Exactly 'count' integers. */
+SAROS_API saros_status saros_wire_integers(const saros_wire *wire,
+                                           const saros_wire_elements *from,
+                                           size_t count, int64_t *out);
+
+/* Writes the pieces one after the other: text as it is, elements as floats of 32 bits,
+** little-endian, ids as integers of 64 bits, from 0. As with saros_safetensors_write,
+** the file appears whole or not at all. */
+SAROS_API saros_status saros_write_pieces(saros_context *context,
+                                          const char *path, int count,
+                                          const saros_piece *pieces);
+
 /* Makes a folder and those above it that are missing; one that is there is
 ** fine. SAROS_EFILE names the path and the cause; folders made so far stay. */
 SAROS_API saros_status saros_make_folder(saros_context *context,

@@ -118,6 +118,20 @@ function core.learn_codec(unit, text, is_path, size, min_count, unknown) end
 ---@return string? message
 function core.open_tokens(path) end
 
+--- Opens a file in the wire format of protocol buffers. See saros.onnx.wire, which this is for.
+---@param path string
+---@return saros.Wire? wire  nil if it could not be read
+---@return string? message
+function core.open_wire(path) end
+
+--- Writes strings and tensors one after the other, elements as floats of 32 bits, ids from 0 as integers of 64. The file
+--- appears whole or not at all.
+---@param path string
+---@param pieces (string|saros.Tensor)[]
+---@return true? ok
+---@return string? message
+function core.write_pieces(path, pieces) end
+
 --- A value as JSON: tables with string keys are objects, with 1..n arrays, and
 --- empty ones objects. Keys are sorted. Error at what JSON cannot say.
 ---@param value any
