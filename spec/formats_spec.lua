@@ -55,12 +55,13 @@ describe("inspect_file", function()
       assert.is_nil(found)
       return message
     end
-    assert.matches("^inspect_file: /no/such/file: No such file", refusal "/no/such/file")
-    assert.matches("expected a file, got a folder", refusal "spec")
+    assert.equal('inspect_file: file: expected to read "/no/such/file", got "No such file or directory"',
+      refusal "/no/such/file")
+    assert.matches("expected a regular file", refusal "spec")
     assert.has_error(function() saros.inspect_file(3) end, "inspect_file: expected a string as argument 1, got 3")
     files.with_path(function(path)
       write(path, "")
-      assert.matches("expected a file, got no bytes", refusal(path))
+      assert.matches('got one that begins with ""', refusal(path))
       write(path, "GIF89a and more")
       assert.matches('formats: safetensors, numpy, pytorch; got one that begins with "GIF89a a"', refusal(path))
       write(path, string.pack("<s8", "{"))

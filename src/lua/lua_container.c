@@ -44,6 +44,11 @@ static int container_len(lua_State *L) {
   return 1;
 }
 
+static int container_size(lua_State *L) {
+  lua_pushinteger(L, (lua_Integer)saros_container_size(check_container(L)));
+  return 1;
+}
+
 /* container:member(n): its name and bytes. */
 static int container_member(lua_State *L) {
   int at = check_member(L);
@@ -62,7 +67,7 @@ static int container_read(lua_State *L) {
   if ((uint64_t)size > saros_container_bytes(check_container(L), at) ||
       (uint64_t)size > saros_container_room(check_container(L))) {
     lua_pushnil(L);
-    lua_pushfstring(L, "container: expected at most %I bytes in %s, got %I",
+    lua_pushfstring(L, "file: expected at most %I bytes in %s, got %I",
                     (LUAI_UACINT)saros_container_room(check_container(L)),
                     saros_container_name(check_container(L), at),
                     (LUAI_UACINT)size);
@@ -134,6 +139,7 @@ static const luaL_Reg functions[] = {
 };
 
 static const luaL_Reg methods[] = {
+    {"size", container_size},
     {"member", container_member},
     {"read", container_read},
     {"elements", container_elements},

@@ -124,6 +124,8 @@ SAROS_API const char *saros_container_name(const saros_container *container,
 /* Unpacked, as the directory says. */
 SAROS_API uint64_t saros_container_bytes(const saros_container *container,
                                          int at);
+/* Bytes of the file. */
+SAROS_API uint64_t saros_container_size(const saros_container *container);
 /* What its tensors may still take; bytes that are read may take as much at a time. */
 SAROS_API uint64_t saros_container_room(const saros_container *container);
 /* Exactly 'size' bytes of a member from one of them on; SAROS_EFILE if there are

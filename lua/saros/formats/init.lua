@@ -9,7 +9,6 @@
 --- describe_container).
 
 local core = require "saros.core"
-local files = require "saros.files"
 local options = require "saros.options"
 local numpy = require "saros.formats.numpy"
 local pytorch = require "saros.formats.pytorch"
@@ -37,16 +36,6 @@ local function names()
   return table.concat(list, ", ")
 end
 
--- The first bytes of a file, and its size.
-local function beginning_of(path)
-  local file <close> = refusal.check(files.open(path))
-  local beginning, size = file:read(BEGINNING), file:seek "end"
-  if not beginning or not size then
-    refusal.raise("%s: expected a file, got %s", path, files.is_folder(path) and "a folder" or "no bytes")
-  end
-  return beginning, size
-end
-
 local function unknown(what)
   refusal.raise("expected a file in one of these formats: %s; got %s", names(), what)
 end
@@ -71,20 +60,28 @@ local function format_of(beginning)
   unknown("one that begins with " .. options.describe(beginning:sub(1, 8)))
 end
 
+-- The format of an open file, and the members of a zip.
+local function format_in(container)
+  local name, size = "", 0
+  if #container > 0 then
+    name, size = container:member(1)
+  end
+  if #container ~= 1 or name ~= "" then
+    return format_of_zip(container)
+  end
+  return format_of(refusal.check(container:read(1, 0, math.min(size, BEGINNING))))
+end
+
 -- Calls a reader of the format of a file: "read" or "describe".
 local function run(what, path, limit)
-  local beginning, size = beginning_of(path)
-  local is_zip = beginning:sub(1, 2) == "PK"
-  local format = not is_zip and format_of(beginning)
-  if format and format[what] then
-    return format, refusal.check(format[what](path))
-  end
   local container <close> = refusal.check(core.open_container(path, limit))
-  local places
-  if is_zip then
-    format, places = format_of_zip(container)
+  local format, places = format_in(container)
+  local read, source = format[what], path
+  if not read then
+    read, source = format[what .. "_container"], container
   end
-  return format, format[what .. "_container"](container, places, size)
+  local first, second = refusal.check(read(source, places))
+  return format, first, second, container:size()
 end
 
 -- Refusals begin with the path, unless they have it.
@@ -104,12 +101,14 @@ end
 --- ids count from 1.
 ---@param path string
 ---@param given? { limit?: integer }  bytes that the tensors may take: four times those of the file, and 1 MiB
+---@param owner? string  begins the message ("read_tensors")
 ---@return table<string, saros.Tensor>? tensors  may be views of each other, as they share storages in the file
 ---@return table<string, string>|string metadata  or the message
 ---@return string? format
-function formats.read(path, given)
-  options.argument("read_tensors", 1, options.string, path)
-  local format, tensors, metadata = guarded("read_tensors", "read", path, check_read(given).limit)
+function formats.read(path, given, owner)
+  owner = owner or "read_tensors"
+  options.argument(owner, 1, options.string, path)
+  local format, tensors, metadata = guarded(owner, "read", path, check_read(given).limit)
   if not format then
     return nil, tensors
   end
@@ -123,12 +122,11 @@ end
 ---@return string? message  if it cannot be read, or has no known format
 function formats.inspect_file(path)
   options.argument("inspect_file", 1, options.string, path)
-  local format, fields = guarded("inspect_file", "describe", path)
+  local format, fields, _, size = guarded("inspect_file", "describe", path)
   if not format then
     return nil, fields
   end
-  local _, size = beginning_of(path)
-  fields.path, fields.format, fields.bytes = path, fields.format or format.name, size
+  fields.path, fields.format, fields.bytes = path, format.name, size
   return Description.new(fields)
 end
 

@@ -220,8 +220,8 @@ local function in_file(container, room)
   end
 end
 
-local function contents(container, places, size)
-  local room = 3 * size + (1 << 18)
+local function contents(container, places)
+  local room = 3 * container:size() + (1 << 18)
   if places then
     return in_zip(container, places, room)
   end
@@ -233,11 +233,10 @@ end
 --- The tensors of a container by name, and the numbers and texts beside them.
 ---@param container saros.Container
 ---@param places table<string, integer>?  members by name, of a zip
----@param size integer  bytes of the file
 ---@return table<string, saros.Tensor> tensors
 ---@return table<string, string> metadata
-function pytorch.read_container(container, places, size)
-  local found, place_of = contents(container, places, size)
+function pytorch.read_container(container, places)
+  local found, place_of = contents(container, places)
   local tensors, elements = {}, {}
   for _, entry in ipairs(found) do
     local tensor, storage = entry.tensor, entry.tensor.storage
@@ -253,10 +252,9 @@ end
 
 ---@param container saros.Container
 ---@param places table<string, integer>?
----@param size integer
 ---@return table fields  of a description
-function pytorch.describe_container(container, places, size)
-  local found, list = contents(container, places, size), {}
+function pytorch.describe_container(container, places)
+  local found, list = contents(container, places), {}
   for n, entry in ipairs(found) do
     local shape = entry.tensor.shape
     list[n] = { name = entry.name, type = entry.tensor.storage.type, shape = shape,

@@ -38,6 +38,9 @@ local Container = {}
 ---@return string? message
 function core.open_container(path, limit) end
 
+---@return integer bytes  of the file
+function Container:size() end
+
 ---@param n integer
 ---@return string name
 ---@return integer bytes

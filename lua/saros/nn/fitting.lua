@@ -46,7 +46,7 @@ end
 
 --- Of the names of a parameter, those that are in a file: one is enough, as not
 --- everyone writes tied weights twice. Several must have the same elements.
-local function check_parameter(parameter, tensors, complain)
+local function check_parameter(parameter, tensors, complain, lenient)
   local present, chosen = {}, nil
   for _, name in ipairs(parameter.names) do
     local value = tensors[name]
@@ -60,7 +60,9 @@ local function check_parameter(parameter, tensors, complain)
       chosen = name
     end
   end
-  if #present == 0 then
+  if #present == 0 and lenient then
+    table.insert(lenient.missing, parameter.names[1])
+  elseif #present == 0 then
     complain("missing %s %s", table.concat(parameter.names, ", or its other name "), shape_text(parameter.tensor))
   end
   return chosen
@@ -71,19 +73,24 @@ end
 ---@param self saros.nn.Module
 ---@param tensors table<string, saros.Tensor>
 ---@param prefix? string  of the names that belong to the module
+---@param lenient? { missing: string[], unused: string[] }  gets names that would be errors: `strict = false`
 ---@return function iterator  of parameters and their tensors
-function fitting.each(self, tensors, prefix)
+function fitting.each(self, tensors, prefix, lenient)
   local wanted, problems, found = self:tensors(prefix), {}, {}
   local function complain(...)
     problems[#problems + 1] = "  " .. (...):format(select(2, ...))
   end
   for _, parameter in ipairs(parameters_of(wanted)) do
-    local name = check_parameter(parameter, tensors, complain)
+    local name = check_parameter(parameter, tensors, complain, lenient)
     found[parameter.tensor] = name and tensors[name]
   end
   for _, name in ipairs(sorted_names(tensors)) do
     if not wanted[name] and name:sub(1, #(prefix or "")) == (prefix or "") then
-      complain("unexpected %s", name)
+      if lenient then
+        table.insert(lenient.unused, name)
+      else
+        complain("unexpected %s", name)
+      end
     end
   end
   if #problems > 0 then

@@ -26,9 +26,11 @@ local stray = require "saros.nn.stray"
 
 local late = lazy({}, {
   learner = { "saros.train.learner" },
+  load = { "saros.nn.loading" },
   memory = { "saros.nn.memory" },
   program = { "saros.program.trace", "program" },
   quantised = { "saros.nn.quantised" },
+  read = { "saros.formats", "read" },
   save = { "saros.model_file", "write_module" },
   session = { "saros.nn.session" },
   summary = { "saros.nn.summary" },
@@ -307,25 +309,35 @@ function Module:save(path)
 end
 
 --- Copy values into the parameters, by name: from a table of tensors, or from a
---- file. Every name that is missing, unexpected or misshapen is listed in one
---- error, and then nothing changes. Of tied weights one name is enough; two that
---- differ are refused. Generators keep the state that they have.
+--- file in any format that saros.read_tensors knows. Every name that is missing,
+--- unexpected or misshapen is listed in one error, and then nothing changes. Of tied
+--- weights one name is enough; two that differ are refused. Generators keep the state
+--- that they have.
+---
+--- With `names` the tensors are those of another library, "pytorch", "keras" or "onnx":
+--- layers are matched by name, else by kind and shape, transposed and their gates put
+--- in our order; or { "keras", rnn = "layers/encoder" } says which is which. The second
+--- result lists what was done.
 ---@param source table<string, saros.Tensor>|string  a path gives nil and a message if it cannot be read
----@param prefix? string  of the names that belong to this module
----@return self?, string? message
-function Module:load(source, prefix)
-  check_prefix("load", prefix)
+---@param given? string|saros.nn.LoadOptions  a string is the prefix
+---@return self?
+---@return string|saros.Mapped? mapped  with options; the message if the file cannot be read
+function Module:load(source, given)
+  if type(given) == "table" then
+    return late.load(self, source, given)
+  end
+  check_prefix("load", given)
   local tensors = source
   if type(source) == "string" then
-    local metadata
-    tensors, metadata = core.read_tensors(source)
+    local message
+    tensors, message = late.read(source, nil, "load")
     if not tensors then
-      return nil, "load: " .. metadata -- a message in its place
+      return nil, message
     end
   elseif type(source) ~= "table" then
     options.fail("load: expected a path or a table of tensors by name, got " .. options.describe(source))
   end
-  for tensor, value in fitting.each(self, tensors, prefix) do
+  for tensor, value in fitting.each(self, tensors, given) do
     tensor:assign(value)
   end
   self:visit(mark_initialized)

@@ -17,7 +17,7 @@
 saros_status file_container_refuse(const saros_container *c, const char *words,
                                    const char *name) {
   return saros_fail(c->context, SAROS_EFILE, "%s: %s%s%s in %s",
-                    c->zip ? "zip" : "container", words, name ? " for " : "",
+                    c->zip ? "zip" : "file", words, name ? " for " : "",
                     name ? BASE_QUOTE(name) : "", BASE_QUOTE(c->path));
 }
 
@@ -40,13 +40,13 @@ saros_status file_container_add(saros_container *c, const char *name,
 static int is_zip(const saros_container *c) {
   char sign[4];
   return c->size >= sizeof sign &&
-         !file_read_at(c->context, "container", c->path, c->file, sign, 0,
+         !file_read_at(c->context, "file", c->path, c->file, sign, 0,
                        sizeof sign) &&
          (!memcmp(sign, "PK\3\4", 4) || !memcmp(sign, "PK\5\6", 4));
 }
 
 static saros_status open_container(saros_container *c, uint64_t limit) {
-  TRY(file_open(c->context, "container", c->path, &c->file, &c->size));
+  TRY(file_open(c->context, "file", c->path, &c->file, &c->size));
   c->room = limit > 0 ? limit : 4 * c->size + LEAST_ROOM;
   if (is_zip(c))
     return file_zip_open(c);
@@ -102,6 +102,10 @@ uint64_t saros_container_bytes(const saros_container *c, int at) {
   return c->members[at].bytes;
 }
 
+uint64_t saros_container_size(const saros_container *c) {
+  return c->size;
+}
+
 uint64_t saros_container_room(const saros_container *c) {
   return c->room;
 }
@@ -113,8 +117,7 @@ static saros_status next_bytes(saros_container *c, void *to, size_t size) {
   if (c->zip != NULL)
     TRY(file_zip_next(c, to, size));
   else
-    TRY(file_read_at(c->context, "container", c->path, c->file, to, c->at,
-                     size));
+    TRY(file_read_at(c->context, "file", c->path, c->file, to, c->at, size));
   c->at += size;
   return SAROS_OK;
 }
@@ -161,7 +164,7 @@ static saros_status expect_room(const saros_container *c, int at,
   if (bytes > c->room)
     return saros_fail(
         c->context, SAROS_EFILE,
-        "container: expected at most %llu bytes more, the limit, got %llu for "
+        "file: expected at most %llu bytes more, the limit, got %llu for "
         "%s in %s",
         (unsigned long long)c->room, (unsigned long long)bytes,
         BASE_QUOTE(saros_container_name(c, at)), BASE_QUOTE(c->path));
@@ -233,7 +236,7 @@ static saros_status read_elements(saros_container *c, void *what, char *block) {
     size_t done = e->type->decode(to + i * step, block, part);
     if (done < part)
       return saros_fail(c->context, SAROS_EFILE,
-                        "container: expected %s, got another at position %zu "
+                        "file: expected %s, got another at position %zu "
                         "of %s in %s",
                         e->type->size == 8 ? "ids of 32 bits" : "0 or 1",
                         i + done + (size_t)c->context->index_base,
