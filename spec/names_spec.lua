@@ -20,14 +20,14 @@ local PUBLIC = {
     ctc cumsum data detach elu eq evaluate exp export_c find_rate fit flatten flip full gather ge gelu gelu_tanh
     generator gradient_check gt hard_sigmoid hard_tanh ids info inspect inspect_file is_terminal isfinite isnan
     json_decode json_encode le leaky_relu load log log_softmax logsumexp lt make_folder matmul max maximum mean
-    memory metrics min minimum mse ne negate nn no_gradient null one_hot ones operation optim plot profile progress
-    read_tensors relu report reshape safetensors sampler select sigmoid silu sin slice softmax softplus sqrt stack
-    sum tanh tape tensor threads topk transpose where zeros]],
+    memory metrics min minimum mse nam ne negate nn no_gradient null one_hot ones operation optim plot profile
+    progress read_tensors relu report reshape rtneural safetensors sampler select sigmoid silu sin slice softmax
+    softplus sqrt stack sum tanh tape tensor threads topk transpose where zeros]],
   nn = [[
-    attention batch_norm bce bits branch cell chain classifier concatenate conv1d crf cross_attention
-    cross_entropy ctc_loss delta dropout embedding encoder_decoder finite forecaster gru heads huber initialize kl l1
-    language_model layer_norm linear lru lstm mingru minlstm mlstm module mse perplexity recurrent residual rms_norm rnn
-    slstm state ugrnn unroll windowed_attention]],
+    attention batch_norm bce bits branch cell chain classifier concatenate conv1d crf cross_attention cross_entropy
+    ctc_loss delta dropout embedding encoder_decoder finite forecaster gru heads huber initialize kl l1
+    language_model layer_norm linear lru lstm mingru minlstm mlstm module mse perplexity prelu recurrent residual
+    rms_norm rnn slstm state ugrnn unroll windowed_attention]],
   optim = "adam adamw clip_norm clip_value groups rmsprop schedule sgd",
   ["optim.schedule"] = "constant cosine exponential step",
   data = "labelled pad pairs pieces pipeline prepare series tasks text vocabulary",
@@ -40,6 +40,8 @@ local PUBLIC = {
   ["saros.plot"] = "bars confusion heat histogram lines",
   ["saros.inspect"] = "gates guesses neurons reach",
   ["saros.safetensors"] = "read write",
+  ["saros.rtneural"] = "read write",
+  ["saros.nam"] = "read write",
   ["saros.ctc"] = "beam distance error_rate greedy",
 }
 

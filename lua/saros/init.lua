@@ -16,6 +16,7 @@
 ---     export_c   a model as one C file that needs no library
 ---     safetensors   read and write named tensors
 ---     read_tensors  the same of files of PyTorch and NumPy
+---     rtneural, nam  nets of audio plug-ins, read and written
 ---     inspect_file  what is in a file of tensors
 ---     ctc        what a model trained with ctc_loss says, as ids
 ---     metrics    precision, recall, F1 of labels; MAE and RMSE of numbers
@@ -91,6 +92,8 @@ return spelling.space("saros", saros, {
   progress = { "saros.train.progress" },
   load = { "saros.model_file", "load" },
   read_tensors = { "saros.formats", "read" },
+  rtneural = { "saros.formats.audio", "rtneural" },
+  nam = { "saros.formats.audio", "nam" },
   inspect_file = { "saros.formats", "inspect_file" },
   export_c = { "saros.export" },
   sampler = { "saros.generate.sampler" },

@@ -10,6 +10,7 @@
 
 local core = require "saros.core"
 local options = require "saros.options"
+local audio = require "saros.formats.audio"
 local numpy = require "saros.formats.numpy"
 local pytorch = require "saros.formats.pytorch"
 local refusal = require "saros.formats.refusal"
@@ -19,7 +20,7 @@ local Description = require "saros.formats.description"
 
 local formats = {}
 
-local FORMATS = { safetensors, numpy, pytorch }
+local FORMATS = { safetensors, numpy, pytorch, audio }
 
 -- Bytes at the beginning of a file that tell its format.
 local BEGINNING = 64
@@ -126,7 +127,7 @@ function formats.inspect_file(path)
   if not format then
     return nil, fields
   end
-  fields.path, fields.format, fields.bytes = path, format.name, size
+  fields.path, fields.format, fields.bytes = path, fields.format or format.name, size
   return Description.new(fields)
 end
 

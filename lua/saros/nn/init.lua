@@ -10,6 +10,7 @@ local places = {
   dropout = { "saros.nn.dropout" },
   layer_norm = { "saros.nn.layer_norm" },
   rms_norm = { "saros.nn.rms_norm" },
+  prelu = { "saros.nn.prelu" },
   batch_norm = { "saros.nn.batch_norm" },
   conv1d = { "saros.nn.conv1d" },
   attention = { "saros.nn.attention" },
