@@ -242,6 +242,15 @@ describe("the delta rule", function()
     end)
   end)
 
+  it("gives a length to vectors whose squares are too large or too small for a number", function()
+    local s, o = { T = 3, B = 1, H = 1, K = 4, V = 2 }, { query_length = 1, key_length = 1, epsilon = 0 }
+    local x = inputs_of(s, {}, 7)
+    local expected = call(s, o, x)
+    for _, factor in ipairs { 1e-26, 1e26 } do
+      assert.same_values(expected, (call(s, o, { q = x.q * factor, k = x.k * factor, v = x.v })), TOLERANCE)
+    end
+  end)
+
   it("adds to the gradients that its inputs have already, or that another input gave them", function()
     for _, mask in ipairs { false, true } do
       local s, o = { T = 9, B = 2, H = 2, K = 4, V = 4 }, { mask = mask or nil }

@@ -154,6 +154,14 @@ static void sum_rows(real *to, const real *a, const real *b, int rows,
   }
 }
 
+/* The sum of the squares of a row, where it may be too large or small for a real. */
+static double wide_square(const real *x, int n) {
+  double sum = 0;
+  for (int p = 0; p < n; p++)
+    sum += (double)x[p] * (double)x[p];
+  return sum;
+}
+
 /* Gives rows from..to - 1 a length. */
 static void stretch_rows(const delta_chunk *c, int from, int to, real length,
                          real epsilon) {
@@ -162,7 +170,10 @@ static void stretch_rows(const delta_chunk *c, int from, int to, real length,
     return;
   sum_rows(stretch, x, x, to - from, c->Kp);
   for (int r = 0; r < to - from; r++, x += c->Kp) {
-    stretch[r] = length / (real)sqrt((double)(stretch[r] + epsilon));
+    double square = (double)stretch[r];
+    if (!(square > 1e-30 && square < 1e30))
+      square = wide_square(x, c->K);
+    stretch[r] = (real)((double)length / sqrt(square + (double)epsilon));
     KERNEL_INDEPENDENT
     for (ptrdiff_t p = 0; p < c->Kp; p++)
       x[p] *= stretch[r];
