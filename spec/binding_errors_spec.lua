@@ -87,9 +87,7 @@ local shared = {
   pick = function() return tensor(2, 3), ids(1, 3) end,
   one_hot = function() return ids(1, 3), A("size", 3) end,
   embedding = function() return tensor(2, 3), ids(1, 2) end,
-  cross_entropy = function()
-    return tensor(2, 3), ids(1, 3), A("options?", { mask = saros.ones(2) })
-  end,
+  cross_entropy = function() return tensor(2, 3), ids(1, 3), A("options?", { mask = saros.ones(2) }) end,
   kl = function() return tensor(2, 3), tensor(2, 3), A("options?", { mask = saros.ones(2) }) end,
   ctc_loss = function()
     return tensor(5, 1, 4), A("tensor", saros.ids { { 2 }, { 3 } }), A("options?", { input_lengths = { 4 } })
@@ -97,6 +95,7 @@ local shared = {
   dropout = function() return tensor(2), A("number", 0.5), A("generator", saros.generator(1)) end,
   layer_norm = function() return tensor(2, 3), tensor(3), tensor(3), A("number?", 1e-3) end,
   rms_norm = function() return tensor(2, 3), A("tensor?", saros.ones(3)), A("number?", 1e-3) end,
+  gated_rms_norm = function() return tensor(6), tensor(6), tensor(3), A("number?", 1e-3), A("unit?", "silu") end,
   linear = function() return tensor(2, 3), tensor(4, 3), A("tensor?", saros.ones(4)) end,
 }
 

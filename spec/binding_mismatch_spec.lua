@@ -96,6 +96,10 @@ describe("arguments that do not fit together #binding", function()
       { t(), saros.ones(2) }, { t(), saros.ones(1, 3) }, { t(), saros.ones(3), -1 }, { t(), nil, 0 / 0, n = 3 },
       { saros.zeros(), saros.ones(1) }, { saros.ids { 1 } },
     },
+    gated_rms_norm = {
+      { t(), t(), saros.ones(2) }, { t(), t(), saros.ones(1, 3) }, { t(), saros.ones(3), saros.ones(3) },
+      { t(), t(), saros.ones(3), -1 }, { saros.zeros(), saros.zeros(), saros.ones(1) },
+    },
     linear = { { t(), t():transpose() }, { t(), saros.ones(4, 3), vector }, { t(), vector }, { saros.zeros(), t() } },
     recurrent = {
       { "elman", x, nil, weights, n = 4 }, { "elman_tanh", t(), nil, weights, n = 4 },

@@ -323,6 +323,18 @@ describe("a delta layer", function()
   end)
 end)
 
+describe("the norm with a gate", function()
+  it("is the norm of each group of features, times a function of the gate", function()
+    local x, gate, gain = random(40, 2, 3, 6), random(41, 2, 3, 6), saros.tensor { 2, -1, 3 }
+    for _, activation in ipairs { "silu", "sigmoid" } do
+      local heads = x:reshape(-1, 3):rms_norm(gain, 0.5):reshape(2, 3, 6)
+      assert.same_values(heads * core[activation](gate), core.gated_rms_norm(x, gate, gain, 0.5, activation), ROUNDING)
+    end
+    assert.error_matches(function() return core.gated_rms_norm(x, gate, gain, 0.5, "tanh") end,
+      'expected "silu" or "sigmoid"', 1, true)
+  end)
+end)
+
 describe("models of delta layers", function()
   local TEXT = saros.data.text({ string = ("abcab cabba "):rep(40) }, { valid = 0 })
 

@@ -154,6 +154,11 @@ local cases = {
     return saros.cross_entropy(t[1] * 1, table_ids, { label_smoothing = 0.1 }) + t[1]:sum()
   end },
   { "rms_norm", { cube, positive({ 4 }, 30) }, function(t) return core.rms_norm(t[1], t[2]) end },
+  { "gated_rms_norm", { random({ 3, 2, 8 }, 31), random({ 3, 2, 8 }, 32), positive({ 4 }, 33) },
+    function(t) return core.gated_rms_norm(t[1], t[2], t[3], 0.1) end },
+  { "gated_rms_norm by a sigmoid, where x has a gradient already",
+    { random({ 5, 6 }, 34), random({ 5, 6 }, 35), positive({ 3 }, 36) },
+    function(t) return core.gated_rms_norm(t[1], t[2], t[3], 0.1, "sigmoid") + t[1] * t[2] end },
   { "rms_norm without gain, of a view", { cube },
     function(t) return core.rms_norm(t[1]:transpose(1, 3), nil, 0.1) end },
   { "layer_norm", { cube, positive({ 4 }, 30), random({ 4 }, 31) },

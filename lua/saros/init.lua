@@ -36,8 +36,8 @@ local INTERNAL = {
   -- operators
   "add", "subtract", "multiply", "divide", "power",
   -- nn
-  "linear", "embedding", "recurrent", "layer_norm", "rms_norm", "is_training", "dropout", "pick", "keep",
-  "mask_rows", "window", "depthwise", "finite", "delta", "is_recording", "frozen",
+  "linear", "embedding", "recurrent", "layer_norm", "rms_norm", "gated_rms_norm", "is_training", "dropout", "pick",
+  "keep", "mask_rows", "window", "depthwise", "finite", "delta", "is_recording", "frozen",
   "operation", "program", "l1", "huber", "bce", "kl", "ctc_loss", "crf_loss", "crf_best",
   -- optim
   "update", "clip_norm", "clip_value",

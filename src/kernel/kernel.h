@@ -118,6 +118,16 @@ typedef struct layer_norm_kernels {
                        const real *gain, const real *factor, size_t rows,
                        size_t n);
 
+  /* y (rows, n) = x factor gain f(gate), f is silu or else sigmoid. Gradients of x
+  ** and of the gate are written, those of the gain added to. */
+  void (*gated_forward)(real *y, real *factor, const real *x, const real *gate,
+                        const real *gain, double epsilon, int is_silu,
+                        size_t rows, size_t n);
+  void (*gated_backward)(real *dx, real *dgate, double *dgain, const real *dy,
+                         const real *x, const real *gate, const real *gain,
+                         const real *factor, int is_silu, size_t rows,
+                         size_t n);
+
   /* total (n) = the sums of the columns of dy (x - mean) factor, which are
   ** gradients of a gain. dy and x are (rows, n), their rows 'stride' apart; mean
   ** may be null. */

@@ -81,6 +81,58 @@ static void rms_backward(real *dx, const real *dy, const real *x,
     rms_backward_row(dx, dy, x, gain, factor[row], n);
 }
 
+/* --- With a gate ------------------------------------------------------------ */
+
+/* f(z), of which s is the sigmoid. */
+static inline real gate_of(real z, real s, int is_silu) {
+  return is_silu ? z * s : s;
+}
+
+static void gated_forward(real *y, real *factor, const real *x,
+                          const real *gate, const real *gain, double epsilon,
+                          int is_silu, size_t rows, size_t n) {
+  for (size_t row = 0; row < rows; row++, y += n, x += n, gate += n) {
+    const double squares = KERNEL_SUM_OVER(i, n, (double)x[i] * (double)x[i]);
+    const real f = (real)(1 / sqrt(squares / (double)n + epsilon));
+    KERNEL_INDEPENDENT
+    for (size_t i = 0; i < n; i++)
+      y[i] =
+          x[i] * f * gain[i] * gate_of(gate[i], sigmoid_of(gate[i]), is_silu);
+    factor[row] = f;
+  }
+}
+
+/* With u = x f and du = dy gain f(gate), dx = f (du - u mean(du u)). */
+static void gated_backward_row(real *dx, real *dgate, double *dgain,
+                               const real *dy, const real *x, const real *gate,
+                               const real *gain, real f, int is_silu,
+                               size_t n) {
+  KERNEL_INDEPENDENT
+  for (size_t i = 0; i < n; i++) {
+    const real z = gate[i], s = sigmoid_of(z), share = gate_of(z, s, is_silu);
+    const real slope = is_silu ? s * (1 + z * (1 - s)) : s * (1 - s);
+    const real along = dy[i] * (x[i] * f);
+    dgate[i] = along * gain[i] * slope;
+    dgain[i] += (double)(along * share);
+    dx[i] = dy[i] * gain[i] * share;
+  }
+  const real mean_du_u =
+      (real)(KERNEL_SUM_OVER(i, n, dx[i] * (x[i] * f)) / (double)n);
+  KERNEL_INDEPENDENT
+  for (size_t i = 0; i < n; i++)
+    dx[i] = f * (dx[i] - x[i] * f * mean_du_u);
+}
+
+static void gated_backward(real *dx, real *dgate, double *dgain, const real *dy,
+                           const real *x, const real *gate, const real *gain,
+                           const real *factor, int is_silu, size_t rows,
+                           size_t n) {
+  for (size_t row = 0; row < rows;
+       row++, dx += n, dgate += n, dy += n, x += n, gate += n)
+    gated_backward_row(dx, dgate, dgain, dy, x, gate, gain, factor[row],
+                       is_silu, n);
+}
+
 /* --- Gains ------------------------------------------------------------------ */
 
 /* Columns that are summed together, in double, on the stack. */
@@ -115,5 +167,7 @@ const layer_norm_kernels KERNEL_TABLE(layer_norm) = {
     .backward = backward,
     .rms_forward = rms_forward,
     .rms_backward = rms_backward,
+    .gated_forward = gated_forward,
+    .gated_backward = gated_backward,
     .sum_gains = sum_gains,
 };

@@ -5,6 +5,8 @@
 */
 #include <limits.h>
 
+#include <string.h>
+
 #include "binding.h"
 
 static int code_of_function(lua_State *L) {
@@ -280,6 +282,26 @@ static int operation_rms_norm(lua_State *L) {
   return bind_new_tensor(L, out);
 }
 
+static saros_function check_gate(lua_State *L, int arg) {
+  const char *name = lua_isnil(L, arg) ? "silu" : bind_check_text(L, arg);
+  if (strcmp(name, "silu") != 0 && strcmp(name, "sigmoid") != 0)
+    bind_argument_error(L, arg, "\"silu\" or \"sigmoid\"");
+  return strcmp(name, "silu") == 0 ? SAROS_SILU : SAROS_SIGMOID;
+}
+
+static int operation_gated_rms_norm(lua_State *L) {
+  lua_settop(L, 5);
+  for (int i = 1; i <= 3; i++)
+    bind_check_tensor(L, i);
+  const double epsilon = bind_opt_number(L, 4, 1e-5);
+  const saros_function function = check_gate(L, 5);
+  saros_tensor **out = bind_push_tensor(L);
+  BIND_ATTEMPT(
+      L, saros_gated_rms_norm(bind_check_tensor(L, 1), bind_check_tensor(L, 2),
+                              bind_check_tensor(L, 3), epsilon, function, out));
+  return bind_new_tensor(L, out);
+}
+
 static int operation_linear(lua_State *L) {
   lua_settop(L, 3);
   saros_tensor **out = bind_push_tensor(L);
@@ -311,6 +333,7 @@ static const luaL_Reg functions[] = {
     {"dropout", operation_dropout},
     {"layer_norm", operation_layer_norm},
     {"rms_norm", operation_rms_norm},
+    {"gated_rms_norm", operation_gated_rms_norm},
     {"linear", operation_linear},
     {NULL, NULL},
 };

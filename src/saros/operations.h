@@ -263,6 +263,14 @@ SAROS_API saros_status saros_layer_norm(saros_tensor *x, saros_tensor *gain,
 SAROS_API saros_status saros_rms_norm(saros_tensor *x, saros_tensor *gain,
                                       double epsilon, saros_tensor **out);
 
+/* The same over each n features of x (..., heads n), times f(gate), elementwise: the
+** gate has x's shape, and f is SAROS_SILU or SAROS_SIGMOID. gain (n), rows in all at
+** most INT_MAX. SAROS_EARGUMENT if shapes do not fit. */
+SAROS_API saros_status saros_gated_rms_norm(saros_tensor *x, saros_tensor *gate,
+                                            saros_tensor *gain, double epsilon,
+                                            saros_function function,
+                                            saros_tensor **out);
+
 /*
 ** x with zeros in the rows where the mask is 0, whatever stands there, NaN
 ** included; nor is the gradient of the result read there. The mask (S...) has

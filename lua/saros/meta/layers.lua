@@ -145,6 +145,15 @@ function core.layer_norm(x, gain, bias, epsilon) end
 ---@return saros.Tensor  (..., n)
 function core.rms_norm(x, gain, epsilon) end
 
+--- The same over each n features of x, times activation(gate), elementwise.
+---@param x saros.Tensor  (..., heads n)
+---@param gate saros.Tensor  (..., heads n)
+---@param gain saros.Tensor  (n)
+---@param epsilon? number  (1e-5)
+---@param activation? "silu"|"sigmoid"  ("silu")
+---@return saros.Tensor  (..., heads n)
+function core.gated_rms_norm(x, gate, gain, epsilon, activation) end
+
 --- x with zeros in the rows where the mask is 0, whatever stands there, NaN
 --- included; nor is the gradient of the result read there. Elsewhere a row is
 --- multiplied by its mask. Ids become 1.

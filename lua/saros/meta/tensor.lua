@@ -138,3 +138,4 @@ Tensor.cross_entropy, Tensor.mse, Tensor.l1 = core.cross_entropy, core.mse, core
 Tensor.huber, Tensor.bce, Tensor.kl = core.huber, core.bce, core.kl
 Tensor.ctc_loss = core.ctc_loss
 Tensor.dropout, Tensor.layer_norm, Tensor.rms_norm = core.dropout, core.layer_norm, core.rms_norm
+Tensor.gated_rms_norm = core.gated_rms_norm

@@ -169,7 +169,7 @@ local function walk_over(self, input, walk, last)
     mask = steps.mask, reset = steps.reset, reverse = steps.reverse, first = self.initial,
   }, walk.state and walk.state[1])
   last[1] = matrix
-  return matrix_layer.output(self, input, read, core.silu), function()
+  return matrix_layer.output(self, input, read, "silu"), function()
     return { write = x.write, erase = x.erase, decay = x.decay and x.decay:exp() }
   end
 end

@@ -73,22 +73,30 @@ function matrix_layer.projected(self, input, name, walk, last, activation)
   return y
 end
 
---- W_o (norm(read) activation(W_g x)) of what was read (T, B, H V); without the norm or
---- the gate where the layer has no parameters of them.
----@param activation fun(sums: saros.Tensor): saros.Tensor
----@return saros.Tensor
-function matrix_layer.output(self, input, read, activation)
-  local p, V = self.p, self.o.value_size
+--- norm(read) activation(sums), of which the sums or the gain of the norm may be missing.
+local function pass(read, sums, gain, V, activation)
+  if sums and gain then
+    return core.gated_rms_norm(read, sums, gain, NORM_EPSILON, activation)
+  elseif sums then
+    local gate <close> = core[activation](sums)
+    return read * gate
+  elseif not gain then
+    return read:reshape(table.unpack(read:shape()))
+  end
   local T, B, n = read:size(1), read:size(2), read:size(3)
   local heads <close> = read:reshape(T, B, n // V, V)
-  local normed <close> = p.norm_out and core.rms_norm(heads, p.norm_out, NORM_EPSILON) or nil
-  local flat <close> = (normed or heads):reshape(T, B, n)
-  if not p.weight_g then
-    return core.linear(flat, p.weight_o)
-  end
-  local sums <close> = matrix_layer.product(input, p.weight_g)
-  local gate <close> = activation(sums)
-  local passed <close> = flat * gate
+  local normed <close> = core.rms_norm(heads, gain, NORM_EPSILON)
+  return normed:reshape(T, B, n)
+end
+
+--- W_o (norm(read) activation(W_g x)) of what was read (T, B, H V); without the norm or
+--- the gate where the layer has no parameters of them.
+---@param activation "silu"|"sigmoid"
+---@return saros.Tensor
+function matrix_layer.output(self, input, read, activation)
+  local p = self.p
+  local sums <close> = p.weight_g and matrix_layer.product(input, p.weight_g) or nil
+  local passed <close> = pass(read, sums, p.norm_out, self.o.value_size, activation)
   return core.linear(passed, p.weight_o)
 end
 

@@ -75,7 +75,7 @@ local function walk_over(self, input, walk, last)
   }, walk.state and walk.state[1])
   last[1] = matrix
   local h <close> = quotient(self, read, m)
-  return matrix_layer.output(self, input, h, core.sigmoid), function()
+  return matrix_layer.output(self, input, h, "sigmoid"), function()
     return { input = share, forget = log_f:exp() }
   end
 end

@@ -1,6 +1,8 @@
 /*
 ** Dropout and layer normalisation.
 */
+#include <string.h>
+
 #include "op.h"
 
 /* --- Dropout ---------------------------------------------------------------------- */
@@ -283,6 +285,152 @@ saros_status saros_rms_norm(saros_tensor *x, saros_tensor *gain, double epsilon,
                                                 out, 3, t, NULL, 0});
 done:
   for (int i = 0; i < ALL; i++)
+    saros_tensor_release(t[i]);
+  return tensor_or_nothing(status, out);
+}
+
+/* --- With a gate ------------------------------------------------------------------------ */
+
+/* Rows whose gradients of the gain are one sum. */
+#define GATED_ROWS 512
+
+typedef enum gated_part { X, GATE, GAIN, FACTOR, GATED_PARTS } gated_part;
+
+typedef struct gated {
+  const layer_norm_kernels *kernels;
+  saros_tensor *t[GATED_PARTS];
+  saros_tensor *y;
+  double epsilon;
+  int is_silu;
+  const saros_tensor *dy;
+  saros_tensor *dx, *dgate;
+  double *sums;  // (groups, n)
+} gated;
+
+static void gate_rows(void *arguments, size_t from, size_t rows) {
+  const gated *a = arguments;
+  const size_t n = a->t[GAIN]->count, at = from * n;
+  a->kernels->gated_forward(
+      tensor_reals(a->y) + at, tensor_reals(a->t[FACTOR]) + from,
+      tensor_reals(a->t[X]) + at, tensor_reals(a->t[GATE]) + at,
+      tensor_reals(a->t[GAIN]), a->epsilon, a->is_silu, rows, n);
+}
+
+static void gate_group_back(void *arguments, int group) {
+  const gated *a = arguments;
+  const size_t n = a->t[GAIN]->count, from = (size_t)group * GATED_ROWS;
+  const size_t left = a->t[FACTOR]->count - from, at = from * n;
+  a->kernels->gated_backward(
+      tensor_reals(a->dx) + at, tensor_reals(a->dgate) + at,
+      a->sums + (size_t)group * n, tensor_reals(a->dy) + at,
+      tensor_reals(a->t[X]) + at, tensor_reals(a->t[GATE]) + at,
+      tensor_reals(a->t[GAIN]), tensor_reals(a->t[FACTOR]) + from, a->is_silu,
+      left < GATED_ROWS ? left : GATED_ROWS, n);
+}
+
+/* All gradients, those of the gain as sums of groups in order. */
+static saros_status gate_back(const tape_entry *e, gated *a) {
+  const size_t n = a->t[GAIN]->count, rows = a->t[FACTOR]->count;
+  const size_t groups = (rows + GATED_ROWS - 1) / GATED_ROWS;
+  const size_t bytes = groups * n * sizeof(double) + 1;
+  a->sums = pool_take(&e->context->pool, bytes);
+  if (a->sums == NULL)
+    return base_out_of_memory(e->context, bytes);
+  memset(a->sums, 0, bytes);
+  saros_tensor *dgain = NULL;
+  saros_status status = team_share(e->context, 40 * (double)rows * (double)n,
+                                   (int)groups, gate_group_back, a);
+  if (status == SAROS_OK && e->input[GAIN] != NULL)
+    status = tensor_node_gradient(e->input[GAIN], &dgain);
+  for (size_t i = 0; i < n && dgain != NULL; i++) {
+    double sum = 0;
+    for (size_t group = 0; group < groups; group++)
+      sum += a->sums[group * n + i];
+    tensor_reals(dgain)[i] += (real)sum;
+  }
+  pool_give(&e->context->pool, a->sums);
+  return status;
+}
+
+/* saved: x, gate, gain, factor; the argument: is_silu */
+static saros_status gated_backward(const tape_entry *e) {
+  gated a = {.kernels = e->context->kernels->layer_norm,
+             .is_silu = *(const int *)e->arguments};
+  memcpy(a.t, e->saved, sizeof a.t);
+  saros_tensor *dy;
+  TRY(tape_entry_gradient(e, 0, &dy));
+  a.dy = dy;
+  saros_status status;
+  TRY_OR_DONE(tensor_like(a.t[X], &a.dx));
+  TRY_OR_DONE(tensor_like(a.t[GATE], &a.dgate));
+  TRY_OR_DONE(gate_back(e, &a));
+  status = tensor_node_add(e->input[X], saros_tensor_retain(a.dx));
+  if (status == SAROS_OK)
+    status = tensor_node_add(e->input[GATE], saros_tensor_retain(a.dgate));
+done:
+  saros_tensor_release(dy);
+  saros_tensor_release(a.dx);
+  saros_tensor_release(a.dgate);
+  return status;
+}
+
+static const tape_operation gated_operation = {"gated_rms_norm",
+                                               gated_backward};
+
+static saros_status expect_gated(saros_tensor *x, saros_tensor *gate,
+                                 saros_tensor *gain, double epsilon,
+                                 saros_function function) {
+  static const char name[] = "gated_rms_norm";
+  TRY(tensor_expect_real(name, "x", x));
+  TRY(tensor_expect_context(name, x->context, gate));
+  TRY(tensor_expect_real(name, "the gate", gate));
+  TRY(tensor_expect_context(name, x->context, gain));
+  TRY(tensor_expect_real(name, "gain", gain));
+  const int width = x->rank > 0 ? x->shape[x->rank - 1] : 0;
+  if (gain->rank != 1 || gain->shape[0] < 1 || width < 1 ||
+      width % gain->shape[0] != 0)
+    return saros_fail(x->context, SAROS_EARGUMENT,
+                      "gated_rms_norm: expected x of shape (..., heads n) and "
+                      "gain of shape (n), got %s and %s",
+                      TENSOR_SHAPE(x), TENSOR_SHAPE(gain));
+  if (gate->rank != x->rank ||
+      memcmp(gate->shape, x->shape, (size_t)x->rank * sizeof *x->shape) != 0)
+    return saros_fail(x->context, SAROS_EARGUMENT,
+                      "gated_rms_norm: expected a gate of shape %s, got %s",
+                      TENSOR_SHAPE(x), TENSOR_SHAPE(gate));
+  if (!(epsilon >= 0))
+    return saros_fail(x->context, SAROS_EARGUMENT,
+                      "gated_rms_norm: expected epsilon >= 0, got %g", epsilon);
+  if (function == SAROS_SILU || function == SAROS_SIGMOID)
+    return SAROS_OK;
+  return saros_fail(x->context, SAROS_EARGUMENT,
+                    "gated_rms_norm: expected silu or sigmoid");
+}
+
+saros_status saros_gated_rms_norm(saros_tensor *x, saros_tensor *gate,
+                                  saros_tensor *gain, double epsilon,
+                                  saros_function function, saros_tensor **out) {
+  *out = NULL;
+  TRY(expect_gated(x, gate, gain, epsilon, function));
+  gated a = {.kernels = x->context->kernels->layer_norm,
+             .epsilon = epsilon,
+             .is_silu = function == SAROS_SILU};
+  saros_tensor **t = a.t;
+  saros_status status;
+  TRY_OR_DONE(saros_contiguous(x, &t[X]));
+  TRY_OR_DONE(saros_contiguous(gate, &t[GATE]));
+  TRY_OR_DONE(saros_contiguous(gain, &t[GAIN]));
+  const size_t rows = x->count / gain->count;
+  TRY_OR_DONE(tensor_new(x->context, SAROS_REAL, 1, (const int[]){(int)rows},
+                         &t[FACTOR]));
+  TRY_OR_DONE(tensor_like(t[X], out));
+  a.y = *out;
+  TRY_OR_DONE(team_rows(x->context, rows, gain->count, gate_rows, &a));
+  status = tape_record(x->context, &(tape_call){&gated_operation, FACTOR, t, 1,
+                                                out, GATED_PARTS, t, &a.is_silu,
+                                                sizeof a.is_silu});
+done:
+  for (int i = 0; i < GATED_PARTS; i++)
     saros_tensor_release(t[i]);
   return tensor_or_nothing(status, out);
 }

@@ -121,6 +121,15 @@ function rules.rms_norm(t, arguments, results)
   t:bind(results[1], t:as(node, x.axes))
 end
 
+function rules.gated_rms_norm(t, arguments, results)
+  local x, gate, gain = t:value(arguments[1]), t:value(arguments[2]), arguments[3]
+  local row, sums = t:spread("gated_rms_norm", x, x.axes), t:spread("gated_rms_norm", gate, x.axes)
+  local width, fields = t.widths[row], { n = gain:size(1), epsilon = (arguments[4] or 1e-5) + 0.0 }
+  local normed = t:node("rms_norm", { row, of_norm(t, gain) }, fields, width)
+  local open = t:node(arguments[5] or "silu", { sums }, {}, width)
+  t:bind(results[1], t:as(t:node("multiply", { normed, open }, {}, width), x.axes))
+end
+
 --- Of ones that depend on nothing it is a mask: the factor of something else.
 function rules.always.dropout(t, arguments, results)
   local x, p = arguments[1], arguments[2] + 0.0
