@@ -1,5 +1,6 @@
 --- What the functions of saros.automata expect of their arguments.
 
+local module = require "saros.nn.module"
 local options = require "saros.options"
 
 local expect = {}
@@ -42,6 +43,20 @@ end
 function expect.both(owner, model, reference)
   expect.net(owner, model)
   expect.fit(owner, model, reference)
+  return reference
+end
+
+--- The tables of a reference that fits a net, which may be any net of tokens.
+---@param owner string
+---@param model any
+---@param reference saros.automata.Reference
+---@return saros.automata.Reference
+function expect.trainable(owner, model, reference)
+  if not module.is(model) then
+    options.fail(("%s: expected a net that reads tokens, got %s"):format(owner, options.describe(model)))
+  elseif model.kind == "automaton" then
+    expect.fit(owner, model, reference)
+  end
   return reference
 end
 

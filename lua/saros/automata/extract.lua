@@ -7,10 +7,8 @@
 
 local options = require "saros.options"
 local automaton = require "saros.automata.automaton"
-local expect = require "saros.automata.expect"
-local machine = require "saros.automata.machine"
-local readout = require "saros.automata.readout"
 local references = require "saros.automata.reference"
+local subject = require "saros.automata.subject"
 
 --- A reference that allows every token and asks after each.
 local function anything(tokens)
@@ -46,9 +44,9 @@ local function walk(reference, of, limit)
 end
 
 --- The net's answer in each state where one is asked.
-local function answers_of(model, of, c, asked)
-  local answers, told = readout.answers(model, of, c), {}
-  for state, answer in ipairs(answers) do
+local function answers_of(of, c, asked)
+  local told = {}
+  for state, answer in ipairs((of.read(c))) do
     told[state] = asked[state] and answer
   end
   return told
@@ -60,20 +58,19 @@ local check = options.declare("automata.extract", {
 })
 
 ---@class saros.automata.ExtractOptions
----@field reference? saros.data.Automaton|saros.data.Task  what is allowed and asked (every token, after each)
+---@field reference? saros.data.Automaton|saros.data.Task  what is allowed and asked (every token, after each);
+---  nets that are none of saros.automata need one
 ---@field limit? integer  states, at most (100,000)
 
----@param model saros.automata.Model
+---@param model saros.automata.Model|saros.nn.Module  or another net of tokens whose states are exact
 ---@param given? saros.automata.ExtractOptions
 ---@return saros.automata.Automaton
 return function(model, given)
   local o = check(given or {})
-  expect.hard("automaton", model)
-  local of = machine.whole(model)
-  local reference = o.reference and expect.both("automaton", model, references.of("automaton", o.reference))
-    or anything(model.o.tokens)
-  local c, next, asked = walk(reference, of, o.limit)
+  local reference = o.reference and references.of("automaton", o.reference)
+  local of = subject.of("automaton", model, reference or nil)
+  local c, next, asked = walk(reference or anything(of.tokens), of.machine, o.limit)
   return automaton.minimal {
-    tokens = model.o.tokens, answers = model.o.answers, next = next, told = answers_of(model, of, c, asked),
+    tokens = of.tokens, answers = of.answers, next = next, told = answers_of(of, c, asked),
   }
 end

@@ -11,11 +11,9 @@
 local core = require "saros.core"
 local options = require "saros.options"
 local spelling = require "saros.spelling"
-local expect = require "saros.automata.expect"
-local machine = require "saros.automata.machine"
-local readout = require "saros.automata.readout"
 local references = require "saros.automata.reference"
 local search = require "saros.automata.search"
+local subject = require "saros.automata.subject"
 
 ---@class saros.automata.Proof
 ---@field proved boolean
@@ -46,17 +44,16 @@ local check = options.declare("automata.prove", { { "limit", options.size, 10000
 ---@class saros.automata.ProveOptions
 ---@field limit? integer  pairs of states, at most (100,000)
 
----@param model saros.automata.Model
+---@param model saros.automata.Model|saros.nn.Module  or another net of tokens whose states are exact
 ---@param reference saros.data.Automaton|saros.data.Task
 ---@param given? saros.automata.ProveOptions
 ---@return saros.automata.Proof
 return function(model, reference, given)
   local o = check(given or {})
-  expect.hard("prove", model)
-  local against = expect.both("prove", model, references.of("prove", reference))
-  local whole, margin = machine.whole(model), math.huge
-  local found = search.pairs(against, whole, { limit = o.limit }, function(states)
-    local answers, least = readout.answers(model, whole, states)
+  local against = references.of("prove", reference)
+  local of, margin = subject.of("prove", model, against), math.huge
+  local found = search.pairs(against, of.machine, { limit = o.limit }, function(states)
+    local answers, least = of.read(states)
     margin = math.min(margin, least)
     return answers
   end)

@@ -188,14 +188,14 @@ local check_curriculum = options.declare("automata.curriculum", joined(train.opt
 ---@field on_progress? fun(record: saros.automata.Progress)  every 50 updates, and at each event (none)
 
 --- Train a model on words that become longer as it learns.
----@param model saros.automata.Model
+---@param model saros.automata.Model|saros.nn.Module  or any net from ids (T, B) to outputs (T, B, answers)
 ---@param reference saros.data.Automaton|saros.data.Task
 ---@param given? saros.automata.TrainOptions
 ---@return boolean learned  was the last length learned?
 ---@return integer updates
 function train.curriculum(model, reference, given)
   local o = check_curriculum(given or {})
-  local trainer = train.new(model, expect.both("curriculum", model, references.of("curriculum", reference)), o)
+  local trainer = train.new(model, expect.trainable("curriculum", model, references.of("curriculum", reference)), o)
   return trainer:curriculum(o), trainer.updates
 end
 
@@ -205,12 +205,12 @@ local check_polish = options.declare("automata.polish", joined(train.options, {
 }))
 
 --- Train a model on words of one length with a step size that goes to zero.
----@param model saros.automata.Model
+---@param model saros.automata.Model|saros.nn.Module  or any net from ids (T, B) to outputs (T, B, answers)
 ---@param reference saros.data.Automaton|saros.data.Task
 ---@param given? saros.automata.TrainOptions
 function train.polish(model, reference, given)
   local o = check_polish(given or {})
-  local against = expect.both("polish", model, references.of("polish", reference))
+  local against = expect.trainable("polish", model, references.of("polish", reference))
   train.new(model, against, o):polish(o.length, o.updates)
 end
 
