@@ -14,7 +14,7 @@ describe("a cell of one's own over ids with an embedding", function()
   local V, B, T = 3, 4, 6
   local ids = saros.generator(1):categorical(saros.ones(T, B, V))
 
-  --- The rows that linear maps read in a forward pass outside of programs.
+  --- The rows that linear maps read in a second forward pass, outside of programs.
   local function rows_of_products(net, embedding)
     local rows = {}
     local _ <close> = saros.no_gradient()
@@ -52,5 +52,31 @@ describe("a cell of one's own over ids with an embedding", function()
     assert.same({ V }, rows_of_products(net, embedding))
     net:init { seed = 3 }
     assert.same_values((net(embedding(ids))), (net(ids, nil, nil, embedding)), ROUNDING)
+  end)
+
+  it("is so in a chain, with the state at the place of its layer", function()
+    for _, kind in ipairs { "lstm", "slstm", "delta" } do
+      local embedding, layer = nn.embedding { V, 8 }, nn[kind] { 8, 8, heads = kind ~= "lstm" and 2 or nil }
+      local net = nn.chain { embedding, layer, saros.tanh }:init { seed = 1 }
+      local given = { lengths = { 6, 2, 0, 4 } }
+      local expected, last = layer(embedding(ids, nil, given), nil, given)
+      local y, state = net(ids, nil, given)
+      assert.same_values(expected:tanh(), y, ROUNDING)
+      assert.same_values(last[1][1], state[2][1][1], ROUNDING)
+      assert.same_values((net(ids, { nil, last })), layer(embedding(ids), last):tanh(), ROUNDING)
+      local rows = rows_of_products(net)
+      assert.is_true(#rows > 0)
+      assert.equal(V, rows[1], kind)
+    end
+  end)
+
+  it("is not so behind what changes the rows", function()
+    local net = nn.chain { nn.embedding { V, 4 }, saros.tanh, nn.lstm { 4, 6 } }:init { seed = 1 }
+    assert.same({}, rows_of_products(net))
+  end)
+
+  it("has gradients of the embedding in a chain", function()
+    local net = nn.chain { nn.embedding { V, 4 }, nn.slstm { 4, 6 } }:init { seed = 1 }
+    assert.gradients_match(function() return (net(ids)):sum() end, net:tensors())
   end)
 end)

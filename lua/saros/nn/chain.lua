@@ -9,6 +9,9 @@
 --- zeros there (the first id in place of ids), and the chain's output is 0 there.
 --- Hiding is left out where a member does no harm with padding. A module with
 --- `hides_padding` handles padding itself; it is called as f(x, state, given).
+---
+--- A recurrent stack right behind an embedding is called with the ids and the embedding, so it
+--- can make its products once for each symbol.
 
 local options = require "saros.options"
 local batch_first = require "saros.nn.batch_first"
@@ -32,6 +35,12 @@ local function steps_after(self, step, given, mask, x)
   return after, steps and steps.mask
 end
 
+--- True if a member is an embedding and the one behind it reads ids with it.
+local function is_read_by_next(self, position)
+  local step, after = self.steps[position], self.steps[position + 1]
+  return type(step) == "table" and step.gives_rows and type(after) == "table" and after.reads_rows
+end
+
 ---@param x saros.Tensor  what the first member takes
 ---@param state? table<integer, saros.nn.State>  by position
 ---@param given? saros.nn.StepOptions  lengths and the like
@@ -44,15 +53,20 @@ function Chain:forward(x, state, given)
   local last = self.stateful and states.new {} or nil
   local steps = given and options.about(self.kind, walk.of, given, x)
   local mask = steps and steps.mask
-  local there = member.ANYTHING
+  local there, embedding = member.ANYTHING, nil
   for position, step in ipairs(self.steps) do
-    local after
-    x, after, there = member.call(step, x, state and state[position], given, mask, there)
-    if last then
-      last[position] = after
-    end
-    if given and type(step) == "table" then
-      given, mask = steps_after(self, step, given, mask, x)
+    if is_read_by_next(self, position) then
+      embedding = step
+    else
+      local after
+      x, after, there = member.call(step, x, state and state[position], given, mask, there, embedding)
+      embedding = nil
+      if last then
+        last[position] = after
+      end
+      if given and type(step) == "table" then
+        given, mask = steps_after(self, step, given, mask, x)
+      end
     end
   end
   return there < member.ZEROS and member.hidden(x, mask) or x, last

@@ -10,6 +10,7 @@ local steps = require "saros.nn.steps"
 ---@field weight saros.Tensor  (V, E)
 local Embedding = module.class "embedding"
 Embedding.looks_up = true -- and multiplies nothing
+Embedding.gives_rows = true
 Embedding.hides_padding = true
 
 local check = options.declare("nn.embedding", {

@@ -61,16 +61,17 @@ end
 ---@param given saros.nn.StepOptions?
 ---@param mask saros.Tensor?  of `given`
 ---@param there integer
+---@param embedding? saros.nn.Embedding  x is ids of its rows, for a step with `reads_rows`
 ---@return saros.Tensor y
 ---@return saros.nn.State? state
 ---@return integer there
-function member.call(step, x, state, given, mask, there)
+function member.call(step, x, state, given, mask, there, embedding)
   local needed, left = padding_of(step)
   if there < needed then
     x = member.hidden(x, mask)
   end
   if type(step) == "table" and (step.stateful or step.hides_padding) then
-    local y, after = step(x, state, given)
+    local y, after = step(x, state, given, embedding)
     if after == nil and step.stateful then
       error(("%s%s: expected a stateful module to return its state after y, got nil"):format(
         core.defined_at(step.forward) or core.caller(), step.kind), 0)

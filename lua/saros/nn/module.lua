@@ -40,6 +40,8 @@ local late = lazy({}, {
 ---@field kind string  what it is, for messages: "linear"
 ---@field stateful boolean  takes and returns a state
 ---@field looks_up boolean  are its parameters a table of vectors, which multiply nothing?
+---@field gives_rows boolean  does it give rows of its weight, chosen by ids, and no more?
+---@field reads_rows boolean  does it take ids with such a module in place of the rows?
 ---@field hides_padding boolean  called with lengths or a mask, f(x, state, given), it reads nothing behind the ends
 ---  of rows, nor the gradient there, and gives zeros; see saros.nn.chain
 ---@field reads_pieces boolean  may its windows say where pieces begin? see saros.nn.memory
@@ -59,6 +61,8 @@ local late = lazy({}, {
 local Module = {
   stateful = false,
   looks_up = false,
+  gives_rows = false,
+  reads_rows = false,
   hides_padding = false,
   reads_pieces = false,
   reads_ahead = false,

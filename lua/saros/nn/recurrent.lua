@@ -66,6 +66,7 @@ local late = lazy({}, {
 local Recurrent = module.class "recurrent"
 Recurrent.stateful = true
 Recurrent.hides_padding = true
+Recurrent.reads_rows = true
 
 -- --- Forward ------------------------------------------------------------------------
 
