@@ -446,6 +446,18 @@ describe("the examples", function()
     assert.matches("^\ncopy over steps +2 +4 .*\nGRU .*\nLRU +%d+ %% +[19][0-9]+ %%", output)
   end)
 
+  it("learn tasks of both kinds with one stack", function()
+    local output = succeed("examples/one_stack.lua", "--task", "parity", "--lengths", 4, 8, "--tests", 8, 600,
+      "--polish", 200, "--log")
+    assert.matches("^task       seed  parameters  minutes  right\n  parity 4: 100.00 %% after %d+ updates, %d+ s\n.*"
+      .. "\nparity        1      200642     %d%.%d%d  100.00 %% at 8, +%d+%.%d%d %% at 600\n$", output)
+    output = succeed("examples/one_stack.lua", "--seeds", 2, "--lengths", 16, "--updates", 1, "--polish", 1,
+      "--tests", 16)
+    for _, name in ipairs { "parity", "words", "copy", "adding", "selective", "recall" } do
+      assert.matches("\n" .. name .. " +1 .*\n" .. name .. " +2 +%d+ +0%.%d%d +%d+%.%d%d %% at 16\n", output)
+    end
+  end)
+
   it("say that none of the nets learns a task", function()
     local output, status = run("examples/limits.lua", "--task", "repeat", "--only", "LSTM", "GRU")
     assert.not_equal(0, status)

@@ -75,13 +75,11 @@ local function with_pickle(text)
 end
 
 describe("a damaged file of tensors", function()
-  for _, name in ipairs {
-    "state.pt", "state_old.pth", "arrays.npz", "packed.npz", "array.npy", "keras.weights.h5", "types.h5",
-  } do
+  for _, name in ipairs { "state.pt", "state_old.pth", "arrays.npz", "packed.npz", "array.npy" } do
     it("is read or refused wherever it ends: " .. name, function()
       local text, start = files.read(FOLDER .. name), os.clock()
       files.with_path(function(path)
-        for last = 0, #text - 1, #text > 8000 and 7 or 1 do
+        for last = 0, #text - 1 do
           try(path, text:sub(1, last), last % 40 == 0)
         end
       end)

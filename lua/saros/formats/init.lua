@@ -11,7 +11,6 @@
 local core = require "saros.core"
 local options = require "saros.options"
 local audio = require "saros.formats.audio"
-local hdf5 = require "saros.formats.hdf5"
 local numpy = require "saros.formats.numpy"
 local pytorch = require "saros.formats.pytorch"
 local refusal = require "saros.formats.refusal"
@@ -21,7 +20,7 @@ local Description = require "saros.formats.description"
 
 local formats = {}
 
-local FORMATS = { safetensors, numpy, pytorch, hdf5, audio }
+local FORMATS = { safetensors, numpy, pytorch, audio }
 
 -- Bytes at the beginning of a file that tell its format.
 local BEGINNING = 64
@@ -49,9 +48,6 @@ local function format_of_zip(container)
     if format.fits_zip and format.fits_zip(places) then
       return format, places
     end
-  end
-  if places["model.weights.h5"] then
-    refusal.raise "expected the weights of a Keras file, model.weights.h5, taken out of it (unzip), got all of it"
   end
   unknown "a zip of something else"
 end
