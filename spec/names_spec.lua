@@ -20,8 +20,8 @@ local PUBLIC = {
     ctc cumsum data detach elu eq evaluate exp export_c find_rate fit flatten flip full gather ge gelu gelu_tanh
     generator gradient_check gt hard_sigmoid hard_tanh ids info inspect inspect_file is_terminal isfinite isnan
     json_decode json_encode le leaky_relu load log log_softmax logsumexp lt make_folder matmul max maximum mean
-    memory metrics min minimum mse nam ne negate nn no_gradient null one_hot ones operation optim plot profile
-    progress read_tensors relu report reshape rtneural safetensors sampler select sigmoid silu sin slice softmax
+    memory metrics min minimum mse nam ne negate nn no_gradient null one_hot ones onnx operation optim plot
+    profile progress read_tensors relu report reshape rtneural safetensors sampler select sigmoid silu sin slice softmax
     softplus sqrt stack sum tanh tape tensor threads topk transpose where zeros]],
   nn = [[
     attention batch_norm bce bits branch cell chain classifier concatenate conv1d crf cross_attention cross_entropy
@@ -42,6 +42,7 @@ local PUBLIC = {
   ["saros.safetensors"] = "read write",
   ["saros.rtneural"] = "read write",
   ["saros.nam"] = "read write",
+  ["saros.onnx"] = "inspect read",
   ["saros.ctc"] = "beam distance error_rate greedy",
 }
 

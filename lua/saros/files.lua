@@ -74,4 +74,16 @@ function files.names(path)
   return names
 end
 
+--- True if there is a symbolic link at this path; nil if that is not known, as without
+--- LuaFileSystem or where there is nothing.
+---@param path string
+---@return boolean?
+function files.is_link(path)
+  local has_library, lfs = pcall(require, "lfs")
+  local mode = has_library and lfs.symlinkattributes(path, "mode")
+  if mode then
+    return mode == "link"
+  end
+end
+
 return files

@@ -21,6 +21,7 @@
 ---     ctc        what a model trained with ctc_loss says, as ids
 ---     metrics    precision, recall, F1 of labels; MAE and RMSE of numbers
 ---     automata   nets of finite states, proved right at every length
+---     onnx       models in the format of ONNX
 ---     profile    where the time goes, by operation and layer
 ---     plot       charts as SVG: lines, bars, histograms, heat maps
 ---     report     a page about trainings, from their run folders
@@ -103,6 +104,7 @@ return spelling.space("saros", saros, {
   metrics = { "saros.metrics" },
   profile = { "saros.profile", "of" },
   automata = { "saros.automata" },
+  onnx = { "saros.onnx" },
   plot = { "saros.look.plot" },
   inspect = { "saros.inspect" },
   report = { "saros.report" },

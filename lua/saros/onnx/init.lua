@@ -1,0 +1,73 @@
+--- saros.onnx: models in the format of ONNX.
+---
+---     local model = assert(saros.onnx.read "model.onnx")
+---     local y, state = model(x, state)
+---     local session = model:session()
+
+local options = require "saros.options"
+local spelling = require "saros.spelling"
+local file = require "saros.onnx.file"
+local lazy = require "saros.lazy"
+
+local late = lazy({}, {
+  graph = { "saros.onnx.graph", "read" },
+  inspect = { "saros.onnx.inspect" },
+  model = { "saros.onnx.model" },
+})
+
+local onnx = {}
+
+local check = options.declare("onnx.read", {
+  { "axes", options.table, {} },
+  { "constants", options.table, {} },
+  { "external", options.boolean, false },
+  { "states", options.optional(options.table) },
+})
+
+--- f(...), or nil and what is wrong with the file.
+local function guarded(owner, path, f, ...)
+  local ok, result = pcall(f, ...)
+  if ok then
+    return result
+  elseif type(result) ~= "string" then
+    error(result, 0)
+  end
+  return nil, ("%s: %s: %s"):format(owner, path, options.without_place(result))
+end
+
+--- A model from an ONNX file: a module whose forward walks the graph, so that it trains, has sessions,
+--- C files and model files as other modules. Sequences are (T, B, F) whatever the file's axes are, and
+--- integers are ids from 1: a symbol that the file calls 0 is 1. Its parameters are the initializers under
+--- their names, and those of its layers, in Saros' order of gates, behind the name of the layer's node.
+--- States that the graph takes and gives are states of the module, by the input's name; so are those of
+--- layers that begin at zeros.
+---
+--- axes       letters of an input's axes where they are not found, such as { x = "BTF" }: T, B, F, 1
+--- constants  values of inputs that do not change, such as { rate = 16000 }
+--- external   may tensors be in other files of the model's folder? (false)
+--- states     which output becomes which input, where names and layers do not tell: { h0 = "hn" }
+---@param path string
+---@param given? { axes?: table<string, string>, constants?: table<string, number>, external?: boolean,
+---  states?: table<string, string> }
+---@return saros.onnx.Model? model
+---@return string? message  what is wrong with the file, or all that is not supported
+function onnx.read(path, given)
+  options.argument("onnx.read", 1, options.string, path)
+  local o = check(given)
+  return guarded("onnx.read", path, function()
+    local model, source = file.open(path, o.external)
+    return late.model(late.graph(model, source, o.constants), o)
+  end)
+end
+
+--- What is in an ONNX file: inputs, outputs, operators, and which of these saros.onnx.read does not
+--- know; tostring lays it out. Weights are not read.
+---@param path string
+---@return saros.onnx.Summary? summary
+---@return string? message
+function onnx.inspect(path)
+  options.argument("onnx.inspect", 1, options.string, path)
+  return guarded("onnx.inspect", path, late.inspect, path)
+end
+
+return spelling.space("saros.onnx", onnx)

@@ -1,0 +1,60 @@
+--- The operators of ONNX that Saros knows: name -> what a node of it does.
+---
+---     run(node, ...)      the outputs from the inputs, at each call; nil for an input that is absent
+---     make(node, model)   when the graph is read: parameters and layers; returns what is not supported, if anything
+---     fixed               positions of inputs that `make` takes, which have to be known without the input
+---
+--- Equations are those of the operators' documentation (onnx.ai/onnx/operators).
+
+---@class saros.onnx.Operator
+---@field run fun(node: saros.onnx.Node, ...: any): ...: any
+---@field make? fun(node: saros.onnx.Node, model: saros.onnx.Model): string?
+---@field fixed? integer[]
+
+---@class saros.onnx.Node
+---@field name string  its own, or that of its first output
+---@field op string
+---@field inputs string[]  "" for one that is absent
+---@field outputs string[]
+---@field attributes table<string, any>
+---@field opset integer
+---@field is_constant boolean  runs when the graph is read
+---@field model saros.onnx.Model
+---@field layer saros.nn.Recurrent?
+
+local operators = {}
+
+-- Files of operators, in the order in which they are asked.
+local MODULES = { "elementwise", "shape", "product", "reduce", "recurrent", "quantised" }
+local DOMAINS = { [""] = true, ["ai.onnx"] = true, ["com.microsoft"] = true }
+
+---@type table<string, saros.onnx.Operator>
+local known = {}
+
+local function load()
+  for _, name in ipairs(MODULES) do
+    for op, entry in pairs(require("saros.onnx.operators." .. name)) do
+      known[op] = type(entry) == "function" and { run = entry } or entry
+    end
+  end
+end
+
+--- What a node of that operator does; nil if it is not known.
+---@param node { op_type?: string, domain?: string }
+---@return saros.onnx.Operator?
+function operators.of(node)
+  if next(known) == nil then
+    load()
+  end
+  return DOMAINS[node.domain or ""] and rawget(known, node.op_type or "") or nil
+end
+
+--- The name of an operator, with its domain unless that is ONNX itself.
+---@param node { op_type?: string, domain?: string }
+---@return string
+function operators.title(node)
+  local domain = node.domain or ""
+  return (domain == "" or domain == "ai.onnx") and node.op_type or domain .. "." .. (node.op_type or "")
+end
+
+return operators

@@ -1,0 +1,90 @@
+--- Products of matrices, and convolutions over one axis.
+
+local core = require "saros.core"
+local tensors = require "saros.onnx.tensors"
+
+local real = tensors.real
+
+local operators = {}
+
+function operators.MatMul(_, a, b)
+  return core.matmul(real(a), real(b))
+end
+
+function operators.Gemm(node, a, b, c)
+  local given = node.attributes
+  a, b = real(a), real(b)
+  a = (given.transA or 0) ~= 0 and a:transpose() or a
+  local alpha, beta = given.alpha or 1, given.beta or 1
+  local is_turned = (given.transB or 0) ~= 0
+  if is_turned and alpha == 1 and beta == 1 and c and real(c):rank() == 1 then
+    return core.linear(a, b, real(c))
+  end
+  local y = is_turned and core.linear(a, b) or core.matmul(a, b)
+  y = alpha == 1 and y or y * alpha
+  return c and y + (beta == 1 and real(c) or real(c) * beta) or y
+end
+
+-- --- Convolution ---------------------------------------------------------------------------------------
+
+--- How many zeros stand before and behind the axis.
+local function padding(given, size, kernel, stride, dilation)
+  local auto = given.auto_pad or "NOTSET"
+  if auto == "SAME_UPPER" or auto == "SAME_LOWER" then
+    local all = math.max(0, (-(-size // stride) - 1) * stride + dilation * (kernel - 1) + 1 - size)
+    local less = all // 2
+    return auto == "SAME_UPPER" and less or all - less, auto == "SAME_UPPER" and all - less or less
+  elseif auto == "VALID" then
+    return 0, 0
+  end
+  local pads = given.pads or {}
+  return pads[1] or 0, pads[2] or 0
+end
+
+local function padded(x, before, behind)
+  local list, B, C = { x }, x:size(1), x:size(2)
+  if before > 0 then
+    table.insert(list, 1, core.zeros(B, C, before))
+  end
+  if behind > 0 then
+    list[#list + 1] = core.zeros(B, C, behind)
+  end
+  return #list == 1 and x or core.concatenate(list, 3)
+end
+
+--- The products of a group: x (B, C, L) and W (M, C, K).
+local function convolved(x, weight, stride, dilation)
+  local kernel, size = weight:size(3), x:size(3)
+  local count = (size - dilation * (kernel - 1) - 1) // stride + 1
+  local sum
+  for k = 1, kernel do
+    local from = (k - 1) * dilation + 1
+    local part = x:slice(3, from, from + (count - 1) * stride, stride):transpose(2, 3) -- (B, L, C)
+    local product = core.linear(part, weight:select(3, k))
+    sum = sum and sum + product or product
+  end
+  return sum:transpose(2, 3)
+end
+
+local function conv(node, x, weight, bias)
+  x, weight = real(x), real(weight)
+  local given = node.attributes
+  if x:rank() ~= 3 then
+    error(("expected a convolution over one axis, got %d"):format(x:rank() - 2), 0)
+  end
+  local stride, dilation = (given.strides or { 1 })[1], (given.dilations or { 1 })[1]
+  local before, behind = padding(given, x:size(3), weight:size(3), stride, dilation)
+  x = padded(x, before, behind)
+  local groups, parts = given.group or 1, {}
+  local C, M = x:size(2) // groups, weight:size(1) // groups
+  for g = 1, groups do
+    local own = groups == 1 and x or x:slice(2, (g - 1) * C + 1, g * C)
+    local part = groups == 1 and weight or weight:slice(1, (g - 1) * M + 1, g * M)
+    parts[g] = convolved(own, part, stride, dilation)
+  end
+  local y = groups == 1 and parts[1] or core.concatenate(parts, 2)
+  return bias and y + real(bias):reshape(M * groups, 1) or y
+end
+operators.Conv = conv
+
+return operators
