@@ -123,6 +123,18 @@ describe("an operator of an ONNX file", function()
       x:slice(2, 4, 4))
   end)
 
+  it("pads by a constant and by reflection", function()
+    local x = random:normal { 3, 5 }
+    near(apply({ { "Pad", "x p", "y" } }, x, { p = { 0, 1, 0, 2 } }), saros.zeros(3, 1) .. x .. saros.zeros(3, 2))
+    near(apply({ { "Pad", "x p", "y", mode = "reflect" } }, x, { p = { 0, 2, 0, 1 } }),
+      x:slice(2, 3, 2, -1) .. x .. x:slice(2, 4, 4))
+    near(apply({ { "Reshape", "q pair", "r" }, { "Slice", "r from stop axes steps", "s" }, { "Transpose", "s", "t" },
+      { "Reshape", "t flat", "p" }, { "Pad", "x p", "y", mode = "reflect" } }, x, { q = { 2, 1, 0, 0 },
+      pair = { -1, 2 }, from = { -1 }, stop = { -100 }, axes = { 0 },
+      steps = { -1 }, flat = { -1 } }), x:slice(2, 3, 2, -1) .. x
+      .. x:slice(2, 4, 4))
+  end)
+
   it("follows shapes through integers", function()
     local x = random:normal { 3, 6 }
     local y = apply({
@@ -298,6 +310,12 @@ describe("a model from an ONNX file", function()
     near(model(x), x * 2.5)
     refused(given, 'expected axes of input "x" as 3 letters', { axes = { x = "BT" }, constants = { rate = 1 } })
     assert.error_matches(function() model(x:transpose(2, 3)) end, 'expected input "x" as a tensor (T, B, 2)', 1, true)
+  end)
+
+  it("takes no input for a state because of the name of an output", function()
+    local model = assert(read { nodes = { { "Exp", "input", "output" } }, inputs = { { "input", { "N", E } } },
+      outputs = { "output" } })
+    assert.is_false(model.stateful)
   end)
 
   it("is summed up without its weights", function()

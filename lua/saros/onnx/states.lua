@@ -73,7 +73,7 @@ end
 --- Names of an output for a state of that name, as exporters and people choose them.
 local function candidates(name)
   return { name .. "_out", name .. "n", name .. "N", name:gsub("_in$", "_out"), name:gsub("_?0$", "n"),
-    name:gsub("_?0$", "_n"), name:gsub("^in_", "out_"), name:gsub("input", "output"), "new_" .. name, "next_" .. name,
+    name:gsub("_?0$", "_n"), name:gsub("^in_", "out_"), "new_" .. name, "next_" .. name,
     name .. "_next", name .. "_new" }
 end
 

@@ -115,7 +115,20 @@ function operators.Unsqueeze(node, x, axes)
   return reshaped(x, result)
 end
 
+--- Integers (rows, columns) with the two axes changed.
+local function turned(x)
+  local rows, columns, list = x.shape[1], x.shape[2], {}
+  for n = 1, #x do
+    list[((n - 1) % columns) * rows + (n - 1) // columns + 1] = x[n]
+  end
+  return tensors.integers(list, { columns, rows })
+end
+
 function operators.Transpose(node, x)
+  local given = node.attributes.perm
+  if is_integers(x) and #x.shape == 2 and (not given or given[1] == 1) then
+    return turned(x)
+  end
   x = tensors.tensor(x)
   local order, perm = {}, node.attributes.perm
   for k = 1, x:rank() do
@@ -239,10 +252,17 @@ local function cut(x, axis, from, stop, step)
   end
   if is_integers(x) then
     local list = {}
-    for n = from, stop + (step > 0 and -1 or 1), step do
-      list[#list + 1] = x[n + 1]
+    local shape = tensors.shape(x)
+    if axis > 1 then
+      error("expected a slice of integers along the first axis", 0)
     end
-    return tensors.integers(list)
+    local inner, count = #x // math.max(1, size), 0
+    for n = from, stop + (step > 0 and -1 or 1), step do
+      table.move(x, n * inner + 1, (n + 1) * inner, #list + 1, list)
+      count = count + 1
+    end
+    shape[1] = count
+    return tensors.integers(list, shape)
   elseif is_parts(x) and axis == 1 and step == 1 and stop > from then
     return tensors.parts(table.move(x.parts, from + 1, stop, 1, {}))
   elseif from == 0 and stop == size and step == 1 then
@@ -311,6 +331,35 @@ function operators.Concat(node, ...)
     list[n] = tensors.real(x)
   end
   return #list == 1 and list[1] or core.concatenate(list, axis)
+end
+
+--- What stands before or behind an axis: a value, or the elements beside its end, reflected.
+local function edge(x, axis, count, mode, value, is_before)
+  local size, shape = x:size(axis), x:shape()
+  if mode == "constant" then
+    shape[axis] = count
+    return core.full(work.check_shape(shape), value)
+  elseif mode ~= "reflect" or count >= size then
+    error(("expected padding with a constant or by reflection, got %s of %d"):format(mode, count), 0)
+  end
+  return is_before and x:slice(axis, count + 1, 2, -1) or x:slice(axis, size - 1, size - count, -1)
+end
+
+function operators.Pad(node, x, pads, value)
+  x = tensors.real(x)
+  local list, mode = pads and tensors.list(pads) or node.attributes.pads, node.attributes.mode or "constant"
+  local number = value and tensors.real(value):flatten()[1] or 0
+  for axis = 1, x:rank() do
+    local before, behind, parts = list[axis] or 0, list[axis + x:rank()] or 0, { x }
+    if before > 0 then
+      table.insert(parts, 1, edge(x, axis, before, mode, number, true))
+    end
+    if behind > 0 then
+      parts[#parts + 1] = edge(x, axis, behind, mode, number, false)
+    end
+    x = #parts > 1 and core.concatenate(parts, axis) or x
+  end
+  return x
 end
 
 -- --- Choosing ----------------------------------------------------------------------------------------
