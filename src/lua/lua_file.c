@@ -299,14 +299,10 @@ static int file_make_folder(lua_State *L) {
 }
 
 static const luaL_Reg functions[] = {
-    {"make_folder", file_make_folder},
-    {"write_file", file_write_text},
-    {"write_tensors", file_write},
-    {"read_tensors", file_read},
-    {"write_source", file_write_source},
-    {"describe_tensors", file_describe},
-    {"write_pieces", file_write_pieces},
-    {NULL, NULL},
+    {"make_folder", file_make_folder},   {"write_file", file_write_text},
+    {"write_tensors", file_write},       {"read_tensors", file_read},
+    {"write_source", file_write_source}, {"describe_tensors", file_describe},
+    {"write_pieces", file_write_pieces}, {NULL, NULL},
 };
 
 void bind_open_file(lua_State *L) {
