@@ -97,18 +97,18 @@ local rows = {
   ["lru with residual connections, a learned first state"] = {
     new = nn.lru, options = { residual = true, learn_state = true }, corner = true },
   ["lru, both ways"] = { new = nn.lru, options = { bidirectional = true } },
-  -- Of one head, as norms of single numbers are their signs; at a smaller rate than 2e-2.
-  delta = { new = nn.delta, options = { heads = 1 }, corner = true, rate = 5e-3 },
+  -- Of one head, as norms of single numbers are their signs; they learn in residual stacks, as they are meant to be used.
+  delta = { new = nn.delta, options = { heads = 1 }, corner = true, learns_with = { residual = true } },
   ["delta with a decay for each channel, two reflections, residual, a learned first state, both ways"] = {
     new = nn.delta, options = { heads = 1, gate = "channel", reflections = 2, residual = true, learn_state = true,
-      bidirectional = true }, corner = true, rate = 5e-3 },
+      bidirectional = true }, corner = true, learns_with = { residual = true } },
   ["delta without decay, convolutions and output gate, with an erase gate that reflects"] = {
     new = nn.delta, options = { heads = 1, gate = "none", convolution = 0, output_gate = false, erase = "separate",
-      reflect = true }, corner = true, rate = 5e-3 },
-  mlstm = { new = nn.mlstm, options = { heads = 1 }, corner = true, rate = 5e-3 },
+      reflect = true }, corner = true, learns_with = { residual = true } },
+  mlstm = { new = nn.mlstm, options = { heads = 1 }, corner = true, learns_with = { residual = true } },
   ["mlstm without convolutions and output gate, both ways, with a learned first state"] = {
     new = nn.mlstm, options = { heads = 1, convolution = 0, output_gate = false, bidirectional = true,
-      learn_state = true }, corner = true, rate = 5e-3 },
+      learn_state = true }, corner = true, learns_with = { residual = true } },
   minlstm = { new = nn.minlstm, options = { remember = 5 } },
   ["minlstm, positive, both ways, without biases"] = {
     new = nn.minlstm, options = { candidate = "positive", bidirectional = true, bias = false }, corner = true },
@@ -137,10 +137,12 @@ for _, cell in ipairs(require "saros.nn.cells.list") do
   rows[cell] = rows[cell] or { new = nn[cell], options = {} }
 end
 
-local function build(kind, input, hidden, layers)
+local function build(kind, input, hidden, layers, others)
   local options = { input = input, hidden = hidden, layers = layers }
-  for name, value in pairs(kind.options) do
-    options[name] = value
+  for _, given in ipairs { kind.options, others } do
+    for name, value in pairs(given) do
+      options[name] = value
+    end
   end
   local net = kind.new(options):init { seed = 7 }
   for name, tensor in pairs(net:tensors()) do
