@@ -20,6 +20,11 @@ local function random_text(length)
   return saros.data.text { string = table.concat(characters) }
 end
 
+--- What stands between an embedding and a stack, so that the stack sees vectors, not ids.
+local function as_vectors(x)
+  return x
+end
+
 --- A language model, or its layers one after the other, in which every position
 --- is multiplied by W as the equations are written: the work that is counted.
 local function build(case, text, written_out)
@@ -29,8 +34,8 @@ local function build(case, text, written_out)
     }
   end
   local V, H = #text.vocabulary, case.hidden
-  local net = nn.chain { nn.embedding { V, H }, nn[case.cell] { H, H, layers = case.layers }, nn.linear { H, V } }
-  return net:init { seed = 1 }
+  local stack = nn[case.cell] { H, H, layers = case.layers }
+  return nn.chain { nn.embedding { V, H }, as_vectors, stack, nn.linear { H, V } }:init { seed = 1 }
 end
 
 --- A model of the case, and what training it takes.

@@ -1,10 +1,12 @@
 -- The benchmark says what it promises; how fast anything is, no spec asks.
 
 local saros = require "saros"
+local core = require "saros.core"
 local cases = require "bench.cases"
 local measure = require "bench.measure"
 local processor = require "bench.processor"
 local rows_file = require "bench.rows"
+local training = require "bench.training"
 local commands = require "spec.support.commands"
 local files = require "spec.support.files"
 
@@ -36,6 +38,19 @@ describe("the benchmark", function()
       })
       local counted = cases.flops_per_symbol(cases.case("S1", cell)) * row.symbols_per_s / 1e9
       assert.is_true(math.abs(row.gflops / counted - 1) < 1e-3)
+    end
+  end)
+
+  it("makes every product that is counted: no layer reads ids and looks its products up", function()
+    for _, written_out in ipairs { true, false } do
+      local run = training.prepare(cases.case("S1", "lstm", { batch = 4 }), { written_out = written_out })
+      local ranks = {}
+      local _ <close> = saros.no_gradient()
+      local _ <close> = core.record(function(name, arguments)
+        ranks[#ranks + 1] = name == "recurrent" and arguments[2]:rank() or nil
+      end)
+      run.model(run.windows[1].inputs)
+      assert.same({ written_out and 3 or 2 }, ranks)
     end
   end)
 
