@@ -3,6 +3,7 @@
 local core = require "saros.core"
 local files = require "spec.support.files"
 require "spec.support.values"
+local zip = require "spec.support.zip"
 local saros = require "saros"
 local nn = saros.nn
 
@@ -63,7 +64,7 @@ describe("inspect_file", function()
       write(path, "")
       assert.matches('got one that begins with ""', refusal(path))
       write(path, "GIF89a and more")
-      assert.matches('formats: safetensors, numpy, pytorch, json; got one that begins with "GIF89a a"', refusal(path))
+      assert.matches('safetensors, numpy, pytorch, hdf5, json; got one that begins with "GIF89a a"', refusal(path))
       write(path, string.pack("<s8", "{"))
       assert.matches("^inspect_file: safetensors: expected '\"', got the end of the header", refusal(path))
     end)
@@ -135,6 +136,37 @@ describe("read_tensors", function()
     tensors = assert(saros.read_tensors(FOLDER .. "packed.npz"))
     assert.equal(299, tensors.x[100][3])
     assert.same({ { 0, 1, 2 }, { 3, 4, 5 } }, assert(saros.read_tensors(FOLDER .. "array.npy")).array:totable())
+  end)
+
+  it("gives the datasets of HDF5 by their paths, and says what it leaves out", function()
+    local tensors, metadata, format = assert(saros.read_tensors(FOLDER .. "types.h5"))
+    assert.equal("hdf5", format)
+    for n = 0, 19 do
+      assert.same({ { n, n, n }, { n, n, n } }, tensors["many/layer_" .. n]:totable())
+    end
+    assert.same({ 0, 1, 2 }, tensors.big:totable())
+    assert.same({ 0, 1, 2 }, tensors.half:totable())
+    assert.same({ 1, 2, 3 }, tensors.ids:totable())
+    assert.equal(2.5, tensors.scalar:item())
+    assert.same({ 0, 2 }, tensors.empty:shape())
+    local left_out = "left out: of a type that tensors cannot have"
+    assert.same({ text = left_out, unsigned = left_out }, metadata)
+    assert.matches('in one piece, not packed, for "x"', select(2, saros.read_tensors(FOLDER .. "packed.h5")), 1, true)
+  end)
+
+  it("reads the weights within a .keras file", function()
+    files.with_path(function(path)
+      write(path, zip.of { { "config.json", "{}" }, { "model.weights.h5", files.read(FOLDER .. "types.h5") } })
+      local tensors, metadata, format = assert(saros.read_tensors(path))
+      local expected, left_out = assert(saros.read_tensors(FOLDER .. "types.h5"))
+      assert.equal("hdf5", format)
+      assert.equal(names_of(expected), names_of(tensors))
+      assert.same(left_out, metadata)
+      assert.same({ { 7, 7, 7 }, { 7, 7, 7 } }, tensors["many/layer_7"]:totable())
+      assert.equal(#saros.inspect_file(FOLDER .. "types.h5").tensors, #saros.inspect_file(path).tensors)
+      write(path, zip.of { { "model.weights.h5", "no HDF5" } })
+      assert.matches("expected 7 bytes at byte 8, got the end", select(2, saros.read_tensors(path)), 1, true)
+    end)
   end)
 
   it("reads safetensors, too", function()

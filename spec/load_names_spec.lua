@@ -45,6 +45,17 @@ describe("net:load with Keras' names", function()
     assert.same({}, mapped.unused)
   end)
 
+  it("reads .weights.h5 as Keras writes it", function()
+    local of = assert(saros.read_tensors(FOLDER .. "keras_h5.npz"))
+    local net, mapped = nn.chain { nn.gru { 2, 3 }, nn.linear { 3, 1 } }:load(FOLDER .. "keras.weights.h5",
+      { names = "keras" })
+    assert.same_values(of.y, (net(of.x:transpose(1, 2))):transpose(1, 2), 2e-6)
+    assert.is_true(lines(mapped)["1.weight <- layers/dense/vars/0: transposed"])
+    local found = assert(saros.inspect_file(FOLDER .. "keras.weights.h5"))
+    assert.equal("hdf5", found.format)
+    assert.same({ name = "layers/gru/cell/vars/2", type = "F32", shape = { 2, 9 }, bytes = 72 }, found.tensors[5])
+  end)
+
   it("takes the names of variables, too", function()
     local kernel = saros.tensor { { 1, 2 }, { 3, 4 }, { 5, 6 } }
     local net = nn.chain { nn.linear { 3, 2 } }

@@ -11,6 +11,7 @@
 local core = require "saros.core"
 local options = require "saros.options"
 local audio = require "saros.formats.audio"
+local hdf5 = require "saros.formats.hdf5"
 local numpy = require "saros.formats.numpy"
 local pytorch = require "saros.formats.pytorch"
 local refusal = require "saros.formats.refusal"
@@ -20,7 +21,7 @@ local Description = require "saros.formats.description"
 
 local formats = {}
 
-local FORMATS = { safetensors, numpy, pytorch, audio }
+local FORMATS = { safetensors, numpy, pytorch, hdf5, audio }
 
 -- Bytes at the beginning of a file that tell its format.
 local BEGINNING = 64

@@ -2,8 +2,9 @@
 
     python3 spec/references/formats/make_keras.py
 
-writes keras.npz beside this file: its weights, an input x and the output y. It needs
-Keras, a backend, h5py and NumPy.
+writes keras.npz beside this file: its weights, an input x and the output y; and
+keras.weights.h5 of a smaller net, as Keras writes it, with its x and y in keras_h5.npz.
+types.h5 and packed.h5 are of h5py alone. It needs Keras, a backend, h5py and NumPy.
 """
 
 import os, tempfile
@@ -28,3 +29,17 @@ with tempfile.TemporaryDirectory() as folder:
     with h5py.File(folder + "/net.weights.h5") as file:
         file.visititems(lambda name, o: arrays.__setitem__("net/" + name, numpy.array(o)) if hasattr(o, "shape") else None)
 numpy.savez_compressed("keras.npz", **arrays)
+
+net = keras.Sequential([keras.Input((None, 2)), L.GRU(3, return_sequences=True), L.Dropout(0.5), L.Dense(1)])
+x = random.randn(2, 4, 2).astype("f4")
+net.save_weights("keras.weights.h5")
+numpy.savez_compressed("keras_h5.npz", x=x, y=numpy.array(net(x)))
+
+with h5py.File("types.h5", "w") as file:
+    for n in range(20):
+        file[f"many/layer_{n}"] = numpy.full((2, 3), n, dtype="f4")
+    file["big"], file["half"], file["ids"] = numpy.arange(3, dtype=">f8"), numpy.arange(3, dtype="f2"), numpy.arange(3)
+    file["scalar"], file["empty"] = numpy.float32(2.5), numpy.zeros((0, 2))
+    file["unsigned"], file["text"] = numpy.arange(3, dtype="u4"), "text"
+with h5py.File("packed.h5", "w") as file:
+    file.create_dataset("x", data=numpy.ones((10, 10)), chunks=(5, 5), compression="gzip")
