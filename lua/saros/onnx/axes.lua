@@ -103,6 +103,9 @@ function axes.guess(graph, info, is_ids)
   local usual = USUAL[is_ids and "ids" or "reals"][rank] or "B" .. ("F"):rep(rank - 1)
   local letters, has = {}, {}
   for k = 1, rank do
+    if labels[k] == "B" and letter_of_name(dims and dims[k]) == "T" then
+      labels[k] = "T" -- steps that a convolution takes as rows
+    end
     letters[k] = labels[k] or (next(labels) == nil and letter_of_name(dims and dims[k]) or next(labels) and "F")
     has[letters[k] or ""] = true
   end

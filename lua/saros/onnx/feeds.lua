@@ -65,12 +65,19 @@ local function feature_sizes(feed, features)
   return sizes, width
 end
 
+--- Axes of time whose size the file fixes as features: beside states, which are carried from one piece of the
+--- input to the next, such a piece is one step.
+local function of_piece(letters, dims)
+  return (letters:gsub("()T", function(k) return math.type(dims[k]) == "integer" and "F" or nil end))
+end
+
 --- An input of a graph.
 ---@param graph saros.onnx.Graph
 ---@param info table  ValueInfo
 ---@param letters? string  where the caller says them
+---@param has_states boolean  of the graph
 ---@return saros.onnx.Feed
-function feeds.of(graph, info, letters)
+function feeds.of(graph, info, letters, has_states)
   local dims, kind = file.dims(info)
   local feed = { name = info.name, is_ids = INTEGERS[kind] or false, dims = dims or {} }
   feed.is_lengths = feed.is_ids and is_lengths(graph, info.name)
@@ -78,7 +85,7 @@ function feeds.of(graph, info, letters)
     return feed
   end
   local guess, features = axes.guess(graph, info, feed.is_ids)
-  feed.letters = letters or guess
+  feed.letters = letters or has_states and of_piece(guess, feed.dims) or guess
   if dims and #dims ~= #feed.letters then
     error(("expected axes of input %q as %d letters, got %q"):format(info.name, #dims, feed.letters), 0)
   end

@@ -3,6 +3,7 @@
 local core = require "saros.core"
 local options = require "saros.options"
 local schema = require "saros.onnx.schema"
+local sorted = require "saros.sorted"
 local tensors = require "saros.onnx.tensors"
 local wire = require "saros.onnx.wire"
 
@@ -69,6 +70,39 @@ function file.dims(info)
     dims[n] = dim.dim_value or dim.dim_param or false
   end
   return dims, of.elem_type or 0
+end
+
+--- The axes of an input whose sizes are open.
+local function open_axes(info)
+  local list = {}
+  for _, dim in ipairs(info.type and info.type.tensor_type and (info.type.tensor_type.shape or {}).dim or {}) do
+    list[#list + 1] = not dim.dim_value and dim or nil
+  end
+  return list
+end
+
+--- Fixes sizes that the file leaves open: by the name that they have there, or by the name of an input,
+--- of which it is the last open one.
+---@param model table
+---@param sizes table<string, integer>
+function file.fix_sizes(model, sizes)
+  local is_used = {}
+  for _, info in ipairs(model.graph.input or {}) do
+    local open = open_axes(info)
+    for k, dim in ipairs(open) do
+      local by = dim.dim_param and sizes[dim.dim_param] and dim.dim_param
+        or k == #open and sizes[info.name] and info.name
+      if by then
+        dim.dim_value, is_used[by] = sizes[by], true
+      end
+    end
+  end
+  for _, name in ipairs(sorted.keys(sizes)) do
+    if not is_used[name] then
+      error(("expected sizes of inputs with open ones, or by the names of open sizes, got %s"):format(
+        options.describe(name)), 0)
+    end
+  end
 end
 
 return file

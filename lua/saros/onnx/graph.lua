@@ -1,10 +1,12 @@
 --- The graph of a model: its nodes in order, and the values that do not depend on the input, which
---- are computed when it is read. A node of If whose condition is known is its branch.
+--- are computed when it is read. A node of If whose condition is known is its branch: the nodes of the
+--- branch stand in its place, under names of their own where theirs are taken.
 
 local core = require "saros.core"
 local options = require "saros.options"
 local operators = require "saros.onnx.operators"
 local tensors = require "saros.onnx.tensors"
+local trial = require "saros.onnx.trial"
 local work = require "saros.onnx.work"
 
 ---@class saros.onnx.Graph
@@ -18,8 +20,15 @@ local work = require "saros.onnx.work"
 ---@field opset integer
 ---@field source saros.onnx.Source
 ---@field budget { left: integer }
+---@field taken table<string, boolean>  names that something has
+---@field trial saros.onnx.Trial?
 local Graph = {}
 Graph.__index = Graph
+
+--- The names of a branch: what each stands for where it is another one.
+---@class saros.onnx.Scope
+---@field names table<string, string>
+---@field outer saros.onnx.Scope?
 
 -- Types of attributes, as ONNX numbers them: the field, and what stands for one that is absent.
 local ATTRIBUTES = {
@@ -38,16 +47,50 @@ local function read_attribute(source, given)
   return value
 end
 
+-- --- Names --------------------------------------------------------------------------------------------
+
+--- What a name stands for.
+---@param scope saros.onnx.Scope?
+local function resolved(scope, name)
+  while scope do
+    if scope.names[name] then
+      return scope.names[name]
+    end
+    scope = scope.outer
+  end
+  return name
+end
+
+--- A name for what a branch calls so: two branches may have the same names.
+local function defined(self, scope, name)
+  if name == "" or not scope then
+    return name
+  end
+  local free, n = name, 1
+  while self.taken[free] do
+    n = n + 1
+    free = ("%s_%d"):format(name, n)
+  end
+  self.taken[free], scope.names[name] = true, free
+  return free
+end
+
 --- A node from its message.
-local function read_node(self, proto)
-  local attributes = {}
+---@param scope saros.onnx.Scope?
+local function read_node(self, proto, scope)
+  local attributes, inputs, outputs = {}, {}, {}
   for _, given in ipairs(proto.attribute or {}) do
     attributes[given.name or ""] = read_attribute(self.source, given)
   end
-  local outputs = proto.output or {}
+  for n, name in ipairs(proto.input or {}) do
+    inputs[n] = resolved(scope, name)
+  end
+  for n, name in ipairs(proto.output or {}) do
+    outputs[n] = defined(self, scope, name)
+  end
   return {
     name = (proto.name or "") ~= "" and proto.name or outputs[1] or "?", op = proto.op_type or "",
-    title = operators.title(proto), inputs = proto.input or {}, outputs = outputs, attributes = attributes,
+    title = operators.title(proto), inputs = inputs, outputs = outputs, attributes = attributes,
     opset = self.opset, entry = operators.of(proto), is_constant = false,
   }
 end
@@ -74,8 +117,9 @@ end
 ---@param node saros.onnx.Node
 ---@param inputs any[]  false for one that is absent
 ---@param budget? { left: integer }  of what may be made
+---@param run_with? fun(node: saros.onnx.Node, ...: any): ...: any  in place of what the operator does
 ---@return any[]
-function Graph.run(node, inputs, budget)
+function Graph.run(node, inputs, budget, run_with)
   local function run()
     if budget then
       work.take(budget, node.op, inputs)
@@ -84,7 +128,7 @@ function Graph.run(node, inputs, budget)
     for n = 1, #inputs do
       list[n] = inputs[n] or nil
     end
-    return { node.entry.run(node, table.unpack(list, 1, #inputs)) }
+    return { (run_with or node.entry.run)(node, table.unpack(list, 1, #inputs)) }
   end
   local ok, outputs = pcall(run)
   if ok then
@@ -134,39 +178,83 @@ end
 
 local walk
 
+--- Whether the condition of an If holds; nil if that depends on the input, by more than sizes that the
+--- file fixes.
+local function condition_of(self, node, depends)
+  local name = node.inputs[1]
+  if not depends then
+    local value = self:constant(name)
+    return (tensors.is_integers(value) and value[1] or tensors.real(value):flatten()[1]) ~= 0
+  end
+  self.trial = self.trial or trial.new(self)
+  local known = self.trial:integers(name)
+  if known and #known > 0 then
+    return known[1] ~= 0
+  end
+end
+
 --- The nodes of the branch in place of an If.
-local function take_branch(self, node)
-  local condition = self:constant(node.inputs[1])
-  local is_true = tensors.list(condition)[1] ~= 0
+local function take_branch(self, node, is_true, scope)
   local branch = node.attributes[is_true and "then_branch" or "else_branch"]
-  if type(branch) ~= "table" then
-    fail_at(node, "expected both branches")
+  if type(branch) ~= "table" or #(branch.output or {}) < #node.outputs then
+    fail_at(node, "expected both branches, with as many outputs as the node")
   end
+  local inner = { names = {}, outer = scope }
   for _, proto in ipairs(branch.initializer or {}) do
-    self.protos[proto.name or ""] = proto
+    local name = defined(self, inner, proto.name or "")
+    self.protos[name], self.is_initializer[name] = proto, true
   end
-  walk(self, branch.node or {})
-  for n, info in ipairs(branch.output or {}) do
-    walk(self, { { op_type = "Identity", input = { info.name }, output = { node.outputs[n] } } })
+  walk(self, branch.node or {}, inner)
+  for n, name in ipairs(node.outputs) do
+    local same = read_node(self, { op_type = "Identity", input = { resolved(inner, branch.output[n].name or "") } })
+    same.outputs = { name }
+    self:add(same)
+  end
+end
+
+local NEUTRAL = { Add = 0, Mul = 1 }
+
+--- Makes a sum with a known 0, or a product with a known 1, the other operand.
+local function simplify(self, node)
+  local neutral = NEUTRAL[node.op]
+  for n, name in ipairs(neutral and node.inputs or {}) do
+    local value, other = self:constant(name), node.inputs[3 - n]
+    local is_one = tensors.is_tensor(value) and value:dtype() == "real" and value:rank() == 0
+    if other and self.depends[other] and is_one and value:item() == neutral then
+      node.op, node.entry, node.inputs = "Identity", operators.of { op_type = "Identity" }, { other }
+      return
+    end
   end
 end
 
 local SHAPES = { Shape = true, Size = true }
 
-function walk(self, protos)
-  for _, proto in ipairs(protos) do
-    local node = read_node(self, proto)
-    local depends = dependence(self, node)
-    if node.op == "If" and not depends then
-      take_branch(self, node)
-    elseif not depends and node.entry and not node.entry.make then
-      fold(self, node)
-    else
-      self.nodes[#self.nodes + 1] = node
-      for _, name in ipairs(node.outputs) do
-        self.depends[name] = SHAPES[node.op] and {} or depends or {}
-      end
+--- Takes a node into the graph: it is run now if its inputs are known.
+---@param node saros.onnx.Node
+---@param scope? saros.onnx.Scope
+function Graph:add(node, scope)
+  local depends = dependence(self, node)
+  simplify(self, node)
+  if node.op == "If" then
+    local is_true = condition_of(self, node, depends)
+    if is_true ~= nil then
+      take_branch(self, node, is_true, scope)
+      return
     end
+    node.title = "If with a condition that depends on the input or on open sizes"
+  elseif not depends and node.entry and not node.entry.make then
+    fold(self, node)
+    return
+  end
+  self.nodes[#self.nodes + 1] = node
+  for _, name in ipairs(node.outputs) do
+    self.depends[name] = SHAPES[node.op] and {} or depends or {}
+  end
+end
+
+function walk(self, protos, scope)
+  for _, proto in ipairs(protos) do
+    self:add(read_node(self, proto, scope), scope)
   end
 end
 
@@ -205,13 +293,20 @@ end
 local function read(model, source, constants)
   local self = setmetatable({
     nodes = {}, values = {}, protos = {}, is_initializer = {}, depends = {}, inputs = {}, budget = work.new(),
-    outputs = model.graph.output or {}, opset = model.opset, source = source,
+    outputs = model.graph.output or {}, opset = model.opset, source = source, taken = {},
   }, Graph)
+  for _, proto in ipairs(model.graph.node) do
+    for _, name in ipairs(proto.output or {}) do
+      self.taken[name] = true
+    end
+  end
   for _, proto in ipairs(model.graph.initializer or {}) do
-    self.protos[proto.name or ""], self.is_initializer[proto.name or ""] = proto, true
+    local name = proto.name or ""
+    self.protos[name], self.is_initializer[name], self.taken[name] = proto, true, true
   end
   for _, info in ipairs(model.graph.input or {}) do
     local name, given = info.name or "", constants[info.name or ""]
+    self.taken[name] = true
     if given then
       self.values[name] = math.type(given) == "integer" and tensors.integers({ given }, {}) or core.full({}, given)
     elseif not self.is_initializer[name] then
@@ -220,6 +315,7 @@ local function read(model, source, constants)
     end
   end
   walk(self, model.graph.node)
+  self.trial = nil
   prune(self)
   return self
 end

@@ -21,6 +21,7 @@ local check = options.declare("onnx.read", {
   { "axes", options.table, {} },
   { "constants", options.table, {} },
   { "external", options.boolean, false },
+  { "sizes", options.table, {} },
   { "states", options.optional(options.table) },
 })
 
@@ -45,17 +46,26 @@ end
 --- axes       letters of an input's axes where they are not found, such as { x = "BTF" }: T, B, F, 1
 --- constants  values of inputs that do not change, such as { rate = 16000 }
 --- external   may tensors be in other files of the model's folder? (false)
+--- sizes      sizes that the file leaves open, by their names there, or by the name of an input, of which
+---            it is the last open one: { samples = 576 }. Branches (If) on such sizes become known.
 --- states     which output becomes which input, where names and layers do not tell: { h0 = "hn" }
 ---@param path string
 ---@param given? { axes?: table<string, string>, constants?: table<string, number>, external?: boolean,
----  states?: table<string, string> }
+---  sizes?: table<string, integer>, states?: table<string, string> }
 ---@return saros.onnx.Model? model
 ---@return string? message  what is wrong with the file, or all that is not supported
 function onnx.read(path, given)
   options.argument("onnx.read", 1, options.string, path)
   local o = check(given)
+  for name, size in pairs(o.sizes) do
+    if type(name) ~= "string" or options.size.accept(size) == nil then
+      options.fail(("onnx.read: expected sizes as { name = a positive integer }, got %s = %s"):format(tostring(name),
+        options.describe(size)))
+    end
+  end
   return guarded("onnx.read", path, function()
     local model, source = file.open(path, o.external)
+    file.fix_sizes(model, o.sizes)
     return late.model(late.graph(model, source, o.constants), o)
   end)
 end

@@ -24,6 +24,7 @@ local work = require "saros.onnx.work"
 ---@field states_of_graph saros.onnx.State[]
 ---@field outs { name: string, places: table }[]
 ---@field is_step boolean  the graph is one step
+---@field is_alone boolean  it has steps, and no axis of rows: of one row
 ---@field given table<string, saros.Tensor>  values of parameters by name
 local Model = module.class "onnx"
 
@@ -156,7 +157,8 @@ end
 local function outputs_of(self, values)
   local list = {}
   for _, out in ipairs(self.outs) do
-    list[out.name] = feeds.from(values[out.name], out.places)
+    local y = feeds.from(values[out.name], out.places)
+    list[out.name] = self.is_alone and y:reshape(y:size(1), 1, y:count() // y:size(1)) or y
   end
   return list
 end
@@ -194,6 +196,9 @@ local function inputs_of(self, x)
     if options.tensor.accept(own) == nil or own:rank() ~= rank or rank == 3 and own:size(3) ~= feed.width then
       options.fail(("onnx: expected input %q as a tensor (T, B%s), got %s"):format(feed.name,
         rank == 3 and ", " .. feed.width or ") of ids", options.describe(own)):gsub("ids%)", "ids"))
+    end
+    if self.is_alone and own:size(2) ~= 1 then
+      options.fail(("onnx: expected one row, as the file has no axis of rows, got %s"):format(options.describe(own)))
     end
     list[feed.name] = own
   end
@@ -258,17 +263,19 @@ local function find_feeds(self, given)
   for _, own in ipairs(self.states_of_graph) do
     is_state[own.input] = true
   end
-  self.feeds, self.inputs, self.is_step = {}, {}, true
+  self.feeds, self.inputs, self.is_step, self.is_alone = {}, {}, true, true
   for _, info in ipairs(self.graph.inputs) do
     if not is_state[info.name] then
-      local feed = feeds.of(self.graph, info, given[info.name])
+      local feed = feeds.of(self.graph, info, given[info.name], #self.states_of_graph > 0)
       self.feeds[#self.feeds + 1] = feed
       self.is_step = self.is_step and not (feed.letters or ""):find "T"
+      self.is_alone = self.is_alone and not (feed.letters or "B"):find "B"
       if not feed.is_lengths then
         self.inputs[#self.inputs + 1] = { name = feed.name, width = feed.width, count = feed.count }
       end
     end
   end
+  self.is_alone = self.is_alone and not self.is_step
   if #self.inputs == 0 then
     error("expected a graph with an input that is no state, got none", 0)
   end

@@ -16,12 +16,11 @@ local function erf(x)
 end
 
 local FUNCTIONS = {
-  Abs = core.abs, Neg = core.negate, Exp = core.exp, Log = core.log, Sqrt = core.sqrt, Sigmoid = core.sigmoid,
+  Exp = core.exp, Log = core.log, Sqrt = core.sqrt, Sigmoid = core.sigmoid,
   Tanh = core.tanh, Relu = core.relu, Sin = core.sin, Cos = core.cos, Softplus = core.softplus, Erf = erf,
   IsNaN = core.isnan,
   Softsign = function(x) return x / (x:abs() + 1) end,
   Reciprocal = function(x) return 1 / x end,
-  Not = function(x) return 1 - x end,
   Sign = function(x) return x:gt(0) - x:lt(0) end,
   Mish = function(x) return x * core.tanh(core.softplus(x)) end,
   HardSwish = function(x) return x * (x / 6 + 0.5):maximum(0):minimum(1) end,
@@ -33,18 +32,24 @@ for name, fn in pairs(FUNCTIONS) do
   end
 end
 
-local function negated(list)
-  for n, x in ipairs(list) do
-    list[n] = -x
-  end
-  return list
-end
+-- name -> for integers, for tensors
+local OF_BOTH = {
+  Neg = { function(x) return -x end, core.negate },
+  Not = { function(x) return x == 0 and 1 or 0 end, function(x) return 1 - x end },
+  Abs = { math.abs, core.abs },
+}
 
-function operators.Neg(_, x)
-  if is_integers(x) then
-    return tensors.integers(negated(tensors.list(x)), x.shape)
+for name, entry in pairs(OF_BOTH) do
+  operators[name] = function(_, x)
+    if not is_integers(x) then
+      return entry[2](real(x))
+    end
+    local list = tensors.list(x)
+    for n, each in ipairs(list) do
+      list[n] = entry[1](each)
+    end
+    return tensors.integers(list, x.shape)
   end
-  return core.negate(real(x))
 end
 
 function operators.LeakyRelu(node, x)

@@ -2,6 +2,7 @@
 ---
 ---     run(node, ...)      the outputs from the inputs, at each call; nil for an input that is absent
 ---     make(node, model)   when the graph is read: parameters and layers; returns what is not supported, if anything
+---     sample(node, ...)   outputs of the right sizes in a trial of sizes, in place of `run`, where that needs `make`
 ---     fixed               positions of inputs that `make` takes, which have to be known without the input
 ---
 --- Equations are those of the operators' documentation (onnx.ai/onnx/operators).
@@ -9,6 +10,7 @@
 ---@class saros.onnx.Operator
 ---@field run fun(node: saros.onnx.Node, ...: any): ...: any
 ---@field make? fun(node: saros.onnx.Node, model: saros.onnx.Model): string?
+---@field sample? fun(node: saros.onnx.Node, ...: any): ...: any
 ---@field fixed? integer[]
 
 ---@class saros.onnx.Node

@@ -52,10 +52,25 @@ local function padded(x, before, behind)
   return #list == 1 and x or core.concatenate(list, 3)
 end
 
+--- The products of a group by places of the output, of which there are few: each is a product of a window.
+local function by_places(x, weight, stride, dilation, count)
+  local B, width, kernel, windows = x:size(1), weight:size(2) * weight:size(3), weight:size(3), {}
+  for n = 1, count do
+    local from = (n - 1) * stride + 1
+    windows[n] = x:slice(3, from, from + dilation * (kernel - 1), dilation):reshape(B, width)
+  end
+  return core.linear(core.stack(windows, 2), weight:reshape(weight:size(1), width)):transpose(2, 3)
+end
+
 --- The products of a group: x (B, C, L) and W (M, C, K).
 local function convolved(x, weight, stride, dilation)
   local kernel, size = weight:size(3), x:size(3)
   local count = (size - dilation * (kernel - 1) - 1) // stride + 1
+  if count < 1 then
+    error(("expected at least as many places as the kernel reads, got %d"):format(size), 0)
+  elseif count <= kernel then
+    return by_places(x, weight, stride, dilation, count)
+  end
   local sum
   for k = 1, kernel do
     local from = (k - 1) * dilation + 1

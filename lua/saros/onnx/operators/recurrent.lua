@@ -10,6 +10,7 @@ local activations = require "saros.onnx.operators.activations"
 local cells = require "saros.onnx.operators.cells"
 local permute = require "saros.onnx.permute"
 local tensors = require "saros.onnx.tensors"
+local work = require "saros.onnx.work"
 
 local real = tensors.real
 
@@ -255,6 +256,15 @@ local function run(node, x, lens, h, c)
   return output_of(node, y, B, T), last_of(node, after, 1), node.state_count == 2 and last_of(node, after, 2) or nil
 end
 
+--- Outputs of zeros, as a trial of sizes needs them.
+local function sampled(node, x, _, R)
+  local is_first, H = (node.attributes.layout or 0) ~= 0, node.attributes.hidden_size or tensors.shape(R)[3]
+  local D, shape = node.attributes.direction == "bidirectional" and 2 or 1, tensors.shape(x)
+  local T, B = shape[is_first and 2 or 1], shape[is_first and 1 or 2]
+  local last = core.zeros(work.check_shape(is_first and { B, D, H } or { D, B, H }))
+  return core.zeros(work.check_shape(is_first and { B, T, D, H } or { T, D, B, H })), last, last
+end
+
 -- --- Operators -------------------------------------------------------------------------------------------
 
 local operators = {}
@@ -263,6 +273,7 @@ for name, kind in pairs(KINDS) do
   operators[name] = {
     fixed = { 2, 3, 4, name == "LSTM" and 8 or nil },
     initial = { 6, name == "LSTM" and 7 or nil },
+    sample = sampled,
     make = function(node, model)
       local function weight(n)
         local value = model:constant(node.inputs[n])
@@ -288,6 +299,7 @@ end
 operators.DynamicQuantizeLSTM = {
   fixed = { 2, 3, 4, 8, 9, 10, 11, 12 },
   initial = { 6, 7 },
+  sample = sampled,
   make = function(node, model)
     local function number(n)
       local value = model:constant(node.inputs[n])
