@@ -104,6 +104,27 @@ describe("read_tensors", function()
     end)
   end
 
+  it("turns the bytes of a file from a machine of the other order", function()
+    local container <close> = assert(core.open_container(FOLDER .. "state.pt"))
+    local members, sizes = {}, { 4, 8, 2, 2, 8, 4, 2, 1, 1, 1, 4, 4, 4 } -- of elements, by storage
+    for n = 1, #container do
+      local name, bytes = container:member(n)
+      local text = assert(container:read(n, 0, bytes))
+      local storage = tonumber(name:match "data/(%d+)$")
+      if storage then
+        text = text:gsub(("."):rep(sizes[storage + 1]), string.reverse)
+      end
+      members[n] = { name, name:find "byteorder$" and "big" or text }
+    end
+    files.with_path(function(path)
+      write(path, zip.of(members))
+      local tensors, expected = assert(saros.read_tensors(path)), assert(saros.read_tensors(FOLDER .. "state.pt"))
+      for name, x in pairs(expected) do
+        assert.same(x:totable(), tensors[name]:totable(), name)
+      end
+    end)
+  end)
+
   it("names what is in the dictionaries of a checkpoint with dots, and keeps numbers and texts", function()
     local tensors, metadata = assert(saros.read_tensors(FOLDER .. "checkpoint.pt"))
     assert.equal("net.0.bias net.0.weight parameters.0 parameters.1", names_of(tensors))

@@ -56,6 +56,40 @@ describe("net:load with Keras' names", function()
     assert.same({ name = "layers/gru/cell/vars/2", type = "F32", shape = { 2, 9 }, bytes = 72 }, found.tensors[5])
   end)
 
+  it("orders layers by a number that comes twice in their names, and leaves out what optimizers keep", function()
+    local all = {}
+    for n, name in ipairs { "lstm", "lstm_2", "lstm_10" } do
+      local place = ("model_weights/%s/sequential/%s/lstm_cell/"):format(name, name)
+      all[place .. "kernel"], all[place .. "recurrent_kernel"] = saros.full({ 1, 4 }, n), saros.full({ 1, 4 }, n)
+      all[place .. "bias"] = saros.full({ 4 }, n)
+    end
+    all["optimizer_weights/adam/lstm_kernel_momentum"] = saros.ones(1, 4)
+    local net, mapped = nn.lstm({ 1, 1, layers = 3 }):load(all, { names = "keras" })
+    for n = 1, 3 do
+      assert.equal(n, net:tensors()["weight_hh_l" .. n - 1][1][1])
+    end
+    assert.same({}, mapped.unused)
+  end)
+
+  -- keras.layers.CuDNNLSTM of Keras 2: of each gate the kernel has the elements of the transposed matrix.
+  it("takes an LSTM as cuDNN has it", function()
+    local plain = nn.lstm({ 3, 2 }):init { seed = 1 }
+    local t, kernels, inner = plain:tensors(), {}, {}
+    for gate = 1, 4 do
+      kernels[gate] = t.weight_ih_l0:slice(1, 2 * gate - 1, 2 * gate):reshape(3, 2)
+      inner[gate] = t.weight_hh_l0:slice(1, 2 * gate - 1, 2 * gate)
+    end
+    local file = { ["rnn_1/rnn_1/kernel:0"] = saros.concatenate(kernels, 2),
+      ["rnn_1/rnn_1/recurrent_kernel:0"] = saros.concatenate(inner, 2),
+      ["rnn_1/rnn_1/bias:0"] = saros.concatenate({ t.bias_ih_l0, t.bias_hh_l0 }, 1) }
+    local net, mapped = nn.lstm({ 3, 2 }):load(file, { names = "keras" })
+    for name, x in pairs(net:tensors()) do
+      assert.same_values(t[name], x, 0)
+    end
+    assert.is_true(lines(mapped)["weight_ih_l0 <- rnn_1/rnn_1/kernel:0: gates by rows, as cuDNN has them"])
+    assert.is_true(lines(mapped)["bias_hh_l0 <- rnn_1/rnn_1/bias:0: half 2"])
+  end)
+
   it("takes the names of variables, too", function()
     local kernel = saros.tensor { { 1, 2 }, { 3, 4 }, { 5, 6 } }
     local net = nn.chain { nn.linear { 3, 2 } }

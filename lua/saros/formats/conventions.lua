@@ -8,8 +8,9 @@
 ---     rules(unit, roles)    a list of rules, or nil where the group does not fit
 ---
 --- A rule: to, ours; from, theirs (nil: zeros); and what is done, in this order: `part`,
---- of the first axis; `half`, 1 or 2, of a vector; `swap`, two axes; `gates`, which of
---- their blocks each of ours is.
+--- of the first axis; `half`, 1 or 2, of a vector; `blocks`, how many there are beside each
+--- other, of transposed elements; `swap`, two axes; `gates`, which of their blocks each of
+--- ours is.
 
 local conventions = {}
 
@@ -98,6 +99,17 @@ local function by_role(roles, list)
   return count == 0 and found or nil -- a tensor without a role
 end
 
+-- Of Keras 2 on a GPU, with two biases behind each other.
+local function cudnn_lstm(unit, found)
+  local suffix = unit.suffix
+  return {
+    { to = "weight_ih" .. suffix, from = found.kernel, blocks = 4 },
+    { to = "weight_hh" .. suffix, from = found.recurrent_kernel, blocks = 4 },
+    { to = "bias_ih" .. suffix, from = found.bias, half = 1 },
+    { to = "bias_hh" .. suffix, from = found.bias, half = 2 },
+  }
+end
+
 local function keras_recurrent(unit, found, shape_of)
   local gates, suffix = GATES.keras[unit.kind], unit.suffix
   local rules = {
@@ -108,6 +120,9 @@ local function keras_recurrent(unit, found, shape_of)
     return not found.bias and rules or nil
   elseif not found.bias then
     return nil
+  end
+  if unit.kind == "lstm" and shape_of(found.bias)[1] == 2 * shape_of(found.recurrent_kernel)[2] then
+    return cudnn_lstm(unit, found)
   end
   local is_double = #shape_of(found.bias) == 2 -- of a GRU with reset_after: both biases
   if is_double ~= (unit.kind == "gru" and unit.reset == "after") then

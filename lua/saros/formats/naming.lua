@@ -87,6 +87,15 @@ local function reordered(x, order)
   return core.concatenate(blocks, 1)
 end
 
+-- Columns (I, n H) of n blocks, each of them (H, I) row by row, as (n H, I).
+local function stacked(x, count)
+  local width, blocks = x:size(2) // count, {}
+  for n = 1, count do
+    blocks[n] = x:slice(2, (n - 1) * width + 1, n * width):contiguous():reshape(width, x:size(1))
+  end
+  return core.concatenate(blocks, 1)
+end
+
 -- The tensor of a rule, and what was done; nil if its shape does not allow that.
 local function apply(rule, tensors, like)
   if not rule.from then
@@ -110,6 +119,13 @@ local function apply(rule, tensors, like)
     local half = x:size(1) // 2
     x = x:slice(1, (rule.half - 1) * half + 1, rule.half * half)
     said[#said + 1] = ("half %d"):format(rule.half)
+  end
+  if rule.blocks then
+    if x:rank() ~= 2 or x:size(2) % rule.blocks ~= 0 then
+      return nil
+    end
+    x = stacked(x, rule.blocks)
+    said[#said + 1] = "gates by rows, as cuDNN has them"
   end
   if rule.swap then
     if x:rank() ~= rule.swap[2] then
@@ -152,10 +168,10 @@ end
 
 -- --- Matching ---------------------------------------------------------------------------------------------------
 
--- "layers/lstm_12/cell" -> "layers/lstm/cell", 12
+-- "lstm_12/net/lstm_12/cell" -> "lstm/net/lstm/cell", 12
 local function without_number(group)
   local number = group:match "_?(%d+)%f[%D][^%d]*$"
-  return (group:gsub("_?%d+(%f[%D][^%d]*)$", "%1")), tonumber(number) or 0
+  return number and group:gsub("_?" .. number .. "%f[%D]", "") or group, tonumber(number) or 0
 end
 
 -- Of groups that fit, the first by number, if the names are alike otherwise.
