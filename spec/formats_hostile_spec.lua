@@ -3,6 +3,7 @@
 
 local core = require "saros.core"
 local files = require "spec.support.files"
+local mutated = require("spec.support.mutants").mutated
 local zip = require "spec.support.zip"
 local saros = require "saros"
 
@@ -41,22 +42,6 @@ local function try(path, bytes, is_measured)
   local tensors, lua = taken_by(function() ask(path) end)
   assert.is_true(tensors <= 4 * #bytes + ALLOWANCE, tensors)
   assert.is_true(lua <= 8 * #bytes + ALLOWANCE, lua) -- twice, and the garbage of both
-end
-
--- A few bytes of a text replaced, taken away or put in.
-local function mutated(generator, text)
-  for _ = 1, generator:integer(3) do
-    local at, kind = generator:integer(#text), generator:integer(4)
-    local byte = string.char(generator:integer(256) - 1)
-    if kind == 1 then
-      text = text:sub(1, at - 1) .. text:sub(at + generator:integer(8))
-    elseif kind == 2 then
-      text = text:sub(1, at) .. byte:rep(generator:integer(4)) .. text:sub(at + 1)
-    else
-      text = text:sub(1, at - 1) .. byte .. text:sub(at + 1)
-    end
-  end
-  return text
 end
 
 -- The pickle of a small state dict, as PyTorch writes it.

@@ -19,7 +19,7 @@ local PUBLIC = {
     abs arange argmax automata backward_in_segments beam_search clock clone concatenate contiguous cos cross_entropy
     ctc cumsum data detach elu eq evaluate exp export_c find_rate fit flatten flip full gather ge gelu gelu_tanh
     generator gradient_check gt hard_sigmoid hard_tanh ids info inspect inspect_file is_terminal isfinite isnan
-    json_decode json_encode le leaky_relu load log log_softmax logsumexp lt make_folder matmul max maximum mean
+    json_decode json_encode keras le leaky_relu load log log_softmax logsumexp lt make_folder matmul max maximum mean
     memory metrics min minimum mse nam ne negate nn no_gradient null one_hot ones onnx operation optim plot
     profile progress read_tensors relu report reshape rtneural safetensors sampler select sigmoid silu sin slice softmax
     softplus sqrt stack sum tanh tape tensor threads topk transpose where zeros]],
@@ -42,6 +42,7 @@ local PUBLIC = {
   ["saros.safetensors"] = "read write",
   ["saros.rtneural"] = "read write",
   ["saros.nam"] = "read write",
+  ["saros.keras"] = "read",
   ["saros.onnx"] = "inspect read",
   ["saros.ctc"] = "beam distance error_rate greedy",
 }

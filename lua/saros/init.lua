@@ -17,6 +17,7 @@
 ---     safetensors   read and write named tensors
 ---     read_tensors  the same of files of PyTorch and NumPy
 ---     rtneural, nam  nets of audio plug-ins, read and written
+---     keras      nets of .keras files
 ---     inspect_file  what is in a file of tensors
 ---     ctc        what a model trained with ctc_loss says, as ids
 ---     metrics    precision, recall, F1 of labels; MAE and RMSE of numbers
@@ -95,6 +96,7 @@ return spelling.space("saros", saros, {
   read_tensors = { "saros.formats", "read" },
   rtneural = { "saros.formats.audio", "rtneural" },
   nam = { "saros.formats.audio", "nam" },
+  keras = { "saros.formats.keras" },
   inspect_file = { "saros.formats", "inspect_file" },
   export_c = { "saros.export" },
   sampler = { "saros.generate.sampler" },

@@ -18,18 +18,24 @@ local function check_density(text)
   end
 end
 
---- The object that a file holds.
----@param path string
+--- The object that a text holds.
+---@param text string
 ---@return table
-function json_file.read(path)
-  local container <close> = refusal.check(core.open_container(path))
-  local text = refusal.check(container:read(1, 0, select(2, container:member(1))))
+function json_file.decode(text)
   check_density(text)
   local value, message = core.json_decode(text)
   if type(value) ~= "table" then
     refusal.raise("expected an object in JSON, got %s", message or options.describe(value))
   end
   return value
+end
+
+--- The object that a file holds.
+---@param path string
+---@return table
+function json_file.read(path)
+  local container <close> = refusal.check(core.open_container(path))
+  return json_file.decode(refusal.check(container:read(1, 0, select(2, container:member(1)))))
 end
 
 --- A field that is a table; a refusal names it.

@@ -46,34 +46,50 @@ end
 local function recurrent_units(module, unit, list)
   for layer = 0, module.o.layers - 1 do
     for _, reverse in ipairs(module.o.bidirectional and { false, true } or { false }) do
-      list[#list + 1] = { module = module, path = unit.path, kind = unit.kind, names = unit.names, layer = layer + 1,
-        bias = module.o.bias, reset = module.o.reset, reverse = reverse,
+      list[#list + 1] = { module = module, path = unit.path, owner = unit.path, kind = unit.kind, names = unit.names,
+        layer = layer + 1, bias = module.o.bias, reset = module.o.reset, reverse = reverse,
         suffix = ("_l%d%s"):format(layer, reverse and "_reverse" or "") }
     end
   end
 end
 
+-- A cell of a layer with other activations than the fused one, which has its parameters by itself; `o` are
+-- the options of the layer.
+local function cell_unit(unit, o)
+  local owner, layer, direction = unit.path:match "^(.-)%.?cell_l(%d+)([_a-z]*)$"
+  if not owner or not o then
+    return nil
+  end
+  unit.owner, unit.layer, unit.reverse = owner, math.tointeger(tonumber(layer)) + 1, direction == "_reverse"
+  unit.bias, unit.reset, unit.suffix = o.bias, o.reset, ""
+  return unit
+end
+
 -- Layers of the net in order; recurrent ones by layer and direction, unless `whole`.
 local function units_of(net, whole)
-  local list = {}
+  local list, above = {}, nil
   net:visit(function(module, prefix)
     local unit = { module = module, path = prefix:sub(1, -2), kind = module.kind, names = {}, bias = false }
     for n, entry in ipairs(module.own) do
       unit.names[n] = entry.name
     end
+    unit.owner = unit.path
+    local is_layer = type(module.o) == "table" and module.o.layers
+    above = is_layer and module.o or above
     if #unit.names == 0 then
       return
-    elseif not whole and type(module.o) == "table" and module.o.layers and unit.names[1]:find "^weight_ih_l0" then
+    elseif not whole and is_layer and unit.names[1]:find "^weight_ih_l0" then
       recurrent_units(module, unit, list)
     else
-      list[#list + 1] = unit
+      list[#list + 1] = not whole and unit.names[1] == "weight_ih" and cell_unit(unit, above) or unit
     end
   end)
   return list
 end
 
 local function described(unit)
-  return ("%s (%s%s)"):format(unit.path == "" and "the net" or unit.path, unit.kind, unit.suffix or "")
+  return ("%s (%s%s)"):format(unit.owner == "" and "the net" or unit.owner, unit.kind,
+    unit.layer and ("_l%d%s"):format(unit.layer - 1, unit.reverse and "_reverse" or "") or "")
 end
 
 -- --- Rules --------------------------------------------------------------------------------------------------
@@ -187,7 +203,7 @@ local function first_of(candidates, unit, state)
   for n = 2, #candidates do
     if without_number(candidates[n]) ~= without_number(candidates[1]) then
       refusal.raise("expected one layer for %s, got %s; say which: names = { %q, [%q] = %q }", described(unit),
-        table.concat(candidates, ", "), state.convention.name, unit.path, candidates[1])
+        table.concat(candidates, ", "), state.convention.name, unit.owner, candidates[1])
     end
   end
   return candidates[1]
@@ -211,8 +227,8 @@ local function candidates_for(unit, state, name)
 end
 
 local function group_for(unit, state)
-  local given = state.given[unit.path]
-  local list = candidates_for(unit, state, given or unit.path)
+  local given = state.given[unit.owner]
+  local list = candidates_for(unit, state, given or unit.owner)
   if #list == 0 and not given then
     list = candidates_for(unit, state)
   end
@@ -221,7 +237,7 @@ end
 
 -- Both directions of a layer are in one group of ONNX.
 local function take(unit, state)
-  local layer = unit.path .. " " .. (unit.layer or "")
+  local layer = unit.owner .. " " .. (unit.layer or "")
   local group = state.convention.directions and unit.reverse and state.of_layer[layer] or group_for(unit, state)
   if not group then
     return
@@ -266,7 +282,7 @@ end
 local function check_given(state, units)
   local known = {}
   for _, unit in ipairs(units) do
-    known[unit.path] = true
+    known[unit.owner] = true
   end
   for name, value in pairs(state.given) do
     if type(name) ~= "string" or type(value) ~= "string" or not (known[name] or state.wanted[name]) then

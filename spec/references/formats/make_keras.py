@@ -4,12 +4,13 @@
 
 writes keras.npz beside this file: its weights, an input x and the output y; and
 keras.weights.h5 of a smaller net, as Keras writes it, with its x and y in keras_h5.npz.
-types.h5 and packed.h5 are of h5py alone. It needs Keras, a backend, h5py and NumPy.
+types.h5 and packed.h5 are of h5py alone. net.keras is a net as Keras saves it, with
+its members deflated, and its x and y are in net_keras.npz, for spec/keras_spec.lua. It needs Keras, a backend, h5py and NumPy.
 """
 
-import os, tempfile
+import os, tempfile, zipfile
 
-os.environ.setdefault("KERAS_BACKEND", "jax")
+os.environ.setdefault("KERAS_BACKEND", "torch")
 import h5py, keras, numpy
 
 os.chdir(os.path.dirname(os.path.abspath(__file__)))
@@ -23,7 +24,7 @@ random = numpy.random.RandomState(1)
 for w in net.weights:
     w.assign(abs(random.randn(*w.shape)) if "variance" in w.path else random.randn(*w.shape) * 0.3)
 x = random.randint(0, 7, (2, 6))
-arrays = {"x": x, "y": numpy.array(net(x))}
+arrays = {"x": x, "y": net.predict(x, verbose=0)}
 with tempfile.TemporaryDirectory() as folder:
     net.save_weights(folder + "/net.weights.h5")
     with h5py.File(folder + "/net.weights.h5") as file:
@@ -33,7 +34,25 @@ numpy.savez_compressed("keras.npz", **arrays)
 net = keras.Sequential([keras.Input((None, 2)), L.GRU(3, return_sequences=True), L.Dropout(0.5), L.Dense(1)])
 x = random.randn(2, 4, 2).astype("f4")
 net.save_weights("keras.weights.h5")
-numpy.savez_compressed("keras_h5.npz", x=x, y=numpy.array(net(x)))
+numpy.savez_compressed("keras_h5.npz", x=x, y=net.predict(x, verbose=0))
+
+net = keras.Sequential([
+    keras.Input((None,), dtype="int32"), L.Embedding(7, 3), L.Dropout(0.1),
+    L.LSTM(4, recurrent_activation="hard_sigmoid", return_sequences=True),
+    L.Bidirectional(L.GRU(2, reset_after=False, return_sequences=True)), L.SpatialDropout1D(0.1),
+    L.Conv1D(4, 2, padding="causal", dilation_rate=2, activation="relu"), L.LayerNormalization(),
+    L.SimpleRNN(3, activation="relu", return_sequences=True), L.BatchNormalization(), L.ReLU(),
+    L.TimeDistributed(L.Dense(3, activation="tanh")), L.GRU(3, use_bias=False, return_sequences=True),
+    L.Activation("elu"), L.LSTM(4), L.Dense(2), L.Softmax()])
+for w in net.weights:
+    w.assign(abs(random.randn(*w.shape)) + 0.5 if "variance" in w.path else random.randn(*w.shape))
+x = random.randint(0, 7, (2, 6))
+with tempfile.TemporaryDirectory() as folder:
+    net.save(folder + "/net.keras")
+    with zipfile.ZipFile(folder + "/net.keras") as saved, zipfile.ZipFile("net.keras", "w", zipfile.ZIP_DEFLATED) as to:
+        for name in saved.namelist():
+            to.writestr(name, saved.read(name))
+numpy.savez_compressed("net_keras.npz", x=x, y=net.predict(x, verbose=0))
 
 with h5py.File("types.h5", "w") as file:
     for n in range(20):
