@@ -43,7 +43,7 @@ local PUBLIC = {
   ["saros.rtneural"] = "read write",
   ["saros.nam"] = "read write",
   ["saros.keras"] = "read",
-  ["saros.onnx"] = "inspect read",
+  ["saros.onnx"] = "inspect read write",
   ["saros.ctc"] = "beam distance error_rate greedy",
 }
 

@@ -16,7 +16,7 @@ local widths = require "saros.program.widths"
 ---@field tensor saros.Tensor?  of what depends on parameters alone: (width)
 ---@field parameter string?  the name of the parameter that it is
 ---@field state saros.export.State?  of op "state"
----@field owns saros.export.State[]?  of "window", "attention" and "delta": states that it updates itself
+---@field owns saros.export.State[]?  of "window", "attention", "delta" and cells: states that it updates itself
 
 ---@class saros.export.State
 ---@field name string
@@ -25,6 +25,7 @@ local widths = require "saros.program.widths"
 ---@field first saros.Tensor?  (width); zeros without
 ---@field next saros.export.Node?  none where a node updates the state itself
 ---@field reverse boolean?
+---@field held boolean?  what a value is at the end of a sequence, which no step reads
 
 ---@class saros.export.Graph
 ---@field nodes saros.export.Node[]  in order of evaluation
@@ -41,7 +42,7 @@ local Builder = {}
 Builder.__index = Builder
 
 -- Ops that invariant operands alone do not make invariant.
-local LIVE = { input = true, ids = true, state = true, window = true, attention = true, delta = true }
+local LIVE = { input = true, ids = true, state = true, window = true, attention = true, delta = true, cell = true }
 
 local function is_invariant(node)
   if LIVE[node.op] then
@@ -149,6 +150,12 @@ end
 
 function makers.cell(self, given, inputs)
   local parts, states = {}, {}
+  if self.keeps_whole and self.keeps_whole(given, inputs) then
+    for position in ipairs(given.states) do
+      states[position] = owned(self, given, position)
+    end
+    return self:add("cell", inputs, { cell = given.cell, with = given.with, owns = states, width = states[1].width })
+  end
   for position, name in ipairs(given.with) do
     parts[name] = inputs[position + 1]
   end
@@ -283,7 +290,7 @@ local function hold_ends(self, nodes, outputs, live)
   local function hold(node)
     if is_open[node] and side[node] and side[node] ~= "both" and not held[node] then
       local state = { name = "end." .. (node.title or node.op):gsub("%.", "_"), width = node.width, next = node,
-        reverse = side[node] == "back" or nil }
+        reverse = side[node] == "back" or nil, held = true }
       held[node], self.states[#self.states + 1] = state, state
     end
   end
@@ -321,11 +328,12 @@ end
 --- Read a program.
 ---@param program table  as its JSON has it
 ---@param tensors table<string, saros.Tensor>  the parameters by name
----@param facts? { before: saros.export.Scale?, behind: saros.export.Ahead?, final: boolean? }
+---@param facts? { before: saros.export.Scale?, behind: saros.export.Ahead?, final: boolean?,
+---  keeps_whole: (fun(given: table, inputs: saros.export.Node[]): boolean)? }  true for a cell that stays one node
 ---@return saros.export.Graph
 local function read(program, tensors, facts)
   local self = setmetatable({ program = program, tensors = tensors, nodes = {}, made = {}, known = {}, states = {},
-    before = facts and facts.before }, Builder)
+    before = facts and facts.before, keeps_whole = facts and facts.keeps_whole }, Builder)
   for number, given in ipairs(program.states or {}) do
     self.states[number] = { name = given.name, width = given.width, reverse = given.reverse or nil,
       path = given.path, title = given.title }

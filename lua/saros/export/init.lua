@@ -6,6 +6,7 @@ local core = require "saros.core"
 local options = require "saros.options"
 local evaluate = require "saros.export.evaluate"
 local pairs_of = require "saros.export.pairs"
+local parts_of = require "saros.export.parts"
 local sequence_of = require "saros.export.sequence"
 local write = require "saros.export.write"
 local batch_first = require "saros.nn.batch_first"
@@ -26,27 +27,6 @@ local check = options.declare("export_c", {
 
 -- What the test of a file steps through, unless it is given.
 local TEST_STEPS = 8
-
---- A model that takes or tells more than its net does.
----@class saros.export.Parts
----@field net saros.nn.Module  which has the program
----@field before saros.export.Scale?  the units of what goes in
----@field behind saros.export.Ahead?  and of what comes out
----@field labels string[]?  of the outputs
----@field final boolean?  do outputs come at the end of a sequence alone?
----@field input fun(sequence: any): saros.Tensor  what scripts give the model, as ids (T) or numbers (T, F)
----@field ask fun(input: saros.Tensor): saros.Tensor  what the model says after each step, (T, outputs)
-
---- The units of the columns that go in: (x - shift) / factor goes into the net.
----@class saros.export.Scale
----@field shift number[]  F of them
----@field factor number[]
----@field names string[]  of the columns
-
---- And of those that come out.
----@class saros.export.Ahead: saros.export.Scale
----@field horizon integer
----@field places saros.Tensor?  ids (K): where their present values are among those that go in
 
 -- --- What the file is checked with ---------------------------------------------------------
 
@@ -143,19 +123,6 @@ local function expected(o, model, parts, program, inputs, graph)
     list[position] = told[output.name]:reshape(T, -1)
   end
   return list
-end
-
--- --- What is exported ----------------------------------------------------------------------
-
---- What steps, and what stands before and behind it.
-local function parts_of(model)
-  if model.export_parts then
-    return model:export_parts()
-  end
-  local known = model.vocabulary
-  return { net = model, input = function(sequence)
-    return known and known:tensor(sequence) or sequence
-  end }
 end
 
 --- Write a trained model as one C99 file without dependencies: `NAME_state`,

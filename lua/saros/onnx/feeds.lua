@@ -22,6 +22,7 @@ local INTEGERS = { [2] = true, [3] = true, [5] = true, [6] = true, [7] = true }
 ---@field width integer?
 ---@field count integer?  of ids
 ---@field is_lengths boolean  the graph's sequence_lens, which a caller gives as `lengths`
+---@field is_optional boolean  are lengths for layers alone, which take rows to be whole without?
 
 --- How many rows the table has in which ids are looked up.
 local function rows_of_table(graph, name)
@@ -80,7 +81,8 @@ end
 function feeds.of(graph, info, letters, has_states)
   local dims, kind = file.dims(info)
   local feed = { name = info.name, is_ids = INTEGERS[kind] or false, dims = dims or {} }
-  feed.is_lengths = feed.is_ids and is_lengths(graph, info.name)
+  feed.is_optional = feed.is_ids and is_lengths(graph, info.name)
+  feed.is_lengths = feed.is_optional or feed.is_ids and #feed.dims == 1 and info.name == "lengths"
   if feed.is_lengths then
     return feed
   end

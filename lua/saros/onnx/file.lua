@@ -37,10 +37,24 @@ local function check(model)
   end
 end
 
+--- What states begin with that do not begin at zeros, by name: a text of files that Saros writes.
+local function first_states(model)
+  for _, entry in ipairs(model.metadata_props or {}) do
+    if entry.key == "first_states" and model.producer_name == "saros" then
+      local ok, value = pcall(core.json_decode, entry.value or "")
+      if not ok or type(value) ~= "table" then
+        error("expected first_states as lists of numbers by name", 0)
+      end
+      return value
+    end
+  end
+  return {}
+end
+
 --- Open a model. Errors, without a line, say what is wrong with the file.
 ---@param path string
 ---@param external boolean  may tensors be in other files of its folder?
----@return table model  see saros.onnx.schema; with `opset`
+---@return table model  see saros.onnx.schema; with `opset` and `first_states`
 ---@return saros.onnx.Source source
 function file.open(path, external)
   local opened, message = core.open_wire(path)
@@ -49,7 +63,7 @@ function file.open(path, external)
   end
   local model = wire.read(opened, schema, "Model")
   check(model)
-  model.opset = opset_of(model)
+  model.opset, model.first_states = opset_of(model), first_states(model)
   return model, {
     wire = opened, path = path, external = external, others = {}, inside = tensors.folder_of(path),
   }

@@ -3,6 +3,7 @@
 ---     local model = assert(saros.onnx.read "model.onnx")
 ---     local y, state = model(x, state)
 ---     local session = model:session()
+---     assert(saros.onnx.write(net, "net.onnx"))
 
 local options = require "saros.options"
 local spelling = require "saros.spelling"
@@ -13,6 +14,7 @@ local late = lazy({}, {
   graph = { "saros.onnx.graph", "read" },
   inspect = { "saros.onnx.inspect" },
   model = { "saros.onnx.model" },
+  write = { "saros.onnx.write" },
 })
 
 local onnx = {}
@@ -66,7 +68,7 @@ function onnx.read(path, given)
   return guarded("onnx.read", path, function()
     local model, source = file.open(path, o.external)
     file.fix_sizes(model, o.sizes)
-    return late.model(late.graph(model, source, o.constants), o)
+    return late.model(late.graph(model, source, o.constants), o, model.first_states)
   end)
 end
 
@@ -78,6 +80,28 @@ end
 function onnx.inspect(path)
   options.argument("onnx.inspect", 1, options.string, path)
   return guarded("onnx.inspect", path, late.inspect, path)
+end
+
+--- Write a model as an ONNX file for other programs: `x` is (T, B, F) with any T and B, or ids (T, B), from 0;
+--- several inputs and outputs have their names. States are inputs `state.NAME` and outputs `next_state.NAME`,
+--- (B, width), so that a sequence can be read in pieces. LSTM, GRU and RNN are operators of ONNX, with both
+--- directions; any other cell is a Scan whose body is its step. Forecasters and classifiers of tables take and tell
+--- numbers in their own units. Weights are floats of 32 bits. Dropout is left out. The file's texts (metadata_props)
+--- have the vocabulary, labels, columns and version, and what states begin with if that is not zeros.
+---
+--- opset        of the operators, 13 to 23 (17)
+--- states       are states inputs and outputs? (true; false if the model reads backwards, as it has no pieces)
+--- lengths      an input `lengths` (B) of int32: behind a row's end states stay and outputs are 0 (false)
+--- batch_first  are inputs and outputs (B, T, ...)? (as the model is called)
+--- metadata     more texts by name
+---@param model saros.nn.Module
+---@param path string
+---@param given? { opset?: integer, states?: boolean, lengths?: boolean, batch_first?: boolean,
+---  metadata?: table<string, string> }
+---@return true? ok  nil if the file could not be written
+---@return string? message
+function onnx.write(model, path, given)
+  return late.write(model, path, given)
 end
 
 return spelling.space("saros.onnx", onnx)

@@ -135,13 +135,25 @@ local function rows_of(self, list, is_step)
   end
 end
 
+--- Lengths of rows; without them rows are whole, which layers take to be so.
+local function lengths_of(feed, lengths, T, B)
+  if not lengths and feed.is_optional then
+    return nil
+  end
+  local whole = {}
+  for b = 1, B do
+    whole[b] = T
+  end
+  return tensors.integers(lengths or whole)
+end
+
 --- One run of the graph on tensors by name.
 local function run(self, list, state, lengths, budget)
   local values = {}
-  local B = rows_of(self, list, self.is_step)
+  local B, T = rows_of(self, list, self.is_step)
   for _, feed in ipairs(self.feeds) do
     values[feed.name] = list[feed.name] and feeds.into(feed, list[feed.name], self.is_step)
-      or feed.is_lengths and lengths and tensors.integers(lengths) or nil -- without them, rows are whole
+      or feed.is_lengths and lengths_of(feed, lengths, T, B) or nil
   end
   for _, own in ipairs(self.states_of_graph) do
     values[own.input] = states.into(own, state[own.input], B)
@@ -336,12 +348,13 @@ end
 --- The module of a graph.
 ---@param graph saros.onnx.Graph
 ---@param given { axes?: table<string, string>, states?: table<string, string> }
+---@param first table<string, number[]>  what states begin with that do not begin at zeros
 ---@return saros.onnx.Model
-return function(graph, given)
+return function(graph, given, first)
   local self = Model.new()
   self.graph, self.given, self.taken, self.now = graph, {}, {}, false
   add_parameters(self)
-  self.states_of_graph = states.of(graph, given.states)
+  self.states_of_graph = states.of(graph, given.states, first)
   find_feeds(self, given.axes or {})
   find_keepers(self)
   self:adopt(self.given)

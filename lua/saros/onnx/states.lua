@@ -15,6 +15,7 @@ local MOVING = { Split = true, Slice = true, Gather = true, Squeeze = true, Unsq
 ---@field output string
 ---@field dims (integer|string|false)[]
 ---@field rows integer  the axis of the rows
+---@field first saros.Tensor?  (1, W): what it begins with, if the file says so; else zeros
 ---@field count integer  parts along the first axis, such as layers; 0 if that is the axis of rows
 
 --- The name of an input from which a value is only moved; nil if it is computed.
@@ -49,9 +50,19 @@ local function goals(graph)
   return of
 end
 
+--- Pairs that names show beyond doubt, as Saros itself writes them.
+local function of_exact_names(graph, is_input, found)
+  for _, info in ipairs(graph.outputs) do
+    local input = info.name:match "^next_(.*)$"
+    if input and is_input[input] then
+      found[input] = info.name
+    end
+  end
+end
+
 --- Pairs that layers show: a state's input leads to a layer, and what the layer leaves to an output.
-local function of_layers(graph, is_input)
-  local givers, pairs_, goal = {}, {}, goals(graph)
+local function of_layers(graph, is_input, pairs_)
+  local givers, goal = {}, goals(graph)
   for _, node in ipairs(graph.nodes) do
     for _, name in ipairs(node.outputs) do
       givers[name] = node
@@ -63,11 +74,10 @@ local function of_layers(graph, is_input)
       local input = name and name ~= "" and origin(givers, name)
       local output = node.outputs[place + 1] and goal[node.outputs[place + 1]]
       if input and is_input[input] and output then
-        pairs_[input] = output
+        pairs_[input] = pairs_[input] or output
       end
     end
   end
-  return pairs_
 end
 
 --- Names of an output for a state of that name, as exporters and people choose them.
@@ -105,7 +115,19 @@ local function rows_of(dims)
   return #dims == 3 and 2 or 1
 end
 
-local function state_of(info, output)
+--- The row that a state begins with, from what the file says of it.
+local function first_of(info, dims, list)
+  local row, width = {}, #dims == 2 and dims[2] or 0
+  for n, x in ipairs(type(list) == "table" and list or {}) do
+    row[n] = type(x) == "number" and x or nil
+  end
+  if #row ~= width or width == 0 then
+    error(("expected first_states of %q as a list of %d numbers"):format(info.name, width), 0)
+  end
+  return core.tensor(row):reshape(1, width)
+end
+
+local function state_of(info, output, first)
   local dims = file.dims(info)
   if not dims or #dims == 0 then
     error(("expected the shape of state %q, got none"):format(info.name), 0)
@@ -116,20 +138,23 @@ local function state_of(info, output)
       error(("expected state %q with one axis of a free size, the rows, got more"):format(info.name), 0)
     end
   end
-  return { input = info.name, output = output, dims = dims, rows = rows, count = rows ~= 1 and dims[1] or 0 }
+  return { input = info.name, output = output, dims = dims, rows = rows, count = rows ~= 1 and dims[1] or 0,
+    first = first ~= nil and first_of(info, dims, first) or nil }
 end
 
 --- The states of a graph.
 ---@param graph saros.onnx.Graph
 ---@param given table<string, string>?  pairs that the caller says
+---@param first table<string, number[]>  what states begin with, by name
 ---@return saros.onnx.State[]
-function states.of(graph, given)
+function states.of(graph, given, first)
   local is_input, found, list = {}, {}, {}
   for _, info in ipairs(graph.inputs) do
     is_input[info.name] = true
   end
   if not given then
-    found = of_layers(graph, is_input)
+    of_exact_names(graph, is_input, found)
+    of_layers(graph, is_input, found)
     of_names(graph, is_input, found)
   end
   for input, output in pairs(given or {}) do
@@ -139,12 +164,13 @@ function states.of(graph, given)
     found[input] = output
   end
   for _, info in ipairs(graph.inputs) do
-    list[#list + 1] = found[info.name] and state_of(info, found[info.name]) or nil
+    list[#list + 1] = found[info.name] and state_of(info, found[info.name], first[info.name]) or nil
   end
   return list
 end
 
---- The value of a state for the graph, from what the module's state has of it; zeros if it is nil.
+--- The value of a state for the graph, from what the module's state has of it; where that is nil, what the
+--- file says, or zeros.
 ---@param state saros.onnx.State
 ---@param value saros.Tensor|saros.Tensor[]|nil
 ---@param B integer
@@ -152,7 +178,9 @@ function states.into(state, value, B)
   if value == nil then
     local shape = table.move(state.dims, 1, #state.dims, 1, {})
     shape[state.rows] = B
-    if state.count == 0 then
+    if state.first then
+      return core.zeros(shape) + state.first
+    elseif state.count == 0 then
       return core.zeros(shape)
     end
     value = {}

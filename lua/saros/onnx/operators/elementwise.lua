@@ -105,17 +105,27 @@ end
 
 -- --- Two operands -----------------------------------------------------------------------------------
 
---- Integers of two lists, of which one may be a single number; nil for other shapes.
+--- A shape with as many axes as another one, if that has more.
+local function with_axes(shape, other)
+  local wide = table.move(shape, 1, #shape, math.max(0, #other - #shape) + 1, {})
+  for k = 1, #other - #shape do
+    wide[k] = 1
+  end
+  return wide
+end
+
+--- Integers of two lists of one shape, or of which one is a single number; nil for other shapes.
 local function of_integers(fn, a, b)
   local x, y = tensors.list(a), tensors.list(b)
-  local list, shape = {}, #y > #x and b.shape or #x > #y and a.shape or #a.shape > #b.shape and a.shape or b.shape
-  if #x ~= #y and #x ~= 1 and #y ~= 1 then
+  local first, second = with_axes(a.shape, b.shape), with_axes(b.shape, a.shape)
+  if #x ~= 1 and #y ~= 1 and table.concat(first, " ") ~= table.concat(second, " ") then
     return nil
   end
+  local list = {}
   for n = 1, math.max(#x, #y) * math.min(1, #x, #y) do
     list[n] = fn(x[#x == 1 and 1 or n], y[#y == 1 and 1 or n])
   end
-  return tensors.integers(list, shape)
+  return tensors.integers(list, #x == 1 and second or first)
 end
 
 local function quotient(x, y) -- towards 0

@@ -1,0 +1,267 @@
+-- Models written as ONNX files: read back they say the same, and the files have the form that other
+-- programs expect. `make interchange` runs such files in ONNX Runtime.
+
+local core = require "saros.core"
+local file = require "saros.onnx.file"
+local nets = require "spec.support.random_nets"
+local said = require "spec.support.said"
+local saros = require "saros"
+local nn, data = saros.nn, saros.data
+
+local PATH = os.tmpname()
+local random = saros.generator(5)
+
+local function made(model, seed)
+  model:init { seed = seed or 1 }
+  for _, tensor in ipairs(model:parameters()) do
+    tensor:assign(tensor + random:normal(tensor:shape(), 0, 0.2))
+  end
+  return model
+end
+
+--- The message of a model's file.
+local function written(model, o)
+  assert(saros.onnx.write(model, PATH, o))
+  return (file.open(PATH, false))
+end
+
+local function read(model, o)
+  assert(saros.onnx.write(model, PATH, o))
+  return assert(saros.onnx.read(PATH))
+end
+
+--- The same within the rounding of 32 bits, relative to the size of the values.
+local function near(wanted, got, what)
+  assert.same(wanted:shape(), got:shape(), what)
+  local off = ((wanted - got):abs():max() / wanted:abs():max():maximum(1)):item()
+  assert(off <= 2e-6, ("%s: %g off"):format(what or "values", off))
+end
+
+local function nodes_of(model, op)
+  local list = {}
+  for _, node in ipairs(model.graph.node) do
+    list[#list + 1] = (not op or node.op_type == op) and node or nil
+  end
+  return list
+end
+
+local function attributes_of(node)
+  local list = {}
+  for _, a in ipairs(node.attribute or {}) do
+    list[a.name] = a.s or a.i or a.f or a.ints or a.floats or a.strings or a.g
+  end
+  return list
+end
+
+local function texts_of(model)
+  local list = {}
+  for _, entry in ipairs(model.metadata_props) do
+    list[entry.key] = entry.value
+  end
+  return list
+end
+
+local function dims_of(list)
+  local found = {}
+  for n, info in ipairs(list) do
+    found[n] = info.name .. " " .. table.concat(file.dims(info), " ")
+  end
+  return found
+end
+
+--- A model that was read says what the net says, states included.
+local function assert_read(net)
+  local model, state = assert(saros.onnx.read(PATH)), net.first and {} or nil
+  for name, value in pairs(net.first or {}) do
+    state["state." .. name] = value
+  end
+  local y, after = model(net.x, state, net.lengths and { lengths = net.lengths })
+  y = type(y) == "table" and y or { y = y }
+  for name, value in pairs(net.outputs) do
+    near(value, y[name], net.name .. ", " .. name)
+  end
+  for name, value in pairs(net.last or {}) do
+    near(value, after["state." .. name], net.name .. ", state " .. name)
+  end
+end
+
+describe("a model as an ONNX file", function()
+  teardown(function() os.remove(PATH) end)
+
+  it("is read back with the same values, states in and out", function()
+    local count, seed = 0, 0
+    while count < 15 do
+      seed = seed + 1
+      local net = nets.random(seed)
+      assert(saros.onnx.write(net.model, PATH, net.options))
+      if not saros.onnx.inspect(PATH).operators.Scan then
+        assert_read(net)
+        count = count + 1
+      end
+    end
+    assert(seed < 200)
+  end)
+
+  it("has any number of steps and rows, and states by their names", function()
+    local model = written(made(nn.chain { nn.lstm { 3, 4, layers = 2 }, nn.linear { 4, 2 } }))
+    assert.same({ "x time batch 3", "state.1.1.h batch 4", "state.1.1.c batch 4", "state.1.2.h batch 4",
+      "state.1.2.c batch 4" }, dims_of(model.graph.input))
+    assert.same({ "y time batch 2", "next_state.1.1.h batch 4", "next_state.1.1.c batch 4", "next_state.1.2.h batch 4",
+      "next_state.1.2.c batch 4" }, dims_of(model.graph.output))
+    model = written(made(nn.gru { 3, 4 }), { states = false, batch_first = true, lengths = true })
+    assert.same({ "x batch time 3", "lengths batch" }, dims_of(model.graph.input))
+    assert.same({ "y batch time 4" }, dims_of(model.graph.output))
+    assert.same({ "x batch time 3", "state.1.h batch 4" },
+      dims_of(written(made(nn.gru { 3, 4, batch_first = true })).graph.input))
+  end)
+
+  it("is read in pieces as in one", function()
+    local net = made(nn.chain { nn.gru { 3, 4, layers = 2 }, nn.lstm { 4, 2, peepholes = true } })
+    local model, x = read(net), random:normal { 7, 2, 3 }
+    local first, state = model(x:slice(1, 1, 3))
+    local second = model(x:slice(1, 4, 7), state)
+    near((net(x)), saros.concatenate({ first, second }, 1))
+  end)
+
+  it("has layers as operators, with both directions in one", function()
+    local model = written(made(nn.chain { nn.lstm { 3, 4, bidirectional = true }, nn.gru { 8, 3, reset = "before" },
+      nn.gru { 3, 3 }, nn.rnn { 3, 2, activation = "relu", bias = false } }), { states = false })
+    local lstm, first, second, rnn = nodes_of(model, "LSTM")[1], nodes_of(model, "GRU")[1], nodes_of(model, "GRU")[2],
+      nodes_of(model, "RNN")[1]
+    assert.same({ hidden_size = 4, direction = "bidirectional" }, attributes_of(lstm))
+    assert.same({ hidden_size = 3 }, attributes_of(first))
+    assert.same({ hidden_size = 3, linear_before_reset = 1 }, attributes_of(second))
+    assert.same({ hidden_size = 2, activations = { "Relu" } }, attributes_of(rnn))
+    assert.same({ "x", "0_l0.W", "0_l0.R", "0_l0.B" }, lstm.input)
+    assert.equal(3, #rnn.input) -- without biases
+    assert.equal(0, #nodes_of(model, "Slice")) -- the directions stay together
+  end)
+
+  it("has other cells as a Scan, in which only the step is", function()
+    local scan = nodes_of(written(made(nn.mingru { 3, 4 })), "Scan")[1]
+    local given = attributes_of(scan)
+    assert.same({ 0, 0 }, given.scan_input_directions)
+    assert.equal(2, given.num_scan_inputs)
+    for _, node in ipairs(given.body.node) do
+      assert.not_equal("Gemm", node.op_type) -- products of x stand before it
+    end
+    local back = nodes_of(written(made(nn.mingru { 3, 4, bidirectional = true }), { states = false }), "Scan")[2]
+    assert.same({ 1, 1 }, attributes_of(back).scan_input_directions)
+    assert.same({ 1 }, attributes_of(back).scan_output_directions)
+  end)
+
+  it("says what it knows beside its weights", function()
+    local vocabulary = data.vocabulary.characters "abc"
+    local texts = texts_of(written(made(nn.language_model { vocabulary = vocabulary, hidden = 4 }),
+      { metadata = { author = "me", version = "7" } }))
+    assert.same({ author = "me", version = "7", model = "language_model",
+      vocabulary = core.json_encode(vocabulary:to_table()) }, texts)
+    texts = texts_of(written(made(nn.slstm { 3, 4, heads = 2 })))
+    local first = core.json_decode(texts.first_states)["state.1.m"]
+    assert.equal(4, #first)
+    assert.is_true(math.abs(first[1] / -1e30 - 1) < 1e-6)
+    assert.equal(saros.info().version, texts.version)
+    assert.equal("saros", written(made(nn.linear { 2, 2 })).producer_name)
+  end)
+
+  it("reads and tells the units of a series", function()
+    local line = {}
+    for t = 1, 60 do
+      line[t] = { 500 + 20 * math.sin(t / 3), math.cos(t / 5) - 3 }
+    end
+    local series = assert(data.series(saros.tensor(line), { horizon = 2, targets = { 1 } }))
+    for _, difference in ipairs { false, true } do
+      local model = made(nn.forecaster { series = series, hidden = 4, cell = "gru", difference = difference })
+      local x = saros.tensor(line):slice(1, 1, 9)
+      near(model:forecasts(x):reshape(9, 1, 2), (read(model)(x:reshape(9, 1, 2))))
+    end
+    local texts = texts_of((file.open(PATH, false)))
+    assert.equal("2", texts.horizon)
+    assert.equal(2, #core.json_decode(texts.inputs))
+    assert.equal(1, #core.json_decode(texts.targets))
+  end)
+
+  it("classifies a whole sequence, in the units of its table", function()
+    local numbers = { low = {}, high = {} }
+    for i = 1, 6 do
+      numbers.low[i] = random:normal { 5, 2 } * 40 + 100
+      numbers.high[i] = random:normal { 5, 2 } * 40 + 200
+    end
+    local labelled = data.labelled(numbers, { valid = 0 })
+    local model = made(nn.classifier { features = labelled.features, labels = labelled.labels, hidden = 4, cell = "gru",
+      layers = 2, bidirectional = true })
+    local y = read(model)(numbers.low[1]:reshape(5, 1, 2))
+    near(model(model.features:apply(numbers.low[1]):reshape(5, 1, 2)), y)
+    local message = file.open(PATH, false)
+    assert.same({ "x time batch 2" }, dims_of(message.graph.input)) -- it reads to and fro, so it has no pieces
+    assert.same({ "y batch 2" }, dims_of(message.graph.output))
+    assert.equal(core.json_encode(labelled.labels), texts_of(message).labels)
+  end)
+
+  it("counts ids from 0", function()
+    local net = made(nn.chain { nn.embedding { 5, 3 }, nn.linear { 3, 2 } })
+    local model, ids = read(net), saros.ids { { 1, 5 }, { 2, 3 } }
+    near((net(ids)), (model(ids)))
+    assert.equal(7, file.open(PATH, false).graph.input[1].type.tensor_type.elem_type)
+  end)
+
+  it("is of the opset that is asked for", function()
+    local net = made(nn.chain { nn.linear { 3, 4 }, nn.rms_norm { 4 }, nn.layer_norm { 4 } })
+    local x = random:normal { 2, 2, 3 }
+    for opset, version in pairs { [13] = 7, [14] = 7, [17] = 8, [18] = 8, [20] = 9, [22] = 10, [23] = 11 } do
+      near((net(x)), (read(net, { opset = opset })(x)))
+      local message = file.open(PATH, false)
+      assert.same({ opset, version }, { message.opset, message.ir_version })
+      assert.equal(opset >= 17 and 1 or 0, #nodes_of(message, "LayerNormalization"))
+    end
+  end)
+
+  it("has floats of 32 bits, also of weights that several nodes read", function()
+    local vocabulary = data.vocabulary.characters "abcd"
+    local model = made(nn.language_model { vocabulary = vocabulary, hidden = 4, tie = true })
+    local message, seen = written(model), {}
+    for _, tensor in ipairs(message.graph.initializer) do
+      seen[tensor.name] = (seen[tensor.name] or 0) + 1
+      assert.is_truthy(tensor.data_type == 1 or tensor.data_type == 7)
+    end
+    assert.equal(1, seen["embedding.weight"])
+    assert.equal(1, #nodes_of(message, "Transpose"))
+  end)
+
+  it("is there whole or not at all", function()
+    local model = made(nn.linear { 2, 2 })
+    local ok, message = saros.onnx.write(model, PATH .. "/no/folder.onnx")
+    assert.is_nil(ok)
+    assert.matches("folder.onnx", message, 1, true)
+    assert(saros.onnx.write(model, PATH))
+    local before = said and assert(io.open(PATH, "rb")):read "a"
+    assert.has_error(function() saros.onnx.write(model, PATH, { opset = 12 }) end)
+    assert.equal(before, assert(io.open(PATH, "rb")):read "a")
+  end)
+
+  it("refuses what it cannot write, and says why", function()
+    local model = made(nn.linear { 2, 2 })
+    for message, f in pairs {
+      ["onnx.write: expected a model, got nil"] = function() saros.onnx.write() end,
+      ["onnx.write: expected a model, got a table"] = function() saros.onnx.write({}, PATH) end,
+      ["onnx.write: expected a path, got nil"] = function() saros.onnx.write(model) end,
+      ["onnx.write: expected a table of options, got 7"] = function() saros.onnx.write(model, PATH, 7) end,
+      ["onnx.write: expected option 'opset' to be an integer from 13 to 23, got 12"] =
+        function() saros.onnx.write(model, PATH, { opset = 12 }) end,
+      ["onnx.write: expected option 'states' to be true or false, got 1"] =
+        function() saros.onnx.write(model, PATH, { states = 1 }) end,
+      ["onnx.write: expected option 'metadata' to be a table of strings by name, got a table"] =
+        function() saros.onnx.write(model, PATH, { metadata = { a = 1 } }) end,
+      ["onnx.write: unknown option \"opsett\"; did you mean 'opset'?"] =
+        function() saros.onnx.write(model, PATH, { opsett = 13 }) end,
+      ["onnx.write: expected a model that reads one sequence, got an encoder_decoder"] = function()
+        saros.onnx.write(made(nn.encoder_decoder { source = 4, target = 4, hidden = 4 }), PATH)
+      end,
+      ["a kernel that is not causal reads ahead"] = function()
+        saros.onnx.write(made(nn.conv1d { 2, 2, kernel = 3, causal = false }), PATH)
+      end,
+    } do
+      assert.error_matches(f, message, 1, true)
+    end
+  end)
+end)
