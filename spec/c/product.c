@@ -193,6 +193,53 @@ static void check_threads(const shape *s, int precision) {
   }
 }
 
+enum { N = 425, K = 701 };  // of a matrix that counts as large
+
+/* C (m, N) of a packed matrix that is read in parts, as the threads share it. */
+static int make_shared(int threads, int precision, int m, int backwards,
+                       const product_view *b, real *c) {
+  saros_context *context = saros_context_new(NULL, NULL);
+  saros_set_threads(context, threads);
+  context->precision = precision;
+  product_packed packed;
+  int status = product_packed_new(context, &packed, *b, NULL, N, K);
+  if (status == SAROS_OK)
+    status =
+        product_packed_multiply_shared(context, &packed,
+                                       &(product_rows){.c = c,
+                                                       .ldc = N,
+                                                       .a = array(0),
+                                                       .lda = K,
+                                                       .m = m,
+                                                       .backwards = backwards});
+  product_packed_release(context, &packed);
+  saros_context_release(context);
+  return status == SAROS_OK;
+}
+
+/* A large matrix gives the same bits in whichever order its parts are read. */
+static void check_parts(int precision, int m) {
+  static real matrix[N * K];
+  const product_view b = {matrix, N, 0};
+  int wrong = 0;
+  fill_exact(array(0), LARGEST);
+  fill_exact(matrix, N * K);
+  int made = make_shared(1, precision, m, 0, &b, array(1));
+  for (int i = 0; i < m * N; i++)
+    wrong += !is_sum(array(1)[i],
+                     dot(array(0) + i / N * K, 1, matrix + i % N, N, K), K);
+  CHECK(made && !wrong, "%d rows in parts, precision %d: %d wrong", m,
+        precision, wrong);
+  for (int threads = 1; threads <= 3; threads++)
+    for (int backwards = 0; backwards < 2; backwards++) {
+      memset(array(2), 0, (size_t)(m * N) * sizeof(real));
+      CHECK(make_shared(threads, precision, m, backwards, &b, array(2)) &&
+                !memcmp(array(1), array(2), (size_t)(m * N) * sizeof(real)),
+            "%d rows in parts, precision %d, %d threads, backwards %d: bits", m,
+            precision, threads, backwards);
+    }
+}
+
 /* Rounds to bf16, by the digits of the number as a float. */
 static real round_short(real wide) {
   const double x = (double)(float)wide;
@@ -243,6 +290,8 @@ int main(void) {
     saros_context_release(context);
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
       check_threads(&shapes[i], precision);
+    check_parts(precision, 1);
+    check_parts(precision, 7);
   }
   check_bf16(&(shape){97, 130, 64}, 1);
   check_bf16(&(shape){300, 70, 513}, 1);

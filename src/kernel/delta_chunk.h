@@ -145,7 +145,7 @@ static void sum_rows(real *to, const real *a, const real *b, int rows,
         else
           part[r] += x;
       }
-    delta_turn_square((real *)turned, DELTA_LANES, (real *)part, DELTA_LANES);
+    square_transpose((real *)turned, DELTA_LANES, (real *)part, DELTA_LANES);
     for (int r = 1; r < DELTA_LANES; r++)
       turned[0] += turned[r];
     memcpy(to + from, turned,

@@ -10,7 +10,7 @@
 #ifndef DELTA_PRODUCT_H
 #define DELTA_PRODUCT_H
 
-#include "kernel.h"
+#include "square.h"
 
 #if defined(__AVX512F__)
 #define DELTA_VECTOR 64
@@ -174,52 +174,14 @@ static void delta_multiply(const delta_product *p) {
 
 /* --- Transposes -------------------------------------------------------------- */
 
-/* The lanes of two vectors by turns: those of their lower and upper halves. */
-#if DELTA_LANES == 16
-#define DELTA_LOWER 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
-#define DELTA_UPPER 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
-#elif DELTA_LANES == 8
-#define DELTA_LOWER 0, 8, 1, 9, 2, 10, 3, 11
-#define DELTA_UPPER 4, 12, 5, 13, 6, 14, 7, 15
-#elif DELTA_LANES == 4
-#define DELTA_LOWER 0, 4, 1, 5
-#define DELTA_UPPER 2, 6, 3, 7
-#else
-#define DELTA_LOWER 0, 2
-#define DELTA_UPPER 1, 3
-#endif
-
-/*
-** A square of DELTA_LANES rows. Each round interleaves the rows of the upper half
-** with those of the lower, which rotates the bits of (row, lane) by one place;
-** after log2(DELTA_LANES) rounds rows and lanes have changed places.
-*/
-static inline __attribute__((always_inline)) void
-delta_turn_square(real *y, ptrdiff_t ldy, const real *x, ptrdiff_t ldx) {
-  delta_vector from[DELTA_LANES], to[DELTA_LANES];
-  for (int row = 0; row < DELTA_LANES; row++)
-    from[row] = *(const delta_vector *)(const void *)(x + row * ldx);
-  for (int round = 1; round < DELTA_LANES; round *= 2) {
-    for (int row = 0; row < DELTA_LANES / 2; row++) {
-      const delta_vector a = from[row], b = from[row + DELTA_LANES / 2];
-      to[2 * row] = __builtin_shufflevector(a, b, DELTA_LOWER);
-      to[2 * row + 1] = __builtin_shufflevector(a, b, DELTA_UPPER);
-    }
-    for (int row = 0; row < DELTA_LANES; row++)
-      from[row] = to[row];
-  }
-  for (int row = 0; row < DELTA_LANES; row++)
-    *(delta_vector *)(void *)(y + row * ldy) = from[row];
-}
-
 /* y (columns, rows) = the transpose of x (rows, columns), where both sizes are
 ** rounded up to whole blocks. */
 static void delta_turn(real *y, ptrdiff_t ldy, const real *x, ptrdiff_t ldx,
                        int rows, int columns) {
   for (int row = 0; row < rows; row += DELTA_LANES)
     for (int column = 0; column < columns; column += DELTA_LANES)
-      delta_turn_square(y + column * ldy + row, ldy, x + row * ldx + column,
-                        ldx);
+      square_transpose(y + column * ldy + row, ldy, x + row * ldx + column,
+                       ldx);
 }
 
 #endif

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "packed_panel.h"
+#include "square.h"
 
 typedef real vector __attribute__((vector_size(PACKED_VECTOR), may_alias));
 /* The same anywhere in memory. */
@@ -35,21 +36,30 @@ static void pack_row(real *packed, const real *x, int columns, int width) {
     packed[column] = 0;
 }
 
-/* Rows of B^T that are read together, so that a line of memory is used up. */
-#define STRIP 16
+/* Rows of a panel of B from its columns, which are contiguous. */
+static void pack_few_rows(real *packed, const real *b, int ldb, int columns,
+                          int width, int rows) {
+  for (int row = 0; row < rows; row++, packed += width) {
+    for (int column = 0; column < columns; column++)
+      packed[column] = b[(ptrdiff_t)column * ldb + row];
+    for (int column = columns; column < width; column++)
+      packed[column] = 0;
+  }
+}
 
-/* The rows of a panel of B from its columns, which are contiguous. */
+/* All rows of a panel, as many at a time as a vector has lanes. */
 static void pack_columns(real *packed, const real *b, int ldb, int columns,
                          int width, int k) {
-  for (int from = 0; from < k; from += STRIP, packed += STRIP * width) {
-    const int rows = k - from < STRIP ? k - from : STRIP;
-    for (int column = 0; column < columns; column++)
-      for (int row = 0; row < rows; row++)
-        packed[row * width + column] = b[(ptrdiff_t)column * ldb + from + row];
-    for (int row = 0; row < rows; row++)
-      for (int column = columns; column < width; column++)
-        packed[row * width + column] = 0;
+  int row = 0;
+  for (; row + SQUARE_LANES <= k && columns == width; row += SQUARE_LANES) {
+    for (int column = 0; column < width; column += SQUARE_LANES)
+      square_transpose(packed + column, width,
+                       b + (ptrdiff_t)column * ldb + row, ldb);
+    packed += SQUARE_LANES * width;
   }
+  for (; row < k; row += SQUARE_LANES, packed += SQUARE_LANES * width)
+    pack_few_rows(packed, b + row, ldb, columns, width,
+                  k - row < SQUARE_LANES ? k - row : SQUARE_LANES);
 }
 
 /* The rows of all panels at once, as each row of B is contiguous. */

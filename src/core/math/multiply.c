@@ -11,6 +11,12 @@
 /* Rows of A that meet a packed matrix at a time. */
 #define ROWS 96
 
+/* Terms of a product that repay the hand-over to a second thread, a microsecond or
+** two; bytes of a matrix that do, and the parts in which these are read. */
+#define SHARED_TERMS 4e6
+#define LARGE_BYTES 1000000
+#define PARTS 8
+
 int product_depth(int k) {
   return k == 0 ? 1 : base_divide_up(k, base_divide_up(k, PRODUCT_DEPTH));
 }
@@ -126,29 +132,48 @@ void product_packed_multiply(const kernels *k, const product_packed *p,
   multiply_layers(k, p, rows, 0, p->n);
 }
 
+/* A product whose columns are cut into blocks, for the threads, and these into parts. */
 typedef struct shared_product {
   const kernels *kernels;
   const product_packed *packed;
   const product_rows *rows;
-  int columns;  // in a block
+  int columns, part;  // in a block, in a part
 } shared_product;
 
+/* Every other product takes the parts in the opposite order: first what the one
+** before it read last, which the cache still has of a matrix that it cannot hold. */
 static void multiply_columns(void *arguments, int block) {
   const shared_product *s = arguments;
+  product_rows rows = *s->rows;
   int first = block * s->columns, left = s->packed->n - first;
-  multiply_layers(s->kernels, s->packed, s->rows, first,
-                  left < s->columns ? left : s->columns);
+  int columns = left < s->columns ? left : s->columns;
+  int parts = base_divide_up(columns, s->part);
+  for (int i = 0; i < parts; i++) {
+    int from = (rows.backwards ? parts - 1 - i : i) * s->part;
+    left = columns - from;
+    multiply_layers(s->kernels, s->packed, &rows, first + from,
+                    left < s->part ? left : s->part);
+    rows.ahead_count = 0;
+  }
+}
+
+/* A share of columns, in whole panels. */
+static int share_of(int columns, int shares, int width) {
+  return base_divide_up(base_divide_up(columns, width), shares) * width;
 }
 
 /* The sums of a column do not depend on which others its block holds, so the
-** blocks may be as many as the threads. */
+** blocks may be as many as the threads. A product is worth a second one by its terms,
+** or, where few rows meet the matrix, by the bytes of this, as they have to be read. */
 saros_status product_packed_multiply_shared(saros_context *context,
                                             const product_packed *p,
                                             const product_rows *rows) {
   int width = context->kernels->packed[p->kind]->width;
-  int blocks = (double)rows->m * p->n * p->k < 4e6 ? 1 : context->threads;
-  int columns = base_divide_up(base_divide_up(p->n, width), blocks) * width;
-  shared_product s = {context->kernels, p, rows, columns};
+  int large = product_packed_bytes(context->kernels, p) >= LARGE_BYTES;
+  int shared = large || (double)rows->m * p->n * p->k >= SHARED_TERMS;
+  int columns = share_of(p->n, shared ? context->threads : 1, width);
+  int part = share_of(columns, large ? PARTS : 1, width);
+  shared_product s = {context->kernels, p, rows, columns, part};
   return team_for(context, base_divide_up(p->n, columns), multiply_columns, &s);
 }
 
@@ -195,9 +220,15 @@ static void multiply_block(void *arguments, int block) {
   if (p->packed.data != NULL)
     product_packed_multiply(
         p->kernels, &p->packed,
-        &(product_rows){c, p->ldc, from, a->ld, m, p->beta != 0,
-                        from + (ptrdiff_t)m * a->ld, ahead_of(p, left - m),
-                        a->transposed});
+        &(product_rows){.c = c,
+                        .ldc = p->ldc,
+                        .a = from,
+                        .lda = a->ld,
+                        .m = m,
+                        .add = p->beta != 0,
+                        .ahead = from + (ptrdiff_t)m * a->ld,
+                        .ahead_count = ahead_of(p, left - m),
+                        .transposed = a->transposed});
   else
     p->kernels->product->multiply(c, p->ldc, from, a->ld, a->transposed,
                                   b->data, b->ld, b->transposed, m, p->sizes.n,

@@ -57,6 +57,7 @@ typedef struct product_rows {
   const real *ahead;  // what the caller will read next; null: nothing
   size_t ahead_count;
   int transposed;  // A is stored as (k, m)
+  int backwards;  // take parts of a large matrix from the last columns to the first
 } product_rows;
 
 #define PRODUCT_DEPTH PACKED_DEPTH

@@ -127,7 +127,8 @@ static void run_product(const loop_block *b, size_t step) {
                        .a = loop_at(b, from),
                        .lda = (int)walk->ld[from.array],
                        .m = b->rows,
-                       .add = s->add || value->inputs > 1};
+                       .add = s->add || value->inputs > 1,
+                       .backwards = b->backwards};
   if (!walk->alone) {
     product_packed_multiply(walk->kernels, &walk->packed[step], &rows);
     return;
@@ -181,16 +182,17 @@ static void walk_block(void *arguments, int number) {
   char *memory = walk->memory + walk->block_size * (size_t)number;
   real *registers = (real *)(void *)(memory + pointer_bytes(walk));
   int row = number * walk->rows;
-  loop_block b = {walk,
-                  row,
-                  at_most(walk->rows, w->B - row),
-                  (real **)(void *)memory,
-                  registers + register_count(walk),
-                  registers};
+  loop_block b = {.walk = walk,
+                  .row = row,
+                  .rows = at_most(walk->rows, w->B - row),
+                  .base = (real **)(void *)memory,
+                  .scratch = registers + register_count(walk),
+                  .registers = registers};
   int from_end = w->plan->reverse != walk->back;
   for (int count = 0; count < w->T; count++) {
     if (base_is_interrupted(w->context))
       return;
+    b.backwards = count % 2;
     point_at_step(&b, from_end ? w->T - 1 - count : count, count);
     run_step(&b);
     if (walk->code->sums > 0)

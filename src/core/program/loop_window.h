@@ -40,6 +40,7 @@ typedef struct loop_bound {
 typedef struct loop_block {
   const struct loop_walk *walk;
   int row, rows;    // of the batch
+  int backwards;    // at every other step: how large matrices are read
   real **base;      // by array: its first row of the block
   real *scratch;    // for LOOP_ARRAY_SCRATCH
   real *registers;  // of chains

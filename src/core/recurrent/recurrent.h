@@ -165,6 +165,7 @@ struct recurrence {
 ** a row: arrays of units begin at the first. */
 struct recurrent_step {
   int rows, unit, units;
+  int backwards;  // of every other step: how large matrices are read
   const real *h_before, *c_before, *read, *mask, *zoneout_h, *zoneout_c;
   real *h, *c, *gates, *u, *u_n, *v, *v_mean, *v_rstd;
   real *c_new, *c_seen, *c_mean, *c_rstd, *inner;

@@ -92,6 +92,7 @@ static product_rows rows_of(const recurrence *r, const recurrent_step *s,
                         .lda = lda,
                         .m = s->rows,
                         .add = beta != 0,
+                        .backwards = s->backwards,
                         .ahead = s->ahead,
                         .ahead_count = s->ahead ? ahead : 0};
 }

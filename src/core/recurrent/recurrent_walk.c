@@ -97,6 +97,7 @@ static recurrent_step step_at(const recurrence *r, int t, const block *b) {
       .rows = b->rows,
       .unit = b->unit,
       .units = b->units,
+      .backwards = t % 2,
       .h_before = r->t[R_H_BEFORE] ? units_of(r, r->t[R_H_BEFORE], at, b)
                                    : h_before(r, t, b),
       .c_before = r->t[R_C_BEFORE] ? row_of(r->t[R_C_BEFORE], at, r->H)
