@@ -8,6 +8,7 @@ PYTHON   :=#            one that has PyTorch or ONNX Runtime, for the comparison
 SANITIZE :=#            1: watch addresses, leaks and undefined behaviour; thread: watch threads
 STRICT   :=#            1: warnings are errors
 CROSS    :=#            aarch64-linux-gnu: compile for that system, in build/aarch64
+MPICC    := mpicc#      the compiler of MPICH or Open MPI, for `make mpi`
 
 OPTIMIZE := -O3 -g
 AVX2     := -mavx2 -mfma
@@ -47,6 +48,7 @@ ifneq ($(MAC),)
 endif
 CORES := $(shell getconf _NPROCESSORS_ONLN)
 MAKEFLAGS += --no-print-directory
+COMMA := ,
 ifneq (,$(filter 00 01,$(MAKELEVEL)$(words $(MAKECMDGOALS))))
   MAKEFLAGS += -j$(CORES)# one goal uses every core
 endif
@@ -98,6 +100,12 @@ $(B)/saros.so: $(B)/$(SHARED)
 $(B)/saros: $(PROGRAM) $(B)/libsaros.a
 	@echo "ld  $@"; $(CC) $(CFLAGS) $(if $(MAC),,-Wl,-E) $^ $(call PKG,libs lua5.4 libedit) $(LIBS) -o $@
 
+# MPI is here alone: a module that saros.ranks loads where mpirun has started the script.
+$(B)/saros_mpi.so $(B)/mpich/saros_mpi.so $(B)/openmpi/saros_mpi.so: $(wildcard src/mpi/*.[ch] src/saros/*.h) | $(B)/$(SHARED)
+	@mkdir -p $(@D); echo "ld  $@"; $(MPICC) $(filter-out -M%,$(CFLAGS)) -Isrc $(call PKG,cflags lua5.4) -shared $(wildcard src/mpi/*.c) \
+	  $(if $(MAC),-undefined dynamic_lookup,-L$(B) -lsaros -Wl$(COMMA)-rpath$(COMMA)'$$ORIGIN:$$ORIGIN/..:$$ORIGIN/../..') -o $@
+$(B)/mpich/saros_mpi.so $(B)/openmpi/saros_mpi.so: MPICC = mpicc.$(notdir $(@D))
+
 # Runs the program of another processor; specs that start the interpreter start this.
 $(B)/emulated: Makefile
 	@mkdir -p $(@D); printf '#!/bin/sh\nexec qemu-$(MACHINE) -0 "$$0" $(B)/saros "$$@"\n' > $@; chmod +x $@
@@ -136,7 +144,7 @@ $(B)/spec/%: spec/c/%.c $(B)/internal.a
 	@mkdir -p $(@D); echo "cc  $@"; $(CC) $(CFLAGS) $(SEES) $< $(B)/internal.a $(call PKG,libs lua5.4) $(LIBS) -o $@
 build/demo.txt:
 	@mkdir -p $(@D); gzip -dc $(TEXTS) > $@
-specs: all $(C_SPECS) $(BENCHES)
+specs: all $(C_SPECS) $(BENCHES) $(if $(CROSS)$(SANITIZE),,$(if $(shell command -v $(MPICC)),$(B)/saros_mpi.so))
 	@:
 -include $(patsubst %.o,%.d,$(OBJECTS) $(PROGRAM)) $(C_SPECS:%=%.d) $(wildcard $(B)/bench/*.d)
 
@@ -147,9 +155,16 @@ demo: ## install what is missing, train on TEXT=file for a minute, show what cam
 	@$(B)/saros examples/demo.lua $(or $(TEXT),build/demo.txt)
 
 test: ## install what is missing, run all specs on the float and the double build
-	@src/setup.sh build spec $(if $(MAC),,report)
+	@src/setup.sh build spec mpi $(if $(MAC),,report)
 	@$(MAKE) specs REAL=float && $(MAKE) specs REAL=double
 	@spec/run.sh -j $(CORES) $(call SUITES,$(ROOT)) $(call SUITES,$(ROOT)/double)
+
+mpi: ## build saros_mpi.so with the MPI of MPICC, for scripts that mpirun starts
+	@src/setup.sh build mpi && $(MAKE) -s all $(B)/saros_mpi.so
+
+mpi-test: ## run the specs of many ranks with MPICH and with Open MPI
+	@src/setup.sh build spec mpi-all && $(MAKE) -s all $(foreach mpi,mpich openmpi,$(B)/$(mpi)/saros_mpi.so)
+	@spec/run.sh $(foreach mpi,mpich openmpi,"LUA_CPATH='$(B)/$(mpi)/?.so;;' MPIRUN=mpirun.$(mpi) $(B)/saros spec/busted.lua spec/ranks_spec.lua")
 
 test-isas: specs ## run the Lua specs with the kernels for older processors, where these differ little, some
 	@spec/run.sh -j $(CORES) $(foreach isa,$(filter avx2 baseline,$(ISAS)),$(call ON_ISA,$(wildcard spec/*_spec.lua))) \
@@ -179,7 +194,7 @@ check: ## run the specs under the sanitizers, in a browser and for ARM, some of 
 	@src/setup.sh build spec check arm
 	@$(MAKE) specs SANITIZE=1 && $(MAKE) $(THREADED) SANITIZE=thread && $(MAKE) specs SANITIZE=
 	@ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1 spec/run.sh -j $(CORES) \
-	  "$(MAKE) test-arm" $(call SUITES,build/sanitize) \
+	  "$(MAKE) test-arm" "$(MAKE) mpi-test SANITIZE=" $(call SUITES,build/sanitize) \
 	  $(THREADED) "$(VALGRIND) build/spec/threads" \
 	  $(call LUA_SPECS,$(VALGRIND) $(LEAKS) build/saros,$(shell grep -l '#binding' spec/*_spec.lua),--tags=binding)
 
@@ -200,6 +215,7 @@ install: all ## copy the program, the libraries, saros.h and saros/, the Lua mod
 	@$(if $(MAC),install_name_tool -id $(PREFIX)/lib/$(SONAME) $(DEST)/lib/$(SONAME))
 	@ln -sf $(SONAME) $(DEST)/lib/$(SHARED)
 	@ln -sf ../../$(SONAME) $(DEST)/lib/lua/5.4/saros.so
+	@if [ -e $(B)/saros_mpi.so ]; then install -m 755 $(B)/saros_mpi.so $(DEST)/lib/lua/5.4; fi
 	@install -m 644 examples/*.lua $(DEST)/share/saros/examples
 	@install -m 644 examples/host/*.c $(DEST)/share/saros/examples/host
 	@install -m 644 lua/saros/meta/*.lua $(DEST)/share/saros/meta
@@ -214,8 +230,8 @@ uninstall: ## remove what install copied
 clean: ## remove build/
 	@rm -rf build
 setup: ## install what building and testing need
-	@src/setup.sh build text spec $(if $(MAC),,report)
+	@src/setup.sh build text spec mpi $(if $(MAC),,report)
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' Makefile
-.PHONY: all specs demo test test-isas bench bench-peers performance check lint install uninstall clean setup help
+.PHONY: all specs demo test mpi mpi-test test-isas bench bench-peers performance check lint install uninstall clean setup help
 .DELETE_ON_ERROR:

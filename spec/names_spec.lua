@@ -21,8 +21,8 @@ local PUBLIC = {
     generator gradient_check gt hard_sigmoid hard_tanh ids info inspect inspect_file is_terminal isfinite isnan
     json_decode json_encode keras le leaky_relu load log log_softmax logsumexp lt make_folder matmul max maximum mean
     memory metrics min minimum mse nam ne negate nn no_gradient null one_hot ones onnx operation optim plot
-    profile progress read_tensors relu report reshape rtneural safetensors sampler select sigmoid silu sin slice softmax
-    softplus sqrt stack sum tanh tape tensor threads topk transpose where zeros]],
+    profile progress ranks read_tensors relu report reshape rtneural safetensors sampler select sigmoid silu sin slice
+    softmax softplus sqrt stack sum tanh tape tensor threads topk transpose where zeros]],
   nn = [[
     attention batch_norm bce bits branch cell chain classifier concatenate conv1d crf cross_attention cross_entropy
     ctc_loss delta dropout embedding encoder_decoder finite forecaster gru heads huber initialize kl l1
@@ -44,6 +44,8 @@ local PUBLIC = {
   ["saros.nam"] = "read write",
   ["saros.keras"] = "read",
   ["saros.onnx"] = "inspect read write",
+  ["saros.ranks"] = [[
+    all_reduce barrier blocks broadcast gather rank share size sum_gradients timeout total]],
   ["saros.ctc"] = "beam distance error_rate greedy",
 }
 

@@ -166,7 +166,8 @@ int interpreter_report(lua_State *L, int status) {
     const char *message = lua_tostring(L, -1);
     fflush(stdout);
     fprintf(stderr, "saros: %s\n", message ? message : "(no message)");
-    lua_pop(L, 1);
+    // for saros.ranks: other ranks are told why this one ends
+    lua_setfield(L, LUA_REGISTRYINDEX, "saros.failure");
   }
   return status;
 }

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what this machine lacks: setup.sh build [text] [report] [spec] [check] [arm] [lint]
+# Installs what this machine lacks: setup.sh build [text] [report] [spec] [mpi] [check] [arm] [lint]
 #
 # Each need is asked for by using it, so it does not matter where it came from.
 # Nothing is missing: no output, in an instant. Otherwise one line says what is
@@ -73,6 +73,10 @@ find_missing() {
       need qemu-user - command -v qemu-arm
       need 'gcc-arm-linux-gnueabihf libc6-dev-armhf-cross' - command -v arm-linux-gnueabihf-gcc
       need 'gcc-aarch64-linux-gnu libc6-dev-arm64-cross' - command -v aarch64-linux-gnu-gcc ;;
+    mpi) need 'mpich libmpich-dev' mpich command -v mpicc ;;
+    mpi-all)
+      need 'mpich libmpich-dev' - command -v mpicc.mpich
+      need 'openmpi-bin libopenmpi-dev' - command -v mpicc.openmpi ;;
     arm) find_missing_for_arm64 ;;
     lint)
       need lua-check rock:luacheck command -v luacheck

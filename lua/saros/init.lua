@@ -23,6 +23,7 @@
 ---     metrics    precision, recall, F1 of labels; MAE and RMSE of numbers
 ---     automata   nets of finite states, proved right at every length
 ---     onnx       models in the format of ONNX
+---     ranks      many processes that run one script: mpirun
 ---     profile    where the time goes, by operation and layer
 ---     plot       charts as SVG: lines, bars, histograms, heat maps
 ---     report     a page about trainings, from their run folders
@@ -107,6 +108,7 @@ return spelling.space("saros", saros, {
   profile = { "saros.profile", "of" },
   automata = { "saros.automata" },
   onnx = { "saros.onnx" },
+  ranks = { "saros.ranks" },
   plot = { "saros.look.plot" },
   inspect = { "saros.inspect" },
   report = { "saros.report" },

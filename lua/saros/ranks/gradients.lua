@@ -1,0 +1,82 @@
+--- Gradients of row blocks, which become those of all rows.
+
+local core = require "saros.core"
+local tree = require "saros.ranks.tree"
+local world = require "saros.ranks.world"
+
+---@class saros.ranks.Gradients
+---@field parameters saros.Tensor[]
+---@field plan saros.ranks.Plan
+---@field nodes saros.Tensor[][]  sums so far, of this rank
+local Gradients = {}
+Gradients.__index = Gradients
+Gradients.__name = "saros.ranks.Gradients"
+
+--- Take the gradients away from some parameters: lists like them, and behind them 1 for
+--- each that had one. Zeros stand for the others, as a sum of all has to add the same
+--- numbers everywhere.
+local function take(parameters)
+  local taken, has = {}, {}
+  for position, parameter in ipairs(parameters) do
+    local gradient = parameter:gradient()
+    has[position] = gradient and 1 or 0
+    taken[position] = gradient and gradient:contiguous() or core.zeros(parameter:shape())
+    parameter:clear_gradient()
+  end
+  taken[#taken + 1] = core.tensor(has)
+  return taken
+end
+
+--- Give parameters the gradients that a list has.
+local function give(parameters, sums)
+  local has = sums[#sums]:totable()
+  for position, parameter in ipairs(parameters) do
+    parameter:clear_gradient()
+    if has[position] > 0 then
+      local tape <close> = core.tape()
+      tape:watch(parameter)
+      tape:backward(parameter, sums[position])
+    end
+  end
+end
+
+--- The gradients that parameters have are those of a block; they are taken away. The
+--- blocks of a rank come in their order.
+---@param block integer
+function Gradients:add(block)
+  local nodes = self.nodes
+  nodes[#nodes + 1] = take(self.parameters)
+  for _ = 1, self.plan.merges[block] do
+    local right, left = table.remove(nodes), nodes[#nodes]
+    for position, tensor in ipairs(left) do
+      local addend <close> = right[position]
+      tensor:add_scaled(1, addend)
+    end
+  end
+end
+
+--- The parameters get the sum over all blocks, of all ranks.
+---@param what string  for messages
+function Gradients:finish(what)
+  local ranks, sums = world(), self.nodes[1] or take(self.parameters)
+  if #self.plan.order > 1 then
+    ranks:sum(what, self.nodes, self.plan.counts, self.plan.order, sums)
+  elseif ranks.size > 1 then -- one rank has all blocks
+    ranks:sum(what, self.nodes, self.plan.counts, { 1 }, sums)
+  end
+  self.nodes = {}
+  give(self.parameters, sums)
+end
+
+--- What of an update belongs to the blocks of this rank.
+---@param parameters saros.Tensor[]
+---@param blocks integer
+---@return saros.ranks.Gradients
+return function(parameters, blocks)
+  local ranks = world()
+  return setmetatable({
+    parameters = parameters,
+    plan = tree.plan(blocks, ranks.rank + 1, ranks.size),
+    nodes = {},
+  }, Gradients)
+end
