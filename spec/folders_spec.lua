@@ -36,7 +36,7 @@ local WORDS = {
   recurrent = { "r", "recurrence" },
   program = { "node", "at", "number", "attribute" },
   kernel = { "real", "kernels", "packed", "unary", "binary", "step", "loss", "ctc", "crf", "attention", "finite",
-    "delta" },
+    "delta", "square" },
   lua = { "binding" },
 }
 
