@@ -340,8 +340,9 @@ describe("an ONNX file that is refused", function()
 
   it("says all that is not supported, at once", function()
     refused(graph { { "Det", "x", "a", name = "first" }, { "Foo", "a", "b", domain = "my.own" },
-      { "Bar", "x", "unread" }, { "Loop", "b", "y" } },
-      'got "first" (Det), "b" (my.own.Foo), "y" (Loop)')
+      { "Bar", "x", "unread" }, { "Loop", "- - b", "y", body = models.graph { nodes = { { "Baz", "b", "inner" } },
+      outputs = { "inner" } } } }, 'got "first" (Det), "b" (my.own.Foo), "inner" (Baz)')
+    refused(graph { { "Loop", "x", "y" } }, '"y" (Loop with 1 inputs)')
     refused(graph { { "Exp", "x", "R" }, { "GRU", "x R R", "y", name = "g" } }, '"g" (GRU with weights that depend on')
   end)
 

@@ -44,6 +44,35 @@ local function after(graph, node, order, n)
   end
 end
 
+--- The axis of steps of what a Scan or the body of a Loop reads step by step; nil if it does not.
+local function stepped(node, n)
+  if node.op == "Scan" then
+    local k = n - (#node.inputs - (node.attributes.num_scan_inputs or 0))
+    return k > 0 and ((node.attributes.scan_input_axes or {})[k] or 0) or nil
+  end
+end
+
+--- The axis along which the body of a Loop chooses one place each step.
+local function chosen(node, known)
+  for _, inner in ipairs(node.op == "Loop" and node.body and node.body.nodes or {}) do
+    local own = inner.op == "Gather" and inner.inputs[2] == node.body.inputs[1] and known[inner.inputs[1]]
+    if own then
+      return own, inner.attributes.axis or 0
+    end
+  end
+end
+
+local OF_AXIS = { [0] = "TBF", [1] = "BTF" }
+
+--- Letters by axis of the input, where `own` says which of its axes each one here was.
+local function by_axis(own, labels)
+  local found = {}
+  for k, axis in ipairs(own) do
+    found[axis or 0] = labels:sub(k, k)
+  end
+  return found
+end
+
 --- What the first node that tells says of the axes: labels by axis of the input, and the number
 --- of features, if it is a layer.
 local function told(graph, name, rank)
@@ -53,16 +82,17 @@ local function told(graph, name, rank)
   end
   local known = { [name] = order }
   for _, node in ipairs(graph.nodes) do
+    local read, axis = chosen(node, known)
+    if read and #read == 3 and OF_AXIS[axis] then
+      return by_axis(read, OF_AXIS[axis])
+    end
     for n, input in ipairs(node.inputs) do
       local own = known[input]
-      local labels = own and n == 1 and #own == 3 and (RECURRENT[node.op]
-        and ((node.attributes.layout or 0) ~= 0 and "BTF" or "TBF") or node.op == "Conv" and "BFT")
+      local labels = own and #own == 3 and (n == 1 and RECURRENT[node.op]
+        and ((node.attributes.layout or 0) ~= 0 and "BTF" or "TBF") or n == 1 and node.op == "Conv" and "BFT"
+        or OF_AXIS[stepped(node, n) or -1])
       if labels then
-        local found = {}
-        for k, axis in ipairs(own) do
-          found[axis or 0] = labels:sub(k, k)
-        end
-        return found, RECURRENT[node.op] and node.layer.input or nil
+        return by_axis(own, labels), RECURRENT[node.op] and node.layer.input or nil
       end
       local next_axes = own and after(graph, node, own, n)
       if next_axes then

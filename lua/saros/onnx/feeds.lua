@@ -21,6 +21,7 @@ local INTEGERS = { [2] = true, [3] = true, [5] = true, [6] = true, [7] = true }
 ---@field features integer[]  sizes of the axes of features, in order
 ---@field width integer?
 ---@field count integer?  of ids
+---@field is_once boolean  given once for a sequence, (B, F): it has no axis of time, and others do
 ---@field is_lengths boolean  the graph's sequence_lens, which a caller gives as `lengths`
 ---@field is_optional boolean  are lengths for layers alone, which take rows to be whole without?
 
@@ -105,6 +106,7 @@ end
 ---@param is_step boolean
 ---@return saros.Tensor
 function feeds.into(feed, x, is_step)
+  is_step = is_step or feed.is_once
   local places, order, sizes = { T = not is_step and 1 or nil, B = is_step and 1 or 2 }, {}, {}
   local rows = x:shape()
   local shape = { table.unpack(rows, 1, is_step and 1 or 2) }
@@ -131,6 +133,7 @@ end
 --- Some value for an input, of zeros or first ids.
 ---@param feed saros.onnx.Feed
 function feeds.sample(feed, T, B, is_step)
+  is_step = is_step or feed.is_once
   if feed.is_ids then
     local x = core.ids(core.ones(T * B))
     return is_step and x or x:reshape(T, B)

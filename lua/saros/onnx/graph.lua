@@ -22,6 +22,7 @@ local work = require "saros.onnx.work"
 ---@field budget { left: integer }
 ---@field taken table<string, boolean>  names that something has
 ---@field trial saros.onnx.Trial?
+---@field inside integer  how many bodies stand around the node that is read
 local Graph = {}
 Graph.__index = Graph
 
@@ -186,10 +187,21 @@ local function condition_of(self, node, depends)
     local value = self:constant(name)
     return (tensors.is_integers(value) and value[1] or tensors.real(value):flatten()[1]) ~= 0
   end
+  if self.inside > 0 then
+    return nil
+  end
   self.trial = self.trial or trial.new(self)
   local known = self.trial:integers(name)
   if known and #known > 0 then
     return known[1] ~= 0
+  end
+end
+
+--- Initializers of a branch or a body.
+local function define_initializers(self, proto, scope)
+  for _, given in ipairs(proto.initializer or {}) do
+    local name = defined(self, scope, given.name or "")
+    self.protos[name], self.is_initializer[name] = given, true
   end
 end
 
@@ -200,10 +212,7 @@ local function take_branch(self, node, is_true, scope)
     fail_at(node, "expected both branches, with as many outputs as the node")
   end
   local inner = { names = {}, outer = scope }
-  for _, proto in ipairs(branch.initializer or {}) do
-    local name = defined(self, inner, proto.name or "")
-    self.protos[name], self.is_initializer[name] = proto, true
-  end
+  define_initializers(self, branch, inner)
   walk(self, branch.node or {}, inner)
   for n, name in ipairs(node.outputs) do
     local same = read_node(self, { op_type = "Identity", input = { resolved(inner, branch.output[n].name or "") } })
@@ -211,6 +220,8 @@ local function take_branch(self, node, is_true, scope)
     self:add(same)
   end
 end
+
+-- --- One node ----------------------------------------------------------------------------------------------
 
 local NEUTRAL = { Add = 0, Mul = 1 }
 
@@ -225,6 +236,46 @@ local function simplify(self, node)
       return
     end
   end
+end
+
+-- --- Bodies ----------------------------------------------------------------------------------------------
+
+--- f(node) for all nodes of a list and of their bodies.
+---@param nodes saros.onnx.Node[]
+---@param f fun(node: saros.onnx.Node)
+function Graph.each(nodes, f)
+  for _, node in ipairs(nodes) do
+    f(node)
+    if node.body then
+      Graph.each(node.body.nodes, f)
+    end
+  end
+end
+
+--- Reads the body of a node that runs one: its nodes become a list beside those of the graph. What they read
+--- outside is added to what the node depends on.
+local function read_body(self, node, depends, scope)
+  local proto, inner, outer_nodes = node.attributes.body, { names = {}, outer = scope }, self.nodes
+  local body = { nodes = {}, inputs = {}, outputs = {} }
+  define_initializers(self, proto, inner)
+  for n, info in ipairs(proto.input or {}) do
+    body.inputs[n] = defined(self, inner, info.name or "")
+    self.depends[body.inputs[n]] = depends
+  end
+  self.nodes, self.inside = body.nodes, self.inside + 1
+  walk(self, proto.node or {}, inner)
+  self.nodes, self.inside = outer_nodes, self.inside - 1
+  for n, info in ipairs(proto.output or {}) do
+    body.outputs[n] = resolved(inner, info.name or "")
+  end
+  Graph.each(body.nodes, function(each)
+    for _, name in ipairs(each.inputs) do
+      for input in pairs(self.depends[name] or {}) do
+        depends[input] = true
+      end
+    end
+  end)
+  node.body = body
 end
 
 local SHAPES = { Shape = true, Size = true }
@@ -245,6 +296,9 @@ function Graph:add(node, scope)
   elseif not depends and node.entry and not node.entry.make then
     fold(self, node)
     return
+  elseif node.entry and node.entry.has_body and type(node.attributes.body) == "table" then
+    depends = depends or {}
+    read_body(self, node, depends, scope)
   end
   self.nodes[#self.nodes + 1] = node
   for _, name in ipairs(node.outputs) do
@@ -264,6 +318,11 @@ local function prune(self)
   for _, info in ipairs(self.outputs) do
     needed[info.name or ""] = true
   end
+  local function need(node)
+    for _, name in ipairs(node.inputs) do
+      needed[name] = true
+    end
+  end
   for n = #self.nodes, 1, -1 do
     local node, is_needed = self.nodes[n], false
     for _, name in ipairs(node.outputs) do
@@ -271,14 +330,15 @@ local function prune(self)
     end
     if is_needed then
       table.insert(kept, 1, node)
-      for _, name in ipairs(node.inputs) do
+      for _, name in ipairs(node.body and node.body.outputs or {}) do
         needed[name] = true
       end
-      if not node.entry then
-        table.insert(unknown, 1, ("%q (%s)"):format(node.name, node.title))
-      end
+      Graph.each({ node }, need)
     end
   end
+  Graph.each(kept, function(node)
+    unknown[#unknown + 1] = not node.entry and ("%q (%s)"):format(node.name, node.title) or nil
+  end)
   if #unknown > 0 then
     error("expected nodes with operators that are supported, got " .. table.concat(unknown, ", "), 0)
   end
@@ -293,7 +353,7 @@ end
 local function read(model, source, constants)
   local self = setmetatable({
     nodes = {}, values = {}, protos = {}, is_initializer = {}, depends = {}, inputs = {}, budget = work.new(),
-    outputs = model.graph.output or {}, opset = model.opset, source = source, taken = {},
+    outputs = model.graph.output or {}, opset = model.opset, source = source, taken = {}, inside = 0,
   }, Graph)
   for _, proto in ipairs(model.graph.node) do
     for _, name in ipairs(proto.output or {}) do
@@ -320,4 +380,4 @@ local function read(model, source, constants)
   return self
 end
 
-return { read = read, run = Graph.run }
+return { read = read, run = Graph.run, each = Graph.each }

@@ -70,25 +70,28 @@ local function add_value(self, name)
     or self:add_buffer(name, value:shape(), fill)
 end
 
+--- Parameters and layers of a node; what is not supported is added to problems.
+local function add_node(self, node, problems)
+  local fixed = {}
+  for _, n in ipairs(node.entry.fixed or {}) do
+    fixed[n] = true
+    if (node.inputs[n] or "") ~= "" and self:constant(node.inputs[n]) == nil then
+      problems[#problems + 1] = ("%q (%s with weights that depend on the input)"):format(node.name, node.title)
+    end
+  end
+  for n, name in ipairs(node.inputs) do
+    if not fixed[n] then
+      add_value(self, name)
+    end
+  end
+  node.model, node.key = self, node.body and plain_name(self, node.name)
+  local problem = #problems == 0 and node.entry.make and node.entry.make(node, self)
+  problems[#problems + 1] = problem and ("%q (%s with %s)"):format(node.name, node.title, problem) or nil
+end
+
 local function add_parameters(self)
   local problems = {}
-  for _, node in ipairs(self.graph.nodes) do
-    local fixed = {}
-    for _, n in ipairs(node.entry.fixed or {}) do
-      fixed[n] = true
-      if (node.inputs[n] or "") ~= "" and self:constant(node.inputs[n]) == nil then
-        problems[#problems + 1] = ("%q (%s with weights that depend on the input)"):format(node.name, node.title)
-      end
-    end
-    for n, name in ipairs(node.inputs) do
-      if not fixed[n] then
-        add_value(self, name)
-      end
-    end
-    node.model = self
-    local problem = #problems == 0 and node.entry.make and node.entry.make(node, self)
-    problems[#problems + 1] = problem and ("%q (%s with %s)"):format(node.name, node.title, problem) or nil
-  end
+  graphs.each(self.graph.nodes, function(node) add_node(self, node, problems) end)
   if #problems > 0 then
     error("expected nodes with operators that are supported, got " .. table.concat(problems, ", "), 0)
   end
@@ -103,24 +106,44 @@ function Model:state_of(node)
 end
 
 function Model:keep_state(node, after)
-  if node.keeps then
+  if node.keeps and next(after) ~= nil then
     self.now.after[node.key] = after
+  end
+end
+
+--- Runs nodes on values by name.
+---@param nodes saros.onnx.Node[]
+---@param values table<string, any>
+function Model:run_nodes(nodes, values)
+  for _, node in ipairs(nodes) do
+    local inputs = {}
+    for n, name in ipairs(node.inputs) do
+      inputs[n] = name ~= "" and values[name] or false
+    end
+    for n, value in ipairs(graphs.run(node, inputs, self.now.budget)) do
+      values[node.outputs[n] or ""] = value
+    end
+  end
+end
+
+--- Values for a run of a body, which has those around it, too.
+---@return table<string, any>
+function Model:inner_values()
+  return setmetatable({}, { __index = self.now.values })
+end
+
+--- Takes a step of a loop from what a graph may do while it is read.
+function Model:take_step()
+  if self.now.budget then
+    work.take(self.now.budget, "Loop", {})
   end
 end
 
 --- Runs the graph; values by name.
 local function run_graph(self, given, state, budget)
   local values = setmetatable(given, { __index = self.graph.values })
-  self.now = { state = state, after = nn_states.new {} }
-  for _, node in ipairs(self.graph.nodes) do
-    local inputs = {}
-    for n, name in ipairs(node.inputs) do
-      inputs[n] = name ~= "" and values[name] or false
-    end
-    for n, value in ipairs(graphs.run(node, inputs, budget)) do
-      values[node.outputs[n] or ""] = value
-    end
-  end
+  self.now = { state = state, after = nn_states.new {}, values = values, budget = budget }
+  self:run_nodes(self.graph.nodes, values)
   local after = self.now.after
   self.now = false
   return values, after
@@ -128,7 +151,7 @@ end
 
 local function rows_of(self, list, is_step)
   for _, feed in ipairs(self.feeds) do
-    local x = list[feed.name]
+    local x = not feed.is_once and list[feed.name]
     if x then
       return x:size(is_step and 1 or 2), x:size(1)
     end
@@ -196,6 +219,26 @@ local function run_steps(self, list, state, T)
   return all, state
 end
 
+--- What an input is expected to be.
+local function expected(feed)
+  local axes = { feed.is_once and "B" or "T, B", not feed.is_ids and feed.width or nil }
+  return ("a tensor (%s)%s"):format(table.concat(axes, ", "), feed.is_ids and " of ids" or "")
+end
+
+--- A value of a caller for an input: once for a sequence, the first step will do, which a session gives.
+local function accepted(feed, own)
+  if options.tensor.accept(own) == nil then
+    return nil
+  end
+  local rank = feed.is_ids and 2 or 3
+  if feed.is_once and own:rank() == rank then
+    own = own:select(1, 1)
+  end
+  rank = feed.is_once and rank - 1 or rank
+  local is_fit = own:rank() == rank and (feed.is_ids or own:size(rank) == feed.width)
+  return is_fit and own or nil
+end
+
 --- Checks what a caller gives: tensors by name.
 local function inputs_of(self, x)
   local list, wanted = {}, {}
@@ -203,13 +246,11 @@ local function inputs_of(self, x)
     wanted[#wanted + 1] = not feed.is_lengths and feed or nil
   end
   for _, feed in ipairs(wanted) do
-    local own = #wanted == 1 and options.tensor.accept(x) or type(x) == "table" and x[feed.name] or nil
-    local rank = feed.is_ids and 2 or 3
-    if options.tensor.accept(own) == nil or own:rank() ~= rank or rank == 3 and own:size(3) ~= feed.width then
-      options.fail(("onnx: expected input %q as a tensor (T, B%s), got %s"):format(feed.name,
-        rank == 3 and ", " .. feed.width or ") of ids", options.describe(own)):gsub("ids%)", "ids"))
-    end
-    if self.is_alone and own:size(2) ~= 1 then
+    local given = #wanted == 1 and options.tensor.accept(x) or type(x) == "table" and x[feed.name] or nil
+    local own = accepted(feed, given)
+    if not own then
+      options.fail(("onnx: expected input %q as %s, got %s"):format(feed.name, expected(feed), options.describe(given)))
+    elseif self.is_alone and not feed.is_once and own:size(2) ~= 1 then
       options.fail(("onnx: expected one row, as the file has no axis of rows, got %s"):format(options.describe(own)))
     end
     list[feed.name] = own
@@ -249,7 +290,17 @@ end
 
 -- --- Making ----------------------------------------------------------------------------------------------
 
---- Layers whose first state is none of the graph's keep theirs by themselves.
+--- True if a value depends on a state of the graph.
+local function begins_there(self, name, is_state)
+  for input in pairs(self.graph.depends[name or ""] or {}) do
+    if is_state[input] then
+      return true
+    end
+  end
+  return false
+end
+
+--- Layers and loops whose first state is none of the graph's keep theirs by themselves; a loop each of them.
 local function find_keepers(self)
   local is_state = {}
   for _, own in ipairs(self.states_of_graph) do
@@ -257,15 +308,17 @@ local function find_keepers(self)
   end
   local any = false
   for _, node in ipairs(self.graph.nodes) do
-    if node.entry.initial then
-      node.keeps = true
-      for _, n in ipairs(node.entry.initial) do
-        for input in pairs(self.graph.depends[node.inputs[n] or ""] or {}) do
-          node.keeps = node.keeps and not is_state[input]
-        end
+    local initial = node.initial or node.entry.initial
+    node.keeps, node.kept = initial ~= nil and #initial > 0, node.initial and {}
+    for place, n in ipairs(initial or {}) do
+      local is_there = begins_there(self, node.inputs[n], is_state)
+      if node.kept then
+        node.kept[place] = not is_there
+      else
+        node.keeps = node.keeps and not is_there
       end
-      any = any or node.keeps
     end
+    any = any or node.keeps
   end
   self.stateful = any or #self.states_of_graph > 0
 end
@@ -288,6 +341,9 @@ local function find_feeds(self, given)
     end
   end
   self.is_alone = self.is_alone and not self.is_step
+  for _, feed in ipairs(self.feeds) do
+    feed.is_once = not self.is_step and not feed.is_lengths and not feed.letters:find "T"
+  end
   if #self.inputs == 0 then
     error("expected a graph with an input that is no state, got none", 0)
   end
@@ -304,7 +360,7 @@ local function fixed_time(self)
 end
 
 --- Runs the graph on zeros of two sizes, to see where time and rows are in its outputs.
-local function probe(self, sizes)
+local function probe(self, sizes, budget)
   local shapes = {}
   for n, size in ipairs(sizes) do
     local list, lengths = {}, {}
@@ -314,7 +370,7 @@ local function probe(self, sizes)
     for _, feed in ipairs(self.feeds) do
       list[feed.name] = not feed.is_lengths and feeds.sample(feed, size[1], size[2], self.is_step) or nil
     end
-    local values = run(self, list, {}, lengths, work.new())
+    local values = run(self, list, {}, lengths, budget)
     for _, out in ipairs(self.outs) do
       shapes[out.name] = shapes[out.name] or {}
       shapes[out.name][n] = tensors.shape(values[out.name])
@@ -338,9 +394,9 @@ local function find_outputs(self)
     error("expected a graph with an output that is no state, got none", 0)
   end
   local _ <close> = core.no_gradient()
-  local T = fixed_time(self)
-  local ok, message = pcall(probe, self, { { T or 5, 3 }, { T or 7, 2 } })
-  if not ok and not pcall(probe, self, { { T or 5, 1 }, { T or 7, 1 } }) then
+  local T, budget = fixed_time(self), work.new()
+  local ok, message = pcall(probe, self, { { T or 5, 3 }, { T or 7, 2 } }, budget)
+  if not ok and not pcall(probe, self, { { T or 5, 1 }, { T or 7, 1 } }, budget) then
     error(message, 0)
   end
 end

@@ -69,10 +69,10 @@ local function of_layers(graph, is_input, pairs_)
     end
   end
   for _, node in ipairs(graph.nodes) do
-    for place, n in ipairs(node.entry.initial or {}) do
-      local name = node.inputs[n]
+    for place, n in ipairs(node.initial or node.entry.initial or {}) do
+      local name, final = node.inputs[n], node.outputs[place - 1 + (node.first_final or 2)]
       local input = name and name ~= "" and origin(givers, name)
-      local output = node.outputs[place + 1] and goal[node.outputs[place + 1]]
+      local output = final and goal[final]
       if input and is_input[input] and output then
         pairs_[input] = pairs_[input] or output
       end

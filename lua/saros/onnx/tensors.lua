@@ -5,6 +5,7 @@
 ---     saros.onnx.Integers   few integers, such as a shape, with which nodes compute in Lua
 ---     saros.onnx.Parts      tensors that an axis before theirs would stack, such as the states (B, H) of layers:
 ---                           kept apart, because a step of a program has each of them as a state
+---     saros.onnx.Sequence   a list of tensors, as ONNX has it
 ---
 --- This file reads them from a file, and turns one kind into another.
 
@@ -59,6 +60,22 @@ function tensors.parts(list)
   return setmetatable({ parts = list }, Parts)
 end
 
+---@class saros.onnx.Sequence
+---@field items any[]
+local Sequence = {}
+Sequence.__index = Sequence
+Sequence.__name = "sequence of tensors"
+
+---@param items any[]
+---@return saros.onnx.Sequence
+function tensors.sequence(items)
+  return setmetatable({ items = items }, Sequence)
+end
+
+function tensors.is_sequence(value)
+  return getmetatable(value) == Sequence
+end
+
 function tensors.is_integers(value)
   return getmetatable(value) == Integers
 end
@@ -95,6 +112,8 @@ function tensors.tensor(value)
       list[n] = x + 0.0
     end
     return #list > 0 and core.tensor(list):reshape(value.shape) or core.zeros(value.shape)
+  elseif tensors.is_sequence(value) then
+    error("expected a tensor, got a sequence of tensors", 0)
   end
   return value
 end
@@ -106,13 +125,28 @@ function tensors.real(value)
   return x:dtype() == "ids" and core.tensor(x) - 1 or x
 end
 
---- The shape of a value.
+--- How many elements the tensors of a sequence have.
+local function elements_of(sequence)
+  local count = 0
+  for _, value in ipairs(sequence.items) do
+    local of_one = 1
+    for _, size in ipairs(tensors.shape(value)) do
+      of_one = of_one * size
+    end
+    count = count + of_one
+  end
+  return count
+end
+
+--- The shape of a value; of a sequence, the number of all elements.
 ---@return integer[]
 function tensors.shape(value)
   if tensors.is_integers(value) then
     return table.move(value.shape, 1, #value.shape, 1, {})
   elseif tensors.is_parts(value) then
     return { #value.parts, table.unpack(value.parts[1]:shape()) }
+  elseif tensors.is_sequence(value) then
+    return { elements_of(value) }
   end
   return value:shape()
 end

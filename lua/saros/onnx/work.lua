@@ -7,6 +7,9 @@ local work = {}
 
 local MOST_OF_ONE, MOST = 1 << 24, 1 << 28
 
+-- What a node takes besides: the steps of loops are bounded, too.
+local OF_A_NODE = 4096
+
 local function count_of(shape)
   local count = 1
   for _, size in ipairs(shape) do
@@ -46,7 +49,7 @@ end
 ---@param inputs any[]  false for one that is absent
 function work.take(budget, op, inputs)
   local bound = bound_of(op, inputs)
-  budget.left = budget.left - bound
+  budget.left = budget.left - bound - OF_A_NODE
   if bound > MOST_OF_ONE or budget.left < 0 then
     error("expected a graph that can be tried with little work, got one that makes too many elements", 0)
   end
