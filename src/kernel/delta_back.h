@@ -29,10 +29,13 @@ typedef struct delta_gradients {
   real *fading;              // (C, Kp): keys on their way to the end
   real *end, *fades;         // (Kp), (Q, Kp): of log G(end), and at each step
   double *later;             // (Kp): their sum from one step on
+  real *
+      plain;  // (Q + taps - 1, P): of sums of convolutions, then of their inputs
   size_t used;
 } delta_gradients;
 
-static delta_gradients lay_out_gradients(const delta_chunk *c, real *room) {
+static delta_gradients lay_out_gradients(const delta_chunk *c, int taps,
+                                         real *room) {
   delta_gradients d = {0};
   d.read = take(room, &d.used, c->Rp * c->Vp);
   d.read_turned = take(room, &d.used, c->Vp * c->Rp);
@@ -47,12 +50,13 @@ static delta_gradients lay_out_gradients(const delta_chunk *c, real *room) {
   d.end = take(room, &d.used, c->Kp);
   d.fades = take(room, &d.used, c->Q * c->Kp);
   d.later = (double *)(void *)take(room, &d.used, 2 * c->Kp);
+  d.plain = take(room, &d.used, (c->Q + taps) * c->P);
   return d;
 }
 
 static size_t backward_room(const kernel_delta_sizes *s, int steps) {
   const delta_chunk c = lay_out(s, steps, 1, 1, NULL);
-  return lay_out_gradients(&c, NULL).used;
+  return lay_out_gradients(&c, s->taps, NULL).used;
 }
 
 /* d.read of queries is dy; d.u = scores^T dy + until dm */
@@ -111,7 +115,8 @@ static void add_value_gradients(const delta_chunk *c, const delta_gradients *d,
                                 const kernel_delta_gradients *out,
                                 const kernel_delta_chunk *x) {
   real sum[KERNEL_DELTA_MOST];
-  for (int r = 0; r < c->C && out->v != NULL; r++) {
+  const int adds = out->v != NULL && !x->sizes->is_convolved[KERNEL_DELTA_V];
+  for (int r = 0; r < c->C && adds; r++) {
     const real *du = d->u + r * c->Vp, write = c->write[r];
     real *dv = out->v + place_of(c, x, r) * (size_t)c->V;
     KERNEL_INDEPENDENT
@@ -438,19 +443,68 @@ static void add_row_gradients(const delta_chunk *c, const delta_gradients *d,
   join_keys(c, d);
   stretch_back(c, d, 0, c->C, x->length.k);
   stretch_back(c, d, c->C, c->R, x->length.q);
-  for (int s = 0; s < c->Q && out->q != NULL; s++)
+  const int *convolved = x->sizes->is_convolved;
+  for (int s = 0; s < c->Q && out->q && !convolved[KERNEL_DELTA_Q]; s++)
     put_row(out->q + (x->row[s] * H + (size_t)x->head) * K,
             d->rows + (c->C + s) * c->Kp, K, out->is_fresh);
-  for (int r = 0; r < c->C && out->k != NULL; r++)
+  for (int r = 0; r < c->C && out->k && !convolved[KERNEL_DELTA_K]; r++)
     put_row(out->k + place_of(c, x, r) * K, d->rows + r * c->Kp, K,
             out->is_fresh);
+}
+
+/* The gradient of a step's block, times the slope of what made it; of values, which
+** micro-step r has, that of u times write. */
+static inline void fall_back(real *to, const real *dy, const real *slope,
+                             real factor, ptrdiff_t width) {
+  KERNEL_INDEPENDENT
+  for (ptrdiff_t p = 0; p < width; p++)
+    to[p] = factor * dy[p] * (slope ? slope[p] : 1);
+}
+
+/* d.plain, but for its last rows, of the sums that silu read. */
+static void begin_convolution(const delta_chunk *c, const delta_gradients *d,
+                              const kernel_delta_chunk *x) {
+  for (int i = 0; i < kernel_delta_blocks(x->sizes); i++) {
+    const kernel_delta_block b = kernel_delta_block_of(x->sizes, x->head, i);
+    const int j = i <= c->n ? i - 1 : i - 1 - c->n;
+    for (int s = 0; s < c->Q && b.n > 0; s++) {
+      const ptrdiff_t at = s * c->P + b.at, r = s * c->n + j;
+      fall_back(d->plain + at,
+                i == 0      ? d->rows + (c->C + s) * c->Kp
+                : i <= c->n ? d->rows + r * c->Kp
+                            : d->u + r * c->Vp,
+                x->convolution.has_silu ? c->slope + at : NULL,
+                i > c->n ? c->write[r] : 1, padded(b.n));
+    }
+  }
+}
+
+/* Adds the gradients of what is convolved, and of the taps. */
+static void convolve_back(const delta_chunk *c, const delta_gradients *d,
+                          const kernel_delta_gradients *out,
+                          const kernel_delta_chunk *x) {
+  real *const streams[] = {out->q, out->k, out->v};
+  const delta_filter f = filter_of(c, x);
+  const size_t kept =
+      (size_t)(x->sizes->taps - 1) * (size_t)c->P * sizeof(real);
+  begin_convolution(c, d, x);
+  memcpy(d->plain + c->Q * c->P, out->carry, kept);
+  memcpy(out->carry, d->plain, kept);
+  delta_filter_back(&f, d->plain, out->taps);
+  for (int i = 0; i < kernel_delta_blocks(x->sizes); i++) {
+    const kernel_delta_block b = kernel_delta_block_of(x->sizes, x->head, i);
+    real *to = streams[b.stream];
+    for (int s = 0; s < c->Q && b.n > 0 && to != NULL; s++)
+      put_row(to + x->row[s] * b.row + b.from, d->plain + s * c->P + b.at,
+              (size_t)b.n, out->is_fresh);
+  }
 }
 
 static void backward(const kernel_delta_gradients *out, const real *dy,
                      real *dm, const real *m, real *kept, real *given,
                      const kernel_delta_chunk *x) {
   const delta_chunk c = chunk_of(x, kept);
-  const delta_gradients d = lay_out_gradients(&c, given);
+  const delta_gradients d = lay_out_gradients(&c, x->sizes->taps, given);
   fetch_ahead(x, dy, 1, c.V);
   begin_back(&c, &d, dy, dm, x);
   fetch_ahead(x, out->v, c.n, c.V);
@@ -477,6 +531,8 @@ static void backward(const kernel_delta_gradients *out, const real *dy,
       add_channel_decays(&c, &d, out->decay, x);
   }
   add_row_gradients(&c, &d, out, x);
+  if (x->sizes->taps > 0)
+    convolve_back(&c, &d, out, x);
 }
 
 #endif

@@ -21,8 +21,7 @@
 #ifndef DELTA_CHUNK_H
 #define DELTA_CHUNK_H
 
-#include "delta_channels.h"
-#include "elementary.h"
+#include "delta_convolve.h"
 
 /* --- The arrays of a chunk ------------------------------------------------------ */
 
@@ -42,6 +41,9 @@ typedef struct delta_chunk {
   real *factor, *faded;  // (Q, Kp): of each step, and of all up to it; or null
   real *weight;  // (R, Cp): of scores: 0 where nothing is seen, else 1 or,
                  // with one decay a head, G(r) / G(i)
+  ptrdiff_t P;   // columns of what is convolved
+  real *plain;   // (taps - 1 + Q, P): before the convolution
+  real *slope;   // (Q, P): the derivative of silu
   size_t used;   // elements
 } delta_chunk;
 
@@ -81,6 +83,9 @@ static delta_chunk lay_out(const kernel_delta_sizes *s, int steps, int erases,
   c.write = take(room, &c.used, c.Cp);
   c.erase = take(room, &c.used, c.Cp);
   c.stretch = take(room, &c.used, c.Rp);
+  c.P = kernel_delta_columns(s);
+  c.plain = take(room, &c.used, (s->taps + c.Q) * c.P);
+  c.slope = take(room, &c.used, c.Q * c.P);
   return c;
 }
 
@@ -180,21 +185,87 @@ static void stretch_rows(const delta_chunk *c, int from, int to, real length,
   }
 }
 
-/* Copies the inputs of the head. */
-static void gather(const delta_chunk *c, const kernel_delta_chunk *x) {
+/* Copies what is convolved of the head, from taps - 1 steps before the chunk on. */
+static void gather_plain(const delta_chunk *c, const kernel_delta_chunk *x) {
+  const real *const streams[] = {x->x.q, x->x.k, x->x.v};
+  const kernel_delta_convolution *o = &x->convolution;
+  const int before = x->sizes->taps - 1;
+  for (int i = 0; i < kernel_delta_blocks(x->sizes); i++) {
+    const kernel_delta_block b = kernel_delta_block_of(x->sizes, x->head, i);
+    const real *from = streams[b.stream], *memory = o->memory[b.stream];
+    for (int s = 0; s < before + c->Q && b.n > 0; s++) {
+      const ptrdiff_t past = s < before ? o->past[s] : 0;
+      const real *row = s >= before ? from + x->row[s - before] * b.row
+                        : past >= 0 ? from + (size_t)past * b.row
+                        : past == -1 || memory == NULL
+                            ? NULL
+                            : memory + (size_t)(-2 - past) * b.row;
+      copy_padded(c->plain + s * c->P + b.at, row ? row + b.from : from,
+                  row ? b.n : 0, padded(b.n));
+    }
+  }
+}
+
+/* Where a block stands in the chunk, and how far apart its steps are. */
+static real *place_of_block(const delta_chunk *c, int block, ptrdiff_t *step) {
+  *step = block == 0 ? c->Kp : c->n * (block <= c->n ? c->Kp : c->Vp);
+  return block == 0      ? c->rows + c->C * c->Kp
+         : block <= c->n ? c->rows + (block - 1) * c->Kp
+                         : c->values + (block - 1 - c->n) * c->Vp;
+}
+
+static delta_filter filter_of(const delta_chunk *c,
+                              const kernel_delta_chunk *x) {
+  const int taps = x->sizes->taps;
+  return (delta_filter){
+      taps, c->Q, c->P,
+      x->convolution.weights + (ptrdiff_t)x->head * taps * c->P, c->plain};
+}
+
+/* With 'goes_back', keeps the slopes. */
+static void convolve(const delta_chunk *c, const kernel_delta_chunk *x,
+                     int goes_back) {
+  const delta_filter f = filter_of(c, x);
+  gather_plain(c, x);
+  for (int i = 0; i < kernel_delta_blocks(x->sizes); i++) {
+    const kernel_delta_block b = kernel_delta_block_of(x->sizes, x->head, i);
+    ptrdiff_t step;
+    real *to = place_of_block(c, i, &step);
+    if (b.n == 0)
+      continue;
+    delta_filter_forward(&f, b.at, padded(b.n), to, step);
+    if (x->convolution.has_silu)
+      delta_silu(to, step, goes_back ? c->slope + b.at : NULL, c->P, c->Q,
+                 padded(b.n));
+  }
+}
+
+/* Copies the inputs of the head that no convolution makes. */
+static void gather_inputs(const delta_chunk *c, const kernel_delta_chunk *x) {
   const size_t H = (size_t)x->sizes->heads, head = (size_t)x->head;
   const size_t K = (size_t)c->K, V = (size_t)c->V;
+  const int *convolved = x->sizes->is_convolved;
   for (int r = 0; r < c->C; r++) {
     const size_t at =
         (x->row[r / c->n] * (size_t)c->n + (size_t)(r % c->n)) * H + head;
-    copy_padded(c->rows + r * c->Kp, x->x.k + at * K, c->K, c->Kp);
-    copy_padded(c->values + r * c->Vp, x->x.v + at * V, c->V, c->Vp);
+    if (!convolved[KERNEL_DELTA_K])
+      copy_padded(c->rows + r * c->Kp, x->x.k + at * K, c->K, c->Kp);
+    if (!convolved[KERNEL_DELTA_V])
+      copy_padded(c->values + r * c->Vp, x->x.v + at * V, c->V, c->Vp);
     c->write[r] = x->x.write ? x->x.write[at] : 1;
     c->erase[r] = x->x.erase ? x->x.erase[at] : 0;
   }
-  for (int s = 0; s < c->Q; s++)
+  for (int s = 0; s < c->Q && !convolved[KERNEL_DELTA_Q]; s++)
     copy_padded(c->rows + (c->C + s) * c->Kp,
                 x->x.q + (x->row[s] * H + head) * K, c->K, c->Kp);
+}
+
+/* What the chunk computes with. */
+static void gather(const delta_chunk *c, const kernel_delta_chunk *x,
+                   int goes_back) {
+  if (x->sizes->taps > 0)
+    convolve(c, x, goes_back);
+  gather_inputs(c, x);
   stretch_rows(c, 0, c->C, x->length.k, x->length.epsilon);
   stretch_rows(c, c->C, c->R, x->length.q, x->length.epsilon);
   delta_turn(c->keys, c->Cp, c->rows, c->Kp, c->C, c->K);
@@ -387,7 +458,7 @@ static void forward(real *y, real *next, const real *m, real *kept,
                     const kernel_delta_chunk *x) {
   const delta_chunk c = chunk_of(x, kept);
   const int last = y ? c.R : c.C;
-  gather(&c, x);
+  gather(&c, x, y == NULL);
   if (c.factor != NULL)
     find_decays(&c, x);
   fetch_ahead(x, x->x.k, c.n, c.K);

@@ -436,6 +436,9 @@ void bind_open_shape(lua_State *L);
 void bind_open_operation(lua_State *L);
 void bind_open_ctc(lua_State *L);
 void bind_open_window(lua_State *L);
+
+/* The field 'activation' of a table or nil (lua_window.c). */
+int bind_window_activation(lua_State *L, int table);
 void bind_open_finite(lua_State *L);
 void bind_open_delta(lua_State *L);
 void bind_open_recurrent(lua_State *L);

@@ -59,8 +59,7 @@ static int window(lua_State *L) {
   return bind_new_tensor(L, last) + 1;
 }
 
-/* That of the options, which may be nil. */
-static int activation_of(lua_State *L, int table) {
+int bind_window_activation(lua_State *L, int table) {
   if (lua_isnil(L, table))
     return SAROS_WINDOW_PLAIN;
   const int type = bind_push_field(L, table, "activation");
@@ -87,7 +86,7 @@ static int depthwise(lua_State *L) {
   bind_check_tensor(L, INPUT);
   bind_check_tensor(L, DEPTHWISE_WEIGHT);
   saros_window_options o = push_options(L, DEPTHWISE_OPTIONS, fields);
-  o.activation = activation_of(L, DEPTHWISE_OPTIONS);
+  o.activation = bind_window_activation(L, DEPTHWISE_OPTIONS);
   saros_tensor **out = bind_push_tensor(L);
   saros_tensor **last = bind_push_tensor(L);
   BIND_ATTEMPT(L, run_depthwise(L, o, out, last));

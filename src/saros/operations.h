@@ -406,6 +406,25 @@ SAROS_API saros_status saros_delta(saros_tensor *q, saros_tensor *k,
                                    saros_tensor *state, saros_tensor **y,
                                    saros_tensor **last);
 
+/* Short causal convolutions of q, k and v, each as saros_depthwise_convolution has it.
+** A null tensor of taps: none of that one. */
+typedef struct saros_delta_convolutions {
+  saros_tensor *taps[3];    // (F, k) of F features; k is the same, 2 to 16
+  saros_tensor *memory[3];  // (B, (k - 1) F): what came before; null: zeros
+  int activation;           // SAROS_WINDOW_PLAIN or SAROS_WINDOW_SILU
+} saros_delta_convolutions;
+
+/*
+** saros_delta of the convolutions of q, k and v, which are not written out: the way
+** back makes them again. c may be null. memories (3) gets what the next steps need of
+** each, or null where there is no convolution. Differentiable in taps and memories, too.
+*/
+SAROS_API saros_status saros_delta_convolved(
+    saros_tensor *q, saros_tensor *k, saros_tensor *v,
+    const saros_delta_options *options, const saros_delta_convolutions *c,
+    saros_tensor *state, saros_tensor **y, saros_tensor **last,
+    saros_tensor **memories);
+
 /*
 ** Depthwise convolution over time, of which each feature has its own weights:
 ** y(t) = f(bias + the sum over parts j = 0..k-1 of weight[:, j] * part j of the

@@ -221,6 +221,14 @@ function core.finite(logits, ids, state, options) end
 ---@field query_length? number  a head's vector x of q counts as length x / sqrt(x . x + epsilon); 0: as it is (0)
 ---@field key_length? number  the same of k (0)
 ---@field epsilon? number  0 or more (0)
+---@field taps_q? saros.Tensor  (H K, k), k of 2 to 16, the same for all: in place of q comes its depthwise convolution
+---  (none)
+---@field taps_k? saros.Tensor  (n H K, k): of k (none)
+---@field taps_v? saros.Tensor  (n H V, k): of v (none)
+---@field memory_q? saros.Tensor  (B, (k - 1) H K): what the convolution of q read before (zeros)
+---@field memory_k? saros.Tensor  (B, (k - 1) n H K)
+---@field memory_v? saros.Tensor  (B, (k - 1) n H V)
+---@field activation? "silu"  of the convolutions (none)
 
 --- A memory with the delta rule: each row and head has a matrix M (K, V), and a step is
 ---
@@ -228,7 +236,8 @@ function core.finite(logits, ids, state, options) end
 ---     u = write v - erase M^T k,   M = M + k u^T          for each reflection
 ---     y = M^T q
 ---
---- The reflections of a step lie side by side, the first one first.
+--- The reflections of a step lie side by side, the first one first. Convolutions are those of
+--- `depthwise`, but are not written out: the way back makes them again.
 ---@param q saros.Tensor  (T, B, H K)
 ---@param k saros.Tensor  (T, B, n H K), of length 1 by head, or with a key_length
 ---@param v saros.Tensor  (T, B, n H V)
@@ -236,6 +245,9 @@ function core.finite(logits, ids, state, options) end
 ---@param state? saros.Tensor  (B, H K V) (options.first)
 ---@return saros.Tensor y  (T, B, H V)
 ---@return saros.Tensor state  after the last step
+---@return saros.Tensor? memory_q  of the convolution of q after the last step; nil where there are no taps
+---@return saros.Tensor? memory_k
+---@return saros.Tensor? memory_v
 function core.delta(q, k, v, options, state) end
 
 ---@class saros.DepthwiseOptions: saros.WindowOptions

@@ -8,9 +8,15 @@ local matrix_layer = require "saros.nn.matrix_layer"
 -- Within the root of the length of keys, as in the authors' code.
 local LENGTH_EPSILON = 1e-6
 
---- activation(convolution(W x)).
+-- Of longer convolutions core.delta has none.
+local MOST_TAPS = 16
+
+--- What core.delta reads: W x, where it convolves that itself, or activation(convolution(W x)).
 local function mixed(self, input, name, walk, last)
   local activation = self.o.qkv_activation == "silu" and "silu" or nil
+  if self.o.convolution > 0 and self.o.convolution <= MOST_TAPS then
+    return matrix_layer.product(input, self.p["weight_" .. name])
+  end
   local x = matrix_layer.projected(self, input, name, walk, last, activation)
   if self.convolved[name] or not activation then
     return x
@@ -50,6 +56,18 @@ local function gates_of(self, sums, at, logits)
     erase = write
   end
   return write, erase, o.gate ~= "none" and decay_of(self, sums:slice(3, at + 1, sums:size(3))) or nil
+end
+
+--- The convolutions in core.delta, as its options; none where `mixed` made them.
+local function convolutions_of(self, walk)
+  local o, p, state = self.o, self.p, walk.state
+  if o.exact > 0 or o.convolution == 0 or o.convolution > MOST_TAPS then
+    return {}
+  end
+  local at = self.convolved
+  return { taps_q = p.taps_q, taps_k = p.taps_k, taps_v = p.taps_v,
+    memory_q = state and state[at.q], memory_k = state and state[at.k], memory_v = state and state[at.v],
+    activation = o.qkv_activation == "silu" and "silu" or nil }
 end
 
 --- What core.delta reads.
@@ -163,12 +181,18 @@ local function walk_over(self, input, walk, last)
   local q <close> = x.q
   local k <close> = x.k
   local v <close> = x.v
-  local read <close>, matrix = core.delta(q, k, v, {
+  local c, at = convolutions_of(self, walk), self.convolved
+  local read <close>, matrix, queries, keys, values = core.delta(q, k, v, {
+    taps_q = c.taps_q, taps_k = c.taps_k, taps_v = c.taps_v, activation = c.activation,
+    memory_q = c.memory_q, memory_k = c.memory_k, memory_v = c.memory_v,
     heads = o.heads, reflections = o.reflections, write = x.write, erase = x.erase, decay = x.decay,
     query_length = x.query_length, key_length = x.key_length, epsilon = LENGTH_EPSILON,
     mask = steps.mask, reset = steps.reset, reverse = steps.reverse, first = self.initial,
   }, walk.state and walk.state[1])
   last[1] = matrix
+  if c.taps_q then
+    last[at.q], last[at.k], last[at.v] = queries, keys, values
+  end
   return matrix_layer.output(self, input, read, "silu"), function()
     return { write = x.write, erase = x.erase, decay = x.decay and x.decay:exp() }
   end

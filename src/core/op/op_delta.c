@@ -16,52 +16,13 @@
 */
 #include <string.h>
 
-#include "op.h"
+#include "op_delta.h"
 
 /* Micro-steps from one kept state to the next. */
 #define BORDER 64
 #define CHUNK 16
 
-typedef enum delta_place {
-  D_Q,
-  D_K,
-  D_V,
-  D_WRITE,
-  D_ERASE,
-  D_DECAY,
-  D_STATE,
-  D_FIRST,
-  D_INPUTS,
-  D_PLAN = D_INPUTS,  // (B, 1 + T): how many, then steps t, or ~t where the
-                      // state starts again before the step
-  D_BORDERS,          // (B, heads, segments, K V), or null
-  D_TENSORS
-} delta_place;
-
-typedef struct delta_run {
-  saros_context *context;
-  kernel_delta_sizes sizes;
-  kernel_delta_lengths length;
-  int T, B;
-  int chunk, segment;  // steps of each, at most
-  int segments;        // of a row, at most
-  int slots;           // chunks of a segment, at most
-  saros_tensor *t[D_TENSORS];
-  saros_tensor *y, *last;            // or their gradients, null: zeros
-  saros_tensor *gradient[D_INPUTS];  // null where not wanted
-  int is_fresh;                      // those of q, k and v are to be written
-  saros_tensor
-      *first;  // (B, heads K V): the gradient of 'first' by row, or null
-  real *scratch;
-  size_t scratch_size;  // of a block
-  int blocks;
-} delta_run;
-
 /* --- The plan ------------------------------------------------------------------- */
-
-static const int32_t *plan_of(const delta_run *r, int row) {
-  return tensor_ids(r->t[D_PLAN]) + (size_t)row * ((size_t)r->T + 1);
-}
 
 /* The steps of the chunk that begins at a place of a row's list. */
 static int chunk_steps(const delta_run *r, const int32_t *plan, int from) {
@@ -87,7 +48,7 @@ static void plan_row(const delta_run *r, int32_t *plan, const real *mask,
 static void count_parts(delta_run *r) {
   r->segments = r->slots = 0;
   for (int row = 0; row < r->B; row++) {
-    const int32_t *plan = plan_of(r, row);
+    const int32_t *plan = op_delta_plan(r, row);
     int chunks = 0;
     for (int at = 0; at < plan[0]; at += chunk_steps(r, plan, at)) {
       chunks = at % r->segment == 0 ? 1 : chunks + 1;
@@ -127,6 +88,7 @@ typedef struct delta_unit {
   const int32_t *plan;
   kernel_delta_chunk chunk;
   size_t rows[KERNEL_DELTA_MOST], ahead[KERNEL_DELTA_MOST];
+  ptrdiff_t past[KERNEL_DELTA_TAPS];
   real *scratch;
 } delta_unit;
 
@@ -165,23 +127,33 @@ static real *border_at(const delta_unit *u, int segment) {
          (unit * (size_t)r->segments + (size_t)segment) * state_size(r);
 }
 
+/* Copies a state between rows of V and padded rows, or all at once where these are the
+** same. */
+static void copy_state(const delta_unit *u, real *to, ptrdiff_t to_row,
+                       const real *from, ptrdiff_t from_row) {
+  const kernel_delta_sizes *s = &u->r->sizes;
+  const int is_whole = to_row == from_row;
+  u->r->context->kernels->strip->copy_rows(
+      to, to_row, from, from_row, is_whole ? 1 : (size_t)s->K,
+      is_whole ? state_size(u->r) : (size_t)s->V);
+}
+
 /* m, padded, = a state, or zeros. What lies between its rows may be another unit's,
 ** and NaN. */
 static void load(const delta_unit *u, real *m, const real *state) {
   const kernel_delta_sizes *s = &u->r->sizes;
-  if (state == NULL || s->V != KERNEL_DELTA_PADDED(s->V))
+  const int padded = KERNEL_DELTA_PADDED(s->V);
+  if (state == NULL || s->V != padded)
     memset(m, 0, padded_size(u->r) * sizeof *m);
   if (state != NULL)
-    u->r->context->kernels->strip->copy_rows(
-        m, KERNEL_DELTA_PADDED(s->V), state, s->V, (size_t)s->K, (size_t)s->V);
+    copy_state(u, m, padded, state, s->V);
 }
 
 /* A state, if it is wanted, = m. */
 static void store(const delta_unit *u, real *state, const real *m) {
   const kernel_delta_sizes *s = &u->r->sizes;
   if (state != NULL)
-    u->r->context->kernels->strip->copy_rows(
-        state, s->V, m, KERNEL_DELTA_PADDED(s->V), (size_t)s->K, (size_t)s->V);
+    copy_state(u, state, s->V, m, KERNEL_DELTA_PADDED(s->V));
 }
 
 /* A state, if it is wanted, += m. */
@@ -199,13 +171,14 @@ static delta_unit unit_of(const delta_run *r, int number, real *scratch) {
                   .row = number / r->sizes.heads,
                   .head = number % r->sizes.heads,
                   .scratch = scratch};
-  u.plan = plan_of(r, u.row);
+  u.plan = op_delta_plan(r, u.row);
   u.chunk = (kernel_delta_chunk){
       .sizes = &r->sizes,
       .length = r->length,
       .x = {tensor_reals(r->t[D_Q]), tensor_reals(r->t[D_K]),
             tensor_reals(r->t[D_V]), reals_or_null(r->t[D_WRITE]),
             reals_or_null(r->t[D_ERASE]), reals_or_null(r->t[D_DECAY])},
+      .convolution = op_delta_convolution_of(r, u.row),
       .head = u.head};
   return u;
 }
@@ -224,6 +197,8 @@ static int turn_to(delta_unit *u, int from) {
   u->chunk.row = u->rows;
   u->chunk.steps = chunk_steps(u->r, u->plan, from);
   list_rows(u, u->rows, from, from + u->chunk.steps);
+  u->chunk.convolution.past = u->past;
+  op_delta_list_past(u->r, u->plan, u->row, from, u->past);
   return u->plan[1 + from] < 0;
 }
 
@@ -327,20 +302,23 @@ static kernel_delta_gradients targets_of(const delta_run *r) {
                                   reals_or_null(d[D_WRITE]),
                                   reals_or_null(d[D_ERASE]),
                                   reals_or_null(d[D_DECAY]),
-                                  r->is_fresh};
+                                  r->is_fresh,
+                                  NULL,
+                                  NULL};
 }
 
-/* The scratch of the way back: dm, then for each chunk of a segment the state before
+/* The scratch of the way back: dm and what the convolutions carry, then for each chunk of a segment the state before
 ** it and what its way forward keeps, then the kernel's own. */
 typedef struct delta_scratch {
-  real *dm, *slots, *own;
+  real *dm, *carry, *slots, *own;
   size_t slot, room;
 } delta_scratch;
 
 static delta_scratch scratch_of(const delta_run *r, real *scratch) {
   const delta_kernels *k = r->context->kernels->delta;
   const size_t state = padded_size(r);
-  delta_scratch s = {.dm = scratch, .slots = scratch + state};
+  delta_scratch s = {.dm = scratch, .carry = scratch + state};
+  s.slots = s.carry + op_delta_carry_size(r);
   s.room = k->room(&r->sizes, r->chunk);
   s.slot = state + s.room;
   s.own = s.slots + (size_t)r->slots * s.slot;
@@ -375,10 +353,14 @@ static int replay(delta_unit *u, const delta_scratch *s, int segment, int *at) {
 static void run_unit_back(delta_unit *u) {
   const delta_run *r = u->r;
   const delta_scratch s = scratch_of(r, u->scratch);
-  const kernel_delta_gradients targets = targets_of(r);
+  kernel_delta_gradients targets = targets_of(r);
   const real *dy = reals_or_null(r->y);
+  const size_t unit = (size_t)u->row * (size_t)r->sizes.heads + (size_t)u->head;
   int at[BORDER];
   load(u, s.dm, state_at(u, r->last));
+  targets.carry = s.carry;
+  targets.taps = r->taps ? r->taps + unit * op_delta_taps_size(r) : NULL;
+  memset(s.carry, 0, op_delta_carry_size(r) * sizeof(real));
   for (int segment = base_divide_up(u->plan[0], r->segment) - 1; segment >= 0;
        segment--) {
     if (base_is_interrupted(r->context))
@@ -393,9 +375,11 @@ static void run_unit_back(delta_unit *u) {
         continue;
       add_to(u, state_at(u, r->first), s.dm);
       load(u, s.dm, NULL);
+      memset(s.carry, 0, op_delta_carry_size(r) * sizeof(real));
     }
   }
   add_to(u, state_at(u, r->t[D_STATE] ? r->gradient[D_STATE] : r->first), s.dm);
+  op_delta_end_carry(r, u->row, u->head, s.carry);
 }
 
 static void run_backward(void *arguments, int block) {
@@ -405,7 +389,7 @@ static void run_backward(void *arguments, int block) {
 /* True if all steps of all rows count, so that each has a gradient. */
 static int has_all_steps(const delta_run *r) {
   for (int row = 0; row < r->B; row++)
-    if (*plan_of(r, row) < r->T)
+    if (*op_delta_plan(r, row) < r->T)
       return 0;
   return 1;
 }
@@ -438,6 +422,9 @@ static saros_status take_gradients(const tape_entry *e, delta_run *r) {
   TRY(take_targets(e, r));
   TRY(tape_entry_gradient(e, 0, &r->y));
   TRY(tape_entry_gradient(e, 1, &r->last));
+  for (int i = 0, output = 2; i < KERNEL_DELTA_STREAMS; i++)
+    if (r->sizes.is_convolved[i])
+      TRY(tape_entry_gradient(e, output++, &r->after[i]));
   if (e->input[D_FIRST] == NULL)
     return SAROS_OK;
   return saros_tensor_new(
@@ -453,14 +440,19 @@ static saros_status delta_backward(const tape_entry *e) {
   TRY_OR_DONE(take_gradients(e, &r));
   const delta_scratch s = scratch_of(&r, NULL);
   const size_t size =
-      padded_size(&r) + (size_t)r.slots * s.slot +
+      padded_size(&r) + op_delta_carry_size(&r) + (size_t)r.slots * s.slot +
       r.context->kernels->delta->backward_room(&r.sizes, r.chunk);
+  TRY_OR_DONE(op_delta_take_taps(&r));
   TRY_OR_DONE(share_units(&r, size, 8, run_backward));
+  op_delta_end_taps(&r);
   if (r.first != NULL)
     status = op_sum_rows(r.context, tensor_reals(r.gradient[D_FIRST]), 1,
                          tensor_reals(r.first), (size_t)r.B,
                          r.first->count / (r.B > 0 ? (size_t)r.B : 1));
 done:
+  pool_give(&r.context->pool, r.taps);
+  for (int i = 0; i < KERNEL_DELTA_STREAMS; i++)
+    saros_tensor_release(r.after[i]);
   saros_tensor_release(r.y);
   saros_tensor_release(r.last);
   saros_tensor_release(r.first);
@@ -488,6 +480,7 @@ static saros_status prepare(delta_run *r, saros_tensor *const *given,
   r->segment = BORDER / n;
   r->chunk = chunk < 1 ? 1 : chunk < r->segment ? chunk : r->segment;
   TRY(make_plan(r, o));
+  TRY(op_delta_prepare_taps(r));
   if (is_recorded(r) && r->segments > 0)
     TRY(tensor_new(r->context, SAROS_REAL, 4,
                    (const int[]){r->B, s->heads, r->segments, s->K * s->V},
@@ -499,41 +492,78 @@ static saros_status prepare(delta_run *r, saros_tensor *const *given,
                  : tensor_new(r->context, SAROS_REAL, 3, shape, &r->y);
 }
 
+/* Lists the outputs, and holds them: y, the state, and the memories that there are. */
+static int list_outputs(const delta_run *r, saros_tensor **out) {
+  int count = 0;
+  out[count++] = saros_tensor_retain(r->y);
+  out[count++] = saros_tensor_retain(r->last);
+  for (int i = 0; i < KERNEL_DELTA_STREAMS; i++)
+    if (r->after[i] != NULL)
+      out[count++] = saros_tensor_retain(r->after[i]);
+  return count;
+}
+
 static saros_status run_and_record(delta_run *r, saros_tensor **out) {
   const size_t size =
       padded_size(r) + r->context->kernels->delta->room(&r->sizes, r->chunk);
   TRY(share_units(r, size, 3, run_forward));
   delta_run kept = *r;
   memset(kept.t, 0, sizeof kept.t);
+  memset(kept.after, 0, sizeof kept.after);
   kept.y = kept.last = NULL, kept.scratch = NULL;
+  const int outputs = list_outputs(r, out);
   return tape_record(r->context,
-                     &(tape_call){&delta_operation, D_INPUTS, r->t, 2, out,
-                                  D_TENSORS, r->t, &kept, sizeof kept});
+                     &(tape_call){&delta_operation, D_INPUTS, r->t, outputs,
+                                  out, D_TENSORS, r->t, &kept, sizeof kept});
+}
+
+/* Moves the outputs to where they belong, or releases them. */
+static saros_status hand_over(const delta_run *r, saros_status status,
+                              saros_tensor **out, saros_tensor **y,
+                              saros_tensor **last, saros_tensor **memories) {
+  int count = 2;
+  *y = out[0], *last = out[1];
+  for (int i = 0; i < KERNEL_DELTA_STREAMS && memories != NULL; i++)
+    memories[i] = r->sizes.is_convolved[i] ? out[count++] : NULL;
+  if (status == SAROS_OK)
+    return status;
+  for (int i = 0; i < KERNEL_DELTA_STREAMS && memories != NULL; i++)
+    tensor_or_nothing(status, &memories[i]);
+  tensor_or_nothing(status, last);
+  return tensor_or_nothing(status, y);
+}
+
+saros_status saros_delta_convolved(saros_tensor *q, saros_tensor *k,
+                                   saros_tensor *v,
+                                   const saros_delta_options *o,
+                                   const saros_delta_convolutions *c,
+                                   saros_tensor *state, saros_tensor **y,
+                                   saros_tensor **last,
+                                   saros_tensor **memories) {
+  delta_run r = {
+      .context = q->context,
+      .length = {(real)o->query_length, (real)o->key_length, (real)o->epsilon}};
+  saros_tensor *given[D_INPUTS] = {q,        k,        v,     o->write,
+                                   o->erase, o->decay, state, o->first};
+  saros_tensor *out[2 + KERNEL_DELTA_STREAMS] = {NULL};
+  saros_status status;
+  TRY_OR_DONE(op_expect_delta(&r.sizes, q, k, v, o, state));
+  r.T = q->shape[0], r.B = q->shape[1];
+  TRY_OR_DONE(op_delta_expect_taps(&r, given, c));
+  TRY_OR_DONE(prepare(&r, given, o));
+  status = run_and_record(&r, out);
+done:
+  for (int i = 0; i < D_TENSORS; i++)
+    saros_tensor_release(r.t[i]);
+  for (int i = 0; i < KERNEL_DELTA_STREAMS; i++)
+    saros_tensor_release(r.after[i]);
+  saros_tensor_release(r.y);
+  saros_tensor_release(r.last);
+  return hand_over(&r, status, out, y, last, memories);
 }
 
 saros_status saros_delta(saros_tensor *q, saros_tensor *k, saros_tensor *v,
                          const saros_delta_options *o, saros_tensor *state,
                          saros_tensor **y, saros_tensor **last) {
-  *y = *last = NULL;
-  delta_run r = {
-      .context = q->context,
-      .length = {(real)o->query_length, (real)o->key_length, (real)o->epsilon}};
-  TRY(op_expect_delta(&r.sizes, q, k, v, o, state));
-  r.T = q->shape[0], r.B = q->shape[1];
-  saros_tensor *given[D_INPUTS] = {q,        k,        v,     o->write,
-                                   o->erase, o->decay, state, o->first};
-  saros_tensor *out[2] = {NULL, NULL};
-  saros_status status;
-  TRY_OR_DONE(prepare(&r, given, o));
-  out[0] = saros_tensor_retain(r.y), out[1] = saros_tensor_retain(r.last);
-  status = run_and_record(&r, out);
-done:
-  for (int i = 0; i < D_TENSORS; i++)
-    saros_tensor_release(r.t[i]);
-  saros_tensor_release(r.y);
-  saros_tensor_release(r.last);
-  *y = out[0], *last = out[1];
-  return status == SAROS_OK
-             ? status
-             : (tensor_or_nothing(status, last), tensor_or_nothing(status, y));
+  return saros_delta_convolved(q, k, v, o, NULL, state, y, last, NULL);
 }

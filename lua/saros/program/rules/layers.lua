@@ -158,21 +158,25 @@ function rules.window(t, arguments, results)
   t:bind(results[1], window_node(t, x, given.kernel or 1, given, before, results[2]))
 end
 
---- core.depthwise(x, weight, bias, memory, options): a window, times the weight (k, F), the sum
---- over its parts, and the activation.
-function rules.depthwise(t, arguments, results)
-  local x, weight, bias, before = table.unpack(arguments, 1, 4)
-  local F, k, given = weight:size(1), weight:size(2), arguments[5] or {}
+--- core.depthwise(x, weight, bias, memory, options), and the memory after it: a window, times
+--- the weight (k, F), the sum over its parts, and the activation.
+local function depthwise(t, x, weight, bias, before, given, after)
+  local F, k = weight:size(1), weight:size(2)
   local turned = t:node("transpose", { t:spread("depthwise", t:value(weight), layout.all({ F, k }, "feature")) },
     { outer = 1, a = F, b = k, inner = 1 }, k * F)
-  local parts = k == 1 and t:value(x) or window_node(t, x, k, given, before, results[2])
+  local parts = k == 1 and t:value(x) or window_node(t, x, k, given, before, after)
   local product = t:node("multiply", { parts.node, turned }, {}, k * F)
   local node = k == 1 and product or t:node("sum", { product }, { outer = 1, n = k, inner = F }, F)
   if bias then
     node = t:node("add", { node, t:spread("depthwise", t:value(bias), { layout.axis(F, "feature") }) }, {}, F)
   end
   node = given.activation and t:node(given.activation, { node }, {}, F) or node
-  t:bind(results[1], t:as(node, t:value(x).axes))
+  return t:as(node, t:value(x).axes)
+end
+
+function rules.depthwise(t, arguments, results)
+  local x, weight, bias, before = table.unpack(arguments, 1, 4)
+  t:bind(results[1], depthwise(t, x, weight, bias, before, arguments[5] or {}, results[2]))
 end
 
 --- The functions of a step, (heads, n, n), and the axes of its rows.
@@ -251,6 +255,13 @@ function rules.delta(t, arguments, results)
   local first = not before and given.first and t:value(given.first)
   local reflections = given.reflections or 1
   local K = q:size(-1) // (given.heads or 1)
+  local convolution = { reverse = given.reverse, activation = given.activation }
+  local function convolved(x, taps, memory, memory_after)
+    return taps and depthwise(t, x, taps, nil, memory, convolution, memory_after) or x
+  end
+  q = convolved(q, given.taps_q, given.memory_q, results[3])
+  k = convolved(k, given.taps_k, given.memory_k, results[4])
+  v = convolved(v, given.taps_v, given.memory_v, results[5])
   q = with_length(t, q, K, given.query_length, given.epsilon)
   k = with_length(t, k, K, given.key_length, given.epsilon)
   t:bind(y, t:emit("delta", { q, k, v, given.write or 1, given.erase or 0, given.decay }, {
