@@ -96,6 +96,14 @@ describe("a summary", function()
     local look = nn.windowed_attention({ 6, 9, heads = 2 }):summary()
     assert.equal(3 * 6 * 6 + 2 * 9 * 6 + 6 * 6, look.multiply_adds)
   end)
+
+  it("prints descriptions of any length", function()
+    local members = {}
+    for n = 1, 12 do
+      members[n] = nn.linear { 2, 2 }
+    end
+    assert.matches("chain %(.+%) +72 +48\n", tostring(nn.chain({ nn.chain(members) }):summary()))
+  end)
 end)
 
 describe("a linear layer", function()

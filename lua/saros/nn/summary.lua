@@ -50,10 +50,14 @@ function Summary:__tostring()
       widths[column] = math.max(widths[column], #cell)
     end
   end
-  local layout = ("%%-%ds  %%-%ds  %%%ds  %%%ds"):format(table.unpack(widths))
   local lines = {}
   for position, row in ipairs(rows) do
-    lines[position] = layout:format(table.unpack(row))
+    local cells = {}
+    for column, cell in ipairs(row) do -- names to the left, numbers to the right
+      local space = (" "):rep(widths[column] - #cell)
+      cells[column] = column <= 2 and cell .. space or space .. cell
+    end
+    lines[position] = table.concat(cells, "  ")
   end
   return table.concat(lines, "\n")
 end
