@@ -260,6 +260,45 @@ local function concatenated()
   }
 end
 
+-- h - softplus(-a) h + s (tanh(b) - h) with s = sigmoid(a) and [a, b] = x + U h: a product
+-- that is added to what no state reaches, products that are subtracted, and a slope of
+-- softplus that is 1 - s. The gates are long enough to be saved in place of the sums.
+local function added()
+  local W = 70
+  local function half(from)
+    return node("slice", { 4 }, { outer = 1, n = 2 * W, inner = 1, from = from, count = W })
+  end
+  return {
+    parameters = { { name = "U", shape = { 2 * W, W } } },
+    states = { { name = "h", width = W, next = 15 } },
+    nodes = { input("x", 2 * W), { op = "parameter", parameter = 0 }, { op = "state", state = 0 },
+      node("linear", { 2, 1 }), node("add", { 0, 3 }), half(0), half(W), node("negate", { 5 }), node("softplus", { 7 }),
+      node("sigmoid", { 5 }), node("tanh", { 6 }), node("subtract", { 10, 2 }), node("multiply", { 9, 11 }),
+      node("multiply", { 8, 2 }), node("subtract", { 12, 13 }), node("add", { 2, 14 }) },
+    outputs = { { name = "y", node = 15 } },
+  }
+end
+
+describe("a product in a loop that is added to a value of all steps", function()
+  it("has the values and gradients of its steps", function()
+    local program = added()
+    local run = tensors_for(program)
+    check_values(program, run)
+    check_gradients(program, run)
+    run.mask, run.reset = MASK, RESET
+    check_values(program, run)
+    check_gradients(program, run)
+  end)
+
+  it("may be read elsewhere, too", function()
+    local program = added()
+    program.outputs[2], program.outputs[3] = { name = "u", node = 3 }, { name = "sum", node = 4 }
+    local run = tensors_for(program)
+    check_values(program, run)
+    check_gradients(program, run)
+  end)
+end)
+
 describe("a product of a concatenation in a loop", function()
   it("has the values and gradients of the whole", function()
     local program = concatenated()

@@ -11,6 +11,8 @@ static double expected(int which, double a, double b, double c) {
       return a * b * c * (1 - c);
     case 2:
       return a * b * (1 - c * c);
+    case 3:
+      return c - a * b;
     default:
       return c * a + (1 - c) * b;
   }
@@ -21,7 +23,8 @@ static void check_ternary(const kernels *k, int which, int steps, size_t n) {
   static real a[LONGEST], b[LONGEST], c[LONGEST], y[LONGEST];
   kernel_strip_ternary *const functions[] = {
       k->strip->multiply_add, k->strip->multiply_sigmoid_back,
-      k->strip->multiply_tanh_back, k->strip->blend};
+      k->strip->multiply_tanh_back, k->strip->subtract_product,
+      k->strip->blend};
   const ptrdiff_t as = steps & 1, bs = steps >> 1 & 1, cs = steps >> 2;
   int wrong = 0;
   fill_random(a, LONGEST, -2, 2);
@@ -96,7 +99,7 @@ static void check_rows(const kernels *k, size_t n) {
 static void check_all(const kernels *k) {
   static const size_t short_rows[] = {8, 32};
   for (size_t i = 0; i < LENGTH_COUNT; i++) {
-    for (int which = 0; which < 4; which++)
+    for (int which = 0; which < 5; which++)
       for (int steps = 0; steps < 8; steps++)
         check_ternary(k, which, steps, lengths[i]);
     check_slopes(k, lengths[i]);

@@ -471,6 +471,7 @@ typedef void kernel_strip_ternary(real *y, const real *a, ptrdiff_t a_step,
 
 typedef struct strip_kernels {
   kernel_strip_ternary *multiply_add;           // a b + c
+  kernel_strip_ternary *subtract_product;       // c - a b
   kernel_strip_ternary *multiply_sigmoid_back;  // a b c (1 - c)
   kernel_strip_ternary *multiply_tanh_back;     // a b (1 - c^2)
   kernel_strip_ternary *blend;  // c a + (1 - c) b, where c is 0 just b

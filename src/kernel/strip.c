@@ -36,6 +36,7 @@
 
 /* clang-format off */
 TERNARY(multiply_add, a * b + c)
+TERNARY(subtract_product, c - a * b)
 TERNARY(multiply_sigmoid_back, a * b * (c * (1 - c)))
 TERNARY(multiply_tanh_back, a * b * (1 - c * c))
 TERNARY(blend, only_if(c != 0, c * a) + (1 - c) * b)
@@ -100,6 +101,7 @@ static void add_rows(double *sums, const real *x, ptrdiff_t ldx, size_t rows,
 
 const strip_kernels KERNEL_TABLE(strip) = {
     .multiply_add = multiply_add,
+    .subtract_product = subtract_product,
     .multiply_sigmoid_back = multiply_sigmoid_back,
     .multiply_tanh_back = multiply_tanh_back,
     .blend = blend,

@@ -177,6 +177,8 @@ int loop_add(loop_graph *g, loop_value like, const int *in, int inputs,
 int loop_leaf(loop_graph *g, int op, int which, int width);
 int loop_constant(loop_graph *g, double number);
 int loop_unary(loop_graph *g, int function, int x);
+/* The same if the graph has it, else -1. */
+int loop_find_unary(const loop_graph *g, int function, int x);
 int loop_binary(loop_graph *g, int function, int a, int b);
 /* Of three operands: WHERE, BLEND. */
 int loop_ternary(loop_graph *g, int op, int a, int b, int c);
@@ -251,6 +253,7 @@ enum loop_instruction_kind {
   LOOP_DO_MASKED,
   LOOP_DO_COPY,
   LOOP_DO_MULTIPLY_ADD,           // a b + c
+  LOOP_DO_SUBTRACT_PRODUCT,       // c - a b
   LOOP_DO_SIGMOID_BACK,           // dy s (1 - s), from dy and s
   LOOP_DO_TANH_BACK,              // dy (1 - y y)
   LOOP_DO_MULTIPLY_SIGMOID_BACK,  // a b s (1 - s), from a, b and s

@@ -35,7 +35,24 @@ static int width_of(const adjoint *a, int value) {
   return a->g->value[value].width;
 }
 
+/* x, if v is -x; else -1. */
+static int opposite_of(const adjoint *a, int v) {
+  const loop_value *value = &a->g->value[v];
+  return value->op == LOOP_UNARY && value->function == SAROS_NEGATE
+             ? loop_input(a->g, v, 0)
+             : -1;
+}
+
+static int negated(adjoint *a, int x) {
+  int opposite = opposite_of(a, x);
+  return opposite < 0 ? loop_unary(a->g, SAROS_NEGATE, x) : opposite;
+}
+
+/* x y; a minus before the gradient x is left for a later sum. */
 static int times(adjoint *a, int x, int y) {
+  int opposite = opposite_of(a, x);
+  if (opposite >= 0)
+    return negated(a, loop_binary(a->g, SAROS_MULTIPLY, opposite, y));
   return loop_binary(a->g, SAROS_MULTIPLY, x, y);
 }
 
@@ -43,8 +60,14 @@ static int over(adjoint *a, int x, int y) {
   return loop_binary(a->g, SAROS_DIVIDE, x, y);
 }
 
-static int negated(adjoint *a, int x) {
-  return loop_unary(a->g, SAROS_NEGATE, x);
+/* x + y, in one operation if there is a minus before one of them. */
+static int plus(adjoint *a, int x, int y) {
+  int of_x = opposite_of(a, x), of_y = opposite_of(a, y);
+  if (of_y >= 0)
+    return loop_binary(a->g, SAROS_SUBTRACT, x, of_y);
+  if (of_x >= 0)
+    return loop_binary(a->g, SAROS_SUBTRACT, y, of_x);
+  return loop_binary(a->g, SAROS_ADD, x, y);
 }
 
 static int number(adjoint *a, double x) {
@@ -61,8 +84,7 @@ static void contribute(adjoint *a, int v, int d) {
   if (width_of(a, v) == 1 && width > 1)
     d = loop_row(a->g, LOOP_SUM, 1, (int[PROGRAM_ATTRIBUTES]){1, width, 1}, 0,
                  d, -1);
-  a->whole[v] =
-      a->whole[v] < 0 ? d : loop_binary(a->g, SAROS_ADD, a->whole[v], d);
+  a->whole[v] = a->whole[v] < 0 ? d : plus(a, a->whole[v], d);
 }
 
 /* The gradient d of the columns of v from one on. */
@@ -119,6 +141,15 @@ static int in(const adjoint *a, int v, int i) {
   return loop_input(a->g, v, i);
 }
 
+/* The slope of softplus at x is sigmoid(x). It is 1 - sigmoid(-x) where the way
+** forward needs that in any case. */
+static int softplus_slope(adjoint *a, int x) {
+  int opposite = opposite_of(a, x);
+  int s = opposite < 0 ? -1 : loop_find_unary(a->g, SAROS_SIGMOID, opposite);
+  return s < 0 ? loop_unary(a->g, SAROS_SIGMOID, x)
+               : loop_binary(a->g, SAROS_SUBTRACT, number(a, 1), s);
+}
+
 static void back_unary(adjoint *a, int v, int d) {
   int f = a->g->value[v].function, x = in(a, v, 0);
   if (f == SAROS_ISFINITE || f == SAROS_ISNAN)
@@ -127,6 +158,8 @@ static void back_unary(adjoint *a, int v, int d) {
     contribute(a, x, negated(a, d));
   else if (f == SAROS_EXP)
     contribute(a, x, times(a, d, v));
+  else if (f == SAROS_SOFTPLUS)
+    contribute(a, x, times(a, d, softplus_slope(a, x)));
   else
     contribute(a, x,
                loop_add(a->g,

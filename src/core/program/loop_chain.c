@@ -69,6 +69,9 @@ static void run_kernel(const kernels *k, const loop_instruction *i, real *y,
     case LOOP_DO_MULTIPLY_ADD:
       k->strip->multiply_add(y, a, as, b, bs, c, cs, n);
       break;
+    case LOOP_DO_SUBTRACT_PRODUCT:
+      k->strip->subtract_product(y, a, as, b, bs, c, cs, n);
+      break;
     case LOOP_DO_SIGMOID_BACK:
       k->strip->sigmoid_back(y, a, b, n);
       break;

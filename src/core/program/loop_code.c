@@ -287,8 +287,9 @@ static int fold_product(loop_compiler *c, int v) {
   return 0;
 }
 
-static void fold_multiply(loop_compiler *c, int v, int operands) {
-  for (int i = operands - 1; i >= 0; i--) {
+/* A product among the operands first..last that the instruction of v takes over. */
+static void fold_multiply(loop_compiler *c, int v, int first, int last) {
+  for (int i = last; i >= first; i--) {
     int m = loop_input(c->g, v, i);
     if (is_binary(c, m, SAROS_MULTIPLY) &&
         can_fold(c, m, c->g->value[v].width)) {
@@ -309,10 +310,12 @@ static void fold_values(loop_compiler *c) {
       continue;
     if (is_binary(c, v, SAROS_ADD)) {
       if (!fold_product(c, v))
-        fold_multiply(c, v, 2);
+        fold_multiply(c, v, 0, 1);
+    } else if (is_binary(c, v, SAROS_SUBTRACT)) {
+      fold_multiply(c, v, 1, 1);
     } else if (value->op == LOOP_UNARY_BACK &&
                has_fast_slope(value->function)) {
-      fold_multiply(c, v, 1);
+      fold_multiply(c, v, 0, 0);
     }
   }
 }
@@ -342,6 +345,20 @@ static int base_of(const loop_compiler *c, int v) {
                  !loop_code_is_leaf(c, v)
              ? loop_input(c->g, v, 1)
              : -1;
+}
+
+/* The place of a product that is added to another value, and of that value. A copy
+** gets an array of all steps if there is a way back that does not read the sum:
+** then the array also holds what is saved in place of the sum. */
+static loop_place place_of_sum(loop_compiler *c, int v) {
+  int base = base_of(c, v), is_copy = c->g->value[base].op == LOOP_COPY;
+  if (is_copy && c->code == &c->plan->code && c->plan->gradients &&
+      !c->plan->reread[v])
+    c->code->place[base] =
+        (loop_place){loop_array_of(c->plan, LOOP_ARRAY_KEPT, c->plan->kept++,
+                                   c->g->value[v].width),
+                     0};
+  return c->code->place[base];
 }
 
 /* A product is made where the one is that it is added to. */
@@ -423,7 +440,7 @@ static saros_status compile(loop_compiler *c) {
     if (c->live[v] && loop_code_is_leaf(c, v))
       c->code->place[v] = place_of_leaf(c, v);
     else if (c->live[v] && base_of(c, v) >= 0)
-      c->code->place[v] = c->code->place[base_of(c, v)];
+      c->code->place[v] = place_of_sum(c, v);
   size_t sinks = c->code->sinks;
   for (size_t i = 0; i < sinks; i++)
     place_sink(c, &c->code->sink[i]);

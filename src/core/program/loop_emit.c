@@ -113,8 +113,11 @@ static void read_with_product(const emission *e, loop_instruction *i, int v,
   int other = loop_input(c->g, v, 0);
   if (other == m)
     other = loop_input(c->g, v, 1);
-  i->kind = value->op == LOOP_BINARY        ? LOOP_DO_MULTIPLY_ADD
-            : value->function == SAROS_TANH ? LOOP_DO_MULTIPLY_TANH_BACK
+  if (value->op == LOOP_BINARY)
+    i->kind = value->function == SAROS_ADD ? LOOP_DO_MULTIPLY_ADD
+                                           : LOOP_DO_SUBTRACT_PRODUCT;
+  else
+    i->kind = value->function == SAROS_TANH ? LOOP_DO_MULTIPLY_TANH_BACK
                                             : LOOP_DO_MULTIPLY_SIGMOID_BACK;
   read(e, i, v, loop_input(c->g, m, 0));
   read(e, i, v, loop_input(c->g, m, 1));

@@ -74,16 +74,24 @@ static int append_ints(loop_graph *g, const int *x, int n) {
   return (int)at;
 }
 
+/* The value with this hash that is the same; -1: none yet. */
+static int find(const loop_graph *g, const loop_value *like, unsigned hash,
+                const int *in, const int *more) {
+  for (int v = g->head[hash]; v >= 0; v = g->value[v].next)
+    if (is_same(g, &g->value[v], like, in, more))
+      return v;
+  return -1;
+}
+
 int loop_add(loop_graph *g, loop_value like, const int *in, int inputs,
              const int *more, int extras) {
   if (g->status != SAROS_OK)
     return 0;
   like.inputs = inputs, like.extras = extras;
   unsigned hash = hash_of(&like, in, more);
-  for (int v = g->head[hash]; v >= 0 && like.op != LOOP_COPY;
-       v = g->value[v].next)
-    if (is_same(g, &g->value[v], &like, in, more))
-      return v;
+  int same = like.op == LOOP_COPY ? -1 : find(g, &like, hash, in, more);
+  if (same >= 0)
+    return same;
   like.in = append_ints(g, in, inputs);
   if (g->status == SAROS_OK)
     like.more = append_ints(g, more, extras);
@@ -111,14 +119,21 @@ int loop_constant(loop_graph *g, double number) {
       0, NULL, 0);
 }
 
+static loop_value unary_of(const loop_graph *g, int function, int x) {
+  return (loop_value){
+      .op = LOOP_UNARY, .function = function, .width = g->value[x].width};
+}
+
 int loop_unary(loop_graph *g, int function, int x) {
-  if (g->status != SAROS_OK)
-    return 0;
-  return loop_add(g,
-                  (loop_value){.op = LOOP_UNARY,
-                               .function = function,
-                               .width = g->value[x].width},
-                  &x, 1, NULL, 0);
+  return g->status == SAROS_OK
+             ? loop_add(g, unary_of(g, function, x), &x, 1, NULL, 0)
+             : 0;
+}
+
+int loop_find_unary(const loop_graph *g, int function, int x) {
+  loop_value like = unary_of(g, function, x);
+  like.inputs = 1;
+  return find(g, &like, hash_of(&like, &x, NULL), &x, NULL);
 }
 
 static int wider(const loop_graph *g, int a, int b) {

@@ -193,6 +193,52 @@ static void lower_products(lowering *l, int x) {
   }
 }
 
+/* True if the nodes of the component read x once in all, and nothing outside does. */
+static int is_read_once(const lowering *l, int x) {
+  int reads = 0;
+  for (int i = 0; i < l->spec->count; i++) {
+    const program_node *n = node_at(l, l->spec->nodes[i]);
+    for (int k = 0; k < n->inputs; k++)
+      reads += n->input[k] == x;
+  }
+  for (int i = 0; i < l->spec->wanted_count; i++)
+    reads += l->spec->wanted[i] == x;
+  for (int s = 0; s < l->spec->state_count; s++)
+    reads += l->spec->p->states[l->spec->states[s]].next == x;
+  return reads == 1;
+}
+
+/* The sum of an outside value and a product that is read here alone: the product is
+** added to a copy, in one place with what later becomes of its parts. -1: it is
+** another sum. */
+static int add_product(lowering *l, int outside, int node) {
+  int x = l->value[outside], product = l->value[node];
+  if (l->g->status != SAROS_OK || node_at(l, node)->op != NODE_LINEAR ||
+      l->g->value[x].op != LOOP_OUTSIDE || !is_read_once(l, node))
+    return -1;
+  loop_value like = l->g->value[product];
+  if (like.op != LOOP_LINEAR || like.inputs > 1 ||
+      like.width != l->g->value[x].width)
+    return -1;
+  int in[2] = {loop_input(l->g, product, 0), loop_copy(l->g, x)};
+  int more[4];
+  if (l->g->status != SAROS_OK || like.extras != 4)
+    return -1;
+  memcpy(more, l->g->ints + like.more, sizeof more);
+  return more[1] < 0 ? loop_add(l->g, like, in, 2, more, 4) : -1;  // no bias
+}
+
+static int lower_binary(lowering *l, const program_node *n) {
+  int sum = -1;
+  if (n->function == SAROS_ADD)
+    sum = add_product(l, n->input[0], n->input[1]);
+  if (n->function == SAROS_ADD && sum < 0)
+    sum = add_product(l, n->input[1], n->input[0]);
+  return sum >= 0 ? sum
+                  : loop_binary(l->g, n->function, operand(l, n, 0),
+                                operand(l, n, 1));
+}
+
 /* --- Rows ---------------------------------------------------------------------------- */
 
 static int lower_norm(lowering *l, const program_node *n, int centred) {
@@ -312,7 +358,7 @@ static int lower_node(lowering *l, int node) {
     case NODE_UNARY:
       return loop_unary(l->g, n->function, operand(l, n, 0));
     case NODE_BINARY:
-      return loop_binary(l->g, n->function, operand(l, n, 0), operand(l, n, 1));
+      return lower_binary(l, n);
     case NODE_WHERE:
       return loop_ternary(l->g, LOOP_WHERE, operand(l, n, 0), operand(l, n, 1),
                           operand(l, n, 2));

@@ -59,6 +59,15 @@ static void save_operands(loop_plan *plan) {
   }
 }
 
+/* What is left in an array of all steps anyway is there. */
+static void save_results(loop_plan *plan, const char *read) {
+  for (size_t i = 0; i < plan->code.sinks; i++) {
+    int v = plan->code.sink[i].value;
+    if (read[v] && loop_is_elementwise(plan->graph.value[v].op))
+      plan->saved[v] = 1;
+  }
+}
+
 /* What the way back makes again reads its operands, too. */
 static void spread_read(const loop_plan *plan, char *read) {
   for (int v = plan->forward - 1; v >= 0; v--)
@@ -82,6 +91,7 @@ saros_status loop_save(loop_plan *plan) {
   if (plan->gradients) {
     find_read(plan, read);
     save_operands(plan);
+    save_results(plan, read);
   }
   saros_status status = SAROS_OK;
   for (int v = 0; v < plan->forward; v++)

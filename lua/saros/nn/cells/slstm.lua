@@ -72,9 +72,10 @@ local function step_of(o)
       return a:slice(2, (n - 1) * p.hidden + 1, n * p.hidden)
     end
     local input, forget = gate(1), gate(2)
-    local kept = m + (o.forget == "sigmoid" and -core.softplus(-forget) or forget)
-    local share = p:named("input", core.sigmoid(input - kept))
-    m = input + core.softplus(kept - input)
+    local kept = o.forget == "sigmoid" and m - core.softplus(-forget) or m + forget
+    local weight = input - kept
+    local share = p:named("input", core.sigmoid(weight))
+    m = input + core.softplus(-weight) -- whose slope is 1 - share
     c = c + share * (p:named("candidate", core.tanh(gate(3))) - c)
     return p:named("output", core.sigmoid(gate(4))) * c, c, m
   end
