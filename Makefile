@@ -4,7 +4,7 @@ PREFIX   := /usr/local
 TEXT     :=#            the file that `make demo` learns from
 SPEC     :=#            options for busted, such as --tags=binding
 BENCH    :=#            options for the benchmarks, such as --case A --cell lstm --threads 1
-PYTHON   :=#            one that has PyTorch or ONNX Runtime, for the comparison
+PYTHON   :=#            one that has PyTorch, ONNX Runtime or NumPy, for comparisons
 SANITIZE :=#            1: watch addresses, leaks and undefined behaviour; thread: watch threads
 STRICT   :=#            1: warnings are errors
 CROSS    :=#            aarch64-linux-gnu: compile for that system, in build/aarch64
@@ -190,6 +190,10 @@ performance: ## measure this processor with both, and make docs/performance.md; 
 	@src/setup.sh build >&2 && $(MAKE) -s all $(BENCHES) >&2
 	@$(B)/saros bench/performance.lua --python="$(PYTHON)" $(BENCH)
 
+real: ## published nets beside their originals: fetch them with pip into build/real, compare, stream, write C files
+	@src/setup.sh build text && $(MAKE) -s all build/demo.txt
+	@$(B)/saros bench/real.lua $(if $(PYTHON),--python="$(PYTHON)")
+
 check: ## run the specs under the sanitizers, in a browser and for ARM, some of them under valgrind
 	@src/setup.sh build spec check arm
 	@$(MAKE) specs SANITIZE=1 && $(MAKE) $(THREADED) SANITIZE=thread && $(MAKE) specs SANITIZE=
@@ -233,5 +237,5 @@ setup: ## install what building and testing need
 	@src/setup.sh build text spec mpi $(if $(MAC),,report)
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' Makefile
-.PHONY: all specs demo test mpi mpi-test test-isas bench bench-peers performance check lint install uninstall clean setup help
+.PHONY: all specs demo test mpi mpi-test test-isas bench bench-peers performance real check lint install uninstall clean setup help
 .DELETE_ON_ERROR:
