@@ -3,64 +3,16 @@
 ---     local fast = net:quantised "int8"
 ---     local y = fast(x)
 ---
---- A copy has the tables of the module from which a parameter or a module can be
---- reached, and a frozen copy of each tensor in them; all else, such as a vocabulary or
---- a function, it shares. The weights of the copy are those of the module, in full
---- precision: it is the products that round them. As nothing can write to them, the core
---- keeps the rounded form with them, from call to call.
+--- A copy (saros.nn.copy) has a frozen copy of each tensor. The weights of the copy are
+--- those of the module, in full precision: it is the products that round them. As nothing
+--- can write to them, the core keeps the rounded form with them, from call to call.
 
 local core = require "saros.core"
+local copy = require "saros.nn.copy"
 local options = require "saros.options"
 local precision = require "saros.nn.precision"
 
 local kinds = options.one_of { "int8", "bf16" }
-
--- --- Copying ---------------------------------------------------------------------------
-
-local function is_module(value)
-  return rawget(value, "members") ~= nil and rawget(value, "own_generators") ~= nil
-end
-
---- Is a value a part of a net, or a table from which one can be reached?
-local function has_parts(value, seen)
-  if type(value) ~= "table" then
-    return options.tensor.accept(value) ~= nil or options.generator.accept(value) ~= nil
-  elseif is_module(value) then
-    return true
-  elseif not seen[value] then
-    seen[value] = true
-    for _, inner in next, value do
-      if has_parts(inner, seen) then
-        return true
-      end
-    end
-  end
-  return false
-end
-
---- A copy of a value, or the value itself if there is nothing in it to copy. `copies`
---- holds what was copied: a tensor that occurs twice stays one.
-local function copy(value, copies)
-  local known = copies[value]
-  if known ~= nil then
-    return known
-  elseif not has_parts(value, {}) then
-    return value
-  elseif type(value) ~= "table" then
-    copies[value] = options.tensor.accept(value) and core.frozen(value) or core.generator(0)
-    return copies[value]
-  end
-  local made = {}
-  copies[value] = made
-  for key, inner in next, value do
-    rawset(made, copy(key, copies), copy(inner, copies))
-  end
-  setmetatable(made, getmetatable(value))
-  if is_module(made) and made.after_copy then
-    made:after_copy()
-  end
-  return made
-end
 
 -- --- What a copy refuses -----------------------------------------------------------------
 
@@ -99,7 +51,7 @@ return function(self, kind)
       .. "first"):format(self.kind))
   end
   local _ <close> = core.no_gradient()
-  local made = copy(self, { [self.place or {}] = false }) -- no member of what the module is part of
+  local made = copy(self, core.frozen)
   made.own_precision, precision.is_used = kind, true
   made:visit(function(module)
     freeze(module, kind)
