@@ -289,7 +289,8 @@ describe("a reference", function()
     local proved = ", or one whose states are exact (nn.finite; nn.delta with exact = true and no convolution), got "
     for name, message in pairs {
       prove = "prove: expected a net of saros.automata" .. proved,
-      prune = "prune: expected a net of saros.automata, got ",
+      prune = "prune: expected a net of saros.automata, or a chain whose only member with a state is one layer of "
+        .. "nn.delta with exact = true and no convolution, got ",
       polish = "polish: expected a net that reads tokens, got ",
       curriculum = "curriculum: expected a net that reads tokens, got ",
     } do

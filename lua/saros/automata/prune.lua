@@ -5,8 +5,12 @@
 --- then there is a readout that is right at every length, and it is fitted to the list
 --- of all states that occur. Single heads are tried first, then pairs, and so on: the
 --- smallest automaton of the first number of heads that suffices is taken.
+---
+--- So it is with nets of saros.automata, and with nets of one's own that have one layer of
+--- exact heads: see saros.automata.exact_heads.
 
 local core = require "saros.core"
+local lazy = require "saros.lazy"
 local options = require "saros.options"
 local expect = require "saros.automata.expect"
 local machine = require "saros.automata.machine"
@@ -14,6 +18,13 @@ local model_of = require "saros.automata.model"
 local readout = require "saros.automata.readout"
 local references = require "saros.automata.reference"
 local search = require "saros.automata.search"
+
+local late = lazy({}, {
+  position = { "saros.automata.exact_heads", "position" },
+  machines = { "saros.automata.exact_heads", "machines" },
+  smaller = { "saros.automata.exact_heads", "smaller" },
+  fit = { "saros.automata.exact_readout", "fit" },
+})
 
 local prune = {}
 
@@ -45,18 +56,9 @@ local function whole(model, reference, o)
   return found.closed and { machine = all, found = found } or nil
 end
 
---- The heads that suffice; nil if no `most` heads do. With a budget, only single heads are
---- sure to be tried.
----@param model saros.automata.Model
----@param reference saros.automata.Reference
----@param o { most: integer, limit: integer }
----@param budget? integer  steps of the searches for several heads, about
----@return saros.automata.Sufficient?
-function prune.sufficient(model, reference, o, budget)
-  if model.second then
-    return whole(model, reference, o)
-  end
-  local heads, best = machine.heads(model.finite), nil
+--- Those of some machines that suffice.
+local function among(heads, reference, o, budget)
+  local best
   local bounds = { budget = budget }
   for count = 1, math.min(o.most, #heads) do
     each_choice(#heads, count, function(which)
@@ -74,6 +76,20 @@ function prune.sufficient(model, reference, o, budget)
       return best
     end
   end
+end
+
+--- The heads that suffice; nil if no `most` heads do. With a budget, only single heads are
+--- sure to be tried.
+---@param model saros.automata.Model
+---@param reference saros.automata.Reference
+---@param o { most: integer, limit: integer }
+---@param budget? integer  steps of the searches for several heads, about
+---@return saros.automata.Sufficient?
+function prune.sufficient(model, reference, o, budget)
+  if model.second then
+    return whole(model, reference, o)
+  end
+  return among(machine.heads(model.finite), reference, o, budget)
 end
 
 --- The same functions in a new model.
@@ -143,22 +159,46 @@ local check = options.declare("automata.prune", prune.options)
 ---@field lr? number  of the readout (1e-2)
 ---@field seed? integer  of the readout (1)
 
---- A smaller model with the heads that suffice; the given one stays as it is.
----@param model saros.automata.Model
+--- A net with those of its exact heads that suffice, fitted; nil and how many heads there are
+--- if none do, nil if it cannot be fitted.
+local function smaller_net(net, reference, o)
+  local position = late.position("prune", net)
+  local heads = late.machines(net, position, reference.tokens)
+  local which = among(heads, reference, o)
+  if not which then
+    return nil, #heads
+  end
+  local new = late.smaller(net, position, which.heads)
+  return late.fit(new, position, reference, o) and new or nil
+end
+
+--- As smaller_net, of a net of saros.automata.
+local function smaller_model(model, reference, o)
+  local against = expect.both("prune", model, reference)
+  local which = prune.sufficient(model, against, o)
+  if not which then
+    return nil, model.o.heads
+  end
+  local new, is_right = prune.refit(model, which, o)
+  return is_right and new or nil
+end
+
+--- A smaller net with the heads that suffice, and a new readout; the given one stays as it is.
+---@generic M: saros.nn.Module
+---@param model M  of saros.automata; or a chain whose only member with a state is one layer of nn.delta with exact
+---  heads and no convolution, from ids (T, B) to outputs (T, B, answers)
 ---@param reference saros.data.Automaton|saros.data.Task
 ---@param given? saros.automata.PruneOptions
----@return saros.automata.Model? model  nil if no heads suffice
+---@return M? model  nil if no heads suffice
 ---@return string? message  why not
 function prune.prune(model, reference, given)
   local o = check(given or {})
-  local against = expect.both("prune", model, references.of("prune", reference))
-  local which = prune.sufficient(model, against, o)
-  if not which then
-    return nil, ("prune: no %d heads determine every answer (options most, limit)"):format(
-      math.min(o.most, model.o.heads))
-  end
-  local new, is_right = prune.refit(model, which, o)
-  if not is_right then
+  local is_own = type(model) ~= "table" or model.kind ~= "automaton"
+  local against = references.of("prune", reference)
+  local new, heads = (is_own and smaller_net or smaller_model)(model, against, o)
+  if heads then
+    return nil, ("prune: no %d heads determine every answer (options most, limit)"):format(math.min(o.most, heads))
+  elseif not new then
     return nil, ("prune: the readout is not right in all states after %d updates (option updates)"):format(o.updates)
   end
   return new
