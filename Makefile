@@ -160,11 +160,12 @@ test: ## install what is missing, run all specs on the float and the double buil
 	@spec/run.sh -j $(CORES) $(call SUITES,$(ROOT)) $(call SUITES,$(ROOT)/double)
 
 mpi: ## build saros_mpi.so with the MPI of MPICC, for scripts that mpirun starts
-	@src/setup.sh build mpi && $(MAKE) -s all $(B)/saros_mpi.so
+	@src/setup.sh build mpi && rm -f $(B)/saros_mpi.so && $(MAKE) -s all $(B)/saros_mpi.so
 
 mpi-test: ## run the specs of many ranks with MPICH and with Open MPI
 	@src/setup.sh build spec mpi-all && $(MAKE) -s all $(foreach mpi,mpich openmpi,$(B)/$(mpi)/saros_mpi.so)
-	@spec/run.sh $(foreach mpi,mpich openmpi,"LUA_CPATH='$(B)/$(mpi)/?.so;;' MPIRUN=mpirun.$(mpi) $(B)/saros spec/busted.lua spec/ranks_spec.lua")
+	@spec/run.sh $(foreach mpi,mpich openmpi,"LUA_CPATH='$(B)/$(mpi)/?.so;;' MPIRUN=mpirun.$(mpi) $(B)/saros spec/busted.lua spec/ranks_spec.lua" \
+	  "LUA_CPATH='$(B)/$(mpi)/?.so;;' MPIRUN=mpirun.$(mpi) $(B)/saros spec/busted.lua spec/ranks_fit_spec.lua")
 
 test-isas: specs ## run the Lua specs with the kernels for older processors, where these differ little, some
 	@spec/run.sh -j $(CORES) $(foreach isa,$(filter avx2 baseline,$(ISAS)),$(call ON_ISA,$(wildcard spec/*_spec.lua))) \

@@ -18,16 +18,16 @@ for step = 1, tonumber(arg[1] or 100) do
   local x = generator:uniform { T, B, 1 }
   local y = x:cumsum(1)
   local losses = {}
-  for block in ranks.blocks(net, B) do                        -- this rank's row blocks
+  for shard in ranks.shards(net, B) do                        -- this rank's row blocks
     local tape <close> = saros.tape()
-    local loss = nn.mse(net(block:of(x)), block:of(y)) * block.share
+    local loss = nn.mse(net(shard:of(x)), shard:of(y)) * shard.share
     tape:backward(loss)
     losses[#losses + 1] = loss:item()
   end
-  ranks.sum_gradients(net)                                    -- over all blocks of all ranks
+  ranks.sum_gradients(net)                                    -- over all shards of all ranks
   optim.clip_norm(net:parameters(), 1)
   adam:step()
-  local total = ranks.total(losses)                           -- in the order of the blocks
+  local total = ranks.total(losses)                           -- in the order of the shards
   if step % 20 == 0 and ranks.rank() == 0 then
     print(("step %3d  loss %.17g"):format(step, total))
   end

@@ -45,7 +45,7 @@ local PUBLIC = {
   ["saros.keras"] = "read",
   ["saros.onnx"] = "inspect read write",
   ["saros.ranks"] = [[
-    all_reduce barrier blocks broadcast gather rank share size sum_gradients timeout total]],
+    all_reduce barrier broadcast gather rank shards share size sum_gradients timeout total]],
   ["saros.ctc"] = "beam distance error_rate greedy",
 }
 

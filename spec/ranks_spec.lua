@@ -9,14 +9,14 @@ local ranks = require "spec.support.ranks"
 local saros = require "saros"
 local tree = require "saros.ranks.tree"
 
--- The additions of a plan, as text: (1+2) of blocks.
-local function additions(blocks, size)
+-- The additions of a plan, as text: (1+2) of shards.
+local function additions(shards, size)
   local nodes, order = {}, nil
   for rank = 1, size do
-    local plan, stack = tree.plan(blocks, rank, size), {}
-    for block = plan.first, plan.last do
-      stack[#stack + 1] = tostring(block)
-      for _ = 1, plan.merges[block] do
+    local plan, stack = tree.plan(shards, rank, size), {}
+    for shard = plan.first, plan.last do
+      stack[#stack + 1] = tostring(shard)
+      for _ = 1, plan.merges[shard] do
         local right = table.remove(stack)
         stack[#stack] = ("(%s+%s)"):format(stack[#stack], right)
       end
@@ -37,14 +37,14 @@ end
 describe("a tree of additions", function()
   it("is the same for any number of ranks", function()
     assert.equal("(((1+2)+(3+4))+((5+6)+(7+8)))", additions(8, 1))
-    for blocks = 1, 13 do
+    for shards = 1, 13 do
       for size = 1, 17 do
-        assert.equal(additions(blocks, 1), additions(blocks, size), blocks .. " blocks of " .. size .. " ranks")
+        assert.equal(additions(shards, 1), additions(shards, size), shards .. " shards of " .. size .. " ranks")
       end
     end
   end)
 
-  it("deals blocks out so that they differ by one at most", function()
+  it("deals shards out so that they differ by one at most", function()
     for _, case in ipairs { { 8, 3 }, { 50, 8 }, { 3, 8 } } do
       local count, shares, next_one = case[1], case[2], 1
       for share = 1, shares do
@@ -79,23 +79,23 @@ describe("a process alone", function()
         saros.ranks.all_reduce(saros.ones(1), "most")
       end,
       ["ranks.share: expected a net, got 1"] = function() saros.ranks.share(1) end,
-      ['ranks.blocks: unknown option "shards"; known: blocks'] = function()
-        saros.ranks.blocks(net, 2, { shards = 2 })
+      ['ranks.shards: unknown option "blocks"; known: shards'] = function()
+        saros.ranks.shards(net, 2, { blocks = 2 })
       end,
     } do
       assert.error_matches(call, message, 1, true)
     end
   end)
 
-  it("takes a batch in blocks, each with random numbers of its own, and leaves generators behind the update", function()
-    local function drawn(blocks)
+  it("takes a batch in shards, each with random numbers of its own, and leaves generators behind the update", function()
+    local function drawn(shards)
       local net, list = saros.nn.chain { saros.nn.dropout { p = 0.5 }, saros.nn.linear { 64, 1 } }:init { seed = 3 }, {}
       local seen = {}
-      for block in saros.ranks.blocks(net, 4, { blocks = blocks }) do
+      for shard in saros.ranks.shards(net, 4, { shards = shards }) do
         local _ <close> = saros.tape()
         local x = saros.ones(1, 4, 64)
-        list[#list + 1] = { block.first, block.last, block.share }
-        seen[net.steps[1](block:of(x)):digest()] = true
+        list[#list + 1] = { shard.first, shard.last, shard.share }
+        seen[net.steps[1](shard:of(x)):digest()] = true
       end
       local count = 0
       for _ in pairs(seen) do

@@ -40,13 +40,13 @@ local function give(parameters, sums)
   end
 end
 
---- The gradients that parameters have are those of a block; they are taken away. The
---- blocks of a rank come in their order.
----@param block integer
-function Gradients:add(block)
+--- The gradients that parameters have are those of a shard; they are taken away. The
+--- shards of a rank come in their order.
+---@param shard integer
+function Gradients:add(shard)
   local nodes = self.nodes
   nodes[#nodes + 1] = take(self.parameters)
-  for _ = 1, self.plan.merges[block] do
+  for _ = 1, self.plan.merges[shard] do
     local right, left = table.remove(nodes), nodes[#nodes]
     for position, tensor in ipairs(left) do
       local addend <close> = right[position]
@@ -55,28 +55,28 @@ function Gradients:add(block)
   end
 end
 
---- The parameters get the sum over all blocks, of all ranks.
+--- The parameters get the sum over all shards, of all ranks.
 ---@param what string  for messages
 function Gradients:finish(what)
   local ranks, sums = world(), self.nodes[1] or take(self.parameters)
   if #self.plan.order > 1 then
     ranks:sum(what, self.nodes, self.plan.counts, self.plan.order, sums)
-  elseif ranks.size > 1 then -- one rank has all blocks
+  elseif ranks.size > 1 then -- one rank has all shards
     ranks:sum(what, self.nodes, self.plan.counts, { 1 }, sums)
   end
   self.nodes = {}
   give(self.parameters, sums)
 end
 
---- What of an update belongs to the blocks of this rank.
+--- What of an update belongs to the shards of this rank.
 ---@param parameters saros.Tensor[]
----@param blocks integer
+---@param shards integer
 ---@return saros.ranks.Gradients
-return function(parameters, blocks)
+return function(parameters, shards)
   local ranks = world()
   return setmetatable({
     parameters = parameters,
-    plan = tree.plan(blocks, ranks.rank + 1, ranks.size),
+    plan = tree.plan(shards, ranks.rank + 1, ranks.size),
     nodes = {},
   }, Gradients)
 end

@@ -4,9 +4,9 @@
 ---
 ---     ranks.share(net)                              -- all begin with the weights of rank 0
 ---     for batch in ... do
----       for block in ranks.blocks(net, B) do        -- row blocks of this rank
+---       for shard in ranks.shards(net, B) do        -- row blocks of this rank
 ---         local tape <close> = saros.tape()
----         tape:backward(loss(net, block:of(batch, 2)) * block.share)
+---         tape:backward(loss(net, shard:of(batch, 2)) * shard.share)
 ---       end
 ---       ranks.sum_gradients(net)                    -- of all rows
 ---       optimizer:step()
@@ -25,7 +25,7 @@ local world = require "saros.ranks.world"
 
 local ranks = {}
 
-local BLOCKS = 8
+local SHARDS = 8
 
 --- The number of this process, from 0, as launchers count.
 ---@return integer
@@ -161,45 +161,45 @@ function ranks.share(net)
   end
 end
 
--- --- Row blocks ------------------------------------------------------------------------------
+-- --- Row shards ------------------------------------------------------------------------------
 
----@class saros.ranks.Block
+---@class saros.ranks.Shard
 ---@field index integer  from 1
 ---@field first integer  row
 ---@field last integer  row
 ---@field share number  of all rows
-local Block = {}
-spelling.methods(Block, "saros.ranks.Block")
+local Shard = {}
+spelling.methods(Shard, "saros.ranks.Shard")
 
---- The rows of a tensor that are the block's own.
+--- The rows of a tensor that are the shard's own.
 ---@param tensor saros.Tensor
 ---@param axis? integer  of the rows: 2 in what is (T, B, ...) (2)
 ---@return saros.Tensor
-function Block:of(tensor, axis)
-  options.argument("block:of", 1, options.tensor, tensor)
+function Shard:of(tensor, axis)
+  options.argument("shard:of", 1, options.tensor, tensor)
   return tensor:slice(axis or 2, self.first, self.last):contiguous()
 end
 
-local check_blocks = options.declare("ranks.blocks", {
-  { "blocks", options.size, BLOCKS },
+local check_shards = options.declare("ranks.shards", {
+  { "shards", options.size, SHARDS },
 })
 
--- What `blocks` has begun and `sum_gradients` ends, by net.
+-- What `shards` has begun and `sum_gradients` ends, by net.
 local begun = setmetatable({}, { __mode = "k" })
 
 --- Iterate over the row blocks of a batch that are this rank's. Between two of them the
---- gradients of the net are taken to be those of the block; its random generators draw
---- what belongs to the block. `ranks.sum_gradients` is to follow, on each rank.
+--- gradients of the net are taken to be those of the shard; its random generators draw
+--- what belongs to the shard. `ranks.sum_gradients` is to follow, on each rank.
 ---@param net saros.nn.Module
 ---@param rows integer  B, of all ranks together
----@param given? { blocks?: integer }  of all ranks together, B at most (8): the number on which bits depend
----@return fun(): saros.ranks.Block?
-function ranks.blocks(net, rows, given)
-  check_net("ranks.blocks", net)
-  options.argument("ranks.blocks", 2, options.size, rows)
-  local o = check_blocks(given)
+---@param given? { shards?: integer }  of all ranks together, B at most (8): the number on which bits depend
+---@return fun(): saros.ranks.Shard?
+function ranks.shards(net, rows, given)
+  check_net("ranks.shards", net)
+  options.argument("ranks.shards", 2, options.size, rows)
+  local o = check_shards(given)
   net:clear_gradients()
-  local sums, drawn = gradients(net:parameters(), o.blocks), streams(net:generators())
+  local sums, drawn = gradients(net:parameters(), o.shards), streams(net:generators())
   begun[net] = sums
   local index = sums.plan.first - 1
   return function()
@@ -208,10 +208,10 @@ function ranks.blocks(net, rows, given)
     end
     index = index + 1
     while index <= sums.plan.last do
-      local first, last = tree.part(rows, index, o.blocks)
+      local first, last = tree.part(rows, index, o.shards)
       if first <= last then
         drawn:enter(index)
-        return setmetatable({ index = index, first = first, last = last, share = (last - first + 1) / rows }, Block)
+        return setmetatable({ index = index, first = first, last = last, share = (last - first + 1) / rows }, Shard)
       end
       sums:add(index)
       index = index + 1
@@ -220,7 +220,7 @@ function ranks.blocks(net, rows, given)
   end
 end
 
---- The gradients of a net become sums over all ranks. After `ranks.blocks` that is a sum over
+--- The gradients of a net become sums over all ranks. After `ranks.shards` that is a sum over
 --- row blocks, with the same bits for any number of ranks; otherwise each rank is one leaf
 --- of the sum, so bits are those of this number of ranks. Nobody divides: multiply each
 --- loss with its share of all rows.

@@ -1,8 +1,8 @@
---- Random numbers that belong to row blocks: each block of an update draws from a
+--- Random numbers that belong to row blocks: each shard of an update draws from a
 --- stream of its own, whichever rank it is on, and afterwards all generators are where
 --- they would be without it.
 
-local STEP = 0x9E3779B97F4A7C15 -- from one block's seed to the next: the golden ratio's bits
+local STEP = 0x9E3779B97F4A7C15 -- from one shard's seed to the next: the golden ratio's bits
 local BITS = 1 << 62
 
 ---@class saros.ranks.Streams
@@ -12,11 +12,11 @@ local BITS = 1 << 62
 local Streams = {}
 Streams.__index = Streams
 
---- What is drawn from now on is that of a block.
----@param block integer
-function Streams:enter(block)
+--- What is drawn from now on is that of a shard.
+---@param shard integer
+function Streams:enter(shard)
   for name, generator in pairs(self.generators) do
-    generator:seed(self.seeds[name] + block * STEP)
+    generator:seed(self.seeds[name] + shard * STEP)
   end
 end
 

@@ -1,6 +1,6 @@
 --- A fixed binary tree of additions over row blocks, and what of it a rank does.
 ---
----     blocks   1   2   3   4   5   6   7   8
+---     shards   1   2   3   4   5   6   7   8
 ---               \ /     \ /     \ /     \ /
 ---                o       o       o       o
 ---                 \     /         \     /
@@ -8,16 +8,16 @@
 ---                       \         /
 ---                            sum
 ---
---- Each rank owns blocks that lie side by side. It adds what it can; its nodes are the
+--- Each rank owns shards that lie side by side. It adds what it can; its nodes are the
 --- subtrees that are wholly its own. The rest is added where the nodes of all ranks
 --- meet, in the same tree, so the sum has the same bits for any number of ranks.
 
 local tree = {}
 
 ---@class saros.ranks.Plan
----@field first integer  block of this rank
+---@field first integer  shard of this rank
 ---@field last integer  less than first if it has none
----@field merges integer[]  block -> additions of two nodes after it
+---@field merges integer[]  shard -> additions of two nodes after it
 ---@field counts integer[]  nodes by rank
 ---@field order integer[]  of all nodes: a number > 0 is a node, 0 adds the last two
 
@@ -28,7 +28,7 @@ function tree.part(count, share, shares)
   return count * (share - 1) // shares + 1, count * share // shares
 end
 
---- Go through the subtree of some blocks.
+--- Go through the subtree of some shards.
 local function walk(self, first, last, owners, rank)
   local middle = (first + last) // 2
   if owners[first] == owners[last] then
@@ -54,22 +54,22 @@ local function walk(self, first, last, owners, rank)
 end
 
 --- What a rank does of the tree.
----@param blocks integer
+---@param shards integer
 ---@param rank integer  from 1
 ---@param size integer
 ---@return saros.ranks.Plan
-function tree.plan(blocks, rank, size)
+function tree.plan(shards, rank, size)
   local self = { counts = {}, order = {}, merges = {}, nodes = 0 }
   local owners = {}
   for owner = 1, size do
     self.counts[owner] = 0
-    local first, last = tree.part(blocks, owner, size)
-    for block = first, last do
-      owners[block], self.merges[block] = owner, 0
+    local first, last = tree.part(shards, owner, size)
+    for shard = first, last do
+      owners[shard], self.merges[shard] = owner, 0
     end
   end
-  self.first, self.last = tree.part(blocks, rank, size)
-  walk(self, 1, blocks, owners, rank)
+  self.first, self.last = tree.part(shards, rank, size)
+  walk(self, 1, shards, owners, rank)
   return self
 end
 

@@ -3,6 +3,7 @@
 local options = require "saros.options"
 local module = require "saros.nn.module"
 local precision = require "saros.nn.precision"
+local world = require "saros.ranks.world"
 local pass = require "saros.train.pass"
 
 local arguments = {}
@@ -15,6 +16,8 @@ local arguments = {}
 ---  best about the root of `length`, see saros.train.segments; twice the forward passes (whole)
 ---@field accumulate? integer  windows between updates, which are learned from as if they were one, each
 ---  by its answers; fewer at the end of a pass (1)
+---@field shards? integer  row blocks of which the gradients are a sum: see saros.ranks. Bits depend on this number,
+---  and on no number of ranks (8 under mpirun, else all rows at once)
 ---@field lr? number  of Adam (2e-3)
 ---@field schedule? fun(step: integer): number  factor of the rate
 ---@field optimizer? saros.optim.Optimizer  instead of Adam with lr and schedule, which are then its own
@@ -39,6 +42,7 @@ local arguments = {}
 ---@field on_epoch? fun(record: saros.train.EpochRecord)  after every pass
 
 local LENGTH = 50 -- of windows
+local SHARDS = 8
 
 local interval = options.kind("{ steps = N } or { epochs = N }", function(value)
   if type(value) ~= "table" then
@@ -56,6 +60,7 @@ local check = options.declare("fit", {
   { "length", options.optional(options.size) },
   { "segment", options.optional(options.size) },
   { "accumulate", options.size, 1 },
+  { "shards", options.optional(options.size) },
   { "lr", options.optional(options.positive) },
   { "schedule", options.optional(options.schedule) },
   { "optimizer", options.optional(options.having("an optimizer", { "step", "parameters" })) },
@@ -115,6 +120,22 @@ local function check_optimizer(model, o)
   end
 end
 
+--- Under mpirun there are always shards, and some for each rank.
+local function check_shards(model, o)
+  local all = world()
+  o.shards = o.shards or all.mpi and SHARDS or nil
+  if not o.shards then
+    return
+  elseif o.shards < all.size then
+    options.fail(("fit: expected shards for all %d ranks, got shards = %d"):format(all.size, o.shards))
+  elseif #model:buffers() > 0 then
+    options.fail("fit: expected a model that keeps no statistics of what it reads, since each shard has its own rows, "
+      .. "got one with nn.batch_norm")
+  elseif all.size > 1 and o.optimizer and not (o.optimizer.state and o.optimizer.restore) then
+    options.fail "fit: expected an optimizer with state and restore, since there are several ranks"
+  end
+end
+
 --- The options with their defaults. Everything that does not fit model and data is
 --- an error.
 ---@param model any
@@ -131,6 +152,7 @@ function arguments.check(model, text, given)
   end
   check_data(model, text, o)
   check_optimizer(model, o)
+  check_shards(model, o)
   if o.patience and not pass.holds_out(text) then
     options.fail("fit: expected data with a held-out part, since patience is given; "
       .. "data.text(..., { valid = 0.1 }) holds one out")

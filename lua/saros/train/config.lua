@@ -72,6 +72,7 @@ function config.of(training)
       precision = o.precision,
       clip = o.clip,
       accumulate = o.accumulate,
+      shards = o.shards,
       average = o.average,
       optimizer = { rule = optimizer.rule, options = optimizer.options, groups = groups_of(optimizer),
         schedule = optimizer.schedule and factors.digest(optimizer.schedule, pass.updates(training.text, o)) },
@@ -171,6 +172,22 @@ function config.differences(before, now, coming)
   end
   lines[#lines + 1] = schedules
   return lines, not any(names, is_fixed)
+end
+
+--- The fields in which two configurations of one training differ, one line for each. Seeds may,
+--- since all begin with the weights of one.
+---@param first table  of rank 0
+---@param other table
+---@return string[]
+function config.unlike(first, other)
+  local one, two, lines = flatten(first, "", {}), flatten(other, "", {}), {}
+  one["model.options.seed"], two["model.options.seed"] = nil, nil
+  local names = differing(one, two)
+  table.sort(names)
+  for position, name in ipairs(names) do
+    lines[position] = ("%s: %s there, %s here"):format(name, shown(one[name]), shown(two[name]))
+  end
+  return lines
 end
 
 return config

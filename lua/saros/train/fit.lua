@@ -21,6 +21,7 @@ local pace = require "saros.train.pace"
 local pass = require "saros.train.pass"
 local run_folder = require "saros.train.run"
 local step = require "saros.train.step"
+local together = require "saros.train.together"
 local undisturbed = require "saros.train.undisturbed"
 
 local format = core.format
@@ -142,6 +143,7 @@ end
 
 local function save(self)
   step.require_good(self)
+  together.complete(self)
   self.run:checkpoint(self, self.options.keep)
   self.saved = self.optimizer.steps
 end
@@ -382,11 +384,14 @@ end
 
 --- An error, or Ctrl-C, ends the training.
 local function close(self, problem)
+  if problem ~= nil then
+    together.fail(problem)
+  end
   if problem ~= nil and self.ready then
     save_rest(self)
     stop_display(self)
   end
-  if self.run and self.ready then
+  if self.run and self.ready and together.is_first() then
     local path, message = write_report(self)
     say(self, path and "report: " .. path or "no " .. message)
   end
@@ -408,7 +413,7 @@ local function run_epochs(self)
       save(self)
     end
     report(self, "epoch", record)
-    if self.run and core.clock() - self.reported > REPORT_SECONDS then
+    if self.run and together.is_first() and core.clock() - self.reported > REPORT_SECONDS then
       write_report(self)
     end
     if record.stopped then
@@ -422,7 +427,7 @@ end
 local function roll_back(self)
   local scale, resumed, problem = self.optimizer.scale * self.options.rollback, self.history.resumed, self.broken
   step.undo(self)
-  checkpoint.restore(self, self.run:latest())
+  checkpoint.restore(self, together.latest(self))
   self.optimizer.scale, self.history.resumed, self.broken = scale, resumed, nil
   self.run:continue(self.optimizer.steps, self.cursor.epoch)
   self.run:log { event = "rollback", step = self.optimizer.steps, problem = problem, scale = scale }
@@ -449,6 +454,7 @@ end
 local function finish(self)
   if self.options.patience and self.run and self.best then
     self.run:give_model(self.model)
+    together.share(self.model)
   elseif self.weights then
     self.model:load(self.weights)
   elseif self.average then
@@ -476,6 +482,7 @@ end
 ---@return saros.train.History history  one record for each epoch that was run
 local function fit(model, text, given)
   local o = arguments.check(model, text, given)
+  o.progress = together.is_first() and o.progress or nil
   core.mark_memory()
   local others <close> = frozen.new()
   local self <close> = setmetatable({
@@ -493,10 +500,13 @@ local function fit(model, text, given)
   }, Training)
   clear_gradients(self)
   others:freeze(model, self.optimizer.parameters)
-  if o.run then
+  if o.run and together.is_first() then
     self.run = run_folder.open(o.run, writes_samples(self))
     resume(self)
+  elseif o.run then
+    self.run = together.follower()
   end
+  together.begin(self)
   self.ready = true
   if not is_stopped(self) then
     tell_precision(self)

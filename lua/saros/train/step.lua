@@ -14,6 +14,7 @@ local checkpoint = require "saros.train.checkpoint"
 local finite = require "saros.train.finite"
 local pass = require "saros.train.pass"
 local segments = require "saros.train.segments"
+local shards = require "saros.train.shards"
 local undisturbed = require "saros.train.undisturbed"
 
 local SMOOTHING = 0.95
@@ -169,20 +170,39 @@ local function complete(self, record, window, symbols)
   record.memory = step.memory(self)
 end
 
---- What each window has of something, and all of them together.
-local function amounts(windows, amount)
-  local each, all = {}, 0
-  for n, window in ipairs(windows) do
-    each[n] = amount(window, n)
-    all = all + each[n]
-  end
-  return each, all
-end
-
 local function require_answers(self, answers, window)
   if answers == 0 then
     error(("fit: expected a target that counts %s, got a mask of zeros"):format(place_of(self, window)), 0)
   end
+end
+
+--- Add the gradients of some windows, false where there are no rows of one. Returns
+--- what is added up over them, and the state behind them.
+---@return saros.train.Sums, saros.nn.State
+local function learn_windows(self, windows, answers, shares, weights, state)
+  local sums = { total = 0, objective = 0, differs = false }
+  for n, window in ipairs(windows) do
+    if window then
+      local value, hits, plain
+      value, state, hits, plain = add_gradients(self, window, state, shares[n])
+      sums.total, sums.right = sums.total + (plain or value) * answers[n], hits and (sums.right or 0) + hits
+      sums.objective, sums.differs = sums.objective + value * weights[n], sums.differs or plain ~= nil
+    end
+  end
+  return sums, state
+end
+
+--- What each window of each part has of something, and all of them together.
+local function amounts_of(parts, amount)
+  local each, all = {}, 0
+  for number, windows in ipairs(parts) do
+    each[number] = {}
+    for n, window in ipairs(windows) do
+      each[number][n] = window and amount(window, number, n) or 0
+      all = all + each[number][n]
+    end
+  end
+  return each, all
 end
 
 --- One update from some windows, as if they were one. In the loss, each counts by its
@@ -192,24 +212,31 @@ end
 ---@return saros.train.WindowRecord
 function step.learn(self, windows)
   self.before = checkpoint.generator_states(self.generators)
-  local answers, all = amounts(windows, pass.answers)
+  local parts = self.options.shards and shards.cut(windows, self.options.shards) or { windows }
+  local answers, all = amounts_of(parts, pass.answers)
   require_answers(self, all, windows[#windows])
-  local weights, weight = amounts(windows, function(window, n)
-    return loss.weight(self.model, window, answers[n])
+  local weights, weight = amounts_of(parts, function(window, number, n)
+    return loss.weight(self.model, window, answers[number][n])
   end)
-  local state, total, objective, differs, right = self.state, 0, 0, false, nil
-  for n, window in ipairs(windows) do
-    local value, hits, plain
-    value, state, hits, plain = add_gradients(self, window, state, weights[n] / weight)
-    total, right = total + (plain or value) * answers[n], hits and (right or 0) + hits
-    objective, differs = objective + value * weights[n], differs or plain ~= nil
+  local function learn(number, state)
+    local shares = {}
+    for n, own in ipairs(weights[number]) do
+      shares[n] = own / weight
+    end
+    return learn_windows(self, parts[number], answers[number], shares, weights[number], state)
+  end
+  local sums, state
+  if self.options.shards then
+    sums, state = shards.learn(self, learn)
+  else
+    sums, state = learn(1, self.state)
   end
   local last = windows[#windows]
-  local record = { loss = total / all, accuracy = right and right / all }
-  record.objective = differs and objective / weight or nil
+  local record = { loss = sums.total / all, accuracy = sums.right and sums.right / all }
+  record.objective = sums.differs and sums.objective / weight or nil
   record.norm = clip(self, last)
-  undisturbed(update, self, record, last, { total = total, answers = all }, state)
-  complete(self, record, last, select(2, amounts(windows, pass.symbols)))
+  undisturbed(update, self, record, last, { total = sums.total, answers = all }, state)
+  complete(self, record, last, select(2, amounts_of({ windows }, pass.symbols)))
   return record
 end
 
