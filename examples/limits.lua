@@ -10,8 +10,9 @@
 -- and those that are linear in their state over ten thousand; in "copy" ten symbols,
 -- which of them the LRU alone can. But "parity", a state that every step may turn
 -- over, needs a cell that is not linear, and "recall" of values by their keys is
--- what attention is for, as far as its window reaches. "words" (of the group S3),
--- "counter", "arithmetic" and "flip-flop" are more of the first kind, "queries" (for
+-- what attention is for, as far as its window reaches. "at-end" asks for it once, "noisy"
+-- gives bits as numbers with noise. "words" (of the group S3), "S5", "counter",
+-- "arithmetic" and "flip-flop" are more of the first kind, "queries" (for
 -- many keys in one sequence) and "selective" (copying what stands among noise) of the
 -- second. A delta layer, whose state is a matrix, recalls; with reflections of its state
 -- it follows words and parity as well. The states of the finite layer are integers, which
@@ -33,7 +34,7 @@ local nn, optim, tasks = saros.nn, saros.optim, saros.data.tasks
 local HIDDEN, UNITS, WINDOW = 64, 128, 32
 local BATCH, TESTED, EVERY, SOLVED, RATE = 16, 128, 20, 0.95, 1e-2
 local FEW, PIECE = 32, 500 -- rows of a test beyond, and steps of its pieces
-local SYMBOLS = 8
+local SYMBOLS, NOISE = 8, 0.4
 
 -- --- Tasks --------------------------------------------------------------------------
 
@@ -53,6 +54,17 @@ local function repeat_symbols(n)
     local ids = generator:categorical(saros.ones(n, B, SYMBOLS))
     return { sources = ids, targets = ids }
   end }
+end
+
+-- Parity of bits that come as numbers with noise, which a net has to round for itself.
+local function noisy_parity(n)
+  local task = tasks.parity { length = n }
+  local draw = task.draw
+  function task.draw(generator, B)
+    local bits, odd = draw(generator, B)
+    return bits + generator:uniform(bits:shape(), -NOISE, NOISE), odd
+  end
+  return task
 end
 
 -- A row of a task: its name; what the table calls it and its lengths; the lengths at which
@@ -76,6 +88,16 @@ local TASKS = {
     make = function(n) return tasks.parity { length = n } end,
   },
   {
+    name = "at-end", heading = "parity, at the end", usual = { 5, 15, 40 },
+    full = { 5, 15, 40, 100 }, beyond = { 100, 1000, 10000 }, turn = turn_freely,
+    make = function(n) return tasks.parity { length = n, every = false } end,
+  },
+  {
+    name = "noisy", heading = "parity with noise", usual = { 5, 15, 40 },
+    full = { 5, 15, 40, 100 }, beyond = { 100, 1000, 10000 }, turn = turn_freely,
+    make = noisy_parity,
+  },
+  {
     name = "recall", heading = "recall of pairs", usual = { 3, 10, 30 },
     full = { 3, 10, 30, 50 }, unit = "pairs", turn = turn_freely,
     make = function(n, most) return tasks.recall { pairs = n, keys = 2 * most } end,
@@ -89,6 +111,11 @@ local TASKS = {
     name = "words", heading = "words of S3", usual = { 5, 15, 40 },
     full = { 5, 15, 40, 100 }, beyond = { 256, 1000, 10000 }, turn = turn_freely,
     make = function(n) return tasks.group_words { group = "S3", length = n } end,
+  },
+  {
+    name = "S5", heading = "words of S5", usual = { 5, 15, 40 },
+    full = { 5, 15, 40, 100 }, beyond = { 256, 1000, 10000 }, turn = turn_freely,
+    make = function(n) return tasks.group_words { group = "S5", length = n } end,
   },
   {
     name = "arithmetic", heading = "value modulo 5", usual = { 4, 12, 40 },
