@@ -450,11 +450,11 @@ describe("the examples", function()
     local output = succeed("examples/one_stack.lua", "--task", "parity", "--lengths", 4, 8, "--tests", 8, 600,
       "--polish", 200, "--log")
     assert.matches("^task       seed  parameters  minutes  right\n  parity 4: 100.00 %% after %d+ updates, %d+ s\n.*"
-      .. "\nparity        1      200642     %d%.%d%d  100.00 %% at 8, +%d+%.%d%d %% at 600\n$", output)
-    output = succeed("examples/one_stack.lua", "--seeds", 2, "--lengths", 16, "--updates", 1, "--polish", 1,
-      "--tests", 16)
+      .. "\nparity        1      233794     %d%.%d%d  100.00 %% at 8, +%d+%.%d%d %% at 600\n$", output)
+    output = succeed("examples/one_stack.lua", "--first", 4, "--seeds", 2, "--lengths", 16, "--updates", 1, "--polish",
+      1, "--tests", 16)
     for _, name in ipairs { "parity", "words", "copy", "adding", "selective", "recall" } do
-      assert.matches("\n" .. name .. " +1 .*\n" .. name .. " +2 +%d+ +0%.%d%d +%d+%.%d%d %% at 16\n", output)
+      assert.matches("\n" .. name .. " +4 .*\n" .. name .. " +5 +%d+ +0%.%d%d +%d+%.%d%d %% at 16\n", output)
     end
   end)
 
@@ -495,9 +495,10 @@ describe("the examples", function()
       "--beyond", 20, "--updates", 30, "--polish", 2)
     assert.matches("\ndelta +%d+ %% .*\nreflections +%d+ %% +%d+ %% +%d+ ", output)
     output = succeed("examples/limits.lua", "--task", "counter", "words", "arithmetic", "flip-flop", "queries",
-      "selective", "--only", "LSTM", "--lengths", 16, "--beyond", 20, "--updates", 3, "--polish", 2)
-    for _, heading in ipairs { "sum modulo 5", "words of S3", "value modulo 5", "flip%-flop steps", "queries in steps",
-      "selective copy" } do
+      "selective", "at-end", "noisy", "S5", "--only", "LSTM", "--lengths", 16, "--beyond", 20, "--updates", 3,
+      "--polish", 2)
+    for _, heading in ipairs { "parity, at the end", "parity with noise", "sum modulo 5", "words of S3", "words of S5",
+      "value modulo 5", "flip%-flop steps", "queries in steps", "selective copy" } do
       assert.matches("\n" .. heading .. " +16 .*\nLSTM +%d+ %%", output)
     end
   end)
