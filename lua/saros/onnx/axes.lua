@@ -54,8 +54,12 @@ end
 
 --- The axis along which the body of a Loop chooses one place each step.
 local function chosen(node, known)
+  local is_input = {}
+  for _, name in ipairs(node.op == "Loop" and node.body and node.body.inputs or {}) do
+    is_input[name] = true
+  end
   for _, inner in ipairs(node.op == "Loop" and node.body and node.body.nodes or {}) do
-    local own = inner.op == "Gather" and inner.inputs[2] == node.body.inputs[1] and known[inner.inputs[1]]
+    local own = inner.op == "Gather" and is_input[inner.inputs[2]] and known[inner.inputs[1]]
     if own then
       return own, inner.attributes.axis or 0
     end

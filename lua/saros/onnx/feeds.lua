@@ -25,14 +25,19 @@ local INTEGERS = { [2] = true, [3] = true, [5] = true, [6] = true, [7] = true }
 ---@field is_lengths boolean  the graph's sequence_lens, which a caller gives as `lengths`
 ---@field is_optional boolean  are lengths for layers alone, which take rows to be whole without?
 
+local MOVING = { Cast = true, Transpose = true, Identity = true, Unsqueeze = true, Squeeze = true, Reshape = true }
+
 --- How many rows the table has in which ids are looked up.
 local function rows_of_table(graph, name)
   for _, node in ipairs(graph.nodes) do
     local x = node.op == "Gather" and node.inputs[2] == name and graph:constant(node.inputs[1])
     if x and tensors.is_tensor(x) then
       return x:size(1)
-    elseif node.op == "Cast" and node.inputs[1] == name or node.op == "Transpose" and node.inputs[1] == name then
-      return rows_of_table(graph, node.outputs[1])
+    elseif MOVING[node.op] and node.inputs[1] == name then
+      local count = rows_of_table(graph, node.outputs[1])
+      if count then
+        return count
+      end
     end
   end
 end

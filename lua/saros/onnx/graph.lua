@@ -5,6 +5,7 @@
 local core = require "saros.core"
 local options = require "saros.options"
 local operators = require "saros.onnx.operators"
+local simplify = require "saros.onnx.simplify"
 local tensors = require "saros.onnx.tensors"
 local trial = require "saros.onnx.trial"
 local work = require "saros.onnx.work"
@@ -22,6 +23,7 @@ local work = require "saros.onnx.work"
 ---@field budget { left: integer }
 ---@field taken table<string, boolean>  names that something has
 ---@field trial saros.onnx.Trial?
+---@field of_ids table<string, boolean>  what is computed from ids alone
 ---@field inside integer  how many bodies stand around the node that is read
 local Graph = {}
 Graph.__index = Graph
@@ -223,21 +225,6 @@ end
 
 -- --- One node ----------------------------------------------------------------------------------------------
 
-local NEUTRAL = { Add = 0, Mul = 1 }
-
---- Makes a sum with a known 0, or a product with a known 1, the other operand.
-local function simplify(self, node)
-  local neutral = NEUTRAL[node.op]
-  for n, name in ipairs(neutral and node.inputs or {}) do
-    local value, other = self:constant(name), node.inputs[3 - n]
-    local is_one = tensors.is_tensor(value) and value:dtype() == "real" and value:rank() == 0
-    if other and self.depends[other] and is_one and value:item() == neutral then
-      node.op, node.entry, node.inputs = "Identity", operators.of { op_type = "Identity" }, { other }
-      return
-    end
-  end
-end
-
 -- --- Bodies ----------------------------------------------------------------------------------------------
 
 --- f(node) for all nodes of a list and of their bodies.
@@ -285,8 +272,11 @@ local SHAPES = { Shape = true, Size = true }
 ---@param scope? saros.onnx.Scope
 function Graph:add(node, scope)
   local depends = dependence(self, node)
-  simplify(self, node)
-  if node.op == "If" then
+  local known = depends and simplify(self, node)
+  if known then
+    self.values[node.outputs[1] or ""] = known
+    return
+  elseif node.op == "If" then
     local is_true = condition_of(self, node, depends)
     if is_true ~= nil then
       take_branch(self, node, is_true, scope)
@@ -353,7 +343,7 @@ end
 local function read(model, source, constants)
   local self = setmetatable({
     nodes = {}, values = {}, protos = {}, is_initializer = {}, depends = {}, inputs = {}, budget = work.new(),
-    outputs = model.graph.output or {}, opset = model.opset, source = source, taken = {}, inside = 0,
+    outputs = model.graph.output or {}, opset = model.opset, source = source, taken = {}, inside = 0, of_ids = {},
   }, Graph)
   for _, proto in ipairs(model.graph.node) do
     for _, name in ipairs(proto.output or {}) do

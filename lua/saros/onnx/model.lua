@@ -300,6 +300,19 @@ local function begins_there(self, name, is_state)
   return false
 end
 
+--- True if the body of a loop leaves a state as it is: then it is no state, but a value for each step.
+local function is_left(node, place)
+  local givers, body = {}, node.body
+  for _, inner in ipairs(body.nodes) do
+    givers[inner.outputs[1] or ""] = inner.op == "Identity" and inner.inputs[1] or nil
+  end
+  local name = body.outputs[place + node.body_from[2]]
+  while givers[name] do
+    name = givers[name]
+  end
+  return name == body.inputs[place + node.body_from[1]]
+end
+
 --- Layers and loops whose first state is none of the graph's keep theirs by themselves; a loop each of them.
 local function find_keepers(self)
   local is_state = {}
@@ -313,7 +326,7 @@ local function find_keepers(self)
     for place, n in ipairs(initial or {}) do
       local is_there = begins_there(self, node.inputs[n], is_state)
       if node.kept then
-        node.kept[place] = not is_there
+        node.kept[place] = not is_there and not is_left(node, place)
       else
         node.keeps = node.keeps and not is_there
       end

@@ -2,7 +2,8 @@
 ---
 ---     a tensor      reals; also of integers that weights are, and of booleans that tensors gave
 ---     ids           a tensor of ids from 1: what a graph's input of integers is, plus 1
----     saros.onnx.Integers   few integers, such as a shape, with which nodes compute in Lua
+---     saros.onnx.Integers   few integers, such as a shape, with which nodes compute in Lua; also reals, as
+---                           floats of Lua, where a node makes reals of them, as conditions of loops do
 ---     saros.onnx.Parts      tensors that an axis before theirs would stack, such as the states (B, H) of layers:
 ---                           kept apart, because a step of a program has each of them as a state
 ---     saros.onnx.Sequence   a list of tensors, as ONNX has it
@@ -151,11 +152,22 @@ function tensors.shape(value)
   return value:shape()
 end
 
+--- Its numbers as they are, integers or floats of Lua.
+---@param value saros.onnx.Integers
+---@return number[]
+function tensors.numbers(value)
+  return table.move(value, 1, #value, 1, {})
+end
+
 --- Its integers, as a list; error if they are none that are known when the graph is read.
 ---@return integer[]
 function tensors.list(value)
   if tensors.is_integers(value) then
-    return table.move(value, 1, #value, 1, {})
+    local list = {}
+    for n, x in ipairs(value) do
+      list[n] = math.tointeger(x) or error("expected integers, got " .. options.describe(x), 0)
+    end
+    return list
   end
   error("expected integers that are known without the input, got " .. options.describe(value), 0)
 end

@@ -210,8 +210,9 @@ end
 -- --- One layout seen in another way --------------------------------------------------------
 
 --- Takes the parts of an axis of that size from the front of a queue; nil if rows
---- would have to be cut.
-local function take(queue, size)
+--- would have to be cut. Time behind it belongs to it unless the next axis is of size 1:
+--- (B, 1, 8) as (B, 8) is rows of all steps.
+local function take(queue, size, following)
   local axis = {}
   if size == 1 then
     if queue[1] and queue[1].kind == "time" then
@@ -235,6 +236,9 @@ local function take(queue, size)
     end
     axis[#axis + 1], size = first, size // first.size
   end
+  if queue[1] and queue[1].kind == "time" and following ~= 1 then
+    axis[#axis + 1] = table.remove(queue, 1)
+  end
   return axis
 end
 
@@ -248,7 +252,7 @@ function layout.reshape(axes, shape)
     table.move(axis, 1, #axis, #queue + 1, queue)
   end
   for k, size in ipairs(shape) do
-    result[k] = take(queue, size)
+    result[k] = take(queue, size, shape[k + 1])
     if not result[k] then
       return nil
     end

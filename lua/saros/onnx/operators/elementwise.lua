@@ -37,14 +37,15 @@ local OF_BOTH = {
   Neg = { function(x) return -x end, core.negate },
   Not = { function(x) return x == 0 and 1 or 0 end, function(x) return 1 - x end },
   Abs = { math.abs, core.abs },
+  Floor = { math.floor }, Ceil = { math.ceil },
 }
 
 for name, entry in pairs(OF_BOTH) do
   operators[name] = function(_, x)
     if not is_integers(x) then
-      return entry[2](real(x))
+      return (entry[2] or error("expected numbers that are known without the input, got a tensor", 0))(real(x))
     end
-    local list = tensors.list(x)
+    local list = tensors.numbers(x)
     for n, each in ipairs(list) do
       list[n] = entry[1](each)
     end
@@ -128,8 +129,10 @@ local function of_integers(fn, a, b)
   return tensors.integers(list, #x == 1 and second or first)
 end
 
-local function quotient(x, y) -- towards 0
-  if y == 0 then
+local function quotient(x, y) -- of integers towards 0
+  if math.type(x) == "float" or math.type(y) == "float" then
+    return x / y
+  elseif y == 0 then
     error("expected integers to divide by other numbers than 0", 0)
   end
   local q = x // y
@@ -157,8 +160,19 @@ local PAIRS = {
   Xor = { core.ne, function(x, y) return x ~ y end },
 }
 
+local COMPARES = { Equal = true, Greater = true, Less = true, GreaterOrEqual = true, LessOrEqual = true }
+
+--- The number of a tensor without axes, as that of a known value beside it; any other value as it is.
+local function beside(value, other)
+  local is_number = is_integers(other) and tensors.is_tensor(value) and value:dtype() == "real" and value:rank() == 0
+  return is_number and tensors.integers({ value:item() }, {}) or value
+end
+
 for name, entry in pairs(PAIRS) do
   operators[name] = function(_, a, b)
+    if COMPARES[name] then
+      a, b = beside(a, b), beside(b, a)
+    end
     local both = entry[2] and is_integers(a) and is_integers(b) and of_integers(entry[2], a, b)
     return both or entry[1](real(a), real(b))
   end

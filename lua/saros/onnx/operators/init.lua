@@ -29,6 +29,7 @@
 ---@field body { nodes: saros.onnx.Node[], inputs: string[], outputs: string[] }?  of Scan and Loop
 ---@field initial integer[]?  in place of the operator's
 ---@field first_final integer?  which output is the first state's after the last step (2)
+---@field body_from integer[]?  behind how many inputs and outputs of the body states stand
 ---@field keeps boolean?  the model keeps its states from call to call
 ---@field kept table<integer, boolean>?  which of them
 

@@ -78,9 +78,9 @@ local function body_problem(node, inputs, least)
   end
 end
 
---- Says which inputs are states, and which of the outputs they become.
-local function set_states(node, first_input, count)
-  node.initial, node.first_final = {}, 1
+--- Says which inputs are states, and which of the outputs they become; in the body they are `from` places later.
+local function set_states(node, first_input, count, in_from, out_from)
+  node.initial, node.first_final, node.body_from = {}, 1, { in_from, out_from }
   for n = 1, count do
     node.initial[n] = first_input + n - 1
   end
@@ -96,7 +96,7 @@ local function make_scan(node)
   elseif count < 1 or states < 0 then
     return ("%d scan inputs of %d"):format(count, #node.inputs)
   end
-  set_states(node, 1, states)
+  set_states(node, 1, states, 0, 0)
   return body_problem(node, #node.inputs, states)
 end
 
@@ -159,7 +159,7 @@ local function make_loop(node)
   if states < 0 then
     return ("%d inputs"):format(#node.inputs)
   end
-  set_states(node, 3, states)
+  set_states(node, 3, states, 2, 1)
   return body_problem(node, states + 2, states + 1)
 end
 

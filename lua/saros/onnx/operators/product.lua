@@ -81,12 +81,33 @@ local function convolved(x, weight, stride, dilation)
   return sum:transpose(2, 3)
 end
 
-local function conv(node, x, weight, bias)
+--- Attributes of a convolution over two axes, for the second alone.
+local function of_second(given)
+  local own = setmetatable({}, { __index = given })
+  for _, name in ipairs { "strides", "dilations" } do
+    own[name] = given[name] and { given[name][2] }
+  end
+  local pads = given.pads or { 0, 0, 0, 0 }
+  if (pads[1] or 0) ~= 0 or (pads[3] or 0) ~= 0 then
+    error("expected no padding along an axis of size 1", 0)
+  end
+  own.pads = { pads[2], pads[4] }
+  return own
+end
+
+local convolve
+
+function operators.Conv(node, x, weight, bias)
   x, weight = real(x), real(weight)
-  local given = node.attributes
-  if x:rank() ~= 3 then
+  if x:rank() == 4 and x:size(3) == 1 and weight:rank() == 4 and weight:size(3) == 1 then -- as exporters of Keras do
+    local y = convolve(of_second(node.attributes), x:select(3, 1), weight:select(3, 1), bias)
+    return y:reshape(y:size(1), y:size(2), 1, y:size(3))
+  elseif x:rank() ~= 3 then
     error(("expected a convolution over one axis, got %d"):format(x:rank() - 2), 0)
   end
+  return convolve(node.attributes, x, weight, bias)
+end
+function convolve(given, x, weight, bias)
   local stride, dilation = (given.strides or { 1 })[1], (given.dilations or { 1 })[1]
   local before, behind = padding(given, x:size(3), weight:size(3), stride, dilation)
   x = padded(x, before, behind)
@@ -100,6 +121,5 @@ local function conv(node, x, weight, bias)
   local y = groups == 1 and parts[1] or core.concatenate(parts, 2)
   return bias and y + real(bias):reshape(M * groups, 1) or y
 end
-operators.Conv = conv
 
 return operators

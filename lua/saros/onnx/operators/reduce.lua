@@ -48,6 +48,29 @@ for name, entry in pairs(REDUCTIONS) do
   end
 end
 
+--- Of integers alone, such as sizes, over all of them.
+function operators.ReduceProd(node, x)
+  local product = 1
+  for _, size in ipairs(tensors.numbers(tensors.is_integers(x) and x
+    or error("expected a product of integers that are known without the input, got a tensor", 0))) do
+    product = product * size
+  end
+  local shape = {}
+  for k = 1, (node.attributes.keepdims or 1) ~= 0 and #x.shape or 0 do
+    shape[k] = 1
+  end
+  return tensors.integers({ product }, shape)
+end
+
+--- Means over all axes behind the second.
+function operators.GlobalAveragePool(_, x)
+  x = real(x)
+  for k = 3, x:rank() do
+    x = core.mean(x, k, true)
+  end
+  return x
+end
+
 --- Over the axis; before opset 13 over all axes from there on together.
 local function over_axis(fn)
   return function(node, x)

@@ -139,7 +139,7 @@ end
 
 function operators.Expand(_, x, shape)
   local sizes = work.check_shape(tensors.list(shape))
-  if is_integers(x) and #x == 1 then
+  if is_integers(x) and #x == 1 and math.type(x[1]) == "integer" then
     local list, count = {}, 1
     for _, size in ipairs(sizes) do
       count = count * size
@@ -217,12 +217,28 @@ local function truncated(x)
   return tensors.integers(list, x:shape())
 end
 
+-- Of more numbers than these reals are a tensor.
+local FEW = 16
+
+--- Numbers that are known as those of another type.
+local function cast_known(x, to)
+  if REALS[to] and #x > FEW then
+    return tensors.real(x)
+  end
+  local list = tensors.numbers(x)
+  for n, value in ipairs(list) do
+    list[n] = REALS[to] and value + 0.0 or to == 9 and (value ~= 0 and 1 or 0)
+      or math.tointeger(value < 0 and -(-value // 1) or value // 1) or 0
+  end
+  return tensors.integers(list, x.shape)
+end
+
 function operators.Cast(node, x)
   local to = node.attributes.to
   if x == nil then -- lengths that the caller has not given
     return nil
   elseif is_integers(x) then
-    return REALS[to] and tensors.real(x) or x
+    return cast_known(x, to)
   elseif REALS[to] then
     return tensors.real(x)
   elseif to == 9 then
@@ -235,6 +251,18 @@ end
 
 function operators.CastLike(_, x, like)
   return is_integers(like) and x or tensors.real(x)
+end
+
+--- Rows in the other order along time; of the same number of steps each, all that there are.
+function operators.ReverseSequence(node, x, lens)
+  x = tensors.real(x)
+  local axis = (node.attributes.time_axis or 0) + 1
+  for _, steps in ipairs(tensors.list(lens)) do
+    if steps ~= x:size(axis) then
+      error(("expected a sequence that is turned as a whole, of %d steps, got %d"):format(x:size(axis), steps), 0)
+    end
+  end
+  return x:flip(axis)
 end
 
 -- --- Cutting -----------------------------------------------------------------------------------------
