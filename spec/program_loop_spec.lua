@@ -262,20 +262,22 @@ end
 
 -- h - softplus(-a) h + s (tanh(b) - h) with s = sigmoid(a) and [a, b] = x + U h: a product
 -- that is added to what no state reaches, products that are subtracted, and a slope of
--- softplus that is 1 - s. The gates are long enough to be saved in place of the sums.
+-- softplus that is 1 - s. The gates are long enough to be saved in place of the sums. Then
+-- runs of 8 features change places.
 local function added()
-  local W = 70
+  local W = 72
   local function half(from)
     return node("slice", { 4 }, { outer = 1, n = 2 * W, inner = 1, from = from, count = W })
   end
   return {
     parameters = { { name = "U", shape = { 2 * W, W } } },
-    states = { { name = "h", width = W, next = 15 } },
+    states = { { name = "h", width = W, next = 16 } },
     nodes = { input("x", 2 * W), { op = "parameter", parameter = 0 }, { op = "state", state = 0 },
       node("linear", { 2, 1 }), node("add", { 0, 3 }), half(0), half(W), node("negate", { 5 }), node("softplus", { 7 }),
       node("sigmoid", { 5 }), node("tanh", { 6 }), node("subtract", { 10, 2 }), node("multiply", { 9, 11 }),
-      node("multiply", { 8, 2 }), node("subtract", { 12, 13 }), node("add", { 2, 14 }) },
-    outputs = { { name = "y", node = 15 } },
+      node("multiply", { 8, 2 }), node("subtract", { 12, 13 }), node("add", { 2, 14 }),
+      node("transpose", { 15 }, { outer = 1, a = 3, b = 3, inner = 8 }) },
+    outputs = { { name = "y", node = 16 } },
   }
 end
 

@@ -287,12 +287,36 @@ static void run_gather(const loop_block *b, const loop_step *step) {
   }
 }
 
+/* Runs of neighbours change places: each run of all rows at once. */
+static void run_transpose(const loop_block *b, const loop_step *step) {
+  const loop_walk *w = b->walk;
+  const loop_graph *g = &w->window->plan->graph;
+  const int *at = g->value[step->value].at;
+  const loop_place from = w->code->place[loop_input(g, step->value, 0)];
+  const ptrdiff_t n = at[AT_A], m = at[AT_B], inner = at[AT_INNER];
+  real *y = loop_at(b, step->y);
+  const real *x = loop_at(b, from);
+  for (int outer = 0; outer < at[AT_OUTER]; outer++, x += n * m * inner)
+    for (ptrdiff_t j = 0; j < m; j++)
+      for (ptrdiff_t i = 0; i < n; i++, y += inner)
+        w->kernels->strip->copy_rows(y, w->ld[step->y.array],
+                                     x + (i * m + j) * inner, w->ld[from.array],
+                                     (size_t)b->rows, (size_t)inner);
+}
+
+/* Fewer neighbours are copied faster row by row. */
+#define TRANSPOSED_RUN 8
+
 void loop_row_run(const loop_block *b, const loop_step *step) {
   const loop_walk *w = b->walk;
   const loop_graph *g = &w->window->plan->graph;
   const loop_value *value = &g->value[step->value];
   if (value->op == LOOP_GATHER) {
     run_gather(b, step);
+    return;
+  }
+  if (value->op == LOOP_TRANSPOSE && value->at[AT_INNER] >= TRANSPOSED_RUN) {
+    run_transpose(b, step);
     return;
   }
   const real *from[3] = {NULL};
