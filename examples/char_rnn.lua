@@ -5,11 +5,17 @@
 --   build/saros examples/generate.lua --model runs/first --prime "The "
 --
 -- The run folder has the best model and a report; the same command goes on.
+--
+-- With --blocks the layers above the first are residual blocks that begin with a norm.
+-- sLSTM layers learn the better so:
+--
+--   build/saros examples/char_rnn.lua --text input.txt --cell slstm --heads 1 --blocks
 
 package.path = (arg[0]:match "^.*/" or "") .. "?.lua;" .. package.path
 local argparse = require "argparse"
 local numbers = require "numbers"
 local saros = require "saros"
+local nn = saros.nn
 
 -- What a user can mend is said in one line, without a traceback.
 local function need(value, message)
@@ -24,7 +30,10 @@ parser:option("--cell", "Kind of recurrent cell."):choices(require("saros.nn.rec
 numbers.whole(parser, "--layers", "Recurrent layers."):default "2"
 numbers.whole(parser, "--hidden", "Units in each layer."):default "128"
 numbers.whole(parser, "--embedding", "Size of the embedded symbols; else as a layer.")
-parser:flag("--residual", "Add what a layer reads to what it hands on."):default(false)
+numbers.whole(parser, "--heads", "Heads of a cell that has them.")
+parser:mutex(
+  parser:flag("--residual", "Add what a layer reads to what it hands on."):default(false),
+  parser:flag("--blocks", "Layers above the first as x + layer(norm(x)), and a norm at the end."))
 numbers.whole(parser, "--batch", "Rows read side by side."):default "50"
 numbers.whole(parser, "--length", "Symbols between updates."):default "50"
 numbers.whole(parser, "--epochs", "Passes through the text."):default "10"
@@ -44,8 +53,34 @@ local args = parser:parse()
 saros.threads(args.threads)
 local text = need(saros.data.text(args.text, { unit = args.unit, size = args.size }))
 need(text:enough { batch = args.batch, length = args.length })
-local lm = saros.nn.language_model { vocabulary = text.vocabulary, cell = args.cell, hidden = args.hidden,
-  layers = args.layers, embedding = args.embedding, residual = args.residual, dropout = args.dropout, seed = args.seed }
+
+-- A language model's own sizes, in blocks.
+local function net_of_blocks(V)
+  local H, E = args.hidden, args.embedding or args.hidden
+  local function with_dropout(members)
+    members[#members + 1] = args.dropout > 0 and nn.dropout { args.dropout } or nil
+    return members
+  end
+  local members = { nn.embedding { V, E }, nn[args.cell] { E, H, heads = args.heads } }
+  for _ = 2, args.layers do
+    members[#members + 1] = nn.residual(with_dropout {
+      nn.layer_norm { H }, nn[args.cell] { H, H, heads = args.heads },
+    })
+  end
+  members[#members + 1] = nn.layer_norm { H }
+  members = with_dropout(members)
+  members[#members + 1] = nn.linear { H, V }
+  return nn.chain(members):init { seed = args.seed }
+end
+
+local lm
+if args.blocks then
+  lm = nn.language_model { vocabulary = text.vocabulary, net = net_of_blocks(#text.vocabulary) }
+else
+  lm = nn.language_model { vocabulary = text.vocabulary, cell = args.cell, hidden = args.hidden, heads = args.heads,
+    layers = args.layers, embedding = args.embedding, residual = args.residual, dropout = args.dropout,
+    seed = args.seed }
+end
 print(saros.info())
 print(text)
 print(lm:summary())
