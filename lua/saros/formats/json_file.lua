@@ -2,30 +2,36 @@
 
 local core = require "saros.core"
 local options = require "saros.options"
+local json_numbers = require "saros.formats.json_numbers"
 local refusal = require "saros.formats.refusal"
 
 local json_file = {}
 
--- A value takes some 50 bytes in memory, so a file of more than a mebibyte must have
--- numbers with digits; weights have 8 and more.
-local BYTES_OF_VALUE, FEW = 10, 100000
+-- In memory, at most about, while a text is parsed; and what may be taken in any case.
+local VALUE_BYTES, LIST_BYTES, ALLOWANCE = 56, 240, 1 << 20
 
-local function check_density(text)
-  local _, values = text:gsub("[%[,{]", "")
-  if values > FEW and values * BYTES_OF_VALUE > #text then
-    refusal.raise("expected numbers of %d characters on average, got %d values in %d bytes", BYTES_OF_VALUE - 1,
-      values, #text)
+local function check_memory(text, size)
+  local _, values = text:gsub(",", "")
+  local _, lists = text:gsub("[%[{]", "")
+  if values * VALUE_BYTES + lists * LIST_BYTES > 2 * size + ALLOWANCE then
+    refusal.raise("expected numbers in lists of one length, for the memory of others, got %d values and %d lists in "
+      .. "%d bytes", values, lists, size)
   end
 end
 
---- The object that a text holds.
+--- The object that a text holds, in which large lists of numbers are tensors.
 ---@param text string
 ---@return table
 function json_file.decode(text)
-  check_density(text)
-  local value, message = core.json_decode(text)
+  local rest, lists = json_numbers.take(text)
+  check_memory(rest, #text)
+  local value, message = core.json_decode(rest)
   if type(value) ~= "table" then
     refusal.raise("expected an object in JSON, got %s", message or options.describe(value))
+  end
+  value = json_numbers.put(value, lists)
+  if type(value) ~= "table" then
+    refusal.raise "expected an object in JSON, got a list of numbers"
   end
   return value
 end
@@ -64,13 +70,16 @@ function json_file.integer(owner, name, most)
 end
 
 --- Nested lists of numbers as a tensor of some rank.
----@param list any
+---@param list any  or a tensor, of a large one
 ---@param rank integer
 ---@param what string  for the refusal
 ---@return saros.Tensor
 function json_file.tensor(list, rank, what)
-  local ok, tensor = pcall(core.tensor, list)
-  if not ok or type(list) ~= "table" or tensor:rank() ~= rank or tensor:count() == 0 then
+  local ok, tensor = type(list) == "userdata", list
+  if type(list) == "table" then
+    ok, tensor = pcall(core.tensor, list)
+  end
+  if not ok or tensor:rank() ~= rank or tensor:count() == 0 then
     refusal.raise("expected %s as lists of numbers, %d deep, got others", what, rank)
   end
   return tensor

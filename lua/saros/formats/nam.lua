@@ -28,7 +28,7 @@ function nam.build(object)
   local config = json_file.table(object, "config")
   local input, hidden = json_file.integer(config, "input_size", MOST), json_file.integer(config, "hidden_size", MOST)
   local layers = json_file.integer(config, "num_layers", MOST)
-  local weights = json_file.tensor(json_file.table(object, "weights"), 1, "weights")
+  local weights = json_file.tensor(object.weights, 1, "weights")
   local first, later = 4 * hidden * (input + hidden) + 6 * hidden, 4 * hidden * 2 * hidden + 6 * hidden
   local count = first + (layers - 1) * later + hidden + 1
   if weights:size(1) ~= count then
