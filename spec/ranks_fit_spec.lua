@@ -7,6 +7,7 @@ local commands = require "spec.support.commands"
 local files = require "spec.support.files"
 local folders = require "spec.support.folders"
 local ranks = require "spec.support.ranks"
+local saros = require "saros"
 
 -- What all scripts begin with.
 local START = [[
@@ -96,7 +97,6 @@ describe("fit in shards", function()
   end)
 
   it("has the gradients of all rows, up to rounding", function()
-    local saros = require "saros"
     local text = saros.data.text({ string = ("abcab cabbage "):rep(40) }, { valid = 0.1 })
     local function train(shards)
       local lm = saros.nn.language_model { vocabulary = text.vocabulary, cell = "gru", hidden = 8, seed = 1 }
@@ -114,7 +114,6 @@ describe("fit in shards", function()
   end)
 
   it("says what it expects", function()
-    local saros = require "saros"
     local nn = saros.nn
     local text = saros.data.text({ string = ("abcab cabbage "):rep(40) }, { valid = 0.1 })
     local V = #text.vocabulary
@@ -155,7 +154,17 @@ describe("fit on several ranks", function()
     local output = ranks.succeed(3, START .. RUN, run)
     assert.equal(1, select(2, output:gsub("epoch 1  loss ", "")), output)
     assert.equal(1, select(2, output:gsub("report: ", "")))
-    assert.equal(18, select(2, files.read(run .. "/metrics.jsonl"):gsub("\n", "\n"))) -- 16 updates, 2 epochs
+    local lines = {}
+    for line in files.read(run .. "/metrics.jsonl"):gmatch "[^\n]+" do
+      lines[#lines + 1] = saros.json_decode(line)
+    end
+    assert.equal(18, #lines) -- 16 updates, 2 epochs
+    assert.equal(3, #lines[18].ranks)
+    for _, seconds in ipairs(lines[18].ranks) do
+      assert.is_true(seconds.computing > 0 and seconds.waiting > 0 and seconds.communicating > 0)
+      local sum = seconds.computing + seconds.waiting + seconds.communicating
+      assert.is_true(math.abs(sum - lines[18].seconds) < 0.5 * lines[18].seconds + 0.5)
+    end
     for _, name in ipairs { "model.safetensors", "report.html", "samples/epoch-0002.txt", "config.json" } do
       assert.is_true(#files.read(run .. "/" .. name) > 0)
     end
@@ -169,6 +178,18 @@ describe("fit on several ranks", function()
     assert.is_nil(output:find "run\t")
     output = ranks.succeed(2, START .. RUN, run)
     assert.matches("going on in " .. run .. " after step 3, ", output, 1, true)
+    assert.equal(whole, output:match "run\t[^\n]+")
+  end)
+
+  it("stops together behind an update where a signal comes to one, and goes on from there", function()
+    local whole = ranks.succeed(1, START .. RUN, run):match "run\t[^\n]+"
+    folders.remove(run)
+    local output, status = ranks.run(3, START .. RUN:gsub("kill %-9", "kill -TERM"), run, 4)
+    assert.is_true(status ~= 0, output)
+    assert.matches("saros: fit: interrupted by a signal after step 5\n", output, 1, true)
+    assert.is_nil(output:find("has failed", 1, true), output)
+    output = ranks.succeed(2, START .. RUN, run)
+    assert.matches("going on in " .. run .. " after step 5, ", output, 1, true)
     assert.equal(whole, output:match "run\t[^\n]+")
   end)
 

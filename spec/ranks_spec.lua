@@ -78,6 +78,10 @@ describe("a process alone", function()
       ['ranks.all_reduce: expected "sum" or "mean" or "min" or "max" as argument 2, got "most"'] = function()
         saros.ranks.all_reduce(saros.ones(1), "most")
       end,
+      ["ranks.sum_gradients: expected the gradients of all shards of this rank, got fewer"] = function()
+        saros.ranks.shards(net, 9)()
+        saros.ranks.sum_gradients(net)
+      end,
       ["ranks.share: expected a net, got 1"] = function() saros.ranks.share(1) end,
       ['ranks.shards: unknown option "blocks"; known: shards'] = function()
         saros.ranks.shards(net, 2, { blocks = 2 })

@@ -184,6 +184,8 @@ static int world_open(lua_State *L) {
 }
 
 static const luaL_Reg functions[] = {
+    {"watch_signals", mpi_watch_signals},
+    {"signal", mpi_signal},
     {"open", world_open},
     {"gather", mpi_gather},
     {"broadcast", mpi_broadcast},

@@ -69,6 +69,11 @@ mpi_request *mpi_push_request(lua_State *L,
                               int (*advance)(lua_State *, mpi_request *));
 /* A buffer that lives as long as the request at the top of the stack. */
 void *mpi_new_buffer(lua_State *L, int request, int value, size_t bytes);
+/* The same, which may be one that an earlier request has kept, as new memory costs
+** more than what is done with it. */
+void *mpi_kept_buffer(lua_State *L, int request, int value, size_t bytes);
+/* A request that is done gives its buffer to a later one. */
+void mpi_keep_buffer(lua_State *L, int request, int value);
 /* The request at the top of the stack is under way from now on. */
 void mpi_begin(lua_State *L, mpi_request *request);
 /* A count as MPI takes it; raises an error if it is too large. */
@@ -83,6 +88,8 @@ int mpi_gather(lua_State *L);
 int mpi_broadcast(lua_State *L);
 int mpi_reduce(lua_State *L);
 int mpi_sum(lua_State *L);
+int mpi_watch_signals(lua_State *L);
+int mpi_signal(lua_State *L);
 void mpi_open_requests(lua_State *L);
 
 #endif

@@ -12,6 +12,7 @@
 #define REQUEST "saros.mpi.request"
 
 static const char ACTIVE;  // key of the registry: requests that are under way
+static const char KEPT;    // another one: buffers of earlier requests
 
 void mpi_check(lua_State *L, int code, const char *call) {
   char text[MPI_MAX_ERROR_STRING + 1] = "";
@@ -38,6 +39,31 @@ void *mpi_new_buffer(lua_State *L, int request, int value, size_t bytes) {
   void *buffer = lua_newuserdatauv(L, bytes > 0 ? bytes : 1, 0);
   lua_setiuservalue(L, request, value);
   return buffer;
+}
+
+void *mpi_kept_buffer(lua_State *L, int request, int value, size_t bytes) {
+  request = lua_absindex(L, request);
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &KEPT);
+  lua_rawgeti(L, -1, value);
+  lua_pushnil(L);
+  lua_rawseti(L, -3, value);
+  lua_remove(L, -2);
+  void *buffer = lua_touserdata(L, -1);
+  if (buffer != NULL && lua_rawlen(L, -1) >= bytes &&
+      lua_rawlen(L, -1) / 2 <= bytes) {
+    lua_setiuservalue(L, request, value);
+    return buffer;
+  }
+  lua_pop(L, 1);
+  return mpi_new_buffer(L, request, value, bytes);
+}
+
+void mpi_keep_buffer(lua_State *L, int request, int value) {
+  request = lua_absindex(L, request);
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &KEPT);
+  lua_getiuservalue(L, request, value);
+  lua_rawseti(L, -2, value);
+  lua_pop(L, 1);
 }
 
 mpi_request *mpi_push_request(lua_State *L,
@@ -281,6 +307,8 @@ int mpi_reduce(lua_State *L) {
 void mpi_open_requests(lua_State *L) {
   lua_newtable(L);
   lua_rawsetp(L, LUA_REGISTRYINDEX, &ACTIVE);
+  lua_newtable(L);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, &KEPT);
   luaL_newmetatable(L, REQUEST);
   lua_newtable(L);
   lua_pushcfunction(L, request_test);

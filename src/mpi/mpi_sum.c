@@ -28,38 +28,45 @@ static size_t chunk_size(const mpi_request *r, int rank) {
 
 /* --- Nodes and tensors -------------------------------------------------------- */
 
-/* Copies the tensors of the list on top one behind the other, or back. */
-static void copy_list(lua_State *L, saros_real *flat, size_t count, int back) {
+/* Copies elements of a node from 'start' on to the chunks that are sent, or from the
+** sums, which lie one behind the other. */
+static void copy_elements(mpi_request *r, int node, size_t start,
+                          saros_real *elements, size_t count) {
+  saros_real *send = (saros_real *)r->send;
+  if (node < 0) {
+    memcpy(elements, send + start, count * sizeof(saros_real));
+    return;
+  }
+  for (int rank = 0; rank < r->world->size; rank++) {
+    size_t first = chunk_start(r, rank), n = chunk_size(r, rank);
+    size_t from = start > first ? start : first;
+    size_t to = start + count < first + n ? start + count : first + n;
+    if (from < to)
+      memcpy(send + first * (size_t)r->nodes + n * (size_t)node + from - first,
+             elements + (from - start), (to - from) * sizeof(saros_real));
+  }
+}
+
+/* Copies the tensors of the list on top, one behind the other, to what is sent as
+** a node, or, with node -1, from the sums. */
+static void copy_list(lua_State *L, mpi_request *r, int node) {
   size_t at = 0;
   for (int i = 1; lua_rawgeti(L, -1, i) != LUA_TNIL; i++) {
     void *elements;
     MPI_Datatype type;
     saros_tensor *tensor = mpi_check_tensor(L, -1, &elements, &type);
     size_t n = saros_tensor_count(tensor);
-    if (type != MPI_MODULE_REAL || n > count - at)
+    if (type != MPI_MODULE_REAL || n > r->count - at)
       luaL_error(L, "ranks: expected real tensors of %f elements in all",
-                 (double)count);
-    if (back)
-      memcpy(elements, flat + at, n * sizeof(saros_real));
-    else
-      memcpy(flat + at, elements, n * sizeof(saros_real));
+                 (double)r->count);
+    copy_elements(r, node, at, elements, n);
     at += n;
     lua_pop(L, 1);
   }
   lua_pop(L, 1);
-  if (at != count)
+  if (at != r->count)
     luaL_error(L, "ranks: expected tensors of %f elements in all, got %f",
-               (double)count, (double)at);
-}
-
-/* Deals a node, which is flat, to the ranks: node number 'node' of this rank. */
-static void deal(mpi_request *r, const saros_real *flat, int node) {
-  for (int rank = 0; rank < r->world->size; rank++) {
-    size_t start = chunk_start(r, rank), n = chunk_size(r, rank);
-    saros_real *to =
-        (saros_real *)r->send + start * (size_t)r->nodes + n * (size_t)node;
-    memcpy(to, flat + start, n * sizeof(saros_real));
-  }
+               (double)r->count, (double)at);
 }
 
 /* --- Stages ------------------------------------------------------------------- */
@@ -123,7 +130,9 @@ static int advance_sum(lua_State *L, mpi_request *r) {
     return share_sums(L, r);
   }
   lua_getiuservalue(L, 1, MPI_TENSORS_VALUE);
-  copy_list(L, (saros_real *)r->send, r->count, 1);
+  copy_list(L, r, -1);
+  mpi_keep_buffer(L, 1, MPI_SEND_VALUE);
+  mpi_keep_buffer(L, 1, MPI_RECEIVE_VALUE);
   return 1;
 }
 
@@ -164,18 +173,15 @@ static int *read_order(lua_State *L, mpi_request *r, int request) {
 static void read_nodes(lua_State *L, mpi_request *r, int request) {
   size_t nodes = (size_t)r->nodes, chunk = chunk_size(r, r->world->rank);
   size_t sent = r->count * (nodes > 1 ? nodes : 1) * sizeof(saros_real);
-  r->send = mpi_new_buffer(L, request, MPI_SEND_VALUE, sent);
+  r->send = mpi_kept_buffer(L, request, MPI_SEND_VALUE, sent);
   r->receive =
       mpi_new_buffer(L, request, MPI_RECEIVE_VALUE,
                      chunk * (size_t)r->all_nodes * sizeof(saros_real));
-  saros_real *flat = lua_newuserdatauv(L, r->count * sizeof(saros_real) + 1, 0);
   for (int node = 0; node < r->nodes; node++) {
     lua_rawgeti(L, 1, node + 1);
-    copy_list(L, flat, r->count, 0);
-    deal(r, flat, node);
+    copy_list(L, r, node);
     lua_pop(L, 1);
   }
-  lua_pop(L, 1);
 }
 
 /* sum(nodes, counts, order, out, count): a request after which the tensors 'out',

@@ -59,4 +59,12 @@ function mpi.leave(has_failed, why) end
 ---@return string? why
 function mpi.notice() end
 
+--- From now on signals that end a program set a flag, or no longer.
+---@param is_on boolean
+function mpi.watch_signals(is_on) end
+
+--- True if one has come since.
+---@return boolean
+function mpi.signal() end
+
 return mpi

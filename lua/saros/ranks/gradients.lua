@@ -1,6 +1,7 @@
 --- Gradients of row blocks, which become those of all rows.
 
 local core = require "saros.core"
+local options = require "saros.options"
 local tree = require "saros.ranks.tree"
 local world = require "saros.ranks.world"
 
@@ -58,7 +59,12 @@ end
 --- The parameters get the sum over all shards, of all ranks.
 ---@param what string  for messages
 function Gradients:finish(what)
-  local ranks, sums = world(), self.nodes[1] or take(self.parameters)
+  local ranks = world()
+  if #self.nodes ~= self.plan.counts[ranks.rank + 1] then
+    options.fail(("%s: expected the gradients of all shards of this rank, got fewer: the loop over them has ended "
+      .. "early"):format(what))
+  end
+  local sums = self.nodes[1] or take(self.parameters)
   if #self.plan.order > 1 then
     ranks:sum(what, self.nodes, self.plan.counts, self.plan.order, sums)
   elseif ranks.size > 1 then -- one rank has all shards

@@ -57,11 +57,15 @@ function launch.load()
   return beside, not beside and module or nil
 end
 
---- The same, where there has to be one: a launcher has started this process.
+--- The same, where there has to be one, since a launcher has started several processes. One alone, as a
+--- scheduler may start it, does without.
 ---@param found { size: integer?, mpi: string }
----@return table module
+---@return table? module
 function launch.require(found)
   local module, message = launch.load()
+  if not module and found.size == 1 then
+    return nil
+  end
   return module or options.fail(("ranks: expected saros_mpi.so, since %s has started this process%s; `make mpi` "
     .. "builds it:\n%s"):format(found.mpi, found.size and (" as one of %d"):format(found.size) or "", message))
 end

@@ -17,6 +17,7 @@ local GRACE = 1 -- second for what is under way, after a rank has left
 ---@field size integer
 ---@field hosts string[]  of rank 0, 1, ...
 ---@field timeout number  seconds after which waiting is an error
+---@field seconds { waiting: number, communicating: number }  so far: until all were in a call, and in it
 ---@field mpi table?  the module in C; nil for a process alone
 ---@field gone { rank: integer, failed: boolean, text: string }?  the first that has left
 ---@field broken string?  why nothing can be done together any more
@@ -76,6 +77,11 @@ local function wait(self, request, what)
   end
 end
 
+--- Add what has passed since a time to one of the sums of seconds.
+local function count(self, name, since)
+  self.seconds[name] = self.seconds[name] + core.clock() - since
+end
+
 local function require_whole(self)
   if self.broken then
     options.fail(self.broken)
@@ -103,8 +109,10 @@ function World:gather(what, text)
   if not self.mpi then
     return { text }
   end
-  local words, texts = {}, {}
-  for rank, all in ipairs(wait(self, self.mpi.gather(what .. "\n" .. text), what)) do
+  local words, texts, began = {}, {}, core.clock()
+  local gathered = wait(self, self.mpi.gather(what .. "\n" .. text), what)
+  count(self, "waiting", began)
+  for rank, all in ipairs(gathered) do
     words[rank], texts[rank] = all:match "^([^\n]*)\n(.*)$"
   end
   require_same(self, words, what)
@@ -113,7 +121,9 @@ end
 
 local function run(self, what, name, ...)
   self:gather(what)
+  local began = core.clock()
   wait(self, self.mpi[name](...), what)
+  count(self, "communicating", began)
 end
 
 local function shape_of(tensor)
@@ -146,30 +156,62 @@ end
 ---@param order integer[]
 ---@param out saros.Tensor[]
 function World:sum(what, nodes, counts, order, out)
-  local count = 0
+  local elements = 0
   for _, tensor in ipairs(out) do
-    count = count + tensor:count()
+    elements = elements + tensor:count()
   end
-  local call = ("%s of %d numbers in %d parts"):format(what, count, #order // 2 + 1)
-  run(self, call, "sum", nodes, counts, order, out, count)
+  local call = ("%s of %d numbers in %d parts"):format(what, elements, #order // 2 + 1)
+  run(self, call, "sum", nodes, counts, order, out, elements)
 end
 
---- Tell the others that this rank gives up, and why.
+--- Until the result is closed, Ctrl-C and signals of the launcher wait to be asked for.
+---@return table
+function World:watch_signals()
+  local mpi = self.mpi
+  if mpi then
+    mpi.watch_signals(true)
+  end
+  return setmetatable({}, { __close = function()
+    if mpi then
+      mpi.watch_signals(false)
+    end
+  end })
+end
+
+--- True if one has come to this rank.
+---@return boolean
+function World:is_stopped()
+  return self.mpi ~= nil and self.mpi.signal()
+end
+
+--- This rank takes part in nothing any more.
+---@param problem any
+function World:give_up(problem)
+  if self.mpi then
+    self.broken = self.broken or "ranks: expected no call after this rank has failed: "
+      .. without_calls(tostring(problem))
+  end
+end
+
+--- Tell the others that this rank has given up, and why. Five seconds later at most all end.
 ---@param problem any
 function World:fail(problem)
+  self:give_up(problem)
   if self.mpi then
-    local text = without_calls(tostring(problem))
-    self.broken = self.broken or "ranks: expected no call after this rank has failed: " .. text
-    pcall(self.mpi.leave, true, text)
+    pcall(self.mpi.leave, true, without_calls(tostring(problem)))
   end
 end
 
 local function begin(found)
-  local self = setmetatable({ rank = 0, size = 1, hosts = { "this host" }, timeout = 600 }, World)
+  local self = setmetatable({ rank = 0, size = 1, hosts = { "this host" }, timeout = 600,
+    seconds = { waiting = 0, communicating = 0 } }, World)
   if not found then
     return self
   end
   local mpi = launch.require(found)
+  if not mpi then
+    return self
+  end
   local rank, size, host, library = mpi.open()
   self.rank, self.size = rank, size
   if found.size and found.size ~= self.size then

@@ -64,6 +64,7 @@ local late = lazy({}, { report = { "saros.report" } })
 ---@field symbols_per_second number?  in updates; nil if an earlier call had made all of them
 ---@field seconds number  of the training part
 ---@field memory integer  bytes of tensors, the most in this call so far
+---@field ranks saros.train.RankSeconds[]?  of several ranks: where the seconds of each went, rank 0 first
 
 ---@class saros.train.History  a record for each epoch
 ---@field [integer] saros.train.EpochRecord
@@ -103,6 +104,7 @@ local LEAST_SCALE = 1e-4 -- of the rate: below this, a smaller one does not help
 ---@field kept integer?  the epoch whose model is in the run folder
 ---@field saved integer?  the step of the last checkpoint
 ---@field reported number  when the last report was written
+---@field stopping boolean?  true once a signal has come to one of several ranks
 ---@field most integer?  bytes of tensors, since this call began
 
 --- Before the first window of an epoch.
@@ -251,10 +253,19 @@ local function groups(self)
   end
 end
 
+--- Ctrl-C, or a signal of the launcher, ends the training on all ranks behind the same update.
+local function stop_together(self)
+  if self.run then
+    save(self)
+  end
+  error("fit: interrupted by a signal after step " .. self.optimizer.steps, 0)
+end
+
 --- The updates that are left of a pass, then its record.
 local function run_epoch(self)
   local o, cursor = self.options, self.cursor
   self.started, self.first = core.clock(), cursor.index
+  local began = together.clock()
   self.pace:begin()
   for windows in groups(self) do
     local record = step.learn(self, windows)
@@ -263,12 +274,16 @@ local function run_epoch(self)
     if record.index < record.count and is_due(self, "steps", record.step) then
       save(self)
     end
+    if self.stopping then
+      stop_together(self)
+    end
     self.pace:resume()
   end
   if cursor.index == 0 then
     error(("fit: expected at least one window in epoch %d, got none"):format(cursor.epoch), 0)
   end
   local seconds = core.clock() - self.started
+  local of_ranks = together.seconds(began, seconds)
   local train, valid, accuracy = cursor.total / cursor.answers, validate(self)
   local record = {
     epoch = cursor.epoch,
@@ -280,6 +295,7 @@ local function run_epoch(self)
     symbols_per_second = self.pace:mean(),
     seconds = seconds,
     memory = step.memory(self),
+    ranks = of_ranks,
   }
   step.add_units(self, record, valid or train)
   return record
@@ -385,7 +401,7 @@ end
 --- An error, or Ctrl-C, ends the training.
 local function close(self, problem)
   if problem ~= nil then
-    together.fail(problem)
+    together.give_up(problem)
   end
   if problem ~= nil and self.ready then
     save_rest(self)
@@ -397,6 +413,9 @@ local function close(self, problem)
   end
   if self.run then
     self.run:close()
+  end
+  if problem ~= nil then
+    together.fail(problem)
   end
 end
 
@@ -509,6 +528,7 @@ local function fit(model, text, given)
   together.begin(self)
   self.ready = true
   if not is_stopped(self) then
+    local _ <close> = together.watch_signals()
     tell_precision(self)
     train(self)
   end

@@ -54,14 +54,17 @@ local function add_up(texts)
   return all
 end
 
---- What a rank found that is not finite ends the update on all of them.
+--- What a rank found that is not finite ends the update on all of them. A signal that came to one
+--- is to end the training of all behind this update.
 local function agree(self, problem, packed)
-  local texts = world():gather("an update of fit", problem and "!" .. problem or "=" .. table.concat(packed))
+  local mark = problem and "!" or world():is_stopped() and "^" or "="
+  local texts = world():gather("an update of fit", mark .. (problem or table.concat(packed)))
   for rank, text in ipairs(texts) do
     if text:sub(1, 1) == "!" then
       self.broken = text:sub(2)
       error(("fit: %s; a smaller lr or clip may help"):format(self.broken), 0)
     end
+    self.stopping = self.stopping or text:sub(1, 1) == "^"
     texts[rank] = text:sub(2)
   end
   return texts

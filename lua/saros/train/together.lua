@@ -90,6 +90,39 @@ function together.begin(self)
   end
 end
 
+--- Where the time of a pass has gone, by rank.
+---@class saros.train.RankSeconds
+---@field computing number
+---@field waiting number  until the other ranks were there
+---@field communicating number
+
+--- Begin to measure a pass.
+---@return { waiting: number, communicating: number }
+function together.clock()
+  local seconds = world().seconds
+  return { waiting = seconds.waiting, communicating = seconds.communicating }
+end
+
+--- What each rank has done in a pass, in the order of the ranks; nil if there is one.
+---@param began { waiting: number, communicating: number }
+---@param seconds number  that the pass took here
+---@return saros.train.RankSeconds[]?
+function together.seconds(began, seconds)
+  local all = world()
+  if all.size == 1 then
+    return nil
+  end
+  local waiting = all.seconds.waiting - began.waiting
+  local communicating = all.seconds.communicating - began.communicating
+  local list = {}
+  for position, text in ipairs(all:gather("the end of a pass of fit", core.json_encode {
+    computing = seconds - waiting - communicating, waiting = waiting, communicating = communicating,
+  })) do
+    list[position] = core.json_decode(text)
+  end
+  return list
+end
+
 --- The last checkpoint that rank 0 can read, on all ranks.
 ---@param self saros.train.Fit
 ---@return table<string, saros.Tensor>, saros.train.Snapshot
@@ -133,7 +166,19 @@ function together.share(model)
   end
 end
 
---- The training has failed on this rank.
+--- Until the result is closed, Ctrl-C and signals of the launcher end an update first.
+---@return table
+function together.watch_signals()
+  return world():watch_signals()
+end
+
+--- The training has failed on this rank, which still has a run folder to complete.
+---@param problem any
+function together.give_up(problem)
+  world():give_up(problem)
+end
+
+--- That is done, and the other ranks are told.
 ---@param problem any
 function together.fail(problem)
   world():fail(problem)
