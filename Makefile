@@ -187,6 +187,10 @@ bench-peers: ## the same work on PyTorch and ONNX Runtime, by turns, where a pyt
 	@src/setup.sh build >&2 && $(MAKE) -s all $(BENCHES) >&2
 	@$(B)/saros bench/peers.lua --python="$(PYTHON)" $(BENCH)
 
+interchange: ## random nets from here in ONNX Runtime, and from PyTorch here, COUNT=500 each, where PYTHON=... can import them
+	@src/setup.sh build spec >&2 && $(MAKE) -s all REAL=float >&2 && $(MAKE) -s all REAL=double >&2
+	@build/saros spec/interchange/run.lua --python="$(or $(PYTHON),python3)" --count=$(or $(COUNT),500)
+
 performance: ## measure this processor with both, and make docs/performance.md; BENCH=--quick: in 12 minutes at most
 	@src/setup.sh build >&2 && $(MAKE) -s all $(BENCHES) >&2
 	@$(B)/saros bench/performance.lua --python="$(PYTHON)" $(BENCH)
@@ -238,5 +242,5 @@ setup: ## install what building and testing need
 	@src/setup.sh build text spec mpi $(if $(MAC),,report)
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' Makefile
-.PHONY: all specs demo test mpi mpi-test test-isas bench bench-peers performance real check lint install uninstall clean setup help
+.PHONY: all specs demo test mpi mpi-test test-isas bench bench-peers interchange performance real check lint install uninstall clean setup help
 .DELETE_ON_ERROR:

@@ -129,5 +129,5 @@ return function(b, part, plan, emit, mask)
   local outputs = outputs_of(b, body, part, plan, graph.output)
   local read, told = #inputs - #part.states, #outputs - #part.states
   b:op("Scan", inputs, { body = graph, num_scan_inputs = read, scan_input_directions = directions(part, read),
-    scan_output_directions = directions(part, told) }, outputs)
+    scan_output_directions = directions(part, told) }, outputs, b:name("loop." .. part.states[1].name:gsub("%.[^.]*$", "")))
 end
