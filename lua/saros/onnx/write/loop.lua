@@ -128,6 +128,7 @@ return function(b, part, plan, emit, mask)
   local inputs = inputs_of(b, part, reads, mask)
   local outputs = outputs_of(b, body, part, plan, graph.output)
   local read, told = #inputs - #part.states, #outputs - #part.states
+  local name = b:name("loop." .. part.states[1].name:gsub("%.[^.]*$", ""))
   b:op("Scan", inputs, { body = graph, num_scan_inputs = read, scan_input_directions = directions(part, read),
-    scan_output_directions = directions(part, told) }, outputs, b:name("loop." .. part.states[1].name:gsub("%.[^.]*$", "")))
+    scan_output_directions = directions(part, told) }, outputs, name)
 end
