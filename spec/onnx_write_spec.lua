@@ -247,6 +247,20 @@ describe("a model as an ONNX file", function()
     assert.equal(7, file.open(PATH, false).graph.input[1].type.tensor_type.elem_type)
   end)
 
+  it("has names in UTF-8, each of them once", function()
+    local net = nn.module "named"
+    function net:forward(x)
+      local y = self.a(x["x\xFF"])
+      return { ["y\xFF"] = y, [""] = -y, a = y * 2 }
+    end
+    local one = net.new()
+    one.a = one:add_member("a", nn.linear { 2, 2 })
+    one.inputs = { { name = "x\xFF", width = 2 }, { name = "a", width = 1 } }
+    local graph = written(made(one)).graph
+    assert.same({ "x_ time batch 2", "a time batch 1" }, dims_of(graph.input))
+    assert.same({ "_ time batch 2", "a_2 time batch 2", "y_ time batch 2" }, dims_of(graph.output))
+  end)
+
   it("is of the opset that is asked for", function()
     local net = made(nn.chain { nn.linear { 3, 4 }, nn.rms_norm { 4 }, nn.layer_norm { 4 } })
     local x = random:normal { 2, 2, 3 }
@@ -292,8 +306,8 @@ describe("a model as an ONNX file", function()
         function() saros.onnx.write(model, PATH, { opset = 12 }) end,
       ["onnx.write: expected option 'states' to be true or false, got 1"] =
         function() saros.onnx.write(model, PATH, { states = 1 }) end,
-      ["onnx.write: expected option 'metadata' to be a table of strings by name, got a table"] =
-        function() saros.onnx.write(model, PATH, { metadata = { a = 1 } }) end,
+      ["onnx.write: expected option 'metadata' to be a table of texts in UTF-8 by name, got a table"] =
+        function() saros.onnx.write(model, PATH, { metadata = { a = "\xFF" } }) end,
       ["onnx.write: unknown option \"opsett\"; did you mean 'opset'?"] =
         function() saros.onnx.write(model, PATH, { opsett = 13 }) end,
       ["onnx.write: expected a model that reads one sequence, got an encoder_decoder"] = function()

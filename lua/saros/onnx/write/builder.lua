@@ -54,10 +54,12 @@ end
 
 -- --- Names ---------------------------------------------------------------------------------------
 
---- A name that nothing in the file has yet.
+--- A name that nothing in the file has yet. Files have names in UTF-8; an empty one would mean that an input is
+--- absent.
 ---@param base string
 ---@return string
 function Builder:name(base)
+  base = base == "" and "_" or utf8.len(base) and base or base:gsub("[\x80-\xFF]", "_")
   local taken, free, n = self.shared.taken, base, 1
   while taken[free] do
     n = n + 1

@@ -28,7 +28,7 @@ end
 
 local function reserve_names(b, graph, o)
   for _, node in ipairs(graph.inputs) do
-    b:name(node.name)
+    node.full = b:name(node.name)
   end
   for _, output in ipairs(graph.outputs) do
     output.full = b:name(output.name)
@@ -56,8 +56,8 @@ local function add_inputs(self)
   local b = self.b
   for _, node in ipairs(self.graph.inputs) do
     local width = node.op == "input" and node.width or nil
-    self.inputs[#self.inputs + 1] = b.info(node.name, width and b.FLOAT or b.INT64, lead_dims(self.o, width))
-    b.values[node] = turned(self, node.name, width and 3 or 2)
+    self.inputs[#self.inputs + 1] = b.info(node.full, width and b.FLOAT or b.INT64, lead_dims(self.o, width))
+    b.values[node] = turned(self, node.full, width and 3 or 2)
   end
   local first = b.values[self.graph.inputs[1]]
   local sizes = b:op("Shape", { first })

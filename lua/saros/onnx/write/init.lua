@@ -22,9 +22,13 @@ local IR_VERSIONS = { { 23, 11 }, { 21, 10 }, { 19, 9 }, { 15, 8 }, { 13, 7 } }
 -- A protobuf message has fewer bytes.
 local MOST_BYTES = (1 << 31) - 1
 
-local texts = options.kind("a table of strings by name", function(value)
+local function is_text(value)
+  return type(value) == "string" and utf8.len(value) ~= nil
+end
+
+local texts = options.kind("a table of texts in UTF-8 by name", function(value)
   for name, text in pairs(type(value) == "table" and value or { false }) do
-    if type(name) ~= "string" or type(text) ~= "string" then
+    if not is_text(name) or not is_text(text) then
       return nil
     end
   end
@@ -97,9 +101,10 @@ local function message_of(model, o)
     options.fail(("onnx.write: expected a model of fewer than 2^31 bytes, as a file in this format has, got %d bytes")
       :format(bytes_of(made)))
   end
+  local title = model:describe()
   return {
     ir_version = ir_version(o.opset), producer_name = "saros", producer_version = core.info().version, graph = made,
-    doc_string = model:describe(), opset_import = { { domain = "", version = o.opset } },
+    doc_string = is_text(title) and title or nil, opset_import = { { domain = "", version = o.opset } },
     metadata_props = metadata_of(model, parts, graph, o),
   }
 end
