@@ -34,6 +34,8 @@ parser:option("--to", "Format of the output, if its ending does not say."):choic
 parser:option("--net", "The net that the tensors belong to, in Lua, such as \"nn.lstm { 1, 8 }\".")
 parser:option("--names", "Whose names the tensors have."):choices { "pytorch", "keras", "onnx" }
 parser:option("--prefix", "Beginning of the names of the tensors that belong to the net."):default ""
+parser:option("--constant", "ONNX: NAME=NUMBER, an input that does not change."):count "*"
+parser:option("--size", "ONNX: NAME=NUMBER, a size that the file leaves open."):count "*"
 parser:option("--name", "C file: what its functions and types begin with."):default "model"
 parser:option("--weights", "C file: as they are, or in 8 bits."):choices { "real", "int8" }:default "real"
 parser:option("--rate", "NAM: samples in a second."):convert(tonumber)
@@ -41,9 +43,22 @@ local args = parser:parse()
 
 -- --- In ---------------------------------------------------------------------------------------------
 
--- Their descriptions of a net, and what makes one of it.
+-- { "sr=16000" } -> { sr = 16000 }
+local function numbers(option, list)
+  local found = {}
+  for _, word in ipairs(list) do
+    local name, value = word:match "^(.-)=(.*)$"
+    local number = need(tonumber(value), ("--%s: expected NAME=NUMBER, got '%s'"):format(option, word))
+    found[name] = math.tointeger(number) or number
+  end
+  return found
+end
+
+-- By formats of whole nets, what makes one of a file.
 local READERS = {
-  onnx = function(path) return saros.onnx.read(path) end,
+  onnx = function(path)
+    return saros.onnx.read(path, { constants = numbers("constant", args.constant), sizes = numbers("size", args.size) })
+  end,
   rtneural = function(path) return saros.rtneural.read(path) end,
   nam = function(path) return saros.nam.read(path) end,
   keras = function(path) return saros.keras.read(path) end,
@@ -51,9 +66,6 @@ local READERS = {
 
 -- The reader of a file, or nil if it has tensors alone, and a description to print.
 local function kind_of(path)
-  if path:find "%.onnx$" then
-    return "onnx", attempt(path, saros.onnx.inspect, path)
-  end
   local found, message = saros.inspect_file(path)
   if not found then
     local model = saros.load(path) -- a run folder
@@ -62,6 +74,9 @@ local function kind_of(path)
     return "saros", found
   elseif path:find "%.keras$" then
     return "keras", found
+  end
+  if found.format == "onnx" then
+    return "onnx", ("%s\n%s"):format(attempt(path, saros.onnx.inspect, path), found)
   end
   return READERS[found.format] and found.format, found
 end

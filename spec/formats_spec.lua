@@ -64,7 +64,7 @@ describe("inspect_file", function()
       write(path, "")
       assert.matches('got one that begins with ""', refusal(path))
       write(path, "GIF89a and more")
-      assert.matches('safetensors, numpy, pytorch, hdf5, json; got one that begins with "GIF89a a"', refusal(path))
+      assert.matches("numpy, pytorch, hdf5, onnx, json; got one that begins with \"GIF89a a\"", refusal(path))
       write(path, string.pack("<s8", "{"))
       assert.matches("^inspect_file: safetensors: expected '\"', got the end of the header", refusal(path))
     end)
@@ -187,6 +187,28 @@ describe("read_tensors", function()
       assert.equal(#saros.inspect_file(FOLDER .. "types.h5").tensors, #saros.inspect_file(path).tensors)
       write(path, zip.of { { "model.weights.h5", "no HDF5" } })
       assert.matches("expected 7 bytes at byte 8, got the end", select(2, saros.read_tensors(path)), 1, true)
+    end)
+  end)
+
+  it("gives the initializers of ONNX, those of layers by node and role", function()
+    files.with_path(function(path)
+      local net = nn.chain { nn.lstm { 2, 3, bidirectional = true }, nn.linear { 6, 1 } }:init { seed = 1 }
+      assert(saros.onnx.write(net, path, { metadata = { title = "small" } }))
+      local tensors, metadata, format = assert(saros.read_tensors(path))
+      assert.equal("onnx", format)
+      assert.equal("small", metadata.title)
+      local found, layer = assert(saros.inspect_file(path))
+      assert.matches("onnx, %d+ bytes, %d+ tensors, read by saros.onnx.read\n", tostring(found))
+      for name, x in pairs(tensors) do
+        layer = name:match "^(.*)/W$" or layer
+        assert.equal("real", x:dtype())
+      end
+      assert.same({ 2, 12, 2 }, tensors[layer .. "/W"]:shape())
+      local lstm = nn.lstm({ 2, 3, bidirectional = true }):load(path, { names = "onnx", strict = false })
+      local x = saros.generator(1):normal { 4, 1, 2 }
+      assert.same_values((net.steps[1](x)), (lstm(x)), 1e-6)
+      write(path, "\8\7\18\3abc")
+      assert.matches("expected an ONNX model, got a file without a graph", select(2, saros.read_tensors(path)))
     end)
   end)
 

@@ -13,6 +13,7 @@ local options = require "saros.options"
 local audio = require "saros.formats.audio"
 local hdf5 = require "saros.formats.hdf5"
 local numpy = require "saros.formats.numpy"
+local onnx = require "saros.formats.onnx"
 local pytorch = require "saros.formats.pytorch"
 local refusal = require "saros.formats.refusal"
 local safetensors = require "saros.formats.safetensors"
@@ -21,7 +22,7 @@ local Description = require "saros.formats.description"
 
 local formats = {}
 
-local FORMATS = { safetensors, numpy, pytorch, hdf5, audio }
+local FORMATS = { safetensors, numpy, pytorch, hdf5, onnx, audio }
 
 -- Bytes at the beginning of a file that tell its format.
 local BEGINNING = 64
