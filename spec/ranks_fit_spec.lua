@@ -160,6 +160,11 @@ describe("fit on several ranks", function()
     end
     assert.equal(18, #lines) -- 16 updates, 2 epochs
     assert.equal(3, #lines[18].ranks)
+    local page = files.read(run .. "/report.html")
+    assert.matches("<h2>Seconds of the last pass by rank</h2>", page, 1, true)
+    for _, label in ipairs { "rank 0", "rank 2", "computing", "waiting", "communicating" } do
+      assert.matches(">" .. label .. "<", page, 1, true)
+    end
     for _, seconds in ipairs(lines[18].ranks) do
       assert.is_true(seconds.computing > 0 and seconds.waiting > 0 and seconds.communicating > 0)
       local sum = seconds.computing + seconds.waiting + seconds.communicating

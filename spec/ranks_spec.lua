@@ -155,6 +155,15 @@ describe("several ranks", function()
     end
   end)
 
+  it("train with the same bits over a network", function()
+    local output, status = ranks.run("--network 3", files.read "examples/ranks.lua", 20)
+    if status == 77 then
+      pending(output)
+    end
+    assert.equal(0, status, output)
+    assert.equal(commands.succeed("examples/ranks.lua", 20), output)
+  end)
+
   it("share weights and generators", function()
     local output = ranks.succeed(2, [[
       local nn, ranks = saros.nn, saros.ranks

@@ -75,6 +75,7 @@ find_missing() {
       need 'gcc-aarch64-linux-gnu libc6-dev-arm64-cross' - command -v aarch64-linux-gnu-gcc ;;
     mpi) need 'mpich libmpich-dev' mpich command -v mpicc ;;
     mpi-all)
+      need iproute2 - command -v ip
       need 'mpich libmpich-dev' - command -v mpicc.mpich
       need 'openmpi-bin libopenmpi-dev' - command -v mpicc.openmpi ;;
     arm) find_missing_for_arm64 ;;

@@ -18,7 +18,7 @@ function ranks.missing()
 end
 
 --- What some code prints as so many ranks, and the exit status.
----@param count integer
+---@param count integer|string  "--network 3": in two network namespaces
 ---@param code string
 ---@return string output, integer status
 function ranks.run(count, code, ...)
@@ -28,13 +28,14 @@ function ranks.run(count, code, ...)
   for position, word in ipairs { ... } do
     words[position] = ("'%s'"):format(word)
   end
-  local output, status = commands.shell(("OPENBLAS_NUM_THREADS=1 timeout 60 spec/mpirun.sh %d '%s' %s %s"):format(
+  local output, status = commands.shell(("OPENBLAS_NUM_THREADS=1 timeout 60 spec/mpirun.sh %s '%s' %s %s"):format(
     count, commands.interpreter, path, table.concat(words, " ")))
   os.remove(path)
   return output, status
 end
 
 --- The output of a command of so many ranks that must end well.
+---@param count integer|string
 ---@return string
 function ranks.succeed(count, code, ...)
   local output, status = ranks.run(count, code, ...)

@@ -58,6 +58,21 @@ local function of_target(entry, suffix)
   return pictures.forecast(("Forecast and truth: %s%s"):format(entry.name, suffix), series)
 end
 
+local SECONDS = { "computing", "waiting", "communicating" }
+
+--- Where the time of each rank went in a pass.
+local function of_ranks(ranks, suffix)
+  local values, names = {}, {}
+  for number, seconds in ipairs(ranks) do
+    values[number], names[number] = {}, "rank " .. number - 1
+    for column, kind in ipairs(SECONDS) do
+      values[number][column] = seconds[kind]
+    end
+  end
+  return section("Seconds of the last pass by rank" .. suffix, heat.heat { values = values, rows = names,
+    columns = SECONDS, width = WIDTH / 2, height = 120 + 20 * #ranks })
+end
+
 --- The pictures of what a run folder has; what makes no sense there is left out.
 ---@param run saros.report.Run
 ---@param suffix string  of the titles
@@ -79,6 +94,9 @@ function pictures.of_run(run, suffix)
     for _, entry in ipairs(run.held_out.forecasts) do
       try(of_target, entry, suffix)
     end
+  end
+  if type(run.ranks) == "table" then
+    try(of_ranks, run.ranks, suffix)
   end
   return table.concat(parts)
 end

@@ -25,6 +25,7 @@ local EPOCH = { "train", "valid", "accuracy", "symbols_per_second", "seconds" }
 ---@field averaged integer  updates in each point of the curves
 ---@field config table<string, string>  flat: "model.options.hidden" = "128"
 ---@field samples { name: string, text: string }[]
+---@field ranks table?  seconds of each rank in the last pass, unchecked: see saros.train.RankSeconds
 ---@field held_out { confusion: table?, errors: table?, forecasts: table? }  from `examine`, unchecked
 
 local function number(value)
@@ -139,6 +140,7 @@ function run.read(folder)
     config = config,
     samples = samples_of(folder .. "/samples"),
     held_out = json_of(folder .. "/held_out.json"),
+    ranks = epochs[#epochs] and epochs[#epochs].ranks,
   }
 end
 
