@@ -70,12 +70,12 @@ local function net_of_blocks(V)
   members[#members + 1] = nn.layer_norm { H }
   members = with_dropout(members)
   members[#members + 1] = nn.linear { H, V }
-  return nn.chain(members):init { seed = args.seed }
+  return nn.chain(members)
 end
 
 local lm
 if args.blocks then
-  lm = nn.language_model { vocabulary = text.vocabulary, net = net_of_blocks(#text.vocabulary) }
+  lm = nn.language_model { vocabulary = text.vocabulary, net = net_of_blocks(#text.vocabulary), seed = args.seed }
 else
   lm = nn.language_model { vocabulary = text.vocabulary, cell = args.cell, hidden = args.hidden, heads = args.heads,
     layers = args.layers, embedding = args.embedding, residual = args.residual, dropout = args.dropout,

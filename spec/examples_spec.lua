@@ -145,11 +145,14 @@ describe("the examples", function()
 
   it("train a byte model of residual blocks", function()
     with_text(function(text, folder)
-      local output = succeed("examples/char_rnn.lua", "--text", text, "--cell", "slstm", "--heads", 2, "--blocks",
-        "--hidden", 8, "--embedding", 6, "--dropout", 0.1, "--unit", "byte", "--batch", 4, "--length", 20,
-        "--epochs", 1, "--sample", 10, "--run", folder)
+      local function train(...)
+        return succeed("examples/char_rnn.lua", "--text", text, "--cell", "slstm", "--heads", 2, "--blocks", "--hidden",
+          8, "--dropout", 0.1, "--unit", "byte", "--batch", 4, "--length", 20, "--epochs", 1, "--sample", 10, ...)
+      end
+      local output = train("--seed", 1, "--embedding", 6, "--run", folder)
       assert.matches("embedding 256 -> 6; slstm 6 -> 8, 1 layer; x + chain (layer_norm 8; slstm 8 -> 8, 1 layer; "
         .. "dropout 0.1); layer_norm 8; dropout 0.1; linear 8 -> 256", output, 1, true)
+      assert.not_equal(train("--seed", 1):match "epoch 1  loss [%d.]+", train("--seed", 2):match "epoch 1  loss [%d.]+")
       assert.equal(#"We" + 3 + 1, #succeed("examples/generate.lua", "--model", folder, "--prime", "We", "--length", 3))
     end)
   end)
