@@ -97,7 +97,7 @@ local rows = {
   ["lru with residual connections, a learned first state"] = {
     new = nn.lru, options = { residual = true, learn_state = true }, corner = true },
   ["lru, both ways"] = { new = nn.lru, options = { bidirectional = true } },
-  -- Of one head, as norms of single numbers are their signs; they learn in residual stacks, as they are meant to be used.
+  -- Of one head, as norms of single numbers are their signs. They learn in residual stacks, as they should be used.
   delta = { new = nn.delta, options = { heads = 1 }, corner = true, learns_with = { residual = true } },
   ["delta with a decay for each channel, two reflections, residual, a learned first state, both ways"] = {
     new = nn.delta, options = { heads = 1, gate = "channel", reflections = 2, residual = true, learn_state = true,
