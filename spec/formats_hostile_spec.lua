@@ -6,6 +6,7 @@ local files = require "spec.support.files"
 local mutated = require("spec.support.mutants").mutated
 local zip = require "spec.support.zip"
 local saros = require "saros"
+local nn = saros.nn
 
 local FOLDER = "spec/references/formats/"
 local SECONDS, ALLOWANCE = 2, 1 << 20
@@ -90,6 +91,20 @@ describe("a damaged file of tensors", function()
     files.with_path(function(path)
       for n = 1, 300 do
         try(path, zip.of { { "model.weights.h5", mutated(generator, text) } }, n % 20 == 0)
+      end
+    end)
+  end)
+
+  it("is read or refused whatever has changed in an ONNX file", function()
+    local net, generator = nn.chain { nn.gru { 2, 3 }, nn.linear { 3, 1 } }:init { seed = 1 }, saros.generator(4)
+    files.with_path(function(path)
+      assert(saros.onnx.write(net, path, { metadata = { title = "small" } }))
+      local text = files.read(path)
+      for n = 1, 500 do
+        try(path, mutated(generator, text), n % 20 == 0)
+      end
+      for last = 0, #text - 1, 5 do
+        try(path, text:sub(1, last))
       end
     end)
   end)
