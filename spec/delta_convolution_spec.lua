@@ -64,7 +64,7 @@ local function convolved(s, o, x)
   for name, tensor in pairs(x) do
     given[name] = tensor
   end
-  given.q, given.k, given.v, given.state = nil, nil, nil, nil
+  given.q, given.k, given.v, given.state, given.ids = nil, nil, nil, nil, o.ids
   local out = {}
   out.y, out.last, out.q, out.k, out.v = core.delta(x.q, x.k, x.v, given, x.state)
   return out
@@ -200,6 +200,34 @@ describe("the delta rule of convolutions", function()
     end
   end)
 
+  it("reads rows of tables as the vectors there", function()
+    local V = 5
+    for i, o in ipairs { CASES[1], CASES[2], CASES[4], CASES[5], { taps = 2, only = "none", reset = true } } do
+      local s = { T = 21, B = 2, H = 2, K = 3, V = 4 }
+      local x = inputs_of(s, o, 20 * i)
+      local list = {}
+      for t = 1, s.T do
+        list[t] = { (t * 3) % V + 1, (t * t) % V + 1 }
+      end
+      local ids = saros.ids(list)
+      for _, name in ipairs(STREAMS) do
+        x[name] = normal(7, V, x[name]:size(3))
+      end
+      local expected = results(function(_, _, given)
+        local vectors = {}
+        for _, name in ipairs(STREAMS) do
+          vectors[name] = core.embedding(given[name], ids)
+        end
+        return apart(s, o, setmetatable(vectors, { __index = given }))
+      end, s, o, x)
+      local by_ids = setmetatable({ ids = ids }, { __index = o })
+      assert_close(expected, results(convolved, s, by_ids, x), "case " .. i)
+      assert.gradients_match(function()
+        return loss_of(convolved(s, by_ids, x))
+      end, x)
+    end
+  end)
+
   it("refuses what does not fit", function()
     local q = saros.ones(4, 2, 6)
     local function fails(message, given)
@@ -212,6 +240,7 @@ describe("the delta rule of convolutions", function()
     fails("k of 2 to 16, the same for all, got %(6, 17%)", { taps_v = saros.ones(6, 17) })
     fails("delta: expected a memory of shape %(2, 18%), got %(2, 6%)",
       { taps_k = saros.ones(6, 4), memory_k = saros.ones(2, 6) })
+    fails("delta: expected q of shape %(V, heads K%)", { ids = saros.ids { { 1, 1 } } })
     fails("activation", { taps_k = saros.ones(6, 4), activation = "tanh" })
   end)
 end)

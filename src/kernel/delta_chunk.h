@@ -134,6 +134,13 @@ fetch_ahead(const kernel_delta_chunk *x, const real *from, int parts, int n) {
     }
 }
 
+/* The same of q, k and v: rows of tables are near already. */
+static inline __attribute__((always_inline)) void
+fetch_source(const kernel_delta_chunk *x, const real *from, int parts, int n) {
+  if (x->fetches_sources)
+    fetch_ahead(x, from, parts, n);
+}
+
 /* to (rows) = the sums of a (rows, width) times b, row by row; b is null for ones.
 ** Rows are 'width' apart. Up to DELTA_LANES sums are made together: their lanes are
 ** turned, so that each has one. */
@@ -195,7 +202,7 @@ static void gather_plain(const delta_chunk *c, const kernel_delta_chunk *x) {
     const real *from = streams[b.stream], *memory = o->memory[b.stream];
     for (int s = 0; s < before + c->Q && b.n > 0; s++) {
       const ptrdiff_t past = s < before ? o->past[s] : 0;
-      const real *row = s >= before ? from + x->row[s - before] * b.row
+      const real *row = s >= before ? from + x->source[s - before] * b.row
                         : past >= 0 ? from + (size_t)past * b.row
                         : past == -1 || memory == NULL
                             ? NULL
@@ -246,18 +253,19 @@ static void gather_inputs(const delta_chunk *c, const kernel_delta_chunk *x) {
   const size_t K = (size_t)c->K, V = (size_t)c->V;
   const int *convolved = x->sizes->is_convolved;
   for (int r = 0; r < c->C; r++) {
-    const size_t at =
-        (x->row[r / c->n] * (size_t)c->n + (size_t)(r % c->n)) * H + head;
+    const size_t j = (size_t)(r % c->n), n = (size_t)c->n;
+    const size_t at = (x->row[r / c->n] * n + j) * H + head;
+    const size_t from = (x->source[r / c->n] * n + j) * H + head;
     if (!convolved[KERNEL_DELTA_K])
-      copy_padded(c->rows + r * c->Kp, x->x.k + at * K, c->K, c->Kp);
+      copy_padded(c->rows + r * c->Kp, x->x.k + from * K, c->K, c->Kp);
     if (!convolved[KERNEL_DELTA_V])
-      copy_padded(c->values + r * c->Vp, x->x.v + at * V, c->V, c->Vp);
+      copy_padded(c->values + r * c->Vp, x->x.v + from * V, c->V, c->Vp);
     c->write[r] = x->x.write ? x->x.write[at] : 1;
     c->erase[r] = x->x.erase ? x->x.erase[at] : 0;
   }
   for (int s = 0; s < c->Q && !convolved[KERNEL_DELTA_Q]; s++)
     copy_padded(c->rows + (c->C + s) * c->Kp,
-                x->x.q + (x->row[s] * H + head) * K, c->K, c->Kp);
+                x->x.q + (x->source[s] * H + head) * K, c->K, c->Kp);
 }
 
 /* What the chunk computes with. */
@@ -461,11 +469,11 @@ static void forward(real *y, real *next, const real *m, real *kept,
   gather(&c, x, y == NULL);
   if (c.factor != NULL)
     find_decays(&c, x);
-  fetch_ahead(x, x->x.k, c.n, c.K);
+  fetch_source(x, x->x.k, c.n, c.K);
   score(&c);
   if (x->sizes->channels)
     fetch_ahead(x, x->x.decay, 1, c.K);
-  fetch_ahead(x, x->x.v, c.n, c.V);
+  fetch_source(x, x->x.v, c.n, c.V);
   delta_multiply(&(delta_product){.c = c.read + c.readers * c.Vp,
                                   .ldc = c.Vp,
                                   .a = c.since + c.readers * c.Kp,
@@ -476,7 +484,7 @@ static void forward(real *y, real *next, const real *m, real *kept,
                                   .m = last - c.readers,
                                   .n = (int)c.Vp,
                                   .k = c.K});
-  fetch_ahead(x, x->x.q, 1, c.K);
+  fetch_source(x, x->x.q, 1, c.K);
   solve(&c);
   if (y != NULL)
     answer(&c, y, x);

@@ -79,7 +79,7 @@ typedef struct kernel_delta_convolution {
   const real *memory[KERNEL_DELTA_STREAMS];  // of the row: (taps - 1, features)
                                              // before the walk, or null: zeros
   const ptrdiff_t
-      *past;  // (taps - 1): of the steps before the chunk the row, or
+      *past;  // (taps - 1): of the steps before the chunk the source, or
               // -1 for zeros, or -2 - place of the memory
 } kernel_delta_convolution;
 
@@ -118,8 +118,11 @@ typedef struct kernel_delta_chunk {
   kernel_delta_inputs x;                 // of all rows
   kernel_delta_convolution convolution;  // if there are taps
   int head, steps;
-  const size_t *row;    // (steps): the row of each step, in order
+  const size_t *row;  // (steps): the row of each step, in order
+  const size_t
+      *source;  // the same of q, k and v, whose rows are of tables or 'row'
   const size_t *ahead;  // rows to fetch meanwhile: of the chunk that comes next
+  int fetches_sources;  // those of q, k and v are the same
   int ahead_head, ahead_steps;
 } kernel_delta_chunk;
 

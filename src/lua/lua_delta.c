@@ -8,13 +8,13 @@ enum { QUERY = 1, KEY, VALUE, OPTIONS, STATE, FIELDS };
 
 /* Tensors first: the options' own, then those of convolutions. */
 static const char *const fields[] = {
-    "write",       "erase",      "decay",        "mask",       "reset",
-    "first",       "taps_q",     "taps_k",       "taps_v",     "memory_q",
-    "memory_k",    "memory_v",   "heads",        "chunk",      "reverse",
-    "reflections", "activation", "query_length", "key_length", "epsilon",
-    NULL};
+    "write",    "erase",       "decay",      "mask",         "reset",
+    "first",    "ids",         "taps_q",     "taps_k",       "taps_v",
+    "memory_q", "memory_k",    "memory_v",   "heads",        "chunk",
+    "reverse",  "reflections", "activation", "query_length", "key_length",
+    "epsilon",  NULL};
 
-enum { TAPS = 6, STREAMS = 3, TENSORS = TAPS + 2 * STREAMS };
+enum { TAPS = 7, STREAMS = 3, TENSORS = TAPS + 2 * STREAMS };
 
 /* The call on what lies on the stack, whose tensors are fetched each time; out: y, the
 ** state and the memories. */
@@ -25,7 +25,7 @@ static saros_status run(lua_State *L, saros_delta_options o, int activation,
   for (int i = 0; i < TENSORS; i++)
     t[i] = bind_opt_tensor(L, FIELDS + i);
   o.write = t[0], o.erase = t[1], o.decay = t[2];
-  o.mask = t[3], o.reset = t[4], o.first = t[5];
+  o.mask = t[3], o.reset = t[4], o.first = t[5], o.ids = t[6];
   for (int i = 0; i < STREAMS; i++)
     c.taps[i] = t[TAPS + i], c.memory[i] = t[TAPS + STREAMS + i];
   saros_status status = saros_delta_convolved(

@@ -377,6 +377,9 @@ typedef struct saros_delta_options {
   saros_tensor *reset;  // (T, B) of 1 and 0: see saros_keep
   saros_tensor *first;  // (H K V), where resets lead, and where a walk without
                         // a state begins; null: zeros
+  saros_tensor
+      *ids;  // (T, B), or null: q (V, H K), k and v are tables, of which
+             // these are the rows; they differ in no other way
   double query_length;  // a head's vector x of q counts as length x /
   double key_length;    // sqrt(x . x + epsilon), and so does one of k; as it is
   double epsilon;       // where its length is 0

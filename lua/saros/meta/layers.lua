@@ -216,6 +216,7 @@ function core.finite(logits, ids, state, options) end
 ---@field mask? saros.Tensor  (T, B) of 1 and 0: a step where it is 0 changes nothing, and its y is 0
 ---@field reset? saros.Tensor  (T, B) of 1 and 0: see keep
 ---@field first? saros.Tensor  (H K V): where resets lead, and where a walk without a state begins (zeros)
+---@field ids? saros.Tensor  (T, B): q (V, H K), k and v are tables of which these are the rows (none)
 ---@field reverse? boolean  from the last step to the first (false)
 ---@field chunk? integer  micro-steps that are one set of products, 1 to 64; it changes rounding alone (16)
 ---@field query_length? number  a head's vector x of q counts as length x / sqrt(x . x + epsilon); 0: as it is (0)

@@ -11,14 +11,15 @@ local LENGTH_EPSILON = 1e-6
 -- Of longer convolutions core.delta has none.
 local MOST_TAPS = 16
 
---- What core.delta reads: W x, where it convolves that itself, or activation(convolution(W x)).
+--- What core.delta reads: W x, of every symbol of a table if there is one, or its silu; where core.delta
+--- does not convolve it, activation(convolution(W x)).
 local function mixed(self, input, name, walk, last)
   local activation = self.o.qkv_activation == "silu" and "silu" or nil
-  if self.o.convolution > 0 and self.o.convolution <= MOST_TAPS then
-    return matrix_layer.product(input, self.p["weight_" .. name])
+  if self.o.convolution > MOST_TAPS then
+    return matrix_layer.projected(self, input, name, walk, last, activation)
   end
-  local x = matrix_layer.projected(self, input, name, walk, last, activation)
-  if self.convolved[name] or not activation then
+  local x = core.linear(input.table or input.x, self.p["weight_" .. name])
+  if self.o.convolution > 0 or not activation then
     return x
   end
   local _ <close> = x
@@ -75,6 +76,7 @@ end
 ---@field q saros.Tensor
 ---@field k saros.Tensor
 ---@field v saros.Tensor
+---@field ids saros.Tensor?
 ---@field write saros.Tensor
 ---@field erase saros.Tensor?
 ---@field decay saros.Tensor?
@@ -91,6 +93,7 @@ local function inputs_of(self, input, walk, last)
     q = mixed(self, input, "q", walk, last),
     k = mixed(self, input, "k", walk, last),
     v = mixed(self, input, "v", walk, last),
+    ids = input.table and o.convolution <= MOST_TAPS and input.x or nil,
     write = write, erase = erase, decay = decay, query_length = o.key_size ^ -0.5, key_length = 1,
   }
 end
@@ -185,8 +188,8 @@ local function walk_over(self, input, walk, last)
   local read <close>, matrix, queries, keys, values = core.delta(q, k, v, {
     taps_q = c.taps_q, taps_k = c.taps_k, taps_v = c.taps_v, activation = c.activation,
     memory_q = c.memory_q, memory_k = c.memory_k, memory_v = c.memory_v,
-    heads = o.heads, reflections = o.reflections, write = x.write, erase = x.erase, decay = x.decay,
-    query_length = x.query_length, key_length = x.key_length, epsilon = LENGTH_EPSILON,
+    heads = o.heads, reflections = o.reflections, ids = x.ids, write = x.write, erase = x.erase,
+    decay = x.decay, query_length = x.query_length, key_length = x.key_length, epsilon = LENGTH_EPSILON,
     mask = steps.mask, reset = steps.reset, reverse = steps.reverse, first = self.initial,
   }, walk.state and walk.state[1])
   last[1] = matrix

@@ -88,6 +88,7 @@ typedef struct delta_unit {
   const int32_t *plan;
   kernel_delta_chunk chunk;
   size_t rows[KERNEL_DELTA_MOST], ahead[KERNEL_DELTA_MOST];
+  size_t sources[KERNEL_DELTA_MOST];
   ptrdiff_t past[KERNEL_DELTA_TAPS];
   real *scratch;
 } delta_unit;
@@ -178,6 +179,7 @@ static delta_unit unit_of(const delta_run *r, int number, real *scratch) {
       .x = {tensor_reals(r->t[D_Q]), tensor_reals(r->t[D_K]),
             tensor_reals(r->t[D_V]), reals_or_null(r->t[D_WRITE]),
             reals_or_null(r->t[D_ERASE]), reals_or_null(r->t[D_DECAY])},
+      .fetches_sources = r->t[D_IDS] == NULL,
       .convolution = op_delta_convolution_of(r, u.row),
       .head = u.head};
   return u;
@@ -197,6 +199,9 @@ static int turn_to(delta_unit *u, int from) {
   u->chunk.row = u->rows;
   u->chunk.steps = chunk_steps(u->r, u->plan, from);
   list_rows(u, u->rows, from, from + u->chunk.steps);
+  for (int s = 0; s < u->chunk.steps; s++)
+    u->sources[s] = op_delta_source(u->r, u->rows[s]);
+  u->chunk.source = u->sources;
   u->chunk.convolution.past = u->past;
   op_delta_list_past(u->r, u->plan, u->row, from, u->past);
   return u->plan[1 + from] < 0;
@@ -394,6 +399,37 @@ static int has_all_steps(const delta_run *r) {
   return 1;
 }
 
+/* With ids, gradients of each step of q, k and v, where those of the tables are
+** wanted. */
+static saros_status take_rows(delta_run *r) {
+  r->is_fresh = 1;
+  for (int i = 0; i <= D_V; i++) {
+    r->table[i] = r->gradient[i], r->gradient[i] = NULL;
+    const int shape[] = {r->T, r->B, op_delta_features(r, i)};
+    if (r->table[i] == NULL)
+      continue;
+    TRY(has_all_steps(r)
+            ? tensor_new(r->context, SAROS_REAL, 3, shape, &r->gradient[i])
+            : saros_tensor_new(r->context, SAROS_REAL, 3, shape,
+                               &r->gradient[i]));
+  }
+  return SAROS_OK;
+}
+
+/* Adds those to the gradients of the tables, and releases them. */
+static saros_status return_rows(delta_run *r, saros_status status) {
+  for (int i = 0; i <= D_V && r->t[D_IDS] != NULL; i++) {
+    if (status == SAROS_OK && r->table[i] != NULL)
+      status =
+          op_scatter_rows(r->context, tensor_reals(r->table[i]),
+                          tensor_reals(r->gradient[i]), tensor_ids(r->t[D_IDS]),
+                          r->t[D_IDS]->count, (size_t)op_delta_features(r, i));
+    if (r->table[i] != NULL)
+      saros_tensor_release(r->gradient[i]);
+  }
+  return status;
+}
+
 /* Where gradients are wanted. Those of q, k and v are written rather than added to
 ** if they are new, each of a tensor of its own, and there is one of every step. */
 static saros_status take_targets(const tape_entry *e, delta_run *r) {
@@ -402,11 +438,14 @@ static saros_status take_targets(const tape_entry *e, delta_run *r) {
     real beta = 1;
     if (e->input[i] == NULL)
       continue;
-    TRY(i > D_V ? tensor_node_gradient(e->input[i], &r->gradient[i])
-                : tensor_node_target(e->input[i], &r->gradient[i], &beta));
+    TRY(i > D_V || r->t[D_IDS] != NULL
+            ? tensor_node_gradient(e->input[i], &r->gradient[i])
+            : tensor_node_target(e->input[i], &r->gradient[i], &beta));
     if (i <= D_V)
       is_new[i] = beta == 0;
   }
+  if (r->t[D_IDS] != NULL)
+    return take_rows(r);
   r->is_fresh = has_all_steps(r);
   for (int i = 0; i <= D_V; i++)
     r->is_fresh &= is_new[i] || r->gradient[i] == NULL;
@@ -450,6 +489,7 @@ static saros_status delta_backward(const tape_entry *e) {
                          tensor_reals(r.first), (size_t)r.B,
                          r.first->count / (r.B > 0 ? (size_t)r.B : 1));
 done:
+  status = return_rows(&r, status);
   pool_give(&r.context->pool, r.taps);
   for (int i = 0; i < KERNEL_DELTA_STREAMS; i++)
     saros_tensor_release(r.after[i]);
@@ -475,6 +515,10 @@ static saros_status prepare(delta_run *r, saros_tensor *const *given,
   for (int i = 0; i < D_INPUTS; i++)
     if (given[i] != NULL)
       TRY(saros_contiguous(given[i], &r->t[i]));
+  if (o->ids != NULL)
+    TRY(saros_contiguous(o->ids, &r->t[D_IDS]));
+  if (o->ids != NULL)
+    TRY(tensor_expect_ids_below("delta", r->t[D_IDS], given[D_Q]->shape[0]));
   const kernel_delta_sizes *s = &r->sizes;
   const int n = s->reflections, chunk = (o->chunk ? o->chunk : CHUNK) / n;
   r->segment = BORDER / n;
@@ -548,7 +592,7 @@ saros_status saros_delta_convolved(saros_tensor *q, saros_tensor *k,
   saros_tensor *out[2 + KERNEL_DELTA_STREAMS] = {NULL};
   saros_status status;
   TRY_OR_DONE(op_expect_delta(&r.sizes, q, k, v, o, state));
-  r.T = q->shape[0], r.B = q->shape[1];
+  r.T = (o->ids ? o->ids : q)->shape[0], r.B = (o->ids ? o->ids : q)->shape[1];
   TRY_OR_DONE(op_delta_expect_taps(&r, given, c));
   TRY_OR_DONE(prepare(&r, given, o));
   status = run_and_record(&r, out);

@@ -22,6 +22,7 @@ typedef enum delta_place {
   D_PLAN = D_INPUTS,  // (B, 1 + T): how many, then steps t, or ~t where the
                       // state starts again before the step
   D_BORDERS,          // (B, heads, segments, K V), or null
+  D_IDS,              // (T, B): q, k and v are tables of these rows; or null
   D_WEIGHTS,  // (heads, taps, P): the taps as the kernel reads them, or null
   D_TENSORS
 } delta_place;
@@ -40,8 +41,11 @@ typedef struct delta_run {
   saros_tensor
       *after[KERNEL_DELTA_STREAMS];  // the memories after the last step, or
                                      // their gradients
-  saros_tensor *gradient[D_INPUTS];  // null where not wanted
-  int is_fresh;                      // those of q, k and v are to be written
+  saros_tensor
+      *gradient[D_INPUTS];  // null where not wanted; with ids, those of q, k
+                            // and v are of each step
+  saros_tensor *table[D_V + 1];  // and these of the tables, or null
+  int is_fresh;                  // those of q, k and v are to be written
   saros_tensor
       *first;    // (B, heads K V): the gradient of 'first' by row, or null
   double *taps;  // (B, heads, taps, P): gradients of taps, or null
@@ -53,6 +57,18 @@ typedef struct delta_run {
 /* The plan of a row: see D_PLAN. */
 static inline const int32_t *op_delta_plan(const delta_run *r, int row) {
   return tensor_ids(r->t[D_PLAN]) + (size_t)row * ((size_t)r->T + 1);
+}
+
+/* Where the features of q, k and v of a row (T, B) are. */
+static inline size_t op_delta_source(const delta_run *r, size_t row) {
+  return r->t[D_IDS] ? (size_t)tensor_ids(r->t[D_IDS])[row] : row;
+}
+
+/* Features of q, k or v. */
+static inline int op_delta_features(const delta_run *r, int stream) {
+  const kernel_delta_sizes *s = &r->sizes;
+  const int parts = s->heads * (stream == D_Q ? 1 : s->reflections);
+  return parts * (stream == D_V ? s->V : s->K);
 }
 
 /* --- Convolutions (op_delta_convolve.c) ------------------------------------------ */

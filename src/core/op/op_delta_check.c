@@ -47,17 +47,32 @@ static saros_status expect_lengths(saros_context *context,
                     o->query_length, o->key_length, o->epsilon);
 }
 
-/* The width of a tensor (T, B, parts n) is a multiple of its parts. */
-static saros_status expect_width(const saros_tensor *x, const char *name,
-                                 const char *shape, long long parts) {
+/* The width of a tensor (T, B, parts n), or (V, parts n), is a multiple of its parts. */
+static saros_status expect_width(const saros_tensor *x, int rank,
+                                 const char *name, const char *shape,
+                                 long long parts) {
   TRY(tensor_expect_real("delta", name, x));
-  if (x->rank == 3 && x->shape[2] > 0 && x->shape[2] % parts == 0)
+  if (x->rank == rank && x->shape[rank - 1] > 0 &&
+      x->shape[rank - 1] % parts == 0)
     return SAROS_OK;
-  return saros_fail(
-      x->context, SAROS_EARGUMENT,
-      "delta: expected %s of shape (T, B, %s), whose last size is "
-      "a multiple of %lld, got %s",
-      name, shape, parts, TENSOR_SHAPE(x));
+  return saros_fail(x->context, SAROS_EARGUMENT,
+                    "delta: expected %s of shape (%s, %s), whose last size is "
+                    "a multiple of %lld, got %s",
+                    name, rank == 3 ? "T, B" : "V", shape, parts,
+                    TENSOR_SHAPE(x));
+}
+
+/* ids, if there are any, are (T, B). */
+static saros_status expect_ids(saros_context *context, saros_tensor *ids) {
+  if (ids == NULL)
+    return SAROS_OK;
+  TRY(tensor_expect_context("delta", context, ids));
+  TRY(tensor_expect_ids("delta", "ids", ids));
+  if (ids->rank == 2)
+    return SAROS_OK;
+  return saros_fail(context, SAROS_EARGUMENT,
+                    "delta: expected ids of shape (T, B), got %s",
+                    TENSOR_SHAPE(ids));
 }
 
 static saros_status expect_sizes(kernel_delta_sizes *s, saros_tensor *q,
@@ -67,17 +82,21 @@ static saros_status expect_sizes(kernel_delta_sizes *s, saros_tensor *q,
   TRY(expect_lengths(q->context, o));
   TRY(tensor_expect_context("delta", q->context, v));
   const long long parts = (long long)o->heads * o->reflections;
-  TRY(expect_width(q, "q", "heads K", o->heads));
-  TRY(expect_width(
-      v, "v", o->reflections > 1 ? "reflections heads V" : "heads V", parts));
+  TRY(expect_ids(q->context, o->ids));
+  const int rank = o->ids ? 2 : 3;
+  TRY(expect_width(q, rank, "q", "heads K", o->heads));
+  TRY(expect_width(v, rank, "v",
+                   o->reflections > 1 ? "reflections heads V" : "heads V",
+                   parts));
   *s = (kernel_delta_sizes){.heads = o->heads,
-                            .K = q->shape[2] / o->heads,
-                            .V = (int)(v->shape[2] / parts),
+                            .K = q->shape[rank - 1] / o->heads,
+                            .V = (int)(v->shape[rank - 1] / parts),
                             .reflections = o->reflections};
   s->channels = o->decay != NULL && o->decay->rank == 3 &&
-                o->decay->shape[2] == q->shape[2] && s->K > 1;
+                o->decay->shape[2] == q->shape[rank - 1] && s->K > 1;
   const double width = (double)s->heads * s->K * s->V;
-  if (width <= INT32_MAX && (double)q->shape[1] * s->heads <= INT32_MAX &&
+  if (width <= INT32_MAX &&
+      (double)(o->ids ? o->ids : q)->shape[1] * s->heads <= INT32_MAX &&
       (double)s->K * s->heads * s->reflections <= INT32_MAX)
     return SAROS_OK;
   return saros_fail(
@@ -92,15 +111,17 @@ saros_status op_expect_delta(kernel_delta_sizes *s, saros_tensor *q,
                              const saros_delta_options *o,
                              saros_tensor *state) {
   TRY(expect_sizes(s, q, v, o));
-  const int T = q->shape[0], B = q->shape[1], n = s->reflections,
+  const saros_tensor *like = o->ids ? o->ids : q;
+  const int T = like->shape[0], B = like->shape[1], n = s->reflections,
             width = s->heads * s->K * s->V;
-  const int gates[] = {T, B, n * s->heads},
-            values[] = {T, B, n * s->heads * s->V};
-  const int keys[] = {T, B, n * s->heads * s->K};
+  const int gates[] = {T, B, n * s->heads};
+  const int values = n * s->heads * s->V, keys = n * s->heads * s->K;
+  const int rank = o->ids ? 2 : 3;
   const int decay[] = {T, B, s->heads * (s->channels ? s->K : 1)};
   const int states[] = {B, width}, steps[] = {T, B};
-  TRY(expect_shape(q, "k", k, 3, keys));
-  TRY(expect_shape(q, "v", v, 3, values));
+  const int second = o->ids ? keys : B, other = o->ids ? values : B;
+  TRY(expect_shape(q, "k", k, rank, (const int[]){q->shape[0], second, keys}));
+  TRY(expect_shape(q, "v", v, rank, (const int[]){q->shape[0], other, values}));
   TRY(expect_shape(q, "write", o->write, 3, gates));
   TRY(expect_shape(q, "erase", o->erase, 3, gates));
   TRY(expect_shape(q, "decay", o->decay, 3, decay));

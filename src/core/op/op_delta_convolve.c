@@ -15,7 +15,7 @@ static const char *const stream_names[] = {"q", "k", "v"};
 static saros_status expect_stream(delta_run *r, saros_tensor *const *given,
                                   int i) {
   saros_tensor *taps = given[D_TAPS + i], *memory = given[D_MEMORY + i];
-  const int F = given[i]->shape[2];
+  const int F = op_delta_features(r, i);
   TRY(tensor_expect_context("delta", r->context, taps));
   TRY(tensor_expect_real("delta", "taps", taps));
   const int k = taps->rank == 2 ? taps->shape[1] : 0;
@@ -89,8 +89,8 @@ static int last_piece(const delta_run *r, const int32_t *plan) {
   return at >= 0 ? at : 1 - r->sizes.taps;
 }
 
-/* What the i-th of the rows of a memory after the last step is: a row of x or of the
-** memory before, as in 'past'. */
+/* What the i-th of the rows of a memory after the last step is: a row (T, B), -1 for
+** zeros, or -2 - place of the memory before. */
 static ptrdiff_t kept_of(const delta_run *r, int row, int i) {
   const int32_t *plan = op_delta_plan(r, row);
   const int before = r->sizes.taps - 1, place = plan[0] - before + i;
@@ -112,15 +112,15 @@ static real *memory_at(const delta_run *r, const saros_tensor *memory, int row,
 
 /* The memory of a stream after the last step. */
 static void find_memory(const delta_run *r, int stream) {
-  const size_t F = (size_t)r->t[stream]->shape[2];
+  const size_t F = (size_t)op_delta_features(r, stream);
   for (int row = 0; row < r->B; row++)
     for (int i = 0; i < r->sizes.taps - 1; i++) {
       const ptrdiff_t kept = kept_of(r, row, i);
-      const real *from =
-          kept >= 0 ? tensor_reals(r->t[stream]) + (size_t)kept * F
-          : kept < -1
-              ? memory_at(r, r->t[D_MEMORY + stream], row, (int)(-2 - kept), F)
-              : NULL;
+      const real *from = kept >= 0 ? tensor_reals(r->t[stream]) +
+                                         op_delta_source(r, (size_t)kept) * F
+                         : kept < -1 ? memory_at(r, r->t[D_MEMORY + stream],
+                                                 row, (int)(-2 - kept), F)
+                                     : NULL;
       real *to = memory_at(r, r->after[stream], row, i, F);
       if (from != NULL)
         memcpy(to, from, F * sizeof *to);
@@ -145,7 +145,7 @@ saros_status op_delta_prepare_taps(delta_run *r) {
     if (!s->is_convolved[i])
       continue;
     TRY(tensor_new(r->context, SAROS_REAL, 2,
-                   (const int[]){r->B, before * r->t[i]->shape[2]},
+                   (const int[]){r->B, before * op_delta_features(r, i)},
                    &r->after[i]));
     find_memory(r, i);
   }
@@ -161,8 +161,8 @@ kernel_delta_convolution op_delta_convolution_of(const delta_run *r, int row) {
   c.weights = tensor_reals(r->t[D_WEIGHTS]);
   for (int i = 0; i < KERNEL_DELTA_STREAMS; i++)
     if (r->t[D_MEMORY + i] != NULL)
-      c.memory[i] =
-          memory_at(r, r->t[D_MEMORY + i], row, 0, (size_t)r->t[i]->shape[2]);
+      c.memory[i] = memory_at(r, r->t[D_MEMORY + i], row, 0,
+                              (size_t)op_delta_features(r, i));
   return c;
 }
 
@@ -179,7 +179,8 @@ void op_delta_list_past(const delta_run *r, const int32_t *plan, int row,
     if (!is_seen || place < 0)
       continue;
     const int32_t step = plan[1 + place];
-    *to = (ptrdiff_t)(step < 0 ? ~step : step) * r->B + row;
+    *to = (ptrdiff_t)op_delta_source(
+        r, (size_t)(step < 0 ? ~step : step) * (size_t)r->B + (size_t)row);
     is_seen = step >= 0;
   }
 }
@@ -254,7 +255,7 @@ static void add_taps(const delta_run *r) {
 
 /* Adds the gradient of a memory after the last step to that of what it holds. */
 static void return_memory(const delta_run *r, int stream) {
-  const size_t F = (size_t)r->t[stream]->shape[2];
+  const size_t F = (size_t)op_delta_features(r, stream);
   for (int row = 0; row < r->B; row++)
     for (int i = 0; i < r->sizes.taps - 1; i++) {
       const ptrdiff_t kept = kept_of(r, row, i);

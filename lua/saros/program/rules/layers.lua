@@ -245,6 +245,18 @@ local function with_length(t, x, n, length, epsilon)
   return t:as(t:node("rms_norm", { row, gain }, { n = n, epsilon = (epsilon or 0) / n }, t.widths[row]), value.axes)
 end
 
+--- Rows of a table of core.delta.
+local function rows_of(t, ids, table_of)
+  local value = t:value(table_of)
+  if not t:is_traced(ids) then
+    t:refuse "delta with ids that are no input"
+  elseif not t.invariant[value.node] then
+    t:refuse "delta with a table that differs from row to row"
+  end
+  local whole = t:spread("delta", value, layout.all(table_of:shape(), "feature"))
+  return look_up(t, "delta", t:value(ids), whole, table_of:size(-1))
+end
+
 --- core.delta(q, k, v, options, state)
 function rules.delta(t, arguments, results)
   local q, k, v, given, before = table.unpack(arguments, 1, 5)
@@ -258,6 +270,9 @@ function rules.delta(t, arguments, results)
   local convolution = { reverse = given.reverse, activation = given.activation }
   local function convolved(x, taps, memory, memory_after)
     return taps and depthwise(t, x, taps, nil, memory, convolution, memory_after) or x
+  end
+  if given.ids then
+    q, k, v = rows_of(t, given.ids, q), rows_of(t, given.ids, k), rows_of(t, given.ids, v)
   end
   q = convolved(q, given.taps_q, given.memory_q, results[3])
   k = convolved(k, given.taps_k, given.memory_k, results[4])
