@@ -168,7 +168,8 @@ static void multiply_back(const delta_chunk *c, const delta_gradients *d,
                                   .ldb = c->Rp,
                                   .m = c->K,
                                   .n = (int)c->Rp,
-                                  .k = c->V});
+                                  .k = c->V,
+                                  .column = c->fade});
 }
 
 /* d.end = the gradient of log G(end) by M, before dm moves. */
@@ -180,9 +181,15 @@ static void end_decay(const delta_chunk *c, const delta_gradients *d,
     d->end[p] *= factor[p];
 }
 
-/* dm = G(end) dm + since^T d.read */
+/* dm = G(end) dm + since^T d.read, which is not read again. */
 static void move_back(const delta_chunk *c, const delta_gradients *d,
                       real *dm) {
+  for (int r = c->readers; r < c->R && c->fade != NULL; r++) {
+    real *read = d->read + r * c->Vp, fade = c->fade[r];
+    KERNEL_INDEPENDENT
+    for (ptrdiff_t i = 0; i < c->Vp; i++)
+      read[i] *= fade;
+  }
   delta_multiply(&(delta_product){.c = dm,
                                   .ldc = c->Vp,
                                   .a = c->since + c->readers * c->Kp,
@@ -212,9 +219,8 @@ static void add_end(const delta_chunk *c, const delta_gradients *d) {
 static void begin_rows(const delta_chunk *c, const delta_gradients *d) {
   delta_turn(d->rows, c->Kp, d->since, c->Rp, c->K, c->R);
   delta_turn(d->keys, c->Kp, d->until, c->Cp, c->K, c->C);
-  if (c->faded == NULL)
-    return;
-  multiply_faded(c, d->rows, d->rows);
+  if (c->faded != NULL && !c->by_heads)
+    multiply_faded(c, d->rows, d->rows);
   if (!c->by_heads)
     return;
   const real *last = last_weights(c);

@@ -38,7 +38,11 @@ typedef struct delta_chunk {
   real *values;         // (C, Vp)
   real *write, *erase;  // (C)
   real *stretch;  // (R): what rows were multiplied by to have their length
-  real *factor, *faded;  // (Q, Kp): of each step, and of all up to it; or null
+  real *factor,
+      *faded;  // (Q, Kp): of each step, and of all up to it; or null. With one
+               // decay a head, the first column, and the last row
+  real *
+      fade;  // (Rp): with one decay a head, G(r), which 'since' has not; or null
   real *weight;  // (R, Cp): of scores: 0 where nothing is seen, else 1 or,
                  // with one decay a head, G(r) / G(i)
   ptrdiff_t P;   // columns of what is convolved
@@ -69,8 +73,11 @@ static delta_chunk lay_out(const kernel_delta_sizes *s, int steps, int erases,
   c.rows = take(room, &c.used, c.Rp * c.Kp);
   c.keys = take(room, &c.used, c.Kp * c.Cp);
   c.since = c.rows, c.until = c.keys;
-  if (decays) {
+  if (decays && !c.by_heads)
     c.since = take(room, &c.used, c.Rp * c.Kp);
+  if (c.by_heads)
+    c.fade = take(room, &c.used, c.Rp);
+  if (decays) {
     c.until = take(room, &c.used, c.Kp * c.Cp);
     c.factor = take(room, &c.used, c.Q * c.Kp);
     c.faded = take(room, &c.used, c.Q * c.Kp);
@@ -319,22 +326,38 @@ static void multiply_faded(const delta_chunk *c, real *y, const real *x) {
   }
 }
 
+/* With one decay a head: G of each row, and of M's rows at the end. */
+static void fade_rows(const delta_chunk *c) {
+  real all = 1, *faded = c->faded + (c->Q - 1) * c->Kp;
+  for (int s = 0; s < c->Q; s++) {
+    all *= c->factor[s * c->Kp];
+    for (int i = 0; i < c->n; i++)
+      c->fade[s * c->n + i] = all;
+    c->fade[c->C + s] = all;
+  }
+  for (ptrdiff_t r = c->R; r < c->Rp; r++)
+    c->fade[r] = 0;
+  for (ptrdiff_t p = 0; p < c->Kp; p++)
+    faded[p] = all;
+}
+
 static void find_decays(const delta_chunk *c, const kernel_delta_chunk *x) {
   find_factors_of_steps(c, x);
-  real all = 1;
-  for (int s = 0; s < c->Q; s++) {
-    const real *factor = c->factor + s * c->Kp;
+  if (c->by_heads) {
+    fade_rows(c);
+    return;
+  }
+  copy_padded(c->faded, c->factor, (int)c->Kp, c->Kp);
+  for (int s = 1; s < c->Q; s++) {
     real *faded = c->faded + s * c->Kp;
-    all *= *factor;
-    if (c->by_heads)
-      for (ptrdiff_t p = 0; p < c->Kp; p++)
-        faded[p] = all;
-    else if (s > 0)
-      multiply_row(faded, faded - c->Kp, factor, c->Kp);
-    else
-      copy_padded(faded, factor, (int)c->Kp, c->Kp);
+    multiply_row(faded, faded - c->Kp, c->factor + s * c->Kp, c->Kp);
   }
   multiply_faded(c, c->since, c->rows);
+}
+
+/* A product's factors of rows from one on; null: ones. */
+static const real *fade_from(const delta_chunk *c, int row) {
+  return c->fade ? c->fade + row : NULL;
 }
 
 /* The next row of weights: those so far, times a factor, and 1 for micro-step i. */
@@ -483,7 +506,8 @@ static void forward(real *y, real *next, const real *m, real *kept,
                                   .ldb = c.Vp,
                                   .m = last - c.readers,
                                   .n = (int)c.Vp,
-                                  .k = c.K});
+                                  .k = c.K,
+                                  .row = fade_from(&c, c.readers)});
   fetch_source(x, x->x.q, 1, c.K);
   solve(&c);
   if (y != NULL)

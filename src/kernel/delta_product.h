@@ -53,6 +53,9 @@ typedef struct delta_product {
   const real
       *weight;  // (m, n), its rows ldc apart: C is times it at the end, and 0
                 // where it is 0; null: ones
+  const real *row,
+      *column;  // (m), (n): C's rows and columns are times them at the
+                // end; null: ones
 } delta_product;
 
 /* x times its weight; 0, whatever x is, where that is 0. */
@@ -78,6 +81,11 @@ delta_store(const int rows, const int vectors, const delta_product *p, int row,
     for (int v = 0; v < vectors; v++)
       sum[r * vectors + v] = delta_weigh(sum[r * vectors + v], weight[v]);
   }
+  for (int i = 0; i < rows * vectors && p->row != NULL; i++)
+    sum[i] *= p->row[row + i / vectors];
+  for (int i = 0; i < rows * vectors && p->column != NULL; i++)
+    sum[i] *=
+        ((const delta_vector *)(const void *)(p->column + column))[i % vectors];
   for (int r = 0; r < rows; r++) {
     delta_vector *c = (delta_vector *)(void *)(p->c + at + r * p->ldc);
     for (int v = 0; v < vectors; v++)
