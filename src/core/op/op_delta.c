@@ -22,67 +22,10 @@
 #define BORDER 64
 #define CHUNK 16
 
-/* --- The plan ------------------------------------------------------------------- */
-
-/* The steps of the chunk that begins at a place of a row's list. */
-static int chunk_steps(const delta_run *r, const int32_t *plan, int from) {
-  const int end = from - from % r->segment + r->segment;
-  int to = from + 1;
-  while (to < plan[0] && to < end && to - from < r->chunk && plan[1 + to] >= 0)
-    to++;
-  return to - from;
-}
-
-static void plan_row(const delta_run *r, int32_t *plan, const real *mask,
-                     const real *keep, int reverse) {
-  plan[0] = 0;
-  for (int left = r->T; left > 0; left--) {
-    const int t = reverse ? left - 1 : r->T - left;
-    const size_t at = (size_t)t * (size_t)r->B;
-    if (mask == NULL || mask[at] != 0)
-      plan[1 + plan[0]++] = keep != NULL && keep[at] == 0 ? ~t : t;
-  }
-}
-
-/* The most chunks of a segment, and segments of a row. */
-static void count_parts(delta_run *r) {
-  r->segments = r->slots = 0;
-  for (int row = 0; row < r->B; row++) {
-    const int32_t *plan = op_delta_plan(r, row);
-    int chunks = 0;
-    for (int at = 0; at < plan[0]; at += chunk_steps(r, plan, at)) {
-      chunks = at % r->segment == 0 ? 1 : chunks + 1;
-      r->slots = chunks > r->slots ? chunks : r->slots;
-    }
-    const int segments = base_divide_up(plan[0], r->segment);
-    r->segments = segments > r->segments ? segments : r->segments;
-  }
-}
-
-static saros_status make_plan(delta_run *r, const saros_delta_options *o) {
-  saros_tensor *mask = NULL, *keep = NULL;
-  saros_status status = SAROS_OK;
-  if (o->mask != NULL)
-    TRY(saros_contiguous(o->mask, &mask));
-  if (o->reset != NULL)
-    TRY_OR_DONE(saros_keep(o->reset, o->mask, o->reverse, &keep));
-  TRY_OR_DONE(tensor_new(r->context, SAROS_IDS, 2,
-                         (const int[]){r->B, r->T + 1}, &r->t[D_PLAN]));
-  for (int row = 0; row < r->B; row++)
-    plan_row(r, tensor_ids(r->t[D_PLAN]) + (size_t)row * ((size_t)r->T + 1),
-             mask ? tensor_reals(mask) + row : NULL,
-             keep ? tensor_reals(keep) + row : NULL, o->reverse);
-  count_parts(r);
-done:
-  saros_tensor_release(mask);
-  saros_tensor_release(keep);
-  return status;
-}
-
 /* --- A unit ------------------------------------------------------------------------ */
 
 typedef struct delta_unit {
-  const delta_run *r;
+  const op_delta_run *r;
   const delta_kernels *kernels;
   int row, head;
   const int32_t *plan;
@@ -98,11 +41,11 @@ static real *reals_or_null(const saros_tensor *x) {
 }
 
 /* Elements of a state on its own, and padded. */
-static size_t state_size(const delta_run *r) {
+static size_t state_size(const op_delta_run *r) {
   return (size_t)r->sizes.K * (size_t)r->sizes.V;
 }
 
-static size_t padded_size(const delta_run *r) {
+static size_t padded_size(const op_delta_run *r) {
   return (size_t)KERNEL_DELTA_PADDED(r->sizes.K) *
          (size_t)KERNEL_DELTA_PADDED(r->sizes.V);
 }
@@ -120,11 +63,11 @@ static real *first_at(const delta_unit *u, const saros_tensor *first) {
 }
 
 static real *border_at(const delta_unit *u, int segment) {
-  const delta_run *r = u->r;
-  if (r->t[D_BORDERS] == NULL)
+  const op_delta_run *r = u->r;
+  if (r->t[OP_DELTA_BORDERS] == NULL)
     return NULL;
   const size_t unit = (size_t)u->row * (size_t)r->sizes.heads + (size_t)u->head;
-  return tensor_reals(r->t[D_BORDERS]) +
+  return tensor_reals(r->t[OP_DELTA_BORDERS]) +
          (unit * (size_t)r->segments + (size_t)segment) * state_size(r);
 }
 
@@ -166,7 +109,7 @@ static void add_to(const delta_unit *u, real *state, const real *m) {
         m + row * KERNEL_DELTA_PADDED(s->V), (size_t)s->V);
 }
 
-static delta_unit unit_of(const delta_run *r, int number, real *scratch) {
+static delta_unit unit_of(const op_delta_run *r, int number, real *scratch) {
   delta_unit u = {.r = r,
                   .kernels = r->context->kernels->delta,
                   .row = number / r->sizes.heads,
@@ -176,10 +119,11 @@ static delta_unit unit_of(const delta_run *r, int number, real *scratch) {
   u.chunk = (kernel_delta_chunk){
       .sizes = &r->sizes,
       .length = r->length,
-      .x = {tensor_reals(r->t[D_Q]), tensor_reals(r->t[D_K]),
-            tensor_reals(r->t[D_V]), reals_or_null(r->t[D_WRITE]),
-            reals_or_null(r->t[D_ERASE]), reals_or_null(r->t[D_DECAY])},
-      .fetches_sources = r->t[D_IDS] == NULL,
+      .x = {tensor_reals(r->t[OP_DELTA_Q]), tensor_reals(r->t[OP_DELTA_K]),
+            tensor_reals(r->t[OP_DELTA_V]), reals_or_null(r->t[OP_DELTA_WRITE]),
+            reals_or_null(r->t[OP_DELTA_ERASE]),
+            reals_or_null(r->t[OP_DELTA_DECAY])},
+      .fetches_sources = r->t[OP_DELTA_IDS] == NULL,
       .convolution = op_delta_convolution_of(r, u.row),
       .head = u.head};
   return u;
@@ -197,7 +141,7 @@ static void list_rows(const delta_unit *u, size_t *rows, int from, int to) {
 /* Turns to the chunk at a place of the list; true if the state starts again. */
 static int turn_to(delta_unit *u, int from) {
   u->chunk.row = u->rows;
-  u->chunk.steps = chunk_steps(u->r, u->plan, from);
+  u->chunk.steps = op_delta_chunk_steps(u->r, u->plan, from);
   list_rows(u, u->rows, from, from + u->chunk.steps);
   for (int s = 0; s < u->chunk.steps; s++)
     u->sources[s] = op_delta_source(u->r, u->rows[s]);
@@ -240,10 +184,10 @@ static void look_on(delta_unit *u, int from, int to, int last, int back) {
 /* --- Forward ------------------------------------------------------------------------ */
 
 static void run_unit(delta_unit *u) {
-  const delta_run *r = u->r;
+  const op_delta_run *r = u->r;
   real *m = u->scratch, *kept = m + padded_size(r);
-  const real *state = state_at(u, r->t[D_STATE]);
-  const real *first = first_at(u, r->t[D_FIRST]);
+  const real *state = state_at(u, r->t[OP_DELTA_STATE]);
+  const real *first = first_at(u, r->t[OP_DELTA_FIRST]);
   load(u, m, state ? state : first);
   for (int at = 0; at < u->plan[0]; at += u->chunk.steps) {
     if (at % r->segment == 0) {
@@ -260,7 +204,7 @@ static void run_unit(delta_unit *u) {
 }
 
 /* Runs the units of a block. */
-static void run_block(const delta_run *r, int block,
+static void run_block(const op_delta_run *r, int block,
                       void (*run)(delta_unit *u)) {
   const int units = r->B * r->sizes.heads;
   const int from = (int)((int64_t)units * block / r->blocks);
@@ -278,7 +222,7 @@ static void run_forward(void *arguments, int block) {
 
 /* Shares out the units; 'size' elements of scratch for each block, and about 'work'
 ** multiply-adds for an element of a state and a micro-step. */
-static saros_status share_units(delta_run *r, size_t size, double work,
+static saros_status share_units(op_delta_run *r, size_t size, double work,
                                 void (*run)(void *arguments, int block)) {
   const int units = r->B * r->sizes.heads;
   work *= (double)r->T * units * r->sizes.reflections * (double)state_size(r);
@@ -299,14 +243,14 @@ static saros_status share_units(delta_run *r, size_t size, double work,
 /* --- Backward ----------------------------------------------------------------------- */
 
 /* Where the gradients of the inputs go. */
-static kernel_delta_gradients targets_of(const delta_run *r) {
+static kernel_delta_gradients targets_of(const op_delta_run *r) {
   saros_tensor *const *d = r->gradient;
-  return (kernel_delta_gradients){reals_or_null(d[D_Q]),
-                                  reals_or_null(d[D_K]),
-                                  reals_or_null(d[D_V]),
-                                  reals_or_null(d[D_WRITE]),
-                                  reals_or_null(d[D_ERASE]),
-                                  reals_or_null(d[D_DECAY]),
+  return (kernel_delta_gradients){reals_or_null(d[OP_DELTA_Q]),
+                                  reals_or_null(d[OP_DELTA_K]),
+                                  reals_or_null(d[OP_DELTA_V]),
+                                  reals_or_null(d[OP_DELTA_WRITE]),
+                                  reals_or_null(d[OP_DELTA_ERASE]),
+                                  reals_or_null(d[OP_DELTA_DECAY]),
                                   r->is_fresh,
                                   NULL,
                                   NULL};
@@ -319,7 +263,7 @@ typedef struct delta_scratch {
   size_t slot, room;
 } delta_scratch;
 
-static delta_scratch scratch_of(const delta_run *r, real *scratch) {
+static delta_scratch scratch_of(const op_delta_run *r, real *scratch) {
   const delta_kernels *k = r->context->kernels->delta;
   const size_t state = padded_size(r);
   delta_scratch s = {.dm = scratch, .carry = scratch + state};
@@ -333,7 +277,7 @@ static delta_scratch scratch_of(const delta_run *r, real *scratch) {
 /* Makes the states of a segment again, and what its chunks keep; returns the number
 ** of chunks, whose places in the list go to 'at'. */
 static int replay(delta_unit *u, const delta_scratch *s, int segment, int *at) {
-  const delta_run *r = u->r;
+  const op_delta_run *r = u->r;
   const int from = segment * r->segment;
   const int end =
       u->plan[0] - from < r->segment ? u->plan[0] : from + r->segment;
@@ -343,7 +287,7 @@ static int replay(delta_unit *u, const delta_scratch *s, int segment, int *at) {
     real *m = s->slots + (size_t)count * s->slot;
     at[count] = place;
     if (turn_to(u, place))
-      load(u, m, first_at(u, r->t[D_FIRST]));
+      load(u, m, first_at(u, r->t[OP_DELTA_FIRST]));
     const int after = place + u->chunk.steps;
     if (after < end)
       look_on(u, after, end, 1, 0);
@@ -356,7 +300,7 @@ static int replay(delta_unit *u, const delta_scratch *s, int segment, int *at) {
 }
 
 static void run_unit_back(delta_unit *u) {
-  const delta_run *r = u->r;
+  const op_delta_run *r = u->r;
   const delta_scratch s = scratch_of(r, u->scratch);
   kernel_delta_gradients targets = targets_of(r);
   const real *dy = reals_or_null(r->y);
@@ -383,7 +327,10 @@ static void run_unit_back(delta_unit *u) {
       memset(s.carry, 0, op_delta_carry_size(r) * sizeof(real));
     }
   }
-  add_to(u, state_at(u, r->t[D_STATE] ? r->gradient[D_STATE] : r->first), s.dm);
+  add_to(u,
+         state_at(u, r->t[OP_DELTA_STATE] ? r->gradient[OP_DELTA_STATE]
+                                          : r->first),
+         s.dm);
   op_delta_end_carry(r, u->row, u->head, s.carry);
 }
 
@@ -392,7 +339,7 @@ static void run_backward(void *arguments, int block) {
 }
 
 /* True if all steps of all rows count, so that each has a gradient. */
-static int has_all_steps(const delta_run *r) {
+static int has_all_steps(const op_delta_run *r) {
   for (int row = 0; row < r->B; row++)
     if (*op_delta_plan(r, row) < r->T)
       return 0;
@@ -401,9 +348,9 @@ static int has_all_steps(const delta_run *r) {
 
 /* With ids, gradients of each step of q, k and v, where those of the tables are
 ** wanted. */
-static saros_status take_rows(delta_run *r) {
+static saros_status take_rows(op_delta_run *r) {
   r->is_fresh = 1;
-  for (int i = 0; i <= D_V; i++) {
+  for (int i = 0; i <= OP_DELTA_V; i++) {
     r->table[i] = r->gradient[i], r->gradient[i] = NULL;
     const int shape[] = {r->T, r->B, op_delta_features(r, i)};
     if (r->table[i] == NULL)
@@ -417,13 +364,13 @@ static saros_status take_rows(delta_run *r) {
 }
 
 /* Adds those to the gradients of the tables, and releases them. */
-static saros_status return_rows(delta_run *r, saros_status status) {
-  for (int i = 0; i <= D_V && r->t[D_IDS] != NULL; i++) {
+static saros_status return_rows(op_delta_run *r, saros_status status) {
+  for (int i = 0; i <= OP_DELTA_V && r->t[OP_DELTA_IDS] != NULL; i++) {
     if (status == SAROS_OK && r->table[i] != NULL)
-      status =
-          op_scatter_rows(r->context, tensor_reals(r->table[i]),
-                          tensor_reals(r->gradient[i]), tensor_ids(r->t[D_IDS]),
-                          r->t[D_IDS]->count, (size_t)op_delta_features(r, i));
+      status = op_scatter_rows(
+          r->context, tensor_reals(r->table[i]), tensor_reals(r->gradient[i]),
+          tensor_ids(r->t[OP_DELTA_IDS]), r->t[OP_DELTA_IDS]->count,
+          (size_t)op_delta_features(r, i));
     if (r->table[i] != NULL)
       saros_tensor_release(r->gradient[i]);
   }
@@ -432,24 +379,24 @@ static saros_status return_rows(delta_run *r, saros_status status) {
 
 /* Where gradients are wanted. Those of q, k and v are written rather than added to
 ** if they are new, each of a tensor of its own, and there is one of every step. */
-static saros_status take_targets(const tape_entry *e, delta_run *r) {
-  int is_new[D_V + 1] = {0};
-  for (int i = D_INPUTS - 1; i >= 0; i--) {
+static saros_status take_targets(const tape_entry *e, op_delta_run *r) {
+  int is_new[OP_DELTA_V + 1] = {0};
+  for (int i = OP_DELTA_INPUTS - 1; i >= 0; i--) {
     real beta = 1;
     if (e->input[i] == NULL)
       continue;
-    TRY(i > D_V || r->t[D_IDS] != NULL
+    TRY(i > OP_DELTA_V || r->t[OP_DELTA_IDS] != NULL
             ? tensor_node_gradient(e->input[i], &r->gradient[i])
             : tensor_node_target(e->input[i], &r->gradient[i], &beta));
-    if (i <= D_V)
+    if (i <= OP_DELTA_V)
       is_new[i] = beta == 0;
   }
-  if (r->t[D_IDS] != NULL)
+  if (r->t[OP_DELTA_IDS] != NULL)
     return take_rows(r);
   r->is_fresh = has_all_steps(r);
-  for (int i = 0; i <= D_V; i++)
+  for (int i = 0; i <= OP_DELTA_V; i++)
     r->is_fresh &= is_new[i] || r->gradient[i] == NULL;
-  for (int i = 0; i <= D_V && !r->is_fresh; i++)
+  for (int i = 0; i <= OP_DELTA_V && !r->is_fresh; i++)
     if (is_new[i])
       memset(tensor_reals(r->gradient[i]), 0,
              r->gradient[i]->count * sizeof(real));
@@ -457,23 +404,23 @@ static saros_status take_targets(const tape_entry *e, delta_run *r) {
 }
 
 /* Those and the gradients of the outputs. */
-static saros_status take_gradients(const tape_entry *e, delta_run *r) {
+static saros_status take_gradients(const tape_entry *e, op_delta_run *r) {
   TRY(take_targets(e, r));
   TRY(tape_entry_gradient(e, 0, &r->y));
   TRY(tape_entry_gradient(e, 1, &r->last));
   for (int i = 0, output = 2; i < KERNEL_DELTA_STREAMS; i++)
     if (r->sizes.is_convolved[i])
       TRY(tape_entry_gradient(e, output++, &r->after[i]));
-  if (e->input[D_FIRST] == NULL)
+  if (e->input[OP_DELTA_FIRST] == NULL)
     return SAROS_OK;
   return saros_tensor_new(
       r->context, SAROS_REAL, 2,
       (const int[]){r->B, r->sizes.heads * r->sizes.K * r->sizes.V}, &r->first);
 }
 
-/* saved: as delta_run's t. */
+/* saved: as op_delta_run's t. */
 static saros_status delta_backward(const tape_entry *e) {
-  delta_run r = *(const delta_run *)e->arguments;
+  op_delta_run r = *(const op_delta_run *)e->arguments;
   memcpy(r.t, e->saved, sizeof r.t);
   saros_status status;
   TRY_OR_DONE(take_gradients(e, &r));
@@ -485,7 +432,7 @@ static saros_status delta_backward(const tape_entry *e) {
   TRY_OR_DONE(share_units(&r, size, 8, run_backward));
   op_delta_end_taps(&r);
   if (r.first != NULL)
-    status = op_sum_rows(r.context, tensor_reals(r.gradient[D_FIRST]), 1,
+    status = op_sum_rows(r.context, tensor_reals(r.gradient[OP_DELTA_FIRST]), 1,
                          tensor_reals(r.first), (size_t)r.B,
                          r.first->count / (r.B > 0 ? (size_t)r.B : 1));
 done:
@@ -503,32 +450,33 @@ static const tape_operation delta_operation = {"delta", delta_backward};
 
 /* --- The operation ------------------------------------------------------------------- */
 
-static int is_recorded(const delta_run *r) {
-  for (int i = 0; i < D_INPUTS; i++)
+static int is_recorded(const op_delta_run *r) {
+  for (int i = 0; i < OP_DELTA_INPUTS; i++)
     if (tape_wants(r->context, r->t[i]))
       return 1;
   return 0;
 }
 
-static saros_status prepare(delta_run *r, saros_tensor *const *given,
+static saros_status prepare(op_delta_run *r, saros_tensor *const *given,
                             const saros_delta_options *o) {
-  for (int i = 0; i < D_INPUTS; i++)
+  for (int i = 0; i < OP_DELTA_INPUTS; i++)
     if (given[i] != NULL)
       TRY(saros_contiguous(given[i], &r->t[i]));
   if (o->ids != NULL)
-    TRY(saros_contiguous(o->ids, &r->t[D_IDS]));
+    TRY(saros_contiguous(o->ids, &r->t[OP_DELTA_IDS]));
   if (o->ids != NULL)
-    TRY(tensor_expect_ids_below("delta", r->t[D_IDS], given[D_Q]->shape[0]));
+    TRY(tensor_expect_ids_below("delta", r->t[OP_DELTA_IDS],
+                                given[OP_DELTA_Q]->shape[0]));
   const kernel_delta_sizes *s = &r->sizes;
   const int n = s->reflections, chunk = (o->chunk ? o->chunk : CHUNK) / n;
   r->segment = BORDER / n;
   r->chunk = chunk < 1 ? 1 : chunk < r->segment ? chunk : r->segment;
-  TRY(make_plan(r, o));
+  TRY(op_delta_make_plan(r, o));
   TRY(op_delta_prepare_taps(r));
   if (is_recorded(r) && r->segments > 0)
     TRY(tensor_new(r->context, SAROS_REAL, 4,
                    (const int[]){r->B, s->heads, r->segments, s->K * s->V},
-                   &r->t[D_BORDERS]));
+                   &r->t[OP_DELTA_BORDERS]));
   TRY(tensor_new(r->context, SAROS_REAL, 2,
                  (const int[]){r->B, s->heads * s->K * s->V}, &r->last));
   const int shape[] = {r->T, r->B, s->heads * s->V};
@@ -537,7 +485,7 @@ static saros_status prepare(delta_run *r, saros_tensor *const *given,
 }
 
 /* Lists the outputs, and holds them: y, the state, and the memories that there are. */
-static int list_outputs(const delta_run *r, saros_tensor **out) {
+static int list_outputs(const op_delta_run *r, saros_tensor **out) {
   int count = 0;
   out[count++] = saros_tensor_retain(r->y);
   out[count++] = saros_tensor_retain(r->last);
@@ -547,22 +495,23 @@ static int list_outputs(const delta_run *r, saros_tensor **out) {
   return count;
 }
 
-static saros_status run_and_record(delta_run *r, saros_tensor **out) {
+static saros_status run_and_record(op_delta_run *r, saros_tensor **out) {
   const size_t size =
       padded_size(r) + r->context->kernels->delta->room(&r->sizes, r->chunk);
   TRY(share_units(r, size, 3, run_forward));
-  delta_run kept = *r;
+  op_delta_run kept = *r;
   memset(kept.t, 0, sizeof kept.t);
   memset(kept.after, 0, sizeof kept.after);
   kept.y = kept.last = NULL, kept.scratch = NULL;
   const int outputs = list_outputs(r, out);
   return tape_record(r->context,
-                     &(tape_call){&delta_operation, D_INPUTS, r->t, outputs,
-                                  out, D_TENSORS, r->t, &kept, sizeof kept});
+                     &(tape_call){&delta_operation, OP_DELTA_INPUTS, r->t,
+                                  outputs, out, OP_DELTA_TENSORS, r->t, &kept,
+                                  sizeof kept});
 }
 
 /* Moves the outputs to where they belong, or releases them. */
-static saros_status hand_over(const delta_run *r, saros_status status,
+static saros_status hand_over(const op_delta_run *r, saros_status status,
                               saros_tensor **out, saros_tensor **y,
                               saros_tensor **last, saros_tensor **memories) {
   int count = 2;
@@ -584,11 +533,11 @@ saros_status saros_delta_convolved(saros_tensor *q, saros_tensor *k,
                                    saros_tensor *state, saros_tensor **y,
                                    saros_tensor **last,
                                    saros_tensor **memories) {
-  delta_run r = {
+  op_delta_run r = {
       .context = q->context,
       .length = {(real)o->query_length, (real)o->key_length, (real)o->epsilon}};
-  saros_tensor *given[D_INPUTS] = {q,        k,        v,     o->write,
-                                   o->erase, o->decay, state, o->first};
+  saros_tensor *given[OP_DELTA_INPUTS] = {q,        k,        v,     o->write,
+                                          o->erase, o->decay, state, o->first};
   saros_tensor *out[2 + KERNEL_DELTA_STREAMS] = {NULL};
   saros_status status;
   TRY_OR_DONE(op_expect_delta(&r.sizes, q, k, v, o, state));
@@ -597,7 +546,7 @@ saros_status saros_delta_convolved(saros_tensor *q, saros_tensor *k,
   TRY_OR_DONE(prepare(&r, given, o));
   status = run_and_record(&r, out);
 done:
-  for (int i = 0; i < D_TENSORS; i++)
+  for (int i = 0; i < OP_DELTA_TENSORS; i++)
     saros_tensor_release(r.t[i]);
   for (int i = 0; i < KERNEL_DELTA_STREAMS; i++)
     saros_tensor_release(r.after[i]);
