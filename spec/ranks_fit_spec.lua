@@ -215,6 +215,23 @@ describe("fit on several ranks", function()
     assert.is_nil(output:match("run\t[^\n]+"):find "nan")
   end)
 
+  it("sends gradients in 16 bits where asked to, with which all ranks end alike", function()
+    local output = ranks.succeed(3, START .. [[
+      local function train(wire)
+        local lm = language_model()
+        local history = saros.fit(lm, text, { epochs = 2, batch = 9, length = 10, wire = wire })
+        local all = saros.ranks.gather(lm:parameters()[1]:digest())
+        assert(all[1] == all[2] and all[2] == all[3])
+        return history[2].train, all[1]
+      end
+      local real, one = train "real"
+      local bf16, two = train "bf16"
+      if is_first then
+        print(one == two, math.abs(real - bf16) < 0.01)
+      end]])
+    assert.equal("false\ttrue\n", output)
+  end)
+
   it("ends on all ranks where it fails on one, which is named", function()
     local output, status = ranks.run(3, START .. [[
       saros.fit(language_model(), text, { epochs = 2, batch = 9, length = 10, on_window = function(record)

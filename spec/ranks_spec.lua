@@ -193,6 +193,28 @@ describe("several ranks", function()
     assert.equal("3.0\t1.0\tnil\n", output)
   end)
 
+  it("round what travels in bf16 to nearest, and keep what is not finite", function()
+    local output = ranks.succeed(2, [[
+      local ranks = saros.ranks
+      local net = saros.nn.linear { 1, 4 }:init { seed = 1 }
+      local first = net:parameters()[1]
+      local function sum(wire)
+        net:clear_gradients()
+        local tape <close> = saros.tape()
+        local own = saros.tensor { { 1 + 2^-10 }, { 3 + 3 * 2^-7 }, { ranks.rank() == 1 and 1 / 0 or 1 }, { -2 } }
+        tape:backward((first * own):sum())
+        tape:close()
+        ranks.sum_gradients(net, { wire = wire })
+        local g = first:gradient()
+        return ("%.9g %.9g %g %g"):format(g[1][1], g[2][1], g[3][1], g[4][1])
+      end
+      local real, bf16 = sum "real", sum "bf16"
+      for _, other in ipairs(ranks.gather(bf16)) do assert(other == bf16) end
+      if ranks.rank() == 0 then print(real) print(bf16) end]])
+    -- 3 + 3 / 128 lies between two of them, 1 / 64 apart, and goes to the even one.
+    assert.equal("2.00195312 6.046875 inf -4\n2 6.0625 inf -4\n", output)
+  end)
+
   -- Runs three ranks, of which one does something else; what they say, and the seconds.
   local function with_trouble(code)
     local began = saros.clock()

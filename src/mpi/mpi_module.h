@@ -48,6 +48,7 @@ struct mpi_request {
   int *counts, *places;  // by rank
   size_t count;          // elements; meaning as the kind has it
   int nodes, all_nodes;  // of a sum
+  int is_bf16;           // does a sum travel in 16 bits?
   MPI_Datatype type;
 };
 

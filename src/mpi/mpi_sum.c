@@ -69,6 +69,41 @@ static void copy_list(lua_State *L, mpi_request *r, int node) {
                (double)r->count, (double)at);
 }
 
+/* --- On the wire ---------------------------------------------------------------- */
+
+/* Numbers that travel in bf16 are narrowed where they are, from the first on, and
+** widened from the last on, so none is overwritten before it is read. */
+
+static uint16_t bf16_of(saros_real x) {
+  float single = (float)x;
+  uint32_t bits;
+  memcpy(&bits, &single, sizeof bits);
+  if ((bits & 0x7fffffff) > 0x7f800000)  // no number at all
+    return (uint16_t)(bits >> 16 | 0x40);
+  return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+
+static void narrow(const mpi_request *r, char *buffer, size_t count) {
+  for (size_t k = 0; r->is_bf16 && k < count; k++) {
+    saros_real x;
+    memcpy(&x, buffer + k * sizeof x, sizeof x);
+    uint16_t half = bf16_of(x);
+    memcpy(buffer + k * sizeof half, &half, sizeof half);
+  }
+}
+
+static void widen(const mpi_request *r, char *buffer, size_t count) {
+  for (size_t k = r->is_bf16 ? count : 0; k-- > 0;) {
+    uint16_t half;
+    memcpy(&half, buffer + k * sizeof half, sizeof half);
+    uint32_t bits = (uint32_t)half << 16;
+    float single;
+    memcpy(&single, &bits, sizeof single);
+    saros_real x = single;
+    memcpy(buffer + k * sizeof x, &x, sizeof x);
+  }
+}
+
 /* --- Stages ------------------------------------------------------------------- */
 
 /* counts of what goes to each rank, or comes from it, and where. */
@@ -105,15 +140,15 @@ static void add_nodes(const mpi_request *r, const int *order, int length,
 /* Gives the sums of this rank's chunk to all. */
 static int share_sums(lua_State *L, mpi_request *r) {
   int own = (int)chunk_size(r, r->world->rank);
+  narrow(r, r->receive, (size_t)own);
   for (int rank = 0; rank < r->world->size; rank++) {
     r->counts[rank] = mpi_count(L, chunk_size(r, rank));
     r->places[rank] = mpi_count(L, chunk_start(r, rank));
   }
   r->stage = 1;
   mpi_check(L,
-            MPI_Iallgatherv(r->receive, own, MPI_MODULE_REAL, r->send,
-                            r->counts, r->places, MPI_MODULE_REAL,
-                            r->world->data, &r->pending),
+            MPI_Iallgatherv(r->receive, own, r->type, r->send, r->counts,
+                            r->places, r->type, r->world->data, &r->pending),
             "MPI_Iallgatherv");
   return 0;
 }
@@ -125,10 +160,12 @@ static int advance_sum(lua_State *L, mpi_request *r) {
     int length = 2 * r->all_nodes - 1;
     saros_real **stack =
         lua_newuserdatauv(L, (size_t)r->all_nodes * sizeof *stack, 0);
+    widen(r, r->receive, chunk_size(r, r->world->rank) * (size_t)r->all_nodes);
     add_nodes(r, order, length, stack);
     lua_pop(L, 2);
     return share_sums(L, r);
   }
+  widen(r, r->send, r->count);
   lua_getiuservalue(L, 1, MPI_TENSORS_VALUE);
   copy_list(L, r, -1);
   mpi_keep_buffer(L, 1, MPI_SEND_VALUE);
@@ -184,19 +221,22 @@ static void read_nodes(lua_State *L, mpi_request *r, int request) {
   }
 }
 
-/* sum(nodes, counts, order, out, count): a request after which the tensors 'out',
+/* sum(nodes, counts, order, out, count, is_bf16): a request after which the tensors 'out',
 ** of 'count' elements in all, are the sum of all nodes. nodes: lists of tensors of
 ** this rank; counts: how many nodes each rank has; order: of all nodes, see
-** add_nodes. */
+** add_nodes; is_bf16: whether numbers travel in 16 bits. */
 int mpi_sum(lua_State *L) {
   luaL_checktype(L, 1, LUA_TTABLE);
   luaL_checktype(L, 2, LUA_TTABLE);
   luaL_checktype(L, 3, LUA_TTABLE);
   luaL_checktype(L, 4, LUA_TTABLE);
   lua_Integer count = luaL_checkinteger(L, 5);
+  int is_bf16 = lua_toboolean(L, 6);
   lua_settop(L, 4);
   mpi_request *r = mpi_push_request(L, advance_sum);
   r->count = (size_t)count;
+  r->is_bf16 = is_bf16;
+  r->type = is_bf16 ? MPI_UINT16_T : MPI_MODULE_REAL;
   r->nodes = (int)lua_rawlen(L, 1);
   int *order = read_order(L, r, 5), size = r->world->size;
   int *nodes = order + 2 * r->all_nodes - 1;
@@ -204,15 +244,16 @@ int mpi_sum(lua_State *L) {
   luaL_argcheck(L, nodes[r->world->rank] == r->nodes, 1,
                 "expected as many nodes as this rank has");
   read_nodes(L, r, 5);
+  narrow(r, r->send, r->count * (size_t)r->nodes);
   lua_pushvalue(L, 4);
   lua_setiuservalue(L, 5, MPI_TENSORS_VALUE);
   set_counts(L, r, r->counts, r->places, nodes, 0);
   set_counts(L, r, counts, places, nodes, 1);
   mpi_begin(L, r);
   mpi_check(L,
-            MPI_Ialltoallv(r->send, r->counts, r->places, MPI_MODULE_REAL,
-                           r->receive, counts, places, MPI_MODULE_REAL,
-                           r->world->data, &r->pending),
+            MPI_Ialltoallv(r->send, r->counts, r->places, r->type, r->receive,
+                           counts, places, r->type, r->world->data,
+                           &r->pending),
             "MPI_Ialltoallv");
   return 1;
 }

@@ -45,8 +45,9 @@ function mpi.reduce(tensor, how) end
 ---@param order integer[]  a number > 0 is a node, in the order of the ranks; 0 adds the last two
 ---@param out saros.Tensor[]
 ---@param count integer  elements of `out`
+---@param is_bf16 boolean  whether numbers travel in 16 bits
 ---@return saros.mpi.Request
-function mpi.sum(nodes, counts, order, out, count) end
+function mpi.sum(nodes, counts, order, out, count, is_bf16) end
 
 --- Tells the other ranks that this one has left.
 ---@param has_failed boolean

@@ -58,7 +58,8 @@ end
 
 --- The parameters get the sum over all shards, of all ranks.
 ---@param what string  for messages
-function Gradients:finish(what)
+---@param wire "real"|"bf16"  how numbers travel
+function Gradients:finish(what, wire)
   local ranks = world()
   if #self.nodes ~= self.plan.counts[ranks.rank + 1] then
     options.fail(("%s: expected the gradients of all shards of this rank, got fewer: the loop over them has ended "
@@ -66,9 +67,9 @@ function Gradients:finish(what)
   end
   local sums = self.nodes[1] or take(self.parameters)
   if #self.plan.order > 1 then
-    ranks:sum(what, self.nodes, self.plan.counts, self.plan.order, sums)
+    ranks:sum(what, self.nodes, self.plan.counts, self.plan.order, sums, wire)
   elseif ranks.size > 1 then -- one rank has all shards
-    ranks:sum(what, self.nodes, self.plan.counts, { 1 }, sums)
+    ranks:sum(what, self.nodes, self.plan.counts, { 1 }, sums, wire)
   end
   self.nodes = {}
   give(self.parameters, sums)

@@ -108,7 +108,7 @@ end
 local function sum(what, tensor)
   local all = world()
   local plan = tree.plan(all.size, all.rank + 1, all.size)
-  all:sum(what, { { tensor } }, plan.counts, plan.order, { tensor })
+  all:sum(what, { { tensor } }, plan.counts, plan.order, { tensor }, "real")
 end
 
 --- The elements of a tensor become those of all ranks together: their sum, added in the
@@ -220,20 +220,27 @@ function ranks.shards(net, rows, given)
   end
 end
 
+local check_sum = options.declare("ranks.sum_gradients", {
+  { "wire", options.one_of { "real", "bf16" }, "real" },
+})
+
 --- The gradients of a net become sums over all ranks. After `ranks.shards` that is a sum over
 --- row blocks, with the same bits for any number of ranks; otherwise each rank is one leaf
 --- of the sum, so bits are those of this number of ranks. Nobody divides: multiply each
 --- loss with its share of all rows.
 ---@param net saros.nn.Module
-function ranks.sum_gradients(net)
+---@param given? { wire?: "real"|"bf16" }  how numbers travel: "bf16" takes half the bytes, but rounds what each
+---  rank sends and what all get to 8 digits, so that bits are those of this number of ranks ("real")
+function ranks.sum_gradients(net, given)
   check_net("ranks.sum_gradients", net)
+  local o = check_sum(given)
   local sums = begun[net]
   begun[net] = nil
   if not sums then
     sums = gradients(net:parameters(), world().size)
     sums:add(world().rank + 1)
   end
-  sums:finish "ranks.sum_gradients"
+  sums:finish("ranks.sum_gradients", o.wire)
 end
 
 return spelling.space("saros.ranks", ranks)

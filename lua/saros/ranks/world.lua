@@ -155,13 +155,15 @@ end
 ---@param counts integer[]  number of nodes by rank
 ---@param order integer[]
 ---@param out saros.Tensor[]
-function World:sum(what, nodes, counts, order, out)
+---@param wire "real"|"bf16"  how numbers travel
+function World:sum(what, nodes, counts, order, out, wire)
   local elements = 0
   for _, tensor in ipairs(out) do
     elements = elements + tensor:count()
   end
-  local call = ("%s of %d numbers in %d parts"):format(what, elements, #order // 2 + 1)
-  run(self, call, "sum", nodes, counts, order, out, elements)
+  local call = ("%s of %d numbers in %d parts%s"):format(what, elements, #order // 2 + 1,
+    wire == "bf16" and " in bf16" or "")
+  run(self, call, "sum", nodes, counts, order, out, elements, wire == "bf16")
 end
 
 --- Until the result is closed, Ctrl-C and signals of the launcher wait to be asked for.

@@ -18,6 +18,8 @@ local arguments = {}
 ---  by its answers; fewer at the end of a pass (1)
 ---@field shards? integer  row blocks of which the gradients are a sum: see saros.ranks. Bits depend on this number,
 ---  and on no number of ranks (8 under mpirun, else all rows at once)
+---@field wire? "real"|"bf16"  how gradients travel between ranks: "bf16" takes half the bytes, but rounds what each
+---  rank sends, so that bits are those of this number of ranks ("real")
 ---@field lr? number  of Adam (2e-3)
 ---@field schedule? fun(step: integer): number  factor of the rate
 ---@field optimizer? saros.optim.Optimizer  instead of Adam with lr and schedule, which are then its own
@@ -61,6 +63,7 @@ local check = options.declare("fit", {
   { "segment", options.optional(options.size) },
   { "accumulate", options.size, 1 },
   { "shards", options.optional(options.size) },
+  { "wire", options.one_of { "real", "bf16" }, "real" },
   { "lr", options.optional(options.positive) },
   { "schedule", options.optional(options.schedule) },
   { "optimizer", options.optional(options.having("an optimizer", { "step", "parameters" })) },

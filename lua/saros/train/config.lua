@@ -73,6 +73,7 @@ function config.of(training)
       clip = o.clip,
       accumulate = o.accumulate,
       shards = o.shards,
+      wire = o.wire ~= "real" and o.wire or nil,
       average = o.average,
       optimizer = { rule = optimizer.rule, options = optimizer.options, groups = groups_of(optimizer),
         schedule = optimizer.schedule and factors.digest(optimizer.schedule, pass.updates(training.text, o)) },

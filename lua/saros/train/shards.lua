@@ -97,7 +97,7 @@ function shards.learn(self, learn)
   local sums = gradients(self.optimizer.parameters, self.options.shards)
   local packed, after, problem = learn_own(self, sums, learn)
   local texts = agree(self, problem, packed)
-  sums:finish "an update of fit"
+  sums:finish("an update of fit", self.options.wire)
   return add_up(texts), after
 end
 
