@@ -134,6 +134,25 @@ describe("read_tensors", function()
     assert.equal("0.01", metadata["optimizer.param_groups.0.lr"])
   end)
 
+  it("keeps devices, types, bytes and sets of a checkpoint as texts", function()
+    files.with_path(function(path)
+      local function item(name, value)
+        return "X" .. string.pack("<s4", name) .. value .. "s"
+      end
+      local text = "}" .. item("device", "ctorch\ndevice\nX\3\0\0\0cpu\x85R") .. item("type", "ctorch\nbfloat16\n")
+        .. item("bytes", "c_codecs\nencode\nX\2\0\0\0abX\6\0\0\0latin1\x86R")
+        .. item("set", "c__builtin__\nset\n](K\3K\5e\x85R")
+      write(path, zip.of { { "a/data.pkl", "\x80\2" .. text .. "." } })
+      local tensors, metadata = assert(saros.read_tensors(path))
+      assert.is_nil(next(tensors))
+      assert.same({ device = "cpu", type = "torch.bfloat16", bytes = "ab", ["set.0"] = "3", ["set.1"] = "5" }, metadata)
+      for _, wrong in ipairs { "ctorch\ndevice\nK\3\x85R", "ctorch\nfloat32\n)R", "c__builtin__\nset\nK\3\x85R" } do
+        write(path, zip.of { { "a/data.pkl", "\x80\2}" .. item("x", wrong) .. "." } })
+        assert.is_nil((saros.read_tensors(path)))
+      end
+    end)
+  end)
+
   it("refuses whole modules by name, and arrays of objects", function()
     local tensors, message = saros.read_tensors(FOLDER .. "whole.pt")
     assert.is_nil(tensors)

@@ -81,7 +81,23 @@ local function ordered_dict(arguments, m)
 end
 
 local function not_called()
-  refusal.raise "expected a type of storages where it is named, got a call of it"
+  refusal.raise "expected a type where it is named, got a call of it"
+end
+
+-- The text that a call is given, such as that of torch.device("cpu") or of bytes.
+local function first_text(arguments)
+  if type(arguments[1]) ~= "string" then
+    refusal.raise "expected a text for a device or bytes, got another value"
+  end
+  return arguments[1]
+end
+
+-- Sets are lists.
+local function set(arguments)
+  if not is_kind(arguments[1], "list") then
+    refusal.raise "expected a list for a set, got another value"
+  end
+  return arguments[1]
 end
 
 local CALLS = {
@@ -92,11 +108,16 @@ local CALLS = {
     refusal.check(is_kind(arguments[1], "tensor"), "expected a tensor in a parameter, got none")
     return arguments[1]
   end,
+  ["torch.device"] = first_text, ["_codecs.encode"] = first_text,
+  ["__builtin__.set"] = set, ["builtins.set"] = set,
   ["torch.Size"] = function(arguments)
     return arguments[1] or arguments
   end,
 }
 for name in pairs(STORAGES) do
+  CALLS["torch." .. name] = not_called
+end
+for name in ("float64 float32 float16 bfloat16 int64 int32 int16 int8 uint8 bool"):gmatch "%S+" do
   CALLS["torch." .. name] = not_called
 end
 
@@ -150,6 +171,8 @@ function visit(found, name, value, depth)
       found[#found + 1] = { name = name, tensor = value }
     elseif type(value) ~= "table" then
       found.metadata[name] = tostring(value)
+    elseif is_kind(value, "global") then -- a type, such as torch.float32
+      found.metadata[name] = value.name
     end
   end
 end
