@@ -17,13 +17,17 @@
 #define LARGE_BYTES 1000000
 #define PARTS 8
 
+/* Columns and terms of a product that a low precision rounds, at least. */
+#define ROUNDED 16
+
 int product_depth(int k) {
   return k == 0 ? 1 : base_divide_up(k, base_divide_up(k, PRODUCT_DEPTH));
 }
 
 int product_suits_packing(const saros_context *context, int m, int n, int k) {
-  double rows = saros_trace_rows(context, m);
-  return rows >= 32 && n >= 16 && k >= 16 && rows * n * k >= 1e5;
+  const double rows = saros_trace_rows(context, m);
+  const int least = product_kind(context) == PACKED_REAL ? 4 : ROUNDED;
+  return rows >= 32 && n >= least && k >= least && rows * n * k >= 1e5;
 }
 
 int product_kind(const saros_context *context) {
