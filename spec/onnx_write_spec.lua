@@ -240,6 +240,18 @@ describe("a model as an ONNX file", function()
     assert.equal(core.json_encode(labelled.labels), texts_of(message).labels)
   end)
 
+  it("is told by inspect_file", function()
+    local path = PATH .. ".onnx"
+    assert(saros.onnx.write(made(nn.linear { 2, 3 }), path))
+    local found = assert(saros.inspect_file(path))
+    os.remove(path)
+    assert.same({ "onnx", 9, { { name = "x", shape = "(time, batch, 2)" } } },
+      { found.format, found.parameters, found.inputs })
+    local nothing, message = saros.inspect_file(path)
+    assert.is_nil(nothing)
+    assert.matches("inspect_file: " .. path, message, 1, true)
+  end)
+
   it("counts ids from 0", function()
     local net = made(nn.chain { nn.embedding { 5, 3 }, nn.linear { 3, 2 } })
     local model, ids = read(net), saros.ids { { 1, 5 }, { 2, 3 } }

@@ -5,6 +5,7 @@ local operators = require "saros.onnx.operators"
 local sorted = require "saros.sorted"
 
 ---@class saros.onnx.Summary
+---@field format "onnx"
 ---@field producer string
 ---@field opset integer
 ---@field inputs { name: string, shape: string }[]
@@ -90,7 +91,7 @@ return function(path)
   end
   local counts, unknown = operators_of(model.graph)
   return setmetatable({
-    producer = model.producer_name or "an unnamed program", opset = model.opset, parameters = count,
+    format = "onnx", producer = model.producer_name or "an unnamed program", opset = model.opset, parameters = count,
     inputs = described(model.graph.input, hidden), outputs = described(model.graph.output, {}),
     operators = counts, unknown = unknown, metadata = metadata,
   }, Summary)
