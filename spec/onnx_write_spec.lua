@@ -192,6 +192,25 @@ describe("a model as an ONNX file", function()
     assert.same({ 1 }, attributes_of(back).scan_output_directions)
   end)
 
+  it("is written again when it was read", function()
+    -- Of the attention as it was read a state depends on nothing but itself.
+    for _, net in ipairs { nn.windowed_attention { 4, 3, heads = 2 }, nn.chain { nn.gru { 4, 4 }, nn.lru { 4, 4 } } } do
+      local x = random:normal { 6, 2, 4 }
+      near((made(net)(x)), (read(read(net))(x)))
+    end
+  end)
+
+  it("streams, also with what it has read before in windows", function()
+    for _, net in ipairs { nn.conv1d { 4, 4, kernel = 3, dilation = 2 }, nn.delta { 4, 4, heads = 2 },
+      nn.windowed_attention { 4, 3, heads = 2 }, nn.chain { nn.lstm { 4, 4 }, nn.mingru { 4, 4 } } } do
+      local session, x = read(made(net)):session(), random:normal { 6, 1, 4 }
+      local y = net(x)
+      for t = 1, 6 do
+        near(y[t][1], session:step(x[t][1]))
+      end
+    end
+  end)
+
   it("says what it knows beside its weights", function()
     local vocabulary = data.vocabulary.characters "abc"
     local texts = texts_of(written(made(nn.language_model { vocabulary = vocabulary, hidden = 4 }),

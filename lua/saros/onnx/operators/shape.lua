@@ -3,6 +3,7 @@
 local core = require "saros.core"
 local options = require "saros.options"
 local permute = require "saros.onnx.permute"
+local scope = require "saros.nn.scope"
 local tensors = require "saros.onnx.tensors"
 local work = require "saros.onnx.work"
 
@@ -334,6 +335,13 @@ function operators.Split(node, x, sizes)
   return table.unpack(parts)
 end
 
+--- True if a step stands behind those before it, which a program has as parts of a state: what is cut from them then
+--- are values of one step, too.
+local function is_step_behind(list)
+  local last = list[#list]
+  return scope.tracer and #list == 2 and tensors.is_tensor(last) and last:rank() == 3 and last:size(1) == 1
+end
+
 function operators.Concat(node, ...)
   local list, all_integers, all_first = { ... }, true, true
   local axis = axis_of(node.attributes.axis or 0, #tensors.shape(list[1]))
@@ -347,7 +355,7 @@ function operators.Concat(node, ...)
       table.move(x, 1, #x, #joined + 1, joined)
     end
     return tensors.integers(joined)
-  elseif all_first and axis == 1 then
+  elseif axis == 1 and (all_first or is_step_behind(list)) then
     local parts = {}
     for _, x in ipairs(list) do
       local more = tensors.parts_of(x)

@@ -20,6 +20,8 @@ local FLOAT, INT32, INT64, BOOL, DOUBLE = 1, 6, 7, 9, 11
 ---@field taken table<string, true>
 ---@field problems string[]  what cannot be written, and why
 ---@field batch string?  name of the number of rows, (1)
+---@field readers table<saros.export.Node, integer>  how many nodes read one
+---@field first saros.export.Node  the first input
 
 ---@class saros.onnx.Cut
 ---@field whole string

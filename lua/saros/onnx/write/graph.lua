@@ -221,7 +221,7 @@ end
 return function(graph, o)
   local shared = { opset = o.opset, initializers = {}, known = {}, taken = {}, problems = {} }
   local self = { b = Builder.new(shared, 2), graph = graph, o = o, inputs = {}, plan = plan_of(graph, o.lengths) }
-  shared.readers = readers_of(graph)
+  shared.readers, shared.first = readers_of(graph), graph.inputs[1]
   reserve_names(self.b, graph, o)
   add_inputs(self)
   if o.lengths then

@@ -4,8 +4,9 @@
 local Builder = require "saros.onnx.write.builder"
 local options = require "saros.options"
 
---- What the body is to read of each step, in order.
-local function reads_of(part, plan)
+--- What the body is to read of each step, in order; without anything, the first input, which says how many steps
+--- there are.
+local function reads_of(part, plan, first)
   local list, seen = {}, {}
   local function read(node)
     if node and not node.tensor and plan.part_of[node] ~= part and not seen[node] then
@@ -20,7 +21,7 @@ local function reads_of(part, plan)
       read(node.state.next)
     end
   end
-  return list
+  return #list > 0 and list or { first }
 end
 
 local function info_of(b, name, node)
@@ -117,7 +118,7 @@ end
 ---@param mask string?  (T, rows, 1), of booleans
 return function(b, part, plan, emit, mask)
   check_direction(part)
-  local body, reads = Builder.new(b.shared, 1), reads_of(part, plan)
+  local body, reads = Builder.new(b.shared, 1), reads_of(part, plan, b.shared.first)
   body.lead_shape = b.shared.batch
   local graph = { name = b:name "step", node = body.nodes, input = add_inputs(body, part, reads, mask ~= nil),
     output = {} }
