@@ -5,6 +5,7 @@ local axes = require "saros.onnx.axes"
 local file = require "saros.onnx.file"
 local permute = require "saros.onnx.permute"
 local tensors = require "saros.onnx.tensors"
+local work = require "saros.onnx.work"
 
 local feeds = {}
 
@@ -137,8 +138,10 @@ end
 
 --- Some value for an input, of zeros or first ids.
 ---@param feed saros.onnx.Feed
-function feeds.sample(feed, T, B, is_step)
+---@param budget? saros.onnx.Budget
+function feeds.sample(feed, T, B, is_step, budget)
   is_step = is_step or feed.is_once
+  work.check_shape({ T, B, feed.width or 1 }, budget)
   if feed.is_ids then
     local x = core.ids(core.ones(T * B))
     return is_step and x or x:reshape(T, B)

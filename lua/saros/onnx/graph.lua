@@ -20,7 +20,7 @@ local work = require "saros.onnx.work"
 ---@field outputs table[]
 ---@field opset integer
 ---@field source saros.onnx.Source
----@field budget { left: integer }
+---@field budget saros.onnx.Budget
 ---@field taken table<string, boolean>  names that something has
 ---@field trial saros.onnx.Trial?
 ---@field of_ids table<string, boolean>  what is computed from ids alone
@@ -119,10 +119,11 @@ end
 --- The outputs of a node, as a list.
 ---@param node saros.onnx.Node
 ---@param inputs any[]  false for one that is absent
----@param budget? { left: integer }  of what may be made
+---@param budget? saros.onnx.Budget  of what may be made
 ---@param run_with? fun(node: saros.onnx.Node, ...: any): ...: any  in place of what the operator does
 ---@return any[]
 function Graph.run(node, inputs, budget, run_with)
+  node.budget = budget
   local function run()
     if budget then
       work.take(budget, node.op, inputs)
@@ -342,8 +343,10 @@ end
 ---@return saros.onnx.Graph
 local function read(model, source, constants)
   local self = setmetatable({
-    nodes = {}, values = {}, protos = {}, is_initializer = {}, depends = {}, inputs = {}, budget = work.new(),
-    outputs = model.graph.output or {}, opset = model.opset, source = source, taken = {}, inside = 0, of_ids = {},
+    nodes = {}, values = {}, protos = {}, is_initializer = {}, depends = {}, inputs = {},
+    budget = work.new(#source.wire),
+    outputs = model.graph.output or {}, opset = model.opset, source = source,
+    taken = {}, inside = 0, of_ids = {},
   }, Graph)
   for _, proto in ipairs(model.graph.node) do
     for _, name in ipairs(proto.output or {}) do

@@ -179,7 +179,7 @@ local function run(self, list, state, lengths, budget)
       or feed.is_lengths and lengths_of(feed, lengths, T, B) or nil
   end
   for _, own in ipairs(self.states_of_graph) do
-    values[own.input] = states.into(own, state[own.input], B)
+    values[own.input] = states.into(own, state[own.input], B, budget)
   end
   local given, after = run_graph(self, values, state, budget)
   for _, own in ipairs(self.states_of_graph) do
@@ -381,7 +381,8 @@ local function probe(self, sizes, budget)
       lengths[b] = size[1]
     end
     for _, feed in ipairs(self.feeds) do
-      list[feed.name] = not feed.is_lengths and feeds.sample(feed, size[1], size[2], self.is_step) or nil
+      list[feed.name] = not feed.is_lengths and feeds.sample(feed, size[1], size[2], self.is_step,
+        budget) or nil
     end
     local values = run(self, list, {}, lengths, budget)
     for _, out in ipairs(self.outs) do
@@ -407,7 +408,7 @@ local function find_outputs(self)
     error("expected a graph with an output that is no state, got none", 0)
   end
   local _ <close> = core.no_gradient()
-  local T, budget = fixed_time(self), work.new()
+  local T, budget = fixed_time(self), work.new(#self.graph.source.wire)
   local ok, message = pcall(probe, self, { { T or 5, 3 }, { T or 7, 2 } }, budget)
   if not ok and not pcall(probe, self, { { T or 5, 1 }, { T or 7, 1 } }, budget) then
     error(message, 0)

@@ -3,6 +3,7 @@
 local core = require "saros.core"
 local file = require "saros.onnx.file"
 local tensors = require "saros.onnx.tensors"
+local work = require "saros.onnx.work"
 
 local states = {}
 
@@ -174,10 +175,12 @@ end
 ---@param state saros.onnx.State
 ---@param value saros.Tensor|saros.Tensor[]|nil
 ---@param B integer
-function states.into(state, value, B)
+---@param budget? saros.onnx.Budget
+function states.into(state, value, B, budget)
   if value == nil then
     local shape = table.move(state.dims, 1, #state.dims, 1, {})
     shape[state.rows] = B
+    work.check_shape(shape, budget)
     if state.first then
       return core.zeros(shape) + state.first
     elseif state.count == 0 then

@@ -29,7 +29,7 @@ local NAMES = { "FLOAT", "UINT8", "INT8", "UINT16", "INT16", "INT32", "INT64", "
 local IS_SHAPE = { I64 = true, I32 = true }
 
 -- More integers than these are a tensor.
-local MOST_INTEGERS = 65536
+tensors.MOST_INTEGERS = 65536
 
 -- --- Integers and parts ------------------------------------------------------------------------
 
@@ -262,7 +262,7 @@ function tensors.read(source, proto)
     error(("expected at most 8 elements for each byte of the file in tensor %q, got %d"):format(
       proto.name or "", count), 0)
   end
-  local is_small = count <= MOST_INTEGERS and (IS_SHAPE[type_of[1]] or proto.data_type == 9)
+  local is_small = count <= tensors.MOST_INTEGERS and (IS_SHAPE[type_of[1]] or proto.data_type == 9)
   if is_small then
     return tensors.integers(found(proto, wire:integers(type_of[1], number, from, stop, count)), shape)
   end

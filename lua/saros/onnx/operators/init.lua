@@ -23,6 +23,7 @@
 ---@field outputs string[]
 ---@field attributes table<string, any>
 ---@field opset integer
+---@field budget saros.onnx.Budget?  while the graph is read
 ---@field is_constant boolean  runs when the graph is read
 ---@field model saros.onnx.Model
 ---@field layer saros.nn.Recurrent?

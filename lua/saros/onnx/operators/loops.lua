@@ -224,14 +224,23 @@ function operators.SequenceEmpty()
   return tensors.sequence {}
 end
 
+--- An item: a tensor, and no sequence.
+local function item(value)
+  return tensors.is_sequence(value) and error("expected a tensor in a sequence, got another sequence", 0) or value
+end
+
 function operators.SequenceConstruct(_, ...)
-  return tensors.sequence { ... }
+  local items = { ... }
+  for n, value in ipairs(items) do
+    items[n] = item(value)
+  end
+  return tensors.sequence(items)
 end
 
 function operators.SequenceInsert(_, sequence, value, at)
   local items = items_of(sequence)
   local longer = table.move(items, 1, #items, 1, {})
-  table.insert(longer, at and place_in(items, at, #items + 1) or #items + 1, value)
+  table.insert(longer, at and place_in(items, at, #items + 1) or #items + 1, item(value))
   return tensors.sequence(longer)
 end
 

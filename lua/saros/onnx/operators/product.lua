@@ -2,6 +2,7 @@
 
 local core = require "saros.core"
 local tensors = require "saros.onnx.tensors"
+local work = require "saros.onnx.work"
 
 local real = tensors.real
 
@@ -41,8 +42,9 @@ local function padding(given, size, kernel, stride, dilation)
   return pads[1] or 0, pads[2] or 0
 end
 
-local function padded(x, before, behind)
+local function padded(x, before, behind, budget)
   local list, B, C = { x }, x:size(1), x:size(2)
+  work.check_shape({ B, C, math.max(before, behind, 0) }, budget)
   if before > 0 then
     table.insert(list, 1, core.zeros(B, C, before))
   end
@@ -100,17 +102,17 @@ local convolve
 function operators.Conv(node, x, weight, bias)
   x, weight = real(x), real(weight)
   if x:rank() == 4 and x:size(3) == 1 and weight:rank() == 4 and weight:size(3) == 1 then -- as exporters of Keras do
-    local y = convolve(of_second(node.attributes), x:select(3, 1), weight:select(3, 1), bias)
+    local y = convolve(of_second(node.attributes), x:select(3, 1), weight:select(3, 1), bias, node.budget)
     return y:reshape(y:size(1), y:size(2), 1, y:size(3))
   elseif x:rank() ~= 3 then
     error(("expected a convolution over one axis, got %d"):format(x:rank() - 2), 0)
   end
-  return convolve(node.attributes, x, weight, bias)
+  return convolve(node.attributes, x, weight, bias, node.budget)
 end
-function convolve(given, x, weight, bias)
+function convolve(given, x, weight, bias, budget)
   local stride, dilation = (given.strides or { 1 })[1], (given.dilations or { 1 })[1]
   local before, behind = padding(given, x:size(3), weight:size(3), stride, dilation)
-  x = padded(x, before, behind)
+  x = padded(x, before, behind, budget)
   local groups, parts = given.group or 1, {}
   local C, M = x:size(2) // groups, weight:size(1) // groups
   for g = 1, groups do

@@ -261,8 +261,8 @@ local function sampled(node, x, _, R)
   local is_first, H = (node.attributes.layout or 0) ~= 0, node.attributes.hidden_size or tensors.shape(R)[3]
   local D, shape = node.attributes.direction == "bidirectional" and 2 or 1, tensors.shape(x)
   local T, B = shape[is_first and 2 or 1], shape[is_first and 1 or 2]
-  local last = core.zeros(work.check_shape(is_first and { B, D, H } or { D, B, H }))
-  return core.zeros(work.check_shape(is_first and { B, T, D, H } or { T, D, B, H })), last, last
+  local last = core.zeros(work.check_shape(is_first and { B, D, H } or { D, B, H }, node.budget))
+  return core.zeros(work.check_shape(is_first and { B, T, D, H } or { T, D, B, H }, node.budget)), last, last
 end
 
 -- --- Operators -------------------------------------------------------------------------------------------

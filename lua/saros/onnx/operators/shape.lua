@@ -138,13 +138,13 @@ function operators.Transpose(node, x)
   return permute(x, order)
 end
 
-function operators.Expand(_, x, shape)
-  local sizes = work.check_shape(tensors.list(shape))
-  if is_integers(x) and #x == 1 and math.type(x[1]) == "integer" then
-    local list, count = {}, 1
-    for _, size in ipairs(sizes) do
-      count = count * size
-    end
+function operators.Expand(node, x, shape)
+  local sizes, count = work.check_shape(tensors.list(shape), node.budget), 1
+  for _, size in ipairs(sizes) do
+    count = count * size
+  end
+  if is_integers(x) and #x == 1 and math.type(x[1]) == "integer" and count <= tensors.MOST_INTEGERS then
+    local list = {}
     for n = 1, count do
       list[n] = x[1]
     end
@@ -180,19 +180,19 @@ function operators.Constant(node)
 end
 
 function operators.ConstantOfShape(node, shape)
-  local value, sizes = node.attributes.value, work.check_shape(tensors.list(shape))
+  local value, sizes = node.attributes.value, work.check_shape(tensors.list(shape), node.budget)
   if is_integers(value) then
     return operators.Expand(node, value, shape)
   end
   return core.full(sizes, value and value:flatten()[1] or 0)
 end
 
-function operators.Range(_, from, stop, step)
+function operators.Range(node, from, stop, step)
   local list, first, last, by = {}, tensors.list(from)[1], tensors.list(stop)[1], tensors.list(step)[1]
   if by == 0 then
     error("expected a range with a step other than 0", 0)
   end
-  work.check_shape { math.max(0, (last - first) // by) }
+  work.check_shape({ math.max(0, math.tointeger((last + 0.0 - first) // by) or math.maxinteger) }, node.budget)
   for x = first, last - (by > 0 and 1 or -1), by do
     list[#list + 1] = x
   end
@@ -321,7 +321,7 @@ function operators.Split(node, x, sizes)
   local axis = axis_of(node.attributes.axis or 0, #shape)
   local list = sizes and tensors.list(sizes) or node.attributes.split
   if not list then
-    local count = node.attributes.num_outputs or #node.outputs
+    local count = math.min(node.attributes.num_outputs or #node.outputs, #node.outputs)
     local each = -(-shape[axis] // count)
     list = {}
     for n = 1, count do
@@ -353,6 +353,9 @@ function operators.Concat(node, ...)
     local joined = {}
     for _, x in ipairs(list) do
       table.move(x, 1, #x, #joined + 1, joined)
+      if #joined > tensors.MOST_INTEGERS then
+        error(("expected at most %d integers, got more"):format(tensors.MOST_INTEGERS), 0)
+      end
     end
     return tensors.integers(joined)
   elseif axis == 1 and (all_first or is_step_behind(list)) then
@@ -370,11 +373,11 @@ function operators.Concat(node, ...)
 end
 
 --- What stands before or behind an axis: a value, or the elements beside its end, reflected.
-local function edge(x, axis, count, mode, value, is_before)
+local function edge(x, axis, count, mode, value, is_before, budget)
   local size, shape = x:size(axis), x:shape()
   if mode == "constant" then
     shape[axis] = count
-    return core.full(work.check_shape(shape), value)
+    return core.full(work.check_shape(shape, budget), value)
   elseif mode ~= "reflect" or count >= size then
     error(("expected padding with a constant or by reflection, got %s of %d"):format(mode, count), 0)
   end
@@ -388,10 +391,10 @@ function operators.Pad(node, x, pads, value)
   for axis = 1, x:rank() do
     local before, behind, parts = list[axis] or 0, list[axis + x:rank()] or 0, { x }
     if before > 0 then
-      table.insert(parts, 1, edge(x, axis, before, mode, number, true))
+      table.insert(parts, 1, edge(x, axis, before, mode, number, true, node.budget))
     end
     if behind > 0 then
-      parts[#parts + 1] = edge(x, axis, behind, mode, number, false)
+      parts[#parts + 1] = edge(x, axis, behind, mode, number, false, node.budget)
     end
     x = #parts > 1 and core.concatenate(parts, axis) or x
   end
