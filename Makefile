@@ -191,6 +191,10 @@ interchange: ## random nets from here in ONNX Runtime, and from PyTorch here, CO
 	@src/setup.sh build spec >&2 && $(MAKE) -s all REAL=float >&2 && $(MAKE) -s all REAL=double >&2
 	@build/saros spec/interchange/run.lua --python="$(or $(PYTHON),python3)" --count=$(or $(COUNT),500)
 
+bench-ranks: ## measure updates on one rank and on several, in turns; BENCH=--help tells what can be chosen
+	@src/setup.sh build mpi >&2 && $(MAKE) -s all $(B)/saros_mpi.so >&2
+	@$(B)/saros bench/ranks.lua $(BENCH)
+
 performance: ## measure this processor with both, and make docs/performance.md; BENCH=--quick: in 12 minutes at most
 	@src/setup.sh build >&2 && $(MAKE) -s all $(BENCHES) >&2
 	@$(B)/saros bench/performance.lua --python="$(PYTHON)" $(BENCH)
@@ -242,5 +246,5 @@ setup: ## install what building and testing need
 	@src/setup.sh build text spec mpi $(if $(MAC),,report)
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' Makefile
-.PHONY: all specs demo test mpi mpi-test test-isas bench bench-peers interchange performance real check lint install uninstall clean setup help
+.PHONY: all specs demo test mpi mpi-test test-isas bench bench-ranks bench-peers interchange performance real check lint install uninstall clean setup help
 .DELETE_ON_ERROR:
