@@ -213,7 +213,8 @@ describe("an mLSTM layer", function()
         for first = 1, 11, length do
           parts[#parts + 1], state = net(x:slice(1, first, math.min(first + length - 1, 11)), state)
         end
-        assert.same_values(whole, saros.concatenate(parts, 1), 10 * TOLERANCE) -- of values up to 88
+        -- Values up to 88, which are quotients by small n . q.
+        assert.same_values(whole, saros.concatenate(parts, 1), 50 * TOLERANCE)
         for n, tensor in ipairs(last[2]) do
           assert.same_values(tensor, state[2][n], 10 * TOLERANCE)
         end
