@@ -131,6 +131,13 @@ describe("a detector with branches", function()
     end)
   end
 
+  it("is summed up with what is inside its branches", function()
+    local summary = assert(saros.onnx.inspect(PATH))
+    assert.same({}, summary.unknown)
+    assert.equal(2, summary.operators.LSTM)
+    assert.equal(5, summary.operators.If)
+  end)
+
   it("takes the size of an input by the input's name, too", function()
     local model = assert(saros.onnx.read(PATH, { constants = { rate = 8000 }, sizes = { input = N } }))
     assert.equal(N, model.inputs[1].width)

@@ -59,18 +59,18 @@ function Summary:__tostring()
   return table.concat(lines, "\n")
 end
 
---- Counts of operators, and those that are unknown.
-local function operators_of(graph)
-  local counts, unknown = {}, {}
-  for _, node in ipairs(graph.node) do
+--- Counts the operators of a graph and of those inside its nodes. If is none that is unknown: its branch is taken.
+local function count_operators(graph, counts, unknown)
+  for _, node in ipairs(graph.node or {}) do
     local name = operators.title(node)
-    if not counts[name] and not operators.of(node) then
+    if not counts[name] and not operators.of(node) and name ~= "If" then
       unknown[#unknown + 1] = name
     end
     counts[name] = (counts[name] or 0) + 1
+    for _, given in ipairs(node.attribute or {}) do
+      count_operators(given.g or {}, counts, unknown)
+    end
   end
-  table.sort(unknown)
-  return counts, unknown
 end
 
 --- What is in a file.
@@ -89,7 +89,9 @@ return function(path)
   for _, entry in ipairs(model.metadata_props or {}) do
     metadata[entry.key or ""] = entry.value or ""
   end
-  local counts, unknown = operators_of(model.graph)
+  local counts, unknown = {}, {}
+  count_operators(model.graph, counts, unknown)
+  table.sort(unknown)
   return setmetatable({
     format = "onnx", producer = model.producer_name or "an unnamed program", opset = model.opset, parameters = count,
     inputs = described(model.graph.input, hidden), outputs = described(model.graph.output, {}),
