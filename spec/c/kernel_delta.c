@@ -131,7 +131,11 @@ static void check_chunk(const kernels *set, const options *o,
 static void check_sizes(const kernels *set, const options *o, int K, int V) {
   static const int steps[] = {1, 2, 7, 16, 17, 35};
   for (int n = 1; n <= MOST; n += n) {
-    const kernel_delta_sizes s = {HEADS, K, V, n, o->channels};
+    const kernel_delta_sizes s = {.heads = HEADS,
+                                  .K = K,
+                                  .V = V,
+                                  .reflections = n,
+                                  .channels = o->channels};
     check_step(set, o, &s);
     for (size_t i = 0; i < sizeof steps / sizeof *steps; i++)
       if (steps[i] * n <= KERNEL_DELTA_MOST)
@@ -151,7 +155,11 @@ static void check_set(const kernels *set) {
     check_sizes(set, &all[i], 64, 64);
     for (int n = 1; n <= 2; n++)  // keys of more rows than a step keeps at hand
       check_step(set, &all[i],
-                 &(kernel_delta_sizes){HEADS, 270, 18, n, all[i].channels});
+                 &(kernel_delta_sizes){.heads = HEADS,
+                                       .K = 270,
+                                       .V = 18,
+                                       .reflections = n,
+                                       .channels = all[i].channels});
   }
 }
 
