@@ -2,8 +2,7 @@
 # spec/mpirun.sh [--network] N command...: runs a command as N ranks on this machine, with
 # MPICH or Open MPI, with fewer cores than ranks and as root, which the latter refuses
 # unless told. With --network the ranks are in two network namespaces by turns, which see each
-# other through a cable of 1 ms (where the system can delay); status 77 where the
-# system does not allow that.
+# other through a cable; status 77 where the system does not allow that.
 set -u
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 export OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_hwloc_base_binding_policy=none
@@ -47,7 +46,6 @@ for side in "$near 10.77.0.1" "$far 10.77.0.2"; do
   ip -n "$space" addr add "${side#* }/24" dev cable
   ip -n "$space" link set cable up
   ip -n "$space" link set lo up
-  ip netns exec "$space" tc qdisc add dev cable root netem delay 1ms >/dev/null 2>&1
 done
 
 # In place of ssh, which gets a host and a command.
