@@ -238,6 +238,7 @@ install: all ## copy the program, the libraries, saros.h and saros/, the Lua mod
 	@echo "installed below $(DEST): bin/saros, lib, include, share/saros"
 uninstall: ## remove what install copied
 	@rm -f $(addprefix $(DEST)/,bin/saros include/saros.h lib/libsaros.a lib/$(SHARED) lib/$(SONAME) lib/lua/5.4/saros.so \
+	  lib/lua/5.4/saros_mpi.so \
 	  lib/pkgconfig/saros.pc)
 	@rm -rf $(addprefix $(DEST)/,share/saros include/saros)
 clean: ## remove build/

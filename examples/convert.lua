@@ -75,9 +75,6 @@ local function kind_of(path)
   elseif path:find "%.keras$" then
     return "keras", found
   end
-  if found.format == "onnx" then
-    return "onnx", ("%s\n%s"):format(attempt(path, saros.onnx.inspect, path), found)
-  end
   return READERS[found.format] and found.format, found
 end
 

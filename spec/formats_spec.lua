@@ -217,7 +217,7 @@ describe("read_tensors", function()
       assert.equal("onnx", format)
       assert.equal("small", metadata.title)
       local found, layer = assert(saros.inspect_file(path))
-      assert.matches("onnx, %d+ bytes, %d+ tensors, read by saros.onnx.read\n", tostring(found))
+      assert.matches("onnx, %d+ bytes, %d+ tensors, read by saros.onnx.read\nONNX model of saros", tostring(found))
       for name, x in pairs(tensors) do
         layer = name:match "^(.*)/W$" or layer
         assert.equal("real", x:dtype())

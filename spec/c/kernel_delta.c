@@ -104,8 +104,12 @@ static void check_chunk(const kernels *set, const options *o,
                         const kernel_delta_sizes *s, int steps) {
   const int K = s->K, V = s->V, width = KERNEL_DELTA_PADDED(V), head = 1;
   size_t row[STEPS];
-  const kernel_delta_chunk x = {
-      .sizes = s, .x = inputs_of(o), .head = head, .steps = steps, .row = row};
+  const kernel_delta_chunk x = {.sizes = s,
+                                .x = inputs_of(o),
+                                .head = head,
+                                .steps = steps,
+                                .row = row,
+                                .source = row};
   int wrong = 0;
   fill(s);
   memset(padded, 0, sizeof padded);

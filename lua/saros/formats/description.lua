@@ -11,6 +11,7 @@ local sorted = require "saros.sorted"
 ---@field metadata table<string, string>
 ---@field model string?  the kind of model that saros.load builds from it
 ---@field note string?  what else there is to say of it
+---@field graph saros.onnx.Summary?  of an ONNX file, what saros.onnx.inspect tells
 local Description = {}
 Description.__index = Description
 Description.__name = "saros.FileDescription"
@@ -61,7 +62,7 @@ local function heading(self)
 end
 
 function Description:__tostring()
-  local lines, width = { heading(self) }, 0
+  local lines, width = { heading(self), self.graph and tostring(self.graph) }, 0
   for _, tensor in ipairs(self.tensors) do
     width = math.min(math.max(width, #tensor.name), SHOWN)
   end

@@ -19,9 +19,6 @@ local refusal = require "saros.formats.refusal"
 local safetensors = require "saros.formats.safetensors"
 local stored = require "saros.formats.stored"
 local Description = require "saros.formats.description"
-local lazy = require "saros.lazy"
-
-local late = lazy({}, { inspect_onnx = { "saros.onnx", "inspect" } })
 
 local formats = {}
 
@@ -122,16 +119,12 @@ function formats.read(path, given, owner)
 end
 
 --- What is in a file: names, shapes and types of its tensors, its metadata, and whether
---- it holds a model; of a path that ends in .onnx what saros.onnx.inspect says. No element is read.
+--- it holds a model; of an ONNX file what its graph takes and gives, too. No element is read.
 ---@param path string
----@return saros.FileDescription|saros.onnx.Summary|nil description  prints well
+---@return saros.FileDescription? description  prints well
 ---@return string? message  if it cannot be read, or has no known format
 function formats.inspect_file(path)
   options.argument("inspect_file", 1, options.string, path)
-  if path:lower():find "%.onnx$" then -- nothing at their beginning tells these files
-    local summary, message = late.inspect_onnx(path)
-    return summary, message and message:gsub("^onnx%.inspect", "inspect_file") or nil
-  end
   local format, fields, _, size = guarded("inspect_file", "describe", path)
   if not format then
     return nil, fields

@@ -10,6 +10,7 @@ local late = lazy({}, {
   open = { "saros.onnx.file", "open" },
   read = { "saros.onnx.tensors", "read" },
   is_tensor = { "saros.onnx.tensors", "is_tensor" },
+  inspect = { "saros.onnx", "inspect" },
 })
 
 local onnx = { name = "onnx" }
@@ -95,7 +96,7 @@ local function describe(path)
     local kind, shape = TYPES[proto.data_type] or "?", proto.dims or {}
     list[#list + 1] = { name = name, type = kind, shape = shape, bytes = Description.bytes_of(kind, shape) }
   end)
-  return { tensors = list, metadata = metadata, note = "read by saros.onnx.read" }
+  return { tensors = list, metadata = metadata, graph = attempt(late.inspect, path), note = "read by saros.onnx.read" }
 end
 
 --- The initializers by name.
