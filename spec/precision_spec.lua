@@ -385,7 +385,7 @@ describe("fit in bf16", function()
     assert.is_true(expected[1].train ~= history[1].train)
     assert.equal("real", core.precision())
     assert.equal("real", narrow:precision())
-    assert.equal(core.format("%.6f", saros.evaluate(narrow, text)), core.format("%.6f", history[2].valid))
+    assert.is_true(math.abs(saros.evaluate(narrow, text) - history[2].valid) < 1e-6)
   end)
 
   it("is refused in what is no precision", function()
