@@ -7,20 +7,7 @@ local options = require "saros.options"
 --- What the body is to read of each step, in order; without anything, the first input, which says how many steps
 --- there are.
 local function reads_of(part, plan, first)
-  local list, seen = {}, {}
-  local function read(node)
-    if node and not node.tensor and plan.part_of[node] ~= part and not seen[node] then
-      seen[node], list[#list + 1] = true, node
-    end
-  end
-  for _, node in ipairs(part.nodes) do
-    for _, input in ipairs(node.inputs) do
-      read(input)
-    end
-    if node.op == "state" then
-      read(node.state.next)
-    end
-  end
+  local list = plan:reads_of(part)
   return #list > 0 and list or { first }
 end
 

@@ -153,14 +153,13 @@ end
 local Plan = {}
 Plan.__index = Plan
 
-local function need_part(self, part)
-  if self.is_needed[part] then
-    return
-  end
-  self.is_needed[part] = true
+--- What a part reads of others, each value once.
+---@return saros.export.Node[]
+function Plan:reads_of(part)
+  local list, seen = {}, {}
   local function read(node)
-    if node and not node.tensor and self.part_of[node] ~= part then
-      self:need(node)
+    if node and not node.tensor and self.part_of[node] ~= part and not seen[node] then
+      seen[node], list[#list + 1] = true, node
     end
   end
   for _, node in ipairs(part.nodes) do
@@ -170,6 +169,17 @@ local function need_part(self, part)
     if node.op == "state" then
       read(node.state.next)
     end
+  end
+  return list
+end
+
+local function need_part(self, part)
+  if self.is_needed[part] then
+    return
+  end
+  self.is_needed[part] = true
+  for _, node in ipairs(self:reads_of(part)) do
+    self:need(node)
   end
 end
 
